@@ -1,0 +1,1 @@
+"""Kubernetes: JSON client, informer cache, apply and delete, lease election."""

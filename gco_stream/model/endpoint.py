@@ -1,0 +1,225 @@
+"""An endpoint: one item of the table, read in two halves so that a broken spec never stops a stop.
+
+Name, desired_state, target_regions and namespace are read apart from the spec: stopping, deleting and leaving a region
+need only these.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+from gco_stream.model import names, wire
+from gco_stream.model.errors import Problem, sentence
+from gco_stream.model.problems import problems_of
+from gco_stream.model.scalars import NUMBER, Region, UrlPath, bounds
+from gco_stream.model.spec import EndpointSpec
+
+
+class DesiredState(StrEnum):
+    """What the user asks for. deploying becomes running once every target region runs (promotion)."""
+
+    DEPLOYING = "deploying"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELETED = "deleted"
+
+
+class RegionState(StrEnum):
+    """What a region reports."""
+
+    PENDING = "pending"
+    CREATING = "creating"
+    RUNNING = "running"
+    UPDATING = "updating"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    ERROR = "error"
+
+
+class RegionStatus(BaseModel):
+    """One region's entry of region_status. `epoch` and `intent` are absent where GCO's monitor wrote it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    state: RegionState
+    replicas_ready: Annotated[int, NUMBER, bounds(0, 2**31)] = 0
+    replicas_desired: Annotated[int, NUMBER, bounds(0, 2**31)] = 0
+    last_sync: str = ""
+    error: str = ""
+    epoch: int | None = None
+    intent: str | None = None
+
+
+class Endpoint(BaseModel):
+    """An endpoint as its item asks for it.
+
+    `spec` is None where the item's spec cannot be read; `spec_problems` says why. `namespace` None means the
+    installation's own. `region_status` holds only the entries that can be read, `reported_regions` the
+    names of all. `intent` and `digest` are of the
+    item as it stood (see gco_stream.model.wire).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    desired_state: DesiredState
+    target_regions: frozenset[str]
+    namespace: str | None
+    ingress_path: str
+    spec: EndpointSpec | None
+    spec_problems: tuple[Problem, ...] = ()
+    hold: str | None = None
+    created_at: str = ""
+    updated_at: str = ""
+    region_status: Mapping[str, RegionStatus] = Field(default_factory=dict)
+    reported_regions: frozenset[str] = frozenset()
+    intent: str
+    digest: str
+
+    @property
+    def wants_pods(self) -> bool:
+        """Whether the user asks for it to run (deploying or running)."""
+        return self.desired_state in {DesiredState.DEPLOYING, DesiredState.RUNNING}
+
+
+class Unreadable(BaseModel):
+    """An item whose name, state, regions or namespace cannot be read: nothing is done about it but to say so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    problems: tuple[Problem, ...]
+    target_regions: frozenset[str] = frozenset()
+    region_status: Mapping[str, RegionStatus] = Field(default_factory=dict)
+    intent: str
+    digest: str
+
+    @property
+    def error(self) -> str:
+        """All that is wrong, in one line."""
+        return sentence(self.problems)
+
+
+def _regions(value: Any) -> Any:
+    if isinstance(value, frozenset | set | list | tuple) and not value:
+        raise ValueError("empty")
+    return value
+
+
+def _namespace(value: str) -> str:
+    if not names.is_namespace(value):
+        raise ValueError("not a namespace's name")
+    return value
+
+
+_NAME_FIELD = "endpoint_name"
+
+
+class _Identity(BaseModel):
+    endpoint_name: str
+    desired_state: DesiredState = Field(DesiredState.DEPLOYING, description="deploying, running, stopped or deleted")
+    target_regions: Annotated[
+        frozenset[Region],
+        BeforeValidator(_regions),
+        Field(description="a list with at least one region"),
+    ]
+    namespace: Annotated[str, AfterValidator(_namespace), Field(description=names.NAMESPACE_RULE)] | None = None
+    ingress_path: UrlPath | None = None
+
+
+_SPEC = TypeAdapter(EndpointSpec)
+_STATUS = TypeAdapter(RegionStatus)
+
+
+def read_endpoint(item: Mapping[str, Any]) -> Endpoint | Unreadable:
+    """The endpoint of an item in wire form. Never raises for what an item may hold.
+
+    `item` must have its key, `endpoint_name`, as a string; the table guarantees it.
+    """
+    plain = wire.decode(item)
+    name = plain[_NAME_FIELD]
+    intent, digest = wire.intent_of(item), wire.change_digest(item)
+    statuses = _statuses(plain.get("region_status"))
+    present = {key: value for key, value in plain.items() if value is not None}
+    problems: list[Problem] = []
+    identity = None
+    try:
+        identity = _Identity.model_validate(present)
+    except ValidationError as error:
+        problems += problems_of(error, _Identity, "")
+    if not names.is_endpoint_name(name):
+        problems.append(Problem(_NAME_FIELD, name, names.NAME_RULE))
+    if problems or identity is None:
+        return Unreadable(
+            name=name,
+            problems=tuple(problems),
+            target_regions=_readable_regions(plain.get("target_regions")),
+            region_status=statuses,
+            intent=intent,
+            digest=digest,
+        )
+    spec, spec_problems = _read_spec(name, plain.get("spec"))
+    hold = plain.get("hold")
+    return Endpoint(
+        name=name,
+        desired_state=identity.desired_state,
+        target_regions=identity.target_regions,
+        namespace=identity.namespace,
+        ingress_path=identity.ingress_path or f"/inference/{name}",
+        spec=spec,
+        spec_problems=spec_problems,
+        hold=str(hold) if hold else None,
+        created_at=_text(plain.get("created_at")),
+        updated_at=_text(plain.get("updated_at")),
+        region_status=statuses,
+        reported_regions=frozenset(reported) if isinstance(reported := plain.get("region_status"), dict) else frozenset(),
+        intent=intent,
+        digest=digest,
+    )
+
+
+def _readable_regions(value: Any) -> frozenset[str]:
+    if not isinstance(value, list | frozenset):
+        return frozenset()
+    return frozenset(region for region in value if isinstance(region, str))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _statuses(value: Any) -> dict[str, RegionStatus]:
+    statuses: dict[str, RegionStatus] = {}
+    if not isinstance(value, dict):
+        return statuses
+    for region, entry in value.items():
+        try:
+            statuses[region] = _STATUS.validate_python(entry)
+        except ValidationError:
+            # Somebody else's entry: it is overwritten where it is ours, and counts as not reported where it is not.
+            continue
+    return statuses
+
+
+def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, tuple[Problem, ...]]:
+    if not isinstance(plain, dict):
+        return None, (Problem("spec", plain, "a map with at least an image"),)
+    try:
+        spec = _SPEC.validate_python(plain)
+    except ValidationError as error:
+        return None, problems_of(error, EndpointSpec, "spec.")
+    if spec.canary is not None and not names.is_endpoint_name(name, with_canary=True):
+        return None, (Problem(_NAME_FIELD, name, names.NAME_RULE),)
+    return spec, ()

@@ -1,0 +1,84 @@
+"""Names that gco-stream gives and reads: objects, labels, annotations, field managers, and the limits on them.
+
+They are a contract with what already stands in clusters: GCO's monitor made the same names and labels, Services and
+Deployments are found by them, and selectors are immutable.
+"""
+
+import re
+from typing import Final
+
+FIELD_MANAGER: Final = "gco-stream"
+REPLICAS_FIELD_MANAGER: Final = "gco-stream-replicas"
+LEGACY_FIELD_MANAGERS: Final = frozenset({"OpenAPI-Generator", "before-first-apply"})
+
+PROJECT_LABEL: Final = "project"
+TYPE_LABEL: Final = "gco.io/type"
+APP_LABEL: Final = "app"
+CANARY_LABEL: Final = "gco.io/canary"
+OWNED_SELECTOR: Final = f"{PROJECT_LABEL}=gco,{TYPE_LABEL}=inference"
+
+ENDPOINT_ANNOTATION: Final = "gco.io/endpoint"
+TABLE_ANNOTATION: Final = "gco.io/table"
+TEMPLATE_HASH_ANNOTATION: Final = "gco.io/template-hash"
+TEMPLATE_VERSION_ANNOTATION: Final = "gco.io/template-version"
+REVISION_ANNOTATION: Final = "gco.io/revision"
+CONTESTED_ANNOTATION: Final = "gco.io/contested"
+DRAINING_SINCE_ANNOTATION: Final = "gco.io/draining-since"
+UNREADY_SINCE_ANNOTATION: Final = "gco.io/unready-since"
+WEIGHTED_ROUTING_ANNOTATION: Final = "alb.ingress.kubernetes.io/actions.weighted-routing"
+
+CANARY_SUFFIX: Final = "-canary"
+INGRESS_PREFIX: Final = "inference-"
+
+# A Service's name is a DNS-1035 label (it starts with a letter) of at most 63 characters, and the `app` label's value
+# has the same limit; the canary's Service must fit as well.
+MAX_NAME: Final = 63
+MAX_NAME_WITH_CANARY: Final = MAX_NAME - len(CANARY_SUFFIX)
+_DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_DNS_1123_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+NAME_RULE: Final = (
+    f"lower-case letters, digits and '-', starting with a letter, ending with a letter or digit, "
+    f"at most {MAX_NAME} characters ({MAX_NAME_WITH_CANARY} with a canary)"
+)
+NAMESPACE_RULE: Final = "lower-case letters, digits and '-', at most 63 characters"
+
+
+def labels(app: str) -> dict[str, str]:
+    """The labels of every object that serves `app` (an endpoint's name, or its canary's)."""
+    return {APP_LABEL: app, PROJECT_LABEL: "gco", TYPE_LABEL: "inference"}
+
+
+def canary_name(endpoint: str) -> str:
+    """The name of the canary's Deployment and Service."""
+    return endpoint + CANARY_SUFFIX
+
+
+def ingress_name(endpoint: str) -> str:
+    """The name of the endpoint's Ingress."""
+    return INGRESS_PREFIX + endpoint
+
+
+def is_endpoint_name(name: str, *, with_canary: bool = False) -> bool:
+    """Whether every object of the endpoint can carry a name made of this one."""
+    limit = MAX_NAME_WITH_CANARY if with_canary else MAX_NAME
+    return len(name) <= limit and _DNS_1035_LABEL.fullmatch(name) is not None
+
+
+def is_namespace(name: str) -> bool:
+    """Whether Kubernetes takes this as a namespace's name (a DNS-1123 label)."""
+    return len(name) <= MAX_NAME and _DNS_1123_LABEL.fullmatch(name) is not None
+
+
+def endpoints_of_object(object_name: str, annotated: str | None) -> frozenset[str]:
+    """The endpoints that an object with this name can belong to.
+
+    `annotated` is the object's gco.io/endpoint. Without it the name alone tells: `a-canary` may be the canary of `a`
+    or the main of an endpoint `a-canary`, so both are named (a hint costs nothing).
+    """
+    candidates = {annotated} if annotated else set()
+    base = object_name.removeprefix(INGRESS_PREFIX)
+    candidates |= {object_name, base}
+    if object_name.endswith(CANARY_SUFFIX):
+        candidates.add(object_name.removesuffix(CANARY_SUFFIX))
+    return frozenset(name for name in candidates if name)

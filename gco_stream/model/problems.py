@@ -1,0 +1,79 @@
+"""pydantic's validation errors as problems: the path as the author wrote it and the nearest field's description."""
+
+import types
+from collections.abc import Sequence
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from gco_stream.model.errors import Problem
+
+_Loc = Sequence[int | str]
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], prefix: str) -> tuple[Problem, ...]:
+    """Every problem in `error`, which came of validating `model`; `prefix` goes before each path."""
+    return tuple(_problem(detail, model, prefix) for detail in error.errors())
+
+
+def _problem(detail: Any, model: type[BaseModel], prefix: str) -> Problem:
+    loc: _Loc = detail["loc"]
+    path = (prefix + _path(loc)).rstrip(".")
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    allowed = _allowed(model, loc) or message
+    if loc[0] == "env" and loc[-1] != "[key]":
+        # An env value may be a secret, and problems are logged and written to the table.
+        return Problem(path, None, allowed, complaint=f"this value is not allowed; allowed: {allowed}")
+    if detail["type"] == "missing":
+        return Problem(path, None, allowed)
+    if detail["type"] == "extra_forbidden":
+        return Problem(path, detail["input"], allowed, complaint="no such field")
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+        return Problem(path, detail["input"], allowed, complaint=message)
+    return Problem(path, detail["input"], allowed)
+
+
+def _path(loc: _Loc) -> str:
+    path = ""
+    for step in loc:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step != "[key]":
+            path += f".{step}" if path else step
+    return path
+
+
+def _allowed(annotation: Any, loc: _Loc) -> str:
+    """The description nearest to `loc` on the way down from a type."""
+    own = ""
+    if get_origin(annotation) is Annotated:
+        annotation, *metadata = get_args(annotation)
+        own = next((m.description for m in metadata if isinstance(m, FieldInfo) and m.description), "")
+    deeper = _step_down(annotation, loc)
+    return deeper or own
+
+
+def _step_down(annotation: Any, loc: _Loc) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, types.UnionType}:
+        return next(filter(None, (_allowed(argument, loc) for argument in arguments)), "")
+    if not loc:
+        return ""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _of_field(annotation, loc)
+    if origin is dict:
+        is_key = len(loc) > 1 and loc[1] == "[key]"
+        return _allowed(arguments[0 if is_key else 1], loc[2:] if is_key else loc[1:])
+    if origin in {tuple, frozenset, list}:
+        return _allowed(arguments[0], loc[1:])
+    return ""
+
+
+def _of_field(model: type[BaseModel], loc: _Loc) -> str:
+    for name, field in model.model_fields.items():
+        if loc[0] in {name, field.alias}:
+            nested = _allowed(field.annotation, loc[1:])
+            inner = next((m.description for m in field.metadata if isinstance(m, FieldInfo)), None)
+            return nested or field.description or inner or ""
+    return ""

@@ -1,0 +1,161 @@
+"""An endpoint's spec: what runs and how, as its author wrote it, with GCO's defaults."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from gco_stream.model.scalars import (
+    NUMBER,
+    EnvName,
+    FreeText,
+    Image,
+    LabelValue,
+    QualifiedName,
+    Quantity,
+    Region,
+    UrlPath,
+    bounds,
+    without_nulls,
+)
+
+MAX_REPLICAS = 10_000
+
+
+class SpecPart(BaseModel):
+    """A map of the spec: NULL means missing, unknown attributes are kept and ignored, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_missing(cls, value: Any) -> Any:
+        return without_nulls(value)
+
+
+class Toleration(SpecPart):
+    """A toleration of the pods, as Kubernetes has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    key: QualifiedName | None = None
+    operator: Literal["Equal", "Exists"] | None = Field(None, description="Equal or Exists")
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="NoSchedule, PreferNoSchedule or NoExecute"
+    )
+    toleration_seconds: Annotated[int, NUMBER, bounds(0, 2**31 - 1)] | None = Field(None, alias="tolerationSeconds")
+
+    @model_validator(mode="after")
+    def _as_kubernetes_takes_it(self) -> "Toleration":
+        if self.key is None and self.operator != "Exists":
+            raise ValueError("a toleration without a key needs operator Exists")
+        if self.operator == "Exists" and self.value:
+            raise ValueError("a toleration with operator Exists has no value")
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError("tolerationSeconds needs effect NoExecute")
+        return self
+
+    def manifest(self) -> dict[str, Any]:
+        """The toleration as it stands in a pod."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class Resources(SpecPart):
+    """What a pod asks for and may use. A missing half has GCO's default; an empty one is empty."""
+
+    requests: dict[QualifiedName, Quantity] = Field(
+        default_factory=lambda: {"cpu": "1", "memory": "4Gi"},
+        description="a map of resource name to quantity",
+    )
+    limits: dict[QualifiedName, Quantity] = Field(
+        default_factory=lambda: {"cpu": "4", "memory": "16Gi"},
+        description="a map of resource name to quantity",
+    )
+
+
+class Metric(SpecPart):
+    """What the HPA scales on. A type it does not know is kept here and becomes cpu with a warning, as in GCO."""
+
+    type: Annotated[str, Field(description="cpu or memory")] = "cpu"
+    target: Annotated[int, NUMBER, bounds(1, 10_000)] = 70
+
+
+class Autoscaling(SpecPart):
+    """The HPA: bounds on replicas and what moves them."""
+
+    enabled: Annotated[bool, Field(description="true or false")] = False
+    min_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 1
+    max_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 10
+    metrics: tuple[Metric, ...] = Field(
+        (Metric(),), description="a list of maps with type (cpu or memory) and target (percent)"
+    )
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "Autoscaling":
+        if self.enabled and self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
+        return self
+
+
+class Canary(SpecPart):
+    """A second version beside the main one, with a share of the traffic."""
+
+    image: Image
+    weight: Annotated[int, NUMBER, bounds(0, 100)] = 10
+    replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
+    region_image_uris: dict[Region, Image] = Field(
+        default_factory=dict, description="a map of region to image reference"
+    )
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _empty_is_missing(value: Any) -> Any:
+    return None if isinstance(value, Mapping) and not value else value
+
+
+class EndpointSpec(SpecPart):
+    """The whole spec. Lists and maps keep the author's order where Kubernetes sees it (args, env)."""
+
+    image: Image
+    port: Annotated[int, NUMBER, bounds(1, 65535)] = 8000
+    replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
+    gpu_count: Annotated[int, NUMBER, bounds(0, 1024)] = 1
+    gpu_type: LabelValue | None = None
+    accelerator: Annotated[
+        Literal["nvidia", "neuron"], BeforeValidator(_lower), Field(description="nvidia or neuron")
+    ] = "nvidia"
+    model_path: FreeText | None = None
+    model_source: FreeText | None = None
+    health_check_path: UrlPath = "/health"
+    env: dict[EnvName, FreeText] = Field(default_factory=dict, description="a map of variable name to text")
+    resources: Resources = Field(default_factory=Resources, description="a map with requests and limits")
+    command: tuple[FreeText, ...] = Field((), description="a list of texts")
+    args: tuple[FreeText, ...] = Field((), description="a list of texts")
+    tolerations: tuple[Toleration, ...] = Field((), description="a list of Kubernetes tolerations")
+    node_selector: dict[QualifiedName, LabelValue] = Field(
+        default_factory=dict, description="a map of node label to value"
+    )
+    capacity_type: Annotated[
+        Literal["spot", "on-demand", "mixed"] | None, Field(description="spot, on-demand or mixed")
+    ] = None
+    region_image_uris: dict[Region, Image] = Field(
+        default_factory=dict, description="a map of region to image reference"
+    )
+    autoscaling: Autoscaling = Field(default_factory=Autoscaling, description="a map; see autoscaling's own fields")
+    canary: Annotated[Canary | None, BeforeValidator(_empty_is_missing)] = Field(
+        None, description="a map with image, weight and replicas"
+    )
+
+    def image_in(self, region: str) -> str:
+        """The image that the main pods of this region run."""
+        return self.region_image_uris.get(region) or self.image
+
+    def canary_image_in(self, region: str) -> str | None:
+        """The image that the canary's pods of this region run, None without a canary."""
+        if self.canary is None:
+            return None
+        return self.canary.region_image_uris.get(region) or self.canary.image

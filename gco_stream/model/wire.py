@@ -1,0 +1,141 @@
+"""DynamoDB's AttributeValue form to plain values and back, and the digests that are taken of it.
+
+Written by hand because boto3's TypeDeserializer takes about twice the time, and a resync reads every item.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+WireItem = dict[str, Any]
+"""An item as DynamoDB sends it: attribute name -> {"S": …} | {"N": …} | {"M": …} | …"""
+
+INTENT_PREFIX = "1:"
+_NOT_INTENT = ("region_status", "updated_at")
+
+
+def decode(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values of an item. Numbers become int where integral, else Decimal; sets become frozensets.
+
+    Raises ValueError where the form is not DynamoDB's.
+    """
+    return {name: decode_value(value) for name, value in item.items()}
+
+
+def decode_value(value: Mapping[str, Any]) -> Any:
+    """The plain value of one AttributeValue; see `decode`."""
+    try:
+        ((tag, content),) = value.items()
+    except (AttributeError, ValueError):
+        raise ValueError(f"not a DynamoDB attribute value: {value!r:.80}") from None
+    match tag:
+        case "S" | "BOOL" | "B":
+            return content
+        case "N":
+            return _number(content)
+        case "M":
+            return {name: decode_value(inner) for name, inner in content.items()}
+        case "L":
+            return [decode_value(inner) for inner in content]
+        case "NULL":
+            return None
+        case "SS" | "BS":
+            return frozenset(content)
+        case "NS":
+            return frozenset(map(_number, content))
+        case _:
+            raise ValueError(f"not a DynamoDB attribute type: {tag!r:.20}")
+
+
+def _number(text: str) -> int | Decimal:
+    number = Decimal(text)
+    integral = number.to_integral_value()
+    return int(integral) if number == integral else number
+
+
+def encode(item: Mapping[str, Any]) -> WireItem:
+    """The AttributeValue form of plain values; the inverse of `decode`."""
+    return {name: encode_value(value) for name, value in item.items()}
+
+
+def encode_value(value: Any) -> dict[str, Any]:
+    """The AttributeValue of one plain value. Raises ValueError for a type that DynamoDB cannot hold."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case str():
+            return {"S": value}
+        case int() | Decimal():
+            return {"N": str(value)}
+        case float():
+            # DynamoDB has decimals, not binary floats: the shortest text that reads back as the same float.
+            return {"N": repr(value)}
+        case Mapping():
+            return {"M": encode(value)}
+        case list() | tuple():
+            return {"L": [encode_value(inner) for inner in value]}
+        case bytes():
+            return {"B": value}
+        case set() | frozenset() if value and all(isinstance(inner, str) for inner in value):
+            return {"SS": sorted(value)}
+        case _:
+            raise ValueError(f"DynamoDB cannot hold a {type(value).__name__}: {value!r:.80}")
+
+
+def intent_of(item: Mapping[str, Any]) -> str:
+    """A digest of what the user asks for: desired_state, target_regions and spec, unknown attributes of it kept.
+
+    deploying and running are one intent (promotion is not the user's doing), target_regions are a set, and numbers
+    count by value, so 1, 1.0 and 1E0 are the same.
+    """
+    state = item.get("desired_state", {"S": "running"})
+    regions = item.get("target_regions", {"NULL": True})
+    if "L" in regions:
+        regions = {"SET": sorted({orjson.dumps(_canonical(region)).decode() for region in regions["L"]})}
+    elif "SS" in regions:
+        regions = {"SET": sorted({orjson.dumps({"S": region}).decode() for region in regions["SS"]})}
+    asked = {
+        "desired_state": {"S": "running"} if state == {"S": "deploying"} else _canonical(state),
+        "target_regions": regions,
+        "spec": _canonical(item.get("spec", {"NULL": True})),
+    }
+    return INTENT_PREFIX + hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def change_digest(item: Mapping[str, Any]) -> str:
+    """A digest of everything but region_status and updated_at: two items with the same one need the same plan."""
+    asked = {name: _canonical(value) for name, value in item.items() if name not in _NOT_INTENT}
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _canonical(value: Mapping[str, Any]) -> Any:
+    ((tag, content),) = value.items()
+    match tag:
+        case "M":
+            return {"M": {name: _canonical(inner) for name, inner in content.items()}}
+        case "L":
+            return {"L": [_canonical(inner) for inner in content]}
+        case "N":
+            return {"N": _plain_number(content)}
+        case "NS":
+            return {"NS": sorted(map(_plain_number, content))}
+        case "SS":
+            return {"SS": sorted(content)}
+        case "B":
+            return {"B": hashlib.sha256(content).hexdigest()}
+        case "BS":
+            return {"BS": sorted(hashlib.sha256(inner).hexdigest() for inner in content)}
+        case _:
+            return {tag: content}
+
+
+def _plain_number(text: str) -> str:
+    plain = format(Decimal(text), "f")
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    return "0" if plain in {"-0", ""} else plain

@@ -1,0 +1,130 @@
+"""The canary: a second version with a share of the traffic, which must never meet an empty target group.
+
+It is in the Ingress only while it is ready and its weight is above 0. It leaves by the route first; its objects go once
+the load balancer has drained. Where it leaves because it became the main, it serves until the main has rolled out.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from gco_stream.model import names
+from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.spec import Canary
+from gco_stream.planning import deployments, manifests
+from gco_stream.planning.deployments import FixedReplicas
+from gco_stream.planning.objects import removal, steps_for
+from gco_stream.planning.situation import Situation
+from gco_stream.planning.steps import LookAgain, Part, Step
+from gco_stream.planning.template import TemplateInputs, canary_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryDecision:
+    """Steps for the canary's own objects, and what the Ingress has to say of it.
+
+    `weight`: its share in percent, 0 for no route. `draining_since`: the annotation that the Ingress carries while the
+    canary's connections end.
+    """
+
+    weight: int = 0
+    draining_since: str | None = None
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str = ""
+    look_again: LookAgain | None = None
+
+
+def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, serving: bool = True) -> CanaryDecision:
+    """A canary that the item asks for. `serving` False: the endpoint is stopped, so its pods stop too."""
+    name = situation.canary
+    if foreign := situation.foreign((Kind.SERVICE, name), (Kind.DEPLOYMENT, name)):
+        return CanaryDecision(error="; ".join(foreign))
+    service = situation.ours(Kind.SERVICE, name)
+    deployment = situation.ours(Kind.DEPLOYMENT, name)
+    if not serving:
+        stop = deployments.scaled(deployment, 0, Part.CANARY, "the endpoint is stopped")
+        return CanaryDecision(steps=stop.steps)
+    image = canary.region_image_uris.get(situation.policy.region) or canary.image
+    decision = deployments.decide(
+        canary_inputs(main, image),
+        deployment,
+        FixedReplicas(canary.replicas),
+        namespace=situation.namespace,
+        annotations=situation.annotations,
+        part=Part.CANARY,
+    )
+    manifest = manifests.service(situation.namespace, name, main.spec.port, situation.annotations)
+    notes = decision.notes
+    weight = canary.weight
+    if weight and not _serves(deployment):
+        weight = 0
+        notes = (*notes, f"the canary gets its {canary.weight} % once it is ready")
+    return CanaryDecision(
+        weight=weight,
+        steps=(*steps_for(manifest, service, Part.CANARY), *decision.steps),
+        notes=notes,
+        error=decision.error,
+    )
+
+
+def unwanted(situation: Situation, main: TemplateInputs | None, *, main_settled: bool) -> CanaryDecision:
+    """A canary that the item does not ask for: what is left of it goes, its route first.
+
+    `main` is None where nothing is routed any more (stopped). `main_settled`: the main runs what is asked, rolled out.
+    """
+    leftovers = [obj for obj in situation.all_ours() if _is_canarys(situation, obj)]
+    if not leftovers:
+        return CanaryDecision()
+    ingress = situation.ours(Kind.INGRESS, names.ingress_name(situation.endpoint.name))
+    deployment = next((obj for obj in leftovers if obj.ref.kind is Kind.DEPLOYMENT), None)
+    weight = routed_weight(ingress, situation.canary)
+    promoted = main is not None and deployment is not None and deployments.image_of(deployment) == main.image
+    if weight and promoted and not main_settled and _serves(deployment):
+        return CanaryDecision(
+            weight=weight, notes=("the canary became the main and keeps serving until the main has rolled out",)
+        )
+    since = ingress.annotations.get(names.DRAINING_SINCE_ANNOTATION) if ingress is not None else None
+    if main is None or ingress is None or (since is None and not situation.has_canary_route(situation.namespace)):
+        return CanaryDecision(steps=_gone(leftovers, "the item has no canary"))
+    if since is None:
+        return CanaryDecision(
+            draining_since=situation.now.isoformat(),
+            look_again=LookAgain(situation.policy.canary_drain, "the canary's connections drain"),
+        )
+    left = situation.policy.canary_drain - _elapsed(since, situation.now)
+    if left > 0:
+        return CanaryDecision(draining_since=since, look_again=LookAgain(left, "the canary's connections drain"))
+    return CanaryDecision(draining_since=since, steps=_gone(leftovers, "the item has no canary, and it has drained"))
+
+
+def routed_weight(ingress: ObservedObject | None, canary: str) -> int:
+    """The canary's share in percent that an Ingress gives it now; 0 where it has none or cannot be read."""
+    if ingress is None:
+        return 0
+    try:
+        action = json.loads(ingress.annotations.get(names.WEIGHTED_ROUTING_ANNOTATION, "{}"))
+        groups = action.get("forwardConfig", {}).get("targetGroups", [])
+        return next((int(group["weight"]) for group in groups if group["serviceName"] == canary), 0)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return 0
+
+
+def _serves(deployment: ObservedObject | None) -> bool:
+    return deployment is not None and not deployment.deleting and deployments.ready(deployment) > 0
+
+
+def _is_canarys(situation: Situation, obj: ObservedObject) -> bool:
+    return obj.ref.name == situation.canary and obj.ref.namespace == situation.namespace
+
+
+def _gone(leftovers: list[ObservedObject], why: str) -> tuple[Step, ...]:
+    return tuple(step for obj in leftovers for step in removal(obj, why, Part.CANARY))
+
+
+def _elapsed(since: str, now: datetime) -> float:
+    try:
+        return (now - datetime.fromisoformat(since)).total_seconds()
+    except (ValueError, TypeError):
+        # An annotation that somebody edited: counting it as long past lets the canary go instead of staying for ever.
+        return float("inf")

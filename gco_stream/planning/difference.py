@@ -1,0 +1,77 @@
+"""One difference between what an object should be and what stands, and how a person reads of it.
+
+Differences go to logs, events and `explain`. Values of environment variables are secrets often enough that none is
+ever shown.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Step = str | int | tuple[Any, ...]
+"""One step of a path: a field's name, a position in a list, or the merge keys of a list's item."""
+
+_SHOWN = 80
+_FIELD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_ENV = "env"
+_IN_ENV = re.compile(r"\.env(\[|$)")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Difference:
+    """Where an object differs. Plain JSON values, None for absent: `desired` None means that the field has to go."""
+
+    path: str
+    observed: Any
+    desired: Any
+
+    def __str__(self) -> str:
+        if _IN_ENV.search(self.path):
+            return f"{self.path}: {self._without_values()}"
+        if self.desired is None:
+            return f"{self.path}: is {_shown(self.observed)}, should not be there"
+        if self.observed is None:
+            return f"{self.path}: is missing, should be {_shown(self.desired)}"
+        return f"{self.path}: is {_shown(self.observed)}, should be {_shown(self.desired)}"
+
+    def __repr__(self) -> str:
+        return f"<Difference {self}>"
+
+    def _without_values(self) -> str:
+        if self.desired is None:
+            return "should not be there"
+        return "is missing" if self.observed is None else "is not what it should be"
+
+
+def path_text(steps: Iterable[Step]) -> str:
+    """A path as it is shown and excluded: `spec.template.spec.containers[inference].ports[8000/TCP].name`."""
+    text = ""
+    for step in steps:
+        match step:
+            case str() if _FIELD.fullmatch(step):
+                text += f".{step}" if text else step
+            case tuple():
+                text += f"[{'/'.join(map(str, step))}]"
+            case _:
+                text += f"[{step}]"
+    return text
+
+
+def _shown(value: Any) -> str:
+    text = repr(_without_env(value))
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _without_env(value: Any) -> Any:
+    """The value with names instead of variables, for whole containers and pods."""
+    if isinstance(value, dict):
+        return {
+            name: [variable.get("name") for variable in inner]
+            if name == _ENV and isinstance(inner, list | tuple) and all(isinstance(one, dict) for one in inner)
+            else _without_env(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_env(inner) for inner in value]
+    return value

@@ -1,0 +1,118 @@
+"""The objects of an endpoint as manifests: exactly the fields that this controller sets, and no others."""
+
+import json
+from collections.abc import Mapping
+
+from gco_stream.model import names
+from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind
+from gco_stream.model.spec import Autoscaling
+
+_KNOWN_METRICS = ("cpu", "memory")
+_DEFAULT_METRIC = ("cpu", 70)
+
+
+def _object(kind: Kind, namespace: str, name: str, app: str, annotations: Mapping[str, str]) -> JsonObject:
+    return {
+        "apiVersion": API_VERSIONS[kind],
+        "kind": str(kind),
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": names.labels(app),
+            "annotations": dict(annotations),
+        },
+    }
+
+
+def deployment(
+    namespace: str, app: str, template: JsonObject, replicas: int | None, annotations: Mapping[str, str]
+) -> JsonObject:
+    """A Deployment. `replicas` None leaves the count to the HPA."""
+    manifest = _object(Kind.DEPLOYMENT, namespace, app, app, annotations)
+    manifest["spec"] = {"selector": {"matchLabels": {names.APP_LABEL: app}}, "template": template}
+    if replicas is not None:
+        manifest["spec"]["replicas"] = replicas
+    return manifest
+
+
+def service(namespace: str, app: str, port: int, annotations: Mapping[str, str]) -> JsonObject:
+    """The Service in front of one Deployment: port 80 to the container's."""
+    manifest = _object(Kind.SERVICE, namespace, app, app, annotations)
+    manifest["spec"] = {
+        "type": "ClusterIP",
+        "selector": {names.APP_LABEL: app},
+        "ports": [{"port": 80, "targetPort": port, "protocol": "TCP"}],
+    }
+    return manifest
+
+
+def ingress(
+    namespace: str,
+    endpoint: str,
+    *,
+    path: str,
+    health_path: str,
+    canary_weight: int,
+    annotations: Mapping[str, str],
+) -> JsonObject:
+    """The endpoint's Ingress. A `canary_weight` of 0 routes all to the main Service by a plain backend."""
+    manifest = _object(Kind.INGRESS, namespace, names.ingress_name(endpoint), endpoint, annotations)
+    metadata = manifest["metadata"]
+    metadata["annotations"] |= {
+        "alb.ingress.kubernetes.io/healthcheck-path": health_path,
+        "alb.ingress.kubernetes.io/healthcheck-interval-seconds": "15",
+    }
+    backend: JsonObject = {"name": endpoint, "port": {"number": 80}}
+    if canary_weight:
+        metadata["labels"][names.CANARY_LABEL] = "true"
+        metadata["annotations"][names.WEIGHTED_ROUTING_ANNOTATION] = weighted_routing(endpoint, canary_weight)
+        backend = {"name": "weighted-routing", "port": {"name": "use-annotation"}}
+    manifest["spec"] = {
+        "ingressClassName": "alb",
+        "rules": [
+            {"http": {"paths": [{"path": path, "pathType": "Prefix", "backend": {"service": backend}}]}},
+        ],
+    }
+    return manifest
+
+
+def weighted_routing(endpoint: str, canary_weight: int) -> str:
+    """The AWS Load Balancer Controller's forward action, as the annotation's text, as GCO writes it."""
+    groups = ((endpoint, 100 - canary_weight), (names.canary_name(endpoint), canary_weight))
+    action = {
+        "type": "forward",
+        "forwardConfig": {
+            "targetGroups": [{"serviceName": name, "servicePort": 80, "weight": weight} for name, weight in groups]
+        },
+    }
+    return json.dumps(action)
+
+
+def autoscaler(
+    namespace: str, endpoint: str, autoscaling: Autoscaling, annotations: Mapping[str, str]
+) -> tuple[JsonObject, list[str]]:
+    """The HPA and what is odd about its metrics. A metric that is neither cpu nor memory is left out; cpu at 70 % is
+    what remains where none is known, as in GCO.
+    """
+    known = [(metric.type, metric.target) for metric in autoscaling.metrics if metric.type in _KNOWN_METRICS]
+    warnings = [
+        f"spec.autoscaling.metrics: {metric.type!r} is not known (cpu, memory) and is left out"
+        for metric in autoscaling.metrics
+        if metric.type not in _KNOWN_METRICS
+    ]
+    if not known:
+        warnings += ["spec.autoscaling.metrics: none is known, so it scales on cpu at 70 %"]
+    manifest = _object(Kind.HPA, namespace, endpoint, endpoint, annotations)
+    manifest["spec"] = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": endpoint},
+        "minReplicas": autoscaling.min_replicas,
+        "maxReplicas": autoscaling.max_replicas,
+        "metrics": [
+            {
+                "type": "Resource",
+                "resource": {"name": name, "target": {"type": "Utilization", "averageUtilization": target}},
+            }
+            for name, target in known or [_DEFAULT_METRIC]
+        ],
+    }
+    return manifest, warnings

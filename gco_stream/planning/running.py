@@ -1,0 +1,132 @@
+"""An endpoint that shall run: Service, Ingress, Deployment, HPA in this order, and its canary beside it."""
+
+from dataclasses import dataclass
+
+from gco_stream.model import names
+from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.spec import EndpointSpec
+from gco_stream.planning import canary as canaries
+from gco_stream.planning import deployments, manifests, template
+from gco_stream.planning.canary import CanaryDecision
+from gco_stream.planning.deployments import AutoscaledReplicas, FixedReplicas, Replicas
+from gco_stream.planning.objects import removal, steps_for
+from gco_stream.planning.situation import Situation
+from gco_stream.planning.steps import LookAgain, Part, Step
+from gco_stream.planning.template import TemplateInputs
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the objects need. `errors` are the main's and make the region's state; `complaints` are said beside it."""
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
+    look_again: LookAgain | None = None
+
+
+def inputs_of(situation: Situation, spec: EndpointSpec) -> TemplateInputs:
+    """The inputs of the main's pod template in this region."""
+    return template.main_inputs(
+        situation.endpoint.name,
+        spec,
+        region=situation.policy.region,
+        ingress_path=situation.endpoint.ingress_path,
+        honor_gpu_type=situation.policy.honor_gpu_type,
+    )
+
+
+def replicas_of(spec: EndpointSpec) -> Replicas:
+    """Who says how many replicas the main has."""
+    scaling = spec.autoscaling
+    if scaling.enabled:
+        return AutoscaledReplicas(spec.replicas, scaling.min_replicas, scaling.max_replicas)
+    return FixedReplicas(spec.replicas)
+
+
+def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
+    """All steps towards running as asked."""
+    name, ingress = situation.endpoint.name, names.ingress_name(situation.endpoint.name)
+    needed = [(Kind.SERVICE, name), (Kind.INGRESS, ingress), (Kind.DEPLOYMENT, name), (Kind.HPA, name)]
+    if foreign := situation.foreign(*(needed if spec.autoscaling.enabled else needed[:3])):
+        return Outcome(errors=tuple(foreign))
+    inputs, replicas = inputs_of(situation, spec), replicas_of(spec)
+    observed = situation.ours(Kind.DEPLOYMENT, name)
+    main = deployments.decide(
+        inputs,
+        observed,
+        replicas,
+        namespace=situation.namespace,
+        annotations=situation.annotations,
+        part=Part.MAIN,
+    )
+    if main.error:
+        return Outcome(errors=(main.error,))
+    canary = _canary(situation, spec, inputs, settled=not main.steps and deployments.rolled_out(observed))
+    scaler, warnings = _autoscaler(situation, spec)
+    service = manifests.service(situation.namespace, name, spec.port, situation.annotations)
+    route, route_notes = _route(situation, inputs, observed, replicas, canary)
+    scaler_first = not spec.autoscaling.enabled
+    return Outcome(
+        steps=(
+            *steps_for(service, situation.ours(Kind.SERVICE, name), Part.MAIN),
+            *route,
+            *(scaler if scaler_first else ()),
+            *main.steps,
+            *(() if scaler_first else scaler),
+            *canary.steps,
+        ),
+        notes=(*main.notes, *route_notes, *canary.notes),
+        warnings=tuple(warnings),
+        complaints=(canary.error,) if canary.error else (),
+        look_again=canary.look_again,
+    )
+
+
+def _canary(situation: Situation, spec: EndpointSpec, inputs: TemplateInputs, *, settled: bool) -> CanaryDecision:
+    if spec.canary is not None:
+        return canaries.wanted(situation, spec.canary, inputs)
+    return canaries.unwanted(situation, inputs, main_settled=settled)
+
+
+def _autoscaler(situation: Situation, spec: EndpointSpec) -> tuple[tuple[Step, ...], list[str]]:
+    name = situation.endpoint.name
+    observed = situation.ours(Kind.HPA, name)
+    if not spec.autoscaling.enabled:
+        return removal(observed, "the item has no autoscaling", Part.MAIN), []
+    manifest, warnings = manifests.autoscaler(situation.namespace, name, spec.autoscaling, situation.annotations)
+    return steps_for(manifest, observed, Part.MAIN), warnings
+
+
+def _route(
+    situation: Situation,
+    inputs: TemplateInputs,
+    deployment: ObservedObject | None,
+    replicas: Replicas,
+    canary: CanaryDecision,
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """The Ingress. One whose target group would be empty marks the shared load balancer unhealthy, so it is first made
+    with the Deployment or when a pod is ready, and goes where nothing is to run.
+    """
+    name = situation.endpoint.name
+    ingress = situation.ours(Kind.INGRESS, names.ingress_name(name))
+    if replicas.start == 0:
+        return removal(ingress, "replicas is 0, there is nothing to route to", Part.ROUTE), ()
+    if ingress is None:
+        starting = deployment is None or deployment.spec.get("replicas", 1) == 0
+        if not deployments.ready(deployment) and (situation.policy.ingress_on_ready or not starting):
+            return (), ("the Ingress is made once a replica is ready",)
+    annotations = situation.annotations
+    if canary.draining_since is not None:
+        annotations[names.DRAINING_SINCE_ANNOTATION] = canary.draining_since
+    manifest = manifests.ingress(
+        situation.namespace,
+        name,
+        path=situation.endpoint.ingress_path,
+        health_path=inputs.probe_path,
+        canary_weight=canary.weight,
+        annotations=annotations,
+    )
+    return steps_for(manifest, ingress, Part.ROUTE), ()

@@ -1,0 +1,200 @@
+"""A plan as a value: what to do in which order, what to report, when to look again, and why, in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gco_stream.model.endpoint import RegionState
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+
+
+class Part(StrEnum):
+    """Which part of an endpoint a step serves: a step that fails holds up its own part only."""
+
+    MAIN = "main"
+    ROUTE = "route"
+    CANARY = "canary"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make an object that is absent; refused by the API server where one of the name exists."""
+
+    manifest: JsonObject
+    reason: str
+    part: Part = Part.MAIN
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object it makes."""
+        return ref_of(self.manifest)
+
+    def __str__(self) -> str:
+        return f"create {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Bring an object that stands (of this uid) to the manifest by server-side apply."""
+
+    manifest: JsonObject
+    uid: str
+    reason: str
+    part: Part = Part.MAIN
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object it changes."""
+        return ref_of(self.manifest)
+
+    def __str__(self) -> str:
+        return f"apply {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class GiveReplicas:
+    """Hold spec.replicas by a field manager of its own, so that the HPA can take it without a dip."""
+
+    ref: ObjectRef
+    uid: str
+    replicas: int
+    reason: str
+    part: Part = Part.MAIN
+
+    def __str__(self) -> str:
+        return f"give replicas of {self.ref} to the HPA at {self.replicas}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Set replicas through the scale subresource, touching nothing else."""
+
+    ref: ObjectRef
+    uid: str
+    replicas: int
+    reason: str
+    part: Part = Part.MAIN
+
+    def __str__(self) -> str:
+        return f"scale {self.ref} to {self.replicas}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """Set annotations alone (a merge patch): makes an object known as ours without touching what runs."""
+
+    ref: ObjectRef
+    uid: str
+    annotations: Mapping[str, str]
+    reason: str
+    part: Part = Part.MAIN
+
+    def __str__(self) -> str:
+        return f"annotate {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Take over the fields that the former system's manager holds, so that a field dropped later goes."""
+
+    observed: ObservedObject
+    reason: str
+    part: Part = Part.MAIN
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object whose fields change hands."""
+        return self.observed.ref
+
+    def __str__(self) -> str:
+        return f"take over the fields of {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the object of this uid. `spends_budget`: nobody asked for it by desired_state=deleted."""
+
+    ref: ObjectRef
+    uid: str
+    reason: str
+    part: Part = Part.MAIN
+    spends_budget: bool = False
+
+    def __str__(self) -> str:
+        return f"delete {self.ref}: {self.reason}"
+
+
+Step = Create | Apply | GiveReplicas | Scale | Annotate | HandOver | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """This region's entry of region_status, as it ought to be."""
+
+    state: RegionState
+    ready: int = 0
+    desired: int = 0
+    error: str = ""
+
+    def __str__(self) -> str:
+        words = f"{self.state}, {self.ready} of {self.desired} ready"
+        return f"{words}: {self.error}" if self.error else words
+
+
+class TableChange(StrEnum):
+    """What the table itself needs once every region has reported."""
+
+    PROMOTE = "promote to running: every target region runs what is asked"
+    PURGE = "remove the item: it is gone in every region"
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """When a plan changes by time alone: `after` seconds from now, and why."""
+
+    after: float
+    why: str
+
+    def __str__(self) -> str:
+        return f"look again in {self.after:.0f} s: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one endpoint needs now. Steps of one part are carried out in order; empty means in sync.
+
+    `report` is None where this region has nothing to say. `write_report`: the item does not hold it yet, and it is
+    time to write it. `notes` explain what is left alone and why.
+    """
+
+    endpoint: str
+    steps: tuple[Step, ...] = ()
+    report: Report | None = None
+    write_report: bool = False
+    table_change: TableChange | None = None
+    look_again: LookAgain | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    intent: str = field(default="", repr=False)
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether carrying the plan out would change nothing."""
+        return not self.steps and not self.write_report and self.table_change is None
+
+    def sentences(self) -> list[str]:
+        """The plan in words, a line each."""
+        lines = [str(step) for step in self.steps] or ["objects: as they should be"]
+        if self.report is not None:
+            lines.append(f"{'report' if self.write_report else 'reported'} {self.report}")
+        if self.table_change is not None:
+            lines.append(str(self.table_change))
+        if self.look_again is not None:
+            lines.append(str(self.look_again))
+        return lines + [f"warning: {warning}" for warning in self.warnings] + list(self.notes)
+
+
+def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
+    """The object that a manifest is about."""
+    return ObjectRef(Kind(manifest["kind"]), manifest["metadata"]["namespace"], manifest["metadata"]["name"])

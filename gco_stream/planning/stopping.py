@@ -1,0 +1,84 @@
+"""An endpoint that shall not run here: stopped, deleted, or no longer meant for this region.
+
+None of it needs a spec that can be read, so that an endpoint with a broken one can always be stopped and deleted.
+"""
+
+from gco_stream.model import names
+from gco_stream.model.objects import Kind
+from gco_stream.planning import canary as canaries
+from gco_stream.planning import deployments, manifests
+from gco_stream.planning.deployments import Decision, FixedReplicas
+from gco_stream.planning.objects import removal, steps_for
+from gco_stream.planning.running import Outcome, inputs_of
+from gco_stream.planning.situation import Situation
+from gco_stream.planning.steps import Part, Step
+
+
+def plan_stopped(situation: Situation) -> Outcome:
+    """No pods, no route, no autoscaler; Service and Deployment stay for the next start. Nothing is made."""
+    name = situation.endpoint.name
+    steps: list[Step] = [
+        *removal(situation.ours(Kind.INGRESS, names.ingress_name(name)), "the endpoint is stopped", Part.ROUTE),
+        *removal(situation.ours(Kind.HPA, name), "the endpoint is stopped", Part.MAIN),
+    ]
+    main = _stopped_main(situation)
+    canary = _stopped_canary(situation)
+    if situation.foreign((Kind.DEPLOYMENT, name)):
+        return Outcome(tuple(steps), errors=tuple(situation.foreign((Kind.DEPLOYMENT, name))))
+    return Outcome(
+        (*steps, *_service(situation), *main.steps, *canary.steps),
+        notes=(*main.notes, *canary.notes),
+        errors=(main.error,) if main.error else (),
+        complaints=(canary.error,) if canary.error else (),
+    )
+
+
+def plan_removal(situation: Situation, why: str, *, spends_budget: bool) -> Outcome:
+    """Everything of ours goes, in every allowed namespace."""
+    steps = tuple(
+        step for obj in situation.all_ours() for step in removal(obj, why, Part.MAIN, spends_budget=spends_budget)
+    )
+    if steps and spends_budget and situation.fleet.deletions_left <= 0:
+        return Outcome(
+            warnings=(f"not removed, although {why}: the limit on removals in one hour is reached",),
+        )
+    return Outcome(steps)
+
+
+def _stopped_main(situation: Situation) -> Decision:
+    observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
+    if observed is None:
+        return Decision()
+    spec = situation.endpoint.spec
+    if spec is None:
+        return deployments.scaled(observed, 0, Part.MAIN, "the endpoint is stopped")
+    return deployments.decide(
+        inputs_of(situation, spec),
+        observed,
+        FixedReplicas(0),
+        namespace=situation.namespace,
+        annotations=situation.annotations,
+        part=Part.MAIN,
+    )
+
+
+def _stopped_canary(situation: Situation) -> canaries.CanaryDecision:
+    spec = situation.endpoint.spec
+    if spec is None:
+        deployment = situation.ours(Kind.DEPLOYMENT, situation.canary)
+        if deployment is None or deployment not in situation.all_ours():
+            return canaries.CanaryDecision()
+        stop = deployments.scaled(deployment, 0, Part.CANARY, "the endpoint is stopped")
+        return canaries.CanaryDecision(steps=stop.steps)
+    if spec.canary is not None:
+        return canaries.wanted(situation, spec.canary, inputs_of(situation, spec), serving=False)
+    return canaries.unwanted(situation, None, main_settled=True)
+
+
+def _service(situation: Situation) -> tuple[Step, ...]:
+    name, spec = situation.endpoint.name, situation.endpoint.spec
+    observed = situation.ours(Kind.SERVICE, name)
+    if observed is None or spec is None:
+        return ()
+    manifest = manifests.service(situation.namespace, name, spec.port, situation.annotations)
+    return steps_for(manifest, observed, Part.MAIN)

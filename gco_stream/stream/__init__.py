@@ -1,0 +1,1 @@
+"""DynamoDB Streams: shard lineage, the reader of one shard, the consumer of all."""

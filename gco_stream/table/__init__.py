@@ -1,0 +1,1 @@
+"""DynamoDB: items in and out, the scan, and the conditional writes."""

@@ -1,0 +1,154 @@
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable, read_endpoint
+from gco_stream.model.wire import encode
+from tests.items import PARITY_CASES, endpoint, item, parity_item, read
+
+
+@pytest.mark.parametrize("case", PARITY_CASES)
+def test_every_real_item_can_be_read(case: str) -> None:
+    found = read(parity_item(case))
+    assert isinstance(found, Endpoint)
+    assert found.spec is not None
+
+
+def test_missing_attributes_have_gcos_defaults() -> None:
+    found = endpoint(namespace=None, ingress_path=None, desired_state=None, region_status=None, created_at=None)
+    assert found.spec is not None
+    assert (found.namespace, found.ingress_path, found.desired_state) == (None, "/inference/chat", "deploying")
+    assert (found.spec.port, found.spec.replicas, found.spec.gpu_count) == (8000, 1, 1)
+    assert found.spec.resources.requests == {"cpu": "1", "memory": "4Gi"}
+
+
+@pytest.mark.parametrize("three", [3, Decimal(3), Decimal("3.0"), "3", "3.0", " 3 ", 3.0])
+def test_a_number_is_read_in_every_form(three: Any) -> None:
+    spec = endpoint(spec={"replicas": three}).spec
+    assert spec is not None
+    assert spec.replicas == 3
+
+
+def test_env_values_are_text_as_gco_wrote_them() -> None:
+    spec = endpoint(spec={"env": {"A": 5, "B": True, "C": Decimal("1.50"), "D": "x"}}).spec
+    assert spec is not None
+    assert spec.env == {"A": "5", "B": "True", "C": "1.5", "D": "x"}
+
+
+def test_null_attributes_mean_the_same_as_missing_ones() -> None:
+    found = read_endpoint(encode(item() | {"spec": {"image": "a:1", "canary": None, "args": None}, "hold": None}))
+    assert isinstance(found, Endpoint)
+    assert found.spec is not None
+    assert (found.spec.canary, found.spec.args, found.hold) == (None, (), None)
+
+
+def test_target_regions_may_be_a_string_set() -> None:
+    assert endpoint(target_regions=frozenset({"a", "b"})).target_regions == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"port": 99999}, "spec.port: 99999 is not allowed; allowed: a whole number from 1 to 65535"),
+        ({"replicas": Decimal("1.5")}, "spec.replicas: 1.5 is not allowed; allowed: a whole number from 0 to 10000"),
+        ({"replicas": True}, "spec.replicas: True is not allowed; allowed: a whole number from 0 to 10000"),
+        ({"image": None}, "spec.image: missing; needed: an image reference"),
+        ({"image": "a b"}, "spec.image: 'a b' is not allowed; allowed: an image reference"),
+        ({"accelerator": "tpu"}, "spec.accelerator: 'tpu' is not allowed; allowed: nvidia or neuron"),
+        ({"health_check_path": "health"}, "spec.health_check_path: 'health' is not allowed; allowed: a URL path"),
+        ({"canary": {"image": "a:2", "weight": 101}}, "spec.canary.weight: 101 is not allowed"),
+        ({"canary": {"weight": 5}}, "spec.canary.image: missing"),
+        ({"resources": {"limits": {"cpu": "-1"}}}, "spec.resources.limits.cpu: '-1' is not allowed"),
+        ({"env": {"A B": "x"}}, "spec.env.A B: 'A B' is not allowed; allowed: a variable name"),
+        ({"node_selector": {"a": "b c"}}, "spec.node_selector.a: 'b c' is not allowed"),
+        ({"args": "--x"}, "spec.args: '--x' is not allowed; allowed: a list of texts"),
+        ({"tolerations": [{"operator": "Equal"}]}, "spec.tolerations[0]: a toleration without a key needs"),
+        ({"tolerations": [{"key": "a", "effect": "No"}]}, "spec.tolerations[0].effect: 'No' is not allowed"),
+        (
+            {"autoscaling": {"enabled": True, "min_replicas": 9, "max_replicas": 3}},
+            "spec.autoscaling: min_replicas 9 is more than max_replicas 3",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_what_is_allowed(spec: dict[str, Any], message: str) -> None:
+    found = endpoint(spec=spec)
+    assert found.spec is None
+    assert any(str(problem).startswith(message) for problem in found.spec_problems), found.spec_problems
+
+
+def test_a_wrong_env_value_is_never_shown() -> None:
+    found = endpoint(spec={"env": {"TOKEN": {"secret": "hunter2"}}})
+    assert found.spec is None
+    assert "hunter2" not in str(found.spec_problems[0])
+    assert "spec.env.TOKEN" in str(found.spec_problems[0])
+
+
+def test_all_problems_are_told_at_once() -> None:
+    assert len(endpoint(spec={"port": 0, "replicas": -1, "image": ""}).spec_problems) == 3
+
+
+def test_a_broken_spec_leaves_state_and_regions_readable() -> None:
+    found = read(item() | {"spec": "nonsense", "desired_state": "stopped"})
+    assert isinstance(found, Endpoint)
+    assert found.desired_state is DesiredState.STOPPED
+    assert found.spec is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target_regions": []}, "target_regions: [] is not allowed; allowed: a list with at least one region"),
+        ({"target_regions": None}, "target_regions: missing; needed: a list with at least one region"),
+        ({"desired_state": "paused"}, "desired_state: 'paused' is not allowed; allowed: deploying, running, stopped"),
+        ({"namespace": "No Such"}, "namespace: 'No Such' is not allowed"),
+        ({"ingress_path": "no-slash"}, "ingress_path: 'no-slash' is not allowed; allowed: a URL path"),
+    ],
+)
+def test_a_wrong_identity_makes_the_item_unreadable(changes: dict[str, Any], message: str) -> None:
+    found = read(item(**changes))
+    assert isinstance(found, Unreadable)
+    assert found.error.startswith(message)
+
+
+@pytest.mark.parametrize("name", ["Chat", "1chat", "chat-", "a_b", "a" * 64, "ä"])
+def test_a_name_that_no_object_can_carry_is_refused(name: str) -> None:
+    found = read(item(name))
+    assert isinstance(found, Unreadable)
+    assert "endpoint_name" in found.error
+
+
+def test_a_name_needs_room_for_the_canary_only_where_there_is_one() -> None:
+    assert endpoint("a" * 63).spec is not None
+    refused = endpoint("a" * 57, spec={"canary": {"image": "a:2"}})
+    assert refused.spec is None
+    assert "56 with a canary" in str(refused.spec_problems[0])
+
+
+def test_a_status_that_cannot_be_read_is_known_to_be_reported() -> None:
+    found = endpoint(region_status={"a": {"state": "running", "epoch": 7}, "b": {"state": "odd"}, "c": "text"})
+    assert found.region_status["a"].state is RegionState.RUNNING
+    assert found.region_status["a"].epoch == 7
+    assert set(found.region_status) == {"a"}
+    assert found.reported_regions == {"a", "b", "c"}
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+fields = st.sampled_from(
+    ["desired_state", "target_regions", "namespace", "spec", "ingress_path", "region_status", "hold", "created_at", "x"]
+)
+spec_fields = st.sampled_from(["image", "port", "env", "resources", "args", "tolerations", "autoscaling", "canary"])
+
+
+@given(st.dictionaries(fields, anything, max_size=5), st.dictionaries(spec_fields, anything, max_size=4))
+def test_no_item_whatever_it_holds_raises(attributes: dict[str, Any], spec: dict[str, Any]) -> None:
+    found = read(item(spec=spec) | attributes)
+    assert isinstance(found, Endpoint | Unreadable)
+    if isinstance(found, Unreadable):
+        assert found.problems
