@@ -1,7 +1,22 @@
 """Settings for all tests."""
 
+import asyncio
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Shared machines stall: neither a slow example nor slow generation says anything about the code.
 settings.register_profile("gco-stream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gco-stream")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _main_threads_loop() -> Iterator[None]:
+    # pytest-asyncio asks for the main thread's loop to put it back later; where there is none, asking makes one that
+    # nobody closes.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

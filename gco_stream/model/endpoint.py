@@ -89,9 +89,9 @@ class Endpoint(BaseModel):
     digest: str
 
     @property
-    def wants_pods(self) -> bool:
-        """Whether the user asks for it to run (deploying or running)."""
-        return self.desired_state in {DesiredState.DEPLOYING, DesiredState.RUNNING}
+    def is_deleted(self) -> bool:
+        """Whether the user asks for it to be gone everywhere."""
+        return self.desired_state is DesiredState.DELETED
 
 
 class Unreadable(BaseModel):

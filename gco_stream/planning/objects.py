@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from gco_stream.model.objects import JsonObject, ObservedObject
-from gco_stream.planning.drift import Difference, differences, in_observed_order
+from gco_stream.planning.difference import Difference
+from gco_stream.planning.drift import differences, in_observed_order
 from gco_stream.planning.steps import Apply, Create, Delete, HandOver, Part, Step
 
 _SHOWN_DIFFERENCES = 3

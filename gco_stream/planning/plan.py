@@ -4,6 +4,8 @@ It is called anew for every hint, whatever the hint was, and plans from what is 
 is called again on what then stands; in sync means that nothing is left to do.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable
@@ -14,7 +16,7 @@ from gco_stream.planning.agreement import table_change
 from gco_stream.planning.policy import Fleet, Policy
 from gco_stream.planning.running import Outcome, plan_running
 from gco_stream.planning.situation import Situation
-from gco_stream.planning.steps import LookAgain, Plan, Report
+from gco_stream.planning.steps import LookAgain, Part, Plan, Report
 from gco_stream.planning.stopping import plan_removal, plan_stopped
 
 
@@ -29,6 +31,35 @@ def plan(item: Endpoint | Unreadable, observed: Observed, fleet: Fleet, now: dat
     if item.hold is not None:
         return _held(situation, outcome, report)
     return _finished(situation, outcome, report)
+
+
+def failing(
+    made: Plan, item: Endpoint | Unreadable, failures: Mapping[Part, str], now: datetime, policy: Policy
+) -> Plan:
+    """The plan once the API server has not taken some of its steps: what is left is to say so.
+
+    `failures`: the answer for each part that is held up. A canary that is held up is said beside the main's state.
+    """
+    if made.report is None:
+        return replace(made, steps=())
+    only_canary = set(failures) <= {Part.CANARY}
+    message = "; ".join(failures.values())
+    report = replace(
+        made.report,
+        state=made.report.state if only_canary else RegionState.ERROR,
+        error=f"{made.report.error}; {message}" if made.report.error else message,
+    )
+    write, later = status.is_due(
+        item, policy.region, report, now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
+    )
+    return replace(
+        made,
+        steps=(),
+        report=report,
+        write_report=write,
+        table_change=None,
+        look_again=_earliest(made.look_again, later),
+    )
 
 
 def _concerns(situation: Situation) -> bool:
@@ -59,7 +90,9 @@ def _decide(situation: Situation) -> tuple[Outcome, Report]:
         return Outcome(errors=errors), status.failed(situation, errors)
     else:
         outcome = plan_running(situation, endpoint.spec)
-        report = status.running(situation, pending=bool(outcome.steps), complaints=outcome.complaints)
+        # A canary on its way says nothing of the main.
+        pending = any(step.part is not Part.CANARY for step in outcome.steps)
+        report = status.running(situation, pending=pending, complaints=outcome.complaints)
     return outcome, status.failed(situation, outcome.errors) if outcome.errors else report
 
 

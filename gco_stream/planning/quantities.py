@@ -26,7 +26,7 @@ def value_of(quantity: str | int | float) -> Decimal:
     Numbers are taken as Kubernetes takes them from JSON. Raises ValueError for what is not a quantity.
     """
     match = _QUANTITY.fullmatch(str(quantity))
-    if match is None or isinstance(quantity, bool):
+    if match is None:
         raise ValueError(f"not a Kubernetes quantity: {quantity!r:.60}")
     digits, suffix = match[1], match[2] or ""
     scale = _SUFFIXES.get(suffix)

@@ -35,7 +35,7 @@ def test_the_objects_of_a_real_item_are_those_that_the_former_system_made(case: 
     cluster, asked = SimulatedCluster(), read(parity_item(case))
     assert isinstance(asked, Endpoint)
     cluster.reconcile(asked)
-    expected = {key for key in parity_objects(case)}
+    expected = set(parity_objects(case))
     assert {f"{ref.kind}/{ref.name}" for ref in cluster.objects} == expected
 
 

@@ -1,0 +1,48 @@
+# Everything runs from .venv, which `make setup` makes of pinned packages. Nothing else is installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# gco-stream's own caches stay apart from what a developer's shell has set up for other clusters and accounts.
+export PYTHONDONTWRITEBYTECODE ?=
+
+.PHONY: help setup demo test unit integration lint format bench clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11; name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Making $(VENV) of the pinned packages ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(READY) ## Make .venv
+
+demo: $(READY) ## The main job, told in a terminal on real parts (DEMO_KEEP=1 leaves them running)
+	@$(BIN)/gco-stream demo
+
+lint: $(READY) ## ruff, mypy, and the rules of what may import what
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: $(READY) ## The tests that need no server (seconds)
+	$(BIN)/pytest -q --ignore=tests/integration --ignore=tests/local
+
+integration: $(READY) ## The tests on real parts
+	$(BIN)/pytest -q tests/local tests/integration
+
+test: lint $(READY) ## Everything that CI runs
+	$(BIN)/pytest -q
+
+bench: $(READY) ## Measure (bench/results/)
+	$(BIN)/python -m bench
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

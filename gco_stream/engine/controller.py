@@ -1,0 +1,180 @@
+"""The whole program: connections, the warm cache, the election, a tenure while leading, and the health of it all."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+
+from gco_stream.cluster.cache import ClusterCache
+from gco_stream.cluster.client import KubeClient
+from gco_stream.cluster.election import LeaderElector, Leadership
+from gco_stream.engine.tenure import Tenure
+from gco_stream.model.objects import Kind
+from gco_stream.ops.http import Health, serve
+from gco_stream.ops.metrics import Metrics
+from gco_stream.planning.policy import Policy
+from gco_stream.settings import Settings
+from gco_stream.table.clients import streams_client, table_client
+from gco_stream.table.endpoints import EndpointTable
+from gco_stream.table.errors import TableError
+
+_log = structlog.get_logger()
+
+LEASE_NAME = "inference-monitor-leader"
+_RETRY_AFTER = 1.0
+_RETRY_CAP = 30.0
+_STUCK_SECONDS = 600.0
+
+
+def policy_of(settings: Settings, table_arn: str) -> Policy:
+    """The rules of planning that the settings give."""
+    return Policy(
+        region=settings.region,
+        namespaces=settings.namespaces,
+        table_arn=table_arn,
+        canary_drain=settings.canary_drain_seconds,
+        ingress_on_ready=settings.inference_ingress_policy == "on-ready",
+        honor_gpu_type=settings.honor_gpu_type,
+        status_interval=settings.status_interval_seconds,
+        status_heartbeat=settings.status_heartbeat_seconds,
+    )
+
+
+class Controller:
+    """One replica. `run` is its life; it serves health and metrics from the first moment."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._cache: ClusterCache | None = None
+        self._elector: LeaderElector | None = None
+        self._tenure: Tenure | None = None
+        self._table_problem = ""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop` is set and the work in hand is finished. Raises Misconfigured, and OSError of the port."""
+        settings = self._settings
+        kinds = len(Kind)
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            client = await enter(
+                KubeClient.connect(
+                    timeout=settings.k8s_api_timeout,
+                    connections=settings.reconcile_workers + kinds * len(settings.namespaces) + 8,
+                )
+            )
+            # The renewal must not wait behind the workers' calls.
+            election_client = await enter(KubeClient.connect(timeout=settings.k8s_api_timeout, connections=4))
+            pool = settings.reconcile_workers + 4
+            timeout = settings.dynamodb_timeout_seconds
+            dynamodb = await enter(table_client(settings.home_region, timeout=timeout, connections=pool))
+            streams = await enter(streams_client(settings.streams_region, timeout=timeout, connections=pool))
+            port = await enter(
+                serve(settings.http_host, settings.http_port, live=self._live, ready=self._ready, metrics=self._scrape)
+            )
+            _log.info("started", http_port=port, namespaces=settings.namespaces, home_region=settings.home_region)
+            self._cache = cache = ClusterCache(client, settings.namespaces, self._on_cluster_change)
+            self._elector = elector = LeaderElector(
+                election_client,
+                namespace=settings.inference_namespace,
+                name=LEASE_NAME,
+                identity=f"{settings.hostname}_{uuid.uuid4()}",
+                duration=settings.lease_duration_seconds,
+                renew_deadline=settings.lease_renew_deadline_seconds,
+                retry_period=settings.lease_retry_period_seconds,
+                legacy_interval=settings.reconcile_interval_seconds,
+            )
+            table = EndpointTable(dynamodb, settings.inference_endpoints_table_name)
+
+            async def lead(leadership: Leadership) -> None:
+                await self._lead(leadership, stop, table, streams, client, cache)
+
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(cache.run(), name="cache")
+                await elector.run(lead, stop)
+                watching.cancel()
+            _log.info("stopped")
+
+    async def _lead(
+        self,
+        leadership: Leadership,
+        stop: asyncio.Event,
+        table: EndpointTable,
+        streams: object,
+        client: KubeClient,
+        cache: ClusterCache,
+    ) -> None:
+        leader = self._metrics.leader.labels(LEASE_NAME)
+        leader.set(1)
+        try:
+            arn = await self._table_arn(table, stop)
+            if arn is None:
+                return
+            self._tenure = Tenure(
+                settings=self._settings,
+                policy=policy_of(self._settings, arn),
+                table=table,
+                streams=streams,
+                client=client,
+                cache=cache,
+                leadership=leadership,
+                metrics=self._metrics,
+                clock=self._clock,
+            )
+            await self._tenure.run(stop)
+        finally:
+            self._tenure = None
+            leader.set(0)
+
+    async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
+        """The table's ARN as soon as the table can be described; None if stopped before."""
+        wait = _RETRY_AFTER
+        while not stop.is_set():
+            try:
+                info = await table.describe()
+            except TableError as error:
+                self._table_problem = str(error)
+                _log.error("the table cannot be used; nothing is done until it can", error=str(error), retry_s=wait)
+                try:
+                    async with asyncio.timeout(wait):
+                        await stop.wait()
+                except TimeoutError:
+                    wait = min(_RETRY_CAP, wait * 2)
+            else:
+                self._table_problem = ""
+                return info.arn
+        return None
+
+    def _on_cluster_change(self, names: frozenset[str]) -> None:
+        if self._tenure is not None:
+            self._tenure.on_cluster_change(names)
+
+    def _live(self) -> Health:
+        problems = []
+        if self._tenure is not None:
+            now = self._clock()
+            problems += [
+                f"the work on {name} has not ended for {now - since:.0f} s"
+                for name, since in self._tenure.dispatcher.in_work_since.items()
+                if now - since > _STUCK_SECONDS
+            ]
+        return Health(tuple(problems))
+
+    def _ready(self) -> Health:
+        if self._cache is None or self._elector is None:
+            return Health(("starting",))
+        problems = [f"namespace {name}: {why}" for name, why in self._cache.unsynced.items()]
+        if problem := self._elector.snapshot().problem:
+            problems.append(f"lease: {problem}")
+        if self._table_problem:
+            problems.append(f"table: {self._table_problem}")
+        return Health(tuple(problems))
+
+    def _scrape(self) -> bytes:
+        if self._tenure is not None:
+            self._tenure.observe()
+        return self._metrics.render()

@@ -1,0 +1,147 @@
+"""What every item of the table asks for, as last read: small enough to hold the whole table in memory.
+
+An item is kept as compressed bytes with two digests; the model is made when a worker needs it. A stream record or a
+later scan is only a hint: where it differs from what is known, the name is stale, and a worker reads the item
+itself, consistently, before it acts. A record may be older than what was read, and an old desired_state=deleted would
+delete pods.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
+from gco_stream.model.wire import WireItem
+
+_KEY = "endpoint_name"
+_NOT_ASKED = frozenset({"region_status", "updated_at"})
+_DIGEST_BYTES = 16
+
+
+class Hint(Enum):
+    """What a record or a scanned item says about a name."""
+
+    NOTHING_NEW = "nothing new"
+    ECHO = "only status"
+    CHANGED = "changed"
+
+
+@dataclass(slots=True)
+class _Entry:
+    blob: bytes
+    whole: bytes
+    asked: bytes
+
+
+class DesiredState:
+    """The items by name. Bounded by the table: one entry an item, and one stale mark a name that was hinted at."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        self._entries: dict[str, _Entry] = {}
+        self._stale: dict[str, int] = {}
+        self._marks = 0
+
+    def put(self, item: WireItem) -> None:
+        """An item as just read from the home table, or returned by a write to it."""
+        name = item[_KEY]["S"]
+        blob = orjson.dumps(item, option=orjson.OPT_SORT_KEYS, default=_binary)
+        self._entries[name] = _Entry(zlib.compress(blob, 1), _digest(blob), _asked(item))
+
+    def remove(self, name: str) -> None:
+        """The item is gone: a consistent read of the home table did not find it."""
+        self._entries.pop(name, None)
+
+    def get(self, name: str) -> Endpoint | Unreadable | None:
+        """The endpoint as last read, None where there is none."""
+        item = self.wire(name)
+        return None if item is None else read_endpoint(item)
+
+    def wire(self, name: str) -> WireItem | None:
+        """The item as last read, in wire form."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        item: WireItem = orjson.loads(zlib.decompress(entry.blob))
+        return item
+
+    def whole_digest(self, name: str) -> bytes | None:
+        """A digest of the whole item, None where there is none: changes with any attribute."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.whole
+
+    def mark_stale(self, name: str) -> None:
+        """The item must be read before anything is done about it."""
+        self._marks += 1
+        self._stale[name] = self._marks
+
+    def stale_mark(self, name: str) -> int | None:
+        """The newest mark, None where the item may be used as it is known. Take it before reading the item."""
+        return self._stale.get(name)
+
+    def clear_stale(self, name: str, mark: int) -> None:
+        """The item was read after this mark was made; a newer mark stays."""
+        if self._stale.get(name) == mark:
+            del self._stale[name]
+
+    def hear(self, name: str, image: WireItem | None) -> Hint:
+        """A stream record's new image (None: it has none, or the item was removed).
+
+        Only status: the other regions' entries are taken over, this region's own is known better from its writes.
+        """
+        entry = self._entries.get(name)
+        if image is None or entry is None or name in self._stale or _asked(image) != entry.asked:
+            self.mark_stale(name)
+            return Hint.CHANGED
+        if _digest(orjson.dumps(image, option=orjson.OPT_SORT_KEYS, default=_binary)) == entry.whole:
+            return Hint.NOTHING_NEW
+        if (known := self.wire(name)) is not None:
+            self.put(_with_others_status(known, image, self._region))
+        return Hint.ECHO
+
+    def compare(self, item: WireItem) -> Hint:
+        """A scanned item against what is known. It changes nothing: a page may be older than a write's answer."""
+        entry = self._entries.get(item[_KEY]["S"])
+        if entry is None or entry.asked != _asked(item):
+            return Hint.CHANGED
+        blob = orjson.dumps(item, option=orjson.OPT_SORT_KEYS, default=_binary)
+        return Hint.NOTHING_NEW if _digest(blob) == entry.whole else Hint.ECHO
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._entries))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _asked(item: Mapping[str, Any]) -> bytes:
+    asked = {name: value for name, value in item.items() if name not in _NOT_ASKED}
+    return _digest(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS, default=_binary))
+
+
+def _digest(blob: bytes) -> bytes:
+    return hashlib.blake2b(blob, digest_size=_DIGEST_BYTES).digest()
+
+
+def _binary(value: object) -> str:
+    # Binary attributes mean nothing here, but an unknown attribute of any type must be kept apart from another.
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    raise TypeError(f"not a value of an item: {type(value).__name__}")
+
+
+def _with_others_status(known: WireItem, image: WireItem, region: str) -> WireItem:
+    own = known.get("region_status", {}).get("M", {}).get(region)
+    status = {**image.get("region_status", {}).get("M", {})}
+    status.pop(region, None)
+    if own is not None:
+        status[region] = own
+    return {**image, "region_status": {"M": status}}

@@ -1,0 +1,228 @@
+"""The work queue: names of endpoints that might need work, each worked on by one worker at a time.
+
+Fresh changes go before a resync's names, and a resync never starves. A name that is added again while it is being
+worked on runs once more after, not beside. Delays and back-off are entries of the same queue: one a name, the earliest
+wins. All decisions are in `WorkQueue`, which is given the time; `Dispatcher` lets workers wait for it.
+"""
+
+import asyncio
+import heapq
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+_FRESH_IN_A_ROW = 4
+
+
+class Band(IntEnum):
+    """How urgent a name is; the lower goes first."""
+
+    FRESH = 0
+    RESYNC = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A name to work on: since when it waited (seconds of the queue's clock), in which band, and why it was added."""
+
+    name: str
+    since: float
+    band: Band
+    trigger: str
+
+
+@dataclass(slots=True)
+class _Waiting:
+    since: float
+    trigger: str
+
+
+class WorkQueue:
+    """Two bands of names, the names in work, and the delayed ones. Holds each name at most once in each.
+
+    `fresh_in_a_row`: after so many fresh names in a row one of the resync band is taken if one waits, so a stream of
+    changes delays a resync by a bounded factor and never for ever.
+    """
+
+    def __init__(self, *, fresh_in_a_row: int = _FRESH_IN_A_ROW) -> None:
+        self._bands: tuple[OrderedDict[str, _Waiting], ...] = (OrderedDict(), OrderedDict())
+        self._in_work: set[str] = set()
+        self._again: dict[str, tuple[Band, _Waiting]] = {}
+        self._delayed: dict[str, tuple[float, str]] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._fresh_in_a_row = fresh_in_a_row
+        self._row = 0
+
+    def add(self, name: str, band: Band, now: float, trigger: str) -> None:
+        """A name might need work now. A waiting one moves up if it became more urgent, and keeps its age."""
+        if name in self._in_work:
+            before = self._again.get(name)
+            if before is None or band < before[0]:
+                self._again[name] = (band, before[1] if before else _Waiting(now, trigger))
+            return
+        self._enqueue(name, band, _Waiting(now, trigger))
+
+    def _enqueue(self, name: str, band: Band, waiting: _Waiting) -> None:
+        fresh, resync = self._bands
+        if name in fresh:
+            return
+        if name in resync:
+            if band is Band.RESYNC:
+                return
+            del resync[name]
+        self._bands[band][name] = waiting
+
+    def add_at(self, name: str, due: float, trigger: str) -> None:
+        """A name is worth a look at a later time; of several times the earliest holds."""
+        planned = self._delayed.get(name)
+        if planned is not None and planned[0] <= due:
+            return
+        self._delayed[name] = (due, trigger)
+        heapq.heappush(self._heap, (due, name))
+
+    def forget_delay(self, name: str) -> None:
+        """A newer plan has its own idea of when to look again."""
+        self._delayed.pop(name, None)
+
+    def take(self, now: float) -> Taken | None:
+        """The next name to work on, or None. The caller must say `done` when it is finished."""
+        self._wake_due(now)
+        fresh, resync = self._bands
+        if fresh and not (resync and self._row >= self._fresh_in_a_row):
+            band = Band.FRESH
+            self._row += 1
+        elif resync:
+            band = Band.RESYNC
+            self._row = 0
+        else:
+            return None
+        name, waiting = self._bands[band].popitem(last=False)
+        self._in_work.add(name)
+        return Taken(name, waiting.since, band, waiting.trigger)
+
+    def done(self, name: str) -> None:
+        """The work on a name has ended; if it was added meanwhile it waits again."""
+        self._in_work.discard(name)
+        if (again := self._again.pop(name, None)) is not None:
+            self._enqueue(name, *again)
+
+    def next_due(self) -> float | None:
+        """When the earliest delayed name is due, None without any."""
+        while self._heap:
+            due, name = self._heap[0]
+            planned = self._delayed.get(name)
+            if planned is not None and planned[0] == due:
+                return due
+            heapq.heappop(self._heap)
+        return None
+
+    def _wake_due(self, now: float) -> None:
+        while (due := self.next_due()) is not None and due <= now:
+            _, name = heapq.heappop(self._heap)
+            _, trigger = self._delayed.pop(name)
+            self.add(name, Band.FRESH, due, trigger)
+
+    def is_delayed(self, name: str) -> bool:
+        """Whether the name has a time to be looked at."""
+        return name in self._delayed
+
+    @property
+    def depth(self) -> int:
+        """Names that wait to be taken now."""
+        return len(self._bands[0]) + len(self._bands[1])
+
+    @property
+    def delayed(self) -> int:
+        """Names that wait for a time."""
+        return len(self._delayed)
+
+    @property
+    def in_work(self) -> frozenset[str]:
+        """Names being worked on."""
+        return frozenset(self._in_work)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is being worked on (delayed names do not count)."""
+        return not (self.depth or self._in_work)
+
+
+class Backoff:
+    """How long to wait after failures of one name in a row: doubling, capped, jittered. Times in seconds.
+
+    Holds a count for each name that fails now, so it is bounded by the table's names.
+    """
+
+    def __init__(self, *, base: float = 0.25, cap: float = 300.0, rng: random.Random | None = None) -> None:
+        self._base, self._cap = base, cap
+        self._failures: dict[str, int] = {}
+        self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
+
+    def failed(self, name: str) -> float:
+        """One more failure: how long to wait now."""
+        count = self._failures[name] = self._failures.get(name, 0) + 1
+        longest = min(self._cap, self._base * 2.0 ** min(count - 1, 30))
+        return longest * self._rng.uniform(0.5, 1.0)
+
+    def failures(self, name: str) -> int:
+        """Failures in a row so far."""
+        return self._failures.get(name, 0)
+
+    def succeeded(self, name: str) -> None:
+        """The name is fine: the next failure starts anew."""
+        self._failures.pop(name, None)
+
+
+class Dispatcher:
+    """Lets tasks wait for the next name of a `WorkQueue`. `clock` gives seconds, monotonic.
+
+    `in_work_since`: when each name now in work was taken.
+    """
+
+    def __init__(self, queue: WorkQueue, clock: Callable[[], float]) -> None:
+        self.queue = queue
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._closed = False
+        self.in_work_since: dict[str, float] = {}
+
+    def add(self, name: str, band: Band, trigger: str) -> None:
+        """A name might need work now."""
+        self.queue.add(name, band, self._clock(), trigger)
+        self._changed.set()
+
+    def add_after(self, name: str, seconds: float, trigger: str) -> None:
+        """A name is worth a look in so many seconds."""
+        self.queue.add_at(name, self._clock() + seconds, trigger)
+        self._changed.set()
+
+    def done(self, name: str) -> None:
+        """The work on a name has ended."""
+        self.in_work_since.pop(name, None)
+        self.queue.done(name)
+        self._changed.set()
+
+    def close(self) -> None:
+        """No name is given out any more: whoever waits gets None."""
+        self._closed = True
+        self._changed.set()
+
+    async def take(self) -> Taken | None:
+        """The next name, as soon as there is one; None once closed."""
+        while not self._closed:
+            self._changed.clear()
+            now = self._clock()
+            if (taken := self.queue.take(now)) is not None:
+                self.in_work_since[taken.name] = now
+                if self.queue.depth:
+                    self._changed.set()
+                return taken
+            due = self.queue.next_due()
+            try:
+                async with asyncio.timeout(None if due is None else max(0.0, due - now)):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        return None

@@ -1,0 +1,233 @@
+"""Reconciling one endpoint: read what is asked, look at what stands, plan, carry out, look again, report.
+
+Level-triggered: why the name was taken makes no difference. A plan is carried out and made anew on the answers until
+nothing is left to do, so what is reported is what stands.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from gco_stream.cluster.cache import ClusterCache
+from gco_stream.engine.budget import DeletionBudget
+from gco_stream.engine.desired import DesiredState
+from gco_stream.engine.steps import Failure, StepRunner
+from gco_stream.model import names
+from gco_stream.model.endpoint import Endpoint, Unreadable
+from gco_stream.model.objects import ObjectRef
+from gco_stream.planning.plan import failing, plan
+from gco_stream.planning.policy import Fleet, Policy
+from gco_stream.planning.steps import Apply, Delete, LookAgain, Part, Plan, Step, TableChange
+from gco_stream.table.endpoints import EndpointTable
+from gco_stream.table.errors import Gone, Superseded
+
+_ROUNDS = 12
+_APPLIES_BEFORE_CONTESTED = 3
+_FAILURES_BEFORE_REPORT = 3
+
+
+class Epoch(Protocol):
+    """What orders the writes of one leader after those of the one before."""
+
+    @property
+    def epoch(self) -> int:
+        """This leader's, in microseconds."""
+
+    async def raise_epoch(self, above: int) -> int:
+        """A higher one than `above`, once the table was found to hold that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a reconcile ended.
+
+    `result`: in_sync, changed, gone, failed (to be retried) or rejected (final until something changes).
+    `retry_after`: seconds that the server asked to wait. `contested`: another program keeps changing the object.
+    """
+
+    result: str
+    steps: tuple[Step, ...] = ()
+    look_again: LookAgain | None = None
+    errors: tuple[str, ...] = ()
+    retry_after: float | None = None
+    contested: bool = False
+    made: Plan | None = None
+
+
+class Reconciler:
+    """Reconciles endpoints by name; one name at a time is the work queue's promise.
+
+    `now` gives the wall clock with a time zone, `clock` monotonic seconds. `failures_of` tells how often in a row a
+    name has failed before.
+    """
+
+    def __init__(
+        self,
+        *,
+        desired: DesiredState,
+        table: EndpointTable,
+        cache: ClusterCache,
+        runner: StepRunner,
+        policy: Policy,
+        budget: DeletionBudget,
+        epoch: Epoch,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+        failures_of: Callable[[str], int],
+    ) -> None:
+        self._desired = desired
+        self._table = table
+        self._cache = cache
+        self._runner = runner
+        self._policy = policy
+        self._budget = budget
+        self._epoch = epoch
+        self._now = now
+        self._clock = clock
+        self._failures_of = failures_of
+
+    async def reconcile(self, name: str) -> Outcome:
+        """Brings one endpoint to what its item asks. Raises TableError, and NotLeading where it may not act."""
+        done: list[Step] = []
+        applies: Counter[ObjectRef] = Counter()
+        for _ in range(_ROUNDS):
+            await self.read_if_stale(name)
+            item = self._desired.get(name)
+            if item is None:
+                return Outcome("gone", tuple(done))
+            if unknown := self._unknown(item):
+                return await self._blind(name, item, unknown, done)
+            made = self._plan(name, item)
+            if made.steps:
+                result = await self._runner.carry_out(made)
+                done += result.done
+                applies.update(step.ref for step in result.done if isinstance(step, Apply))
+                failures = [failure for failure in result.failures if not failure.stale]
+                if failures:
+                    return await self._failed(name, made, failures, done)
+                if fought_over := [ref for ref, count in applies.items() if count >= _APPLIES_BEFORE_CONTESTED]:
+                    return await self._contested(name, fought_over, done)
+            elif made.write_report:
+                await self._report(name, item, made)
+            elif made.table_change is not None:
+                if not await self._change_table(name, made.table_change):
+                    return Outcome("changed" if done else "in_sync", tuple(done), made=made)
+            else:
+                return Outcome("changed" if done else "in_sync", tuple(done), made.look_again, made=made)
+        return Outcome("failed", tuple(done), errors=("what is asked or what stands changes faster than it is read",))
+
+    async def read_if_stale(self, name: str) -> None:
+        """Reads the item where a hint said that it is not what is known. Raises TableError."""
+        mark = self._desired.stale_mark(name)
+        if mark is None:
+            return
+        item = await self._table.get(name)
+        if item is None:
+            self._desired.remove(name)
+        else:
+            self._desired.put(item)
+        self._desired.clear_stale(name, mark)
+
+    def _unknown(self, item: Endpoint | Unreadable) -> str:
+        """Why what stands of this endpoint is not known; "" where it is."""
+        unsynced = self._cache.unsynced
+        if not unsynced or isinstance(item, Unreadable):
+            return ""
+        own = item.namespace or self._policy.namespace
+        concerned = self._policy.namespaces if item.is_deleted else (own,)
+        return "; ".join(f"namespace {name}: {unsynced[name]}" for name in concerned if name in unsynced)
+
+    async def _blind(self, name: str, item: Endpoint | Unreadable, unknown: str, done: list[Step]) -> Outcome:
+        made = replace(self._plan(name, item), steps=())
+        if self._policy.region in item.target_regions and made.report is not None:
+            await self._say(name, made, {Part.MAIN: unknown})
+        return Outcome("failed", tuple(done), errors=(unknown,), made=made)
+
+    def _plan(self, name: str, item: Endpoint | Unreadable) -> Plan:
+        now = self._clock()
+        canary = names.canary_name(name)
+        fleet = Fleet(
+            deletions_left=self._budget.left(name, len(self._desired), now),
+            claimed=frozenset({canary}) if canary in self._desired else frozenset(),
+        )
+        made = plan(item, self._cache.observed(name), fleet, self._now(), self._policy)
+        if any(isinstance(step, Delete) and step.spends_budget for step in made.steps):
+            # No await between plan and reservation, so two workers cannot spend the same deletion.
+            self._budget.reserve(name, now)
+        return made
+
+    async def _report(self, name: str, item: Endpoint | Unreadable, made: Plan) -> None:
+        report = made.report
+        if report is None:
+            return
+        status: dict[str, object] = {
+            "state": str(report.state),
+            "replicas_ready": report.ready,
+            "replicas_desired": report.desired,
+            "last_sync": self._now().isoformat(),
+            "epoch": self._epoch.epoch,
+            "intent": item.intent,
+        }
+        if report.error:
+            status["error"] = report.error
+        try:
+            image = await self._table.write_status(name, self._policy.region, status, self._epoch.epoch)
+        except Gone:
+            self._desired.mark_stale(name)
+        except Superseded as superseded:
+            await self._epoch.raise_epoch(superseded.stored_epoch)
+        else:
+            self._desired.put(image)
+
+    async def _change_table(self, name: str, change: TableChange) -> bool:
+        """Promotes or purges; False where the item is gone or the user was faster (the stream will tell)."""
+        seen = self._desired.wire(name)
+        if seen is None:
+            return False
+        if change is TableChange.PURGE:
+            await self._table.purge(seen)
+            self._desired.mark_stale(name)
+            return True
+        image = await self._table.promote(seen)
+        if image is None:
+            self._desired.mark_stale(name)
+        else:
+            self._desired.put(image)
+        return True
+
+    async def _failed(self, name: str, made: Plan, failures: list[Failure], done: list[Step]) -> Outcome:
+        final = all(failure.final for failure in failures)
+        # A fault that may pass is reported once it has not: a storm of the API server must not become one of writes.
+        if final or self._failures_of(name) + 1 >= _FAILURES_BEFORE_REPORT:
+            await self._say(name, made, {failure.step.part: failure.message for failure in failures})
+        waits = [failure.error.retry_after for failure in failures if failure.error.retry_after is not None]
+        return Outcome(
+            "rejected" if final else "failed",
+            tuple(done),
+            look_again=made.look_again,
+            errors=tuple(failure.message for failure in failures),
+            retry_after=max(waits, default=None),
+            made=made,
+        )
+
+    async def _contested(self, name: str, fought_over: list[ObjectRef], done: list[Step]) -> Outcome:
+        item = self._desired.get(name)
+        if item is None:
+            return Outcome("gone", tuple(done))
+        made = self._plan(name, item)
+        if not made.steps:
+            return Outcome("changed", tuple(done), look_again=LookAgain(0, "it has just been brought in sync"))
+        reasons = "; ".join(step.reason for step in made.steps if step.ref in fought_over)
+        message = f"another program keeps changing {', '.join(map(str, fought_over))}: {reasons}"
+        await self._say(name, made, {Part.MAIN: message})
+        return Outcome("failed", tuple(done), errors=(message,), contested=True, made=made)
+
+    async def _say(self, name: str, made: Plan, messages: dict[Part, str]) -> None:
+        item = self._desired.get(name)
+        if item is None:
+            return
+        said = failing(made, item, messages, self._now(), self._policy)
+        if said.write_report:
+            await self._report(name, item, said)

@@ -1,0 +1,135 @@
+"""The periodic full scan of the table: the net under the stream, and all there is where the table has no stream.
+
+What a scan shows is only compared. Where it differs from what is known the name is marked and a worker reads the item
+itself, so a page that is older than a write's answer can undo nothing. A scan that fails or is cut deletes nothing.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from gco_stream.engine.desired import DesiredState, Hint
+from gco_stream.engine.queue import Band, Dispatcher
+from gco_stream.engine.sync_tokens import SyncTokens
+from gco_stream.model.wire import WireItem
+from gco_stream.ops.metrics import Metrics
+from gco_stream.table.endpoints import EndpointTable
+from gco_stream.table.errors import TableError
+
+_log = structlog.get_logger()
+
+_JITTER = 0.1
+_RETRY_AFTER = 2.0
+_RETRY_CAP = 60.0
+
+
+class Resync:
+    """Scans at once when asked, else every `interval()` seconds, ±10 %. `clock`: monotonic seconds."""
+
+    def __init__(
+        self,
+        *,
+        table: EndpointTable,
+        desired: DesiredState,
+        tokens: SyncTokens,
+        dispatcher: Dispatcher,
+        metrics: Metrics,
+        interval: Callable[[], float],
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self._table = table
+        self._desired = desired
+        self._tokens = tokens
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._interval = interval
+        self._clock = clock
+        self._rng = rng
+        self._due = asyncio.Event()
+        self._doubtful: set[str] = set()
+        self.last_success: float | None = None
+
+    def request(self, reason: str) -> None:
+        """Changes may have been missed: scan as soon as possible."""
+        _log.info("resync is due", reason=reason)
+        self._due.set()
+
+    def delivered(self, name: str) -> None:
+        """The stream has told of this name: its change was not missed, only slower than the scan."""
+        self._doubtful.discard(name)
+
+    def wake(self) -> None:
+        """The interval has changed: wait by the new one."""
+        self._due.set()
+
+    async def first(self) -> None:
+        """The scan that a leader begins with: tried until it succeeds. Fills the desired state."""
+        failures = 0
+        while True:
+            try:
+                await self._scan(first=True)
+            except TableError as error:
+                failures += 1
+                wait = min(_RETRY_CAP, _RETRY_AFTER * 2 ** (failures - 1))
+                _log.error("the table cannot be scanned; nothing is done until it can", error=str(error), retry_s=wait)
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    async def run(self) -> None:
+        """Scans until cancelled."""
+        failures = 0
+        while True:
+            pause = self._interval() * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
+            if failures:
+                pause = min(pause, _RETRY_AFTER * 2 ** min(failures - 1, 5))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+            self._due.clear()
+            try:
+                await self._scan(first=False)
+                failures = 0
+            except TableError as error:
+                failures += 1
+                _log.warning("resync failed; nothing is concluded from it", error=str(error))
+
+    async def _scan(self, *, first: bool) -> None:
+        started = self._clock()
+        missed, self._doubtful = self._doubtful, set()
+        if missed:
+            self._metrics.missed.inc(len(missed))
+            _log.warning("changes that the stream had not delivered", endpoints=sorted(missed)[:20], count=len(missed))
+        seen: set[str] = set()
+        async for page in self._table.scan():
+            for item in page:
+                seen.add(self._look_at(item, first=first))
+            await asyncio.sleep(0)
+        for name in self._desired:
+            if name not in seen:
+                # Gone, it seems. A consistent read of the item itself will tell; an empty scan alone is no proof.
+                self._desired.mark_stale(name)
+                self._dispatcher.add(name, Band.RESYNC, "resync: not in the scan")
+        self.last_success = self._clock()
+        self._metrics.endpoints.set(len(self._desired))
+        self._metrics.resync_seconds.observe(self.last_success - started)
+
+    def _look_at(self, item: WireItem, *, first: bool) -> str:
+        name: str = item["endpoint_name"]["S"]
+        if first and name not in self._desired:
+            self._desired.put(item)
+            self._dispatcher.add(name, Band.RESYNC, "first scan")
+            return name
+        hint = self._desired.compare(item)
+        if hint is not Hint.NOTHING_NEW:
+            if hint is Hint.CHANGED and not first and self._desired.stale_mark(name) is None:
+                self._doubtful.add(name)
+            self._desired.mark_stale(name)
+        if hint is not Hint.NOTHING_NEW or not self._tokens.is_in_sync(name):
+            self._dispatcher.add(name, Band.RESYNC, "resync")
+        return name

@@ -1,0 +1,189 @@
+"""One tenure as leader: everything that turns from taking the lease to giving it up.
+
+The order of a start is what makes it lose nothing: pin the stream, scan the table, then work. What is written after the
+pin arrives by the stream, what was written before it is in the scan.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from gco_stream.cluster.cache import ClusterCache
+from gco_stream.cluster.client import KubeClient
+from gco_stream.cluster.election import Leadership
+from gco_stream.cluster.writer import ObjectWriter
+from gco_stream.engine.budget import DeletionBudget
+from gco_stream.engine.desired import DesiredState, Hint
+from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
+from gco_stream.engine.reconciler import Reconciler
+from gco_stream.engine.resync import Resync
+from gco_stream.engine.steps import StepRunner
+from gco_stream.engine.sync_tokens import SyncTokens
+from gco_stream.engine.workers import FROM_STREAM, Workers
+from gco_stream.ops.metrics import Metrics
+from gco_stream.planning.policy import Policy
+from gco_stream.planning.steps import Step
+from gco_stream.settings import Settings
+from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
+from gco_stream.table.endpoints import EndpointTable
+
+_log = structlog.get_logger()
+
+_DRAIN_SECONDS = 20.0
+_CONTESTED_BASE = 60.0
+_CONTESTED_CAP = 6 * 3600.0
+_QUEUE_NAME = "endpoints"
+
+
+class Tenure:
+    """The stream, the resync, the queue and the workers of one leader; made anew for each tenure."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        policy: Policy,
+        table: EndpointTable,
+        streams: object,
+        client: KubeClient,
+        cache: ClusterCache,
+        leadership: Leadership,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._metrics = metrics
+        self._clock = clock
+        self._leadership = leadership
+        self.dispatcher = Dispatcher(WorkQueue(), clock)
+        self.desired = DesiredState(settings.region)
+        self.tokens = SyncTokens(self.desired, cache)
+        rng = random.Random()  # noqa: S311 - jitter
+        self.consumer = StreamConsumer(
+            streams,
+            _locate(table),
+            poll_interval=settings.stream_poll_interval_seconds,
+            on_record=self._on_record,
+            on_gap=self._on_gap,
+            on_mode=self._on_mode,
+        )
+        self.resync = Resync(
+            table=table,
+            desired=self.desired,
+            tokens=self.tokens,
+            dispatcher=self.dispatcher,
+            metrics=metrics,
+            interval=self._resync_interval,
+            clock=clock,
+            rng=rng,
+        )
+        backoff = Backoff(rng=rng)
+        self.reconciler = Reconciler(
+            desired=self.desired,
+            table=table,
+            cache=cache,
+            runner=StepRunner(ObjectWriter(client, cache, leadership.remaining), cache, self._on_step),
+            policy=policy,
+            budget=DeletionBudget(settings.mass_delete_limit),
+            epoch=leadership,
+            now=lambda: datetime.now(UTC),
+            clock=clock,
+            failures_of=backoff.failures,
+        )
+        self._workers = Workers(
+            dispatcher=self.dispatcher,
+            reconciler=self.reconciler,
+            desired=self.desired,
+            tokens=self.tokens,
+            backoff=backoff,
+            contested=Backoff(base=_CONTESTED_BASE, cap=_CONTESTED_CAP, rng=rng),
+            metrics=metrics,
+            clock=clock,
+        )
+        self._mode = "stream"
+        self.working = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Leads until `stop` is set: then takes no more names and finishes the work in hand, for 20 s at the most."""
+        async with asyncio.TaskGroup() as group:
+            turning = group.create_task(self._turn(), name="tenure")
+            await stop.wait()
+            self.dispatcher.close()
+            if self.working:
+                await asyncio.wait({turning}, timeout=_DRAIN_SECONDS)
+            turning.cancel()
+
+    async def _turn(self) -> None:
+        await self.consumer.pin()
+        async with asyncio.TaskGroup() as sources:
+            listening = [sources.create_task(self.consumer.run(), name="stream")]
+            await self.resync.first()
+            await self._cache.wait_settled()
+            listening.append(sources.create_task(self.resync.run(), name="resync"))
+            _log.info("leading", endpoints=len(self.desired), mode=self._mode)
+            self.working = True
+            await self._workers.run(self._settings.reconcile_workers)
+            for task in listening:
+                task.cancel()
+
+    def on_cluster_change(self, names: frozenset[str]) -> None:
+        """Objects of these endpoints have changed in the cluster."""
+        for name in names:
+            if name in self.desired:
+                self._add(name, Band.FRESH, "cluster")
+
+    def _add(self, name: str, band: Band, trigger: str) -> None:
+        self.dispatcher.add(name, band, trigger)
+        self._metrics.queue_adds.labels(_QUEUE_NAME, band.name.lower()).inc()
+
+    def _on_record(self, record: StreamRecord) -> None:
+        self._metrics.records.labels(record.event).inc()
+        self.resync.delivered(record.name)
+        image = None if record.event == "REMOVE" else record.new
+        if self.desired.hear(record.name, image) is Hint.CHANGED:
+            self._add(record.name, Band.FRESH, FROM_STREAM)
+
+    def _on_gap(self, reason: str) -> None:
+        self._metrics.gaps.inc()
+        self.resync.request(reason)
+
+    def _on_mode(self, mode: str, reason: str) -> None:
+        if mode != self._mode:
+            self._mode = mode
+            self.resync.wake()
+        for known in ("stream", "poll"):
+            self._metrics.mode.labels(known).set(known == mode)
+        if mode == "poll":
+            _log.warning(
+                "changes are found by polling; turn the stream on with: gco-stream table enable-stream", reason=reason
+            )
+        else:
+            _log.info("changes arrive by the stream", reason=reason)
+
+    def _on_step(self, step: Step) -> None:
+        self._metrics.steps.labels(type(step).__name__, str(step.ref.kind)).inc()
+
+    def _resync_interval(self) -> float:
+        if self._mode == "poll":
+            return self._settings.reconcile_interval_seconds
+        return self._settings.resync_interval_seconds
+
+    def observe(self) -> None:
+        """Brings the gauges up to date; called before a scrape."""
+        self._metrics.queue_depth.labels(_QUEUE_NAME).set(self.dispatcher.queue.depth)
+        self._metrics.endpoints.set(len(self.desired))
+        known = set(self.desired)
+        self._metrics.unclaimed.set(sum(name not in known for name in self._cache.endpoint_names()))
+
+
+def _locate(table: EndpointTable) -> Callable[[], object]:
+    async def locate() -> StreamLocation:
+        info = await table.describe()
+        return StreamLocation(arn=info.stream_arn, enabled=info.stream_enabled)
+
+    return locate

@@ -1,0 +1,117 @@
+"""The workers: each takes a name, has it reconciled, and says when it is to be looked at again."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+
+import structlog
+
+from gco_stream.cluster.errors import ClusterError
+from gco_stream.engine.desired import DesiredState
+from gco_stream.engine.queue import Backoff, Dispatcher, Taken
+from gco_stream.engine.reconciler import Outcome, Reconciler
+from gco_stream.engine.sync_tokens import SyncTokens
+from gco_stream.ops.metrics import Metrics
+from gco_stream.planning.steps import LookAgain
+from gco_stream.table.errors import TableError
+
+_log = structlog.get_logger()
+
+FROM_STREAM = "stream"
+
+
+class Workers:
+    """Runs the reconciler on the queue's names. `clock` gives the queue's seconds."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        reconciler: Reconciler,
+        desired: DesiredState,
+        tokens: SyncTokens,
+        backoff: Backoff,
+        contested: Backoff,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._reconciler = reconciler
+        self._desired = desired
+        self._tokens = tokens
+        self._backoff = backoff
+        self._contested = contested
+        self._metrics = metrics
+        self._clock = clock
+
+    async def run(self, count: int) -> None:
+        """Works with so many tasks until the dispatcher is closed and the work in hand is finished."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                group.create_task(self._work(), name=f"worker-{number}")
+
+    async def _work(self) -> None:
+        while (taken := await self._dispatcher.take()) is not None:
+            try:
+                await self._reconcile(taken)
+            finally:
+                self._dispatcher.done(taken.name)
+
+    async def _reconcile(self, taken: Taken) -> None:
+        name, started = taken.name, self._clock()
+        log = _log.bind(reconcile=uuid.uuid4().hex[:8], endpoint=name, trigger=taken.trigger)
+        try:
+            outcome = await self._reconciler.reconcile(name)
+        except (TableError, ClusterError) as error:
+            # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
+            outcome = Outcome("failed", errors=(str(error),))
+        except Exception as error:
+            # A fault of ours in one endpoint must not end the work on all others (I8); it is logged with its place.
+            log.exception("reconcile broke off")
+            outcome = Outcome("broken", errors=(f"{type(error).__name__}: {error}",))
+        self._settle(name, outcome)
+        self._tell(log, taken, outcome, started)
+
+    def _settle(self, name: str, outcome: Outcome) -> None:
+        self._dispatcher.queue.forget_delay(name)
+        if outcome.contested:
+            self._tokens.forget(name)
+            self._dispatcher.add_after(name, self._contested.failed(name), "contested")
+            return
+        self._contested.succeeded(name)
+        if outcome.result in {"failed", "broken"}:
+            self._tokens.forget(name)
+            wait = max(self._backoff.failed(name), outcome.retry_after or 0.0)
+            self._dispatcher.add_after(name, wait, "retry")
+            return
+        self._backoff.succeeded(name)
+        if outcome.result in {"in_sync", "changed"}:
+            self._tokens.settle(name)
+        else:
+            self._tokens.forget(name)
+        if outcome.look_again is not None:
+            self._look_again(name, outcome.look_again)
+
+    def _look_again(self, name: str, look_again: LookAgain) -> None:
+        self._dispatcher.add_after(name, look_again.after, look_again.why)
+
+    def _tell(self, log: structlog.stdlib.BoundLogger, taken: Taken, outcome: Outcome, started: float) -> None:
+        ended = self._clock()
+        metrics = self._metrics
+        metrics.reconciles.labels(outcome.result).inc()
+        metrics.reconcile_seconds.observe(ended - started)
+        if outcome.steps and taken.trigger == FROM_STREAM:
+            metrics.own_share_seconds.observe(ended - taken.since)
+        fields = {
+            "result": outcome.result,
+            "waited_ms": round((started - taken.since) * 1000, 1),
+            "took_ms": round((ended - started) * 1000, 1),
+        }
+        if outcome.steps:
+            fields["steps"] = [str(step) for step in outcome.steps]
+        if outcome.errors:
+            log.warning("reconciled", errors=outcome.errors, **fields)
+        elif outcome.steps or outcome.result != "in_sync":
+            log.info("reconciled", **fields)
+        else:
+            log.debug("reconciled", **fields)

@@ -1,0 +1,209 @@
+import asyncio
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
+
+
+def drain(queue: WorkQueue, now: float = 0.0) -> list[str]:
+    taken = []
+    while (one := queue.take(now)) is not None:
+        taken.append(one.name)
+        queue.done(one.name)
+    return taken
+
+
+def test_names_are_taken_in_the_order_they_came() -> None:
+    queue = WorkQueue()
+    for name in "abc":
+        queue.add(name, Band.FRESH, 0, "stream")
+    assert drain(queue) == ["a", "b", "c"]
+
+
+def test_a_name_that_waits_is_held_once() -> None:
+    queue = WorkQueue()
+    for _ in range(3):
+        queue.add("a", Band.FRESH, 0, "stream")
+    assert drain(queue) == ["a"]
+
+
+def test_fresh_names_go_before_those_of_a_resync() -> None:
+    queue = WorkQueue()
+    queue.add("old", Band.RESYNC, 0, "resync")
+    queue.add("new", Band.FRESH, 1, "stream")
+    assert drain(queue) == ["new", "old"]
+
+
+def test_a_name_that_becomes_urgent_moves_up() -> None:
+    queue = WorkQueue()
+    queue.add("a", Band.RESYNC, 0, "resync")
+    queue.add("b", Band.RESYNC, 0, "resync")
+    queue.add("b", Band.FRESH, 1, "stream")
+    assert drain(queue) == ["b", "a"]
+
+
+def test_a_stream_of_fresh_names_does_not_starve_the_resync() -> None:
+    queue = WorkQueue(fresh_in_a_row=4)
+    queue.add("old", Band.RESYNC, 0, "resync")
+    taken = []
+    for number in range(10):
+        queue.add(f"new-{number}", Band.FRESH, 0, "stream")
+        one = queue.take(0)
+        assert one is not None
+        taken.append(one.name)
+        queue.done(one.name)
+    assert taken.index("old") == 4
+
+
+def test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after() -> None:
+    queue = WorkQueue()
+    queue.add("a", Band.FRESH, 0, "stream")
+    assert queue.take(0) is not None
+    queue.add("a", Band.FRESH, 1, "stream")
+    queue.add("a", Band.RESYNC, 2, "resync")
+    assert queue.take(2) is None
+    queue.done("a")
+    again = queue.take(3)
+    assert again is not None
+    assert (again.name, again.since) == ("a", 1)
+    queue.done("a")
+    assert queue.idle
+
+
+def test_a_delayed_name_comes_when_it_is_due_and_not_before() -> None:
+    queue = WorkQueue()
+    queue.add_at("a", 10, "drain")
+    assert queue.take(9.9) is None
+    assert queue.next_due() == 10
+    taken = queue.take(10)
+    assert taken is not None
+    assert taken.trigger == "drain"
+
+
+def test_of_several_delays_the_earliest_holds() -> None:
+    queue = WorkQueue()
+    queue.add_at("a", 10, "late")
+    queue.add_at("a", 5, "early")
+    queue.add_at("a", 7, "between")
+    taken = queue.take(5)
+    assert taken is not None
+    assert taken.trigger == "early"
+    queue.done("a")
+    assert queue.take(100) is None
+    assert queue.next_due() is None
+
+
+def test_a_forgotten_delay_never_comes() -> None:
+    queue = WorkQueue()
+    queue.add_at("a", 5, "retry")
+    queue.forget_delay("a")
+    assert queue.take(100) is None
+
+
+operations = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from("abcd"), st.sampled_from(list(Band))),
+        st.tuples(st.just("delay"), st.sampled_from("abcd"), st.integers(1, 5)),
+        st.tuples(st.just("take"), st.none(), st.none()),
+        st.tuples(st.just("done"), st.integers(0, 3), st.none()),
+    ),
+    max_size=60,
+)
+
+
+@given(operations)
+def test_no_name_is_lost_doubled_or_worked_on_twice_at_once(steps: list[tuple[str, object, object]]) -> None:
+    queue, now, owed, working = WorkQueue(), 0.0, set[str](), list[str]()
+    for kind, first, second in steps:
+        now += 1
+        if kind == "add":
+            queue.add(str(first), second, now, "x")  # type: ignore[arg-type]
+            owed.add(str(first))
+        elif kind == "delay":
+            queue.add_at(str(first), now + second, "x")  # type: ignore[operator]
+            owed.add(str(first))
+        elif kind == "take":
+            taken = queue.take(now)
+            if taken is not None:
+                assert taken.name not in working
+                working.append(taken.name)
+        elif working:
+            queue.done(working.pop(first % len(working)))  # type: ignore[operator]
+    seen = set(working)
+    for name in working:
+        queue.done(name)
+    seen |= set(drain(queue, now + 100))
+    assert queue.idle
+    assert queue.delayed == 0
+    assert seen <= owed
+
+
+@given(operations)
+def test_a_name_added_is_always_given_out_afterwards(steps: list[tuple[str, object, object]]) -> None:
+    queue, now, owed, working = WorkQueue(), 0.0, set[str](), list[str]()
+    for kind, first, second in steps:
+        now += 1
+        if kind == "add":
+            queue.add(str(first), second, now, "x")  # type: ignore[arg-type]
+            owed.add(str(first))
+        elif kind == "take" and (taken := queue.take(now)) is not None:
+            owed.discard(taken.name)
+            working.append(taken.name)
+        elif kind == "done" and working:
+            queue.done(working.pop(first % len(working)))  # type: ignore[operator]
+    for name in working:
+        queue.done(name)
+    assert owed <= set(drain(queue, now))
+
+
+def test_backoff_doubles_is_capped_and_starts_anew_after_success() -> None:
+    backoff = Backoff(base=1, cap=8, rng=random.Random(1))
+    waits = [backoff.failed("a") for _ in range(6)]
+    for wait, longest in zip(waits, [1, 2, 4, 8, 8, 8], strict=True):
+        assert longest / 2 <= wait <= longest
+    assert backoff.failures("a") == 6
+    backoff.succeeded("a")
+    assert backoff.failed("a") <= 1
+
+
+async def test_a_waiting_worker_is_woken_by_a_name() -> None:
+    dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        waiting = group.create_task(dispatcher.take())
+        await asyncio.sleep(0)
+        dispatcher.add("a", Band.FRESH, "stream")
+    taken = waiting.result()
+    assert taken is not None
+    assert taken.name == "a"
+
+
+async def test_every_waiting_worker_gets_a_name_of_its_own() -> None:
+    dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        waiting = [group.create_task(dispatcher.take()) for _ in range(4)]
+        await asyncio.sleep(0)
+        for name in "abcd":
+            dispatcher.add(name, Band.FRESH, "stream")
+    assert {task.result().name for task in waiting if task.result()} == set("abcd")  # type: ignore[union-attr]
+
+
+@pytest.mark.looptime
+async def test_a_waiting_worker_is_woken_when_a_delay_ends() -> None:
+    loop = asyncio.get_running_loop()
+    dispatcher = Dispatcher(WorkQueue(), loop.time)
+    dispatcher.add_after("a", 30, "drain")
+    started = loop.time()
+    assert await dispatcher.take() is not None
+    assert loop.time() - started == pytest.approx(30)
+
+
+async def test_closing_releases_every_waiting_worker() -> None:
+    dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        waiting = [group.create_task(dispatcher.take()) for _ in range(3)]
+        await asyncio.sleep(0)
+        dispatcher.close()
+    assert [task.result() for task in waiting] == [None] * 3
