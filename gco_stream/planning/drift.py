@@ -16,6 +16,8 @@ from gco_stream.planning.difference import Difference, Step, path_text
 from gco_stream.planning.quantities import same_quantity
 from gco_stream.planning.shapes import ENTRIES, KEY_DEFAULTS, SPECS, Shape
 
+__all__ = ["Difference", "differences", "in_observed_order"]
+
 # A path under construction is linked backwards, (path to the parent, step): nothing is formatted while all is well.
 _Path = tuple[Any, Step] | None
 _Found = list[tuple[_Path, Any, Any]]
