@@ -5,9 +5,12 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
+from typing import Any
 
 import structlog
 
+from gco_stream import __version__
 from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.election import LeaderElector, Leadership
@@ -74,7 +77,14 @@ class Controller:
             dynamodb = await enter(table_client(settings.home_region, timeout=timeout, connections=pool))
             streams = await enter(streams_client(settings.streams_region, timeout=timeout, connections=pool))
             port = await enter(
-                serve(settings.http_host, settings.http_port, live=self._live, ready=self._ready, metrics=self._scrape)
+                serve(
+                    settings.http_host,
+                    settings.http_port,
+                    live=self._live,
+                    ready=self._ready,
+                    metrics=self._scrape,
+                    status=self._status,
+                )
             )
             _log.info("started", http_port=port, namespaces=settings.namespaces, home_region=settings.home_region)
             self._cache = cache = ClusterCache(client, settings.namespaces, self._on_cluster_change)
@@ -173,6 +183,22 @@ class Controller:
         if self._table_problem:
             problems.append(f"table: {self._table_problem}")
         return Health(tuple(problems))
+
+    def _status(self) -> dict[str, Any]:
+        """How the machinery stands: leader, stream, queue. Holds nothing of any item but names and counts."""
+        tenure = self._tenure
+        return {
+            "version": __version__,
+            "region": self._settings.region,
+            "cluster": self._settings.cluster_name,
+            "leader": asdict(self._elector.snapshot()) if self._elector is not None else None,
+            "working": tenure is not None and tenure.working,
+            "stream": asdict(tenure.consumer.snapshot()) if tenure is not None else None,
+            "endpoints": len(tenure.desired) if tenure is not None else None,
+            "queue": tenure.dispatcher.queue.depth if tenure is not None else None,
+            "in_work": sorted(tenure.dispatcher.queue.in_work) if tenure is not None else [],
+            "cache": asdict(self._cache.snapshot()) if self._cache is not None else None,
+        }
 
     def _scrape(self) -> bytes:
         if self._tenure is not None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, NotLeading, Rejected, UidMismatch
 from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.model.objects import ObjectRef
@@ -17,6 +16,7 @@ from gco_stream.planning.steps import (
     HandOver,
     Part,
     Plan,
+    Replace,
     Scale,
     Step,
 )
@@ -58,9 +58,8 @@ class StepRunner:
     most one entry an object, dropped when the object takes a step.
     """
 
-    def __init__(self, writer: ObjectWriter, cache: ClusterCache, on_step: Callable[[Step], None]) -> None:
+    def __init__(self, writer: ObjectWriter, on_step: Callable[[Step], None]) -> None:
         self._writer = writer
-        self._cache = cache
         self._on_step = on_step
         self._refused: dict[ObjectRef, tuple[str, Rejected]] = {}
 
@@ -77,7 +76,7 @@ class StepRunner:
                 raise
             except ClusterError as error:
                 stopped.add(step.part)
-                result.failures.append(await self._failure(step, error))
+                result.failures.append(self._failure(step, error))
             else:
                 result.done.append(step)
                 self._on_step(step)
@@ -98,24 +97,20 @@ class StepRunner:
                 await self._writer.scale(step.ref, step.uid, step.replicas)
             case Annotate():
                 await self._writer.annotate(step.ref, step.uid, step.annotations)
+            case Replace():
+                await self._writer.replace(step.ref, step.uid, step.field, step.value)
             case HandOver():
                 await self._writer.hand_over(step.observed)
             case Delete():
                 await self._writer.delete(step.ref, step.uid)
         self._refused.pop(step.ref, None)
 
-    async def _failure(self, step: Step, error: ClusterError) -> Failure:
+    def _failure(self, step: Step, error: ClusterError) -> Failure:
         if isinstance(error, Rejected):
             self._refused[step.ref] = (_digest(step), error)
             return Failure(step, error, final=True)
-        if isinstance(error, Conflict | UidMismatch | NotFound):
-            # What stands is not what the plan supposed: look, and let the next plan decide whose it is.
-            try:
-                await self._cache.refresh(step.ref)
-            except ClusterError as unread:
-                return Failure(step, unread)
-            return Failure(step, error, stale=True)
-        return Failure(step, error)
+        # What stands is not what the plan supposed; the writer has had a look, and the next plan decides whose it is.
+        return Failure(step, error, stale=isinstance(error, Conflict | UidMismatch | NotFound))
 
 
 def _digest(step: Step) -> str:

@@ -7,7 +7,7 @@ pin arrives by the stream, what was written before it is in the scan.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -87,7 +87,7 @@ class Tenure:
             desired=self.desired,
             table=table,
             cache=cache,
-            runner=StepRunner(ObjectWriter(client, cache, leadership.remaining), cache, self._on_step),
+            runner=StepRunner(ObjectWriter(client, cache, leadership.remaining), self._on_step),
             policy=policy,
             budget=DeletionBudget(settings.mass_delete_limit),
             epoch=leadership,
@@ -181,7 +181,7 @@ class Tenure:
         self._metrics.unclaimed.set(sum(name not in known for name in self._cache.endpoint_names()))
 
 
-def _locate(table: EndpointTable) -> Callable[[], object]:
+def _locate(table: EndpointTable) -> Callable[[], Awaitable[StreamLocation]]:
     async def locate() -> StreamLocation:
         info = await table.describe()
         return StreamLocation(arn=info.stream_arn, enabled=info.stream_enabled)

@@ -1,9 +1,11 @@
-"""The HTTP server: liveness, readiness, metrics."""
+"""The HTTP server: liveness, readiness, metrics, and the state of the machinery as JSON."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
 from aiohttp import web
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,7 +25,13 @@ class Health:
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, *, live: Callable[[], Health], ready: Callable[[], Health], metrics: Callable[[], bytes]
+    host: str,
+    port: int,
+    *,
+    live: Callable[[], Health],
+    ready: Callable[[], Health],
+    metrics: Callable[[], bytes],
+    status: Callable[[], dict[str, Any]],
 ) -> AsyncIterator[int]:
     """Serves until left; gives the port (of `port` 0 any free one). Raises OSError where it cannot listen."""
 
@@ -36,8 +44,18 @@ async def serve(
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=metrics(), headers={"Content-Type": _METRICS_TYPE})
 
+    async def statusz(_: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(status(), default=str), content_type="application/json")
+
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape)])
+    app.add_routes(
+        [
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/metrics", scrape),
+            web.get("/status", statusz),
+        ]
+    )
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:

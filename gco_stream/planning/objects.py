@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from gco_stream.model.objects import JsonObject, ObservedObject
+from gco_stream.model.objects import JsonObject, Kind, ObservedObject
 from gco_stream.planning.difference import Difference
 from gco_stream.planning.drift import differences, in_observed_order
-from gco_stream.planning.steps import Apply, Create, Delete, HandOver, Part, Step
+from gco_stream.planning.steps import Apply, Create, Delete, HandOver, Part, Replace, Step
 
 _SHOWN_DIFFERENCES = 3
 
@@ -24,8 +24,21 @@ def steps_for(manifest: JsonObject, observed: ObservedObject | None, part: Part)
             Apply(ordered, observed.uid, "adopted from another program", part),
         )
     if found := differences(ordered, observed):
+        if stray := _stray_ports(manifest, observed):
+            return (Replace(observed.ref, observed.uid, "/spec/ports", manifest["spec"]["ports"], stray, part),)
         return (Apply(ordered, observed.uid, in_words(found), part),)
     return ()
+
+
+def _stray_ports(manifest: JsonObject, observed: ObservedObject) -> str:
+    """What an apply to a Service cannot mend: ports merge by number, so one that somebody renumbered would stay beside
+    ours, and the API server refuses two ports without names. "" where there is none.
+    """
+    if observed.ref.kind is not Kind.SERVICE:
+        return ""
+    wanted = {port["port"] for port in manifest["spec"]["ports"]}
+    there = {port["port"] for port in observed.spec.get("ports", ())}
+    return f"spec.ports: is {sorted(there)}, should be {sorted(wanted)}" if there - wanted else ""
 
 
 def removal(observed: ObservedObject | None, why: str, part: Part, *, spends_budget: bool = False) -> tuple[Step, ...]:

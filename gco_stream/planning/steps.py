@@ -95,6 +95,21 @@ class Annotate:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """Put a field's value in place whole (`field` is a JSON pointer), where an apply could only add beside it."""
+
+    ref: ObjectRef
+    uid: str
+    field: str
+    value: Any
+    reason: str
+    part: Part = Part.MAIN
+
+    def __str__(self) -> str:
+        return f"replace {self.field} of {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """Take over the fields that the former system's manager holds, so that a field dropped later goes."""
 
@@ -125,7 +140,7 @@ class Delete:
         return f"delete {self.ref}: {self.reason}"
 
 
-Step = Create | Apply | GiveReplicas | Scale | Annotate | HandOver | Delete
+Step = Create | Apply | GiveReplicas | Scale | Annotate | Replace | HandOver | Delete
 
 
 @dataclass(frozen=True, slots=True)

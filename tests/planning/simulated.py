@@ -18,6 +18,7 @@ from gco_stream.planning.steps import (
     GiveReplicas,
     HandOver,
     Plan,
+    Replace,
     Scale,
     Step,
 )
@@ -125,6 +126,9 @@ class SimulatedCluster:
                 before = self.objects[step.ref]
                 ownership = Ownership(stamped=True, legacy=before.ownership.legacy, fields=before.ownership.fields)
                 self.change(step.ref, annotations={**before.annotations, **step.annotations}, ownership=ownership)
+            case Replace():
+                before = self.objects[step.ref]
+                self.change(step.ref, spec={**before.spec, step.field.rpartition("/")[2]: step.value})
             case HandOver():
                 before = self.objects[step.ref]
                 self.change(step.ref, ownership=Ownership(applied=True, fields={"f:spec": fields_of(before.spec)}))

@@ -1,0 +1,98 @@
+"""`gco-stream demo`: the main job on the embedded control plane, told in a terminal."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from gco_stream.cli.failure import Failure
+
+_KEEP = "DEMO_KEEP"
+
+
+def demo() -> None:
+    """Show the main job: endpoint items become Kubernetes objects, each step with its milliseconds.
+
+    Starts a Kubernetes API server and a DynamoDB of its own on this machine; nothing else is touched. With DEMO_KEEP=1
+    everything is left running afterwards, and the last lines say how to play on.
+
+    Examples:
+
+      gco-stream demo
+
+      DEMO_KEEP=1 gco-stream demo
+    """
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    if os.environ.get(_KEEP, "") in {"", "0"}:
+        _told_and_gone(console)
+    else:
+        _told_and_kept(console)
+
+
+def _told_and_gone(console: Console) -> None:
+    from gco_stream.cli.story import SETTINGS
+    from gco_stream.local.controller import log_of, start_controller
+    from gco_stream.local.progress import Progress
+    from gco_stream.local.session import standing
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gco-stream-demo-")))
+        plane = stack.enter_context(standing(folder / "local", Progress()))
+        start_controller(plane, **SETTINGS)
+        console.print("The controller leads. What it does next, it does because the table changed.")
+        try:
+            _tell(console, plane.environment())
+        except Failure:
+            console.print("The end of the controller's log:", style="red")
+            console.print("\n".join(log_of(plane).read_text().splitlines()[-15:]), markup=False, highlight=False)
+            raise
+
+
+def _told_and_kept(console: Console) -> None:
+    from gco_stream.cli.story import SETTINGS
+    from gco_stream.local.session import default_folder, read
+
+    settings = [f"--setting={name}={value}" for name, value in SETTINGS.items()]
+    up = [sys.executable, "-m", "gco_stream", "local", "up", "--detach", "--controller", *settings]
+    if subprocess.run(up, check=False).returncode:  # noqa: S603 - our own program
+        raise Failure("the control plane was not started; `gco-stream local down` ends one that is running")
+    _tell(console, read(default_folder()).environment)
+    console.print("\nEverything is still running. To play on:", style="bold")
+    for command, why in (
+        ('eval "$(gco-stream local env)"', "point kubectl, the AWS CLI and gco-stream at it"),
+        ("gco-stream endpoint list --watch", "in another terminal: see the endpoints change"),
+        ("kubectl -n gco-inference get deployments,services,ingresses -w", "and the objects"),
+        ("gco-stream endpoint put -f examples/chat.yaml", "write an endpoint"),
+        ("gco-stream explain chat", "what the controller would do about it, and why"),
+        ("gco-stream local logs controller", "what it has done"),
+        ("gco-stream local down", "end it all"),
+    ):
+        console.print(f"  {command}", style="cyan", markup=False, highlight=False)
+        console.print(f"      {why}", markup=False, highlight=False)
+    typer.echo("(gco-stream is .venv/bin/gco-stream in a checkout)")
+
+
+def _tell(console: Console, environment: dict[str, str]) -> None:
+    from gco_stream.cli.story import Story
+    from gco_stream.local.dynamodb import client
+    from gco_stream.local.rest import KubeApi
+    from gco_stream.table.user_writes import UserTable
+
+    dynamodb = client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
+    kube = KubeApi.from_kubeconfig(environment["KUBECONFIG"])
+    try:
+        Story(
+            console,
+            UserTable(dynamodb, environment["INFERENCE_ENDPOINTS_TABLE_NAME"]),
+            kube,
+            environment["INFERENCE_NAMESPACE"],
+            environment["REGION"],
+        ).tell()
+    finally:
+        kube.close()
+        dynamodb.close()

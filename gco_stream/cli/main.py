@@ -1,0 +1,58 @@
+"""The program `gco-stream`: which commands there are, and how each of them ends."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from gco_stream.cli import demo, endpoint, explain, local, run, table
+from gco_stream.cli.exits import failure_of
+
+app = typer.Typer(
+    name="gco-stream",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Serves AI inference endpoints on Kubernetes from one DynamoDB table.",
+)
+app.add_typer(endpoint.app, name="endpoint")
+app.add_typer(table.app, name="table")
+app.add_typer(local.app, name="local")
+app.command("run")(run.run)
+app.command("explain")(explain.explain)
+app.command("demo")(demo.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from gco_stream import __version__
+
+        typer.echo(f"gco-stream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command (sys.argv's by default) and exits with its code.
+
+    An error that any room raises ends as its one line on standard error. Only a fault of this program itself shows a
+    traceback, for whoever reports it.
+    """
+    try:
+        app(arguments, prog_name="gco-stream")
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        typer.echo("\n".join(f"gco-stream: {line}" for line in str(failure).splitlines()), err=True)
+        sys.exit(failure.code)
+    sys.exit(0)

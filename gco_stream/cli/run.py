@@ -1,0 +1,72 @@
+"""`gco-stream run`: the controller itself, and its dry run."""
+
+import asyncio
+import signal
+from typing import Annotated
+
+import typer
+
+from gco_stream.cli.explain import show_preview
+from gco_stream.cli.failure import Failure
+from gco_stream.settings import Settings, load_settings
+
+
+def run(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, and why; do nothing, take no lease.")
+    ] = False,
+) -> None:
+    """Run the controller; settings come from the environment.
+
+    It serves /healthz, /readyz and /metrics at once, and works on endpoints while it holds the lease. SIGTERM and
+    Ctrl-C finish the work in hand and release the lease; a second one ends it at once.
+
+    Examples:
+
+      REGION=us-east-1 CLUSTER_NAME=gco-us-east-1 gco-stream run
+
+      REGION=us-east-1 gco-stream run --dry-run
+    """
+    settings = load_settings()
+    if dry_run:
+        show_preview(settings, None, output="text", only_changes=True)
+        return
+    _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    from gco_stream.engine.controller import Controller
+    from gco_stream.ops.logging import configure_logging
+    from gco_stream.ops.metrics import Metrics
+
+    configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
+    controller = Controller(settings, Metrics())
+
+    async def life() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def on_signal(number: int) -> None:
+            # The next one has its default effect: it ends the process at once.
+            stop.set()
+            loop.remove_signal_handler(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal, number)
+        await controller.run(stop)
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(life())
+    except OSError as error:
+        raise Failure(
+            f"HTTP_PORT: cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror or error}"
+        ) from None
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.Loop

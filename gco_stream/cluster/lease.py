@@ -1,0 +1,220 @@
+"""Who may lead, decided on values: what the Lease says, when this process saw it change, and what to write into it.
+
+It is client-go's algorithm: clocks of different machines are never compared. A standby counts from the moment at which
+it saw the record change, by its own monotonic clock; a holder counts from before it sent the renewal. The first is
+never earlier than the second, so the holder stops before a standby starts.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from gco_stream.model.objects import JsonObject
+
+API_VERSION: Final = "coordination.k8s.io/v1"
+MAX_TRANSITIONS: Final = 2**31 - 1
+# The last moment that a MicroTime can tell, in microseconds: 9999-12-31T23:59:59.999999Z.
+MAX_EPOCH: Final = 253_402_300_799_999_999
+
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+# What our identities end in; GCO's monitor and people write none.
+_OUR_SUFFIX: Final = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+# GCO's monitor takes over from another of its kind when it has missed this many cycles.
+_LEGACY_CYCLES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """`duration`: seconds for which a renewal of ours holds. `legacy_interval`: seconds between GCO's renewals."""
+
+    duration: int
+    legacy_interval: float
+
+    def patience(self, record: "Record | None") -> float:
+        """Seconds for which the record must stand still before its holder is taken for dead.
+
+        Never less than our own duration: a holder of ours goes by that, even where the record was edited by hand.
+        """
+        recorded = max(self.duration, record.duration or 0) if record else self.duration
+        if record and record.holder and not is_ours(record.holder):
+            return max(recorded, _LEGACY_CYCLES * self.legacy_interval)
+        return recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a Lease says. Times are microseconds since 1970; an empty holder is nobody."""
+
+    uid: str
+    holder: str = ""
+    duration: int | None = None
+    acquired: int | None = None
+    renewed: int | None = None
+    transitions: int = 0
+
+    @property
+    def released(self) -> bool:
+        """Whether nobody holds it and nobody needs to be waited for.
+
+        Our release takes renewTime out as well. A holder that was emptied by hand leaves it there, and who held the
+        lease may still be acting.
+        """
+        return not self.holder and self.renewed is None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The Lease as last seen.
+
+    `record` None: there is no Lease. `free_at`: the local monotonic time from which it may be taken if it does not
+    change any more. `epoch`: the highest acquireTime ever seen; it outlives the Lease.
+    """
+
+    record: Record | None
+    free_at: float
+    epoch: int
+
+
+def is_ours(identity: str) -> bool:
+    """Whether a replica of this program calls itself so, and not GCO's monitor."""
+    return _OUR_SUFFIX.search(identity) is not None
+
+
+def see(before: Sighting | None, record: Record | None, now: float, timing: Timing) -> Sighting:
+    """The new sighting, `record` having been read at the local monotonic time `now`.
+
+    A Lease that was never there may be made at once, one that vanished only when its last holder must have stopped.
+    """
+    epoch = max(before.epoch if before else 0, (record.acquired or 0) if record else 0)
+    if before is None:
+        free = record is None or record.released
+        return Sighting(record, now if free else now + timing.patience(record), epoch)
+    if record == before.record:
+        return Sighting(record, before.free_at, epoch)
+    if before.record is not None and (record is None or record.uid != before.record.uid):
+        return Sighting(record, now + max(timing.patience(before.record), timing.patience(record)), epoch)
+    if record is not None and record.released:
+        let_go = before.record is not None and before.record.holder != ""
+        return Sighting(record, now if let_go else max(now, before.free_at), epoch)
+    return Sighting(record, now + timing.patience(record), epoch)
+
+
+def wait_before_taking(seen: Sighting, now: float, identity: str, sent_epoch: int | None) -> float:
+    """Seconds until the Lease may be taken, 0 if it may be now.
+
+    `sent_epoch` is the acquireTime that this process sent last: where the record holds our identity and that time, it
+    is our own work (an answer was lost, or we could not renew in time), and there is nobody to wait for.
+    """
+    record = seen.record
+    if record is not None and record.holder == identity and sent_epoch is not None and record.acquired == sent_epoch:
+        return 0.0
+    return max(0.0, seen.free_at - now)
+
+
+def is_held(seen: Sighting, uid: str, identity: str) -> bool:
+    """Whether the Lease that `identity` took is still there and still its own."""
+    return seen.record is not None and seen.record.uid == uid and seen.record.holder == identity
+
+
+def next_epoch(previous: int, now: int) -> int:
+    """An epoch (microseconds) above `previous`: the present time, unless clocks or people have run ahead of it."""
+    return min(max(now, previous + 1), MAX_EPOCH)
+
+
+def read(raw: JsonObject) -> Record:
+    """What a Lease object says; fields that are absent or make no sense are as if they were not set."""
+    spec = raw.get("spec") or {}
+    duration = spec.get("leaseDurationSeconds")
+    return Record(
+        uid=raw["metadata"]["uid"],
+        holder=spec.get("holderIdentity") or "",
+        duration=duration if isinstance(duration, int) and duration > 0 else None,
+        acquired=_microseconds(spec.get("acquireTime")),
+        renewed=_microseconds(spec.get("renewTime")),
+        transitions=spec.get("leaseTransitions") or 0,
+    )
+
+
+def made(namespace: str, name: str) -> JsonObject:
+    """A Lease that says nothing yet."""
+    return {"apiVersion": API_VERSION, "kind": "Lease", "metadata": {"name": name, "namespace": namespace}}
+
+
+def taken(raw: JsonObject, identity: str, duration: int, epoch: int, now: int) -> JsonObject:
+    """`raw` with `identity` as its new holder. Everything that is not ours to set stays."""
+    spec = raw.get("spec") or {}
+    transitions = spec.get("leaseTransitions") or 0
+    if "uid" in raw["metadata"] and spec.get("holderIdentity") != identity:
+        transitions = min(transitions + 1, MAX_TRANSITIONS)
+    return _with_spec(
+        raw,
+        holderIdentity=identity,
+        leaseDurationSeconds=duration,
+        acquireTime=micro_time(epoch),
+        renewTime=micro_time(now),
+        leaseTransitions=transitions,
+    )
+
+
+def renewed(
+    raw: JsonObject, duration: int, epoch: int, now: int, annotations: Mapping[str, str | None] | None = None
+) -> JsonObject:
+    """`raw` renewed by its holder, with `annotations` set (None: removed)."""
+    # Standbys see a renewal by its change, so it must be one even where the clock stood still.
+    previous = read(raw).renewed
+    lease = _with_spec(
+        raw,
+        leaseDurationSeconds=duration,
+        acquireTime=micro_time(epoch),
+        renewTime=micro_time(now + 1 if now == previous else now),
+    )
+    if annotations:
+        all_of_them = {**annotations_of(raw), **annotations}
+        lease["metadata"] = {
+            **raw["metadata"],
+            "annotations": {key: value for key, value in all_of_them.items() if value is not None},
+        }
+    return lease
+
+
+def released(raw: JsonObject, duration: int, epoch: int) -> JsonObject:
+    """`raw` let go by its holder.
+
+    The duration stays as it is: GCO's monitor takes the Lease without setting one. So does acquireTime, for the next
+    holder's epoch.
+    """
+    return _with_spec(
+        raw, holderIdentity="", leaseDurationSeconds=duration, acquireTime=micro_time(epoch), renewTime=None
+    )
+
+
+def annotations_of(raw: JsonObject | None) -> Mapping[str, str]:
+    """The Lease's annotations; none where there is no Lease."""
+    return (raw["metadata"].get("annotations") or {}) if raw else {}
+
+
+def micro_time(epoch: int) -> str:
+    """Microseconds since 1970 as a MicroTime; the server refuses one without exactly six digits."""
+    return moment(epoch).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def moment(epoch: int) -> datetime:
+    """Microseconds since 1970 as a time in UTC."""
+    return _BEGINNING + epoch * _MICROSECOND
+
+
+def _microseconds(text: Any) -> int | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _BEGINNING) // _MICROSECOND
+
+
+def _with_spec(raw: JsonObject, **changes: Any) -> JsonObject:
+    return {**raw, "spec": {**(raw.get("spec") or {}), **changes}}

@@ -1,0 +1,179 @@
+"""Writes to the cluster: each names the object by its uid, and none is sent that could land after the lease.
+
+Every answer enters the cache at once. Where the server says that the cache was behind (the object changed, went or was
+made again), the cache is brought up to date before the error is raised, so that the next plan is made on what is true.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from gco_stream.cluster.cache import ClusterCache
+from gco_stream.cluster.client import KubeClient
+from gco_stream.cluster.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
+from gco_stream.cluster.objects import handed_over, object_path, ref_of
+from gco_stream.model import names
+from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject
+
+_APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
+_MERGE: Final = "application/merge-patch+json"
+_JSON_PATCH: Final = "application/json-patch+json"
+# No object is ever at this version, so an apply that names it can only create.
+_ABSENT_VERSION: Final = "1"
+
+
+class ObjectWriter:
+    """Server-side apply and delete.
+
+    `remaining`: seconds for which this process may still write (its lease's proven rest, less a margin). `timeout`:
+    seconds for one write at most. All methods raise ClusterError's subclasses: NotLeading where nothing remains,
+    Conflict, UidMismatch and NotFound where the cache was behind (it no longer is), Rejected where the same manifest
+    will never be accepted.
+    """
+
+    def __init__(
+        self, client: KubeClient, cache: ClusterCache, remaining: Callable[[], float], *, timeout: float = 30
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._remaining = remaining
+        self._timeout = timeout
+
+    async def create(self, manifest: JsonObject) -> ObservedObject:
+        """Make an object that does not exist. Raises Conflict where it does; the cache then shows whose it is."""
+        return await self._apply(manifest, {"resourceVersion": _ABSENT_VERSION}, names.FIELD_MANAGER)
+
+    async def apply(self, manifest: JsonObject, uid: str) -> ObservedObject:
+        """Make the object with this uid as the manifest says; fields that earlier applies set and this does not go."""
+        return await self._apply(manifest, {"uid": uid}, names.FIELD_MANAGER)
+
+    async def apply_replicas(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
+        """Hold a Deployment's replicas by the second manager, so that the main apply can drop the field unharmed."""
+        manifest = {
+            "apiVersion": API_VERSIONS[ref.kind],
+            "kind": str(ref.kind),
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "spec": {"replicas": replicas},
+        }
+        return await self._apply(manifest, {"uid": uid}, names.REPLICAS_FIELD_MANAGER)
+
+    async def scale(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
+        """Set the replicas through the scale subresource: nothing else of the Deployment becomes ours."""
+        patch = {"metadata": {"uid": uid}, "spec": {"replicas": replicas}}
+        await self._patch(ref, uid, patch, _MERGE, subresource="/scale")
+        # The answer is the Scale, not the Deployment.
+        scaled = await self._cache.refresh(ref)
+        if scaled is None or scaled.uid != uid:
+            raise _made_again(ref, uid)
+        return scaled
+
+    async def annotate(self, ref: ObjectRef, uid: str, annotations: Mapping[str, str | None]) -> ObservedObject:
+        """Set annotations (None: remove) and touch nothing else."""
+        patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
+        return self._cache.store(await self._patch(ref, uid, patch, _MERGE))
+
+    async def replace(self, ref: ObjectRef, uid: str, field: str, value: Any) -> ObservedObject:
+        """Put a value in a field's place whole, whoever's it was; `field` is a JSON pointer (/spec/ports)."""
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "replace", "path": field, "value": value},
+        ]
+        return self._cache.store(await self._patch(ref, uid, patch, _JSON_PATCH))
+
+    async def hand_over(self, observed: ObservedObject) -> ObservedObject:
+        """Make the fields that GCO's manager set ours, as if we had applied them: values stay, owners change."""
+        ref = observed.ref
+        allowed = self._allowed(ref)
+        try:
+            raw = await self._client.request("GET", object_path(ref), timeout=allowed)
+        except NotFound:
+            self._cache.forget(ref, observed.uid)
+            raise
+        metadata = raw["metadata"]
+        managed_fields = handed_over(metadata.get("managedFields") or [])
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": observed.uid},
+            {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
+            # Owners as of this version only: anybody's write since then makes it a conflict.
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        ]
+        return self._cache.store(await self._patch(ref, observed.uid, patch, _JSON_PATCH))
+
+    async def delete(
+        self, ref: ObjectRef, uid: str, *, resource_version: str | None = None, background: bool = False
+    ) -> None:
+        """Delete the object with this uid; one that is gone already is no error.
+
+        A Deployment stays, terminating, until its pods are gone, unless `background`. `resource_version`: only if it
+        is still at this version.
+        """
+        preconditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+        foreground = ref.kind is Kind.DEPLOYMENT and not background
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": preconditions,
+            "propagationPolicy": "Foreground" if foreground else "Background",
+        }
+        try:
+            answer = await self._send("DELETE", ref, uid, {}, options, "application/json")
+        except (NotFound, UidMismatch):
+            self._cache.forget(ref, uid)
+            return
+        # What is left of it, if finalizers hold it; otherwise a Status, or its last state.
+        if "deletionTimestamp" in (answer.get("metadata") or {}) and answer["metadata"].get("finalizers"):
+            self._cache.store(answer)
+        else:
+            self._cache.forget(ref, uid)
+
+    async def _apply(self, manifest: JsonObject, identity: Mapping[str, str], manager: str) -> ObservedObject:
+        named = {**manifest, "metadata": {**manifest["metadata"], **identity}}
+        query = {"fieldManager": manager, "force": "true"}
+        answer = await self._send("PATCH", ref_of(manifest), identity.get("uid"), query, named, _APPLY)
+        return self._cache.store(answer)
+
+    async def _patch(
+        self, ref: ObjectRef, uid: str, patch: Any, content_type: str, *, subresource: str = ""
+    ) -> JsonObject:
+        query = {"fieldManager": names.FIELD_MANAGER}
+        return await self._send("PATCH", ref, uid, query, patch, content_type, subresource)
+
+    async def _send(
+        self,
+        method: str,
+        ref: ObjectRef,
+        uid: str | None,
+        query: Mapping[str, str],
+        body: Any,
+        content_type: str,
+        subresource: str = "",
+    ) -> JsonObject:
+        allowed = self._allowed(ref)
+        try:
+            return await self._client.request(
+                method,
+                object_path(ref) + subresource,
+                query=query,
+                body=orjson.dumps(body),
+                content_type=content_type,
+                timeout=allowed,
+            )
+        except (Conflict, UidMismatch, NotFound, Rejected) as error:
+            current = await self._cache.refresh(ref)
+            # Another uid shows as any of these: 409 for a delete or a scale, a bare 422 for a JSON patch's test.
+            if uid is not None and current is not None and current.uid != uid:
+                raise _made_again(ref, uid) from error
+            raise
+
+    def _allowed(self, ref: ObjectRef) -> float:
+        if ref.namespace not in self._cache.namespaces:
+            raise Rejected(0, "NamespaceNotAllowed", f"{ref}: its namespace is not one of {self._cache.namespaces}")
+        remaining = self._remaining()
+        if remaining <= 0:
+            raise NotLeading(0, "NotLeading", "nothing is written: the lease is not proven any more")
+        return min(self._timeout, remaining)
+
+
+def _made_again(ref: ObjectRef, uid: str) -> UidMismatch:
+    return UidMismatch(422, "Invalid", f"{ref} was deleted and made again: it is no longer {uid}")

@@ -1,0 +1,153 @@
+"""Finds each binary of the control plane, or makes it: an environment variable, PATH, the cache, at last a build.
+
+KUBEBUILDER_ASSETS names a folder with any of kube-apiserver, kube-controller-manager, kube-scheduler and etcd,
+GCO_STREAM_KWOK the kwok binary, GCO_STREAM_DYNAMODB_LOCAL a folder with DynamoDB Local's jars. PATH counts only where a
+binary there is exactly of the pinned version.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from gco_stream.local import maven_fetch, toolchains
+from gco_stream.local.cache import Cache, digest
+from gco_stream.local.errors import BuildError
+
+KUBERNETES_VERSION = "v1.34.4"
+ETCD_VERSION = "3.6.4"
+KWOK_VERSION = "v0.8.0"
+
+_KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_LDFLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Binaries:
+    """Where everything is that a control plane runs."""
+
+    etcd: Path
+    kube_apiserver: Path
+    kube_controller_manager: Path
+    kube_scheduler: Path
+    kwok: Path
+    java: Path
+    dynamodb: Path
+    """The folder of DynamoDB Local's jars."""
+
+
+def binaries(cache: Cache) -> Binaries:
+    """Find or make every binary; the first time on a machine this takes minutes.
+
+    Raises:
+        BuildError: with the reason in one line and the end of the tool's output.
+    """
+    kubernetes = _kubernetes(cache)
+    return Binaries(
+        etcd=kubernetes["etcd"],
+        kube_apiserver=kubernetes["kube-apiserver"],
+        kube_controller_manager=kubernetes["kube-controller-manager"],
+        kube_scheduler=kubernetes["kube-scheduler"],
+        kwok=_kwok(cache),
+        java=toolchains.java(cache),
+        dynamodb=_dynamodb(cache),
+    )
+
+
+def _kubernetes(cache: Cache) -> dict[str, Path]:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and not Path(assets).is_dir():
+        raise BuildError(f"KUBEBUILDER_ASSETS={assets}: not a folder; allowed: one that has kube-apiserver, etcd, ...")
+    found = {name: path for name in _KUBERNETES if (path := _given(name, assets) or _on_path(name))}
+    if len(found) == len(_KUBERNETES):
+        return found
+    folder = _go_build(cache, "kubernetes", toolchains.inputs(), "Building Kubernetes and etcd")
+    return {name: folder / name for name in _KUBERNETES} | found
+
+
+def _given(name: str, assets: str | None) -> Path | None:
+    if assets and os.access(path := Path(assets, name), os.X_OK):
+        return path.resolve()
+    return None
+
+
+def _on_path(name: str) -> Path | None:
+    version = {"etcd": f"etcd Version: {ETCD_VERSION}\n", "kwok": KWOK_VERSION}.get(name, f"{KUBERNETES_VERSION}\n")
+    found = shutil.which(name)
+    return Path(found) if found and version in toolchains.answer([found, "--version"]) else None
+
+
+def _kwok(cache: Cache) -> Path:
+    given = os.environ.get("GCO_STREAM_KWOK")
+    if given:
+        if not os.access(given, os.X_OK):
+            raise BuildError(f"GCO_STREAM_KWOK={given}: not a program; allowed: the path of kwok {KWOK_VERSION}")
+        return Path(given).resolve()
+    found = _on_path("kwok")
+    return found or _go_build(cache, "kwok", toolchains.inputs() / "kwok", "Building kwok") / "kwok"
+
+
+def _go_build(cache: Cache, name: str, module: Path, title: str) -> Path:
+    files = ((module / "go.mod").read_bytes(), (module / "go.sum").read_bytes())
+
+    def fill(staging: Path) -> None:
+        go = toolchains.go(cache, toolchains.go_least(module))
+        scratch = staging / "scratch"
+        environment = {
+            **os.environ,
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-mod=readonly -trimpath -modcacherw",
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+            "GO111MODULE": "on",
+        }
+        if go.brought:
+            # Whoever has no Go has no use for its caches, which are larger than what is built.
+            environment |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOENV": "off"}
+        out = staging / "bin"
+        toolchains.run(
+            [go.command, "build", "-ldflags", _LDFLAGS, "-o", f"{out}{os.sep}", "tool"],
+            title,
+            cwd=module,
+            env=environment,
+        )
+        for binary in out.iterdir():
+            # etcd's package is called server, and so is what Go makes of it.
+            binary.rename(staging / ("etcd" if binary.name == "server" else binary.name))
+        out.rmdir()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    return cache.entry(name, digest(*files, _LDFLAGS, toolchains.this_machine()), title, fill)
+
+
+def _dynamodb(cache: Cache) -> Path:
+    given = os.environ.get("GCO_STREAM_DYNAMODB_LOCAL")
+    if given:
+        if not any(Path(given).glob("*.jar")):
+            raise BuildError(f"GCO_STREAM_DYNAMODB_LOCAL={given}: no jars there; allowed: DynamoDB Local's folder")
+        return Path(given).resolve()
+    lock = toolchains.inputs() / "dynamodb.lock"
+    title = "Getting DynamoDB Local"
+
+    def fill(staging: Path) -> None:
+        site = toolchains.python_packages(cache, "maven", "Getting a Maven client")
+        repository = staging / "repository"
+        toolchains.run(
+            [sys.executable, maven_fetch.__file__, lock, repository], title, env={**os.environ, "PYTHONPATH": str(site)}
+        )
+        for line in lock.read_text().splitlines():
+            expected, coordinates = line.split()
+            jar = _in_repository(repository, coordinates)
+            if hashlib.sha256(jar.read_bytes()).hexdigest() != expected:
+                raise BuildError(f"{title} failed: {coordinates} is not the file that {lock.name} names")
+            jar.rename(staging / jar.name)
+        shutil.rmtree(repository)
+
+    return cache.entry("dynamodb", digest(lock.read_bytes()), title, fill)
+
+
+def _in_repository(repository: Path, coordinates: str) -> Path:
+    group, artifact, version = coordinates.split(":")
+    return repository.joinpath(*group.split("."), artifact, version, f"{artifact}-{version}.jar")

@@ -1,0 +1,97 @@
+"""What was built or unpacked once and is used for ever: one folder an entry, named by the hash of what made it.
+
+An entry is filled in a staging folder beside it and renamed when complete, under a file lock. So it is whole or absent,
+and two processes that need the same one at once make it once.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gco_stream.local.progress import Progress, in_words
+
+_DURATIONS = "durations.json"
+
+
+def default_cache() -> Path:
+    """`$XDG_CACHE_HOME/gco-stream`, or `~/.cache/gco-stream`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gco-stream"
+
+
+def digest(*inputs: str | bytes) -> str:
+    """A short name for `inputs`: another input or another order of them gives another name."""
+    hashed = hashlib.sha256()
+    for value in inputs:
+        data = value.encode() if isinstance(value, str) else value
+        hashed.update(len(data).to_bytes(8, "big") + data)
+    return hashed.hexdigest()[:16]
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file `path` against other processes; `waiting` is called once if it is taken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Cache:
+    """The entries under `root`, and how long each took to make."""
+
+    def __init__(self, root: Path, progress: Progress):
+        self.root = root
+        self.progress = progress
+
+    def entry(self, name: str, key: str, title: str, fill: Callable[[Path], None]) -> Path:
+        """The folder of `name` made from what `key` is the hash of; `fill(staging)` makes it where it is missing.
+
+        `title` says to a person what is made. Whatever `fill` raises passes through and leaves no entry.
+        """
+        path = self.root / f"{name}-{key}"
+        if path.is_dir():
+            return path
+        waiting = f"{title}: another process is at it, waiting"
+        with locked(self.root / f"{name}-{key}.lock", lambda: self.progress.note(waiting)):
+            if path.is_dir():
+                return path
+            staging = self.root / f".{name}-{key}"
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+            began = time.monotonic()
+            try:
+                with self.progress.step(f"{title} ({self._expectation(name)})"):
+                    fill(staging)
+                staging.rename(path)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+            self._remember(name, time.monotonic() - began)
+        return path
+
+    def _expectation(self, name: str) -> str:
+        took = self._durations().get(name)
+        return "for the first time" if took is None else f"took {in_words(took)} last time"
+
+    def _durations(self) -> dict[str, float]:
+        try:
+            stored = json.loads((self.root / _DURATIONS).read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return stored if isinstance(stored, dict) else {}
+
+    def _remember(self, name: str, seconds: float) -> None:
+        with locked(self.root / f"{_DURATIONS}.lock"):
+            durations = {**self._durations(), name: round(seconds, 1)}
+            written = self.root / f".{_DURATIONS}"
+            written.write_text(json.dumps(durations, indent=2, sort_keys=True) + "\n")
+            written.replace(self.root / _DURATIONS)

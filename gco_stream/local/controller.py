@@ -1,0 +1,64 @@
+"""The controller itself beside the control plane, as one more server of it."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import urllib3
+
+from gco_stream.local.plane import ControlPlane
+from gco_stream.local.servers import Recipe, Server
+
+NAME = "controller"
+_READY_SECONDS = 60.0
+
+
+def controller(plane: ControlPlane, port: int, **settings: str) -> Server:
+    """The program `gco-stream run` on this control plane, not started yet; `settings` go over its environment."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        **plane.environment(),
+        "HOSTNAME": "local",
+        "LOG_FORMAT": "json",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": str(port),
+        **settings,
+    }
+    return Server(
+        Recipe(
+            name=NAME,
+            command=[sys.executable, "-m", "gco_stream", "run"],
+            folder=plane.folder / NAME,
+            port=port,
+            ready=lambda: leads(port),
+            environment=environment,
+        )
+    )
+
+
+def start_controller(plane: ControlPlane, **settings: str) -> Server:
+    """Starts it and returns once it leads and works; it ends with the control plane.
+
+    Raises:
+        StartError: it ended, or was not ready within a minute.
+    """
+    server = plane.servers[NAME] = controller(plane, plane.free_port(), **settings)
+    server.start()
+    server.wait_ready(time.monotonic() + _READY_SECONDS)
+    return server
+
+
+def leads(port: int) -> bool:
+    """Whether the controller that serves on `port` leads and has begun to work."""
+    try:
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/status", timeout=2.0, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == 200 and bool(orjson.loads(answer.data).get("working"))
+
+
+def log_of(plane: ControlPlane) -> Path:
+    """The controller's log."""
+    return plane.folder / NAME / f"{NAME}.log"

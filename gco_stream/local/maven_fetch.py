@@ -1,0 +1,31 @@
+"""Fetches the files of a lock file with jgo, a Maven client in Python: `python maven_fetch.py LOCK REPOSITORY`.
+
+Run as a program of its own, since jgo lives in a folder of the cache and not in this environment. It imports nothing of
+gco_stream, and does not check what it fetches: whoever runs it does.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+
+def main(lock: Path, repository: Path) -> None:
+    """Fetch every `<sha256>  <group>:<artifact>:<version>` of `lock` into `repository`, in Maven's layout."""
+    import truststore  # type: ignore[import-not-found]  # noqa: PLC0415 - on sys.path only in this program
+
+    # As pip does: a company's own certificate authority is in the system's store, not in certifi's.
+    truststore.inject_into_ssl()
+    from jgo.maven import MavenContext  # type: ignore[import-not-found]  # noqa: PLC0415 - must see the injection
+
+    context = MavenContext(repo_cache=repository, timeout=60)
+
+    def fetch(coordinates: str) -> None:
+        group, artifact, version = coordinates.split(":")
+        context.project(group, artifact).at_version(version).artifact().resolve()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fetch, (line.split()[1] for line in lock.read_text().splitlines())))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,62 @@
+"""Loopback ports that stay ours until we let go of them, also while the server that uses one is being restarted.
+
+Taken below the range that outgoing connections use, each under a file lock, so that neither another control plane nor
+some connection gets the number in between.
+"""
+
+import fcntl
+import random
+import socket
+from pathlib import Path
+from typing import TextIO
+
+from gco_stream.local.errors import StartError
+
+_FIRST, _LAST = 21000, 29999
+
+
+class Ports:
+    """The ports held under lock files in `folder`, which all control planes of a user share."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._held: list[TextIO] = []
+
+    def take(self) -> int:
+        """A free port of 127.0.0.1, held until `release`.
+
+        Raises:
+            StartError: none is free.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        count = _LAST - _FIRST + 1
+        offset = random.randrange(count)  # noqa: S311 - only to begin elsewhere than the others
+        for step in range(count):
+            port = _FIRST + (offset + step) % count
+            file = (self._folder / f"{port}.lock").open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                continue
+            if _is_free(port):
+                self._held.append(file)
+                return port
+            file.close()
+        raise StartError(f"no free port between {_FIRST} and {_LAST} on 127.0.0.1")
+
+    def release(self) -> None:
+        """Let go of every port. The files stay: removing one that another process has opened would split the lock."""
+        for file in self._held:
+            file.close()
+        self._held.clear()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

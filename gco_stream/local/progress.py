@@ -1,0 +1,77 @@
+"""Says what is being done and for how long: a live line on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_STILL_SECONDS = 60.0
+
+
+def in_words(seconds: float) -> str:
+    """A duration as a person says it: `12 s`, `3 min 52 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Progress:
+    """Writes to `stream` (standard error when not given); `quiet` writes nothing."""
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False):
+        self._console = Console(file=stream or sys.stderr, quiet=quiet, highlight=False, soft_wrap=True)
+        self._bar: Bar | None = None
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self._console.print(text, markup=False)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Show `title` while the block runs, then how long it took."""
+        began = time.monotonic()
+        with self._live(title):
+            yield
+        self.note(f"{title}: done in {in_words(time.monotonic() - began)}")
+
+    @contextmanager
+    def _live(self, title: str) -> Iterator[None]:
+        if self._console.is_terminal:
+            with self._line(title):
+                yield
+            return
+        self.note(title)
+        over = threading.Event()
+        speaker = threading.Thread(target=self._still, args=(title, over), daemon=True)
+        speaker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            speaker.join()
+
+    @contextmanager
+    def _line(self, title: str) -> Iterator[None]:
+        if self._bar is not None:
+            task = self._bar.add_task(title, total=None)
+            yield
+            self._bar.remove_task(task)
+            return
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+        with Bar(*columns, console=self._console, transient=True) as bar:
+            bar.add_task(title, total=None)
+            self._bar = bar
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def _still(self, title: str, over: threading.Event) -> None:
+        began = time.monotonic()
+        while not over.wait(_STILL_SECONDS):
+            self.note(f"{title}: still at it after {in_words(time.monotonic() - began)}")

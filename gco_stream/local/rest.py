@@ -1,0 +1,204 @@
+"""The Kubernetes API as a test or a set-up script wants it: raw JSON, one call a line, synchronous.
+
+The program itself has its own client in `gco_stream.cluster`; this one shares nothing with it, so that a test does not
+judge a client by itself.
+"""
+
+import asyncio
+import ssl
+import time
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+import orjson
+import urllib3
+
+from gco_stream.local.certificates import Pair
+from gco_stream.local.errors import KubeError
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+_POLL_SECONDS = 0.05
+_KINDS = {
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "Endpoints": ("/api/v1", "endpoints"),
+    "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
+    "Event": ("/apis/events.k8s.io/v1", "events"),
+    "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "Ingress": ("/apis/networking.k8s.io/v1", "ingresses"),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
+    "Namespace": ("/api/v1", "namespaces"),
+    "Node": ("/api/v1", "nodes"),
+    "PersistentVolume": ("/api/v1", "persistentvolumes"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Pod": ("/api/v1", "pods"),
+    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
+    "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "Secret": ("/api/v1", "secrets"),
+    "Service": ("/api/v1", "services"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+}
+
+
+def path_of(kind: str, namespace: str | None = None, name: str | None = None) -> str:
+    """The REST path of a kind's collection, or of one object: `path_of("Deployment", "gco-inference", "a")`."""
+    prefix, plural = _KINDS[kind]
+    parts = [prefix]
+    if namespace is not None:
+        parts.append(f"namespaces/{quote(namespace)}")
+    parts.append(plural)
+    if name is not None:
+        parts.append(quote(name))
+    return "/".join(parts)
+
+
+class KubeApi:
+    """Talks to the API server at `server` with a client certificate; may be used from several threads.
+
+    `authority` is the certificate, PEM, that the server's is signed by.
+    """
+
+    def __init__(self, server: str, authority: bytes, pair: Pair):
+        self.server = server
+        context = ssl.create_default_context(cadata=authority.decode())
+        with NamedTemporaryFile() as file:
+            # ssl reads a client's certificate from a file only.
+            file.write(pair.certificate + pair.key)
+            file.flush()
+            context.load_cert_chain(file.name)
+        self._pool = urllib3.PoolManager(maxsize=16, ssl_context=context, retries=False)
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path | str) -> Self:
+        """The user that a kubeconfig of this control plane names."""
+        config = orjson.loads(Path(path).read_bytes())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        pair = Pair(b64decode(user["client-certificate-data"]), b64decode(user["client-key-data"]))
+        return cls(cluster["server"], b64decode(cluster["certificate-authority-data"]), pair)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        timeout: float = 30,
+    ) -> Json:
+        """One request; the answer's JSON.
+
+        Raises:
+            KubeError: the server refused it.
+            TimeoutError: no answer within `timeout` seconds.
+            ConnectionError: no connection, or it broke.
+        """
+        url = self.server + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                body=None if body is None else orjson.dumps(body),
+                headers={"Content-Type": content_type, "Accept": "application/json"},
+                timeout=timeout,
+            )
+        except urllib3.exceptions.TimeoutError as error:
+            raise TimeoutError(f"{method} {path}: no answer in {timeout:g} s") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise ConnectionError(f"{method} {path}: {error}") from error
+        answer = _decoded(response.data)
+        if response.status >= 400:
+            raise KubeError(response.status, answer.get("reason", ""), answer.get("message", ""))
+        return answer
+
+    def get(self, path: str) -> Json:
+        """One object."""
+        return self.request("GET", path)
+
+    def find(self, path: str) -> Json | None:
+        """One object, or None where there is none."""
+        try:
+            return self.get(path)
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(self, path: str, *, labels: str = "") -> list[Json]:
+        """A collection's items, those with the label selector `labels` where it is given."""
+        answer = self.request("GET", path, query={"labelSelector": labels} if labels else None)
+        return list(answer["items"])
+
+    def create(self, path: str, body: Json, *, exist_ok: bool = False) -> Json:
+        """Create `body` in the collection `path`; `exist_ok` returns what stands there already."""
+        try:
+            return self.request("POST", path, body)
+        except KubeError as error:
+            if exist_ok and error.status == 409:
+                return self.get(f"{path}/{body['metadata']['name']}")
+            raise
+
+    def patch(self, path: str, body: Any, *, content_type: str = MERGE_PATCH, **query: str) -> Json:
+        """Patch one object; a merge patch unless told, `fieldManager="x"` and the like by keyword."""
+        return self.request("PATCH", path, body, query=query, content_type=content_type)
+
+    def replace(self, path: str, body: Json) -> Json:
+        """Put `body` in the object's place."""
+        return self.request("PUT", path, body)
+
+    def delete(self, path: str, body: Json | None = None) -> Json:
+        """Delete one object; `body` may be DeleteOptions."""
+        return self.request("DELETE", path, body)
+
+    def healthy(self) -> bool:
+        """Whether the API server says that it is ready."""
+        try:
+            return self._pool.request("GET", f"{self.server}/readyz", timeout=5.0).status == 200
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def wait_for(self, look: Callable[[], T], timeout: float = 30, what: str = "") -> T:
+        """Call `look` until it returns something true, and return that.
+
+        Raises:
+            TimeoutError: after `timeout` seconds; names `what` and what `look` last returned.
+        """
+        deadline = time.monotonic() + timeout
+        while not (seen := look()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"after {timeout:g} s still not {what or look!r}; last seen: {seen!r}")
+            time.sleep(_POLL_SECONDS)
+        return seen
+
+    async def until(self, look: Callable[[], T], timeout: float = 30, what: str = "") -> T:  # noqa: ASYNC109
+        """`wait_for` in a thread, so that what runs on this event loop goes on."""
+        return await asyncio.to_thread(self.wait_for, look, timeout, what)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.clear()
+
+
+def _decoded(data: bytes) -> Json:
+    try:
+        answer = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {"message": data[:500].decode(errors="replace")}
+    return answer if isinstance(answer, dict) else {"message": str(answer)}

@@ -1,0 +1,159 @@
+"""A control plane that stands for as long as somebody wants it, and how other commands find it.
+
+Its folder holds `state.json`, written when all is ready, and a lock that the process owning the servers holds while it
+lives. So neither a process id that is another program's by now nor a state left by a power cut deceives anybody.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from gco_stream.local import dynamodb
+from gco_stream.local.errors import AlreadyRunningError, LocalError, NotRunningError
+from gco_stream.local.plane import TABLE, ControlPlane
+from gco_stream.local.progress import Progress
+
+_STOP_SECONDS = 15.0
+_POLL_SECONDS = 0.05
+_LOCK, _STATE, _PLANE = "lock", "state.json", "plane"
+_OURS = {_LOCK, _STATE, _PLANE, f".{_STATE}", "up.log"}
+
+
+def default_folder() -> Path:
+    """`$XDG_STATE_HOME/gco-stream/local`, or `~/.local/state/gco-stream/local`."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "gco-stream" / "local"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """One server of a running control plane; `pids` are its supervisor's and its own as they were at the start."""
+
+    name: str
+    pids: tuple[int, ...]
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A running control plane: the process that owns it, since when (Unix time), how to use it, and its servers."""
+
+    pid: int
+    started: float
+    environment: dict[str, str]
+    servers: tuple[ServerState, ...]
+
+
+@contextmanager
+def standing(folder: Path, progress: Progress) -> Iterator[ControlPlane]:
+    """Own a control plane in `folder` while the block runs, with the table of endpoints made.
+
+    What an earlier one left there is removed first.
+
+    Raises:
+        AlreadyRunningError: one is running there.
+        LocalError: the folder holds something else; or as `ControlPlane.start`.
+    """
+    folder = folder.absolute()
+    with _owned(folder):
+        shutil.rmtree(folder / _PLANE, ignore_errors=True)
+        plane = ControlPlane(folder / _PLANE, progress=progress)
+        plane.prepare()
+        with progress.step("Starting the control plane"):
+            plane.start()
+        try:
+            client = dynamodb.client(plane.dynamodb_url)
+            dynamodb.create_table(client, TABLE)
+            client.close()
+            _write_state(folder, plane)
+            yield plane
+        finally:
+            (folder / _STATE).unlink(missing_ok=True)
+            plane.stop()
+
+
+def read(folder: Path) -> State:
+    """The control plane that runs in `folder`.
+
+    Raises:
+        NotRunningError: none does, or it is not ready yet.
+    """
+    if owner(folder) is None:
+        raise NotRunningError(f"no control plane runs in {folder}: start one with `gco-stream local up`")
+    try:
+        stored = orjson.loads((folder / _STATE).read_bytes())
+    except FileNotFoundError as error:
+        raise NotRunningError(f"the control plane in {folder} is still starting") from error
+    servers = tuple(ServerState(s["name"], tuple(s["pids"]), s["port"]) for s in stored["servers"])
+    return State(stored["pid"], stored["started"], stored["environment"], servers)
+
+
+def owner(folder: Path) -> int | None:
+    """The id of the process that owns a control plane in `folder`, or None."""
+    try:
+        with (folder / _LOCK).open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read() or 0) or None
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def end(folder: Path) -> None:
+    """End the control plane in `folder` and return when its servers are gone.
+
+    Raises:
+        NotRunningError: none runs there.
+    """
+    pid = owner(folder)
+    if pid is None:
+        raise NotRunningError(f"no control plane runs in {folder}")
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(pid, sent)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < deadline:
+            if owner(folder) != pid:
+                return
+            time.sleep(_POLL_SECONDS)
+    raise LocalError(f"process {pid}, which owns the control plane in {folder}, does not end")
+
+
+def log_files(folder: Path) -> dict[str, Path]:
+    """The logs in `folder` by their servers' names, and the audit log; also of a control plane that has ended."""
+    logs = {path.stem: path for path in sorted((folder / _PLANE).glob("*/*.log"))}
+    audit = folder / _PLANE / "audit.log"
+    return logs | ({"audit": audit} if audit.exists() else {})
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(path.name not in _OURS for path in folder.iterdir()):
+        raise LocalError(f"{folder} holds something that is no control plane's: name an empty or a new folder")
+    with (folder / _LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunningError(f"a control plane runs in {folder} (process {owner(folder)})") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _write_state(folder: Path, plane: ControlPlane) -> None:
+    servers = [{"name": s.name, "pids": s.pids, "port": s.port} for s in plane.servers.values()]
+    state = {"pid": os.getpid(), "started": time.time(), "environment": plane.environment(), "servers": servers}
+    written = folder / f".{_STATE}"
+    written.touch(mode=0o600)
+    written.write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
+    written.replace(folder / _STATE)

@@ -1,0 +1,59 @@
+"""Runs one server so that it never outlives its parent: `python supervise.py PARENT_PID COMMAND...`.
+
+Standard input is the lifeline: the parent holds the other end of the pipe, and when that closes, whatever the reason,
+the server's whole process group is killed. On Linux the kernel also kills the server if this process is. The parent's
+process id is looked at as well, since a child that it forked may hold the pipe open after the parent has died.
+
+Run as a file with nothing but the standard library, since six of these stand beside one control plane. SIGKILL is the
+only signal sent: all that these servers hold is disposable.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+_PARENT_CHECK_SECONDS = 2.0
+
+
+def main(parent: int, command: list[str]) -> int:
+    """Run `command` until it ends (its exit status is ours) or the parent does."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    server = subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=_death_bond(),  # noqa: PLW1509 - this process has one thread
+    )
+    while server.poll() is None:
+        ready, _, _ = select.select([0, woken], [], [], _PARENT_CHECK_SECONDS)
+        if woken in ready:
+            os.read(woken, 512)
+        if 0 in ready or os.getppid() != parent:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+    return server.returncode if server.returncode >= 0 else 128 - server.returncode
+
+
+def _death_bond() -> Callable[[], None] | None:
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def bind() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+    return bind
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

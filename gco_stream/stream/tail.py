@@ -1,0 +1,177 @@
+"""One stream followed from a moment on: a reader for each shard that is due, and the search for new shards.
+
+New shards are looked for when one ends and every 30 s. Where an ended shard shows no child, the list of shards is asked
+again, soon and then ever later, for it may lag; so may the stream have been turned off, and then what the table says
+decides.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from typing import Final, NoReturn
+
+import structlog
+
+from gco_stream.stream.api import Listing, StreamApi
+from gco_stream.stream.errors import AccessDenied, Ended, NotFound, StreamError, stream_tasks
+from gco_stream.stream.lineage import Lineage, Start, State
+from gco_stream.stream.pacing import Backoff
+from gco_stream.stream.shard import TROUBLE_SECONDS, End, Listeners, ShardReader, ShardSnapshot
+
+_log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 30.0
+_LOOK_SPREAD: Final = 0.1
+_FIRST_LOOK: Final = 0.2
+_LOOKS: Final = 6
+"""How often a child is looked for soon after an end: for 13 s in all."""
+_DOUBTS: Final = 2
+"""After so many of them the table is asked whether this is still its stream."""
+_LONGEST_DELAY: Final = 30.0
+_WRITTEN: Final = frozenset({"ENABLING", "ENABLED"})
+_THE_LIST: Final = "the list of shards"
+
+
+class StreamTail:
+    """The stream `arn` from `pin` on. `still_there`: whether the table says that this is its stream."""
+
+    def __init__(
+        self,
+        api: StreamApi,
+        arn: str,
+        listeners: Listeners,
+        still_there: Callable[[], Awaitable[bool]],
+        *,
+        poll_interval: float,
+        rng: random.Random,
+    ) -> None:
+        self.arn = arn
+        self._api = api
+        self._listeners = listeners
+        self._still_there = still_there
+        self._poll_interval = poll_interval
+        self._rng = rng
+        self._lineage = Lineage()
+        self._readers: dict[str, ShardReader] = {}
+        self._shard_ended = asyncio.Event()
+        self._looks = 0
+
+    async def pin(self) -> None:
+        """Fix the place from which everything will be delivered, on every open shard. Raises StreamError."""
+        listing = await self._api.shards(self.arn)
+        if listing.status not in _WRITTEN:
+            raise Ended(f"the stream is {listing.status}")
+        self._lineage, starts = Lineage.pinned(listing.shards)
+        self._add_readers(starts)
+        async with stream_tasks() as group:
+            for start in starts:
+                group.create_task(self._pin(start.shard_id), name=f"pin {start.shard_id}")
+        if not self._readers:
+            raise Ended("the stream has no shard that can be read")
+
+    async def run(self) -> NoReturn:
+        """Deliver records until cancelled. Raises Ended, AccessDenied."""
+        async with stream_tasks() as group:
+            self._follow(group, tuple(self._readers))
+            await self._look_for_shards(group)
+        raise AssertionError("unreachable")
+
+    def snapshot(self, now: float, wall: datetime) -> tuple[ShardSnapshot, ...]:
+        """The shards that are read or wait; `now` is the running loop's time, `wall` the time of day in UTC."""
+        waiting = (id_ for id_, entry in self._lineage.shards.items() if entry.state is State.WAITING)
+        return (
+            *(reader.snapshot(now, wall) for reader in self._readers.values()),
+            *(ShardSnapshot(id_, State.WAITING.value) for id_ in waiting),
+        )
+
+    async def _pin(self, shard_id: str) -> None:
+        try:
+            await self._readers[shard_id].pin()
+        except NotFound as error:
+            # It ended between the list and now; what it held is in the scan that follows.
+            _log.info("a shard cannot be pinned", shard=shard_id, error=error.message)
+            del self._readers[shard_id]
+            self._lineage, starts = self._lineage.ended(shard_id, lost=True)
+            self._add_readers(starts)
+
+    def _add_readers(self, starts: Iterable[Start]) -> tuple[str, ...]:
+        ids = []
+        for start in starts:
+            reader = ShardReader(
+                self._api, self.arn, start, self._listeners, poll_interval=self._poll_interval, rng=self._rng
+            )
+            reader.closed = self._lineage.shards[start.shard_id].shard.closed
+            self._readers[start.shard_id] = reader
+            ids.append(start.shard_id)
+            _log.info("reading a shard", shard=start.shard_id, begin=start.begin.value)
+        return tuple(ids)
+
+    def _follow(self, group: asyncio.TaskGroup, shard_ids: Iterable[str]) -> None:
+        for shard_id in shard_ids:
+            group.create_task(self._read(group, self._readers[shard_id]), name=f"read {shard_id}")
+
+    async def _read(self, group: asyncio.TaskGroup, reader: ShardReader) -> None:
+        end = await reader.run()
+        shard_id = reader.shard_id
+        del self._readers[shard_id]
+        _log.info("a shard has ended", shard=shard_id, end=end.value)
+        self._lineage, starts = self._lineage.ended(shard_id, lost=end is End.LOST)
+        if end is End.LOST:
+            self._listeners.trouble(shard_id, None)
+            self._listeners.gap(f"shard {shard_id} was gone before it was read to its end")
+        self._follow(group, self._add_readers(starts))
+        self._looks = 0
+        self._shard_ended.set()
+
+    async def _look_for_shards(self, group: asyncio.TaskGroup) -> NoReturn:
+        backoff = Backoff(self._rng, base=_FIRST_LOOK, cap=_LONGEST_DELAY)
+        clock = asyncio.get_running_loop().time
+        seen = clock()
+        while True:
+            soon = self._looks < _LOOKS and bool(self._lineage.childless())
+            regular = await self._pause(_FIRST_LOOK * 2**self._looks if soon else LOOK_SECONDS) and not soon
+            while (listing := await self._listing()) is None:
+                if clock() - seen >= TROUBLE_SECONDS:
+                    self._listeners.trouble(_THE_LIST, "the list of shards cannot be read")
+                await asyncio.sleep(backoff.after_failure())
+            seen = clock()
+            backoff.succeeded()
+            self._listeners.trouble(_THE_LIST, None)
+            self._lineage, starts = self._lineage.listed(listing.shards, retry_lost=regular)
+            for shard_id, reader in self._readers.items():
+                reader.closed = self._lineage.shards[shard_id].shard.closed
+            self._follow(group, self._add_readers(starts))
+            await self._doubt(listing.status)
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait for the end of a shard; True if none came in that time."""
+        try:
+            async with asyncio.timeout(seconds * self._rng.uniform(1 - _LOOK_SPREAD, 1)):
+                await self._shard_ended.wait()
+        except TimeoutError:
+            return True
+        self._shard_ended.clear()
+        return False
+
+    async def _listing(self) -> Listing | None:
+        try:
+            return await self._api.shards(self.arn)
+        except AccessDenied:
+            raise
+        except NotFound as error:
+            raise Ended(f"the stream is gone: {error.message}", error.code) from error
+        except StreamError as error:
+            _log.debug("the shards could not be listed", error=error.message)
+            return None
+
+    async def _doubt(self, status: str) -> None:
+        """Ask whether this is still the table's stream, where a listing gives reason to. Raises Ended."""
+        fruitless = bool(self._lineage.childless())
+        self._looks = min(self._looks + 1, _LOOKS) if fruitless else 0
+        nothing_read = not self._readers
+        doubtful = status not in _WRITTEN or (fruitless and (self._looks == _DOUBTS or nothing_read))
+        if doubtful and not await self._still_there():
+            raise Ended("the table's stream was turned off or made anew")
+        if nothing_read and self._looks >= _LOOKS:
+            raise Ended("no shard of the stream can be read")

@@ -1,0 +1,222 @@
+"""The table of endpoints: reads that count only when whole, and the controller's conditional writes.
+
+Every write is conditional on what it was decided from, so a user's change is never overwritten. Nothing here retries a
+write: the caller knows how long it may still act.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from gco_stream.model import wire
+from gco_stream.model.wire import WireItem
+from gco_stream.table.answers import CONDITION_FAILED, attributes, code_of, message_of, old_item, table_errors
+from gco_stream.table.errors import Contended, Gone, Superseded, TableThrottled, TableUnreachable
+from gco_stream.table.expressions import as_seen
+from gco_stream.table.info import TableInfo, table_info
+
+PAGE_ITEMS: Final = 500
+_PAGE_ATTEMPTS: Final = 4
+_STATUS_ATTEMPTS: Final = 4
+
+_SET_REGION: Final = "SET region_status.#r = :s"
+_EPOCH_NOT_HIGHER: Final = (
+    "attribute_exists(endpoint_name) AND "
+    "(NOT attribute_type(region_status.#r.epoch, :N) OR region_status.#r.epoch <= :e)"
+)
+_SET_MAP: Final = "SET region_status = :m"
+_NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"
+_DECIDED_FROM: Final = ("desired_state", "spec", "created_at")
+
+
+class EndpointTable:
+    """The table `name` through an aiobotocore "dynamodb" client whose own retries are off.
+
+    `timeout`: seconds for one call, the wait for a connection included. All methods raise TableError.
+    """
+
+    def __init__(self, client: Any, name: str, *, timeout: float = 5.0, page_items: int = PAGE_ITEMS) -> None:
+        self._client = client
+        self._name = name
+        self._where = f"{name} in {client.meta.region_name}"
+        self._timeout = timeout
+        self._page_items = page_items
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self._name
+
+    async def describe(self) -> TableInfo:
+        """The table's ARN, stream and status. Raises TableMissing, TableAccessDenied, TableUnreachable, …"""
+        response = await self._call("describe_table")
+        return table_info(response)
+
+    async def scan(self) -> AsyncIterator[list[WireItem]]:
+        """Every item, a page at a time, by consistent reads.
+
+        A page that fails for the moment (TableThrottled, TableUnreachable) is asked for again, four times at most; an
+        error means that the scan is not whole.
+        """
+        start: Mapping[str, Any] | None = None
+        while True:
+            page = await self._page(start)
+            yield page["Items"]
+            start = page.get("LastEvaluatedKey")
+            if not start:
+                return
+
+    async def get(self, name: str) -> WireItem | None:
+        """The item as it stands now (a consistent read), None where there is none."""
+        response = await self._call("get_item", Key=_key(name), ConsistentRead=True)
+        # DynamoDB answers `{}` for no item, and so does botocore for a body that was cut: the parser tells them apart.
+        item: WireItem | None = response.get("Item")
+        return item
+
+    async def write_status(self, name: str, region: str, status: Mapping[str, Any], epoch: int) -> WireItem:
+        """Stores a region's status with the leader's epoch (microseconds) and returns the whole item as it is then.
+
+        Raises Gone where there is no such item, Superseded where a higher epoch is stored, Contended where the status
+        map changed its form under every attempt.
+        """
+        entry = wire.encode_value({**status, "epoch": epoch})
+        for _ in range(_STATUS_ATTEMPTS):
+            try:
+                return await self._write_entry(name, region, entry, epoch)
+            except _NoStatusMap:
+                if (item := await self._write_map(name, region, entry)) is not None:
+                    return item
+        raise Contended(f"{name}: region_status changed its form under every attempt to write {region}'s")
+
+    async def promote(self, seen: WireItem) -> WireItem | None:
+        """Sets desired_state to running, if desired_state, spec and created_at are still as in `seen`.
+
+        None: they are not, the user was faster, or the item is gone.
+        """
+        condition, names, values = as_seen(seen, _DECIDED_FROM)
+        values |= {":running": {"S": "running"}, ":now": {"S": datetime.now(UTC).isoformat()}}
+        try:
+            response = await self._call(
+                "update_item",
+                Key={"endpoint_name": seen["endpoint_name"]},
+                UpdateExpression="SET desired_state = :running, updated_at = :now",
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+            )
+        except _ConditionFailed:
+            return None
+        return attributes(response)
+
+    async def purge(self, seen: WireItem) -> bool:
+        """Takes the item out of the table, if desired_state, spec and created_at are still as in `seen`.
+
+        True: it is gone (by this call or before it). False: the user was faster.
+        """
+        condition, names, values = as_seen(seen, _DECIDED_FROM)
+        try:
+            await self._call(
+                "delete_item",
+                Key={"endpoint_name": seen["endpoint_name"]},
+                ConditionExpression=condition,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except _ConditionFailed as failed:
+            return failed.item is None
+        return True
+
+    async def _write_entry(self, name: str, region: str, entry: WireItem, epoch: int) -> WireItem:
+        try:
+            response = await self._call(
+                "update_item",
+                Key=_key(name),
+                UpdateExpression=_SET_REGION,
+                ConditionExpression=_EPOCH_NOT_HIGHER,
+                ExpressionAttributeNames={"#r": region},
+                ExpressionAttributeValues={":s": entry, ":e": {"N": str(epoch)}, ":N": {"S": "N"}},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except _ConditionFailed as failed:
+            if failed.item is None:
+                raise Gone(f"{name}: the item is not in the table") from failed
+            stored = _stored_epoch(failed.item, region)
+            raise Superseded(f"{name}: {region}'s status has epoch {stored}, ours is {epoch}", stored) from failed
+        return attributes(response)
+
+    async def _write_map(self, name: str, region: str, entry: WireItem) -> WireItem | None:
+        try:
+            response = await self._call(
+                "update_item",
+                Key=_key(name),
+                UpdateExpression=_SET_MAP,
+                ConditionExpression=_NO_MAP,
+                ExpressionAttributeValues={":m": {"M": {region: entry}}, ":M": {"S": "M"}},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except _ConditionFailed as failed:
+            if failed.item is None:
+                raise Gone(f"{name}: the item is not in the table") from failed
+            return None
+        return attributes(response)
+
+    async def _page(self, start: Mapping[str, Any] | None) -> dict[str, Any]:
+        parameters: dict[str, Any] = {"Limit": self._page_items, "ConsistentRead": True}
+        if start:
+            parameters["ExclusiveStartKey"] = start
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((TableThrottled, TableUnreachable)),
+            wait=wait_random_exponential(multiplier=0.2, max=3),
+            stop=stop_after_attempt(_PAGE_ATTEMPTS),
+            reraise=True,
+        ):
+            with attempt:
+                response = await self._call("scan", **parameters)
+                items = response.get("Items")
+                if not isinstance(items, list) or response.get("Count") != len(items):
+                    raise TableUnreachable("a page of the table came back incomplete", "BadBody")
+        return response
+
+    async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        with table_errors(self._where):
+            try:
+                async with asyncio.timeout(self._timeout):
+                    response: dict[str, Any] = await getattr(self._client, operation)(
+                        TableName=self._name, **parameters
+                    )
+            except ClientError as error:
+                if code_of(error) == CONDITION_FAILED:
+                    raise _ConditionFailed(old_item(error)) from error
+                if code_of(error) == "ValidationException" and "document path" in message_of(error):
+                    raise _NoStatusMap from error
+                raise
+        return response
+
+
+class _ConditionFailed(Exception):
+    """The item is not as the condition wants it; `item` is what is stored, where it was asked for and exists."""
+
+    def __init__(self, item: WireItem | None) -> None:
+        super().__init__("condition failed")
+        self.item = item
+
+
+class _NoStatusMap(Exception):
+    """region_status is missing or is not a map, so nothing can be set inside it."""
+
+
+def _key(name: str) -> WireItem:
+    return {"endpoint_name": {"S": name}}
+
+
+def _stored_epoch(item: WireItem, region: str) -> int:
+    entry = item.get("region_status", {}).get("M", {}).get(region, {})
+    return int(wire.decode_value(entry)["epoch"])

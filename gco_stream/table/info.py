@@ -1,0 +1,43 @@
+"""What DynamoDB says of the table itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gco_stream.table.errors import TableUnreachable
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """The table as DynamoDB describes it.
+
+    `stream_arn` stays after a stream is disabled, so `stream_enabled` tells; `view_type` is NEW_AND_OLD_IMAGES, …,
+    None without a stream; `status` is ACTIVE, CREATING, UPDATING, DELETING, …; `items` and `bytes` are DynamoDB's
+    counts, some hours old.
+    """
+
+    arn: str
+    stream_arn: str | None
+    stream_enabled: bool
+    view_type: str | None
+    status: str
+    items: int = 0
+    bytes: int = 0
+
+
+def table_info(response: Mapping[str, Any]) -> TableInfo:
+    """The answer of DescribeTable as a value. Raises TableUnreachable where it was cut."""
+    table = response.get("Table")
+    if not table or "TableArn" not in table:
+        raise TableUnreachable("DynamoDB's description of the table is incomplete", "BadBody")
+    stream = table.get("StreamSpecification") or {}
+    enabled = bool(stream.get("StreamEnabled"))
+    return TableInfo(
+        arn=table["TableArn"],
+        stream_arn=table.get("LatestStreamArn"),
+        stream_enabled=enabled,
+        view_type=stream.get("StreamViewType") if enabled else None,
+        status=table.get("TableStatus", ""),
+        items=table.get("ItemCount", 0),
+        bytes=table.get("TableSizeBytes", 0),
+    )

@@ -1,0 +1,85 @@
+import asyncio
+from pathlib import Path
+
+import orjson
+import pytest
+from aiohttp import web
+
+from gco_stream.cluster import errors
+from gco_stream.cluster.cache import ClusterCache
+from gco_stream.cluster.objects import observe
+from gco_stream.cluster.writer import ObjectWriter
+from gco_stream.model.objects import Kind, ObjectRef
+from tests.cluster.fake_api import connected, json_answer
+from tests.cluster.samples import raw
+
+REF = ObjectRef(Kind.DEPLOYMENT, "gco-inference", "llm")
+MANIFEST = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llm", "namespace": "gco-inference"}}
+
+
+async def test_nothing_is_sent_when_the_lease_is_not_proven(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return json_answer(raw())
+
+    async with connected(answer, tmp_path) as (client, seen):
+        writer = ObjectWriter(client, ClusterCache(client, ("gco-inference",), lambda _: None), lambda: 0.0)
+        observed = observe(raw())
+        writes = [
+            writer.create(MANIFEST),
+            writer.apply(MANIFEST, "u1"),
+            writer.apply_replicas(REF, "u1", 1),
+            writer.scale(REF, "u1", 1),
+            writer.annotate(REF, "u1", {}),
+            writer.hand_over(observed),
+            writer.delete(REF, "u1"),
+        ]
+        for write in writes:
+            with pytest.raises(errors.NotLeading):
+                await write
+    assert seen.requests == []
+
+
+async def test_a_write_is_given_up_when_the_lease_ends(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return json_answer(raw())
+
+    async with connected(answer, tmp_path) as (client, _):
+        cache = ClusterCache(client, ("gco-inference",), lambda _: None)
+        with pytest.raises(errors.Unreachable, match=r"not answered in 0\.05 s"):
+            await ObjectWriter(client, cache, lambda: 0.05).apply(MANIFEST, "u1")
+        with pytest.raises(errors.Unreachable, match=r"not answered in 0\.06 s"):
+            await ObjectWriter(client, cache, lambda: 99, timeout=0.06).apply(MANIFEST, "u1")
+
+
+async def test_a_namespace_that_is_not_allowed_is_never_written_to(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return json_answer(raw())
+
+    async with connected(answer, tmp_path) as (client, seen):
+        writer = ObjectWriter(client, ClusterCache(client, ("allowed",), lambda _: None), lambda: 9)
+        for write in (
+            writer.create(MANIFEST),
+            writer.delete(REF, "u1"),
+            writer.scale(REF, "u1", 1),
+            writer.hand_over(observe(raw())),
+        ):
+            with pytest.raises(errors.Rejected, match="namespace"):
+                await write
+    assert seen.requests == []
+
+
+async def test_applying_does_not_change_the_manifest(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return json_answer(raw())
+
+    before = orjson.dumps(MANIFEST)
+    async with connected(answer, tmp_path) as (client, seen):
+        writer = ObjectWriter(client, ClusterCache(client, ("gco-inference",), lambda _: None), lambda: 9)
+        await writer.create(MANIFEST)
+        await writer.apply(MANIFEST, "u1")
+    assert orjson.dumps(MANIFEST) == before
+    assert [orjson.loads(body)["metadata"] for body in seen.bodies] == [
+        {**MANIFEST["metadata"], "resourceVersion": "1"},
+        {**MANIFEST["metadata"], "uid": "u1"},
+    ]

@@ -1,0 +1,49 @@
+import ipaddress
+from pathlib import Path
+
+import orjson
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from gco_stream.local.certificates import Authority, kubeconfig, write_private
+
+
+def test_the_servers_certificate_is_the_authoritys_and_names_this_machine() -> None:
+    authority = Authority()
+    certificate = x509.load_pem_x509_certificate(authority.server().certificate)
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "localhost" in names.get_values_for_type(x509.DNSName)
+    assert ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
+
+
+def test_a_clients_certificate_says_who_it_is_and_what_groups_it_is_in() -> None:
+    pair = Authority().client("someone", ["system:masters", "others"])
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
+    subject = certificate.subject
+    assert [a.value for a in subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["someone"]
+    groups = [a.value for a in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    assert groups == ["system:masters", "others"]
+    assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
+
+
+def test_two_control_planes_do_not_trust_each_others_users() -> None:
+    one, other = Authority(), Authority()
+    issued = x509.load_pem_x509_certificate(one.client("someone").certificate)
+    assert issued.issuer == x509.load_pem_x509_certificate(other.certificate).subject
+    with pytest.raises(InvalidSignature):
+        issued.verify_directly_issued_by(x509.load_pem_x509_certificate(other.certificate))
+
+
+def test_a_kubeconfig_holds_all_that_it_names_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    authority = Authority()
+    data = kubeconfig("https://127.0.0.1:1", authority.certificate, "someone", authority.client("someone"))
+    path = write_private(tmp_path / "kubeconfig", data)
+    config = orjson.loads(path.read_bytes())
+    (user,) = config["users"]
+    assert config["current-context"] == config["contexts"][0]["name"]
+    assert set(user["user"]) == {"client-certificate-data", "client-key-data"}
+    assert path.stat().st_mode & 0o077 == 0

@@ -1,0 +1,33 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from gco_stream.local import ports as module
+from gco_stream.local.errors import StartError
+from gco_stream.local.ports import Ports
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch) -> range:
+    """A range of three ports, free for as long as the kernel gives none of them to another program."""
+    monkeypatch.setattr(module, "_FIRST", 20990)
+    monkeypatch.setattr(module, "_LAST", 20992)
+    return range(20990, 20993)
+
+
+def test_a_port_is_given_once_while_it_is_held_also_to_another_holder(tmp_path: Path, three: range) -> None:
+    one, other = Ports(tmp_path), Ports(tmp_path)
+    assert {one.take(), other.take(), one.take()} == set(three)
+    with pytest.raises(StartError, match="no free port between 20990 and 20992"):
+        other.take()
+    one.release()
+    assert other.take() in three
+    other.release()
+
+
+def test_a_port_that_something_listens_on_is_passed_over(tmp_path: Path, three: range) -> None:
+    with socket.create_server(("127.0.0.1", three[1])):
+        ports = Ports(tmp_path)
+        assert {ports.take(), ports.take()} == {three[0], three[2]}
+        ports.release()

@@ -1,0 +1,242 @@
+"""The consumer against a fake stream, in the loop's own time: where it begins, how it paces itself, what it falls back
+to."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from gco_stream.stream.consumer import PIN_PATIENCE, StreamRecord
+from tests.stream.conftest import POLL
+from tests.stream.fake_streams import CREATED, aws_error
+
+pytestmark = pytest.mark.looptime
+
+
+async def test_from_the_pin_on_everything_is_delivered_and_nothing_from_before(streams, heard):
+    streams.put("before")
+    await heard.consumer.pin()
+    streams.put("between")
+    async with heard.running(pin=False):
+        streams.put("after")
+        await heard.until(lambda: len(heard.names) == 2)
+    assert heard.said == [("mode", "stream"), "between", "after"]
+
+
+async def test_what_was_written_between_the_list_of_shards_and_the_end_of_the_pin_is_in_the_scan_or_delivered(
+    streams, heard
+):
+    table = set()
+
+    async def user():
+        for number in range(40):
+            streams.put(f"e{number}")
+            table.add(f"e{number}")
+            await asyncio.sleep(0.001)
+
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(user())
+        await heard.consumer.pin()
+        scanned = set(table)
+        async with heard.running(pin=False):
+            await writing
+            await asyncio.sleep(1)
+    assert scanned | set(heard.names) == table
+    assert scanned
+    assert heard.names
+
+
+async def test_a_record_says_what_changed(streams, heard):
+    image = {"endpoint_name": {"S": "chat"}, "desired_state": {"S": "running"}}
+    async with heard.running():
+        streams.put("chat", NewImage=image)
+        await heard.until(lambda: heard.records)
+    number = streams.shards["s1"].records[0]["dynamodb"]["SequenceNumber"]
+    assert heard.records == [StreamRecord("chat", "MODIFY", image, None, number, "s1", CREATED)]
+
+
+async def test_at_rest_it_reads_each_open_shard_once_an_interval_and_lists_the_shards_every_half_minute(streams, heard):
+    streams.open("s2")
+    async with heard.running():
+        streams.calls.clear()
+        heard.located.clear()
+        await asyncio.sleep(60)
+    reads, lists = streams.times("get_records"), streams.times("describe_stream")
+    assert len(reads) <= 2 * 60 / POLL
+    assert len(reads) >= 2 * 60 / (POLL + 0.02)
+    assert 2 <= len(lists) <= 3
+    assert streams.times("get_shard_iterator") == heard.located == []
+
+
+async def test_full_pages_are_read_without_waiting(streams, heard):
+    streams.record_page = 1000
+    async with heard.running():
+        for number in range(5000):
+            streams.put(f"e{number}")
+        streams.calls.clear()
+        await heard.until(lambda: len(heard.names) == 5000)
+        times = streams.times("get_records")
+    assert heard.names == [f"e{number}" for number in range(5000)]
+    assert times[4] - times[0] < POLL
+
+
+async def test_pages_that_are_full_by_size_are_read_without_waiting(streams, heard):
+    streams.record_page = 2
+    async with heard.running():
+        for number in range(8):
+            streams.put(f"e{number}", SizeBytes=400_000)
+        streams.calls.clear()
+        await heard.until(lambda: len(heard.names) == 8)
+        times = streams.times("get_records")
+    assert times[3] - times[0] < POLL
+
+
+async def test_after_several_full_pages_it_does_wait(streams, heard):
+    streams.record_page = 2
+    async with heard.running():
+        for number in range(100):
+            streams.put(f"e{number}", SizeBytes=400_000)
+        streams.calls.clear()
+        await heard.until(lambda: len(heard.names) == 100)
+        times = streams.times("get_records")
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert sum(wait >= POLL for wait in waits) >= 4
+
+
+async def test_the_list_of_shards_is_read_page_by_page_and_paced(streams, heard):
+    streams.list_page = 1
+    for number in range(2, 8):
+        streams.open(f"s{number}")
+    async with heard.running():
+        for shard in streams.shards:
+            streams.put(f"in {shard}", shard)
+        await heard.until(lambda: len(heard.names) == 7)
+    times = streams.times("describe_stream")
+    assert len(times) == 7
+    assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
+
+
+async def test_a_table_without_a_stream_is_polled_and_its_stream_found_within_a_minute(streams, heard):
+    heard.enabled = False
+    async with heard.running():
+        assert heard.said == [("mode", "poll")]
+        assert heard.reasons == ["the table's stream is turned off"]
+        assert streams.calls == []
+        await asyncio.sleep(300)
+        assert len(heard.located) <= 8
+        heard.enabled = True
+        await heard.until(lambda: heard.mode == "stream", 61)
+        streams.put("new")
+        await heard.until(lambda: heard.names)
+    assert heard.said == [("mode", "poll"), ("mode", "stream"), ("gap", heard.reasons[-1]), "new"]
+
+
+@pytest.mark.parametrize("operation", ["describe_stream", "get_shard_iterator", "get_records"])
+async def test_without_permission_it_polls_says_why_and_tries_again_each_minute(streams, heard, operation):
+    streams.fail(operation, *[aws_error("AccessDeniedException", "not authorized to perform this")] * 3)
+    async with heard.running():
+        assert heard.said == [("mode", "poll")]
+        assert heard.reasons == ["AccessDeniedException: not authorized to perform this"]
+        await heard.until(lambda: heard.mode == "stream")
+        streams.put("new")
+        await heard.until(lambda: heard.names)
+    times = streams.times(operation)
+    assert all(50 <= later - earlier <= 61 for earlier, later in pairwise(times[1:4]))
+    assert heard.gaps == 1
+
+
+async def test_permission_that_is_taken_away_while_reading_means_poll_mode_and_a_gap_before_and_after(streams, heard):
+    async with heard.running():
+        streams.fail("get_records", aws_error("AccessDeniedException"))
+        await heard.until(lambda: heard.mode == "poll")
+        streams.put("unread")
+        await heard.until(lambda: heard.mode == "stream", 61)
+    assert [said[0] for said in heard.said] == ["mode", "mode", "gap", "mode", "gap"]
+
+
+@pytest.mark.parametrize("code", ["LimitExceededException", "ThrottlingException", "InternalServerError"])
+async def test_what_passes_does_not_keep_the_pin_from_the_stream(streams, heard, code):
+    streams.fail("describe_stream", aws_error(code))
+    streams.fail("get_records", aws_error(code))
+    await heard.consumer.pin()
+    assert heard.said == [("mode", "stream")]
+
+
+async def test_a_stream_that_cannot_be_reached_does_not_keep_the_engine_waiting(streams, heard):
+    streams.fail("describe_stream", *[None] * 4)
+    began = asyncio.get_running_loop().time()
+    async with heard.running():
+        assert asyncio.get_running_loop().time() - began <= PIN_PATIENCE
+        assert heard.said == [("mode", "poll")]
+        streams.put("in the scan")
+        await heard.until(lambda: heard.mode == "stream")
+        streams.put("new")
+        await heard.until(lambda: heard.names)
+    assert heard.names == ["new"]
+    assert heard.gaps == 1
+
+
+async def test_a_table_that_cannot_be_described_is_asked_again(streams, heard):
+    heard.locate_error = RuntimeError("the table is not there")
+    async with heard.running():
+        assert heard.said == [("mode", "poll")]
+        assert "the table is not there" in heard.reasons[0]
+        heard.locate_error = None
+        await heard.until(lambda: heard.mode == "stream")
+
+
+async def test_a_stream_that_is_being_turned_on_is_read_from_its_first_shard(streams, heard):
+    first = streams.shards.pop("s1")
+    streams.status = "ENABLING"
+    async with asyncio.TaskGroup() as group:
+        pinning = group.create_task(heard.consumer.pin())
+        await asyncio.sleep(3)
+        assert not pinning.done()
+        streams.shards["s1"] = first
+    assert heard.said == [("mode", "stream")]
+
+
+async def test_what_it_says_of_itself(streams, heard):
+    heard.enabled = False
+    await heard.consumer.pin()
+    nothing = heard.consumer.snapshot()
+    assert (nothing.mode, nothing.arn, nothing.shards, nothing.records) == ("poll", None, (), 0)
+    heard.enabled = True
+    async with heard.running():
+        streams.put("a")
+        await heard.until(lambda: heard.names)
+        streams.fail("get_records", aws_error("LimitExceededException"), aws_error("InternalServerError"))
+        await asyncio.sleep(2)
+        streams.split("s1", "a", "b")
+        streams.fail("get_records", *[None] * 9, shard="s1")
+        await heard.until(lambda: len(heard.consumer.snapshot().shards) == 3)
+        snapshot = heard.consumer.snapshot()
+    assert (snapshot.mode, snapshot.arn, snapshot.records) == ("stream", streams.arn, 1)
+    assert snapshot.reason == "the table's stream is read"
+    assert snapshot.errors["LimitExceededException"] == snapshot.errors["InternalServerError"] == 1
+    reading, *waiting = snapshot.shards
+    assert (reading.shard_id, reading.state) == ("s1", "reading")
+    assert reading.last_sequence_number == streams.shards["s1"].records[0]["dynamodb"]["SequenceNumber"]
+    assert reading.behind == reading.read_age > 20
+    assert [(shard.shard_id, shard.state) for shard in waiting] == [("a", "waiting"), ("b", "waiting")]
+
+
+async def test_while_pages_are_full_it_says_how_old_the_newest_record_is(streams, heard):
+    async with heard.running():
+        for number in range(8000):
+            streams.put(f"e{number}")
+        await heard.until(lambda: heard.names)
+        streams.fail("get_records", None)
+        await heard.until(lambda: heard.consumer.snapshot().shards[0].behind == 60, 1)
+
+
+async def test_an_error_of_the_listener_is_not_swallowed(streams, heard):
+    def fail(record):
+        raise LookupError(record.name)
+
+    heard.consumer._on_record = fail
+    await heard.consumer.pin()
+    streams.put("a")
+    with pytest.raises(ExceptionGroup) as raised:
+        await heard.consumer.run()
+    assert raised.group_contains(LookupError)

@@ -1,0 +1,221 @@
+"""What an unhealthy DynamoDB, or something in front of it, may answer: none of it may pass for an empty table."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gco_stream.table import clients
+from gco_stream.table.endpoints import EndpointTable
+from gco_stream.table.errors import (
+    TableAccessDenied,
+    TableError,
+    TableMissing,
+    TableRejected,
+    TableThrottled,
+    TableUnreachable,
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PAGE = {"Items": [{"endpoint_name": {"S": "chat"}}], "Count": 1, "ScannedCount": 1}
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unit")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "unit")
+
+
+@asynccontextmanager
+async def answering(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch, seconds: float = 5
+) -> AsyncIterator[EndpointTable]:
+    """A table behind which `handler` answers."""
+    application = web.Application()
+    application.router.add_post("/", handler)
+    async with TestServer(application) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", str(server.make_url("/")))
+        async with clients.table_client("us-east-1", timeout=seconds) as client:
+            yield EndpointTable(client, "endpoints", timeout=seconds)
+
+
+def always(body: Any, status: int = 200) -> Handler:
+    async def handler(_request: web.Request) -> web.StreamResponse:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return web.Response(body=content, status=status, content_type="application/x-amz-json-1.0")
+
+    return handler
+
+
+def error(name: str, message: str = "because", status: int = 400) -> Handler:
+    return always({"__type": f"com.amazonaws.dynamodb.v20120810#{name}", "message": message}, status)
+
+
+NOT_A_PAGE = {
+    "empty": b"",
+    "cut": b'{"Count": 1, "Items": [{"endpoint_na',
+    "html": b"<html>sign in to the guest network</html>",
+    "not-utf8": b"\xff\xfe",
+    "nothing": {},
+    "null": b"null",
+    "list": [],
+    "text": "hello",
+    "no-count": {"Items": []},
+    "fewer-than-counted": {**PAGE, "Count": 2},
+    "items-null": {"Items": None, "Count": 0},
+    "items-are-a-map": {"Items": {}, "Count": 0},
+}
+
+
+@pytest.mark.parametrize("body", NOT_A_PAGE.values(), ids=NOT_A_PAGE)
+async def test_what_is_not_a_page_is_an_error_and_not_an_empty_table(
+    body: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answering(always(body), monkeypatch) as table:
+        with pytest.raises(TableUnreachable):
+            await anext(aiter(table.scan()))
+
+
+@pytest.mark.parametrize("body", [b"", b'{"Item": {', b"<html></html>", b"null", b"[]"])
+async def test_a_body_that_is_not_dynamodbs_is_not_a_missing_item(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answering(always(body), monkeypatch) as table:
+        with pytest.raises(TableUnreachable):
+            await table.get("chat")
+
+
+@pytest.mark.parametrize("body", [b"", b'{"Attributes": {', b"<html></html>", b"{}", b"[]", b'"hello"'])
+async def test_a_write_whose_answer_is_cut_is_not_known_to_have_happened(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answering(always(body), monkeypatch) as table:
+        with pytest.raises(TableUnreachable):
+            await table.write_status("chat", "us-east-1", {"state": "running"}, epoch=1)
+        with pytest.raises(TableUnreachable):
+            await table.promote({"endpoint_name": {"S": "chat"}})
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        (error("ResourceNotFoundException"), TableMissing),
+        (error("AccessDeniedException"), TableAccessDenied),
+        (error("UnrecognizedClientException"), TableAccessDenied),
+        (error("ExpiredTokenException"), TableAccessDenied),
+        (error("ProvisionedThroughputExceededException"), TableThrottled),
+        (error("ThrottlingException"), TableThrottled),
+        (error("RequestLimitExceeded"), TableThrottled),
+        (error("ValidationException"), TableRejected),
+        (error("InternalServerError", status=500), TableUnreachable),
+        (error("ServiceUnavailable", status=503), TableUnreachable),
+        (always(b"", 500), TableUnreachable),
+        (always(b"<html>bad gateway</html>", 502), TableUnreachable),
+        (always(b"forbidden by the proxy", 403), TableAccessDenied),
+        (always([], 400), TableUnreachable),
+        (always("hello", 404), TableUnreachable),
+    ],
+)
+async def test_an_error_is_told_by_its_kind(
+    handler: Handler, kind: type[TableError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answering(handler, monkeypatch) as table:
+        with pytest.raises(TableError) as caught:
+            await table.get("chat")
+        assert type(caught.value) is kind
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trouble", [error("ThrottlingException"), always(b"", 503), always({**PAGE, "Count": 3})])
+async def test_a_page_that_fails_for_the_moment_is_asked_for_again(
+    trouble: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(await request.json())
+        if len(asked) == 2:
+            return await trouble(request)
+        more = {"LastEvaluatedKey": {"endpoint_name": {"S": "chat"}}} if len(asked) == 1 else {}
+        return await always({**PAGE, **more})(request)
+
+    async with answering(handler, monkeypatch) as table:
+        assert [page async for page in table.scan()] == [PAGE["Items"]] * 2
+    assert asked[1] == asked[2] != asked[0]
+
+
+async def test_a_denied_scan_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request)
+        return await error("AccessDeniedException")(request)
+
+    async with answering(handler, monkeypatch) as table:
+        with pytest.raises(TableAccessDenied):
+            await anext(aiter(table.scan()))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "handler", [error("ThrottlingException"), always(b"", 500), error("InternalServerError", status=500)]
+)
+async def test_a_write_is_sent_once_whatever_the_answer(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    async def counting(request: web.Request) -> web.StreamResponse:
+        sent.append(request)
+        return await handler(request)
+
+    async with answering(counting, monkeypatch) as table:
+        with pytest.raises(TableError):
+            await table.write_status("chat", "us-east-1", {"state": "running"}, epoch=1)
+    assert len(sent) == 1
+
+
+async def test_no_answer_in_time_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    hang_up = asyncio.Event()
+
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not hang_up.is_set():
+            # A byte now and then defeats a timeout between bytes, so the whole call needs one.
+            await response.write(b" ")
+            await asyncio.sleep(0.02)
+        return response
+
+    async with answering(trickle, monkeypatch, seconds=0.2) as table:
+        with pytest.raises(TableUnreachable, match="in time"):
+            await table.get("chat")
+        hang_up.set()
+
+
+async def test_nobody_listening_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with TestServer(web.Application()) as server:
+        gone = str(server.make_url("/"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone)
+    async with clients.table_client("us-east-1") as client:
+        with pytest.raises(TableUnreachable, match="cannot be reached"):
+            await EndpointTable(client, "endpoints").describe()
+
+
+async def test_missing_credentials_are_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "none"))
+    async with answering(always(PAGE), monkeypatch) as table:
+        with pytest.raises(TableAccessDenied, match="credentials"):
+            await table.describe()
+
+
+async def test_an_unknown_profile_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(TableAccessDenied, match="nobody"):
+        async with clients.table_client("us-east-1"):
+            pass

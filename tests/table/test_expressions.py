@@ -1,0 +1,23 @@
+"""Conditions and changes as DynamoDB's expressions."""
+
+from gco_stream.table.expressions import as_seen, changes
+
+
+def test_a_condition_holds_only_for_what_was_seen() -> None:
+    seen = {"endpoint_name": {"S": "chat"}, "spec": {"M": {}}}
+    condition, names, values = as_seen(seen, ["spec", "created_at"])
+    assert condition == "attribute_exists(endpoint_name) AND #seen0 = :seen0 AND attribute_not_exists(#seen1)"
+    assert names == {"#seen0": "spec", "#seen1": "created_at"}
+    assert values == {":seen0": {"M": {}}}
+
+
+def test_a_path_into_a_map_names_each_step_once() -> None:
+    sets = {("spec", "replicas"): 3, ("spec", "canary", "replicas"): 1, ("updated_at",): "now"}
+    update, names, values = changes(sets, [("region_status", "us-east-1"), ("hold",)])
+    assert update == "SET #to0.#to1 = :to0, #to0.#to2.#to1 = :to1, #to3 = :to2 REMOVE #to4.#to5, #to6"
+    assert list(names.values()) == ["spec", "replicas", "canary", "updated_at", "region_status", "us-east-1", "hold"]
+    assert values == {":to0": {"N": "3"}, ":to1": {"N": "1"}, ":to2": {"S": "now"}}
+
+
+def test_without_anything_to_remove_there_is_no_remove() -> None:
+    assert changes({("hold",): "why"})[0] == "SET #to0 = :to0"
