@@ -25,6 +25,8 @@ from gco_stream.cluster.lease_view import LeaseView
 _MARGIN: Final = 1.0
 # Others may change the Lease (its annotations) between our read and our write; not often enough for more than this.
 _ATTEMPTS: Final = 4
+# So many tries fit between a renewal and its deadline even where each one hangs.
+_TRIES: Final = 3
 # A lost race is looked at again after this part of a retry period.
 _QUICK: Final = 10
 
@@ -137,8 +139,8 @@ class LeaderElector:
         self._clock = clock
         self._wall = wall
         self._log = _log.bind(lease=f"{namespace}/{name}", identity=identity)
-        # One try must leave time for another one.
-        self._try_seconds = renew_deadline / 2
+        # A try that hangs (a server or a balancer that died) must leave time for others.
+        self._try_seconds = renew_deadline / _TRIES
         self._lease = LeaseView(
             client,
             namespace=namespace,
@@ -214,7 +216,8 @@ class LeaderElector:
             except ClusterError as error:
                 self._failed(error)
                 pause = max(pause, error.retry_after or 0)
-            if not await self._pause(pause) and not self._lease.following:
+            await self._pause(pause)
+            if not self._lease.following:
                 self._lease.unread = True
         return None
 
@@ -347,15 +350,10 @@ class LeaderElector:
         await stop.wait()
         self._changed.set()
 
-    async def _pause(self, seconds: float) -> bool:
-        """Whether something has changed within that time."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        except TimeoutError:
-            return False
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until the watch says something or it is time to stop."""
+        await _sleep_unless(self._changed, seconds)
         self._changed.clear()
-        return True
 
     def _jittered(self) -> float:
         return self._retry_period * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
@@ -366,9 +364,9 @@ class LeaderElector:
         self._problem = error.message
 
 
-async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await stop.wait()
+            await event.wait()
     except TimeoutError:
         return

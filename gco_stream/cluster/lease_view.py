@@ -130,9 +130,9 @@ class LeaseView:
                 if error.message != problem:
                     problem = error.message
                     _log.info("the lease is polled while it cannot be watched", reason=problem)
-            finally:
+            if self.following:
                 self.following = False
-            self._on_change()
+                self._on_change()
             await asyncio.sleep(pause())
 
     def _opened(self) -> None:

@@ -1,6 +1,7 @@
 """DynamoDB Local: how it is run, how its clients are made, and the table of endpoints with its stream.
 
-It takes any credentials. One region is used for everything, since with -sharedDb the region plays no part.
+It takes any credentials, and listens on every interface: it has no option against that. One region is used for
+everything, since with -sharedDb the region plays no part.
 """
 
 from pathlib import Path

@@ -111,6 +111,8 @@ def stream_errors() -> Iterator[None]:
         code, message = type(error).__name__, " ".join(str(error).split())
         if isinstance(error, _NO_CREDENTIALS):
             raise AccessDenied(f"no usable AWS credentials: {message}", code) from error
+        if isinstance(error, aws.ParamValidationError):
+            raise Rejected(f"the request cannot be made: {message}", code) from error
         raise Unreachable(f"the stream cannot be reached: {message}", code) from error
 
 

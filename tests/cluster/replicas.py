@@ -12,7 +12,7 @@ from gco_stream.cluster.election import ElectionSnapshot, LeaderElector, Leaders
 
 @dataclass
 class Terms:
-    """Who leads, and whoever led. `lead` fails the test where two lead at once."""
+    """Who leads, the epochs of all terms, and who led beside whom."""
 
     leading: list["Replica"] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
@@ -27,14 +27,14 @@ class Terms:
 class Replica:
     """One contender. `kill` ends it without a release, `stop` lets it finish."""
 
-    def __init__(self, client: Any, terms: Terms, name: str, **options: Any) -> None:
-        self.identity = f"{name}_{uuid.uuid4()}"
+    def __init__(self, client: Any, terms: Terms, pod: str, **options: Any) -> None:
+        self.identity = f"{pod}_{uuid.uuid4()}"
         self.stopping = asyncio.Event()
         self.leadership: Leadership | None = None
         self.remaining_at_the_end: list[float] = []
         self.work: Callable[[Leadership], Any] = self._until_stopped
         self._terms = terms
-        self._elector = LeaderElector(client, identity=self.identity, **options)
+        self._elector = LeaderElector(client, name="leader", identity=self.identity, **options)
         self._task = asyncio.create_task(self._elector.run(self._lead, self.stopping))
 
     @property

@@ -59,7 +59,7 @@ def parts() -> Binaries:
     return binaries(Cache(default_cache(), Progress(quiet=True)))
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_no_server_outlives_its_parent_however_that_ends(tmp_path: Path, sent: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "plane")], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None

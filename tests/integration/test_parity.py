@@ -12,7 +12,7 @@ from tests.items import PARITY_CASES, parity_item, parity_objects
 _SERVER_ASSIGNED = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 
 
-def as_stored(obj: dict[str, Any]) -> dict[str, Any]:
+def as_stored(kind: str, obj: dict[str, Any]) -> dict[str, Any]:
     """Without what the server assigns, and without annotations under gco.io/ and of the deployment controller."""
     metadata = {name: value for name, value in obj["metadata"].items() if name not in _SERVER_ASSIGNED}
     annotations = {
@@ -25,7 +25,7 @@ def as_stored(obj: dict[str, Any]) -> dict[str, Any]:
     spec = copy.deepcopy(obj["spec"])
     for assigned in ("clusterIP", "clusterIPs"):
         spec.pop(assigned, None)
-    return {"kind": obj["kind"], "metadata": metadata, "spec": spec}
+    return {"kind": kind, "metadata": metadata, "spec": spec}
 
 
 def expected(case: str, namespace: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_the_objects_of_an_item_are_those_of_the_former_system(case: str, world:
         assert world.report("elsewhere") == {}
         return
     controller.until(lambda: world.state(case) in {"running", "stopped"}, "the region reports")
-    found = {key: without_shell(as_stored(obj)) for key, obj in world.objects().items()}
+    found = {key: without_shell(as_stored(key.partition("/")[0], obj)) for key, obj in world.objects().items()}
     assert found == {key: without_shell(obj) for key, obj in wanted.items()}
 
 

@@ -52,7 +52,7 @@ class Heard:
         """Return when the condition holds; TimeoutError if it does not in so many seconds of the loop's time."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - what is waited for has no events
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.02)
 
     @asynccontextmanager
     async def running(self, *, pin: bool = True) -> AsyncIterator[None]:

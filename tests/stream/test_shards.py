@@ -53,11 +53,12 @@ async def test_an_unrelated_new_shard_is_found_within_half_a_minute_and_read_fro
 
 async def test_children_known_already_start_though_the_shards_cannot_be_listed(streams, heard):
     async with heard.running():
-        streams.fail("get_records", None, shard="s1")
+        streams.fail("get_records", *[None] * 10, shard="s1")
         await asyncio.sleep(0.5)
         streams.split("s1", "a")
         streams.put("in a", "a")
-        await heard.until(lambda: len(heard.consumer.snapshot().shards) == 2, 60)
+        await heard.until(lambda: len(heard.consumer.snapshot().shards) == 2, 31)
+        streams.recover()
         streams.fail("describe_stream", *[aws_error("LimitExceededException")] * 50)
         await heard.until(lambda: heard.names, 10)
 

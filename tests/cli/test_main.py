@@ -1,0 +1,144 @@
+"""The program's edge: how commands end, without any table behind them."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gco_stream import __version__
+from gco_stream.cli.access import DEFAULT_TABLE, REGION_VARIABLES, TABLE_VARIABLE, complete_endpoint
+from gco_stream.cli.exits import failure_of
+from gco_stream.cli.failure import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from gco_stream.cli.main import main
+from gco_stream.cluster import errors as cluster
+from gco_stream.settings import SettingsError
+from gco_stream.table import errors as table
+
+COMMANDS = [
+    *(f"endpoint {name}" for name in ("put", "get", "list", "wait", "start", "stop", "scale", "delete", "hold")),
+    *("endpoint release", "endpoint forget-region", "table create", "table enable-stream", "table status"),
+]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in (*REGION_VARIABLES, TABLE_VARIABLE, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(variable, str(tmp_path / "none"))
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    return line
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"gco-stream {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*command.split(), "--help") == 0
+    assert f"gco-stream {command}" in " ".join(capsys.readouterr().out.partition("Examples:")[2].split())
+
+
+@pytest.mark.parametrize("arguments", [["endpoint", "lost"], ["endpoint", "get"], ["endpoint", "scale", "a", "many"]])
+def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+    assert run(*arguments) == USAGE
+
+
+def test_without_a_region_it_says_where_one_is_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("endpoint", "list") == USAGE
+    told = "gco-stream: no region: pass --region or set one of DYNAMODB_REGION, REGION, AWS_REGION"
+    assert last_line(capsys) == told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--region", "US EAST"], "region 'US EAST' is not allowed"),
+        (["--region", "us-east-1", "--table", "a b"], "table 'a b' is not allowed"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused(
+    options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("endpoint", "list", *options) == USAGE
+    assert told in last_line(capsys)
+
+
+def test_missing_credentials_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("endpoint", "list", "--region", "us-east-1") == FAILED
+    assert last_line(capsys).startswith("gco-stream: no usable AWS credentials: ")
+
+
+def test_an_endpoint_that_is_no_url_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "nonsense")
+    assert run("endpoint", "list", "--region", "us-east-1") == FAILED
+    assert "nonsense" in last_line(capsys)
+
+
+def test_the_shell_is_never_told_of_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    typed: Any = SimpleNamespace(params={})
+    assert complete_endpoint(typed, "c") == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_showing_help_loads_neither_boto3_nor_the_models() -> None:
+    code = (
+        "import sys; from gco_stream.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('boto3', 'botocore', 'aiohttp', 'gco_stream.model.endpoint') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (table.TableMissing("x"), NOT_FOUND),
+        (table.Gone("x"), NOT_FOUND),
+        (table.Changed("x"), CONFLICT),
+        (table.AlreadyExists("x"), CONFLICT),
+        (table.TableUnreachable("x"), UNREACHABLE),
+        (table.TableThrottled("x"), UNREACHABLE),
+        (table.TableAccessDenied("x"), FAILED),
+        (table.ItemTooLarge("x"), FAILED),
+        (cluster.Unreachable(0, "", "x"), UNREACHABLE),
+        (cluster.NotFound(404, "", "x"), NOT_FOUND),
+        (cluster.Conflict(409, "", "x"), CONFLICT),
+        (cluster.Forbidden(403, "", "x"), FAILED),
+        (SettingsError("x"), USAGE),
+    ],
+)
+def test_every_rooms_error_has_its_exit_code(error: Exception, code: int) -> None:
+    failure = failure_of(error)
+    assert failure is not None
+    assert (str(failure).startswith("x"), failure.code) == (True, code)
+
+
+def test_a_fault_of_the_program_is_not_taken_for_a_users() -> None:
+    assert failure_of(KeyError("bug")) is None
+
+
+def test_the_default_table_is_gcos() -> None:
+    assert DEFAULT_TABLE == "gco-inference-endpoints"

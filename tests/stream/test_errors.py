@@ -1,0 +1,171 @@
+"""What the real client makes of real bytes, and what that means to us."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
+
+from gco_stream.stream.api import StreamApi
+from gco_stream.stream.errors import (
+    AccessDenied,
+    Ended,
+    IteratorExpired,
+    NotFound,
+    Rejected,
+    StreamError,
+    Throttled,
+    Trimmed,
+    Unreachable,
+    stream_errors,
+    stream_tasks,
+)
+from tests.stream.fake_streams import aws_error
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2030-01-01T00:00:00.000"
+
+
+@asynccontextmanager
+async def answering(answer):
+    """The API by a real client whose server sends these bytes to each request, and hangs up."""
+
+    async def serve(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+        await reader.readexactly(int(length.split(b":")[1]))
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = AioConfig(retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=5)
+    client = get_session().create_client(
+        "dynamodbstreams",
+        region_name="us-east-1",
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id="some",
+        aws_secret_access_key="thing",  # noqa: S106
+        config=config,
+    )
+    async with server, client as streams:
+        yield StreamApi(streams, timeout=5)
+
+
+def http(status, body, length=None):
+    head = f"HTTP/1.1 {status} Whatever\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: "
+    return f"{head}{len(body) if length is None else length}\r\nConnection: close\r\n\r\n{body}".encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (http(200, ""), Unreachable),
+        (http(200, "{}"), Unreachable),
+        (http(200, "<html>a proxy's page</html>"), Unreachable),
+        (http(200, '{"Records": [{"eventNa'), Unreachable),
+        (http(200, '{"Records": [', length=5000), Unreachable),
+        (http(503, "<html>no</html>"), Unreachable),
+        (http(500, '{"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError"}'), Unreachable),
+        (http(400, '{"__type": "x#LimitExceededException", "message": "slower"}'), Throttled),
+        (http(400, '{"__type": "x#ExpiredIteratorException"}'), IteratorExpired),
+        (http(400, '{"__type": "x#TrimmedDataAccessException"}'), Trimmed),
+        (http(400, '{"__type": "x#ResourceNotFoundException"}'), NotFound),
+        (http(400, '{"__type": "x#AccessDeniedException", "Message": "not authorized"}'), AccessDenied),
+        (http(400, '{"__type": "x#ExpiredTokenException"}'), AccessDenied),
+        (http(403, "<html>no</html>"), AccessDenied),
+        (http(429, ""), Throttled),
+        (http(400, '{"__type": "x#ValidationException", "message": "Invalid ShardIterator"}'), Rejected),
+        (b"", Unreachable),
+    ],
+)
+async def test_each_answer_is_an_error_of_ours_and_is_counted(answer, kind):
+    async with answering(answer) as api:
+        with pytest.raises(StreamError) as raised:
+            await api.records("somewhere")
+        assert type(raised.value) is kind
+        assert api.errors == {raised.value.code: 1}
+        assert raised.value.code
+
+
+async def test_a_page_without_records_is_a_page():
+    async with answering(http(200, '{"Records": [], "NextShardIterator": "on"}')) as api:
+        page = await api.records("somewhere")
+    assert (page.records, page.next_iterator, page.full) == ([], "on", False)
+
+
+async def test_a_list_of_shards_is_whole_or_an_error():
+    async with answering(http(200, '{"StreamDescription": {"Shards": [{"SequenceNumberRange": {}}]}}')) as api:
+        with pytest.raises(Unreachable, match="incomplete"):
+            await api.shards(ARN)
+
+
+async def test_a_list_of_shards_that_goes_round_in_circles_is_an_error():
+    body = '{"StreamDescription": {"Shards": [], "LastEvaluatedShardId": "again"}}'
+    async with answering(http(200, body)) as api:
+        with pytest.raises(Unreachable, match="circles"):
+            await api.shards(ARN)
+
+
+@pytest.mark.parametrize(
+    "error", [NoCredentialsError(), CredentialRetrievalError(provider="p", error_msg="m")], ids=["none", "broken"]
+)
+def test_without_credentials_it_is_not_allowed(error):
+    with pytest.raises(AccessDenied, match="credentials"), stream_errors():
+        raise error
+
+
+def test_errors_of_programming_stay_as_they_are():
+    with pytest.raises(LookupError), stream_errors():
+        raise LookupError
+
+
+def test_the_counts_by_code_are_bounded():
+    # A proxy may answer with any code.
+    async def fail_often():
+        api = StreamApi(Failing(), timeout=1)
+        for _ in range(300):
+            with pytest.raises(StreamError):
+                await api.records("somewhere")
+        return api.errors
+
+    class Failing:
+        calls = 0
+
+        async def get_records(self, **_):
+            self.calls += 1
+            raise aws_error(f"Code{self.calls}")
+
+    errors = asyncio.run(fail_often())
+    assert len(errors) <= 51
+    assert sum(errors.values()) == 300
+
+
+async def in_tasks(*errors):
+    async def fail(error):
+        raise error
+
+    async with stream_tasks() as group:
+        for error in errors:
+            group.create_task(fail(error))
+        group.create_task(asyncio.sleep(60))
+
+
+async def test_a_request_that_cannot_be_made_is_rejected():
+    async with answering(b"") as api:
+        with pytest.raises(Rejected, match="StreamArn"):
+            await api.shards("short")
+
+
+async def test_a_stream_error_comes_out_of_a_group_of_tasks_as_itself():
+    with pytest.raises(Ended):
+        await in_tasks(Ended("over"))
+
+
+async def test_other_errors_stay_in_the_group():
+    with pytest.raises(ExceptionGroup) as raised:
+        await in_tasks(LookupError(), Ended("over"))
+    assert raised.group_contains(LookupError)
