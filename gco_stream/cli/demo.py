@@ -36,14 +36,13 @@ def demo() -> None:
 
 def _told_and_gone(console: Console) -> None:
     from gco_stream.cli.story import SETTINGS
-    from gco_stream.local.controller import log_of, start_controller
+    from gco_stream.local.controller import log_of
     from gco_stream.local.progress import Progress
     from gco_stream.local.session import standing
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gco-stream-demo-")))
-        plane = stack.enter_context(standing(folder / "local", Progress()))
-        start_controller(plane, **SETTINGS)
+        plane = stack.enter_context(standing(folder / "local", Progress(), SETTINGS))
         console.print("The controller leads. What it does next, it does because the table changed.")
         try:
             _tell(console, plane.environment())

@@ -57,6 +57,13 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Leave it running and return when it is ready.")
     ] = False,
+    controller: Annotated[bool, typer.Option("--controller", help="Run the controller beside it.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--setting", help="A setting of that controller; may be given several times.", metavar="NAME=VALUE"
+        ),
+    ] = None,
 ) -> None:
     """Start the control plane: kube-apiserver, controller-manager, scheduler, etcd, kwok and DynamoDB Local.
 
@@ -67,22 +74,33 @@ def up(
 
         gco-stream local up --detach && eval "$(gco-stream local env)"
 
-        gco-stream local up --dir /tmp/another
+        gco-stream local up --controller --setting LOG_LEVEL=DEBUG
     """
     progress = Progress()
     with _one_line():
+        wanted = _settings(controller, settings or [])
         if not detach:
-            _stand(folder, progress)
+            _stand(folder, progress, wanted)
         elif session.owner(folder) is None:
-            _detach(folder, progress)
+            _detach(folder, progress, wanted)
         else:
             progress.note(f"It runs in {folder} already.")
 
 
-def _stand(folder: Path, progress: Progress) -> None:
+def _settings(controller: bool, given: list[str]) -> dict[str, str] | None:
+    """The controller's settings, None for no controller."""
+    for one in given:
+        if "=" not in one:
+            raise LocalError(f"--setting {one}: allowed: NAME=VALUE")
+        if not controller:
+            raise LocalError(f"--setting {one}: it is a setting of the controller, so give --controller too")
+    return dict(one.split("=", 1) for one in given) if controller else None
+
+
+def _stand(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with session.standing(folder, progress) as plane:
+        with session.standing(folder, progress, controller) as plane:
             progress.note(f'Ready. Use it with: eval "$(gco-stream local env{_dir_option(folder)})"')
             _watch(plane, progress)
     except KeyboardInterrupt:
@@ -99,11 +117,13 @@ def _watch(plane: ControlPlane, progress: Progress) -> None:
                 progress.note(f"{server.name} has ended; its log: {server.log}")
 
 
-def _detach(folder: Path, progress: Progress) -> None:
+def _detach(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
     # Here and not in the process that is left, so that a person sees what is being built.
     binaries(Cache(default_cache(), progress))
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gco_stream.cli.local", "up", "--dir", str(folder.absolute())]
+    if controller is not None:
+        command += ["--controller", *(f"--setting={name}={value}" for name, value in controller.items())]
     with (folder / "up.log").open("w+") as log, progress.step("Starting the control plane"):
         left = subprocess.Popen(  # noqa: S603 - this program
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

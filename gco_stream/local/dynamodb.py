@@ -1,4 +1,4 @@
-"""DynamoDB Local: how it is run, how its clients are made, and the table of endpoints with its stream.
+"""DynamoDB Local: how it is run, and how its clients are made.
 
 It takes any credentials, and listens on every interface: it has no option against that. One region is used for
 everything, since with -sharedDb the region plays no part.
@@ -43,16 +43,3 @@ def client(url: str, service: str = "dynamodb") -> Any:
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )
-
-
-def create_table(dynamodb: Any, name: str) -> dict[str, Any]:
-    """Create a table of endpoints with a stream of new and old images; its TableDescription."""
-    created = dynamodb.create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": "endpoint_name", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "endpoint_name", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )
-    description: dict[str, Any] = created["TableDescription"]
-    return description

@@ -111,12 +111,13 @@ def dynamodb_clients(control_plane: "ControlPlane") -> Iterator[tuple[Any, Any]]
 @pytest.fixture
 def table(dynamodb_clients: tuple[Any, Any]) -> Iterator[Table]:
     """A new table of endpoints with a stream of new and old images, deleted when the test ends."""
-    from gco_stream.local.dynamodb import create_table
+    from gco_stream.table.bootstrap import create
 
     tables, streams = dynamodb_clients
-    made = create_table(tables, f"endpoints-{uuid.uuid4().hex[:10]}")
-    yield Table(made["TableName"], made["TableArn"], made["LatestStreamArn"], tables, streams)
-    tables.delete_table(TableName=made["TableName"])
+    name = f"endpoints-{uuid.uuid4().hex[:10]}"
+    made = create(tables, name).info
+    yield Table(name, made.arn, made.stream_arn or "", tables, streams)
+    tables.delete_table(TableName=name)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,11 @@ from pathlib import Path
 import orjson
 
 from gco_stream.local import dynamodb
+from gco_stream.local.controller import start_controller
 from gco_stream.local.errors import AlreadyRunningError, LocalError, NotRunningError
 from gco_stream.local.plane import TABLE, ControlPlane
 from gco_stream.local.progress import Progress
+from gco_stream.table.bootstrap import create
 
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
@@ -52,10 +54,10 @@ class State:
 
 
 @contextmanager
-def standing(folder: Path, progress: Progress) -> Iterator[ControlPlane]:
+def standing(folder: Path, progress: Progress, controller: Mapping[str, str] | None = None) -> Iterator[ControlPlane]:
     """Own a control plane in `folder` while the block runs, with the table of endpoints made.
 
-    What an earlier one left there is removed first.
+    What an earlier one left there is removed first. `controller`: the controller runs beside it, with these settings.
 
     Raises:
         AlreadyRunningError: one is running there.
@@ -70,8 +72,11 @@ def standing(folder: Path, progress: Progress) -> Iterator[ControlPlane]:
             plane.start()
         try:
             client = dynamodb.client(plane.dynamodb_url)
-            dynamodb.create_table(client, TABLE)
+            create(client, TABLE)
             client.close()
+            if controller is not None:
+                with progress.step("Starting the controller"):
+                    start_controller(plane, **controller)
             _write_state(folder, plane)
             yield plane
         finally:
