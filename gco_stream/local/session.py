@@ -21,7 +21,6 @@ from gco_stream.local.controller import start_controller
 from gco_stream.local.errors import AlreadyRunningError, LocalError, NotRunningError
 from gco_stream.local.plane import TABLE, ControlPlane
 from gco_stream.local.progress import Progress
-from gco_stream.table.bootstrap import create
 
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
@@ -63,6 +62,8 @@ def standing(folder: Path, progress: Progress, controller: Mapping[str, str] | N
         AlreadyRunningError: one is running there.
         LocalError: the folder holds something else; or as `ControlPlane.start`.
     """
+    from gco_stream.table.bootstrap import create  # noqa: PLC0415 - brings botocore, and most commands need none
+
     folder = folder.absolute()
     with _owned(folder):
         shutil.rmtree(folder / _PLANE, ignore_errors=True)

@@ -6,7 +6,7 @@ import pytest
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
 from gco_stream.planning.policy import Fleet
-from gco_stream.planning.steps import Create, Delete, TableChange
+from gco_stream.planning.steps import Apply, Create, Delete, HandOver, Replace, TableChange
 from tests.items import PARITY_CASES, REGION, endpoint, item, parity_item, parity_objects, read
 from tests.planning.simulated import NAMESPACE, POLICY, SimulatedCluster, reported
 
@@ -381,6 +381,83 @@ def test_the_item_is_purged_when_every_region_that_ever_reported_is_gone() -> No
     assert cluster.plan(gone).table_change is TableChange.PURGE
     never_gone = gone.model_copy(update={"reported_regions": frozenset({REGION, "eu-west-1"})})
     assert cluster.plan(never_gone).table_change is None
+
+
+def test_another_regions_report_on_an_older_wish_does_not_count_for_promotion() -> None:
+    cluster, asked = running(target_regions=[REGION, "eu-west-1"])
+    other = asked.region_status[REGION].model_copy(update={"intent": "1:older"})
+    asked = asked.model_copy(update={"region_status": {**asked.region_status, "eu-west-1": other}})
+    assert cluster.plan(asked).table_change is None
+
+
+def test_a_paused_deployment_is_not_running_what_is_asked() -> None:
+    cluster, asked = running()
+    asked = with_spec(asked, image="registry.example/serve:2.0")
+    cluster.reconcile(asked)
+    ref = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+    generation = cluster.objects[ref].generation
+    cluster.change(ref, status={"observedGeneration": generation, "replicas": 1, "availableReplicas": 1})
+    assert str(cluster.plan(asked).report).startswith("updating")
+
+
+def test_an_endpoint_of_no_replicas_has_no_ingress() -> None:
+    cluster, asked = running()
+    cluster.reconcile(with_spec(asked, replicas=0))
+    assert cluster.find(Kind.INGRESS, "inference-chat") is None
+    made = SimulatedCluster().plan(endpoint(spec={"replicas": 0}))
+    assert [step.ref.kind for step in made.steps] == [Kind.SERVICE, Kind.DEPLOYMENT]
+
+
+def test_a_canary_on_its_way_does_not_change_what_the_main_reports() -> None:
+    cluster, asked = running()
+    made = cluster.plan(with_spec(asked, **CANARY))
+    assert {step.ref.name for step in made.steps} == {"chat-canary"}
+    assert str(made.report) == "running, 1 of 1 ready"
+
+
+def test_env_variables_are_in_the_same_order_whatever_the_tables_is() -> None:
+    orders = [{"A": "1", "B": "2"}, {"B": "2", "A": "1"}]
+    made = [SimulatedCluster().plan(endpoint(spec={"env": env})).steps for env in orders]
+    assert made[0] == made[1]
+
+
+def test_a_service_port_that_somebody_renumbered_is_replaced_whole() -> None:
+    cluster, asked = running()
+    ref = ObjectRef(Kind.SERVICE, NAMESPACE, "chat")
+    port = {"port": 81, "targetPort": 8000, "protocol": "TCP"}
+    cluster.change(ref, spec={**cluster.objects[ref].spec, "ports": [port]})
+    (step,) = cluster.plan(asked).steps
+    assert isinstance(step, Replace)
+    cluster.reconcile(asked)
+    assert [one["port"] for one in cluster.objects[ref].spec["ports"]] == [80]
+
+
+def test_objects_of_the_former_system_are_taken_over_before_they_are_applied() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
+    legacy(cluster, asked)
+    kinds = [type(step) for step in cluster.plan(asked).steps if step.ref.kind is Kind.SERVICE]
+    assert kinds == [HandOver, Apply]
+
+
+def test_objects_of_the_former_system_named_like_a_canary_are_left_to_whose_they_may_be() -> None:
+    cluster = SimulatedCluster()
+    legacy(cluster, endpoint("chat-canary"))
+    gone = endpoint(desired_state="deleted")
+    assert cluster.plan(gone, Fleet(claimed=frozenset({"chat-canary"}))).steps == ()
+    assert cluster.plan(gone).steps == ()
+
+
+def test_a_canary_of_the_former_system_is_known_by_the_ingress() -> None:
+    cluster, asked = SimulatedCluster(), endpoint(spec=CANARY)
+    legacy(cluster, asked)
+    cluster.reconcile(asked)
+    for ref, obj in cluster.objects.items():
+        plain = {k: v for k, v in obj.annotations.items() if not k.startswith("gco.io/")}
+        cluster.change(ref, annotations=plain, ownership=Ownership(legacy=True))
+    gone = endpoint(desired_state="deleted")
+    assert {step.ref.name for step in cluster.plan(gone).steps} == {"chat", "inference-chat", "chat-canary"}
+    claimed = cluster.plan(gone, Fleet(claimed=frozenset({"chat-canary"})))
+    assert {step.ref.name for step in claimed.steps} == {"chat", "inference-chat"}
 
 
 def legacy(cluster: SimulatedCluster, asked: Endpoint) -> None:
