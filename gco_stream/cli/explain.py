@@ -1,13 +1,15 @@
 """`gco-stream explain`: what would be done about an endpoint, and why, acting on nothing."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
-from gco_stream.cli.failure import NOT_FOUND, USAGE, Failure
-from gco_stream.settings import Settings, load_settings
+from gco_stream.cli.failure import NOT_FOUND, UNREACHABLE, USAGE, Failure
+
+if TYPE_CHECKING:
+    from gco_stream.settings import Settings
 
 
 def explain(
@@ -25,6 +27,8 @@ def explain(
 
       gco-stream explain --all -o json
     """
+    from gco_stream.settings import load_settings
+
     if (name is None) == (not every):
         raise Failure("name one endpoint, or give --all", USAGE)
     if output not in {"text", "json"}:
@@ -32,10 +36,10 @@ def explain(
     show_preview(load_settings(), [name] if name else None, output=output, only_changes=False)
 
 
-def show_preview(settings: Settings, wanted: list[str] | None, *, output: str, only_changes: bool) -> None:
+def show_preview(settings: "Settings", wanted: list[str] | None, *, output: str, only_changes: bool) -> None:
     """Prints the plans of the named endpoints, or of all; `only_changes` leaves out those that need nothing.
 
-    Raises Failure where a named endpoint has no item.
+    Raises Failure where a named endpoint has no item, or where what stands of one cannot be read.
     """
     from gco_stream.engine.preview import preview
 
@@ -47,6 +51,10 @@ def show_preview(settings: Settings, wanted: list[str] | None, *, output: str, o
     missing = [name for name, item in found.items.items() if item is None]
     if missing:
         raise Failure(f"endpoint {missing[0]}: the table has no such item", NOT_FOUND)
+    if found.unknown:
+        name, why = min(found.unknown.items())
+        others = f" (and {len(found.unknown) - 1} more)" if len(found.unknown) > 1 else ""
+        raise Failure(f"what stands of {name}{others} cannot be read: {why}", UNREACHABLE)
 
 
 def _as_text(found: Any, *, only_changes: bool) -> None:
@@ -81,6 +89,7 @@ def _as_json(found: Any) -> dict[str, Any]:
             }
             for name, made in sorted(found.plans.items())
         },
+        "unknown": found.unknown,
         "unclaimed": found.unclaimed,
         "unreadable_namespaces": found.blind,
     }

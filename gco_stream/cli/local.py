@@ -9,18 +9,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from gco_stream.local import session
-from gco_stream.local.build import binaries
-from gco_stream.local.cache import Cache, default_cache
 from gco_stream.local.errors import LocalError, NotRunningError
-from gco_stream.local.plane import ControlPlane
 from gco_stream.local.progress import Progress, in_words
+
+if TYPE_CHECKING:
+    from gco_stream.local.plane import ControlPlane
 
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 1.0
@@ -107,7 +107,7 @@ def _stand(folder: Path, progress: Progress, controller: dict[str, str] | None) 
         progress.note("Stopped.")
 
 
-def _watch(plane: ControlPlane, progress: Progress) -> None:
+def _watch(plane: "ControlPlane", progress: Progress) -> None:
     ended: set[str] = set()
     pause = threading.Event()
     while not pause.wait(_LOOK_SECONDS):
@@ -118,6 +118,9 @@ def _watch(plane: ControlPlane, progress: Progress) -> None:
 
 
 def _detach(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
+    from gco_stream.local.build import binaries
+    from gco_stream.local.cache import Cache, default_cache
+
     # Here and not in the process that is left, so that a person sees what is being built.
     binaries(Cache(default_cache(), progress))
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,15 @@
 
 import asyncio
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gco_stream.cli.explain import show_preview
 from gco_stream.cli.failure import Failure
-from gco_stream.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from gco_stream.settings import Settings
 
 
 def run(
@@ -27,6 +29,8 @@ def run(
 
       REGION=us-east-1 gco-stream run --dry-run
     """
+    from gco_stream.settings import load_settings
+
     settings = load_settings()
     if dry_run:
         show_preview(settings, None, output="text", only_changes=True)
@@ -34,7 +38,7 @@ def run(
     _serve(settings)
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: "Settings") -> None:
     from gco_stream.engine.controller import Controller
     from gco_stream.ops.logging import configure_logging
     from gco_stream.ops.metrics import Metrics
@@ -59,9 +63,8 @@ def _serve(settings: Settings) -> None:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(life())
     except OSError as error:
-        raise Failure(
-            f"HTTP_PORT: cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror or error}"
-        ) from None
+        where = f"{settings.http_host}:{settings.http_port}"
+        raise Failure(f"HTTP_HOST, HTTP_PORT: cannot listen on {where}: {error.strerror or error}") from None
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

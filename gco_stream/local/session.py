@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
-from gco_stream.local import dynamodb
-from gco_stream.local.controller import start_controller
 from gco_stream.local.errors import AlreadyRunningError, LocalError, NotRunningError
-from gco_stream.local.plane import TABLE, ControlPlane
 from gco_stream.local.progress import Progress
+
+if TYPE_CHECKING:
+    from gco_stream.local.plane import ControlPlane
 
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
@@ -53,7 +54,7 @@ class State:
 
 
 @contextmanager
-def standing(folder: Path, progress: Progress, controller: Mapping[str, str] | None = None) -> Iterator[ControlPlane]:
+def standing(folder: Path, progress: Progress, controller: Mapping[str, str] | None = None) -> "Iterator[ControlPlane]":
     """Own a control plane in `folder` while the block runs, with the table of endpoints made.
 
     What an earlier one left there is removed first. `controller`: the controller runs beside it, with these settings.
@@ -62,7 +63,11 @@ def standing(folder: Path, progress: Progress, controller: Mapping[str, str] | N
         AlreadyRunningError: one is running there.
         LocalError: the folder holds something else; or as `ControlPlane.start`.
     """
-    from gco_stream.table.bootstrap import create  # noqa: PLC0415 - brings botocore, and most commands need none
+    # Late: they bring botocore and certificates, and a command's help needs neither.
+    from gco_stream.local import dynamodb  # noqa: PLC0415
+    from gco_stream.local.controller import start_controller  # noqa: PLC0415
+    from gco_stream.local.plane import TABLE, ControlPlane  # noqa: PLC0415
+    from gco_stream.table.bootstrap import create  # noqa: PLC0415
 
     folder = folder.absolute()
     with _owned(folder):
@@ -156,7 +161,7 @@ def _owned(folder: Path) -> Iterator[None]:
         yield
 
 
-def _write_state(folder: Path, plane: ControlPlane) -> None:
+def _write_state(folder: Path, plane: "ControlPlane") -> None:
     servers = [{"name": s.name, "pids": s.pids, "port": s.port} for s in plane.servers.values()]
     state = {"pid": os.getpid(), "started": time.time(), "environment": plane.environment(), "servers": servers}
     written = folder / f".{_STATE}"
