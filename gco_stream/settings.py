@@ -16,6 +16,7 @@ _TABLE_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _STREAMS_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class SettingsError(Exception):
@@ -78,8 +79,8 @@ class Settings(BaseSettings):
     inference_ingress_policy: Literal["immediate", "on-ready"] = Field(
         "immediate", description="when an endpoint's Ingress is first made"
     )
-    status_interval_seconds: float = Field(15, ge=0, description="shortest pause between reports of counts alone")
-    status_heartbeat_seconds: float = Field(0, ge=0, description="report at least this often; 0: only on change")
+    status_interval_seconds: SecondsOrNone = Field(15, description="shortest pause between reports of counts alone")
+    status_heartbeat_seconds: SecondsOrNone = Field(0, description="report at least this often; 0: only on change")
     mass_delete_limit: int | None = Field(
         None, ge=0, description="endpoints an hour removed without being asked (default: max(5, 10 %))"
     )
@@ -154,4 +155,4 @@ def _complaint(detail: Any) -> str:
     purpose = f" ({field.description})" if field and field.description else ""
     if detail["type"] == "missing":
         return f"{name.upper()}: not set{purpose}"
-    return f"{name.upper()}: {detail['input']!r} is not allowed: {message}{purpose}"
+    return f"{name.upper()}: {detail['input']!r} is not allowed; {message[:1].lower()}{message[1:]}{purpose}"

@@ -27,6 +27,8 @@ _MARGIN: Final = 1.0
 _ATTEMPTS: Final = 4
 # So many tries fit between a renewal and its deadline even where each one hangs.
 _TRIES: Final = 3
+# Event loops' timers are no finer; waiting for less may be no wait at all.
+_TICK: Final = 0.001
 # A lost race is looked at again after this part of a retry period.
 _QUICK: Final = 10
 
@@ -274,7 +276,7 @@ class LeaderElector:
         """Renew until cancelled or lost."""
         due = self._clock() + self._jittered()
         while not term.ended:
-            await self._pause(max(0.0, due - self._clock()))
+            await self._pause(due - self._clock())
             if self._clock() < due and not self._lease.unread:
                 continue
             due = self._clock() + self._jittered()
@@ -352,7 +354,7 @@ class LeaderElector:
 
     async def _pause(self, seconds: float) -> None:
         """Wait so long, or until the watch says something or it is time to stop."""
-        await _sleep_unless(self._changed, seconds)
+        await _sleep_unless(self._changed, max(seconds, _TICK))
         self._changed.clear()
 
     def _jittered(self) -> float:

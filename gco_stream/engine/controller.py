@@ -14,13 +14,14 @@ from gco_stream import __version__
 from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.election import LeaderElector, Leadership
+from gco_stream.cluster.events import EventRecorder
 from gco_stream.engine.tenure import Tenure
 from gco_stream.model.objects import Kind
 from gco_stream.ops.http import Health, serve
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.policy import Policy
 from gco_stream.settings import Settings
-from gco_stream.table.clients import streams_client, table_client
+from gco_stream.table.clients import new_session, streams_client, table_client
 from gco_stream.table.endpoints import EndpointTable
 from gco_stream.table.errors import TableError
 
@@ -74,8 +75,12 @@ class Controller:
             election_client = await enter(KubeClient.connect(timeout=settings.k8s_api_timeout, connections=4))
             pool = settings.reconcile_workers + 4
             timeout = settings.dynamodb_timeout_seconds
-            dynamodb = await enter(table_client(settings.home_region, timeout=timeout, connections=pool))
-            streams = await enter(streams_client(settings.streams_region, timeout=timeout, connections=pool))
+            # One session for both: each keeps some 8 MiB of AWS' endpoints and models.
+            aws = new_session()
+            dynamodb = await enter(table_client(settings.home_region, timeout=timeout, connections=pool, session=aws))
+            streams = await enter(
+                streams_client(settings.streams_region, timeout=timeout, connections=pool, session=aws)
+            )
             port = await enter(
                 serve(
                     settings.http_host,
@@ -98,15 +103,20 @@ class Controller:
                 retry_period=settings.lease_retry_period_seconds,
                 legacy_interval=settings.reconcile_interval_seconds,
             )
+            recorder = EventRecorder(client, instance=settings.hostname)
             table = EndpointTable(dynamodb, settings.inference_endpoints_table_name)
 
             async def lead(leadership: Leadership) -> None:
-                await self._lead(leadership, stop, table, streams, client, cache)
+                await self._lead(leadership, stop, table, streams, client, cache, recorder)
 
             async with asyncio.TaskGroup() as group:
-                watching = group.create_task(cache.run(), name="cache")
+                beside = [
+                    group.create_task(cache.run(), name="cache"),
+                    group.create_task(recorder.run(), name="events"),
+                ]
                 await elector.run(lead, stop)
-                watching.cancel()
+                for task in beside:
+                    task.cancel()
             _log.info("stopped")
 
     async def _lead(
@@ -117,6 +127,7 @@ class Controller:
         streams: object,
         client: KubeClient,
         cache: ClusterCache,
+        recorder: EventRecorder,
     ) -> None:
         leader = self._metrics.leader.labels(LEASE_NAME)
         leader.set(1)
@@ -133,11 +144,13 @@ class Controller:
                 cache=cache,
                 leadership=leadership,
                 metrics=self._metrics,
+                emit=recorder.emit,
                 clock=self._clock,
             )
             await self._tenure.run(stop)
         finally:
             self._tenure = None
+            self._table_problem = ""
             leader.set(0)
 
     async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
@@ -180,8 +193,9 @@ class Controller:
         problems = [f"namespace {name}: {why}" for name, why in self._cache.unsynced.items()]
         if problem := self._elector.snapshot().problem:
             problems.append(f"lease: {problem}")
-        if self._table_problem:
-            problems.append(f"table: {self._table_problem}")
+        table_problem = self._table_problem or (self._tenure.resync.problem if self._tenure is not None else "")
+        if table_problem:
+            problems.append(f"table: {table_problem}")
         return Health(tuple(problems))
 
     def _status(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ nothing is left to do, so what is reported is what stands.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -56,6 +56,14 @@ class Outcome:
     made: Plan | None = None
 
 
+def not_known(item: Endpoint | Unreadable, unsynced: Mapping[str, str], policy: Policy) -> str:
+    """Why what stands of an endpoint is not known; "" where it is. `unsynced`: reasons by namespace."""
+    if not unsynced or isinstance(item, Unreadable):
+        return ""
+    concerned = policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
+    return "; ".join(f"namespace {name}: {unsynced[name]}" for name in concerned if name in unsynced)
+
+
 class Reconciler:
     """Reconciles endpoints by name; one name at a time is the work queue's promise.
 
@@ -97,7 +105,7 @@ class Reconciler:
             item = self._desired.get(name)
             if item is None:
                 return Outcome("gone", tuple(done))
-            if unknown := self._unknown(item):
+            if unknown := not_known(item, self._cache.unsynced, self._policy):
                 return await self._blind(name, item, unknown, done)
             made = self._plan(name, item)
             if made.steps:
@@ -129,15 +137,6 @@ class Reconciler:
         else:
             self._desired.put(item)
         self._desired.clear_stale(name, mark)
-
-    def _unknown(self, item: Endpoint | Unreadable) -> str:
-        """Why what stands of this endpoint is not known; "" where it is."""
-        unsynced = self._cache.unsynced
-        if not unsynced or isinstance(item, Unreadable):
-            return ""
-        own = item.namespace or self._policy.namespace
-        concerned = self._policy.namespaces if item.is_deleted else (own,)
-        return "; ".join(f"namespace {name}: {unsynced[name]}" for name in concerned if name in unsynced)
 
     async def _blind(self, name: str, item: Endpoint | Unreadable, unknown: str, done: list[Step]) -> Outcome:
         made = replace(self._plan(name, item), steps=())

@@ -51,6 +51,8 @@ class Resync:
         self._due = asyncio.Event()
         self._doubtful: set[str] = set()
         self.last_success: float | None = None
+        # Why the first scan has not succeeded yet.
+        self.problem = ""
 
     def request(self, reason: str) -> None:
         """Changes may have been missed: scan as soon as possible."""
@@ -73,10 +75,12 @@ class Resync:
                 await self._scan(first=True)
             except TableError as error:
                 failures += 1
+                self.problem = error.message
                 wait = min(_RETRY_CAP, _RETRY_AFTER * 2 ** (failures - 1))
                 _log.error("the table cannot be scanned; nothing is done until it can", error=str(error), retry_s=wait)
                 await asyncio.sleep(wait)
             else:
+                self.problem = ""
                 return
 
     async def run(self) -> None:

@@ -110,7 +110,9 @@ class StepRunner:
             self._refused[step.ref] = (_digest(step), error)
             return Failure(step, error, final=True)
         # What stands is not what the plan supposed; the writer has had a look, and the next plan decides whose it is.
-        return Failure(step, error, stale=isinstance(error, Conflict | UidMismatch | NotFound))
+        # Where nothing can be made, it is the namespace that is missing.
+        gone = isinstance(error, NotFound) and not isinstance(step, Create)
+        return Failure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
 
 
 def _digest(step: Step) -> str:

@@ -18,6 +18,7 @@ from gco_stream.cluster.election import Leadership
 from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.engine.budget import DeletionBudget
 from gco_stream.engine.desired import DesiredState, Hint
+from gco_stream.engine.news import Emit, News
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
 from gco_stream.engine.reconciler import Reconciler
 from gco_stream.engine.resync import Resync
@@ -53,6 +54,7 @@ class Tenure:
         cache: ClusterCache,
         leadership: Leadership,
         metrics: Metrics,
+        emit: Emit,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -104,6 +106,7 @@ class Tenure:
             contested=Backoff(base=_CONTESTED_BASE, cap=_CONTESTED_CAP, rng=rng),
             metrics=metrics,
             clock=clock,
+            tell=News(emit, cache).tell,
         )
         self._mode = "stream"
         self.working = False

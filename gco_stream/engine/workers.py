@@ -21,7 +21,7 @@ FROM_STREAM = "stream"
 
 
 class Workers:
-    """Runs the reconciler on the queue's names. `clock` gives the queue's seconds."""
+    """Runs the reconciler on the queue's names. `clock` gives the queue's seconds; `tell` is told of every outcome."""
 
     def __init__(
         self,
@@ -34,7 +34,9 @@ class Workers:
         contested: Backoff,
         metrics: Metrics,
         clock: Callable[[], float],
+        tell: Callable[[str, Outcome], None],
     ) -> None:
+        self._tell_people = tell
         self._dispatcher = dispatcher
         self._reconciler = reconciler
         self._desired = desired
@@ -70,6 +72,7 @@ class Workers:
             log.exception("reconcile broke off")
             outcome = Outcome("broken", errors=(f"{type(error).__name__}: {error}",))
         self._settle(name, outcome)
+        self._tell_people(name, outcome)
         self._tell(log, taken, outcome, started)
 
     def _settle(self, name: str, outcome: Outcome) -> None:

@@ -24,6 +24,8 @@ _log = structlog.get_logger()
 
 TROUBLE_SECONDS: Final = 30.0
 _PAGES_IN_A_ROW: Final = 10
+# A shard that is trimmed as a whole answers so for ever; one that is being trimmed, not so often in a row.
+_TRIMS_IN_A_ROW: Final = 3
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 10.0
 # Other work gets its turn after so many records.
@@ -93,8 +95,10 @@ class ShardReader:
         self._last_created: datetime | None = None
         self._last_page_full = False
         self._last_read: float | None = None
+        self._trims = 0
         self._failing_since: float | None = None
-        self._troubled = False
+        self.troubled = False
+        """Whether it has not been readable for TROUBLE_SECONDS."""
         self._gap = f"shard {start.shard_id} could not be read for a time" if start.gap else ""
 
     async def pin(self) -> None:
@@ -114,6 +118,9 @@ class ShardReader:
                 return End.LOST
             except StreamError as error:
                 pause, in_a_row = self._failed(error), 0
+                if self._trims >= _TRIMS_IN_A_ROW:
+                    _log.warning("a shard was trimmed before its end", shard=self.shard_id)
+                    return End.LOST
             else:
                 self._succeeded()
                 more = page.full or self.closed
@@ -167,21 +174,23 @@ class ShardReader:
         match error:
             case Trimmed():
                 # What was lost cannot be told: whatever the shard still holds is delivered, the resync does the rest.
+                self._trims += 1
                 self._iterator, self._last_sequence_number, self._begin = None, None, Begin.TRIM_HORIZON
                 self._gap = f"shard {self.shard_id} was trimmed before it was read"
             case IteratorExpired() | Rejected():
                 self._iterator = None
                 if self._last_sequence_number is None:
                     self._gap = f"shard {self.shard_id} was not read for longer than its iterator lives"
-        if not self._troubled and now - self._failing_since >= TROUBLE_SECONDS:
-            self._troubled = True
+        if not self.troubled and now - self._failing_since >= TROUBLE_SECONDS:
+            self.troubled = True
             self._listeners.trouble(self.shard_id, error.message)
         _log.debug("a shard could not be read", shard=self.shard_id, error=error.message)
         return self._backoff.after_failure()
 
     def _succeeded(self) -> None:
         self._backoff.succeeded()
+        self._trims = 0
         self._failing_since = None
-        if self._troubled:
-            self._troubled = False
+        if self.troubled:
+            self.troubled = False
             self._listeners.trouble(self.shard_id, None)

@@ -170,8 +170,9 @@ class StreamTail:
         fruitless = bool(self._lineage.childless())
         self._looks = min(self._looks + 1, _LOOKS) if fruitless else 0
         nothing_read = not self._readers
-        doubtful = status not in _WRITTEN or (fruitless and (self._looks == _DOUBTS or nothing_read))
-        if doubtful and not await self._still_there():
+        troubled = any(reader.troubled for reader in self._readers.values())
+        doubtful = fruitless and (self._looks == _DOUBTS or nothing_read)
+        if (doubtful or troubled or status not in _WRITTEN) and not await self._still_there():
             raise Ended("the table's stream was turned off or made anew")
         if nothing_read and self._looks >= _LOOKS:
             raise Ended("no shard of the stream can be read")

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gco_stream.table.errors import TableUnreachable
+from gco_stream.table.errors import TableRejected, TableUnreachable
+
+_KEY = "endpoint_name (S)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,16 @@ class TableInfo:
 
 
 def table_info(response: Mapping[str, Any]) -> TableInfo:
-    """The answer of DescribeTable as a value. Raises TableUnreachable where it was cut."""
+    """The answer of DescribeTable as a value.
+
+    Raises TableUnreachable where it was cut, TableRejected where the table's key is not that of endpoints.
+    """
     table = response.get("Table")
     if not table or "TableArn" not in table:
         raise TableUnreachable("DynamoDB's description of the table is incomplete", "BadBody")
+    key = _key_of(table)
+    if key not in {"", _KEY}:
+        raise TableRejected(f"{table['TableArn']} is no table of endpoints: its key is {key}, needed: {_KEY}")
     stream = table.get("StreamSpecification") or {}
     enabled = bool(stream.get("StreamEnabled"))
     return TableInfo(
@@ -41,3 +49,9 @@ def table_info(response: Mapping[str, Any]) -> TableInfo:
         items=table.get("ItemCount", 0),
         bytes=table.get("TableSizeBytes", 0),
     )
+
+
+def _key_of(table: Mapping[str, Any]) -> str:
+    types = {one["AttributeName"]: one["AttributeType"] for one in table.get("AttributeDefinitions") or ()}
+    names = [one["AttributeName"] for one in table.get("KeySchema") or ()]
+    return ", ".join(f"{name} ({types.get(name, '?')})" for name in names)

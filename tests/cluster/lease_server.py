@@ -65,7 +65,7 @@ class LeaseServer:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as the client has it
     ) -> Raw:
         del query, content_type
         assert timeout is not None
@@ -124,7 +124,9 @@ class LeaseServer:
             if self.lease is not None:
                 raise errors.Conflict(409, "AlreadyExists", "exists")
             return self._store(raw, f"uid-{next(self._uids)}")
-        if self.lease is None or any(metadata[key] != self.lease["metadata"][key] for key in ("uid", "resourceVersion")):
+        if self.lease is None or any(
+            metadata[key] != self.lease["metadata"][key] for key in ("uid", "resourceVersion")
+        ):
             raise errors.Conflict(409, "Conflict", "modified")
         for field in ("acquireTime", "renewTime"):
             time = raw["spec"].get(field)

@@ -223,6 +223,13 @@ async def test_a_new_list_is_believed_also_when_versions_went_back(world: World)
     assert world.collection.version("llm") == 10
 
 
+async def test_what_a_new_list_shows_is_alive_whatever_was_believed_of_it(world: World) -> None:
+    world.collection.forget("llm", "u1")
+    await world.list(raw(version=10))
+    await world.collection.event("MODIFIED", raw(version=11, spec={"replicas": 4}))
+    assert world.replicas() == 4
+
+
 async def test_an_object_reports_every_endpoint_it_may_concern(world: World) -> None:
     await world.collection.event("ADDED", raw("llm-canary", endpoint=None, applied=False))
     assert world.take_reports() == {"llm", "llm-canary"}

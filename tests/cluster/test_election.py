@@ -54,8 +54,8 @@ async def until(condition: Callable[[], object], within: float = 100) -> float:
     """The seconds until the condition held; fails if it does not."""
     started = now()
     async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.01)
+        while not condition():  # noqa: ASYNC110 - any condition
+            await asyncio.sleep(0.02)
     return now() - started
 
 
@@ -389,7 +389,7 @@ async def test_work_that_ends_early_gives_the_lease_to_another() -> None:
         both[0].work = both[1].work = nothing
         await until(lambda: len(terms.epochs) > 4)
         assert server.spec["leaseTransitions"] >= 4
-        assert now() > 2 * RETRY
+        assert now() > 1.5 * RETRY
 
 
 async def test_the_epoch_is_the_time_of_taking_and_rises_with_each_leader() -> None:

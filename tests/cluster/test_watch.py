@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from gco_stream.cluster.cache import ClusterCache
@@ -202,14 +203,15 @@ async def test_a_forbidden_namespace_is_named_with_the_reason_and_others_work(tm
         assert cache.snapshot().unsynced == {}
 
 
-async def test_a_200_that_is_no_list_never_empties_the_cache(tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [{"metadata": {}}, {"metadata": {"resourceVersion": "9"}}, {"items": []}])
+async def test_a_200_that_is_no_list_never_empties_the_cache(answer: dict[str, Any], tmp_path: Path) -> None:
     tries = asyncio.Semaphore(0)
 
     async def script(request: web.Request) -> web.StreamResponse | None:
         if request.path != DEPLOYMENTS or "watch" in request.query:
             return None
         tries.release()
-        return json_answer({"kind": "Status", "metadata": {}})
+        return json_answer(answer)
 
     async with running(script, tmp_path) as (cache, _, _), asyncio.timeout(5):
         await tries.acquire()

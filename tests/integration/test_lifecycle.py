@@ -338,3 +338,20 @@ def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World
     assert service is not None
     managers = {(entry["manager"], entry["operation"]) for entry in service["metadata"]["managedFields"]}
     assert managers == {("gco-stream", "Apply")}
+
+
+def test_changes_and_what_is_in_the_way_are_told_by_events(world: World, controller: Program) -> None:
+    running(world, controller)
+
+    def told(type_: str, words: str) -> bool:
+        events = world.kube.list(path_of("Event", world.namespace))
+        return any(
+            event["type"] == type_ and words in event["note"] and event["regarding"]["name"] == "chat"
+            for event in events
+            if event.get("reportingController") == "gco-stream"
+        )
+
+    world.user.scale(world.seen("chat"), 2)
+    controller.until(lambda: told("Normal", "spec.replicas: is 1, should be 2"), "the change is told")
+    world.respec("chat", port=99999)
+    controller.until(lambda: told("Warning", "spec.port: 99999 is not allowed"), "the error is told")

@@ -7,6 +7,7 @@ import pytest
 
 from gco_stream.local import dynamodb
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation
+from gco_stream.table.bootstrap import create
 from gco_stream.table.clients import streams_client
 
 pytestmark = pytest.mark.integration
@@ -193,7 +194,7 @@ async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(disposab
     plane = disposable_control_plane(controllers=False)
     server = plane.servers["dynamodb"]
     tables = dynamodb.client(plane.dynamodb_url)
-    dynamodb.create_table(tables, "endpoints")
+    create(tables, "endpoints")
     item = {"endpoint_name": {"S": "chat"}}
     options = {"call_timeout": 0.3}
     async with consumer_of(plane.dynamodb_url, monkeypatch, tables, "endpoints", **options) as heard:
@@ -213,13 +214,13 @@ async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(disposab
 async def test_a_table_that_is_lost_with_its_server_and_made_again_is_found(disposable_control_plane, monkeypatch):
     plane = disposable_control_plane(controllers=False)
     tables = dynamodb.client(plane.dynamodb_url)
-    dynamodb.create_table(tables, "endpoints")
+    create(tables, "endpoints")
     async with consumer_of(plane.dynamodb_url, monkeypatch, tables, "endpoints") as heard:
         await heard.consumer.pin()
         old = heard.consumer.snapshot().arn
         async with heard.running():
             await asyncio.to_thread(plane.restart, "dynamodb")
-            await asyncio.to_thread(dynamodb.create_table, tables, "endpoints")
+            await asyncio.to_thread(create, tables, "endpoints")
             await heard.until(lambda: heard.consumer.snapshot().arn not in {None, old})
             item = {"endpoint_name": {"S": "chat"}}
             await asyncio.to_thread(tables.put_item, TableName="endpoints", Item=item)

@@ -48,6 +48,7 @@ class FakeStreams:
         self.arn = arn
         self.streams = {arn: {shard: FakeShard() for shard in open_shards or ("s1",)}}
         self.status = "ENABLED"
+        self.status_of_others = "DISABLED"
         self.list_page = 100
         self.record_page = 1000
         self.calls: list[tuple[float, str, dict[str, Any]]] = []
@@ -107,7 +108,7 @@ class FakeStreams:
         begin = ids.index(ExclusiveStartShardId) + 1 if ExclusiveStartShardId else 0
         page = listed[begin : begin + self.list_page]
         description: dict[str, Any] = {
-            "StreamStatus": self.status if StreamArn == self.arn else "DISABLED",
+            "StreamStatus": self.status if StreamArn == self.arn else self.status_of_others,
             "Shards": [_described(id_, shard) for id_, shard in page],
         }
         if begin + self.list_page < len(listed):

@@ -22,9 +22,12 @@ from gco_stream.stream.errors import (
     stream_errors,
     stream_tasks,
 )
+from gco_stream.stream.lineage import Shard
 from tests.stream.fake_streams import aws_error
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2030-01-01T00:00:00.000"
+SHARD = "shardId-00000001795255981043-5ac95a2d"
+CLOSED = '{"EndingSequenceNumber": "999999999999999999999"}'
 
 
 @asynccontextmanager
@@ -103,8 +106,16 @@ async def test_a_list_of_shards_is_whole_or_an_error():
             await api.shards(ARN)
 
 
+@pytest.mark.parametrize("ranges", [(CLOSED, "{}"), ("{}", CLOSED)], ids=["first", "last"])
+async def test_a_shard_that_is_listed_twice_is_closed_if_either_says_so(ranges):
+    shards = ", ".join(f'{{"ShardId": "{SHARD}", "SequenceNumberRange": {range_}}}' for range_ in ranges)
+    async with answering(http(200, f'{{"StreamDescription": {{"Shards": [{shards}]}}}}')) as api:
+        listing = await api.shards(ARN)
+    assert listing.shards == (Shard(SHARD, closed=True),)
+
+
 async def test_a_list_of_shards_that_goes_round_in_circles_is_an_error():
-    body = '{"StreamDescription": {"Shards": [], "LastEvaluatedShardId": "again"}}'
+    body = '{"StreamDescription": {"Shards": [], "LastEvaluatedShardId": "' + SHARD + '"}}'
     async with answering(http(200, body)) as api:
         with pytest.raises(Unreachable, match="circles"):
             await api.shards(ARN)

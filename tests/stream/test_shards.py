@@ -214,6 +214,15 @@ async def test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap(s
     assert heard.gaps == 1
 
 
+async def test_a_shard_that_is_trimmed_as_a_whole_is_dropped_with_one_gap_and_its_children_are_read(streams, heard):
+    async with heard.running():
+        streams.split("s1", "a")
+        streams.put("in a", "a")
+        streams.fail("get_records", *[aws_error("TrimmedDataAccessException")] * 20, shard="s1")
+        await heard.until(lambda: heard.names, 3)
+    assert heard.gaps == 1
+
+
 async def test_a_shard_that_is_gone_is_dropped_with_one_gap_and_its_children_are_read(streams, heard):
     async with heard.running():
         streams.split("s1", "a")
@@ -287,6 +296,16 @@ async def test_a_stream_that_is_gone_altogether_is_looked_for_at_the_table(strea
             streams.fail("get_records", aws_error("ResourceNotFoundException"))
         await heard.until(lambda: heard.consumer.snapshot().arn == "arn:stream/2", 5)
     assert heard.mode == "stream"
+
+
+async def test_behind_shards_that_fail_for_long_the_table_is_asked_for_another_stream(streams, heard):
+    async with heard.running():
+        streams.fail("get_records", *[aws_error("InternalServerError")] * 100, shard="s1")
+        streams.recreate("arn:stream/2", "n1")
+        streams.status_of_others = "ENABLED"
+        await heard.until(lambda: heard.consumer.snapshot().arn == "arn:stream/2", 90)
+    assert heard.mode == "stream"
+    assert heard.gaps == 1
 
 
 async def test_a_stream_of_which_no_shard_can_be_read_is_poll_mode_until_one_can(streams, heard):
