@@ -184,10 +184,14 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | Unreadable:
         created_at=_text(plain.get("created_at")),
         updated_at=_text(plain.get("updated_at")),
         region_status=statuses,
-        reported_regions=frozenset(reported) if isinstance(reported := plain.get("region_status"), dict) else frozenset(),
+        reported_regions=_reported_regions(plain.get("region_status")),
         intent=intent,
         digest=digest,
     )
+
+
+def _reported_regions(value: Any) -> frozenset[str]:
+    return frozenset(value) if isinstance(value, dict) else frozenset()
 
 
 def _readable_regions(value: Any) -> frozenset[str]:
