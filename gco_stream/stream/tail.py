@@ -127,15 +127,14 @@ class StreamTail:
     async def _look_for_shards(self, group: asyncio.TaskGroup) -> NoReturn:
         backoff = Backoff(self._rng, base=_FIRST_LOOK, cap=_LONGEST_DELAY)
         clock = asyncio.get_running_loop().time
-        seen = clock()
         while True:
             soon = self._looks < _LOOKS and bool(self._lineage.childless())
             regular = await self._pause(_FIRST_LOOK * 2**self._looks if soon else LOOK_SECONDS) and not soon
+            began = clock()
             while (listing := await self._listing()) is None:
-                if clock() - seen >= TROUBLE_SECONDS:
+                if clock() - began >= TROUBLE_SECONDS:
                     self._listeners.trouble(_THE_LIST, "the list of shards cannot be read")
                 await asyncio.sleep(backoff.after_failure())
-            seen = clock()
             backoff.succeeded()
             self._listeners.trouble(_THE_LIST, None)
             self._lineage, starts = self._lineage.listed(listing.shards, retry_lost=regular)

@@ -32,7 +32,7 @@ class Heard:
             on_record=self._record,
             on_gap=lambda reason: self._say("gap", reason),
             on_mode=self._say,
-            rng=random.Random(0),  # noqa: S311
+            rng=random.Random(0),
             wall_clock=lambda: CREATED + timedelta(seconds=60),
         )
 

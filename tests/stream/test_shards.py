@@ -148,6 +148,14 @@ async def test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing(streams, h
     assert heard.gaps == 0
 
 
+async def test_a_list_of_shards_that_fails_for_a_moment_changes_nothing(streams, heard):
+    async with heard.running():
+        for _ in range(10):
+            streams.fail("describe_stream", aws_error("LimitExceededException"))
+            await asyncio.sleep(35)
+    assert heard.said == [("mode", "stream")]
+
+
 async def test_shards_that_cannot_be_listed_for_long_are_poll_mode_too(streams, heard):
     async with heard.running():
         streams.fail("describe_stream", *[aws_error("InternalServerError")] * 30)
