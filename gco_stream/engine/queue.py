@@ -178,11 +178,14 @@ class Backoff:
 class Dispatcher:
     """Lets tasks wait for the next name of a `WorkQueue`. `clock` gives seconds, monotonic.
 
-    `in_work_since`: when each name now in work was taken.
+    `in_work_since`: when each name now in work was taken. `on_add` is told of every name that is added.
     """
 
-    def __init__(self, queue: WorkQueue, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, queue: WorkQueue, clock: Callable[[], float], on_add: Callable[[Band], None] = lambda _: None
+    ) -> None:
         self.queue = queue
+        self._on_add = on_add
         self._clock = clock
         self._changed = asyncio.Event()
         self._closed = False
@@ -191,6 +194,7 @@ class Dispatcher:
     def add(self, name: str, band: Band, trigger: str) -> None:
         """A name might need work now."""
         self.queue.add(name, band, self._clock(), trigger)
+        self._on_add(band)
         self._changed.set()
 
     def add_after(self, name: str, seconds: float, trigger: str) -> None:

@@ -104,6 +104,7 @@ class Reconciler:
             await self.read_if_stale(name)
             item = self._desired.get(name)
             if item is None:
+                self._runner.forget(name)
                 return Outcome("gone", tuple(done))
             if unknown := not_known(item, self._cache.unsynced, self._policy):
                 return await self._blind(name, item, unknown, done)

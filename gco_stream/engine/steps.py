@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from gco_stream.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, NotLeading, Rejected, UidMismatch
 from gco_stream.cluster.writer import ObjectWriter
+from gco_stream.model import names
 from gco_stream.model.objects import ObjectRef
 from gco_stream.planning.hashing import canonical_hash
 from gco_stream.planning.steps import (
@@ -55,7 +56,7 @@ class StepRunner:
     """Carries out steps in order; a failed one holds up its own part only.
 
     `refused` remembers, for one object, the digest of a step that the API server rejected for good and its answer: at
-    most one entry an object, dropped when the object takes a step.
+    most one entry an object, dropped when the object takes a step or its endpoint is gone.
     """
 
     def __init__(self, writer: ObjectWriter, on_step: Callable[[Step], None]) -> None:
@@ -104,6 +105,11 @@ class StepRunner:
             case Delete():
                 await self._writer.delete(step.ref, step.uid)
         self._refused.pop(step.ref, None)
+
+    def forget(self, name: str) -> None:
+        """The endpoint is gone: what was refused for it is of no interest any more."""
+        for ref in [ref for ref in self._refused if name in names.endpoints_of_object(ref.name, None)]:
+            del self._refused[ref]
 
     def _failure(self, step: Step, error: ClusterError) -> Failure:
         if isinstance(error, Rejected):

@@ -62,7 +62,9 @@ class Tenure:
         self._metrics = metrics
         self._clock = clock
         self._leadership = leadership
-        self.dispatcher = Dispatcher(WorkQueue(), clock)
+        self.dispatcher = Dispatcher(
+            WorkQueue(), clock, lambda band: metrics.queue_adds.labels(_QUEUE_NAME, band.name.lower()).inc()
+        )
         self.desired = DesiredState(settings.region)
         self.tokens = SyncTokens(self.desired, cache)
         rng = random.Random()  # noqa: S311 - jitter
@@ -138,18 +140,14 @@ class Tenure:
         """Objects of these endpoints have changed in the cluster."""
         for name in names:
             if name in self.desired:
-                self._add(name, Band.FRESH, "cluster")
-
-    def _add(self, name: str, band: Band, trigger: str) -> None:
-        self.dispatcher.add(name, band, trigger)
-        self._metrics.queue_adds.labels(_QUEUE_NAME, band.name.lower()).inc()
+                self.dispatcher.add(name, Band.FRESH, "cluster")
 
     def _on_record(self, record: StreamRecord) -> None:
         self._metrics.records.labels(record.event).inc()
         self.resync.delivered(record.name)
         image = None if record.event == "REMOVE" else record.new
         if self.desired.hear(record.name, image) is Hint.CHANGED:
-            self._add(record.name, Band.FRESH, FROM_STREAM)
+            self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM)
 
     def _on_gap(self, reason: str) -> None:
         self._metrics.gaps.inc()
