@@ -1,0 +1,101 @@
+"""What whoever runs it at night relies on: health, metrics, the handing over of the lease, and the demo."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gco_stream.local.rest import path_of
+from tests.integration.conftest import Program, World
+from tests.items import item
+
+LEASE = "inference-monitor-leader"
+
+
+def holder(world: World) -> str:
+    lease = world.kube.find(path_of("Lease", world.namespace, LEASE))
+    return str(lease["spec"].get("holderIdentity", "")) if lease else ""
+
+
+def test_health_readiness_and_metrics_are_served(world: World, controller: Program) -> None:
+    world.put(item(spec={"gpu_count": 0}))
+    controller.until(lambda: world.state("chat") == "running", "the endpoint runs")
+    assert controller.http("/healthz") == (200, "ok\n")
+    assert controller.http("/readyz") == (200, "ok\n")
+    code, text = controller.http("/metrics")
+    assert code == 200
+    for sample in (
+        f'leader_election_master_status{{name="{LEASE}"}} 1.0',
+        'gco_stream_mode{mode="stream"} 1.0',
+        'gco_stream_steps_total{kind="Deployment",step="Create"} 1.0',
+        "gco_stream_endpoints 1.0",
+        'workqueue_depth{name="endpoints"} 0.0',
+    ):
+        assert sample in text, text
+    assert "chat" not in text
+
+
+def test_a_standby_is_ready_and_leads_once_the_lease_is_released(
+    world: World, controller: Program, program: Callable[..., Program]
+) -> None:
+    first = holder(world)
+    standby = program()
+    standby.until(lambda: any(line.get("event") == "started" for line in standby.lines()), "the standby has started")
+    standby.until(lambda: standby.http("/readyz")[0] == 200, "the standby is ready")
+    assert not standby.status()["working"]
+    assert controller.stop() == 0
+    standby.wait_working()
+    assert holder(world) not in {"", first}
+    world.put(item(spec={"gpu_count": 0}))
+    standby.until(lambda: world.state("chat") == "running", "the standby does the work now")
+
+
+def test_sigterm_releases_the_lease_and_exits_cleanly(world: World, controller: Program) -> None:
+    assert holder(world)
+    assert controller.stop() == 0
+    assert holder(world) == ""
+    assert "Traceback" not in controller.log.read_text()
+
+
+def test_a_leader_that_was_frozen_past_its_lease_writes_nothing_when_it_thaws(
+    world: World, program: Callable[..., Program]
+) -> None:
+    times = {
+        "LEASE_DURATION_SECONDS": "3",
+        "LEASE_RENEW_DEADLINE_SECONDS": "2",
+        "LEASE_RETRY_PERIOD_SECONDS": "0.5",
+    }
+    old = program(HOSTNAME="old", **times).wait_working()
+    new = program(HOSTNAME="new", **times)
+    old.signal(signal.SIGSTOP)
+    try:
+        new.wait_working()
+        world.put(item(spec={"gpu_count": 0}))
+        new.until(lambda: world.state("chat") == "running", "the new leader works")
+        epoch = world.report("chat")["epoch"]
+    finally:
+        old.signal(signal.SIGCONT)
+    world.user.scale(world.seen("chat"), 2)
+    new.until(lambda: world.report("chat").get("replicas_ready") == 2, "the new leader goes on")
+    old.until(lambda: not old.status()["working"], "the old leader has stepped down")
+    assert holder(world).startswith("new_")
+    assert world.report("chat")["epoch"] == epoch
+    assert not any(line.get("event") == "reconciled" for line in old.lines())
+
+
+def test_the_demo_tells_its_story_without_a_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "DEMO_KEEP"}
+    told = subprocess.run(
+        [sys.executable, "-m", "gco_stream", "demo"],
+        env=environment | {"TMPDIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    for words in ("Create two endpoints", "Add a canary", "it is put back to 4", "the item chat is gone", "median"):
+        assert words in told.stdout
+    assert list(tmp_path.iterdir()) == []
