@@ -108,6 +108,12 @@ class Settings(BaseSettings):
                 "LEASE_RETRY_PERIOD_SECONDS < LEASE_RENEW_DEADLINE_SECONDS < LEASE_DURATION_SECONDS must hold, "
                 f"they are {times[0]:g}, {times[1]:g}, {times[2]:g}"
             )
+        if self.lease_renew_deadline_seconds > self.lease_duration_seconds - 1:
+            # Nothing is written in a lease's last second, so a leader that may still hope would be one that cannot act.
+            raise ValueError(
+                f"LEASE_RENEW_DEADLINE_SECONDS: {self.lease_renew_deadline_seconds:g} is not allowed; allowed: at least "
+                f"1 less than LEASE_DURATION_SECONDS, which is {self.lease_duration_seconds}"
+            )
         return self
 
     @property

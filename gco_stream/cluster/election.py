@@ -212,8 +212,8 @@ class LeaderElector:
                         return term
                     # Another was faster; who, is to be read.
                     pause /= _QUICK
-                elif self._lease.following or wait < pause:
-                    pause = wait
+                else:
+                    pause = min(pause, wait)
                 self._problem = None
             except ClusterError as error:
                 self._failed(error)

@@ -17,7 +17,8 @@ from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.errors import ClusterError, Expired, Forbidden, NotFound, ServerError, Silence, Unauthorized
 from gco_stream.model.objects import JsonObject
 
-PAGE: Final = 500
+# Every collection is listed at once, and a page's dicts take megabytes: 500 a page cost 30 MiB for good.
+PAGE: Final = 100
 INACTIVITY_SECONDS: Final = 100
 # The server ends a watch after this long; spread, so that a restarted server does not get them all at once.
 _WATCH_SECONDS: Final = (300, 600)

@@ -14,9 +14,11 @@ Raw = dict[str, Any]
 
 
 class LeaseServer:
-    """`latency`: seconds each way. `down`: no answers. `lose_answers`: writes happen, and nobody is told.
+    """What goes wrong is set by the test.
 
-    `refusal`: the answer to everything but watches; `watchable`: whether watches are allowed.
+    `latency`: seconds each way. `event_delay`: seconds by which watches lag. `down`: no answers. `lose_answers`: writes
+    happen, and nobody is told. `refusal`: the answer to everything but watches. `watchable`: whether watches are
+    allowed. `conflicts`: how many writes were refused for their version or uid.
     """
 
     def __init__(self) -> None:
@@ -24,6 +26,8 @@ class LeaseServer:
         self.latency = 0.001
         self.down = self.lose_answers = False
         self.watchable = True
+        self.event_delay = 0.0
+        self.conflicts = 0
         self.refusal: errors.ClusterError | None = None
         self.calls: list[str] = []
         self._versions = itertools.count(1)
@@ -127,6 +131,7 @@ class LeaseServer:
         if self.lease is None or any(
             metadata[key] != self.lease["metadata"][key] for key in ("uid", "resourceVersion")
         ):
+            self.conflicts += 1
             raise errors.Conflict(409, "Conflict", "modified")
         for field in ("acquireTime", "renewTime"):
             time = raw["spec"].get(field)
@@ -144,4 +149,4 @@ class LeaseServer:
 
     def _tell(self, event: Raw) -> None:
         for watcher in self._watchers:
-            watcher.put_nowait(deepcopy(event))
+            asyncio.get_running_loop().call_later(self.event_delay, watcher.put_nowait, deepcopy(event))

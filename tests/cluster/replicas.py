@@ -50,8 +50,11 @@ class Replica:
         await asyncio.wait({self._task})
 
     async def stop(self) -> None:
+        """Return when it has finished; raises what it raised, but nothing where it was killed before."""
         self.stopping.set()
-        await self._task
+        await asyncio.wait({self._task})
+        if not self._task.cancelled():
+            self._task.result()
 
     async def ended(self) -> BaseException | None:
         await asyncio.wait({self._task})
@@ -80,6 +83,8 @@ async def contending(start: Callable[[Terms], list[Replica]]) -> AsyncIterator[t
         yield terms, replicas
     finally:
         for replica in replicas:
-            await replica.kill()
+            replica.stopping.set()
+        for replica in replicas:
+            await replica.stop()
     assert terms.overlaps == []
     assert terms.epochs == sorted(set(terms.epochs))

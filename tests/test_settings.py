@@ -1,0 +1,55 @@
+import pytest
+
+from gco_stream.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
+        "DYNAMODB_REGION",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REGION", "us-east-1")
+
+
+def test_the_home_region_is_the_region_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load_settings().home_region, load_settings().streams_region) == ("us-east-1", "us-east-1")
+    monkeypatch.setenv("DYNAMODB_REGION", "eu-west-1")
+    assert (load_settings().home_region, load_settings().streams_region) == ("eu-west-1", "eu-west-1")
+    monkeypatch.setenv("STREAM_REGION", "ap-south-1")
+    assert load_settings().streams_region == "ap-south-1"
+
+
+def test_the_inference_namespace_is_always_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().namespaces == ("gco-inference",)
+    monkeypatch.setenv("ALLOWED_NAMESPACES", "team-a, gco-inference,team-b")
+    assert load_settings().namespaces == ("gco-inference", "team-a", "team-b")
+
+
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONCILE_WORKERS", "")
+    assert load_settings().reconcile_workers == 16
+
+
+def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REGION")
+    monkeypatch.setenv("RECONCILE_WORKERS", "none")
+    monkeypatch.setenv("ALLOWED_NAMESPACES", "Team_A")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "x")
+    with pytest.raises(SettingsError) as told:
+        load_settings()
+    lines = str(told.value).splitlines()
+    assert len(lines) == 4
+    for name in ("REGION: not set", "RECONCILE_WORKERS: 'none'", "ALLOWED_NAMESPACES", "AWS_ENDPOINT_URL_DYNAMODB and"):
+        assert any(line.startswith(name) for line in lines), lines
+
+
+def test_a_renew_deadline_within_the_lease_s_last_second_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEASE_RENEW_DEADLINE_SECONDS", "14.5")
+    with pytest.raises(
+        SettingsError, match="LEASE_RENEW_DEADLINE_SECONDS: 14.5 is not allowed; allowed: at least 1 less"
+    ):
+        load_settings()
