@@ -8,7 +8,7 @@ from gco_stream.cluster import lease
 from tests.cluster.contest import DEADLINE, DURATION, RETRY, leader_of, now, replica, replicas, until
 from tests.cluster.lease_server import LeaseServer
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
 async def test_of_three_replicas_one_leads_and_renews() -> None:

@@ -8,7 +8,7 @@ from gco_stream.cluster import errors, lease
 from tests.cluster.contest import CYCLE, DEADLINE, DURATION, GCO, RETRY, leader_of, replica, replicas, until, wall
 from tests.cluster.lease_server import LeaseServer
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
 async def test_standbys_that_can_watch_read_nothing_while_the_leader_renews() -> None:

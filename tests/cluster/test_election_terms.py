@@ -10,7 +10,7 @@ from tests.cluster.contest import DEADLINE, DURATION, RETRY, WALL, leader_of, no
 from tests.cluster.lease_server import LeaseServer
 from tests.cluster.replicas import Terms
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
 async def test_a_lease_that_nobody_else_took_is_taken_again_with_a_new_epoch() -> None:

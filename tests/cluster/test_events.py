@@ -12,7 +12,7 @@ from gco_stream.cluster import errors, lease
 from gco_stream.cluster.events import MAX_NOTE, EventRecorder, cut
 from gco_stream.model.objects import Kind, ObjectRef
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 WALL = 1_763_000_000_000_000
 LLM = ObjectRef(Kind.DEPLOYMENT, "gco-inference", "llm")

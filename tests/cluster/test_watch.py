@@ -83,7 +83,7 @@ async def test_lists_are_read_page_by_page_and_then_watched_from_their_version(t
     ours = [request.query for request in seen.requests if request.path == DEPLOYMENTS]
     assert [query.get("continue") for query in ours] == [None, "more", None]
     assert all(query["labelSelector"] == "project=gco,gco.io/type=inference" for query in ours)
-    assert [query.get("limit") for query in ours] == ["500", "500", None]
+    assert [query.get("limit") for query in ours] == ["100", "100", None]
     assert ours[2]["resourceVersion"] == "7"
     assert "resourceVersion" not in ours[0]
 

@@ -10,7 +10,7 @@ from gco_stream.stream.consumer import PIN_PATIENCE, StreamRecord
 from tests.stream.conftest import POLL
 from tests.stream.fake_streams import CREATED, aws_error
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
 async def test_from_the_pin_on_everything_is_delivered_and_nothing_from_before(streams, heard):

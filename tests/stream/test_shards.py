@@ -8,7 +8,7 @@ import pytest
 from tests.stream.conftest import POLL
 from tests.stream.fake_streams import aws_error
 
-pytestmark = pytest.mark.looptime
+pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
 async def test_the_last_page_of_a_closed_shard_is_delivered_and_then_its_children_from_their_beginning(streams, heard):

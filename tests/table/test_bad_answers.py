@@ -1,12 +1,14 @@
 """What an unhealthy DynamoDB, or something in front of it, may answer: none of it may pass for an empty table."""
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiobotocore.session import AioSession
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -31,16 +33,22 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "unit")
 
 
+@functools.cache
+def aws_session() -> AioSession:
+    """One for all tests: reading AWS' models takes longer than a test."""
+    return clients.new_session()
+
+
 @asynccontextmanager
 async def answering(
-    handler: Handler, monkeypatch: pytest.MonkeyPatch, seconds: float = 5
+    handler: Handler, monkeypatch: pytest.MonkeyPatch, seconds: float = 5, session: AioSession | None = None
 ) -> AsyncIterator[EndpointTable]:
     """A table behind which `handler` answers."""
     application = web.Application()
     application.router.add_post("/", handler)
     async with TestServer(application) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", str(server.make_url("/")))
-        async with clients.table_client("us-east-1", timeout=seconds) as client:
+        async with clients.table_client("us-east-1", timeout=seconds, session=session or aws_session()) as client:
             yield EndpointTable(client, "endpoints", timeout=seconds)
 
 
@@ -209,7 +217,7 @@ async def test_missing_credentials_are_told_as_such(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(variable, str(tmp_path / "none"))
-    async with answering(always(PAGE), monkeypatch) as table:
+    async with answering(always(PAGE), monkeypatch, session=clients.new_session()) as table:
         with pytest.raises(TableAccessDenied, match="credentials"):
             await table.describe()
 
