@@ -33,13 +33,12 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 	$(BIN)/lint-imports --no-cache
 
 unit: $(READY) ## The tests that need no server (seconds)
-	$(BIN)/pytest -q --ignore=tests/integration --ignore=tests/local
+	$(BIN)/pytest -q -n 2 --ignore=tests/integration --ignore=tests/local
 
 integration: $(READY) ## The tests on real parts
 	$(BIN)/pytest -q tests/local tests/integration
 
-test: lint $(READY) ## Everything that CI runs
-	$(BIN)/pytest -q
+test: lint unit integration ## Everything that CI runs
 
 bench: $(READY) ## Measure (bench/results/)
 	$(BIN)/python -m bench

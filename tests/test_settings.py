@@ -50,6 +50,6 @@ def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_renew_deadline_within_the_lease_s_last_second_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEASE_RENEW_DEADLINE_SECONDS", "14.5")
     with pytest.raises(
-        SettingsError, match="LEASE_RENEW_DEADLINE_SECONDS: 14.5 is not allowed; allowed: at least 1 less"
+        SettingsError, match=r"LEASE_RENEW_DEADLINE_SECONDS: 14\.5 is not allowed; allowed: at least 1 less"
     ):
         load_settings()
