@@ -109,10 +109,10 @@ class Settings(BaseSettings):
                 f"they are {times[0]:g}, {times[1]:g}, {times[2]:g}"
             )
         if self.lease_renew_deadline_seconds > self.lease_duration_seconds - 1:
-            # Nothing is written in a lease's last second, so a leader that may still hope would be one that cannot act.
+            # Nothing is written in a lease's last second: a leader that still hopes then is one that cannot act.
             raise ValueError(
-                f"LEASE_RENEW_DEADLINE_SECONDS: {self.lease_renew_deadline_seconds:g} is not allowed; allowed: at least "
-                f"1 less than LEASE_DURATION_SECONDS, which is {self.lease_duration_seconds}"
+                f"LEASE_RENEW_DEADLINE_SECONDS: {self.lease_renew_deadline_seconds:g} is not allowed; "
+                f"allowed: at least 1 less than LEASE_DURATION_SECONDS, which is {self.lease_duration_seconds}"
             )
         return self
 

@@ -134,6 +134,11 @@ class WorkQueue:
         return len(self._bands[0]) + len(self._bands[1])
 
     @property
+    def backlog(self) -> int:
+        """Names of a resync that wait."""
+        return len(self._bands[Band.RESYNC])
+
+    @property
     def delayed(self) -> int:
         """Names that wait for a time."""
         return len(self._delayed)

@@ -45,6 +45,7 @@ class Outcome:
 
     `result`: in_sync, changed, gone, failed (to be retried) or rejected (final until something changes).
     `retry_after`: seconds that the server asked to wait. `contested`: another program keeps changing the object.
+    `unreported`: the table is still to be told.
     """
 
     result: str
@@ -53,6 +54,7 @@ class Outcome:
     errors: tuple[str, ...] = ()
     retry_after: float | None = None
     contested: bool = False
+    unreported: bool = False
     made: Plan | None = None
 
 
@@ -96,8 +98,11 @@ class Reconciler:
         self._clock = clock
         self._failures_of = failures_of
 
-    async def reconcile(self, name: str) -> Outcome:
-        """Brings one endpoint to what its item asks. Raises TableError, and NotLeading where it may not act."""
+    async def reconcile(self, name: str, *, objects_first: bool = False) -> Outcome:
+        """Brings one endpoint to what its item asks. Raises TableError, and NotLeading where it may not act.
+
+        `objects_first`: others wait for their objects, so what was done here is reported in another turn.
+        """
         done: list[Step] = []
         applies: Counter[ObjectRef] = Counter()
         for _ in range(_ROUNDS):
@@ -118,6 +123,8 @@ class Reconciler:
                     return await self._failed(name, made, failures, done)
                 if fought_over := [ref for ref, count in applies.items() if count >= _APPLIES_BEFORE_CONTESTED]:
                     return await self._contested(name, fought_over, done)
+            elif made.write_report and objects_first:
+                return Outcome("changed", tuple(done), made.look_again, made=made, unreported=True)
             elif made.write_report:
                 await self._report(name, item, made)
             elif made.table_change is not None:

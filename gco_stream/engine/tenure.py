@@ -24,7 +24,7 @@ from gco_stream.engine.reconciler import Reconciler
 from gco_stream.engine.resync import Resync
 from gco_stream.engine.steps import StepRunner
 from gco_stream.engine.sync_tokens import SyncTokens
-from gco_stream.engine.workers import FROM_STREAM, Workers
+from gco_stream.engine.workers import FROM_CLUSTER, FROM_STREAM, Workers
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.policy import Policy
 from gco_stream.planning.steps import Step
@@ -140,7 +140,7 @@ class Tenure:
         """Objects of these endpoints have changed in the cluster."""
         for name in names:
             if name in self.desired:
-                self.dispatcher.add(name, Band.FRESH, "cluster")
+                self.dispatcher.add(name, Band.FRESH, FROM_CLUSTER)
 
     def _on_record(self, record: StreamRecord) -> None:
         self._metrics.records.labels(record.event).inc()

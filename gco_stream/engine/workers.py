@@ -8,7 +8,7 @@ import structlog
 
 from gco_stream.cluster.errors import ClusterError
 from gco_stream.engine.desired import DesiredState
-from gco_stream.engine.queue import Backoff, Dispatcher, Taken
+from gco_stream.engine.queue import Backoff, Band, Dispatcher, Taken
 from gco_stream.engine.reconciler import Outcome, Reconciler
 from gco_stream.engine.sync_tokens import SyncTokens
 from gco_stream.ops.metrics import Metrics
@@ -18,6 +18,8 @@ from gco_stream.table.errors import TableError
 _log = structlog.get_logger()
 
 FROM_STREAM = "stream"
+FROM_CLUSTER = "cluster"
+_REPORT = "report"
 
 
 class Workers:
@@ -61,9 +63,15 @@ class Workers:
 
     async def _reconcile(self, taken: Taken) -> None:
         name, started = taken.name, self._clock()
+        if taken.trigger == FROM_CLUSTER and self._tokens.is_in_sync(name):
+            # The watch's echo of our own write: the last plan was made on the very objects that it tells of.
+            return
         log = _log.bind(reconcile=uuid.uuid4().hex[:8], endpoint=name, trigger=taken.trigger)
         try:
-            outcome = await self._reconciler.reconcile(name)
+            # While a start has a backlog, objects that are missing are more urgent than reports: each report waits
+            # for its own turn, unless a user is waiting for it.
+            urgent = taken.trigger in {FROM_STREAM, _REPORT} or not self._dispatcher.queue.backlog
+            outcome = await self._reconciler.reconcile(name, objects_first=not urgent)
         except (TableError, ClusterError) as error:
             # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
             outcome = Outcome("failed", errors=(str(error),))
@@ -88,6 +96,10 @@ class Workers:
             self._dispatcher.add_after(name, wait, "retry")
             return
         self._backoff.succeeded(name)
+        if outcome.unreported:
+            self._tokens.forget(name)
+            self._dispatcher.add(name, Band.RESYNC, _REPORT)
+            return
         if outcome.result in {"in_sync", "changed"}:
             self._tokens.settle(name)
         else:

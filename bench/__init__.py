@@ -1,0 +1,1 @@
+"""Measurements of the real program on real parts: `python -m bench`, see docs/performance.md."""

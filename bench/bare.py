@@ -1,0 +1,112 @@
+"""A bare loop that sends the applies which the program would send to an empty cluster, and does nothing else.
+
+What it takes is what the API server takes; the program is compared with it. It also loads a fleet that others measure.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import aiohttp
+import orjson
+import uvloop
+
+from bench.place import Place
+from gco_stream.cluster.access import Access
+from gco_stream.cluster.objects import object_path, ref_of
+from gco_stream.model import names
+from gco_stream.model.endpoint import read_endpoint
+from gco_stream.model.objects import JsonObject, Kind, Observed
+from gco_stream.model.wire import WireItem
+from gco_stream.planning.plan import plan
+from gco_stream.planning.policy import Fleet
+from gco_stream.planning.steps import Create
+
+USER = "bare-loop"
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_QUERY = f"?fieldManager={names.FIELD_MANAGER}&force=true"
+
+
+class Request:
+    """One PATCH, ready to be sent."""
+
+    __slots__ = ("body", "content_type", "path")
+
+    def __init__(self, path: str, body: JsonObject, content_type: str = _APPLY) -> None:
+        self.path, self.body, self.content_type = path, orjson.dumps(body), content_type
+
+
+def creations(item: WireItem, place: Place) -> list[Request]:
+    """The requests by which the program makes the item's objects where there are none, in its order."""
+    endpoint = read_endpoint(item)
+    made = plan(endpoint, Observed({}), Fleet(), datetime.now(UTC), place.policy)
+    if not all(isinstance(step, Create) for step in made.steps):
+        raise ValueError(f"an empty cluster needs more than creations for {endpoint.name}")
+    return [_creation(step.manifest) for step in made.steps if isinstance(step, Create)]
+
+
+def running(item: WireItem, place: Place) -> list[Request]:
+    """As `creations`, and what the deployment controller would report once every pod is ready."""
+    requests = creations(item, place)
+    name = item["endpoint_name"]["S"]
+    path = f"/apis/apps/v1/namespaces/{place.namespace}/deployments/{name}/status"
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    conditions = [
+        {
+            "type": kind,
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            "lastUpdateTime": now,
+            "lastTransitionTime": now,
+        }
+        for kind, reason, message in (
+            ("Available", "MinimumReplicasAvailable", "Deployment has minimum availability."),
+            (
+                "Progressing",
+                "NewReplicaSetAvailable",
+                f'ReplicaSet "{name}-5d4f8c7b9d" has successfully progressed.',
+            ),
+        )
+    ]
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
+    status = {"status": {"observedGeneration": 1, **counts, "conditions": conditions}}
+    return [*requests, Request(path, status, _MERGE)]
+
+
+def send(place: Place, endpoints: Iterable[Sequence[Request]], *, at_once: int) -> None:
+    """Sends each endpoint's requests in order, `at_once` endpoints beside each other, as the user `bare-loop`."""
+    # Everything is ready before the first is sent.
+    waiting, access = deque(endpoints), place.access(USER)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_send(access, waiting, at_once))
+
+
+async def _send(access: Access, waiting: deque[Sequence[Request]], at_once: int) -> None:
+    connector = aiohttp.TCPConnector(limit=at_once, ssl=access.ssl_context())
+    async with aiohttp.ClientSession(access.host, connector=connector) as session:
+
+        async def work() -> None:
+            while waiting:
+                for request in waiting.popleft():
+                    query = _QUERY if request.content_type == _APPLY else ""
+                    async with session.patch(
+                        request.path + query, data=request.body, headers={"Content-Type": request.content_type}
+                    ) as response:
+                        answer = await response.read()
+                        if response.status >= 300:
+                            raise RuntimeError(f"{request.path}: {response.status} {answer[:500]!r}")
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(work())
+
+
+def _creation(manifest: JsonObject) -> Request:
+    if manifest["kind"] not in set(Kind):
+        raise ValueError(manifest["kind"])
+    # The form that can only create, as gco_stream.cluster.writer sends it.
+    named = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "1"}}
+    return Request(object_path(ref_of(manifest)), named)

@@ -1,0 +1,87 @@
+"""1,000 endpoints onto an empty cluster, against a bare loop that sends the same applies as often at once."""
+
+from bench import bare
+from bench.accepted import Accepted, writes
+from bench.figures import Figure, Measurement
+from bench.fleet import Fleets
+from bench.items import item
+from bench.place import Place, control_plane
+from bench.program import Program
+from gco_stream.local.plane import ControlPlane
+from gco_stream.model import wire
+
+ENDPOINTS = 1000
+PAIRS = 4
+_QUICK_ENDPOINTS = 60
+_AT_ONCE = 16
+_WARM_UP = 40
+_PATIENCE = 600.0
+
+
+def measure(_: Fleets, *, quick: bool) -> Measurement:
+    count, pairs = (_QUICK_ENDPOINTS, 1) if quick else (ENDPOINTS, PAIRS)
+    program, reported, loop, peaks, cpu = [], [], [], [], []
+    with control_plane(controllers=False) as plane:
+        _bare(plane, _WARM_UP)
+        for pair in range(pairs):
+            # Whoever comes second finds an API server that holds more: they take turns at it.
+            if pair % 2:
+                loop.append(_bare(plane, count))
+            applied, written, peak, used = _program(plane, count)
+            program.append(applied)
+            reported.append(written)
+            peaks.append(peak)
+            cpu.append(used)
+            if not pair % 2:
+                loop.append(_bare(plane, count))
+    return Measurement(
+        [
+            Figure("ratio to the bare loop", "", [a / b for a, b in zip(program, loop, strict=True)], {"median": 1.3}),
+            Figure("program: first write -> last object accepted", "s", program),
+            Figure("bare loop: first write -> last object accepted", "s", loop),
+            Figure("program: first write -> every status written", "s", reported),
+            Figure("program: CPU", "s", cpu),
+            Figure("program: peak RSS", "MiB", peaks),
+        ],
+        [
+            f"{count} endpoints, {3 * count} objects, {_AT_ONCE} endpoints at once; namespaces fresh, one API server, "
+            "which runs alone; the order within a pair alternates. Times are the audit log's.",
+            "Program, bare loop, API server and DynamoDB Local share the machine's cores, so what the program computes "
+            "and what its status writes cost DynamoDB Local is in its time.",
+        ],
+    )
+
+
+def _program(plane: ControlPlane, count: int) -> tuple[float, float, float, float]:
+    """Seconds to the last object and to the last status, the peak RSS in MiB, CPU seconds."""
+    place = Place(plane)
+    place.fill(wire.encode(item(number, place.namespace)) for number in range(count))
+    mark = plane.audit.mark()
+    with Program(place) as program:
+        program.wait_idle(_PATIENCE, also=lambda: program.status()["endpoints"] == count)
+        done = _complete(plane, mark, place.user, count)
+        first = min(write.received for write in done)
+        ended = max(line["ended"] for line in program.reconciled())
+        peak, cpu = program.peak_rss_mib(), program.cpu_seconds()
+    unreported = [
+        one["endpoint_name"]["S"] for one in place.table.scan() if len(wire.decode(one)["region_status"]) != 2
+    ]
+    if unreported:
+        raise RuntimeError(f"without a status: {unreported[:5]} ({len(unreported)})")
+    return max(write.answered for write in done) - first, ended - first, peak, cpu
+
+
+def _bare(plane: ControlPlane, count: int) -> float:
+    place = Place(plane)
+    requests = [bare.creations(wire.encode(item(number, place.namespace)), place) for number in range(count)]
+    mark = plane.audit.mark()
+    bare.send(place, requests, at_once=_AT_ONCE)
+    done = _complete(plane, mark, bare.USER, count)
+    return max(write.answered for write in done) - min(write.received for write in done)
+
+
+def _complete(plane: ControlPlane, mark: int, user: str, count: int) -> list[Accepted]:
+    done = list(writes(plane.audit.path, mark, user))
+    if len(done) != 3 * count:
+        raise RuntimeError(f"{user} made {len(done)} writes for {count} endpoints")
+    return done

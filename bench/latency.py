@@ -1,0 +1,100 @@
+"""From a user's write to the API server having taken the change, with 200 endpoints, changes paced at random."""
+
+import random
+import time
+from dataclasses import dataclass
+
+from bench.accepted import writes
+from bench.figures import Figure, Measurement
+from bench.fleet import Fleets
+from bench.items import item, name_of
+from bench.place import Place
+from bench.program import Program
+from bench.watching import DeploymentWatch
+from gco_stream.model import wire
+
+ENDPOINTS = 200
+CHANGES = 400
+_QUICK_CHANGES = 60
+_MEAN_PAUSE = 0.25
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    name: str
+    sent: float
+    acknowledged: float
+    revision: str
+
+
+def measure(fleets: Fleets, *, quick: bool) -> Measurement:
+    place = fleets.of(ENDPOINTS)
+    with Program(place) as program, DeploymentWatch(place) as watch:
+        program.wait_idle(60)
+        mark, began = place.plane.audit.mark(), time.time()
+        changes = _change(place, _QUICK_CHANGES if quick else CHANGES)
+        applied = {change.revision: watch.seen(change.revision, _PATIENCE) for change in changes}
+        program.wait_idle(30)
+        own, whole = _own_share(place, program, mark, began)
+    # Its endpoints are not any more as they were loaded.
+    fleets.close()
+    paces = [change.acknowledged - change.sent for change in changes]
+    return Measurement(
+        [
+            Figure(
+                "write sent -> applied",
+                "ms",
+                [1000 * (applied[change.revision] - change.sent) for change in changes],
+                {"median": 150, "p99": 350},
+            ),
+            Figure("of it: the user's own write", "ms", [1000 * pace for pace in paces]),
+            Figure("own share: record read -> apply accepted", "ms", own, {"median": 15, "p99": 60}),
+            Figure("record read -> reconcile ended", "ms", whole),
+        ],
+        [
+            f"{len(changes)} changes (replicas, env), one each {_MEAN_PAUSE:g} s on average, poll interval 0.2 s; the "
+            "API server runs alone, no pods.",
+            "Applied: a watch on Deployments beside the program receives the object with the change's gco.io/revision.",
+            "Own share: from the program's log (end of the reconcile less took_ms and waited_ms is when the record was "
+            "read) to the audit log's time of the answer to the apply. The reconcile ends after the status write.",
+        ],
+    )
+
+
+def _change(place: Place, count: int) -> list[_Change]:
+    rng = random.Random(1)  # noqa: S311 - the same changes each time
+    order = rng.sample(range(ENDPOINTS), ENDPOINTS)
+    done = []
+    for number in range(count):
+        name = name_of(order[number % ENDPOINTS])
+        seen = place.table.get(name)
+        if seen is None:
+            raise RuntimeError(f"{name} is not in the table any more")
+        time.sleep(rng.expovariate(1 / _MEAN_PAUSE))
+        sent = time.monotonic()
+        if number % 2:
+            after = place.table.scale(seen, 2 + number)
+        else:
+            spec = item(order[number % ENDPOINTS], place.namespace)["spec"]
+            after = place.table.replace_spec(seen, {**spec, "env": {**spec["env"], "CHANGE": str(number)}})
+        acknowledged = time.monotonic()
+        done.append(_Change(name, sent, acknowledged, str(wire.decode(after)["updated_at"])))
+    return done
+
+
+def _own_share(place: Place, program: Program, mark: int, began: float) -> tuple[list[float], list[float]]:
+    """Milliseconds from a record read to its apply accepted, and to the end of the reconcile."""
+    answered: dict[str, list[float]] = {}
+    for write in writes(place.plane.audit.path, mark, place.user):
+        if write.resource == "deployments":
+            answered.setdefault(write.name, []).append(write.answered)
+    own, whole = [], []
+    for line in program.reconciled():
+        if line["trigger"] != "stream" or "steps" not in line or line["ended"] < began:
+            continue
+        took = line["waited_ms"] + line["took_ms"]
+        read = line["ended"] - took / 1000
+        own += [1000 * (at - read) for at in answered[line["endpoint"]] if read <= at <= line["ended"]]
+        whole.append(took)
+    return own, whole

@@ -1,0 +1,94 @@
+"""Where a measurement happens: a control plane of its own, and on it tables and namespaces, fresh for each run."""
+
+import asyncio
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gco_stream.cluster.access import Access, find_access
+from gco_stream.local import dynamodb
+from gco_stream.local.furniture import furnish_namespace
+from gco_stream.local.plane import ControlPlane
+from gco_stream.model.wire import WireItem
+from gco_stream.planning.policy import Policy
+from gco_stream.table import bootstrap
+from gco_stream.table.user_writes import UserTable
+
+_BATCH = 25
+
+
+@contextmanager
+def control_plane(*, controllers: bool) -> Iterator[ControlPlane]:
+    """One that runs until left. Without `controllers` no pod is ever made, and nothing else works on the cores."""
+    folder = Path(tempfile.mkdtemp(prefix="gco-stream-bench-"))
+    try:
+        with ControlPlane(folder, controllers=controllers) as plane:
+            yield plane
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Place:
+    """A new table and a new namespace on a control plane, and a user of the API server that nobody else is."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.namespace = f"bench-{uuid.uuid4().hex[:8]}"
+        self.user = f"program:{self.namespace}"
+        self.client: Any = dynamodb.client(plane.dynamodb_url)
+        self._info = bootstrap.create(self.client, self.namespace).info
+        self.table = UserTable(self.client, self.namespace)
+        furnish_namespace(plane.kube, self.namespace)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes the program work here."""
+        return self.plane.environment(namespace=self.namespace, table=self.namespace, user=self.user)
+
+    @property
+    def policy(self) -> Policy:
+        """How the program plans here."""
+        return Policy(region=dynamodb.REGION, namespaces=(self.namespace,), table_arn=self._info.arn)
+
+    def access(self, user: str) -> Access:
+        """How a user who may do everything reaches the API server; the audit log tells its calls by the name."""
+        return asyncio.run(find_access(str(self.plane.kubeconfig_for(user))))
+
+    def fill(self, items: Iterable[WireItem]) -> None:
+        """Put items into the table, 25 a call."""
+        rest = iter(items)
+        while batch := list(islice(rest, _BATCH)):
+            left: Sequence[dict[str, Any]] = [{"PutRequest": {"Item": item}} for item in batch]
+            while left:
+                answer = self.client.batch_write_item(RequestItems={self.namespace: left})
+                left = answer["UnprocessedItems"].get(self.namespace, [])
+
+    def records(self, iterators: Iterable[str]) -> list[dict[str, Any]]:
+        """The stream's records from `iterators` (of `tails`) on."""
+        streams = dynamodb.client(self.plane.dynamodb_url, "dynamodbstreams")
+        found: list[dict[str, Any]] = []
+        for first in iterators:
+            iterator: str | None = first
+            while iterator:
+                page = streams.get_records(ShardIterator=iterator)
+                found += page["Records"]
+                iterator = page.get("NextShardIterator") if page["Records"] else None
+        return found
+
+    def tails(self) -> list[str]:
+        """Iterators at the end of every shard of the stream."""
+        streams = dynamodb.client(self.plane.dynamodb_url, "dynamodbstreams")
+        arn = self._info.stream_arn
+        shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        return [
+            streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="LATEST")[
+                "ShardIterator"
+            ]
+            for shard in shards
+            if "EndingSequenceNumber" not in shard["SequenceNumberRange"]
+        ]

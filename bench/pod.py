@@ -1,0 +1,72 @@
+"""The program as a pod finds its cluster: by a service account's files, which stand where a pod's do.
+
+A kubeconfig is read by kubernetes-asyncio, which holds some 30 MiB that no pod pays for. So memory is measured with a
+service account, in a mount namespace where its folder is the pod's. That takes Linux and its user namespaces.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.place import Place
+from gco_stream.cluster.access import SERVICE_ACCOUNT
+from gco_stream.local.rest import path_of
+
+_NAME = "program"
+_UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
+_SCRIPT = 'mount -t tmpfs pod "$1" && mkdir -p "$2" && cp "$3"/* "$2" && shift 3 && exec "$@"'
+_TOKEN_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What a program needs to run as in a pod: before its command, in its environment, and its name as a user."""
+
+    prefix: Sequence[str]
+    environment: dict[str, str]
+    user: str
+
+
+def pod(place: Place) -> Pod | None:
+    """None where this machine has no such namespaces for us."""
+    if shutil.which(_UNSHARE[0]) is None:
+        return None
+    if subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False).returncode:
+        return None
+    kube, namespace = place.plane.kube, place.namespace
+    kube.create(path_of("ServiceAccount", namespace), {"metadata": {"name": _NAME}}, exist_ok=True)
+    kube.create(
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        {
+            "metadata": {"name": namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": _NAME, "namespace": namespace}],
+        },
+        exist_ok=True,
+    )
+    wanted: dict[str, Any] = {"spec": {"expirationSeconds": _TOKEN_SECONDS}}
+    issued = kube.request("POST", f"{path_of('ServiceAccount', namespace, _NAME)}/token", wanted)
+    folder = place.plane.folder / f"pod-{namespace}"
+    folder.mkdir(exist_ok=True)
+    (folder / "token").write_text(issued["status"]["token"])
+    authority = place.access(place.user).ca_file
+    if authority is None:
+        raise RuntimeError("the kubeconfig names no authority")
+    shutil.copy(authority, folder / "ca.crt")
+    # The first folder that surely exists: what else stands in it is not seen by the program.
+    root = Path(*SERVICE_ACCOUNT.parts[:3]).resolve()
+    address = urlsplit(place.plane.server_url)
+    environment = {name: value for name, value in place.environment.items() if name != "KUBECONFIG"}
+    return Pod(
+        prefix=[*_UNSHARE, "sh", "-c", _SCRIPT, "pod", str(root), str(SERVICE_ACCOUNT), str(folder)],
+        environment={
+            **environment,
+            "KUBERNETES_SERVICE_HOST": str(address.hostname),
+            "KUBERNETES_SERVICE_PORT": str(address.port),
+        },
+        user=f"system:serviceaccount:{namespace}:{_NAME}",
+    )

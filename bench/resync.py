@@ -1,0 +1,102 @@
+"""What one resync of 10,000 endpoints in sync costs: time, CPU, calls, and how long it keeps the event loop."""
+
+import subprocess
+import sys
+import time
+
+import orjson
+
+from bench.figures import Figure, Measurement
+from bench.fleet import Fleets, untouched
+from bench.place import Place
+from bench.program import Program
+
+ENDPOINTS = 10_000
+_QUICK_ENDPOINTS = 200
+_RESYNCS = 8
+_QUICK_RESYNCS = 2
+_RESYNC_SECONDS = 8
+_LOOK_SECONDS = 0.2
+_PATIENCE = 300.0
+
+
+def measure(fleets: Fleets, *, quick: bool) -> Measurement:
+    count, rounds = (_QUICK_ENDPOINTS, _QUICK_RESYNCS) if quick else (ENDPOINTS, _RESYNCS)
+    place = fleets.of(count)
+    with untouched(place, place.user), Program(place, RESYNC_INTERVAL_SECONDS=str(_RESYNC_SECONDS)) as program:
+        program.wait_idle(_PATIENCE, also=lambda: program.status()["endpoints"] == count)
+        _next_resync(program)
+        mark = place.plane.audit.mark()
+        cpu, wall, scrapes = [], [], []
+        for _ in range(rounds):
+            used, took, scrape = _one(program)
+            cpu.append(used)
+            wall.append(took)
+            scrapes.append(scrape)
+        calls = [
+            call
+            for call in place.plane.audit.calls(mark, user=place.user)
+            if call.resource != "leases" and call.verb != "watch"
+        ]
+    loop = _on_a_watched_loop(place, rounds)
+    return Measurement(
+        [
+            Figure("CPU of one resync", "s", cpu, {"median": 3.0}),
+            Figure("time of one resync", "s", wall),
+            Figure("calls to the API server in all resyncs", "", [len(calls)], {"median": 0}),
+            Figure("CPU of one scrape of /metrics", "ms", [1000 * one for one in scrapes]),
+            Figure("longest stall of the loop in a resync", "ms", [1000 * one for one in loop["stalls"]]),
+            Figure("CPU of a resync alone, on a watched loop", "s", loop["cpu"]),
+        ],
+        [
+            f"{count:,} endpoints in sync, RESYNC_INTERVAL_SECONDS={_RESYNC_SECONDS}. The program's CPU over an "
+            "interval with one resync, less what it uses in a stretch without.",
+            "Stalls: the engine's Resync in a process of its own, on a loop where a task wakes every millisecond.",
+        ],
+    )
+
+
+def _next_resync(program: Program) -> None:
+    done = program.metric("gco_stream_resync_seconds_count")
+    deadline = time.monotonic() + _PATIENCE
+    while program.metric("gco_stream_resync_seconds_count") == done:
+        if time.monotonic() > deadline:
+            raise TimeoutError("there was no resync")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _one(program: Program) -> tuple[float, float, float]:
+    """CPU seconds and seconds of the next resync, and CPU seconds of a scrape (with the rest's small share).
+
+    Begins right after a resync, so the first half of the interval is free of one.
+    """
+    total = "gco_stream_resync_seconds_sum"
+    before = program.metric(total)
+    quiet, began = program.cpu_seconds(), time.monotonic()
+    looks = 0
+    while time.monotonic() < began + _RESYNC_SECONDS / 2:
+        # The same looks as below, so that what they cost is in the share.
+        program.metric(total)
+        time.sleep(_LOOK_SECONDS)
+        looks += 1
+    scraping = program.cpu_seconds() - quiet
+    share = scraping / (time.monotonic() - began)
+    start, began = program.cpu_seconds(), time.monotonic()
+    _next_resync(program)
+    used, lasted = program.cpu_seconds() - start, time.monotonic() - began
+    took = program.metric(total) - before
+    return used - share * max(0.0, lasted - took), took, scraping / looks
+
+
+def _on_a_watched_loop(place: Place, rounds: int) -> dict[str, list[float]]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench.watched_loop", str(rounds)],
+        env=place.environment,
+        capture_output=True,
+        check=False,
+        timeout=_PATIENCE,
+    )
+    if ended.returncode:
+        raise RuntimeError(ended.stderr.decode()[-2000:])
+    found: dict[str, list[float]] = orjson.loads(ended.stdout)
+    return found

@@ -1,0 +1,71 @@
+"""A watch on Deployments beside the program: what it receives is in the cluster, whatever the program says."""
+
+import threading
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import urllib3
+
+from bench.place import Place
+from gco_stream.local.rest import path_of
+from gco_stream.model import names
+
+_USER = "onlooker"
+
+
+class DeploymentWatch:
+    """While entered: notes when an object of each gco.io/revision is first received, by `time.monotonic`."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._received: dict[str, float] = {}
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._response: urllib3.BaseHTTPResponse | None = None
+
+    def __enter__(self) -> Self:
+        access = self._place.access(_USER)
+        pool = urllib3.PoolManager(ssl_context=access.ssl_context(), retries=False)
+        path = path_of("Deployment", self._place.namespace)
+        listed = self._place.plane.kube.get(f"{path}?limit=1")
+        version = listed["metadata"]["resourceVersion"]
+        self._response = pool.request(
+            "GET", f"{access.host}{path}?watch=true&resourceVersion={version}", preload_content=False
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            self._response.shutdown()
+        self._thread.join(5)
+
+    def seen(self, revision: str, seconds: float) -> float:
+        """When it was received. Raises TimeoutError where it is not within `seconds`."""
+        with self._news:
+            if not self._news.wait_for(lambda: revision in self._received, seconds):
+                raise TimeoutError(f"the change of {revision} was not applied in {seconds:g} s")
+            return self._received[revision]
+
+    def _run(self) -> None:
+        pending = b""
+        # It ends with an error of the connection, which is shut down under it.
+        with suppress(urllib3.exceptions.HTTPError, OSError):
+            for chunk in self._response.read_chunked() if self._response is not None else ():
+                received = time.monotonic()
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    self._note(orjson.loads(line), received)
+
+    def _note(self, event: dict[str, Any], received: float) -> None:
+        metadata = event["object"]["metadata"]
+        revision = (metadata.get("annotations") or {}).get(names.REVISION_ANNOTATION)
+        if revision:
+            with self._news:
+                self._received.setdefault(revision, received)
+                self._news.notify_all()
