@@ -98,7 +98,9 @@ def _settings(controller: bool, given: list[str]) -> dict[str, str] | None:
 
 
 def _stand(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: whoever is started in the background by a shell inherits it as ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         with session.standing(folder, progress, controller) as plane:
             progress.note(f'Ready. Use it with: eval "$(gco-stream local env{_dir_option(folder)})"')

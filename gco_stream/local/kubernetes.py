@@ -44,6 +44,8 @@ def etcd(binary: Path, port: int, peer_port: int, folder: Path) -> Recipe:
             binary,
             f"--data-dir={folder / 'data'}",
             "--unsafe-no-fsync",
+            # As kubeadm has it: without it the API server has no bookmarks for watches of what never changes.
+            "--watch-progress-notify-interval=5s",
             "--log-level=warn",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",

@@ -123,10 +123,7 @@ async def test_own_writes_are_shown_at_once_and_late_events_do_not_undo_them(wor
 async def test_our_object_whose_labels_were_edited_away_is_still_shown(world: Following) -> None:
     made = await world.writer.create(ingress(world.namespace))
     await world.edit({"metadata": {"labels": {"project": None}}})
-    await until(lambda: world.reported)
-    shown = world.shown()
-    assert shown is not None
-    assert "project" not in shown.labels
+    await until(lambda: (shown := world.shown()) is not None and "project" not in shown.labels)
     applied = await world.writer.apply(ingress(world.namespace), made.uid)
     assert world.shown() == applied
     await world.edit({"metadata": {"annotations": {"edited": "later"}}})

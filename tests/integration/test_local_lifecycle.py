@@ -31,6 +31,8 @@ import sys, time
 from pathlib import Path
 from gco_stream.local.plane import ControlPlane
 with ControlPlane(Path(sys.argv[1])) as plane:
+    while any(len(server.pids) < 2 for server in plane.servers.values()):
+        time.sleep(0.05)
     print(*(pid for server in plane.servers.values() for pid in server.pids), flush=True)
     time.sleep(600)
 """
