@@ -1,0 +1,161 @@
+"""What workers do around a reconcile: when a report waits, when an echo is nothing, what follows from each outcome."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gco_stream.engine.desired import DesiredState
+from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
+from gco_stream.engine.reconciler import Outcome
+from gco_stream.engine.sync_tokens import SyncTokens
+from gco_stream.engine.workers import FROM_CLUSTER, FROM_STREAM, Workers
+from gco_stream.model import wire
+from gco_stream.ops.metrics import Metrics
+from gco_stream.planning.steps import LookAgain
+from gco_stream.table.errors import TableUnreachable
+from tests.items import REGION, item
+
+Answer = Callable[[str, bool], Outcome]
+
+
+class Versions:
+    """What a cache tells of an endpoint's objects."""
+
+    def token(self, name: str) -> tuple[str, ...]:
+        return (name,)
+
+
+class Bench:
+    """Workers whose reconciler answers as a test says."""
+
+    def __init__(self, answer: Answer, *names: str) -> None:
+        self.answer = answer
+        self.calls: list[tuple[str, bool]] = []
+        clock = asyncio.get_running_loop().time
+        self.dispatcher = Dispatcher(WorkQueue(), clock)
+        self.desired = DesiredState(REGION)
+        for name in names:
+            self.desired.put(wire.encode(item(name)))
+        self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
+        self.backoff = Backoff(base=1, cap=1, rng=random.Random(0))
+        self.workers = Workers(
+            dispatcher=self.dispatcher,
+            reconciler=self,  # type: ignore[arg-type]
+            desired=self.desired,
+            tokens=self.tokens,
+            backoff=self.backoff,
+            contested=Backoff(base=60, cap=60, rng=random.Random(0)),
+            metrics=Metrics(),
+            clock=clock,
+            tell=lambda _name, _outcome: None,
+        )
+
+    async def reconcile(self, name: str, *, objects_first: bool = False) -> Outcome:
+        self.calls.append((name, objects_first))
+        return self.answer(name, objects_first)
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """One worker, ended when all is done that the block left."""
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            group.create_task(self.workers.run(1))
+            yield
+            await self.idle()
+            self.dispatcher.close()
+
+    async def idle(self) -> None:
+        """Until nothing waits to be done now."""
+        while not self.dispatcher.queue.idle:  # noqa: ASYNC110 - the queue is a value and tells nobody
+            await asyncio.sleep(0)
+
+    async def work_off(self) -> None:
+        async with self.working():
+            pass
+
+
+def as_a_start_does(name: str, objects_first: bool) -> Outcome:
+    return Outcome("changed", unreported=objects_first)
+
+
+async def test_while_a_start_has_a_backlog_reports_wait_for_a_turn_of_their_own() -> None:
+    bench = Bench(as_a_start_does, "a", "b", "c")
+    for name in "abc":
+        bench.dispatcher.add(name, Band.RESYNC, "first scan")
+    await bench.work_off()
+    assert bench.calls == [(name, first) for first in (True, False) for name in "abc"]
+
+
+async def test_a_users_change_is_reported_at_once_whatever_waits() -> None:
+    bench = Bench(as_a_start_does, "a", "b", "c")
+    for name in "ab":
+        bench.dispatcher.add(name, Band.RESYNC, "first scan")
+    bench.dispatcher.add("c", Band.FRESH, FROM_STREAM)
+    await bench.work_off()
+    assert bench.calls[0] == ("c", False)
+    assert [name for name, _ in bench.calls].count("c") == 1
+
+
+async def test_a_report_that_waits_is_not_lost_to_an_echo_of_the_watch() -> None:
+    def answer(name: str, objects_first: bool) -> Outcome:
+        if objects_first and len(bench.calls) == 1:
+            bench.dispatcher.add(name, Band.FRESH, FROM_CLUSTER)
+        return as_a_start_does(name, objects_first)
+
+    bench = Bench(answer, "a", "b")
+    for name in "ab":
+        bench.dispatcher.add(name, Band.RESYNC, "first scan")
+    await bench.work_off()
+    assert ("a", False) in bench.calls
+    assert ("b", False) in bench.calls
+
+
+async def test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does() -> None:
+    bench = Bench(lambda _name, _first: Outcome("in_sync"), "a")
+    async with bench.working():
+        bench.dispatcher.add("a", Band.FRESH, FROM_STREAM)
+        await bench.idle()
+        bench.dispatcher.add("a", Band.FRESH, FROM_CLUSTER)
+        await bench.idle()
+        assert len(bench.calls) == 1
+        bench.desired.mark_stale("a")
+        bench.dispatcher.add("a", Band.FRESH, FROM_CLUSTER)
+        await bench.idle()
+        assert len(bench.calls) == 2
+
+
+async def test_what_must_be_looked_at_again_is_when_it_is_due() -> None:
+    bench = Bench(lambda _name, _first: Outcome("in_sync", look_again=LookAgain(30, "drain")), "a")
+    bench.dispatcher.add("a", Band.FRESH, FROM_STREAM)
+    await bench.work_off()
+    due = bench.dispatcher.queue.next_due()
+    assert due is not None
+    assert due - asyncio.get_running_loop().time() == pytest.approx(30, abs=5)
+
+
+@pytest.mark.parametrize("fault", [TableUnreachable("away", "Timeout"), RuntimeError("a bug")])
+async def test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other(fault: Exception) -> None:
+    def answer(name: str, _first: bool) -> Outcome:
+        if name == "bad":
+            raise fault
+        return Outcome("in_sync")
+
+    bench = Bench(answer, "bad", "good")
+    for name in ("bad", "good"):
+        bench.dispatcher.add(name, Band.FRESH, FROM_STREAM)
+    await bench.work_off()
+    assert [name for name, _ in bench.calls] == ["bad", "good"]
+    assert bench.dispatcher.queue.is_delayed("bad")
+    assert not bench.dispatcher.queue.is_delayed("good")
+    assert bench.backoff.failures("bad") == 1
+
+
+async def test_what_is_fought_over_is_left_alone_for_long() -> None:
+    bench = Bench(lambda _name, _first: Outcome("failed", errors=("another",), contested=True), "a")
+    bench.dispatcher.add("a", Band.FRESH, FROM_STREAM)
+    await bench.work_off()
+    due = bench.dispatcher.queue.next_due()
+    assert due is not None
+    assert due - asyncio.get_running_loop().time() > 20
