@@ -129,6 +129,17 @@ class ClusterCache:
                     found |= {name, name.removesuffix(names.CANARY_SUFFIX)}
         return frozenset(found)
 
+    def named(self, kind: Kind) -> Iterator[tuple[str, str, str | None]]:
+        """Every object of a kind: its namespace, its name and its gco.io/endpoint."""
+        for namespace in self.namespaces:
+            # A copy: whoever goes through thousands of them lets others have the loop meanwhile.
+            for name, endpoint in tuple(self._collections[kind, namespace].endpoints()):
+                yield namespace, name, endpoint
+
+    def has(self, ref: ObjectRef) -> bool:
+        """Whether such an object stands, be it terminating."""
+        return self._collection(ref).version(ref.name) is not None
+
     def store(self, raw: JsonObject) -> ObservedObject:
         """Take in an object as the server has just answered it: read your own writes."""
         return self._collection(ref_of(raw)).put(raw)

@@ -66,6 +66,9 @@ def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
         spec=raw.get("spec") or {},
         status=_deployment_status(raw.get("status") or {}) if kind is Kind.DEPLOYMENT else {},
         ownership=ownership_of(metadata.get("managedFields") or []),
+        # Nothing is decided by the age of the other kinds.
+        created=metadata.get("creationTimestamp") or "" if kind is Kind.INGRESS else "",
+        deleting_since=metadata.get("deletionTimestamp") or "",
     )
 
 

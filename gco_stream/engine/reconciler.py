@@ -5,27 +5,43 @@ nothing is left to do, so what is reported is what stands.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from gco_stream.cluster.cache import ClusterCache
+from gco_stream.cluster.errors import ClusterError
 from gco_stream.engine.budget import DeletionBudget
 from gco_stream.engine.desired import DesiredState
+from gco_stream.engine.fleet import FleetCensus
 from gco_stream.engine.steps import Failure, StepRunner
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, Unreadable
-from gco_stream.model.objects import ObjectRef
+from gco_stream.model.objects import ObjectRef, PodHealth
 from gco_stream.planning.plan import failing, plan
 from gco_stream.planning.policy import Fleet, Policy
-from gco_stream.planning.steps import Apply, Delete, LookAgain, Part, Plan, Step, TableChange
+from gco_stream.planning.steps import (
+    Apply,
+    Delete,
+    LookAgain,
+    Need,
+    Part,
+    Plan,
+    Step,
+    TableChange,
+    earliest,
+)
 from gco_stream.table.endpoints import EndpointTable
 from gco_stream.table.errors import Gone, Superseded
 
 _ROUNDS = 12
 _APPLIES_BEFORE_CONTESTED = 3
 _FAILURES_BEFORE_REPORT = 3
+_LOOK_AT_PODS_AGAIN = 15.0
+
+Pods = tuple[PodHealth, ...] | None
+PodsOf = Callable[[str, str], Awaitable[tuple[PodHealth, ...]]]
 
 
 class Epoch(Protocol):
@@ -82,6 +98,8 @@ class Reconciler:
         runner: StepRunner,
         policy: Policy,
         budget: DeletionBudget,
+        census: FleetCensus,
+        pods_of: PodsOf,
         epoch: Epoch,
         now: Callable[[], datetime],
         clock: Callable[[], float],
@@ -93,6 +111,8 @@ class Reconciler:
         self._runner = runner
         self._policy = policy
         self._budget = budget
+        self._census = census
+        self._pods_of = pods_of
         self._epoch = epoch
         self._now = now
         self._clock = clock
@@ -105,6 +125,7 @@ class Reconciler:
         """
         done: list[Step] = []
         applies: Counter[ObjectRef] = Counter()
+        pods: Pods = None
         for _ in range(_ROUNDS):
             await self.read_if_stale(name)
             item = self._desired.get(name)
@@ -113,7 +134,7 @@ class Reconciler:
                 return Outcome("gone", tuple(done))
             if unknown := not_known(item, self._cache.unsynced, self._policy):
                 return await self._blind(name, item, unknown, done)
-            made = self._plan(name, item)
+            made, pods = await self._planned(name, item, pods)
             if made.steps:
                 result = await self._runner.carry_out(made)
                 done += result.done
@@ -152,14 +173,35 @@ class Reconciler:
             await self._say(name, made, {Part.MAIN: unknown})
         return Outcome("failed", tuple(done), errors=(unknown,), made=made)
 
-    def _plan(self, name: str, item: Endpoint | Unreadable) -> Plan:
+    async def _planned(self, name: str, item: Endpoint | Unreadable, pods: Pods) -> tuple[Plan, Pods]:
+        """The plan, with whatever it turned out to need looked up; and the pods, if they were."""
+        made = self._plan(name, item, pods)
+        if not made.needs:
+            return made, pods
+        counted = Need.CENSUS in made.needs
+        if counted:
+            await self._census.take()
+        if Need.PODS in made.needs and isinstance(item, Endpoint):
+            try:
+                pods = await self._pods_of(item.namespace or self._policy.namespace, name)
+            except ClusterError as error:
+                warning = f"its pods cannot be listed: {error.message}"
+                again = earliest(made.look_again, LookAgain(_LOOK_AT_PODS_AGAIN, "its pods could not be listed"))
+                return replace(made, warnings=(*made.warnings, warning), look_again=again), None
+        return self._plan(name, item, pods, counted=counted), pods
+
+    def _plan(self, name: str, item: Endpoint | Unreadable, pods: Pods = None, *, counted: bool = False) -> Plan:
         now = self._clock()
         canary = names.canary_name(name)
         fleet = Fleet(
             deletions_left=self._budget.left(name, len(self._desired), now),
             claimed=frozenset({canary}) if canary in self._desired else frozenset(),
+            census=self._census.current if counted else None,
         )
-        made = plan(item, self._cache.observed(name), fleet, self._now(), self._policy)
+        observed = replace(self._cache.observed(name), pods=pods)
+        made = plan(item, observed, fleet, self._now(), self._policy)
+        if any(isinstance(step, Delete) and step.withdraws for step in made.steps):
+            self._census.withdrew(name)
         if any(isinstance(step, Delete) and step.spends_budget for step in made.steps):
             # No await between plan and reservation, so two workers cannot spend the same deletion.
             self._budget.reserve(name, now)

@@ -9,15 +9,18 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
 from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.election import Leadership
+from gco_stream.cluster.pods import pods_of
 from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.engine.budget import DeletionBudget
 from gco_stream.engine.desired import DesiredState, Hint
+from gco_stream.engine.fleet import FleetCensus
 from gco_stream.engine.news import Emit, News
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
 from gco_stream.engine.reconciler import Reconciler
@@ -27,7 +30,7 @@ from gco_stream.engine.sync_tokens import SyncTokens
 from gco_stream.engine.workers import FROM_CLUSTER, FROM_STREAM, Workers
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.policy import Policy
-from gco_stream.planning.steps import Step
+from gco_stream.planning.steps import HeldBack, Step, tell_of
 from gco_stream.settings import Settings
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
 from gco_stream.table.endpoints import EndpointTable
@@ -94,8 +97,10 @@ class Tenure:
             runner=StepRunner(ObjectWriter(client, cache, leadership.remaining), self._on_step),
             policy=policy,
             budget=DeletionBudget(settings.mass_delete_limit),
+            census=FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now),
+            pods_of=partial(pods_of, client, timeout=settings.k8s_api_timeout),
             epoch=leadership,
-            now=lambda: datetime.now(UTC),
+            now=_now,
             clock=clock,
             failures_of=backoff.failures,
         )
@@ -168,6 +173,8 @@ class Tenure:
 
     def _on_step(self, step: Step) -> None:
         self._metrics.steps.labels(type(step).__name__, str(step.ref.kind)).inc()
+        if (tell := tell_of(step)) is not None:
+            self._metrics.told.labels(tell.reason).inc()
 
     def _resync_interval(self) -> float:
         if self._mode == "poll":
@@ -178,8 +185,14 @@ class Tenure:
         """Brings the gauges up to date; called before a scrape."""
         self._metrics.queue_depth.labels(_QUEUE_NAME).set(self.dispatcher.queue.depth)
         self._metrics.endpoints.set(len(self.desired))
+        for limit in HeldBack:
+            self._metrics.held_back.labels(limit).set(self._workers.held_back(limit))
         known = set(self.desired)
         self._metrics.unclaimed.set(sum(name not in known for name in self._cache.endpoint_names()))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _locate(table: EndpointTable) -> Callable[[], Awaitable[StreamLocation]]:

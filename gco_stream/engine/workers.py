@@ -12,7 +12,7 @@ from gco_stream.engine.queue import Backoff, Band, Dispatcher, Taken
 from gco_stream.engine.reconciler import Outcome, Reconciler
 from gco_stream.engine.sync_tokens import SyncTokens
 from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.steps import LookAgain
+from gco_stream.planning.steps import HeldBack, LookAgain
 from gco_stream.table.errors import TableError
 
 _log = structlog.get_logger()
@@ -47,6 +47,11 @@ class Workers:
         self._contested = contested
         self._metrics = metrics
         self._clock = clock
+        self._held_back: dict[str, HeldBack] = {}
+
+    def held_back(self, limit: HeldBack) -> int:
+        """How many endpoints' last plans a limit on the fleet has held back."""
+        return sum(one is limit for one in self._held_back.values())
 
     async def run(self, count: int) -> None:
         """Works with so many tasks until the dispatcher is closed and the work in hand is finished."""
@@ -85,6 +90,10 @@ class Workers:
 
     def _settle(self, name: str, outcome: Outcome) -> None:
         self._dispatcher.queue.forget_delay(name)
+        if outcome.made is not None and outcome.made.held_back is not None:
+            self._held_back[name] = outcome.made.held_back
+        else:
+            self._held_back.pop(name, None)
         if outcome.contested:
             self._tokens.forget(name)
             self._dispatcher.add_after(name, self._contested.failed(name), "contested")

@@ -93,6 +93,10 @@ class Endpoint(BaseModel):
         """Whether the user asks for it to be gone everywhere."""
         return self.desired_state is DesiredState.DELETED
 
+    def is_wanted_in(self, region: str) -> bool:
+        """Whether the user asks for it to run in this region."""
+        return region in self.target_regions and self.desired_state in {DesiredState.DEPLOYING, DesiredState.RUNNING}
+
 
 class Unreadable(BaseModel):
     """An item whose name, state, regions or namespace cannot be read: nothing is done about it but to say so."""

@@ -67,6 +67,8 @@ class ObservedObject:
     """One object as last seen: only the fields that planning reads.
 
     `spec` and `status` are plain JSON as the API server answers (defaults present); never change them in place.
+    `created`: when an Ingress was made; `deleting_since`: when the deletion of one that is terminating was asked for
+    (RFC 3339; "" otherwise).
     """
 
     ref: ObjectRef
@@ -79,6 +81,8 @@ class ObservedObject:
     spec: Mapping[str, Any] = field(default_factory=_empty)
     status: Mapping[str, Any] = field(default_factory=_empty)
     ownership: Ownership = Ownership()
+    created: str = ""
+    deleting_since: str = ""
 
     @property
     def endpoint(self) -> str | None:
@@ -87,10 +91,32 @@ class ObservedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class PodHealth:
+    """How one pod fares.
+
+    `reason` says why it is not ready, "" where it is: a waiting container's reason ("ImagePullBackOff"),
+    "Unschedulable: ...", "readiness gate ... is not met". It has neither times nor counts, so that it changes only when
+    the trouble does. `gated`: the containers are ready, and the pod only waits for a readiness gate. `has_gates`: it
+    has such gates, met or not.
+    """
+
+    name: str
+    containers_ready: bool
+    ready: bool
+    reason: str = ""
+    gated: bool = False
+    has_gates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
-    """All objects that may concern one endpoint, in every allowed namespace, by reference."""
+    """All objects that may concern one endpoint, in every allowed namespace, by reference.
+
+    `pods`: the main Deployment's; None where nobody looked.
+    """
 
     objects: Mapping[ObjectRef, ObservedObject]
+    pods: tuple[PodHealth, ...] | None = None
 
     def get(self, kind: Kind, namespace: str, name: str) -> ObservedObject | None:
         """The object of that name, or None where there is none."""

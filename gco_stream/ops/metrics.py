@@ -55,6 +55,19 @@ class Metrics:
             registry=registry,
         )
 
+        self.held_back = Gauge(
+            "gco_stream_held_back_endpoints",
+            "Endpoints whose plan a limit on the fleet holds back: withdrawal of Ingresses, removal of objects.",
+            ["limit"],
+            registry=registry,
+        )
+        self.told = Counter(
+            "gco_stream_steps_told_total",
+            "Steps that people are told of by an Event, by its reason (IngressWithdrawn, CanaryUnready, ...).",
+            ["reason"],
+            registry=registry,
+        )
+
     def render(self) -> bytes:
         """The metrics in Prometheus' text form."""
         return generate_latest(self.registry)

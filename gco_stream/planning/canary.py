@@ -23,11 +23,12 @@ from gco_stream.planning.template import TemplateInputs, canary_inputs
 class CanaryDecision:
     """Steps for the canary's own objects, and what the Ingress has to say of it.
 
-    `weight`: its share in percent, 0 for no route. `draining_since`: the annotation that the Ingress carries while the
-    canary's connections end.
+    `weight`: its share in percent, 0 for no route. `waits_for_pods`: it has none because no replica of it is ready.
+    `draining_since`: the annotation that the Ingress carries while the canary's connections end.
     """
 
     weight: int = 0
+    waits_for_pods: bool = False
     draining_since: str | None = None
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
@@ -56,12 +57,12 @@ def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, servin
     )
     manifest = manifests.service(situation.namespace, name, main.spec.port, situation.annotations)
     notes = decision.notes
-    weight = canary.weight
-    if weight and not _serves(deployment):
-        weight = 0
+    waits = canary.weight > 0 and not _serves(deployment)
+    if waits:
         notes = (*notes, f"the canary gets its {canary.weight} % once it is ready")
     return CanaryDecision(
-        weight=weight,
+        weight=0 if waits else canary.weight,
+        waits_for_pods=waits,
         steps=(*steps_for(manifest, service, Part.CANARY), *decision.steps),
         notes=notes,
         error=decision.error,

@@ -224,3 +224,8 @@ def rolled_out(observed: ObservedObject | None) -> bool:
 def ready(observed: ObservedObject | None) -> int:
     """Pods of this Deployment that serve."""
     return int(observed.status.get("readyReplicas", 0)) if observed is not None else 0
+
+
+def is_at_zero(observed: ObservedObject) -> bool:
+    """Whether the Deployment is asked for no pods."""
+    return bool(observed.spec.get("replicas", 1) == 0)

@@ -16,7 +16,7 @@ from gco_stream.planning.agreement import table_change
 from gco_stream.planning.policy import Fleet, Policy
 from gco_stream.planning.running import Outcome, plan_running
 from gco_stream.planning.situation import Situation
-from gco_stream.planning.steps import LookAgain, Part, Plan, Report
+from gco_stream.planning.steps import Part, Plan, Report, earliest
 from gco_stream.planning.stopping import plan_removal, plan_stopped
 
 
@@ -58,7 +58,7 @@ def failing(
         report=report,
         write_report=write,
         table_change=None,
-        look_again=_earliest(made.look_again, later),
+        look_again=earliest(made.look_again, later),
     )
 
 
@@ -134,9 +134,11 @@ def _finished(situation: Situation, outcome: Outcome, report: Report) -> Plan:
         report=report,
         write_report=write,
         table_change=change,
-        look_again=_earliest(outcome.look_again, later),
+        look_again=earliest(outcome.look_again, later),
         notes=(*outcome.notes, *outcome.errors),
         warnings=outcome.warnings,
+        needs=outcome.needs,
+        held_back=outcome.held_back,
         intent=endpoint.intent,
     )
 
@@ -160,7 +162,3 @@ def _unreadable(item: Unreadable, now: datetime, policy: Policy) -> Plan:
         item, policy.region, report, now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
     )
     return Plan(item.name, report=report, write_report=write, look_again=later, notes=(item.error,), intent=item.intent)
-
-
-def _earliest(*times: LookAgain | None) -> LookAgain | None:
-    return min((time for time in times if time is not None), key=lambda time: time.after, default=None)

@@ -14,6 +14,7 @@ class Policy:
     namespaces: tuple[str, ...]
     table_arn: str
     canary_drain: float = 30.0
+    unhealthy_threshold: float = 300.0
     ingress_on_ready: bool = False
     honor_gpu_type: bool = False
     status_interval: float = 15.0
@@ -26,12 +27,26 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Census:
+    """How many endpoints of this region are to run and have a Deployment that is not at 0, and how many of these have
+    had their Ingress withdrawn.
+    """
+
+    running: int
+    withdrawn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """How the whole region stands: what limits one endpoint's plan because of all the others.
 
-    `deletions_left`: endpoints that may still be removed this hour without `desired_state=deleted`.
+    `deletions_left`: endpoints that may still be removed now without `desired_state=deleted`, this one among them;
+    `deletions_again`: seconds until there may be one more, where there is none now.
     `claimed`: names of this endpoint's canary objects that another item asks for (`a` with a canary, and `a-canary`).
+    `census`: None where nobody has counted yet; a plan that needs it says so.
     """
 
     deletions_left: int = 5
+    deletions_again: float = 3600.0
     claimed: frozenset[str] = frozenset()
+    census: Census | None = None

@@ -1,17 +1,17 @@
 """An endpoint that shall run: Service, Ingress, Deployment, HPA in this order, and its canary beside it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gco_stream.model import names
-from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.objects import JsonObject, Kind, ObservedObject
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning import canary as canaries
-from gco_stream.planning import deployments, manifests, template
+from gco_stream.planning import deployments, manifests, template, watchdog
 from gco_stream.planning.canary import CanaryDecision
 from gco_stream.planning.deployments import AutoscaledReplicas, FixedReplicas, Replicas
 from gco_stream.planning.objects import removal, steps_for
 from gco_stream.planning.situation import Situation
-from gco_stream.planning.steps import LookAgain, Part, Step
+from gco_stream.planning.steps import Apply, Create, Delete, HeldBack, LookAgain, Need, Part, Step, Tell, earliest
 from gco_stream.planning.template import TemplateInputs
 
 
@@ -24,6 +24,8 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     complaints: tuple[str, ...] = ()
+    needs: frozenset[Need] = frozenset()
+    held_back: HeldBack | None = None
     look_again: LookAgain | None = None
 
 
@@ -67,21 +69,24 @@ def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
     canary = _canary(situation, spec, inputs, settled=not main.steps and deployments.rolled_out(observed))
     scaler, warnings = _autoscaler(situation, spec)
     service = manifests.service(situation.namespace, name, spec.port, situation.annotations)
-    route, route_notes = _route(situation, inputs, observed, replicas, canary)
+    route = _route(situation, inputs, observed, replicas, canary)
     scaler_first = not spec.autoscaling.enabled
     return Outcome(
         steps=(
             *steps_for(service, situation.ours(Kind.SERVICE, name), Part.MAIN),
-            *route,
+            *route.steps,
             *(scaler if scaler_first else ()),
             *main.steps,
             *(() if scaler_first else scaler),
             *canary.steps,
         ),
-        notes=(*main.notes, *route_notes, *canary.notes),
-        warnings=tuple(warnings),
+        notes=(*main.notes, *route.notes, *canary.notes),
+        warnings=(*warnings, *route.warnings),
+        errors=route.errors,
         complaints=(canary.error,) if canary.error else (),
-        look_again=canary.look_again,
+        needs=route.needs,
+        held_back=route.held_back,
+        look_again=earliest(canary.look_again, route.look_again),
     )
 
 
@@ -106,27 +111,54 @@ def _route(
     deployment: ObservedObject | None,
     replicas: Replicas,
     canary: CanaryDecision,
-) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """The Ingress. One whose target group would be empty marks the shared load balancer unhealthy, so it is first made
-    with the Deployment or when a pod is ready, and goes where nothing is to run.
-    """
+) -> Outcome:
     name = situation.endpoint.name
     ingress = situation.ours(Kind.INGRESS, names.ingress_name(name))
     if replicas.start == 0:
-        return removal(ingress, "replicas is 0, there is nothing to route to", Part.ROUTE), ()
-    if ingress is None:
-        starting = deployment is None or deployment.spec.get("replicas", 1) == 0
-        if not deployments.ready(deployment) and (situation.policy.ingress_on_ready or not starting):
-            return (), ("the Ingress is made once a replica is ready",)
-    annotations = situation.annotations
-    if canary.draining_since is not None:
-        annotations[names.DRAINING_SINCE_ANNOTATION] = canary.draining_since
-    manifest = manifests.ingress(
+        return Outcome(removal(ingress, "replicas is 0, there is nothing to route to", Part.ROUTE))
+    decision = watchdog.decide(situation, deployment, ingress)
+    steps: tuple[Step, ...] = ()
+    if decision.stands:
+        manifest = _ingress(situation, inputs, canary, decision.unready_since)
+        tell = decision.tell or _canary_left(situation, ingress, canary)
+        steps = tuple(_telling(step, tell) for step in steps_for(manifest, ingress, Part.ROUTE))
+    elif decision.withdraws and ingress is not None:
+        steps = (Delete(ingress.ref, ingress.uid, decision.error, Part.ROUTE, withdraws=True, tell=decision.tell),)
+    return Outcome(
+        steps,
+        notes=decision.notes,
+        warnings=decision.warnings,
+        errors=(decision.error,) if decision.error else (),
+        needs=decision.needs,
+        held_back=HeldBack.WITHDRAWAL if decision.refused else None,
+        look_again=decision.look_again,
+    )
+
+
+def _ingress(
+    situation: Situation, inputs: TemplateInputs, canary: CanaryDecision, unready_since: str | None
+) -> JsonObject:
+    clocks = {
+        names.DRAINING_SINCE_ANNOTATION: canary.draining_since,
+        names.UNREADY_SINCE_ANNOTATION: unready_since,
+    }
+    return manifests.ingress(
         situation.namespace,
-        name,
+        situation.endpoint.name,
         path=situation.endpoint.ingress_path,
         health_path=inputs.probe_path,
         canary_weight=canary.weight,
-        annotations=annotations,
+        annotations=situation.annotations | {key: value for key, value in clocks.items() if value is not None},
     )
-    return steps_for(manifest, ingress, Part.ROUTE), ()
+
+
+def _canary_left(situation: Situation, ingress: ObservedObject | None, canary: CanaryDecision) -> Tell | None:
+    """The Event of a canary that is asked for and loses its traffic."""
+    weight = canaries.routed_weight(ingress, situation.canary)
+    if not weight or canary.weight or not canary.waits_for_pods:
+        return None
+    return Tell("CanaryUnready", f"the canary has no ready replica; its {weight} % of the traffic go to the main")
+
+
+def _telling(step: Step, tell: Tell | None) -> Step:
+    return replace(step, tell=tell) if tell is not None and isinstance(step, Create | Apply) else step

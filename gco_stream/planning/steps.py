@@ -18,12 +18,22 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """An Event that people get once a step has been taken: `reason` as one CamelCase word, `message` as a sentence."""
+
+    reason: str
+    message: str
+    warning: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Make an object that is absent; refused by the API server where one of the name exists."""
 
     manifest: JsonObject
     reason: str
     part: Part = Part.MAIN
+    tell: Tell | None = None
 
     @property
     def ref(self) -> ObjectRef:
@@ -42,6 +52,7 @@ class Apply:
     uid: str
     reason: str
     part: Part = Part.MAIN
+    tell: Tell | None = None
 
     @property
     def ref(self) -> ObjectRef:
@@ -82,13 +93,14 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """Set annotations alone (a merge patch): makes an object known as ours without touching what runs."""
+    """Set annotations alone (a merge patch; None removes one), touching nothing of what runs."""
 
     ref: ObjectRef
     uid: str
-    annotations: Mapping[str, str]
+    annotations: Mapping[str, str | None]
     reason: str
     part: Part = Part.MAIN
+    tell: Tell | None = None
 
     def __str__(self) -> str:
         return f"annotate {self.ref}: {self.reason}"
@@ -128,19 +140,31 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the object of this uid. `spends_budget`: nobody asked for it by desired_state=deleted."""
+    """Delete the object of this uid.
+
+    `spends_budget`: nobody asked for it by desired_state=deleted. `withdraws`: it takes a running endpoint's route.
+    `background`: without waiting for what the object owns.
+    """
 
     ref: ObjectRef
     uid: str
     reason: str
     part: Part = Part.MAIN
     spends_budget: bool = False
+    withdraws: bool = False
+    background: bool = False
+    tell: Tell | None = None
 
     def __str__(self) -> str:
         return f"delete {self.ref}: {self.reason}"
 
 
 Step = Create | Apply | GiveReplicas | Scale | Annotate | Replace | HandOver | Delete
+
+
+def tell_of(step: Step) -> Tell | None:
+    """The Event that a step is worth, if any."""
+    return step.tell if isinstance(step, Create | Apply | Annotate | Delete) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +199,32 @@ class LookAgain:
         return f"look again in {self.after:.0f} s: {self.why}"
 
 
+def earliest(*times: LookAgain | None) -> LookAgain | None:
+    """The first of them to come, None where there is none."""
+    return min((time for time in times if time is not None), key=lambda time: time.after, default=None)
+
+
+class Need(StrEnum):
+    """What a plan could not be made without: to be looked up, and planned again with it."""
+
+    PODS = "the pods of the main Deployment"
+    CENSUS = "how many endpoints are withdrawn"
+
+
+class HeldBack(StrEnum):
+    """Which limit on the whole fleet kept a plan from doing what it would do for this endpoint alone."""
+
+    WITHDRAWAL = "withdrawal"
+    REMOVAL = "removal"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All that one endpoint needs now. Steps of one part are carried out in order; empty means in sync.
 
     `report` is None where this region has nothing to say. `write_report`: the item does not hold it yet, and it is
-    time to write it. `notes` explain what is left alone and why.
+    time to write it. `notes` explain what is left alone and why, `warnings` what a person should look at.
+    `needs`: where it is not empty the plan leaves out what depends on it. `held_back`: a limit on the fleet holds.
     """
 
     endpoint: str
@@ -191,6 +235,8 @@ class Plan:
     look_again: LookAgain | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    needs: frozenset[Need] = frozenset()
+    held_back: HeldBack | None = None
     intent: str = field(default="", repr=False)
 
     @property

@@ -42,6 +42,8 @@ objects = st.builds(
         replicas=st.booleans(),
         fields=table,
     ),
+    created=text,
+    deleting_since=text,
 )
 
 

@@ -18,6 +18,7 @@ from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.rest import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.table.user_writes import UserTable
+from tests.integration.webhook import Webhook, mutating
 
 LOOK_EVERY = 0.02
 PATIENCE = 30.0
@@ -213,3 +214,10 @@ def program(controller_env: dict[str, str], tmp_path: Path) -> Iterator[Callable
 def controller(program: Callable[..., Program]) -> Program:
     """The program, leading and at work."""
     return program().wait_working()
+
+
+@pytest.fixture
+def webhook(kube: KubeApi, namespace: str) -> Iterator[Callable[..., Webhook]]:
+    """`webhook(change, "pods")`: until the test ends, `change` patches what is written into its namespace."""
+    with contextlib.ExitStack() as webhooks:
+        yield lambda change, *resources: webhooks.enter_context(mutating(kube, namespace, change, *resources))

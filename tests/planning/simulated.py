@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from gco_stream.model.endpoint import Endpoint, RegionStatus
-from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
+from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership, PodHealth
 from gco_stream.planning.plan import plan
 from gco_stream.planning.policy import Fleet, Policy
 from gco_stream.planning.steps import (
@@ -22,12 +22,14 @@ from gco_stream.planning.steps import (
     Scale,
     Step,
 )
-from tests.items import REGION
+from tests.items import REGION, endpoint
 
 NAMESPACE = "gco-inference"
 TABLE = "arn:aws:dynamodb:us-east-1:111122223333:table/gco-inference-endpoints"
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 POLICY = Policy(region=REGION, namespaces=(NAMESPACE,), table_arn=TABLE)
+CANARY = {"canary": {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}}
+SCALED = {"replicas": 2, "autoscaling": {"enabled": True, "min_replicas": 2, "max_replicas": 8}}
 _KEYS = {"containers": "name", "initContainers": "name", "env": "name", "volumes": "name", "volumeMounts": "mountPath"}
 
 
@@ -59,6 +61,7 @@ class SimulatedCluster:
         self.policy = policy
         self.objects: dict[ObjectRef, ObservedObject] = {}
         self.now = START
+        self.pods: tuple[PodHealth, ...] | None = None
         self.steps: list[Step] = []
         self._serial = count(1)
 
@@ -91,6 +94,7 @@ class SimulatedCluster:
                 uid=before.uid if before else f"uid-{next(self._serial)}",
                 resource_version=str(next(self._serial)),
                 generation=(before.generation if before else 0) + (before is None or before.spec != spec),
+                created=(before.created if before else self.now.isoformat()) if ref.kind is Kind.INGRESS else "",
                 labels=dict(metadata["labels"]),
                 annotations={**others, **metadata["annotations"]},
                 spec=spec,
@@ -159,7 +163,7 @@ class SimulatedCluster:
         self.now += timedelta(seconds=seconds)
 
     def plan(self, endpoint: Endpoint, fleet: Fleet | None = None) -> Plan:
-        return plan(endpoint, Observed(dict(self.objects)), fleet or Fleet(), self.now, self.policy)
+        return plan(endpoint, Observed(dict(self.objects), self.pods), fleet or Fleet(), self.now, self.policy)
 
     def reconcile(self, endpoint: Endpoint, fleet: Fleet | None = None) -> Plan:
         """Plans and carries out until nothing is left to do; returns the last plan (no steps)."""
@@ -196,3 +200,28 @@ def reported(endpoint: Endpoint, made: Plan, now: datetime, region: str = REGION
             "reported_regions": endpoint.reported_regions | {region},
         }
     )
+
+
+def running(spec: dict[str, Any] | None = None, **attributes: Any) -> tuple[SimulatedCluster, Endpoint]:
+    """A cluster in which the endpoint has been made and rolled out, and the item that says so."""
+    cluster, asked = SimulatedCluster(), endpoint(spec=spec, **attributes)
+    cluster.reconcile(asked)
+    cluster.roll_out()
+    made = cluster.reconcile(asked)
+    return cluster, reported(asked, made, cluster.now)
+
+
+def with_spec(before: Endpoint, **spec: Any) -> Endpoint:
+    """The user's next item: another spec, the status as reported before."""
+    return endpoint(spec=spec).model_copy(
+        update={"region_status": before.region_status, "reported_regions": before.reported_regions}
+    )
+
+
+def legacy(cluster: SimulatedCluster, asked: Endpoint) -> None:
+    """The same objects as the former system's monitor would have made them."""
+    cluster.reconcile(asked)
+    cluster.roll_out()
+    for ref, obj in cluster.objects.items():
+        plain = {k: v for k, v in obj.annotations.items() if not k.startswith("gco.io/")}
+        cluster.change(ref, annotations=plain, ownership=Ownership(legacy=True))

@@ -3,8 +3,7 @@ import json
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
 from tests.items import endpoint
-from tests.planning.simulated import NAMESPACE, POLICY, SimulatedCluster
-from tests.planning.test_plan import CANARY, running, with_spec
+from tests.planning.simulated import CANARY, NAMESPACE, POLICY, SimulatedCluster, running, with_spec
 
 ROUTING = "alb.ingress.kubernetes.io/actions.weighted-routing"
 DRAINING = "gco.io/draining-since"

@@ -1,0 +1,148 @@
+"""How the pods of an endpoint fare: read only when a decision hangs on it, since no watch follows pods.
+
+A region may run thousands of them, and their news would be nearly all of what a watch brings.
+"""
+
+import asyncio
+import re
+from typing import Any, Final
+from urllib.parse import quote
+
+from gco_stream.cluster.client import KubeClient
+from gco_stream.model import names
+from gco_stream.model.objects import JsonObject, PodHealth
+
+# More pods than this say nothing new, and a plan waits for them.
+MOST: Final = 500
+_PAGE: Final = 250
+_LONGEST: Final = 200
+_ENDED: Final = ("Succeeded", "Failed")
+_SELECTED: Final = ",".join(f"status.phase!={phase}" for phase in _ENDED)
+
+# The kubelet turns from one to the other at every try.
+_SAME_TROUBLE: Final = {"ErrImagePull": "ImagePullBackOff"}
+# What every container says that only has to wait for another, or for its turn.
+_JUST_WAITING: Final = ("", "PodInitializing", "ContainerCreating")
+# kube-scheduler's FitError: "0/5 nodes are available: 3 Insufficient cpu, 2 Too many pods. " and what it then tried.
+_NODES_COUNTED: Final = re.compile(r"\d+/\d+ nodes are available: ")
+_REASON_COUNTED: Final = re.compile(r"(?:^|, )\d+ ")
+
+
+async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: float) -> tuple[PodHealth, ...]:  # noqa: ASYNC109
+    """The pods with the label app=`app`, at most 500; without those that have ended or are terminating.
+
+    `timeout`: seconds for all of it. Raises ClusterError.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    query = {"labelSelector": f"{names.APP_LABEL}={app}", "fieldSelector": _SELECTED, "limit": str(_PAGE)}
+    found: list[PodHealth] = []
+    for _ in range(MOST // _PAGE):
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods"
+        page = await client.request("GET", path, query=query, timeout=deadline - loop.time())
+        found += [health_of(pod) for pod in page.get("items") or () if _counts(pod)]
+        following = (page.get("metadata") or {}).get("continue")
+        if not following:
+            break
+        query["continue"] = following
+    return tuple(found)
+
+
+def health_of(pod: JsonObject) -> PodHealth:
+    """One pod's health, as the API server shows the pod (core/v1)."""
+    conditions = {condition["type"]: condition for condition in _status(pod).get("conditions") or ()}
+    containers_ready = _containers_ready(pod, conditions)
+    ready = _is_true(conditions, "Ready")
+    gate = next((gate for gate in _gates(pod) if not _is_true(conditions, gate)), None)
+    gated = containers_ready and not ready and gate is not None
+    if ready:
+        reason = ""
+    elif gated:
+        reason = f"readiness gate {gate} is not met"
+    else:
+        reason = _unscheduled(conditions) or _of_containers(pod) or _of_pod(pod, conditions)
+    return PodHealth(pod["metadata"]["name"], containers_ready, ready, _short(reason), gated, bool(_gates(pod)))
+
+
+def _counts(pod: JsonObject) -> bool:
+    return "deletionTimestamp" not in pod["metadata"] and _status(pod).get("phase") not in _ENDED
+
+
+def _status(pod: JsonObject) -> dict[str, Any]:
+    return pod.get("status") or {}
+
+
+def _gates(pod: JsonObject) -> list[str]:
+    return [gate["conditionType"] for gate in (pod.get("spec") or {}).get("readinessGates") or ()]
+
+
+def _is_true(conditions: dict[str, Any], type_: str) -> bool:
+    return bool(conditions.get(type_, {}).get("status") == "True")
+
+
+def _containers_ready(pod: JsonObject, conditions: dict[str, Any]) -> bool:
+    if "ContainersReady" in conditions:
+        return _is_true(conditions, "ContainersReady")
+    statuses = _status(pod).get("containerStatuses") or ()
+    declared = (pod.get("spec") or {}).get("containers") or ()
+    return len(statuses) >= max(1, len(declared)) and all(status.get("ready") for status in statuses)
+
+
+def _unscheduled(conditions: dict[str, Any]) -> str:
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") != "False":
+        return ""
+    reason = scheduled.get("reason") or "Unschedulable"
+    message = _uncounted(scheduled.get("message") or "") if reason == "Unschedulable" else ""
+    return f"{reason}: {message}" if message else str(reason)
+
+
+def _uncounted(message: str) -> str:
+    """The scheduler's message without its counts, which change with every node that comes or goes."""
+    counted = _NODES_COUNTED.match(message)
+    if counted is None:
+        return message
+    causes, _, _ = message[counted.end() :].partition(". ")
+    reasons = _REASON_COUNTED.split(causes.removesuffix("."))
+    # It sorts them with their counts.
+    return ", ".join(sorted(reason for reason in reasons if reason))
+
+
+def _of_containers(pod: JsonObject) -> str:
+    """The trouble of the first container that has one of its own, else of the first that is not ready."""
+    status = _status(pod)
+    troubles = [
+        _trouble(container, what)
+        for what, of_kind in (("init container", "initContainerStatuses"), ("container", "containerStatuses"))
+        for container in status.get(of_kind) or ()
+        if not container.get("ready")
+    ]
+    return next((trouble for trouble, its_own in troubles if its_own), troubles[0][0] if troubles else "")
+
+
+def _trouble(container: dict[str, Any], what: str) -> tuple[str, bool]:
+    """Why a container is not ready, and whether the cause is its own.
+
+    A crash loop has one name all the time: also while the container runs once more, on its way to the next end.
+    """
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    waiting = (state.get("waiting") or {}).get("reason") or ""
+    ended = state.get("terminated") or last.get("terminated")
+    if ended and waiting in (*_JUST_WAITING, "CrashLoopBackOff"):
+        return f"CrashLoopBackOff ({ended.get('reason') or 'ended'})", True
+    if waiting in _JUST_WAITING:
+        return waiting or f"{what} {container['name']} is not ready", False
+    return _SAME_TROUBLE.get(waiting, waiting), True
+
+
+def _of_pod(pod: JsonObject, conditions: dict[str, Any]) -> str:
+    status = _status(pod)
+    for word in (status.get("reason"), conditions.get("Ready", {}).get("reason")):
+        if word:
+            return str(word)
+    return "Pending" if status.get("phase", "Pending") == "Pending" else "not ready"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,220 @@
+"""The health watchdog on the real API server: pods become ready, late or never as the test asks."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from gco_stream.local.rest import path_of
+from gco_stream.model import names
+from tests.integration.conftest import Program, World
+from tests.integration.webhook import Webhook
+from tests.items import item
+
+INGRESS = "inference-chat"
+_STRATEGIC = "application/strategic-merge-patch+json"
+CLOCK = names.UNREADY_SINCE_ANNOTATION
+QUICK = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "2"}
+QUICK_LEASE = {
+    "LEASE_DURATION_SECONDS": "2",
+    "LEASE_RENEW_DEADLINE_SECONDS": "1",
+    "LEASE_RETRY_PERIOD_SECONDS": "0.3",
+}
+
+
+def put(world: World, name: str = "chat", *, tag: str = "1.0", **spec: Any) -> None:
+    world.put(item(name, spec={"gpu_count": 0, "image": f"registry.example/serve:{tag}", **spec}))
+
+
+def tell_pods(world: World, ready: str, name: str = "chat", *, all_but: int = 0) -> None:
+    """Makes the endpoint's pods ready or not, all but so many."""
+    for uid in sorted(world.pods(name))[all_but:]:
+        pod = world.pods(name)[uid]["metadata"]["name"]
+        world.kube.patch(
+            path_of("Pod", world.namespace, pod), {"metadata": {"annotations": {"gco.local/ready": ready}}}
+        )
+
+
+def is_running(world: World, program: Program, name: str = "chat", replicas: int = 1) -> None:
+    program.until(
+        lambda: world.state(name) == "running" and world.report(name)["replicas_ready"] == replicas, f"{name} runs"
+    )
+
+
+def clock(world: World) -> str | None:
+    ingress = world.get("Ingress", INGRESS)
+    assert ingress is not None
+    found: str | None = ingress["metadata"].get("annotations", {}).get(CLOCK)
+    return found
+
+
+def told(world: World, reason: str) -> list[str]:
+    """The notes of the Events of that reason."""
+    events = world.kube.list(path_of("Event", world.namespace))
+    return [str(event["note"]) for event in events if event.get("reason") == reason]
+
+
+def test_an_endpoint_without_a_ready_replica_loses_its_ingress_and_gets_it_back_with_the_first_that_is(
+    world: World, program: Callable[..., Program]
+) -> None:
+    controller = program(**QUICK).wait_working()
+    put(world)
+    is_running(world, controller)
+    tell_pods(world, "false")
+    controller.until(lambda: clock(world), "the clock is set")
+    controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+    controller.until(lambda: world.state("chat") == "error", "the region says error")
+    assert "no replica is ready" in world.report("chat")["error"]
+    assert world.get("Service", "chat") is not None
+    assert world.replicas("chat") == 1
+    controller.until(lambda: told(world, "IngressWithdrawn"), "an Event tells of it")
+    assert 'gco_stream_steps_told_total{reason="IngressWithdrawn"} 1.0' in controller.http("/metrics")[1]
+    tell_pods(world, "true")
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back")
+    controller.until(lambda: world.state("chat") == "running", "it runs again")
+    assert not world.report("chat").get("error")
+    assert clock(world) is None
+    controller.until(lambda: told(world, "IngressRestored"), "an Event tells of it")
+
+
+def test_an_endpoint_that_never_becomes_ready_is_withdrawn_and_says_error(
+    world: World, program: Callable[..., Program]
+) -> None:
+    controller = program(**QUICK).wait_working()
+    put(world, tag="1.0-never-ready")
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is made with the Deployment")
+    controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+    controller.until(lambda: world.state("chat") == "error", "the region says error")
+
+
+def test_one_of_four_replicas_that_serves_keeps_the_ingress(world: World, program: Callable[..., Program]) -> None:
+    controller = program(**QUICK).wait_working()
+    put(world, replicas=4)
+    put(world, "other", tag="1.0-never-ready")
+    is_running(world, controller, replicas=4)
+    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    tell_pods(world, "false", all_but=1)
+    controller.until(lambda: world.report("chat")["replicas_ready"] == 1, "one is left")
+    # The other endpoint, ill from the start, is the measure of the threshold's time.
+    controller.until(lambda: world.get("Ingress", "inference-other") is None, "the other one is withdrawn")
+    ingress = world.get("Ingress", INGRESS)
+    assert ingress is not None
+    assert ingress["metadata"]["uid"] == uid
+    assert clock(world) is None
+
+
+def test_the_clock_outlasts_a_killed_leader_and_replaced_pods(world: World, program: Callable[..., Program]) -> None:
+    settings = QUICK_LEASE | {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8"}
+    first = program(**settings).wait_working()
+    put(world, tag="1.0-never-ready")
+    first.until(lambda: world.pods("chat"), "a pod stands")
+    tell_pods(world, "true")
+    is_running(world, first)
+    tell_pods(world, "false")
+    first.until(lambda: clock(world), "the clock is set")
+    started, before = clock(world), world.pods("chat")
+    first.kill()
+    for pod in before.values():
+        world.kube.delete(path_of("Pod", world.namespace, pod["metadata"]["name"]))
+    second = program(**settings).wait_working()
+    second.until(lambda: world.pods("chat") and not world.pods("chat").keys() & before.keys(), "the pods are new")
+    assert clock(world) == started
+    second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+    assert started is not None
+    withdrawn_after = datetime.now(UTC) - datetime.fromisoformat(started)
+    assert withdrawn_after.total_seconds() >= 8
+
+
+def test_never_more_than_half_of_the_endpoints_are_withdrawn(world: World, program: Callable[..., Program]) -> None:
+    controller = program(**QUICK, **QUICK_LEASE).wait_working()
+    several = ("a", "b", "c", "d")
+    for name in several:
+        put(world, name)
+    for name in several:
+        is_running(world, controller, name)
+    for name in several:
+        tell_pods(world, "false", name)
+
+    def ingresses() -> set[str]:
+        return {name for name in several if world.get("Ingress", names.ingress_name(name)) is not None}
+
+    controller.until(lambda: all(world.state(name) == "error" for name in several), "all four say error")
+    assert len(ingresses()) == 2
+    controller.until(
+        lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in controller.http("/metrics")[1],
+        "two are held back",
+    )
+    controller.until(lambda: any("cluster itself seems ill" in note for note in told(world, "Attention")), "it is told")
+    kept = ingresses()
+    controller.kill()
+    # A new process counts what is withdrawn by what stands, not by what it remembers.
+    again = program(**QUICK, **QUICK_LEASE).wait_working()
+    again.until(lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in again.http("/metrics")[1], "again")
+    assert ingresses() == kept
+
+
+def test_under_on_ready_the_ingress_is_first_made_when_a_replica_is_ready(
+    world: World, program: Callable[..., Program]
+) -> None:
+    controller = program(**QUICK, INFERENCE_INGRESS_POLICY="on-ready").wait_working()
+    put(world, tag="1.0-never-ready")
+    controller.until(lambda: world.pods("chat"), "a pod stands")
+    controller.until(lambda: world.state("chat") == "creating", "creating is reported")
+    assert world.get("Ingress", INGRESS) is None
+    tell_pods(world, "true")
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is made")
+    is_running(world, controller)
+
+
+GATE = "target-health.elbv2.k8s.aws/k8s-chat"
+
+
+def gated(_pod: dict[str, Any], operation: str) -> list[dict[str, Any]]:
+    """What the AWS Load Balancer Controller does to new pods of a target group."""
+    gates = [{"conditionType": GATE}]
+    return [{"op": "add", "path": "/spec/readinessGates", "value": gates}] if operation == "CREATE" else []
+
+
+def set_gate(world: World, status: str) -> None:
+    """What it says of the targets' health."""
+    for pod in world.pods("chat").values():
+        condition = {"type": GATE, "status": status}
+        path = path_of("Pod", world.namespace, pod["metadata"]["name"])
+        world.kube.patch(f"{path}/status", {"status": {"conditions": [condition]}}, content_type=_STRATEGIC)
+
+
+def containers_ready(world: World) -> bool:
+    conditions = [one for pod in world.pods("chat").values() for one in pod["status"].get("conditions", ())]
+    return any(one["type"] == "ContainersReady" and one["status"] == "True" for one in conditions)
+
+
+def test_a_withdrawn_endpoint_gets_its_ingress_back_when_containers_are_ready_although_the_gate_is_false(
+    world: World, program: Callable[..., Program], webhook: Callable[..., Webhook]
+) -> None:
+    webhook(gated, "pods")
+    controller = program(**QUICK).wait_working()
+    put(world, tag="1.0-never-ready")
+    controller.until(lambda: world.pods("chat"), "a pod stands")
+    controller.until(lambda: world.state("chat") == "error", "it is withdrawn")
+    assert world.get("Ingress", INGRESS) is None
+    tell_pods(world, "true")
+    controller.until(lambda: containers_ready(world), "its containers are ready")
+    assert world.report("chat")["replicas_ready"] == 0
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back", patience=40)
+    assert world.report("chat")["replicas_ready"] == 0
+    set_gate(world, "True")
+    is_running(world, controller)
+
+
+def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress(
+    world: World, program: Callable[..., Program], webhook: Callable[..., Webhook]
+) -> None:
+    webhook(gated, "pods")
+    controller = program(**QUICK).wait_working()
+    put(world)
+    controller.until(lambda: containers_ready(world), "its containers are ready")
+    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    controller.until(lambda: "load balancer" in world.report("chat").get("error", ""), "it is said")
+    assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]
+    set_gate(world, "True")
+    is_running(world, controller)
+    assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]
