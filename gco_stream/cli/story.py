@@ -18,8 +18,13 @@ from gco_stream.table.user_writes import UserTable
 _LOOK_EVERY = 0.004
 _PATIENCE = 60.0
 _DRAIN = 3
-SETTINGS = {"CANARY_DRAIN_SECONDS": str(_DRAIN), "STATUS_INTERVAL_SECONDS": "1"}
-"""What the demo's controller is given, so that nobody waits half a minute for a canary's connections to drain."""
+_UNHEALTHY = 4
+SETTINGS = {
+    "CANARY_DRAIN_SECONDS": str(_DRAIN),
+    "INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": str(_UNHEALTHY),
+    "STATUS_INTERVAL_SECONDS": "1",
+}
+"""What the demo's controller is given, so that nobody waits for minutes: 30 and 300 s are usual of the first two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Story:
         self._scale()
         self._change_image()
         self._canary()
+        self._promote_canary()
+        self._pods_fail()
         self._edit_by_hand()
         self._stop_and_start()
         self._delete()
@@ -85,14 +92,43 @@ class Story:
             self._respec("chat", canary={"image": "registry.example/serve:3.0", "weight": 20, "replicas": 1})
         self._follows("Deployment and Service chat-canary", lambda: self._find("Deployment", "chat-canary"))
         self._follows("the Ingress gives it 20 %, now that it is ready", self._canary_is_routed, waits_for="pods")
-        with self._chapter("Take the canary away", "chat: no spec.canary"):
-            self._respec("chat", canary=None)
-        self._follows("its route is gone", lambda: not self._canary_is_routed())
+        with self._chapter("The canary fails", "its pod is no longer ready", "cluster"):
+            self._make_pods("chat-canary", ready=False)
+        self._follows("all traffic goes to the main", lambda: not self._canary_is_routed(), waits_for="pods")
+        with self._chapter("It recovers", "its pod is ready again", "cluster"):
+            self._make_pods("chat-canary", ready=True)
+        self._follows("the Ingress gives it 20 % again", self._canary_is_routed, waits_for="pods")
+
+    def _promote_canary(self) -> None:
+        with self._chapter("Promote the canary", "chat: spec.image = serve:3.0, no spec.canary"):
+            self._respec("chat", image="registry.example/serve:3.0", canary=None)
+        self._follows(
+            "Deployment chat rolls out serve:3.0", lambda: self._image("chat") == "registry.example/serve:3.0"
+        )
+        self._follows(
+            "the canary leaves the route, once the main has rolled out",
+            lambda: not self._canary_is_routed(),
+            waits_for="pods",
+        )
         self._follows(
             f"its objects are gone, {_DRAIN} s of draining later",
             lambda: not self._find("Deployment", "chat-canary") and not self._find("Service", "chat-canary"),
             waits_for="drain",
         )
+
+    def _pods_fail(self) -> None:
+        with self._chapter("An endpoint's pods fail", "embed: no pod is ready", "cluster"):
+            self._make_pods("embed", ready=False)
+        self._follows(
+            f"its Ingress is withdrawn after {_UNHEALTHY} s, before it harms the shared load balancer",
+            lambda: not self._find("Ingress", "inference-embed"),
+            waits_for="watchdog",
+        )
+        self._follows("embed says error, and why", self._reports("embed", "error"), waits_for="watchdog")
+        with self._chapter("They recover", "embed: a pod is ready", "cluster"):
+            self._make_pods("embed", ready=True)
+        self._follows("its Ingress is back", lambda: self._find("Ingress", "inference-embed"), waits_for="pods")
+        self._follows("embed is running", self._reports("embed", "running"), waits_for="pods")
 
     def _edit_by_hand(self) -> None:
         with self._chapter("Edit the Deployment by hand", "kubectl scale deployment chat --replicas 9", "cluster"):
@@ -189,6 +225,12 @@ class Story:
 
     def _find(self, kind: str, name: str) -> dict[str, Any] | None:
         return self.kube.find(path_of(kind, self.namespace, name))
+
+    def _make_pods(self, app: str, *, ready: bool) -> None:
+        """What no user does: the pods of the demo are ready or not as they are told."""
+        change = {"metadata": {"annotations": {"gco.local/ready": str(ready).lower()}}}
+        for pod in self.kube.list(path_of("Pod", self.namespace), labels=f"app={app}"):
+            self.kube.patch(path_of("Pod", self.namespace, pod["metadata"]["name"]), change)
 
     def _stands(self, name: str, how_many: Callable[[Iterable[object]], bool]) -> bool:
         kinds = (("Service", name), ("Ingress", f"inference-{name}"), ("Deployment", name))
