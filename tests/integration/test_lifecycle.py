@@ -1,6 +1,5 @@
 """What an endpoint lives through, on the real API server: a test for each way in which we are better than before."""
 
-import json
 from typing import Any
 
 import pytest
@@ -11,8 +10,6 @@ from gco_stream.local.rest import path_of
 from gco_stream.model import wire
 from tests.integration.conftest import Program, World
 from tests.items import item
-
-ROUTING = "alb.ingress.kubernetes.io/actions.weighted-routing"
 
 
 def running(world: World, controller: Program, name: str = "chat", **spec: Any) -> None:
@@ -258,32 +255,6 @@ def test_with_autoscaling_the_hpa_owns_the_replicas(world: World, controller: Pr
     world.respec("chat", autoscaling=None, replicas=3)
     controller.until(lambda: world.get("HorizontalPodAutoscaler", "chat") is None, "the HPA goes")
     controller.until(lambda: world.replicas("chat") == 3, "the item says how many again")
-
-
-def test_a_canary_is_routed_while_it_is_ready_and_leaves_by_its_route_first(world: World, program: Any) -> None:
-    controller = program(CANARY_DRAIN_SECONDS="1").wait_working()
-    running(world, controller)
-    canary = {"image": "registry.example/serve:2.0-ready-after-1s", "weight": 20, "replicas": 1}
-    world.respec("chat", canary=canary)
-    controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary stands")
-    assert weights(world) == {}
-    controller.until(lambda: weights(world) == {"chat": 80, "chat-canary": 20}, "it is routed once it is ready")
-    world.kube.delete(path_of("Ingress", world.namespace, "inference-chat"))
-    controller.until(lambda: weights(world) == {"chat": 80, "chat-canary": 20}, "an Ingress made anew has its route")
-    world.respec("chat", canary=None)
-    controller.until(lambda: weights(world) == {}, "its route goes")
-    controller.until(
-        lambda: not world.get("Deployment", "chat-canary") and not world.get("Service", "chat-canary"),
-        "its objects go after the drain",
-    )
-
-
-def weights(world: World) -> dict[str, int]:
-    ingress = world.get("Ingress", "inference-chat")
-    routing = ((ingress or {}).get("metadata", {}).get("annotations") or {}).get(ROUTING)
-    if routing is None:
-        return {}
-    return {group["serviceName"]: group["weight"] for group in json.loads(routing)["forwardConfig"]["targetGroups"]}
 
 
 def test_names_that_collide_or_are_too_long_are_refused_with_a_clear_error(world: World, controller: Program) -> None:

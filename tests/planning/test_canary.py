@@ -1,7 +1,10 @@
 import json
 
+import pytest
+
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.planning.steps import tell_of
 from tests.items import endpoint
 from tests.planning.simulated import CANARY, NAMESPACE, POLICY, SimulatedCluster, running, with_spec
 
@@ -42,6 +45,25 @@ def test_a_canary_that_is_no_longer_ready_loses_its_traffic() -> None:
     assert cluster.get(Kind.INGRESS, "inference-chat").spec["rules"][0]["http"]["paths"][0]["backend"] == {
         "service": {"name": "chat", "port": {"number": 80}}
     }
+
+
+def test_losing_its_traffic_is_told_by_an_event_and_a_weight_of_zero_is_not() -> None:
+    cluster, asked = with_canary()
+    cluster.roll_out("chat-canary", ready=0)
+    [step] = cluster.plan(asked).steps
+    tell = tell_of(step)
+    assert tell is not None
+    assert (tell.reason, tell.warning) == ("CanaryUnready", True)
+    cluster, asked = with_canary()
+    made = cluster.plan(with_spec(asked, canary={**CANARY["canary"], "weight": 0}))
+    assert [tell_of(step) for step in made.steps] == [None]
+
+
+@pytest.mark.parametrize("change", [{"desired_state": "stopped"}, {"desired_state": "deleted"}])
+def test_a_canary_of_an_endpoint_that_shall_not_run_has_no_traffic(change: dict[str, str]) -> None:
+    cluster, _ = with_canary()
+    cluster.reconcile(endpoint(spec=CANARY, **change))
+    assert cluster.find(Kind.INGRESS, "inference-chat") is None
 
 
 def test_a_canary_of_weight_zero_is_not_in_the_ingress() -> None:
