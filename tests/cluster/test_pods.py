@@ -1,5 +1,6 @@
 import asyncio
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -307,13 +308,15 @@ async def test_no_pods_are_an_empty_tuple(tmp_path: Path) -> None:
 
 async def test_the_deadline_covers_all_pages(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.Response:
-        if "continue" in request.query:
-            await asyncio.sleep(60)
+        await asyncio.sleep(60 if "continue" in request.query else 0.3)
         return list_of([], "7", **{"continue": "more"})
 
     async with connected(answer, tmp_path) as (client, _):
-        with pytest.raises(errors.Unreachable):
-            await pods_of(client, "gco-inference", "llm", timeout=0.2)
+        with pytest.raises(errors.Unreachable) as late:
+            await pods_of(client, "gco-inference", "llm", timeout=1)
+    left = re.search(r"not answered in ([\d.]+) s", late.value.message)
+    assert left is not None
+    assert float(left[1]) <= 0.7
 
 
 async def test_a_refusal_is_the_clients_error(tmp_path: Path) -> None:

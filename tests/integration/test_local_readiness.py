@@ -50,6 +50,14 @@ class Pod:
         self.kube.patch(f"{self.path}/status", {"status": {"conditions": [condition]}}, content_type=STRATEGIC)
         return self
 
+    def settled(self) -> "Pod":
+        """Wait until kwok has done what it does about this pod."""
+        namespace = self.kube.get(self.path)["metadata"]["namespace"]
+        # It takes the news of all pods in their order.
+        for name in ("later", "still-later"):
+            Pod(self.kube, namespace, name=name).shows(Ready="True")
+        return self
+
     def tell(self, ready: str | None) -> "Pod":
         self.kube.patch(self.path, {"metadata": {"annotations": {"gco.local/ready": ready}}})
         return self
@@ -68,7 +76,8 @@ def test_a_pod_is_ready_when_the_last_of_its_gates_is_met_and_not_before(kube: K
 @pytest.mark.parametrize("status", ["False", "Unknown"])
 def test_a_ready_pod_whose_gate_closes_is_not_ready_until_it_opens(kube: KubeApi, namespace: str, status: str) -> None:
     pod = Pod(kube, namespace, "v1", GATE).gate(GATE, "True").shows(Ready="True")
-    pod.gate(GATE, status).shows(ContainersReady="True", Ready="False ReadinessGatesNotReady")
+    pod.gate(GATE, status).shows(ContainersReady="True", Ready="False ReadinessGatesNotReady").settled()
+    assert pod.conditions()["Ready"] == "False ReadinessGatesNotReady"
     assert pod.containers() == [True, True]
     pod.gate(GATE, "True").shows(Ready="True")
 
@@ -110,9 +119,7 @@ def test_a_pod_that_is_told_before_it_starts_is_never_ready(kube: KubeApi, names
 @pytest.mark.parametrize(("told", "ready"), [("false", "False ContainersNotReady"), ("true", "True")])
 def test_to_take_the_annotation_off_changes_nothing(kube: KubeApi, namespace: str, told: str, ready: str) -> None:
     pod = Pod(kube, namespace).shows(Ready="True").tell("false").shows(Ready="False ContainersNotReady")
-    pod.tell(told).shows(Ready=ready).tell(None)
-    # kwok takes the news of all pods in their order.
-    Pod(kube, namespace, name="later").shows(Ready="True")
+    pod.tell(told).shows(Ready=ready).tell(None).settled()
     assert pod.conditions()["Ready"] == ready
 
 

@@ -109,10 +109,14 @@ def test_other_kinds_and_other_namespaces_are_left_alone(
     assert hook.asked == []
 
 
-def test_what_is_left_behind_is_nothing_at_all(kube: KubeApi, namespace: str) -> None:
+def test_it_is_in_force_at_once_and_leaves_nothing_behind(kube: KubeApi, namespace: str) -> None:
+    def team(write: int) -> str:
+        made = kube.create(path_of("Deployment", namespace), deployment(f"llm-{write}", team="mine"))
+        return str(made["metadata"]["labels"]["team"])
+
     before = {one["metadata"]["name"] for one in kube.list(CONFIGURATIONS)}
-    with mutating(kube, namespace, insisting, "deployments"):
-        assert {one["metadata"]["name"] for one in kube.list(CONFIGURATIONS)} > before
-    made = kube.create(path_of("Deployment", namespace), deployment("llm", team="mine"))
-    assert made["metadata"]["labels"]["team"] == "mine"
+    for turn in range(0, 40, 2):
+        with mutating(kube, namespace, insisting, "deployments"):
+            assert team(turn) == "platform"
+        assert team(turn + 1) == "mine"
     assert {one["metadata"]["name"] for one in kube.list(CONFIGURATIONS)} == before
