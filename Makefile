@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# gco-stream's own caches stay apart from what a developer's shell has set up for other clusters and accounts.
-export PYTHONDONTWRITEBYTECODE ?=
+# Compiled once for every run, and kept out of the sources.
+export PYTHONDONTWRITEBYTECODE =
+export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
 .PHONY: help setup demo test unit integration lint format bench clean
 .DEFAULT_GOAL := help

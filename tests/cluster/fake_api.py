@@ -80,7 +80,7 @@ async def listening(answer: Answer) -> AsyncIterator[tuple[str, Seen]]:
 
     app = web.Application(client_max_size=2**24)
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

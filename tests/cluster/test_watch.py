@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from gco_stream.cluster import watch
 from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.client import KubeClient
 from gco_stream.model.objects import Kind
@@ -15,6 +16,12 @@ from tests.cluster.samples import raw
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/gco-inference/deployments"
 Script = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+
+
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed list or watch is tried again soon: what counts here is what is asked then."""
+    monkeypatch.setattr(watch, "_FIRST_DELAY", 0.005)
 
 
 @asynccontextmanager

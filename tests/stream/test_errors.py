@@ -1,11 +1,12 @@
 """What the real client makes of real bytes, and what that means to us."""
 
 import asyncio
+import functools
 from contextlib import asynccontextmanager
 
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
+from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
 from gco_stream.stream.api import StreamApi
@@ -30,6 +31,12 @@ SHARD = "shardId-00000001795255981043-5ac95a2d"
 CLOSED = '{"EndingSequenceNumber": "999999999999999999999"}'
 
 
+@functools.cache
+def aws_session() -> AioSession:
+    """One for all tests: reading AWS' models takes longer than a test."""
+    return get_session()
+
+
 @asynccontextmanager
 async def answering(answer):
     """The API by a real client whose server sends these bytes to each request, and hangs up."""
@@ -46,13 +53,14 @@ async def answering(answer):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     config = AioConfig(retries={"total_max_attempts": 1, "mode": "standard"}, read_timeout=5)
-    client = get_session().create_client(
+    client = aws_session().create_client(
         "dynamodbstreams",
         region_name="us-east-1",
         endpoint_url=f"http://127.0.0.1:{port}",
         aws_access_key_id="some",
         aws_secret_access_key="thing",  # noqa: S106
         config=config,
+        verify=False,
     )
     async with server, client as streams:
         yield StreamApi(streams, timeout=5)

@@ -5,14 +5,17 @@ import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiobotocore.session import AioSession
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tenacity import wait_none
 
-from gco_stream.table import clients
+from gco_stream.local.certificates import Authority
+from gco_stream.table import clients, endpoints
 from gco_stream.table.endpoints import EndpointTable
 from gco_stream.table.errors import (
     TableAccessDenied,
@@ -27,10 +30,25 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGE = {"Items": [{"endpoint_name": {"S": "chat"}}], "Count": 1, "ScannedCount": 1}
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one certificate authority. Every client reads such a file; the usual one takes longer than a test."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    path.write_bytes(Authority().certificate)
+    return path
+
+
 @pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unit")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "unit")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
+
+
+@pytest.fixture(autouse=True)
+def no_wait_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are asked for again at once: what counts here is how often, and what comes of it."""
+    monkeypatch.setattr(endpoints, "wait_random_exponential", lambda **_: wait_none())
 
 
 @functools.cache
@@ -206,7 +224,7 @@ async def test_nobody_listening_is_unreachable(monkeypatch: pytest.MonkeyPatch) 
     async with TestServer(web.Application()) as server:
         gone = str(server.make_url("/"))
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone)
-    async with clients.table_client("us-east-1") as client:
+    async with clients.table_client("us-east-1", session=aws_session()) as client:
         with pytest.raises(TableUnreachable, match="cannot be reached"):
             await EndpointTable(client, "endpoints").describe()
 
