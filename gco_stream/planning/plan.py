@@ -149,7 +149,7 @@ def _held(situation: Situation, outcome: Outcome, report: Report) -> Plan:
     held = Report(state, report.ready, report.desired, f"held: {situation.endpoint.hold}")
     would = tuple(f"held: would {step}" for step in outcome.steps)
     silent = Outcome(notes=(*would, *outcome.notes), warnings=outcome.warnings)
-    return _finished(situation, silent, held)
+    return replace(_finished(situation, silent, held), table_change=None)
 
 
 def _unreadable(item: Unreadable, now: datetime, policy: Policy) -> Plan:

@@ -11,7 +11,7 @@ from gco_stream.planning.situation import Situation
 from gco_stream.planning.steps import LookAgain, Report
 
 _HAS_RUN = frozenset({RegionState.RUNNING, RegionState.UPDATING})
-_UNUSED = frozenset({RegionState.CREATING, RegionState.PENDING, RegionState.DELETED, RegionState.DELETING})
+_UNUSED = frozenset({RegionState.CREATING, RegionState.DELETED, RegionState.DELETING})
 
 
 def running(situation: Situation, *, pending: bool, complaints: tuple[str, ...]) -> Report:

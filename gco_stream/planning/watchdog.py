@@ -59,6 +59,8 @@ def is_withdrawn(situation: Situation) -> bool:
     """Whether an endpoint that is to run has lost its Ingress because no replica of it is ready."""
     ingress = situation.ours(Kind.INGRESS, names.ingress_name(situation.endpoint.name))
     deployment = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
+    if deployment is None or deployment.deleting:
+        return False
     return (ingress is None or ingress.deleting) and _is_unready(deployment) and _had_route(situation)
 
 
@@ -78,6 +80,9 @@ def _absent(situation: Situation, deployment: ObservedObject | None) -> RouteDec
     if deployment is None or deployments.is_at_zero(deployment):
         on_ready = situation.policy.ingress_on_ready
         return RouteDecision(stands=not on_ready, notes=(waits,) if on_ready else ())
+    if deployment.deleting:
+        # What serves of it is on its way out, and what is made anew after it brings its own route.
+        return RouteDecision(stands=False, notes=(waits,))
     restored = Tell("IngressRestored", "a pod is ready again, so the Ingress is made again", warning=False)
     made = RouteDecision(stands=True, tell=restored if _reported_error(situation) else None)
     if deployments.ready(deployment):

@@ -13,7 +13,8 @@ from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import path_of
 from tests.integration.conftest import Program, World
 from tests.integration.crashing import Gate, gate
-from tests.integration.test_lifecycle import promoted, weights
+from tests.integration.test_canary import weights
+from tests.integration.test_lifecycle import promoted
 from tests.items import item
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
