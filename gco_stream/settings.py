@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     status_interval_seconds: SecondsOrNone = Field(15, description="shortest pause between reports of counts alone")
     status_heartbeat_seconds: SecondsOrNone = Field(0, description="report at least this often; 0: only on change")
     mass_delete_limit: int | None = Field(
-        None, ge=0, description="endpoints an hour removed without being asked (default: max(5, 10 %))"
+        None, ge=0, le=2000, description="endpoints an hour removed without being asked (default: max(5, 10 %))"
     )
     honor_gpu_type: bool = Field(False, description="select nodes by the item's gpu_type")
 

@@ -61,6 +61,7 @@ class _Term:
     deadline: float
     over: bool = False
     scope: asyncio.Timeout | None = None
+    on_news: Callable[[], None] | None = None
 
     @property
     def ended(self) -> bool:
@@ -95,6 +96,13 @@ class Leadership:
     def annotations(self) -> Mapping[str, str]:
         """The Lease's annotations as last seen (the watch keeps them fresh)."""
         return self._elector.annotations
+
+    def on_news(self, callback: Callable[[], None]) -> None:
+        """Until the term ends `callback` is called when the watch shows that others may have changed the Lease.
+
+        It is called within the event loop and must not block.
+        """
+        self._term.on_news = callback
 
     def remaining(self) -> float:
         """Seconds for which this process may still write; 0 or less: not any more."""
@@ -344,8 +352,8 @@ class LeaderElector:
         return not term.ended
 
     def _on_change(self) -> None:
-        if self._term is not None:
-            self._holds(self._term)
+        if self._term is not None and self._holds(self._term) and self._term.on_news is not None:
+            self._term.on_news()
         self._changed.set()
 
     async def _wake_at(self, stop: asyncio.Event) -> None:

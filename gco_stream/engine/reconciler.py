@@ -4,6 +4,7 @@ Level-triggered: why the name was taken makes no difference. A plan is carried o
 nothing is left to do, so what is reported is what stands.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,12 +13,12 @@ from typing import Protocol
 
 from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.errors import ClusterError
-from gco_stream.engine.budget import DeletionBudget
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.fleet import FleetCensus
+from gco_stream.engine.guard import Guard
 from gco_stream.engine.steps import Failure, StepRunner
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, Unreadable
+from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable
 from gco_stream.model.objects import ObjectRef, PodHealth
 from gco_stream.planning.plan import failing, plan
 from gco_stream.planning.policy import Fleet, Policy
@@ -85,7 +86,7 @@ def not_known(item: Endpoint | Unreadable, unsynced: Mapping[str, str], policy: 
 class Reconciler:
     """Reconciles endpoints by name; one name at a time is the work queue's promise.
 
-    `now` gives the wall clock with a time zone, `clock` monotonic seconds. `failures_of` tells how often in a row a
+    `now` gives the wall clock with a time zone. `failures_of` tells how often in a row a
     name has failed before.
     """
 
@@ -97,12 +98,11 @@ class Reconciler:
         cache: ClusterCache,
         runner: StepRunner,
         policy: Policy,
-        budget: DeletionBudget,
+        guard: Guard,
         census: FleetCensus,
         pods_of: PodsOf,
         epoch: Epoch,
         now: Callable[[], datetime],
-        clock: Callable[[], float],
         failures_of: Callable[[str], int],
     ) -> None:
         self._desired = desired
@@ -110,12 +110,11 @@ class Reconciler:
         self._cache = cache
         self._runner = runner
         self._policy = policy
-        self._budget = budget
+        self._guard = guard
         self._census = census
         self._pods_of = pods_of
         self._epoch = epoch
         self._now = now
-        self._clock = clock
         self._failures_of = failures_of
 
     async def reconcile(self, name: str, *, objects_first: bool = False) -> Outcome:
@@ -126,16 +125,24 @@ class Reconciler:
         done: list[Step] = []
         applies: Counter[ObjectRef] = Counter()
         pods: Pods = None
+        confirmed = False
         for _ in range(_ROUNDS):
             await self.read_if_stale(name)
             item = self._desired.get(name)
             if item is None:
-                self._runner.forget(name)
-                return Outcome("gone", tuple(done))
-            if unknown := not_known(item, self._cache.unsynced, self._policy):
-                return await self._blind(name, item, unknown, done)
-            made, pods = await self._planned(name, item, pods)
-            if made.steps:
+                made = self._guard.decide_orphan(name)
+            else:
+                self._guard.orphans.seen(name)
+                if unknown := not_known(item, self._cache.unsynced, self._policy):
+                    return await self._blind(name, item, unknown, done)
+                made, pods = await self._planned(name, item, pods)
+            if item is not None and made.steps and made.write_report and self._said_deleted(item):
+                # Others may purge the item on this region's word, so it is taken back before anything stands again.
+                await self._report(name, item, made)
+            elif made.steps:
+                if not self._guard.lets_go(made) or (item is None and not confirmed):
+                    confirmed = await self._cleared(name, made)
+                    continue
                 result = await self._runner.carry_out(made)
                 done += result.done
                 applies.update(step.ref for step in result.done if isinstance(step, Apply))
@@ -144,6 +151,8 @@ class Reconciler:
                     return await self._failed(name, made, failures, done)
                 if fought_over := [ref for ref, count in applies.items() if count >= _APPLIES_BEFORE_CONTESTED]:
                     return await self._contested(name, fought_over, done)
+            elif item is None:
+                return await self._without_item(name, made, done)
             elif made.write_report and objects_first:
                 return Outcome("changed", tuple(done), made.look_again, made=made, unreported=True)
             elif made.write_report:
@@ -154,6 +163,10 @@ class Reconciler:
             else:
                 return Outcome("changed" if done else "in_sync", tuple(done), made.look_again, made=made)
         return Outcome("failed", tuple(done), errors=("what is asked or what stands changes faster than it is read",))
+
+    def _said_deleted(self, item: Endpoint | Unreadable) -> bool:
+        written = item.region_status.get(self._policy.region)
+        return written is not None and written.state is RegionState.DELETED
 
     async def read_if_stale(self, name: str) -> None:
         """Reads the item where a hint said that it is not what is known. Raises TableError."""
@@ -166,6 +179,21 @@ class Reconciler:
         else:
             self._desired.put(item)
         self._desired.clear_stale(name, mark)
+
+    async def _cleared(self, name: str, made: Plan) -> bool:
+        """Takes what a removal that no item asks for needs before it may begin; then all is looked at once more."""
+        if not self._guard.lets_go(made):
+            await self._guard.reserve(made)
+        # Whatever scans and the stream told, the last word is the table's.
+        self._desired.mark_stale(name)
+        return True
+
+    async def _without_item(self, name: str, made: Plan, done: list[Step]) -> Outcome:
+        # A wiped table leaves thousands of them, and nothing else here waits for anything.
+        await asyncio.sleep(0)
+        self._runner.forget(name)
+        result = "gone" if made.held_back is None else "in_sync"
+        return Outcome(result, tuple(done), made.look_again, made=made)
 
     async def _blind(self, name: str, item: Endpoint | Unreadable, unknown: str, done: list[Step]) -> Outcome:
         made = replace(self._plan(name, item), steps=())
@@ -191,20 +219,15 @@ class Reconciler:
         return self._plan(name, item, pods, counted=counted), pods
 
     def _plan(self, name: str, item: Endpoint | Unreadable, pods: Pods = None, *, counted: bool = False) -> Plan:
-        now = self._clock()
         canary = names.canary_name(name)
         fleet = Fleet(
-            deletions_left=self._budget.left(name, len(self._desired), now),
             claimed=frozenset({canary}) if canary in self._desired else frozenset(),
             census=self._census.current if counted else None,
         )
         observed = replace(self._cache.observed(name), pods=pods)
-        made = plan(item, observed, fleet, self._now(), self._policy)
+        made = self._guard.decide(name, fleet, lambda fleet: plan(item, observed, fleet, self._now(), self._policy))
         if any(isinstance(step, Delete) and step.withdraws for step in made.steps):
             self._census.withdrew(name)
-        if any(isinstance(step, Delete) and step.spends_budget for step in made.steps):
-            # No await between plan and reservation, so two workers cannot spend the same deletion.
-            self._budget.reserve(name, now)
         return made
 
     async def _report(self, name: str, item: Endpoint | Unreadable, made: Plan) -> None:

@@ -5,12 +5,14 @@ itself, so a page that is older than a write's answer can undo nothing. A scan t
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 
 import structlog
 
 from gco_stream.engine.desired import DesiredState, Hint
+from gco_stream.engine.guard import Guard
 from gco_stream.engine.queue import Band, Dispatcher
 from gco_stream.engine.sync_tokens import SyncTokens
 from gco_stream.model.wire import WireItem
@@ -23,10 +25,16 @@ _log = structlog.get_logger()
 _JITTER = 0.1
 _RETRY_AFTER = 2.0
 _RETRY_CAP = 60.0
+# Removals come in bursts: a scan that is to prove them waits for the rest, and the next such scan for longer.
+_GATHER = 2.0
+_SPACING = 30.0
 
 
 class Resync:
-    """Scans at once when asked, else every `interval()` seconds, ±10 %. `clock`: monotonic seconds."""
+    """Scans at once when asked, else every `interval()` seconds, ±10 %. `clock`: monotonic seconds.
+
+    `guard` is told of what a complete scan has shown, and says which names without an item are to be planned.
+    """
 
     def __init__(
         self,
@@ -35,6 +43,7 @@ class Resync:
         desired: DesiredState,
         tokens: SyncTokens,
         dispatcher: Dispatcher,
+        guard: Guard,
         metrics: Metrics,
         interval: Callable[[], float],
         clock: Callable[[], float],
@@ -44,11 +53,15 @@ class Resync:
         self._desired = desired
         self._tokens = tokens
         self._dispatcher = dispatcher
+        self._guard = guard
         self._metrics = metrics
         self._interval = interval
         self._clock = clock
         self._rng = rng
-        self._due = asyncio.Event()
+        self._due = math.inf
+        self._moved = asyncio.Event()
+        self._wished = False
+        self._last_wish_met = -math.inf
         self._doubtful: set[str] = set()
         self.last_success: float | None = None
         # Why the first scan has not succeeded yet.
@@ -57,7 +70,12 @@ class Resync:
     def request(self, reason: str) -> None:
         """Changes may have been missed: scan as soon as possible."""
         _log.info("resync is due", reason=reason)
-        self._due.set()
+        self._move(-math.inf)
+
+    def request_soon(self) -> None:
+        """Items are being removed: a scan is to prove that they are gone. Any number of wishes make one scan."""
+        self._wished = True
+        self._move(max(self._clock() + _GATHER, self._last_wish_met + _SPACING))
 
     def delivered(self, name: str) -> None:
         """The stream has told of this name: its change was not missed, only slower than the scan."""
@@ -65,7 +83,7 @@ class Resync:
 
     def wake(self) -> None:
         """The interval has changed: wait by the new one."""
-        self._due.set()
+        self._move(-math.inf)
 
     async def first(self) -> None:
         """The scan that a leader begins with: tried until it succeeds. Fills the desired state."""
@@ -90,12 +108,9 @@ class Resync:
             pause = self._interval() * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
             if failures:
                 pause = min(pause, _RETRY_AFTER * 2 ** min(failures - 1, 5))
-            try:
-                async with asyncio.timeout(pause):
-                    await self._due.wait()
-            except TimeoutError:
-                pass
-            self._due.clear()
+            self._move(self._clock() + pause)
+            await self._wait_until_due()
+            self._due = math.inf
             try:
                 await self._scan(first=False)
                 failures = 0
@@ -103,8 +118,25 @@ class Resync:
                 failures += 1
                 _log.warning("resync failed; nothing is concluded from it", error=str(error))
 
+    def _move(self, due: float) -> None:
+        if due < self._due:
+            self._due = due
+            self._moved.set()
+
+    async def _wait_until_due(self) -> None:
+        while (left := self._due - self._clock()) > 0:
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._moved.wait()
+            except TimeoutError:
+                continue
+
     async def _scan(self, *, first: bool) -> None:
         started = self._clock()
+        if self._wished:
+            self._wished, self._last_wish_met = False, started
+        self._guard.orphans.scan_begins()
         missed, self._doubtful = self._doubtful, set()
         if missed:
             self._metrics.missed.inc(len(missed))
@@ -119,12 +151,17 @@ class Resync:
                 # Gone, it seems. A consistent read of the item itself will tell; an empty scan alone is no proof.
                 self._desired.mark_stale(name)
                 self._dispatcher.add(name, Band.RESYNC, "resync: not in the scan")
+        for name in await self._guard.scan_ended(seen):
+            self._dispatcher.add(name, Band.RESYNC, "resync: no item")
+        for name in self._guard.newly_approved():
+            self._dispatcher.add(name, Band.RESYNC, "approval")
         self.last_success = self._clock()
         self._metrics.endpoints.set(len(self._desired))
         self._metrics.resync_seconds.observe(self.last_success - started)
 
     def _look_at(self, item: WireItem, *, first: bool) -> str:
         name: str = item["endpoint_name"]["S"]
+        self._guard.orphans.seen(name)
         if first and name not in self._desired:
             self._desired.put(item)
             self._dispatcher.add(name, Band.RESYNC, "first scan")

@@ -18,10 +18,13 @@ from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.election import Leadership
 from gco_stream.cluster.pods import pods_of
 from gco_stream.cluster.writer import ObjectWriter
+from gco_stream.engine.approvals import Approvals
 from gco_stream.engine.budget import DeletionBudget
 from gco_stream.engine.desired import DesiredState, Hint
 from gco_stream.engine.fleet import FleetCensus
+from gco_stream.engine.guard import Guard
 from gco_stream.engine.news import Emit, News
+from gco_stream.engine.orphans import Orphans
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
 from gco_stream.engine.reconciler import Reconciler
 from gco_stream.engine.resync import Resync
@@ -29,6 +32,7 @@ from gco_stream.engine.steps import StepRunner
 from gco_stream.engine.sync_tokens import SyncTokens
 from gco_stream.engine.workers import FROM_CLUSTER, FROM_STREAM, Workers
 from gco_stream.ops.metrics import Metrics
+from gco_stream.planning.agreement import may_agree
 from gco_stream.planning.policy import Policy
 from gco_stream.planning.steps import HeldBack, Step, tell_of
 from gco_stream.settings import Settings
@@ -41,6 +45,8 @@ _DRAIN_SECONDS = 20.0
 _CONTESTED_BASE = 60.0
 _CONTESTED_CAP = 6 * 3600.0
 _QUEUE_NAME = "endpoints"
+_AGREED_AFTER = 1.0
+_FROM_LEASE = "approval"
 
 
 class Tenure:
@@ -70,6 +76,17 @@ class Tenure:
         )
         self.desired = DesiredState(settings.region)
         self.tokens = SyncTokens(self.desired, cache)
+        self.guard = Guard(
+            orphans=Orphans(cache, policy),
+            budget=DeletionBudget(settings.mass_delete_limit, leadership, time.time),
+            approvals=Approvals(leadership, time.time),
+            lease=leadership,
+            desired=self.desired,
+            policy=policy,
+            metrics=metrics,
+            now=_now,
+        )
+        leadership.on_news(self._on_lease)
         rng = random.Random()  # noqa: S311 - jitter
         self.consumer = StreamConsumer(
             streams,
@@ -84,6 +101,7 @@ class Tenure:
             desired=self.desired,
             tokens=self.tokens,
             dispatcher=self.dispatcher,
+            guard=self.guard,
             metrics=metrics,
             interval=self._resync_interval,
             clock=clock,
@@ -96,12 +114,11 @@ class Tenure:
             cache=cache,
             runner=StepRunner(ObjectWriter(client, cache, leadership.remaining), self._on_step),
             policy=policy,
-            budget=DeletionBudget(settings.mass_delete_limit),
+            guard=self.guard,
             census=FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now),
             pods_of=partial(pods_of, client, timeout=settings.k8s_api_timeout),
             epoch=leadership,
             now=_now,
-            clock=clock,
             failures_of=backoff.failures,
         )
         self._workers = Workers(
@@ -144,15 +161,27 @@ class Tenure:
     def on_cluster_change(self, names: frozenset[str]) -> None:
         """Objects of these endpoints have changed in the cluster."""
         for name in names:
-            if name in self.desired:
+            if name in self.desired or name in self.guard.waiting:
                 self.dispatcher.add(name, Band.FRESH, FROM_CLUSTER)
 
     def _on_record(self, record: StreamRecord) -> None:
         self._metrics.records.labels(record.event).inc()
         self.resync.delivered(record.name)
+        if record.event != "REMOVE":
+            self.guard.orphans.seen(record.name)
+        elif self.guard.orphans.removed(record.name):
+            self.resync.request_soon()
         image = None if record.event == "REMOVE" else record.new
-        if self.desired.hear(record.name, image) is Hint.CHANGED:
+        hint = self.desired.hear(record.name, image)
+        if hint is Hint.CHANGED:
             self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM)
+        elif hint is Hint.ECHO and image is not None and may_agree(image):
+            # Whoever reports last acts on it at once; this is for reports by others, and for one who has died since.
+            self.dispatcher.add_after(record.name, _AGREED_AFTER, "every region's report is in")
+
+    def _on_lease(self) -> None:
+        for name in self.guard.newly_approved():
+            self.dispatcher.add(name, Band.FRESH, _FROM_LEASE)
 
     def _on_gap(self, reason: str) -> None:
         self._metrics.gaps.inc()
@@ -185,6 +214,7 @@ class Tenure:
         """Brings the gauges up to date; called before a scrape."""
         self._metrics.queue_depth.labels(_QUEUE_NAME).set(self.dispatcher.queue.depth)
         self._metrics.endpoints.set(len(self.desired))
+        self._metrics.deletions_held.set(len(self.guard.waiting))
         for limit in HeldBack:
             self._metrics.held_back.labels(limit).set(self._workers.held_back(limit))
         known = set(self.desired)

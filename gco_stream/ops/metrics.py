@@ -61,6 +61,17 @@ class Metrics:
             ["limit"],
             registry=registry,
         )
+        self.deletions_held = Gauge(
+            "gco_stream_deletions_held",
+            "Endpoints that would be removed unasked and are not: too many in one hour, or the table is empty.",
+            registry=registry,
+        )
+        self.removals = Counter(
+            "gco_stream_removals_total",
+            "Endpoints whose removal began unasked (they left the region, or have no item), by what let them go.",
+            ["allowed_by"],
+            registry=registry,
+        )
         self.told = Counter(
             "gco_stream_steps_told_total",
             "Steps that people are told of by an Event, by its reason (IngressWithdrawn, CanaryUnready, ...).",

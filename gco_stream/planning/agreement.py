@@ -1,8 +1,22 @@
 """What the table itself needs once the regions agree: promotion of a deploying item, purge of a deleted one."""
 
+from typing import Final
+
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
+from gco_stream.model.wire import WireItem
 from gco_stream.planning.status import is_for_another_intent
 from gco_stream.planning.steps import TableChange
+
+_AGREED: Final = {"deploying": "running", "deleted": "deleted"}
+
+
+def may_agree(image: WireItem) -> bool:
+    """Whether `table_change` may find a change in an item: a cheap first look at its wire form."""
+    entries = image.get("region_status", {}).get("M", {}).values()
+    states = {entry.get("M", {}).get("state", {}).get("S") for entry in entries}
+    wanted = _AGREED.get(image.get("desired_state", {}).get("S", "deploying"))
+    # A region that has left may be among them.
+    return wanted in states and states <= {wanted, "deleted"}
 
 
 def table_change(endpoint: Endpoint, region: str) -> TableChange | None:

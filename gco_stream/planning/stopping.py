@@ -11,7 +11,9 @@ from gco_stream.planning.deployments import Decision, FixedReplicas
 from gco_stream.planning.objects import removal, steps_for
 from gco_stream.planning.running import Outcome, inputs_of
 from gco_stream.planning.situation import Situation
-from gco_stream.planning.steps import Part, Step
+from gco_stream.planning.steps import HeldBack, LookAgain, Part, Step
+
+MORE_MAY_GO = "one more endpoint may be removed then"
 
 
 def plan_stopped(situation: Situation) -> Outcome:
@@ -40,9 +42,19 @@ def plan_removal(situation: Situation, why: str, *, spends_budget: bool) -> Outc
     )
     if steps and spends_budget and situation.fleet.deletions_left <= 0:
         return Outcome(
-            warnings=(f"not removed, although {why}: the limit on removals in one hour is reached",),
+            warnings=(too_many(why),),
+            held_back=HeldBack.REMOVAL,
+            look_again=LookAgain(situation.fleet.deletions_again, MORE_MAY_GO),
         )
     return Outcome(steps)
+
+
+def too_many(why: str) -> str:
+    """What is said of an endpoint that would be removed, if the fleet allowed it."""
+    return (
+        f"not removed, although {why}: the limit on removals in one hour is reached; "
+        "`gco-stream approve-deletes` shows what waits, and lets it go"
+    )
 
 
 def _stopped_main(situation: Situation) -> Decision:

@@ -31,7 +31,7 @@ _EPOCH_NOT_HIGHER: Final = (
 )
 _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"
-_DECIDED_FROM: Final = ("desired_state", "spec", "created_at")
+_DECIDED_FROM: Final = ("desired_state", "target_regions", "spec", "created_at")
 
 
 class EndpointTable:
@@ -94,11 +94,12 @@ class EndpointTable:
         raise Contended(f"{name}: region_status changed its form under every attempt to write {region}'s")
 
     async def promote(self, seen: WireItem) -> WireItem | None:
-        """Sets desired_state to running, if desired_state, spec and created_at are still as in `seen`.
+        """Sets desired_state to running, if all that the regions agree on is still as in `seen`.
 
-        None: they are not, the user was faster, or the item is gone.
+        That is desired_state, target_regions, spec, created_at and each reported state. None: it is not, somebody was
+        faster, or the item is gone.
         """
-        condition, names, values = as_seen(seen, _DECIDED_FROM)
+        condition, names, values = _as_agreed(seen)
         values |= {":running": {"S": "running"}, ":now": {"S": datetime.now(UTC).isoformat()}}
         try:
             response = await self._call(
@@ -115,11 +116,11 @@ class EndpointTable:
         return attributes(response)
 
     async def purge(self, seen: WireItem) -> bool:
-        """Takes the item out of the table, if desired_state, spec and created_at are still as in `seen`.
+        """Takes the item out of the table, if all that the regions agree on is still as in `seen`; see `promote`.
 
-        True: it is gone (by this call or before it). False: the user was faster.
+        True: it is gone (by this call or before it). False: somebody was faster.
         """
-        condition, names, values = as_seen(seen, _DECIDED_FROM)
+        condition, names, values = _as_agreed(seen)
         try:
             await self._call(
                 "delete_item",
@@ -216,6 +217,17 @@ class _NoStatusMap(Exception):
 
 def _key(name: str) -> WireItem:
     return {"endpoint_name": {"S": name}}
+
+
+def _as_agreed(seen: WireItem) -> tuple[str, dict[str, str], WireItem]:
+    """A condition, its names and values: the wish and the states that the regions report of it are as in `seen`."""
+    condition, names, values = as_seen(seen, _DECIDED_FROM)
+    for number, (region, entry) in enumerate(seen.get("region_status", {}).get("M", {}).items()):
+        if state := entry.get("M", {}).get("state"):
+            names |= {f"#region{number}": region, "#state": "state"}
+            values[f":state{number}"] = state
+            condition += f" AND region_status.#region{number}.#state = :state{number}"
+    return condition, names, values
 
 
 def _stored_epoch(item: WireItem, region: str) -> int:

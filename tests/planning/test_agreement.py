@@ -1,5 +1,9 @@
+import pytest
+
+from gco_stream.model import wire
+from gco_stream.planning.agreement import may_agree
 from gco_stream.planning.steps import TableChange
-from tests.items import REGION, endpoint
+from tests.items import REGION, endpoint, item
 from tests.planning.simulated import SimulatedCluster, reported, running
 
 
@@ -39,3 +43,26 @@ def test_the_item_is_purged_when_every_region_that_ever_reported_is_gone() -> No
     assert cluster.plan(gone).table_change is TableChange.PURGE
     never_gone = gone.model_copy(update={"reported_regions": frozenset({REGION, "eu-west-1"})})
     assert cluster.plan(never_gone).table_change is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "states", "worth"),
+    [
+        ("deploying", ["running", "running"], True),
+        ("deploying", ["running", "deleted"], True),
+        ("deploying", ["running", "creating"], False),
+        ("deploying", [], False),
+        ("running", ["running"], False),
+        ("deleted", ["deleted", "deleted"], True),
+        ("deleted", ["deleted", "stopped"], False),
+        ("stopped", ["stopped"], False),
+    ],
+)
+def test_a_report_that_completes_an_agreement_is_worth_a_look(asked: str, states: list[str], worth: bool) -> None:
+    reports = {f"region-{number}": {"state": state} for number, state in enumerate(states)}
+    assert may_agree(wire.encode(item(desired_state=asked, region_status=reports))) is worth
+
+
+def test_an_item_whose_status_is_no_map_is_worth_no_look() -> None:
+    assert not may_agree(wire.encode(item(region_status="gone")))
+    assert not may_agree(wire.encode(item(region_status={"us-east-1": "running"})))
