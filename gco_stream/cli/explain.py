@@ -1,53 +1,135 @@
-"""`gco-stream explain`: what would be done about an endpoint, and why, acting on nothing."""
+"""`gco-stream explain`: how an endpoint stands, what would be done about it, and why, acting on nothing."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
+from gco_stream.cli import explained
 from gco_stream.cli.failure import NOT_FOUND, UNREACHABLE, USAGE, Failure
 
 if TYPE_CHECKING:
+    from gco_stream.engine.preview import Preview
     from gco_stream.settings import Settings
 
 
 def explain(
     name: Annotated[str | None, typer.Argument(help="The endpoint's name.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every endpoint of the table.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    details: Annotated[
+        bool, typer.Option("--details", help="With --all: everything about those that are as asked, too.")
+    ] = False,
+    form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
 ) -> None:
-    """Show what the controller would do about an endpoint now, and why. Reads only.
+    """Show how an endpoint stands here, what the controller would do about it now, and why. Reads only.
 
-    Settings come from the environment, as for `gco-stream run`.
+    Settings come from the environment, as for `gco-stream run`. The first line is the verdict. Below it: what the item
+    asks of this region, what the regions reported, each object, and what comes next. An object is in sync, would be
+    created, would change, would be deleted, held (by a hold, a limit or an error), left alone, not ours, terminating,
+    or not there, as it should be.
+
+    Keys of the JSON. `endpoints`: by name, each with `as_asked`, `headline`, `in_sync` (nothing would be done), `hold`,
+    `asked` (by label), `regions` (by name: `here`, `is_target`, `outdated`, `unreadable`, `state`, `replicas_ready`,
+    `replicas_desired`, `last_sync`, `error`), `objects` (each with `kind`, `namespace`, `name`, `verdict`, `why`,
+    `details`, `otherwise`: what would be done if it were not held, `upgrade`: what the newest pod template would
+    change), `steps`, `report`, `write_report`, `table_change`, `agreement` (promotion or purge), `waits_for`,
+    `look_again_seconds`, `look_again_why`, `notes`, `warnings`. Beside it `unknown` (names that cannot be explained,
+    and why), `unclaimed` (names of which objects stand without an item), `orphans` (by these names: `steps` that are
+    taken once two scans have not found the item, `notes`, `warnings`) and `unreadable_namespaces`.
 
     Examples:
 
       gco-stream explain chat
 
-      gco-stream explain --all -o json
+      gco-stream explain --all
+
+      gco-stream explain --all -o json | jq '.endpoints[] | select(.as_asked | not) | .headline'
     """
     from gco_stream.settings import load_settings
 
     if (name is None) == (not every):
         raise Failure("name one endpoint, or give --all", USAGE)
-    if output not in {"text", "json"}:
-        raise Failure(f"--output: {output!r} is not allowed; allowed: text, json", USAGE)
-    show_preview(load_settings(), [name] if name else None, output=output, only_changes=False)
+    if details and not every:
+        raise Failure("--details goes with --all; one endpoint is always shown in full", USAGE)
+    if form not in {"text", "json"}:
+        raise Failure(f"--output: {form!r} is not allowed; allowed: text, json", USAGE)
+    found = _look(load_settings(), [name] if name else None)
+    if form == "json":
+        typer.echo(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
+    elif every:
+        _show_every(found, details=details)
+    else:
+        _show_surroundings(found)
+        for one in found.explanations.values():
+            _say(explained.in_full(one, found.now))
+        _show_unclaimed(found)
+    _end(found)
 
 
-def show_preview(settings: "Settings", wanted: list[str] | None, *, output: str, only_changes: bool) -> None:
-    """Prints the plans of the named endpoints, or of all; `only_changes` leaves out those that need nothing.
+def show_dry_run(settings: "Settings") -> None:
+    """Prints what would be done about every endpoint, what is held, and what an upgrade would change.
 
-    Raises Failure where a named endpoint has no item, or where what stands of one cannot be read.
+    Raises Failure where what stands of an endpoint cannot be read.
     """
+    found = _look(settings, None)
+    _show_surroundings(found)
+    every = sorted(found.explanations.items())
+    for _, one in every:
+        if not one.plan.in_sync or one.is_held or one.has_upgrade:
+            _say(explained.in_short(one))
+    _show_unclaimed(found)
+    held, upgrades = sum(one.is_held for _, one in every), sum(one.has_upgrade for _, one in every)
+    if held:
+        typer.echo(f"{held} of {len(every)} endpoints are held")
+    if upgrades:
+        typer.echo(f"{upgrades} of {len(every)} endpoints keep an older pod template; an upgrade would change it")
+    changes = sum(not one.plan.in_sync for _, one in every)
+    typer.echo(f"{changes} of {len(every)} endpoints would change; nothing was done")
+    _end(found)
+
+
+def _look(settings: "Settings", wanted: list[str] | None) -> "Preview":
     from gco_stream.engine.preview import preview
 
-    found = asyncio.run(preview(settings, wanted))
-    if output == "json":
-        typer.echo(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
-    else:
-        _as_text(found, only_changes=only_changes)
+    return asyncio.run(preview(settings, wanted))
+
+
+def _show_every(found: "Preview", *, details: bool) -> None:
+    _show_surroundings(found)
+    every = [one for _, one in sorted(found.explanations.items())]
+    for one in every:
+        if details or not one.as_asked or one.plan.steps:
+            _say(explained.in_full(one, found.now))
+            typer.echo()
+        else:
+            _say(explained.in_short(one))
+    _show_unclaimed(found)
+    good, held = sum(one.as_asked for one in every), sum(one.is_held for one in every)
+    upgrades = sum(one.has_upgrade for one in every)
+    typer.echo(
+        f"{len(every)} endpoints: {good} as asked, {len(every) - good} not as asked, {held} held, "
+        f"{upgrades} on an older pod template, {len(found.unknown)} unknown"
+    )
+
+
+def _show_surroundings(found: "Preview") -> None:
+    for namespace, why in found.blind.items():
+        typer.echo(f"namespace {namespace} cannot be read: {why}")
+
+
+def _show_unclaimed(found: "Preview") -> None:
+    for name, made in found.unclaimed.items():
+        _say(explained.unclaimed(name, made))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _end(found: "Preview") -> None:
     missing = [name for name, item in found.items.items() if item is None]
     if missing:
         raise Failure(f"endpoint {missing[0]}: the table has no such item", NOT_FOUND)
@@ -57,39 +139,11 @@ def show_preview(settings: "Settings", wanted: list[str] | None, *, output: str,
         raise Failure(f"what stands of {name}{others} cannot be read: {why}", UNREACHABLE)
 
 
-def _as_text(found: Any, *, only_changes: bool) -> None:
-    for namespace, why in found.blind.items():
-        typer.echo(f"namespace {namespace} cannot be read: {why}")
-    changes = 0
-    for name, made in sorted(found.plans.items()):
-        changes += not made.in_sync
-        if only_changes and made.in_sync:
-            continue
-        typer.secho(name, bold=True)
-        for sentence in made.sentences():
-            typer.echo(f"  {sentence}")
-    for name in found.unclaimed:
-        typer.echo(f"objects of {name} stand in the cluster, but the table has no such item; they are left alone")
-    if only_changes:
-        typer.echo(f"{changes} of {len(found.plans)} endpoints would change; nothing was done")
-
-
-def _as_json(found: Any) -> dict[str, Any]:
+def _as_json(found: "Preview") -> dict[str, Any]:
     return {
-        "endpoints": {
-            name: {
-                "in_sync": made.in_sync,
-                "steps": [str(step) for step in made.steps],
-                "report": None if made.report is None else str(made.report),
-                "write_report": made.write_report,
-                "table_change": made.table_change,
-                "look_again_seconds": made.look_again.after if made.look_again else None,
-                "notes": made.notes,
-                "warnings": made.warnings,
-            }
-            for name, made in sorted(found.plans.items())
-        },
+        "endpoints": {name: explained.as_json(one) for name, one in sorted(found.explanations.items())},
         "unknown": found.unknown,
-        "unclaimed": found.unclaimed,
+        "unclaimed": list(found.unclaimed),
+        "orphans": {name: explained.orphan_as_json(made) for name, made in found.unclaimed.items()},
         "unreadable_namespaces": found.blind,
     }

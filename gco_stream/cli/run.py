@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gco_stream.cli.explain import show_preview
+from gco_stream.cli.explain import show_dry_run
 from gco_stream.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(
 
     settings = load_settings()
     if dry_run:
-        show_preview(settings, None, output="text", only_changes=True)
+        show_dry_run(settings)
         return
     _serve(settings)
 

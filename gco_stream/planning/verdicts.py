@@ -1,0 +1,355 @@
+"""What becomes of each object of one endpoint, and why: a verdict an object.
+
+A verdict that something would be done comes from the plan's own steps, and one that nothing is done from the same
+functions that made the plan, so an explanation cannot tell of anything else than what is carried out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import DesiredState, RegionState
+from gco_stream.model.errors import sentence
+from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.model.spec import EndpointSpec
+from gco_stream.planning import canary as canaries
+from gco_stream.planning import deployments, watchdog
+from gco_stream.planning.changes import changes, in_lines
+from gco_stream.planning.deployments import Decision, FixedReplicas, Replicas
+from gco_stream.planning.drift import differences
+from gco_stream.planning.ownership import why_not_ours
+from gco_stream.planning.running import inputs_of, replicas_of
+from gco_stream.planning.situation import Situation
+from gco_stream.planning.steps import Apply, Create, Delete, Part, Plan, Step
+from gco_stream.planning.template import CURRENT_VERSION, TemplateInputs, canary_inputs
+from gco_stream.planning.watchdog import RouteDecision
+
+
+class Verdict(StrEnum):
+    """What becomes of an object. `would …` are those, and only those, that the plan has steps for."""
+
+    IN_SYNC = "in sync"
+    WOULD_CREATE = "would be created"
+    WOULD_CHANGE = "would change"
+    WOULD_DELETE = "would be deleted"
+    HELD = "held"
+    LEFT_ALONE = "left alone"
+    NOT_OURS = "not ours"
+    TERMINATING = "terminating"
+    ABSENT = "not there, as it should be"
+
+    @property
+    def acts(self) -> bool:
+        """Whether something is done to the object."""
+        return self in {Verdict.WOULD_CREATE, Verdict.WOULD_CHANGE, Verdict.WOULD_DELETE}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVerdict:
+    """One object's verdict. `details`: a line each, of a change every field that differs.
+
+    `otherwise`: of one that is held, what would be done if it were not. `upgrade`: of a Deployment that keeps an older
+    pod template, what the newest would change (() nothing); None for every other.
+    """
+
+    ref: ObjectRef
+    verdict: Verdict
+    why: str = ""
+    details: tuple[str, ...] = ()
+    otherwise: Verdict | None = None
+    upgrade: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What verdicts are made from. `free`: the situation without a hold and without limits on the fleet, and
+    `unlimited` its plan. `limit`: why what only that one has is not done.
+    """
+
+    situation: Situation
+    made: Plan
+    free: Situation
+    unlimited: Plan
+    limit: str
+
+    @property
+    def spec(self) -> EndpointSpec | None:
+        """The item's, None where it cannot be read."""
+        return self.situation.endpoint.spec
+
+    @property
+    def leaves(self) -> bool:
+        """Whether nothing of the endpoint is to stay here."""
+        endpoint = self.situation.endpoint
+        return endpoint.is_deleted or self.situation.policy.region not in endpoint.target_regions
+
+    @property
+    def stops(self) -> bool:
+        """Whether it stays here without pods."""
+        return not self.leaves and self.situation.endpoint.desired_state is DesiredState.STOPPED
+
+    def steps(self, ref: ObjectRef) -> list[Step]:
+        """The plan's, for one object."""
+        return [step for step in self.made.steps if step.ref == ref]
+
+    def steps_if_allowed(self, ref: ObjectRef) -> list[Step]:
+        """Those of the plan without limits."""
+        return [step for step in self.unlimited.steps if step.ref == ref]
+
+    def is_canarys(self, ref: ObjectRef) -> bool:
+        """Whether the name is the canary's."""
+        return ref.name == self.situation.canary
+
+    @property
+    def main(self) -> ObservedObject | None:
+        """The main Deployment, if it is ours."""
+        return self.situation.ours(Kind.DEPLOYMENT, self.situation.endpoint.name)
+
+
+def verdicts(case: Case) -> tuple[ObjectVerdict, ...]:
+    """One for every object that the item asks for or that stands, main first."""
+    route = _route(case, case.situation)
+    blocked = _blocked(case)
+    canary_error = "" if blocked else _canary_error(case)
+    found: list[ObjectVerdict | None] = []
+    for ref in _refs(case):
+        observed = case.situation.observed.objects.get(ref)
+        if steps := case.steps(ref):
+            found.append(_acted_on(case, ref, observed, steps))
+        elif observed is None:
+            found.append(_absent(case, ref, blocked, canary_error, route))
+        else:
+            found.append(_present(case, observed, blocked, canary_error))
+    return tuple(verdict for verdict in found if verdict is not None)
+
+
+def _refs(case: Case) -> list[ObjectRef]:
+    situation = case.situation
+    name, canary = situation.endpoint.name, situation.canary
+    kinds = [
+        (Kind.DEPLOYMENT, name),
+        (Kind.SERVICE, name),
+        (Kind.INGRESS, names.ingress_name(name)),
+        (Kind.HPA, name),
+        (Kind.DEPLOYMENT, canary),
+        (Kind.SERVICE, canary),
+    ]
+    refs = [ObjectRef(kind, situation.namespace, of) for kind, of in kinds]
+    others = {*(obj.ref for obj in situation.all_ours()), *(step.ref for step in case.made.steps)}
+    order = list(Kind)
+    return [*refs, *sorted(others - set(refs), key=lambda ref: (ref.namespace, order.index(ref.kind), ref.name))]
+
+
+def _would(steps: Sequence[Step]) -> Verdict:
+    if any(isinstance(step, Delete) for step in steps):
+        return Verdict.WOULD_DELETE
+    return Verdict.WOULD_CREATE if any(isinstance(step, Create) for step in steps) else Verdict.WOULD_CHANGE
+
+
+def _acted_on(case: Case, ref: ObjectRef, observed: ObservedObject | None, steps: Sequence[Step]) -> ObjectVerdict:
+    told = changes(steps, observed)
+    verdict = ObjectVerdict(ref, _would(steps), told.why, told.details)
+    if observed is None or verdict.verdict is not Verdict.WOULD_CHANGE:
+        return verdict
+    decision = _decision(case, observed)
+    if decision is None or any(isinstance(step, Apply) for step in steps):
+        return verdict
+    notes = tuple(_without_ref(note, ref) for note in decision.notes)
+    return replace(verdict, details=(*told.details, *notes), upgrade=_upgrade(case, observed))
+
+
+def _absent(
+    case: Case, ref: ObjectRef, blocked: str, canary_error: str, route: RouteDecision | None
+) -> ObjectVerdict | None:
+    if case.leaves or not _is_asked_for(case, ref) or (case.stops and blocked):
+        return None
+    if case.stops:
+        of_running = ref.kind in {Kind.INGRESS, Kind.HPA}
+        why = "the endpoint is stopped" if of_running else "nothing is made while the endpoint is stopped"
+        return ObjectVerdict(ref, Verdict.ABSENT, why)
+    if steps := case.steps_if_allowed(ref):
+        return _held(case, ref, None, steps)
+    error = blocked or (canary_error if case.is_canarys(ref) else "")
+    if error:
+        return ObjectVerdict(ref, Verdict.HELD, error)
+    return ObjectVerdict(ref, Verdict.ABSENT, _why_no_route(case, route) if ref.kind is Kind.INGRESS else "")
+
+
+def _present(case: Case, observed: ObservedObject, blocked: str, canary_error: str) -> ObjectVerdict | None:
+    situation, ref = case.situation, observed.ref
+    is_leftover = case.is_canarys(ref) and not _is_asked_for(case, ref)
+    if is_leftover and observed not in situation.all_ours():
+        return None
+    if not situation.is_ours(observed):
+        return ObjectVerdict(ref, Verdict.NOT_OURS, why_not_ours(observed, situation.policy.table_arn))
+    if steps := case.steps_if_allowed(ref):
+        return _held(case, ref, observed, steps)
+    if observed.deleting:
+        return _terminating(case, observed)
+    error = _error_for(case, ref, blocked) or (canary_error if case.is_canarys(ref) else "")
+    if error:
+        return ObjectVerdict(ref, Verdict.HELD, error)
+    if case.leaves:
+        return ObjectVerdict(ref, Verdict.LEFT_ALONE, f"it may be the endpoint {ref.name}'s own")
+    if case.spec is None:
+        return ObjectVerdict(ref, Verdict.LEFT_ALONE, sentence(situation.endpoint.spec_problems))
+    if is_leftover:
+        return ObjectVerdict(ref, Verdict.LEFT_ALONE, _why_canary_stays(case))
+    if case.stops and case.is_canarys(ref):
+        return ObjectVerdict(ref, Verdict.LEFT_ALONE, "the endpoint is stopped, and nothing but pods is stopped of it")
+    return _settled(case, observed)
+
+
+def _held(case: Case, ref: ObjectRef, observed: ObservedObject | None, steps: Sequence[Step]) -> ObjectVerdict:
+    told = changes(steps, observed)
+    details = (told.why, *told.details) if told.why else told.details
+    return ObjectVerdict(ref, Verdict.HELD, case.limit, details, otherwise=_would(steps))
+
+
+def _terminating(case: Case, observed: ObservedObject) -> ObjectVerdict:
+    anew = not case.leaves and not case.stops and _is_asked_for(case, observed.ref)
+    details = ("it is made anew once it is gone",) if anew else ()
+    return ObjectVerdict(observed.ref, Verdict.TERMINATING, _for_how_long(observed, case.situation.now), details)
+
+
+def _for_how_long(observed: ObservedObject, now: datetime) -> str:
+    try:
+        since = datetime.fromisoformat(observed.deleting_since)
+        return f"for {max(0.0, (now - since).total_seconds()):.0f} s"
+    except (ValueError, TypeError):
+        return ""
+
+
+def _settled(case: Case, observed: ObservedObject) -> ObjectVerdict:
+    """One that the plan is content with."""
+    decision = _decision(case, observed)
+    if decision is None:
+        return ObjectVerdict(observed.ref, Verdict.IN_SYNC)
+    details = _scaled_by(case, observed)
+    upgrade = _upgrade(case, observed)
+    why = "; ".join(_without_ref(note, observed.ref) for note in decision.notes)
+    if not why and upgrade is not None:
+        version = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION)
+        why = f"its pod template is of version {version}, the newest is {CURRENT_VERSION}"
+    verdict = Verdict.LEFT_ALONE if why else Verdict.IN_SYNC
+    return ObjectVerdict(observed.ref, verdict, why, details, upgrade=upgrade)
+
+
+def _scaled_by(case: Case, observed: ObservedObject) -> tuple[str, ...]:
+    spec = case.spec
+    if spec is None or not spec.autoscaling.enabled or case.stops or case.is_canarys(observed.ref):
+        return ()
+    bounds = f"{spec.autoscaling.min_replicas} to {spec.autoscaling.max_replicas}"
+    return (f"spec.replicas: is {observed.spec.get('replicas', 1)}, which the HPA decides ({bounds})",)
+
+
+def _upgrade(case: Case, observed: ObservedObject) -> tuple[str, ...] | None:
+    """What the newest pod template would change; None where the Deployment has it, or a newer one."""
+    if observed.ref.kind is not Kind.DEPLOYMENT or observed.deleting:
+        return None
+    version = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION, "")
+    behind = not observed.ownership.applied or (version.isdecimal() and int(version) < CURRENT_VERSION)
+    if not behind:
+        return None
+    # Without the mark of its inputs it is one whose template has changed, and that is rendered anew.
+    unmarked = {key: value for key, value in observed.annotations.items() if key != names.TEMPLATE_HASH_ANNOTATION}
+    as_changed = replace(observed, annotations=unmarked, ownership=replace(observed.ownership, applied=True))
+    decision = _decision(case, as_changed)
+    applies = [step for step in decision.steps if isinstance(step, Apply)] if decision is not None else []
+    found = [
+        one
+        for step in applies
+        for one in differences(step.manifest, observed, exclude=("metadata.annotations", "spec.replicas"))
+    ]
+    return tuple(in_lines(found))
+
+
+def _decision(case: Case, observed: ObservedObject) -> Decision | None:
+    """What the plan decides about a Deployment of ours; None for everything else."""
+    ref, spec = observed.ref, case.spec
+    if ref.kind is not Kind.DEPLOYMENT or spec is None or case.leaves or ref.namespace != case.situation.namespace:
+        return None
+    main = inputs_of(case.situation, spec)
+    inputs: TemplateInputs = main
+    replicas: Replicas = replicas_of(spec)
+    part = Part.MAIN
+    if case.is_canarys(ref):
+        image = spec.canary_image_in(case.situation.policy.region)
+        if spec.canary is None or image is None or case.stops:
+            return None
+        inputs, replicas, part = canary_inputs(main, image), FixedReplicas(spec.canary.replicas), Part.CANARY
+    return deployments.decide(
+        inputs,
+        observed,
+        FixedReplicas(0) if case.stops else replicas,
+        namespace=case.situation.namespace,
+        annotations=case.situation.annotations,
+        part=part,
+    )
+
+
+def _is_asked_for(case: Case, ref: ObjectRef) -> bool:
+    """Whether the item asks for an object of this name at all. A spec that cannot be read asks for the main's."""
+    spec = case.spec
+    if case.is_canarys(ref):
+        return spec is not None and spec.canary is not None
+    if ref.kind is Kind.HPA:
+        return spec is not None and spec.autoscaling.enabled
+    return True
+
+
+def _route(case: Case, situation: Situation) -> RouteDecision | None:
+    """What the watchdog says of the Ingress; None where it is not asked."""
+    spec = case.spec
+    if case.leaves or case.stops or spec is None or replicas_of(spec).start == 0:
+        return None
+    ingress = situation.ours(Kind.INGRESS, names.ingress_name(situation.endpoint.name))
+    return watchdog.decide(situation, case.main, ingress)
+
+
+def _why_no_route(case: Case, route: RouteDecision | None) -> str:
+    if route is None:
+        return "replicas is 0, there is nothing to route to"
+    return route.error or next(iter(route.notes), "whether it is made depends on its pods, which are not known")
+
+
+def _blocked(case: Case) -> str:
+    """What is in the way of everything: an error of the plan that is not the watchdog's."""
+    report = case.unlimited.report
+    if case.leaves or report is None or report.state is not RegionState.ERROR:
+        return ""
+    route = _route(case, case.free)
+    return "" if route is not None and report.error == route.error else report.error
+
+
+def _error_for(case: Case, ref: ObjectRef, blocked: str) -> str:
+    """A stop goes on around a main Deployment that cannot be scaled."""
+    if blocked and case.stops and case.main is not None:
+        decision = _decision(case, case.main)
+        if decision is not None and decision.error == blocked and ref != case.main.ref:
+            return ""
+    return blocked
+
+
+def _canary_error(case: Case) -> str:
+    spec = case.spec
+    if case.leaves or spec is None or spec.canary is None:
+        return ""
+    inputs = inputs_of(case.situation, spec)
+    return canaries.wanted(case.situation, spec.canary, inputs, serving=not case.stops).error
+
+
+def _why_canary_stays(case: Case) -> str:
+    spec = case.spec
+    if spec is None:
+        return ""
+    settled = case.main is not None and not case.steps_if_allowed(case.main.ref) and deployments.rolled_out(case.main)
+    decision = canaries.unwanted(case.situation, inputs_of(case.situation, spec), main_settled=settled)
+    again = decision.look_again
+    return "; ".join(decision.notes) or (again.why if again is not None else "its route goes first")
+
+
+def _without_ref(note: str, ref: ObjectRef) -> str:
+    return note.removeprefix(f"{ref}: ").removeprefix(f"{ref} ")
