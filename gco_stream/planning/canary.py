@@ -56,16 +56,22 @@ def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, servin
         part=Part.CANARY,
     )
     manifest = manifests.service(situation.namespace, name, main.spec.port, situation.annotations)
-    notes = decision.notes
-    waits = canary.weight > 0 and not _serves(deployment)
+    notes, steps = decision.notes, decision.steps
+    weight = canary.weight if canary.replicas else 0
+    waits = weight > 0 and not _serves(deployment)
     if waits:
         notes = (*notes, f"the canary gets its {canary.weight} % once it is ready")
+    draining = None if weight else _draining(situation, situation.ours(Kind.INGRESS, _ingress_of(situation)))
+    if draining is not None and not canary.replicas:
+        notes, steps = (*notes, "the canary's pods stop once its connections have drained"), ()
     return CanaryDecision(
-        weight=0 if waits else canary.weight,
+        weight=0 if waits else weight,
         waits_for_pods=waits,
-        steps=(*steps_for(manifest, service, Part.CANARY), *decision.steps),
+        draining_since=draining.since if draining else None,
+        steps=(*steps_for(manifest, service, Part.CANARY), *steps),
         notes=notes,
         error=decision.error,
+        look_again=draining.look_again if draining else None,
     )
 
 
@@ -77,7 +83,7 @@ def unwanted(situation: Situation, main: TemplateInputs | None, *, main_settled:
     leftovers = [obj for obj in situation.all_ours() if _is_canarys(situation, obj)]
     if not leftovers:
         return CanaryDecision()
-    ingress = situation.ours(Kind.INGRESS, names.ingress_name(situation.endpoint.name))
+    ingress = situation.ours(Kind.INGRESS, _ingress_of(situation))
     deployment = next((obj for obj in leftovers if obj.ref.kind is Kind.DEPLOYMENT), None)
     weight = routed_weight(ingress, situation.canary)
     promoted = main is not None and deployment is not None and deployments.image_of(deployment) == main.image
@@ -85,18 +91,10 @@ def unwanted(situation: Situation, main: TemplateInputs | None, *, main_settled:
         return CanaryDecision(
             weight=weight, notes=("the canary became the main and keeps serving until the main has rolled out",)
         )
-    since = ingress.annotations.get(names.DRAINING_SINCE_ANNOTATION) if ingress is not None else None
-    if main is None or ingress is None or (since is None and not situation.has_canary_route(situation.namespace)):
-        return CanaryDecision(steps=_gone(leftovers, "the item has no canary"))
-    if since is None:
-        return CanaryDecision(
-            draining_since=situation.now.isoformat(),
-            look_again=LookAgain(situation.policy.canary_drain, "the canary's connections drain"),
-        )
-    left = situation.policy.canary_drain - _elapsed(since, situation.now)
-    if left > 0:
-        return CanaryDecision(draining_since=since, look_again=LookAgain(left, "the canary's connections drain"))
-    return CanaryDecision(draining_since=since, steps=_gone(leftovers, "the item has no canary, and it has drained"))
+    draining = _draining(situation, ingress)
+    if main is None or draining is None:
+        return CanaryDecision(steps=_gone(leftovers, "the item has no canary, and nothing is routed to it"))
+    return CanaryDecision(draining_since=draining.since, look_again=draining.look_again)
 
 
 def routed_weight(ingress: ObservedObject | None, canary: str) -> int:
@@ -112,7 +110,44 @@ def routed_weight(ingress: ObservedObject | None, canary: str) -> int:
 
 
 def _serves(deployment: ObservedObject | None) -> bool:
-    return deployment is not None and not deployment.deleting and deployments.ready(deployment) > 0
+    return (
+        deployment is not None
+        and not deployment.deleting
+        and not deployments.is_at_zero(deployment)
+        and deployments.ready(deployment) > 0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draining:
+    since: str
+    look_again: LookAgain
+
+
+def _draining(situation: Situation, ingress: ObservedObject | None) -> _Draining | None:
+    """The canary's connections that still end once its route is gone; None where there are none.
+
+    As long as the route stands, they end from now on, whatever an annotation says.
+    """
+    if ingress is None:
+        return None
+    drain, since = situation.policy.canary_drain, ingress.annotations.get(names.DRAINING_SINCE_ANNOTATION)
+    left = drain - _elapsed(since, situation.now) if since is not None else 0.0
+    if _is_routed(ingress):
+        since, left = situation.now.isoformat(), drain
+    # A time far ahead is not ours: it must not keep the canary for ever.
+    if since is None or not 0 < left <= 2 * drain:
+        return None
+    return _Draining(since, LookAgain(left, "the canary's connections drain"))
+
+
+def _is_routed(ingress: ObservedObject) -> bool:
+    paths = [path for one in ingress.spec.get("rules") or () for path in (one.get("http") or {}).get("paths") or ()]
+    return any(path["backend"].get("service", {}).get("name") == manifests.WEIGHTED_ROUTING for path in paths)
+
+
+def _ingress_of(situation: Situation) -> str:
+    return names.ingress_name(situation.endpoint.name)
 
 
 def _is_canarys(situation: Situation, obj: ObservedObject) -> bool:

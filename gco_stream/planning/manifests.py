@@ -10,6 +10,9 @@ from gco_stream.model.spec import Autoscaling
 _KNOWN_METRICS = ("cpu", "memory")
 _DEFAULT_METRIC = ("cpu", 70)
 
+WEIGHTED_ROUTING = "weighted-routing"
+"""The backend of an Ingress that shares traffic with a canary, by the annotation of that name."""
+
 
 def _object(kind: Kind, namespace: str, name: str, app: str, annotations: Mapping[str, str]) -> JsonObject:
     return {
@@ -66,7 +69,7 @@ def ingress(
     if canary_weight:
         metadata["labels"][names.CANARY_LABEL] = "true"
         metadata["annotations"][names.WEIGHTED_ROUTING_ANNOTATION] = weighted_routing(endpoint, canary_weight)
-        backend = {"name": "weighted-routing", "port": {"name": "use-annotation"}}
+        backend = {"name": WEIGHTED_ROUTING, "port": {"name": "use-annotation"}}
     manifest["spec"] = {
         "ingressClassName": "alb",
         "rules": [

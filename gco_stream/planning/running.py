@@ -11,7 +11,19 @@ from gco_stream.planning.canary import CanaryDecision
 from gco_stream.planning.deployments import AutoscaledReplicas, FixedReplicas, Replicas
 from gco_stream.planning.objects import removal, steps_for
 from gco_stream.planning.situation import Situation
-from gco_stream.planning.steps import Apply, Create, Delete, HeldBack, LookAgain, Need, Part, Step, Tell, earliest
+from gco_stream.planning.steps import (
+    Annotate,
+    Apply,
+    Create,
+    Delete,
+    HeldBack,
+    LookAgain,
+    Need,
+    Part,
+    Step,
+    Tell,
+    earliest,
+)
 from gco_stream.planning.template import TemplateInputs
 
 
@@ -122,6 +134,7 @@ def _route(
         manifest = _ingress(situation, inputs, canary, decision.unready_since)
         tell = decision.tell or _canary_left(situation, ingress, canary)
         steps = tuple(_telling(step, tell) for step in steps_for(manifest, ingress, Part.ROUTE))
+        steps += _stray_clocks(manifest, ingress)
     elif decision.withdraws and ingress is not None:
         steps = (Delete(ingress.ref, ingress.uid, decision.error, Part.ROUTE, withdraws=True, tell=decision.tell),)
     return Outcome(
@@ -150,6 +163,21 @@ def _ingress(
         canary_weight=canary.weight,
         annotations=situation.annotations | {key: value for key, value in clocks.items() if value is not None},
     )
+
+
+def _stray_clocks(manifest: JsonObject, ingress: ObservedObject | None) -> tuple[Step, ...]:
+    """Clocks that somebody else set: an apply takes away only what is ours, and a stale one would run out at once."""
+    if ingress is None or ingress.deleting:
+        return ()
+    ours = ingress.ownership.fields.get("f:metadata", {}).get("f:annotations", {})
+    stray: dict[str, str | None] = {
+        name: None
+        for name in (names.DRAINING_SINCE_ANNOTATION, names.UNREADY_SINCE_ANNOTATION)
+        if name in ingress.annotations and name not in manifest["metadata"]["annotations"] and f"f:{name}" not in ours
+    }
+    if not stray:
+        return ()
+    return (Annotate(ingress.ref, ingress.uid, stray, f"{', '.join(stray)}: no such clock runs", Part.ROUTE),)
 
 
 def _canary_left(situation: Situation, ingress: ObservedObject | None, canary: CanaryDecision) -> Tell | None:

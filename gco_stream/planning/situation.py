@@ -48,7 +48,9 @@ class Situation:
         return found if found is not None and self.is_ours(found) else None
 
     def is_ours(self, observed: ObservedObject) -> bool:
-        """Whether this object is this endpoint's."""
+        """Whether this object is this endpoint's; where it does not say and another item claims its name, it is not."""
+        if observed.endpoint is None and observed.ref.name in self.fleet.claimed:
+            return False
         return is_ours(
             observed, endpoint=self.endpoint.name, app=self.app_of(observed), table_arn=self.policy.table_arn
         )
@@ -79,7 +81,7 @@ class Situation:
     def _is_anothers_main(self, obj: ObservedObject) -> bool:
         if obj.ref.name != self.canary or obj.endpoint == self.endpoint.name:
             return False
-        return obj.ref.name in self.fleet.claimed or not self.has_canary_route(obj.ref.namespace)
+        return not self.has_canary_route(obj.ref.namespace)
 
     def has_canary_route(self, namespace: str) -> bool:
         """Whether the endpoint's Ingress of that namespace sends traffic to a canary, or carries its label."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.endpoint import RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObservedObject, PodHealth
 from gco_stream.planning import deployments
 from gco_stream.planning.policy import Census
@@ -130,17 +130,26 @@ def _clock(situation: Situation, ingress: ObservedObject) -> tuple[datetime, str
     An endpoint that has not run since its Ingress was made has been so since then, and needs no annotation. Neither
     a time that cannot be read nor one ahead of ours may stop the clock.
     """
-    now = situation.now
+    now, threshold = situation.now, situation.policy.unhealthy_threshold
     text = ingress.annotations.get(names.UNREADY_SINCE_ANNOTATION)
     written = situation.endpoint.region_status.get(situation.policy.region)
-    if text is None and (written is None or written.state not in _HAS_SERVED):
-        made = _moment(ingress.created)
-        if made is not None:
-            return min(made, now), None
+    made = _moment(ingress.created)
+    if text is None and made is not None and _never_served(written, (now - made).total_seconds() < threshold):
+        return min(made, now), None
     since = _moment(text or "")
     if text is None or since is None or since > now:
         return now, now.isoformat()
     return since, text
+
+
+def _never_served(written: RegionStatus | None, is_new: bool) -> bool:
+    """Whether no replica has been ready since the Ingress was made; `is_new`: that is not long ago.
+
+    An older Ingress with another status, or none, has served: before a hold, or an item of that name made anew.
+    """
+    if written is not None and written.state is RegionState.CREATING:
+        return not written.replicas_ready
+    return is_new and (written is None or written.state not in _HAS_SERVED)
 
 
 def _moment(text: str) -> datetime | None:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -128,8 +129,10 @@ class SimulatedCluster:
                 self.change(step.ref, spec={**before.spec, "replicas": step.replicas})
             case Annotate():
                 before = self.objects[step.ref]
-                ownership = Ownership(stamped=True, legacy=before.ownership.legacy, fields=before.ownership.fields)
-                self.change(step.ref, annotations={**before.annotations, **step.annotations}, ownership=ownership)
+                stamped = before.ownership.stamped or any(value is not None for value in step.annotations.values())
+                after = {**before.annotations, **step.annotations}
+                kept = {name: value for name, value in after.items() if value is not None}
+                self.change(step.ref, annotations=kept, ownership=replace(before.ownership, stamped=stamped))
             case Replace():
                 before = self.objects[step.ref]
                 self.change(step.ref, spec={**before.spec, step.field.rpartition("/")[2]: step.value})

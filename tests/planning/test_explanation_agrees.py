@@ -56,6 +56,9 @@ def agrees(cluster: SimulatedCluster, asked: Endpoint | Unreadable, fleet: Fleet
                 assert standing is None, one
             case Verdict.HELD:
                 assert one.why, one
+            case Verdict.NOT_OURS:
+                assert standing is not None, one
+                assert one.why, one
             case Verdict.TERMINATING:
                 assert standing is not None, one
                 assert standing.deleting, one

@@ -1,0 +1,231 @@
+"""What every single step must keep, told from the item and from what stands, not from how planning decided."""
+
+import json
+from collections.abc import Set
+from typing import Any
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef
+from gco_stream.model.spec import EndpointSpec
+from gco_stream.planning import template
+from gco_stream.planning.manifests import deployment
+from gco_stream.planning.policy import Policy
+from gco_stream.planning.steps import Apply, Create, Delete, GiveReplicas, Plan, Scale, Step, TableChange
+from tests.items import REGION
+from tests.planning.api_server import KUBECTL, ApiServer, Stored, body_of, leaves
+
+CLOCK = ("f:metadata", "f:annotations", f"f:{names.UNREADY_SINCE_ANNOTATION}")
+DRAIN_CLOCK = ("f:metadata", "f:annotations", f"f:{names.DRAINING_SINCE_ANNOTATION}")
+RUN = (DesiredState.DEPLOYING, DesiredState.RUNNING)
+
+
+def asked_template(item: Endpoint, app: str) -> JsonObject | None:
+    """The pod template that an item asks for, for its main or its canary; None for none."""
+    spec = item.spec
+    if spec is None:
+        return None
+    inputs = template.main_inputs(item.name, spec, region=REGION, ingress_path=item.ingress_path, honor_gpu_type=False)
+    if app != item.name:
+        if (image := spec.canary_image_in(REGION)) is None:
+            return None
+        inputs = template.canary_inputs(inputs, image)
+    manifest = deployment("", app, template.render(inputs, template.CURRENT_VERSION), None, {})
+    asked: JsonObject = body_of(manifest)["spec"]["template"]
+    return asked
+
+
+def routed(api: ApiServer, endpoint: str, namespace: str) -> dict[str, int]:
+    """Where the Ingress of an endpoint sends traffic: Service and weight; {} without one."""
+    stored = api.stored.get(ObjectRef(Kind.INGRESS, namespace, names.ingress_name(endpoint)))
+    return {} if stored is None or stored.deleting_since else backends(stored.body)
+
+
+def backends(body: JsonObject) -> dict[str, int]:
+    """Services behind an Ingress, with their weights."""
+    service = body["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    if service["name"] != "weighted-routing":
+        return {service["name"]: 100}
+    try:
+        action = json.loads(body["metadata"]["annotations"].get(names.WEIGHTED_ROUTING_ANNOTATION, "{}"))
+    except ValueError:
+        return {}
+    groups = action.get("forwardConfig", {}).get("targetGroups", [])
+    return {group["serviceName"]: group["weight"] for group in groups if group["weight"]}
+
+
+def allowed_counts(item: Endpoint, app: str, present: int | None) -> set[int]:
+    """Replica counts that somebody asked for."""
+    spec = item.spec
+    if item.desired_state is DesiredState.STOPPED:
+        return {0}
+    if spec is None:
+        return set()
+    if app != item.name:
+        return {spec.canary.replicas} if spec.canary else set()
+    if not spec.autoscaling.enabled:
+        return {spec.replicas}
+    low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
+    return {max(low, min(high, present or spec.replicas))}
+
+
+class Promises:
+    """Checks one step before it is taken and what it did after. `makers`: whose each uid is; None is a foreigner's.
+
+    `elapsed`: seconds that have truly passed. `unrouted`: when an apply took traffic from a canary, `served`: when a
+    replica was last ready or the Ingress was made; by namespace and name.
+    """
+
+    def __init__(self, api: ApiServer, policy: Policy) -> None:
+        self.api = api
+        self.policy = policy
+        self.makers: dict[str, str | None] = {}
+        self.rollouts = 0
+        self.elapsed = 0.0
+        self.served: dict[tuple[str, str], float] = {}
+        self.unrouted: dict[tuple[str, str], float] = {}
+
+    def before(self, item: Endpoint | Unreadable, made: Plan, position: int, deletions_left: int) -> None:
+        step = made.steps[position]
+        assert isinstance(item, Endpoint), f"I7: an unreadable item led to {step}"
+        assert item.hold is None, f"held, and yet {step}"
+        self._own(step, item.name)
+        stored = self.api.stored.get(step.ref)
+        runs = REGION in item.target_regions and item.desired_state in RUN
+        if runs:
+            assert item.spec is not None, f"I7: a broken spec led to {step}"
+        if isinstance(step, Delete):
+            self._deletion(item, item.spec if runs else None, step)
+            stays = runs or item.desired_state is DesiredState.STOPPED or item.desired_state is DesiredState.DELETED
+            assert stays or (step.spends_budget and deletions_left), f"nobody allowed {step}"
+        if isinstance(step, Create | Apply) and step.ref.kind is Kind.INGRESS:
+            body = body_of(step.manifest)
+            self._route(item, made, position, body)
+            for service in routed(self.api, item.name, step.ref.namespace).keys() - backends(body).keys():
+                left = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, step.ref.namespace, service))
+                if left is not None and left.status.get("readyReplicas"):
+                    self.unrouted[step.ref.namespace, service] = self.elapsed
+        if stored is not None and step.ref.name == names.canary_name(item.name) and runs:
+            self._canary(item, step, stored)
+
+    def before_orphans(self, made: Plan, position: int, deletions_left: int) -> None:
+        """A step about an endpoint that has no item."""
+        step = made.steps[position]
+        assert isinstance(step, Delete), f"nobody allowed {step}"
+        assert step.spends_budget, f"nobody allowed {step}"
+        assert deletions_left, f"nobody allowed {step}"
+        self._own(step, made.endpoint)
+        assert self.api.says(step.ref, names.ENDPOINT_ANNOTATION) == made.endpoint, f"I5: {step}"
+
+    def _own(self, step: Step, name: str) -> None:
+        assert step.ref.namespace in self.policy.namespaces, f"I5: {step}"
+        stored = self.api.stored.get(step.ref)
+        if stored is not None and not isinstance(step, Create):
+            maker = self.makers.get(stored.uid)
+            assert maker == name, f"I5: {step}, which {maker or 'somebody else'} made"
+
+    def after(self, item: Endpoint, step: Step, before: tuple[bytes, int] | None) -> None:
+        """`before`: template and replicas of the Deployment that the step was about."""
+        if isinstance(step, Create) and step.ref.kind is Kind.INGRESS:
+            self.served[step.ref.namespace, item.name] = self.elapsed
+        if isinstance(step, Delete) and step.ref.kind is Kind.INGRESS:
+            # No Ingress, no drain.
+            self.unrouted.pop((step.ref.namespace, names.canary_name(item.name)), None)
+        stored = self.api.stored.get(step.ref)
+        if stored is None or step.ref.kind is not Kind.DEPLOYMENT or isinstance(step, Delete):
+            return
+        count = stored.body["spec"]["replicas"]
+        if before is None or before[1] != count:
+            allowed = allowed_counts(item, step.ref.name, before[1] if before else None)
+            assert count in allowed, f"nobody asked for {count} replicas, only {allowed}: {step}"
+        if before is None or before[0] == stored.template:
+            return
+        self.rollouts += 1
+        wanted = asked_template(item, step.ref.name)
+        assert wanted is not None, f"a restart that nobody asked for: {step}"
+        there = json.loads(before[0])
+        assert dict(leaves(there)) != dict(leaves(wanted)), f"a second roll-out for one change: {step}"
+
+    def pass_time(self, seconds: float, looked_after: Set[str]) -> None:
+        """So much time has truly passed. `looked_after`: endpoints that are not left alone; nobody minds the others."""
+        self.elapsed += seconds
+        for ref, stored in self.api.stored.items():
+            if ref.name in looked_after and stored.status.get("readyReplicas") and not stored.deleting_since:
+                self.served[ref.namespace, ref.name] = self.elapsed
+
+    def table_change(self, item: Endpoint, change: TableChange) -> None:
+        """I6: what the item says at the moment of the write."""
+        entries = [item.region_status.get(region) for region in item.target_regions]
+        states = [
+            entry.state if entry is not None and entry.intent in {None, item.intent} else None for entry in entries
+        ]
+        if change is TableChange.PROMOTE:
+            assert item.desired_state is DesiredState.DEPLOYING
+            assert all(state is RegionState.RUNNING for state in states), f"promoted at {states}"
+            return
+        assert item.desired_state is DesiredState.DELETED
+        everywhere = [entry.state for entry in item.region_status.values()]
+        assert all(state is RegionState.DELETED for state in states + everywhere), f"purged at {states}, {everywhere}"
+        left = [
+            ref
+            for ref, stored in self.api.stored.items()
+            if self.makers[stored.uid] == item.name and self.api.says(ref, names.ENDPOINT_ANNOTATION) == item.name
+        ]
+        assert not left, f"purged while {left} are left"
+
+    def _deletion(self, item: Endpoint, runs: EndpointSpec | None, step: Delete) -> None:
+        if runs is None:
+            return
+        if step.ref.kind is Kind.INGRESS:
+            main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, step.ref.namespace, item.name))
+            ready = main.status.get("readyReplicas", 0) if main is not None and not main.deleting_since else 0
+            stopping = not runs.autoscaling.enabled and runs.replicas == 0
+            if stopping:
+                return
+            assert step.withdraws, step
+            assert not ready, f"withdrawn while {ready} replicas are ready"
+            unready = self.elapsed - self.served.get((step.ref.namespace, item.name), 0.0)
+            said = item.region_status.get(REGION)
+            never_served = said is not None and said.state is RegionState.CREATING and not said.replicas_ready
+            edited = CLOCK in self.api.stored[step.ref].owners.get(KUBECTL, ())
+            patient = never_served or edited or unready >= self.policy.unhealthy_threshold
+            assert patient, f"withdrawn after {unready} s"
+        elif step.ref.kind is Kind.HPA:
+            assert not runs.autoscaling.enabled, step
+        else:
+            assert step.ref.name == names.canary_name(item.name), f"I7: {step}"
+            assert runs.canary is None, f"I7: {step}"
+
+    def _route(self, item: Endpoint, made: Plan, position: int, body: JsonObject) -> None:
+        namespace = made.steps[position].ref.namespace
+        for service, weight in backends(body).items():
+            deployed = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, service))
+            count = deployed.body["spec"]["replicas"] if deployed is not None else 0
+            if service == item.name:
+                raised = any(
+                    isinstance(step, Create | Apply | GiveReplicas | Scale)
+                    and (step.ref.kind, step.ref.name) == (Kind.DEPLOYMENT, service)
+                    for step in made.steps[position:]
+                )
+                going = deployed is not None and deployed.deleting_since
+                assert count or raised or going, f"a route to {service}, which is at 0 and stays there"
+            else:
+                assert deployed is not None, f"{weight} % to {service}, which is not there"
+                assert count, f"{weight} % to {service}, which is at 0"
+                assert not deployed.deleting_since, f"{weight} % to {service}, which is going"
+                assert deployed.status.get("readyReplicas"), f"{weight} % to {service}, which is not ready"
+
+    def _canary(self, item: Endpoint, step: Step, stored: Stored) -> None:
+        goes = isinstance(step, Delete)
+        if isinstance(step, Apply | Scale) and step.ref.kind is Kind.DEPLOYMENT:
+            count: Any = step.replicas if isinstance(step, Scale) else step.manifest["spec"].get("replicas")
+            goes = count == 0 and stored.body["spec"]["replicas"] > 0
+        if goes and not stored.deleting_since:
+            route = routed(self.api, item.name, step.ref.namespace)
+            assert step.ref.name not in route, f"{step}, which gets {route[step.ref.name]} %"
+            left = self.unrouted.get((step.ref.namespace, step.ref.name))
+            serves = stored.status.get("readyReplicas")
+            drained = left is None or self.elapsed - left >= self.policy.canary_drain
+            ingress = self.api.stored.get(ObjectRef(Kind.INGRESS, step.ref.namespace, names.ingress_name(item.name)))
+            edited = ingress is not None and DRAIN_CLOCK in ingress.owners.get(KUBECTL, ())
+            assert drained or edited or not serves, f"{step}, whose connections have not drained"
