@@ -25,8 +25,9 @@ _log = structlog.get_logger()
 _JITTER = 0.1
 _RETRY_AFTER = 2.0
 _RETRY_CAP = 60.0
-# Removals come in bursts: a scan that is to prove them waits for the rest, and the next such scan for longer.
-_GATHER = 2.0
+# Removals come in bursts: a scan that is to prove them waits until they have ended. Where somebody wipes the table the
+# scan then finds it empty, and half of it is not taken for all that was meant.
+_QUIET = 5.0
 _SPACING = 30.0
 
 
@@ -60,7 +61,7 @@ class Resync:
         self._rng = rng
         self._due = math.inf
         self._moved = asyncio.Event()
-        self._wished = False
+        self._wish_due = math.inf
         self._last_wish_met = -math.inf
         self._doubtful: set[str] = set()
         self.last_success: float | None = None
@@ -73,9 +74,10 @@ class Resync:
         self._move(-math.inf)
 
     def request_soon(self) -> None:
-        """Items are being removed: a scan is to prove that they are gone. Any number of wishes make one scan."""
-        self._wished = True
-        self._move(max(self._clock() + _GATHER, self._last_wish_met + _SPACING))
+        """Items are being removed: once no more are, a scan is to prove that they are gone. The interval holds, too."""
+        if self._wish_due == math.inf:
+            self._moved.set()
+        self._wish_due = max(self._clock() + _QUIET, self._last_wish_met + _SPACING)
 
     def delivered(self, name: str) -> None:
         """The stream has told of this name: its change was not missed, only slower than the scan."""
@@ -124,7 +126,7 @@ class Resync:
             self._moved.set()
 
     async def _wait_until_due(self) -> None:
-        while (left := self._due - self._clock()) > 0:
+        while (left := min(self._due, self._wish_due) - self._clock()) > 0:
             self._moved.clear()
             try:
                 async with asyncio.timeout(left):
@@ -134,8 +136,8 @@ class Resync:
 
     async def _scan(self, *, first: bool) -> None:
         started = self._clock()
-        if self._wished:
-            self._wished, self._last_wish_met = False, started
+        if self._wish_due < math.inf:
+            self._wish_due, self._last_wish_met = math.inf, started
         self._guard.orphans.scan_begins()
         missed, self._doubtful = self._doubtful, set()
         if missed:

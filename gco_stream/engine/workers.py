@@ -65,6 +65,8 @@ class Workers:
                 await self._reconcile(taken)
             finally:
                 self._dispatcher.done(taken.name)
+            # One that is in sync waits for nothing, and thousands of them in a row would hold the loop.
+            await asyncio.sleep(0)
 
     async def _reconcile(self, taken: Taken) -> None:
         name, started = taken.name, self._clock()

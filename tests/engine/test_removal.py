@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.cluster.errors import Unreachable
+from gco_stream.engine.approvals import entry_of
 from gco_stream.engine.budget import REMOVALS_ANNOTATION
 from gco_stream.engine.reconciler import Outcome, Reconciler
 from gco_stream.engine.steps import Result
@@ -14,6 +15,7 @@ from gco_stream.model import wire
 from gco_stream.planning.steps import Delete, Plan
 from gco_stream.table.errors import TableUnreachable
 from tests.engine.test_approvals import Bench as GuardBench
+from tests.engine.test_approvals import approve
 from tests.engine.test_budget import Lease
 from tests.items import item
 from tests.planning.simulated import POLICY
@@ -206,3 +208,17 @@ async def test_what_was_begun_before_a_crash_is_finished_by_the_next_without_ano
         after.put(name, target_regions=["eu-west-1"])
     await after.run("b", "a")
     assert {line.rpartition(" ")[2] for line in after.deleted} == {"a"}
+
+
+@pytest.mark.parametrize("why", ["approved", "begun before a crash"])
+async def test_what_needs_no_place_any_more_still_needs_the_tables_word(why: str) -> None:
+    bench = Bench("gone")
+    await bench.parts.proven()
+    if why == "approved":
+        approve(bench.lease, entry_of("gone", bench.parts.uids("gone")))
+    else:
+        await bench.parts.guard.reserve(bench.parts.guard.decide_orphan("gone"))
+    bench.items["gone"] = wire.encode(item("gone"))
+    await bench.run("gone")
+    assert bench.deleted == []
+    assert bench.happened[0] == "read gone"

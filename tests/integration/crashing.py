@@ -137,9 +137,11 @@ def _serving(handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext | No
             server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _tls(authority: Authority, folder: Path) -> ssl.SSLContext:

@@ -30,9 +30,11 @@ def half_scans(target: str) -> Iterator[HalfScans]:
         one.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield one
-        server.shutdown()
-        thread.join()
+        try:
+            yield one
+        finally:
+            server.shutdown()
+            thread.join()
     one.pool.clear()
 
 

@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -68,6 +69,10 @@ def after_scans(program: Program, count: int) -> None:
     program.until(lambda: (program.status()["queue"], program.status()["in_work"]) == (0, []), "all is done")
 
 
+def knows(program: Program, count: int) -> bool:
+    return bool(program.status()["endpoints"] == count)
+
+
 def events(world: World, reason: str) -> list[str]:
     found = world.kube.list(path_of("Event", world.namespace))
     return [event["note"] for event in found if event["reason"] == reason and event["type"] == "Warning"]
@@ -122,6 +127,21 @@ def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
         assert sample(one, "gco_stream_deletions_held") == 2
         one.kill()
     assert any("it has no item at all" in note for note in events(world, "Attention"))
+
+
+def test_a_table_that_is_wiped_item_by_item_under_its_eyes_removes_nothing(
+    world: World, program: Callable[..., Program]
+) -> None:
+    names = [f"e{number}" for number in range(4)]
+    one = program(RESYNC_INTERVAL_SECONDS="3600").wait_working()
+    put(world, *names)
+    until_running(world, one, *names)
+    before = uids(world)
+    for left, name in reversed(list(enumerate(names))):
+        take_out(world, name)
+        one.until(partial(knows, one, left), "it is known to be gone")
+    one.until(lambda: sample(one, "gco_stream_deletions_held") == 4, "all are held", 30)
+    assert uids(world) == before
 
 
 def test_the_last_item_that_is_removed_under_its_eyes_keeps_its_objects(
