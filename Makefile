@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Each takes some 800 MB; tests mostly wait, so two fit on two cores.
+PLANES ?= 2
 # Compiled once for every run, and kept out of the sources.
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
@@ -36,8 +38,8 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 unit: $(READY) ## The tests that need no server (seconds)
 	$(BIN)/pytest -q -n 2 --ignore=tests/integration --ignore=tests/local
 
-integration: $(READY) ## The tests on real parts
-	$(BIN)/pytest -q tests/local tests/integration
+integration: $(READY) ## The tests on real parts (PLANES=2 control planes at once)
+	$(BIN)/pytest -q -n $(PLANES) --dist loadfile tests/local tests/integration
 
 test: lint unit integration ## Everything that CI runs
 

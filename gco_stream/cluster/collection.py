@@ -165,7 +165,7 @@ class Collection:
             return
         held = self._records.get(name)
         if held is not None and compact.uid_of(held) == observed.uid:
-            self._gone(name, held, int(observed.resource_version))
+            self._gone(name, held, int(observed.resource_version) - 1)
 
     def _put(self, observed: ObservedObject) -> bool:
         """Take in an object if it is news; whether it was."""

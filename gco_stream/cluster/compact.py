@@ -59,7 +59,7 @@ def unpack(ref: ObjectRef, record: bytes) -> ObservedObject:
     version, flags = _HEADER.unpack_from(record)
     start = _content_start(record)
     inflater = zlib.decompressobj(-_WINDOW, zdict=_DICTIONARIES[ref.kind])
-    generation, labels, annotations, status, fields, times, spec = orjson.loads(inflater.decompress(record[start:]))
+    generation, labels, annotations, status, fields, life, spec = orjson.loads(inflater.decompress(record[start:]))
     return ObservedObject(
         ref=ref,
         uid=uid_of(record),
@@ -77,8 +77,9 @@ def unpack(ref: ObjectRef, record: bytes) -> ObservedObject:
             replicas=bool(flags & _REPLICAS),
             fields=fields,
         ),
-        created=times[0],
-        deleting_since=times[1],
+        created=life[0],
+        deleting_since=life[1],
+        finalizers=tuple(life[2:]),
     )
 
 
@@ -142,7 +143,7 @@ def _content(observed: ObservedObject) -> bytes:
             observed.annotations,
             observed.status,
             observed.ownership.fields,
-            (observed.created, observed.deleting_since),
+            (observed.created, observed.deleting_since, *observed.finalizers),
             observed.spec,
         )
     )

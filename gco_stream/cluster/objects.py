@@ -53,6 +53,7 @@ def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
     metadata = raw["metadata"]
     kind = Kind(raw["kind"]) if kind is None else kind
     annotations = metadata.get("annotations") or {}
+    deleting = "deletionTimestamp" in metadata
     if _UNREAD_ANNOTATION in annotations:
         annotations = {key: value for key, value in annotations.items() if key != _UNREAD_ANNOTATION}
     return ObservedObject(
@@ -60,7 +61,7 @@ def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         generation=metadata.get("generation", 0),
-        deleting="deletionTimestamp" in metadata,
+        deleting=deleting,
         labels=metadata.get("labels") or {},
         annotations=annotations,
         spec=raw.get("spec") or {},
@@ -69,6 +70,7 @@ def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
         # Nothing is decided by the age of the other kinds.
         created=metadata.get("creationTimestamp") or "" if kind is Kind.INGRESS else "",
         deleting_since=metadata.get("deletionTimestamp") or "",
+        finalizers=tuple(metadata.get("finalizers") or ()) if deleting else (),
     )
 
 

@@ -40,6 +40,10 @@ class ObjectWriter:
         self._remaining = remaining
         self._timeout = timeout
 
+    def standing(self, ref: ObjectRef) -> ObservedObject | None:
+        """A Deployment or Service as it is known now, None where there is none."""
+        return self._cache.observed(ref.name).objects.get(ref)
+
     async def create(self, manifest: JsonObject) -> ObservedObject:
         """Make an object that does not exist. Raises Conflict where it does; the cache then shows whose it is."""
         return await self._apply(manifest, {"resourceVersion": _ABSENT_VERSION}, names.FIELD_MANAGER)

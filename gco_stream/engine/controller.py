@@ -21,6 +21,7 @@ from gco_stream.model.objects import Kind
 from gco_stream.ops.http import Health, serve
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.policy import Policy
+from gco_stream.planning.template import RENDERINGS, Renderings
 from gco_stream.settings import Settings
 from gco_stream.table.clients import new_session, streams_client, table_client
 from gco_stream.table.endpoints import EndpointTable
@@ -34,8 +35,8 @@ _RETRY_CAP = 30.0
 _STUCK_SECONDS = 600.0
 
 
-def policy_of(settings: Settings, table_arn: str) -> Policy:
-    """The rules of planning that the settings give."""
+def policy_of(settings: Settings, table_arn: str, renderings: Renderings = RENDERINGS) -> Policy:
+    """The rules of planning that the settings give. `renderings`: the pod templates that can be made."""
     return Policy(
         region=settings.region,
         namespaces=settings.namespaces,
@@ -46,14 +47,23 @@ def policy_of(settings: Settings, table_arn: str) -> Policy:
         honor_gpu_type=settings.honor_gpu_type,
         status_interval=settings.status_interval_seconds,
         status_heartbeat=settings.status_heartbeat_seconds,
+        renderings=renderings,
     )
 
 
 class Controller:
     """One replica. `run` is its life; it serves health and metrics from the first moment."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        renderings: Renderings = RENDERINGS,
+    ) -> None:
         self._settings = settings
+        self._renderings = renderings
         self._metrics = metrics
         self._clock = clock
         self._cache: ClusterCache | None = None
@@ -141,7 +151,7 @@ class Controller:
                 return
             self._tenure = Tenure(
                 settings=self._settings,
-                policy=policy_of(self._settings, arn),
+                policy=policy_of(self._settings, arn, self._renderings),
                 table=table,
                 streams=streams,
                 client=client,

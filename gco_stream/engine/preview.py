@@ -15,7 +15,7 @@ from gco_stream.engine.bystander import Bystander
 from gco_stream.engine.controller import policy_of
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.guard import doomed
-from gco_stream.engine.reconciler import not_known
+from gco_stream.engine.reconciler import claimed, not_known
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
 from gco_stream.planning.explanation import Explanation, explain
@@ -93,17 +93,23 @@ async def preview(settings: Settings, wanted: Collection[str] | None) -> Preview
             if reason := not_known(item, found.blind, policy):
                 found.unknown[name] = reason
             else:
-                canary = names.canary_name(name)
-                claimed = canary in items if wanted is None else await table.get(canary) is not None
+                others = items if wanted is None else await _namesakes(table, name)
                 found.explanations[name] = await look.explained(
-                    item,
-                    frozenset({canary}) if claimed else frozenset(),
-                    with_pods=len(found.explanations) < _MOST_PODS,
+                    item, claimed(name, others.get), with_pods=len(found.explanations) < _MOST_PODS
                 )
         lacking = cache.endpoint_names() - items.keys() if wanted is None else {n for n in items if items[n] is None}
         for name in sorted(lacking & cache.endpoint_names()):
             found.unclaimed[name] = await look.fleet.decide_orphan(name)
         return found
+
+
+async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | Unreadable]:
+    """The items that might want names of this one's objects."""
+    found = {}
+    for other in {names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)} - {name}:
+        if (item := await table.get(other)) is not None:
+            found[other] = read_endpoint(item)
+    return found
 
 
 async def _items(

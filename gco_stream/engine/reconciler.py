@@ -20,6 +20,7 @@ from gco_stream.engine.steps import Failure, StepRunner
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable
 from gco_stream.model.objects import ObjectRef, PodHealth
+from gco_stream.planning import contested
 from gco_stream.planning.plan import failing, plan
 from gco_stream.planning.policy import Fleet, Policy
 from gco_stream.planning.steps import (
@@ -29,6 +30,7 @@ from gco_stream.planning.steps import (
     Need,
     Part,
     Plan,
+    Replace,
     Step,
     TableChange,
     earliest,
@@ -81,6 +83,16 @@ def not_known(item: Endpoint | Unreadable, unsynced: Mapping[str, str], policy: 
         return ""
     concerned = policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
     return "; ".join(f"namespace {name}: {unsynced[name]}" for name in concerned if name in unsynced)
+
+
+def claimed(name: str, item_of: Callable[[str], Endpoint | Unreadable | None]) -> frozenset[str]:
+    """Names of an endpoint's objects that another item asks for: its canary's, or its own where that looks like one."""
+    canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
+    found = {canary} if item_of(canary) is not None else set()
+    other = item_of(base) if base != name else None
+    if isinstance(other, Endpoint) and other.spec is not None and other.spec.canary is not None:
+        found.add(name)
+    return frozenset(found)
 
 
 class Reconciler:
@@ -145,7 +157,7 @@ class Reconciler:
                     continue
                 result = await self._runner.carry_out(made)
                 done += result.done
-                applies.update(step.ref for step in result.done if isinstance(step, Apply))
+                applies.update(step.ref for step in result.done if isinstance(step, Apply | Replace))
                 failures = [failure for failure in result.failures if not failure.stale]
                 if failures:
                     return await self._failed(name, made, failures, done)
@@ -219,9 +231,8 @@ class Reconciler:
         return self._plan(name, item, pods, counted=counted), pods
 
     def _plan(self, name: str, item: Endpoint | Unreadable, pods: Pods = None, *, counted: bool = False) -> Plan:
-        canary = names.canary_name(name)
         fleet = Fleet(
-            claimed=frozenset({canary}) if canary in self._desired else frozenset(),
+            claimed=claimed(name, self._desired.get),
             census=self._census.current if counted else None,
         )
         observed = replace(self._cache.observed(name), pods=pods)
@@ -289,8 +300,13 @@ class Reconciler:
         if item is None:
             return Outcome("gone", tuple(done))
         made = self._plan(name, item)
-        if not made.steps:
-            return Outcome("changed", tuple(done), look_again=LookAgain(0, "it has just been brought in sync"))
+        marks = contested.marks(made.steps, fought_over, self._cache.observed(name).objects, self._now())
+        if marks:
+            # From now on the objects say so themselves, and plans leave them alone.
+            done += (await self._runner.carry_out(replace(made, steps=marks))).done
+            made = self._plan(name, item)
+        if not any(step.ref in fought_over for step in made.steps if isinstance(step, Apply | Replace)):
+            return Outcome("changed", tuple(done), look_again=LookAgain(0, "what is not contested goes on"))
         reasons = "; ".join(step.reason for step in made.steps if step.ref in fought_over)
         message = f"another program keeps changing {', '.join(map(str, fought_over))}: {reasons}"
         await self._say(name, made, {Part.MAIN: message})

@@ -22,8 +22,7 @@ from gco_stream.engine.approvals import APPROVED_ANNOTATION, MOST_APPROVED, appr
 from gco_stream.engine.controller import LEASE_NAME, policy_of
 from gco_stream.engine.guard import doomed
 from gco_stream.engine.orphans import known_for_certain
-from gco_stream.engine.reconciler import not_known
-from gco_stream.model import names
+from gco_stream.engine.reconciler import claimed, not_known
 from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
 from gco_stream.planning.orphans import plan_orphan
 from gco_stream.planning.plan import plan
@@ -134,10 +133,13 @@ async def _look(settings: Settings, client: KubeClient) -> RemovalList:
 def _listed(items: Mapping[str, Any], cache: ClusterCache, policy: Policy) -> RemovalList:
     now, blind = datetime.now(UTC), cache.unsynced
     found = []
+
+    def read(name: str) -> Endpoint | Unreadable | None:
+        return read_endpoint(items[name]) if name in items else None
+
     for name in sorted(items.keys() | cache.endpoint_names()):
-        canary = names.canary_name(name)
-        fleet = Fleet(deletions_left=1, claimed=frozenset({canary}) if canary in items else frozenset())
-        item = read_endpoint(items[name]) if name in items else None
+        fleet = Fleet(deletions_left=1, claimed=claimed(name, read))
+        item = read(name)
         made = _plan(name, item, fleet, cache, policy, now, blind)
         if made is not None and doomed(made):
             found.append(_removal(made))

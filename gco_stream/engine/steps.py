@@ -1,12 +1,16 @@
 """Carrying a plan's steps out against the cluster, and telling what became of them."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from gco_stream.cluster.errors import ClusterError, Conflict, Forbidden, NotFound, NotLeading, Rejected, UidMismatch
 from gco_stream.cluster.writer import ObjectWriter
+from gco_stream.engine.restarts import Restarts
 from gco_stream.model import names
-from gco_stream.model.objects import ObjectRef
+from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.planning import contested
 from gco_stream.planning.hashing import canonical_hash
 from gco_stream.planning.steps import (
     Annotate,
@@ -56,12 +60,22 @@ class StepRunner:
     """Carries out steps in order; a failed one holds up its own part only.
 
     `refused` remembers, for one object, the digest of a step that the API server rejected for good and its answer: at
-    most one entry an object, dropped when the object takes a step or its endpoint is gone.
+    most one entry an object, dropped when the object takes a step or its endpoint is gone. `clock` gives monotonic
+    seconds, `now` the wall clock with a time zone.
     """
 
-    def __init__(self, writer: ObjectWriter, on_step: Callable[[Step], None]) -> None:
+    def __init__(
+        self,
+        writer: ObjectWriter,
+        on_step: Callable[[Step], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._writer = writer
         self._on_step = on_step
+        self._now = now
+        self._restarts = Restarts(clock)
         self._refused: dict[ObjectRef, tuple[str, Rejected]] = {}
 
     async def carry_out(self, plan: Plan) -> Result:
@@ -72,18 +86,19 @@ class StepRunner:
             if step.part in stopped:
                 continue
             try:
-                await self._take(step)
+                taken = await self._take(step)
             except NotLeading:
                 raise
             except ClusterError as error:
                 stopped.add(step.part)
                 result.failures.append(self._failure(step, error))
             else:
-                result.done.append(step)
-                self._on_step(step)
+                result.done.append(taken)
+                self._on_step(taken)
         return result
 
-    async def _take(self, step: Step) -> None:
+    async def _take(self, step: Step) -> Step:
+        """Carries a step out, or what is done in its place, and returns which."""
         refused = self._refused.get(step.ref)
         if refused is not None and refused[0] == _digest(step):
             raise refused[1]
@@ -91,25 +106,61 @@ class StepRunner:
             case Create():
                 await self._writer.create(step.manifest)
             case Apply():
-                await self._writer.apply(step.manifest, step.uid)
+                step = await self._apply(step)
             case GiveReplicas():
                 await self._writer.apply_replicas(step.ref, step.uid, step.replicas)
             case Scale():
                 await self._writer.scale(step.ref, step.uid, step.replicas)
             case Annotate():
-                await self._writer.annotate(step.ref, step.uid, step.annotations)
+                await self._annotate(step)
             case Replace():
                 await self._writer.replace(step.ref, step.uid, step.field, step.value)
             case HandOver():
                 await self._writer.hand_over(step.observed)
             case Delete():
-                await self._writer.delete(step.ref, step.uid)
+                await self._writer.delete(step.ref, step.uid, background=step.background)
         self._refused.pop(step.ref, None)
+        return step
+
+    async def _apply(self, step: Apply) -> Step:
+        before = self._writer.standing(step.ref) if step.ref.kind is Kind.DEPLOYMENT else None
+        restart = contested.restart(step, before) if before is not None else ""
+        if before is None or not restart:
+            await self._writer.apply(step.manifest, step.uid)
+            return step
+        if self._restarts.are_in_vain(step.ref, restart):
+            return await self._give_up(step, before)
+        await self._writer.apply(step.manifest, step.uid)
+        self._restarts.happened(step.ref, restart, corrects=_is_unasked(step, before))
+        return step
+
+    async def _give_up(self, step: Apply, before: ObservedObject) -> Step:
+        """Marks a Deployment as contested rather than restart its pods once more. Raises Rejected where it cannot be
+        marked: then this very apply is not tried again either.
+        """
+        mark = contested.mark(before, step, self._now())
+        try:
+            is_marked = await self._annotate(mark)
+        except (Forbidden, Rejected):
+            is_marked = False
+        if not is_marked:
+            raise Rejected(0, "Contested", contested.in_words_of(before, step))
+        return mark
+
+    async def _annotate(self, step: Annotate) -> bool:
+        """Annotates, and tells whether the object is marked as contested from now on."""
+        standing = await self._writer.annotate(step.ref, step.uid, step.annotations)
+        is_marked = contested.mark_of(standing) is not None
+        if is_marked:
+            # From now on the object itself says it; whoever takes the mark off it wants it to be tried anew.
+            self._restarts.forget(step.ref)
+        return is_marked
 
     def forget(self, name: str) -> None:
         """The endpoint is gone: what was refused for it is of no interest any more."""
         for ref in [ref for ref in self._refused if name in names.endpoints_of_object(ref.name, None)]:
             del self._refused[ref]
+        self._restarts.forget_endpoint(name)
 
     def _failure(self, step: Step, error: ClusterError) -> Failure:
         if isinstance(error, Rejected):
@@ -119,6 +170,12 @@ class StepRunner:
         # Where nothing can be made, it is the namespace that is missing.
         gone = isinstance(error, NotFound) and not isinstance(step, Create)
         return Failure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
+
+
+def _is_unasked(step: Apply, before: ObservedObject) -> bool:
+    """Whether the item's template is what it was: pods restart only because somebody else has changed it."""
+    wanted: str = step.manifest["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION]
+    return before.annotations.get(names.TEMPLATE_HASH_ANNOTATION) == wanted
 
 
 def _digest(step: Step) -> str:

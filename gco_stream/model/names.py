@@ -9,6 +9,7 @@ from typing import Final
 
 FIELD_MANAGER: Final = "gco-stream"
 REPLICAS_FIELD_MANAGER: Final = "gco-stream-replicas"
+CLI_FIELD_MANAGER: Final = "gco-stream-cli"
 LEGACY_FIELD_MANAGERS: Final = frozenset({"OpenAPI-Generator", "before-first-apply"})
 
 PROJECT_LABEL: Final = "project"
@@ -23,6 +24,7 @@ TEMPLATE_HASH_ANNOTATION: Final = "gco.io/template-hash"
 TEMPLATE_VERSION_ANNOTATION: Final = "gco.io/template-version"
 REVISION_ANNOTATION: Final = "gco.io/revision"
 CONTESTED_ANNOTATION: Final = "gco.io/contested"
+UPGRADE_ANNOTATION: Final = "gco.io/upgrade"
 DRAINING_SINCE_ANNOTATION: Final = "gco.io/draining-since"
 UNREADY_SINCE_ANNOTATION: Final = "gco.io/unready-since"
 WEIGHTED_ROUTING_ANNOTATION: Final = "alb.ingress.kubernetes.io/actions.weighted-routing"

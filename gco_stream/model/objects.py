@@ -68,7 +68,7 @@ class ObservedObject:
 
     `spec` and `status` are plain JSON as the API server answers (defaults present); never change them in place.
     `created`: when an Ingress was made; `deleting_since`: when the deletion of one that is terminating was asked for
-    (RFC 3339; "" otherwise).
+    (RFC 3339; "" otherwise), and `finalizers` what such a one waits for (() otherwise).
     """
 
     ref: ObjectRef
@@ -83,6 +83,7 @@ class ObservedObject:
     ownership: Ownership = Ownership()
     created: str = ""
     deleting_since: str = ""
+    finalizers: tuple[str, ...] = ()
 
     @property
     def endpoint(self) -> str | None:

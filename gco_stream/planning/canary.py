@@ -54,6 +54,7 @@ def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, servin
         namespace=situation.namespace,
         annotations=situation.annotations,
         part=Part.CANARY,
+        renderings=situation.policy.renderings,
     )
     manifest = manifests.service(situation.namespace, name, main.spec.port, situation.annotations)
     notes, steps = decision.notes, decision.steps

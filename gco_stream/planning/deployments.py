@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, ObservedObject
-from gco_stream.planning import manifests, template
+from gco_stream.planning import manifests
 from gco_stream.planning.drift import differences, in_observed_order
 from gco_stream.planning.objects import in_words
 from gco_stream.planning.steps import Annotate, Apply, Create, GiveReplicas, HandOver, Part, Scale, Step
-from gco_stream.planning.template import ADOPTED_VERSION, CURRENT_VERSION, TemplateInputs
+from gco_stream.planning.template import ADOPTED_VERSION, RENDERINGS, Renderings, TemplateInputs
+
+TEMPLATE_PATH = "spec.template"
+"""Where differences begin that restart pods."""
+
+_ANOTHER_TEMPLATE = "the item asks for another pod template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,28 @@ class Decision:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What one Deployment shall be."""
+
+    inputs: TemplateInputs
+    replicas: Replicas
+    namespace: str
+    annotations: Mapping[str, str]
+    part: Part
+    renderings: Renderings
+
+    def manifest(self, version: int, count: int | None) -> JsonObject:
+        """The whole Deployment with its pod template at a version. `count` None leaves the replicas to the HPA."""
+        marks = {
+            **self.annotations,
+            names.TEMPLATE_HASH_ANNOTATION: self.inputs.hash(),
+            names.TEMPLATE_VERSION_ANNOTATION: str(version),
+        }
+        pods = self.renderings.render(self.inputs, version)
+        return manifests.deployment(self.namespace, self.inputs.app, pods, count, marks)
+
+
 def decide(
     inputs: TemplateInputs,
     observed: ObservedObject | None,
@@ -62,10 +89,12 @@ def decide(
     namespace: str,
     annotations: Mapping[str, str],
     part: Part,
+    renderings: Renderings = RENDERINGS,
 ) -> Decision:
-    """What this Deployment needs. `observed` is ours, or None."""
+    """What this Deployment needs. `observed` is ours, or None. `renderings`: the pod templates that can be made."""
+    wanted = _Wanted(inputs, replicas, namespace, annotations, part, renderings)
     if observed is None:
-        manifest = _manifest(inputs, CURRENT_VERSION, replicas.start, namespace, annotations)
+        manifest = wanted.manifest(renderings.current, replicas.start)
         return Decision((Create(manifest, "it is missing", part),))
     if observed.deleting:
         return Decision(notes=(f"{observed.ref} is terminating; it is made anew once it is gone",))
@@ -75,18 +104,65 @@ def decide(
             error=f"{observed.ref} selects pods by {selector}, and a selector cannot be changed; "
             "delete the Deployment to have it made anew"
         )
-    stamped_hash = observed.annotations.get(names.TEMPLATE_HASH_ANNOTATION)
-    unchanged = stamped_hash == inputs.hash()
-    version = _version_of(observed)
-    if unchanged and not template.can_render(version):
-        return _left_alone(observed, replicas, part, f"its pod template is of version {version}")
+    if not observed.ownership.applied and not _is_stamped(observed) and not _is_asked_for(wanted, observed):
+        return _stamped(wanted, observed)
+    version, why = _version(wanted, observed)
+    if version is None:
+        return _left_alone(observed, replicas, part, why)
     if not observed.ownership.applied:
-        if stamped_hash is None and image_of(observed) == inputs.image:
-            return _stamped(inputs, observed, replicas, annotations, part)
-        return _taken_over(inputs, observed, replicas, namespace=namespace, annotations=annotations, part=part)
-    return _corrected(
-        inputs, observed, replicas, version if unchanged else CURRENT_VERSION, namespace, annotations, part
-    )
+        return _taken_over(wanted, observed, version, why or "it was made by another program")
+    return _corrected(wanted, observed, version, why)
+
+
+def version_of(observed: ObservedObject) -> int | None:
+    """Which rendering made the pod template, as the Deployment says; None where it does not."""
+    text = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION, "")
+    return int(text) if text.isdecimal() else None
+
+
+def upgrade_asked(observed: ObservedObject) -> int:
+    """The version below which somebody asked for a newer pod template; 0 where nobody did."""
+    text = observed.annotations.get(names.UPGRADE_ANNOTATION) or ""
+    return int(text) if text.isdecimal() else 0
+
+
+def _is_stamped(observed: ObservedObject) -> bool:
+    return names.TEMPLATE_HASH_ANNOTATION in observed.annotations
+
+
+def _is_asked_for(wanted: _Wanted, observed: ObservedObject) -> bool:
+    """Whether a roll-out of a Deployment that another program made is what the user waits for."""
+    return image_of(observed) != wanted.inputs.image or upgrade_asked(observed) > ADOPTED_VERSION
+
+
+def _version(wanted: _Wanted, observed: ObservedObject) -> tuple[int | None, str]:
+    """Which rendering the pod template is to be, and why another than stands; None where it is left alone.
+
+    A hash that somebody took away is taken as unchanged, and a version is told from what stands: losing a mark
+    restarts nothing. Nothing ever goes back to an older rendering.
+    """
+    newest = wanted.renderings.current
+    stamped_hash, version = observed.annotations.get(names.TEMPLATE_HASH_ANNOTATION), version_of(observed)
+    unknown = stamped_hash is None and observed.ownership.applied and version != ADOPTED_VERSION
+    if stamped_hash != wanted.inputs.hash() and not unknown:
+        return newest, _ANOTHER_TEMPLATE
+    if version is None:
+        version = _fitting(wanted, observed)
+    if version < upgrade_asked(observed) and version < newest:
+        return newest, f"an upgrade of its pod template from version {version} to {newest} was asked for"
+    if not wanted.renderings.can_render(version):
+        made_by = "it was made by another program" if version == ADOPTED_VERSION else f"it is of version {version}"
+        return None, f"its pod template is kept, {made_by}"
+    return version, ""
+
+
+def _fitting(wanted: _Wanted, observed: ObservedObject) -> int:
+    """The newest rendering that makes the pod template that stands, else the newest."""
+    for version in sorted(wanted.renderings.by_version, reverse=True):
+        found = differences(wanted.manifest(version, None), observed)
+        if not any(one.path.startswith(TEMPLATE_PATH) for one in found):
+            return version
+    return wanted.renderings.current
 
 
 def scaled(observed: ObservedObject | None, count: int, part: Part, why: str) -> Decision:
@@ -94,27 +170,6 @@ def scaled(observed: ObservedObject | None, count: int, part: Part, why: str) ->
     if observed is None or observed.deleting or observed.spec.get("replicas", 1) == count:
         return Decision()
     return Decision((Scale(observed.ref, observed.uid, count, why, part),))
-
-
-def _manifest(
-    inputs: TemplateInputs, version: int, count: int | None, namespace: str, annotations: Mapping[str, str]
-) -> JsonObject:
-    return manifests.deployment(
-        namespace,
-        inputs.app,
-        template.render(inputs, version),
-        count,
-        {
-            **annotations,
-            names.TEMPLATE_HASH_ANNOTATION: inputs.hash(),
-            names.TEMPLATE_VERSION_ANNOTATION: str(version),
-        },
-    )
-
-
-def _version_of(observed: ObservedObject) -> int:
-    text = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION, "")
-    return int(text) if text.isdecimal() else CURRENT_VERSION
 
 
 def image_of(observed: ObservedObject) -> str | None:
@@ -136,63 +191,42 @@ def _left_alone(observed: ObservedObject, replicas: Replicas, part: Part, why: s
     return Decision(steps, (note,))
 
 
-def _stamped(
-    inputs: TemplateInputs,
-    observed: ObservedObject,
-    replicas: Replicas,
-    annotations: Mapping[str, str],
-    part: Part,
-) -> Decision:
+def _stamped(wanted: _Wanted, observed: ObservedObject) -> Decision:
     marks = {
-        **annotations,
-        names.TEMPLATE_HASH_ANNOTATION: inputs.hash(),
+        **wanted.annotations,
+        names.TEMPLATE_HASH_ANNOTATION: wanted.inputs.hash(),
         names.TEMPLATE_VERSION_ANNOTATION: str(ADOPTED_VERSION),
     }
     marks.pop(names.REVISION_ANNOTATION, None)
-    stamp = Annotate(observed.ref, observed.uid, marks, "it is adopted as it runs, without a restart", part)
-    scaling = _left_alone(observed, replicas, part, "it was made by another program")
+    stamp = Annotate(observed.ref, observed.uid, marks, "it is adopted as it runs, without a restart", wanted.part)
+    scaling = _left_alone(observed, wanted.replicas, wanted.part, "it was made by another program")
     return Decision((stamp, *scaling.steps), scaling.notes)
 
 
-def _taken_over(
-    inputs: TemplateInputs,
-    observed: ObservedObject,
-    replicas: Replicas,
-    *,
-    namespace: str,
-    annotations: Mapping[str, str],
-    part: Part,
-) -> Decision:
+def _taken_over(wanted: _Wanted, observed: ObservedObject, version: int, why: str) -> Decision:
     steps: list[Step] = []
     count: int | None = None
-    if isinstance(replicas, FixedReplicas):
-        count = replicas.count
+    if isinstance(wanted.replicas, FixedReplicas):
+        count = wanted.replicas.count
     else:
-        steps.append(_given(observed, replicas, part))
-    steps.append(HandOver(observed, "the item asks for another pod template", part))
-    manifest = in_observed_order(_manifest(inputs, CURRENT_VERSION, count, namespace, annotations), observed)
-    steps.append(Apply(manifest, observed.uid, "the item asks for another pod template", part))
+        steps.append(_given(observed, wanted.replicas, wanted.part))
+    steps.append(HandOver(observed, why, wanted.part))
+    manifest = in_observed_order(wanted.manifest(version, count), observed)
+    steps.append(Apply(manifest, observed.uid, why, wanted.part))
     return Decision(tuple(steps))
 
 
-def _corrected(
-    inputs: TemplateInputs,
-    observed: ObservedObject,
-    replicas: Replicas,
-    version: int,
-    namespace: str,
-    annotations: Mapping[str, str],
-    part: Part,
-) -> Decision:
+def _corrected(wanted: _Wanted, observed: ObservedObject, version: int, why: str) -> Decision:
     steps: list[Step] = []
     count: int | None = None
-    if isinstance(replicas, FixedReplicas):
-        count = replicas.count
+    if isinstance(wanted.replicas, FixedReplicas):
+        count = wanted.replicas.count
     elif _we_own_replicas(observed) or observed.spec.get("replicas", 1) == 0:
-        steps.append(_given(observed, replicas, part))
-    manifest = in_observed_order(_manifest(inputs, version, count, namespace, annotations), observed)
+        steps.append(_given(observed, wanted.replicas, wanted.part))
+    manifest = in_observed_order(wanted.manifest(version, count), observed)
     if found := differences(manifest, observed):
-        steps.append(Apply(manifest, observed.uid, in_words(found), part))
+        reason = in_words(found) if why in {"", _ANOTHER_TEMPLATE} else f"{why}: {in_words(found)}"
+        steps.append(Apply(manifest, observed.uid, reason, wanted.part))
     return Decision(tuple(steps))
 
 

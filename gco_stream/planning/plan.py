@@ -13,6 +13,7 @@ from gco_stream.model.errors import sentence
 from gco_stream.model.objects import Observed
 from gco_stream.planning import status
 from gco_stream.planning.agreement import table_change
+from gco_stream.planning.hindrances import hanging, hindered
 from gco_stream.planning.policy import Fleet, Policy
 from gco_stream.planning.running import Outcome, plan_running
 from gco_stream.planning.situation import Situation
@@ -83,13 +84,13 @@ def _decide(situation: Situation) -> tuple[Outcome, Report]:
     if errors := _misplaced(situation):
         return Outcome(errors=errors), status.failed(situation, errors)
     if endpoint.desired_state is DesiredState.STOPPED:
-        outcome = plan_stopped(situation)
+        outcome = hindered(situation, plan_stopped(situation))
         report = status.stopped(situation, pending=bool(outcome.steps), complaints=outcome.complaints)
     elif endpoint.spec is None:
         errors = (sentence(endpoint.spec_problems),)
         return Outcome(errors=errors), status.failed(situation, errors)
     else:
-        outcome = plan_running(situation, endpoint.spec)
+        outcome = hindered(situation, plan_running(situation, endpoint.spec))
         # A canary on its way says nothing of the main.
         pending = any(step.part is not Part.CANARY for step in outcome.steps)
         report = status.running(situation, pending=pending, complaints=outcome.complaints)
@@ -97,7 +98,8 @@ def _decide(situation: Situation) -> tuple[Outcome, Report]:
 
 
 def _removal(situation: Situation, why: str, *, spends_budget: bool) -> tuple[Outcome, Report]:
-    return plan_removal(situation, why, spends_budget=spends_budget), status.removed(situation)
+    outcome = hanging(situation, plan_removal(situation, why, spends_budget=spends_budget))
+    return outcome, status.removed(situation, complaints=outcome.complaints)
 
 
 def _misplaced(situation: Situation) -> tuple[str, ...]:

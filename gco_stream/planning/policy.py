@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from gco_stream.planning.template import RENDERINGS, Renderings
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """An installation's settings, as far as decisions depend on them. Times are in seconds.
 
-    `namespaces`: the allowed ones, the installation's own first. `table_arn`: the home table's.
+    `namespaces`: the allowed ones, the installation's own first. `table_arn`: the home table's. `renderings`: the pod
+    templates that this program can make.
     """
 
     region: str
@@ -19,6 +22,7 @@ class Policy:
     honor_gpu_type: bool = False
     status_interval: float = 15.0
     status_heartbeat: float = 0.0
+    renderings: Renderings = RENDERINGS
 
     @property
     def namespace(self) -> str:
@@ -42,7 +46,8 @@ class Fleet:
 
     `deletions_left`: endpoints that may still be removed now without `desired_state=deleted`, this one among them;
     `deletions_again`: seconds until there may be one more, where there is none now.
-    `claimed`: names of this endpoint's canary objects that another item asks for (`a` with a canary, and `a-canary`).
+    `claimed`: names of this endpoint's objects that another item asks for (`a` with a canary, and `a-canary`): where an
+    object does not say whose it is, it is not taken for this endpoint's.
     `census`: None where nobody has counted yet; a plan that needs it says so.
     """
 

@@ -6,7 +6,7 @@ from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObservedObject
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning import canary as canaries
-from gco_stream.planning import deployments, manifests, template, watchdog
+from gco_stream.planning import contested, deployments, manifests, template, watchdog
 from gco_stream.planning.canary import CanaryDecision
 from gco_stream.planning.deployments import AutoscaledReplicas, FixedReplicas, Replicas
 from gco_stream.planning.objects import removal, steps_for
@@ -75,10 +75,14 @@ def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
         namespace=situation.namespace,
         annotations=situation.annotations,
         part=Part.MAIN,
+        renderings=situation.policy.renderings,
     )
     if main.error:
         return Outcome(errors=(main.error,))
-    canary = _canary(situation, spec, inputs, settled=not main.steps and deployments.rolled_out(observed))
+    # What is contested in the main's labels alone does not keep a promoted canary from going.
+    held = contested.hold_back(main.steps, situation.observed.objects, situation.now)
+    settled = not (held.steps or held.errors) and deployments.rolled_out(observed)
+    canary = _canary(situation, spec, inputs, settled=settled)
     scaler, warnings = _autoscaler(situation, spec)
     service = manifests.service(situation.namespace, name, spec.port, situation.annotations)
     route = _route(situation, inputs, observed, replicas, canary)

@@ -36,9 +36,10 @@ def stopped(situation: Situation, *, pending: bool, complaints: tuple[str, ...])
     return Report(state, ready if left else 0, 0, "; ".join(complaints))
 
 
-def removed(situation: Situation) -> Report:
+def removed(situation: Situation, *, complaints: tuple[str, ...] = ()) -> Report:
     """The report on an endpoint that shall be gone: deleting until nothing of it is left."""
-    return Report(RegionState.DELETING if situation.all_ours() else RegionState.DELETED)
+    state = RegionState.DELETING if situation.all_ours() else RegionState.DELETED
+    return Report(state, error="; ".join(complaints))
 
 
 def failed(situation: Situation, errors: tuple[str, ...]) -> Report:

@@ -43,6 +43,7 @@ def plan_removal(situation: Situation, why: str, *, spends_budget: bool) -> Outc
     if steps and spends_budget and situation.fleet.deletions_left <= 0:
         return Outcome(
             warnings=(too_many(why),),
+            complaints=(too_many(why),),
             held_back=HeldBack.REMOVAL,
             look_again=LookAgain(situation.fleet.deletions_again, MORE_MAY_GO),
         )
@@ -71,6 +72,7 @@ def _stopped_main(situation: Situation) -> Decision:
         namespace=situation.namespace,
         annotations=situation.annotations,
         part=Part.MAIN,
+        renderings=situation.policy.renderings,
     )
 
 

@@ -5,7 +5,7 @@ Deployment whose inputs are unchanged keeps the rendering it was made with, and 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from gco_stream.model import names
@@ -15,8 +15,6 @@ from gco_stream.planning.hashing import canonical_hash
 
 ADOPTED_VERSION = 0
 """The version of a template that this program did not render: left alone until its inputs change."""
-
-CURRENT_VERSION = 1
 
 _ROOT_PATH_SERVERS = ("vllm", "text-generation-inference", "tgi")
 _ROOT_PATH = "--root-path"
@@ -123,14 +121,28 @@ def _prefix(path: str) -> str:
     return path.rstrip("/") if path.startswith("/") else ""
 
 
-def render(inputs: TemplateInputs, version: int) -> JsonObject:
-    """The pod template at a version. Raises KeyError for a version that this program cannot render."""
-    return _RENDERINGS[version](inputs)
+@dataclass(frozen=True, slots=True)
+class Renderings:
+    """The pod templates that a program can make of the same inputs, by version from 1 on; the highest is the newest.
 
+    An older one stays as long as Deployments may stand that were made by it. It is never changed: whatever it makes
+    of the same inputs is what stands, and anything else would restart it.
+    """
 
-def can_render(version: int) -> bool:
-    """Whether this program knows the rendering (not that of a template it adopted, nor of a newer program)."""
-    return version in _RENDERINGS
+    by_version: Mapping[int, Callable[[TemplateInputs], JsonObject]] = field(hash=False)
+
+    @property
+    def current(self) -> int:
+        """The newest version: what is made anew is made by it."""
+        return max(self.by_version)
+
+    def can_render(self, version: int) -> bool:
+        """Whether this program knows the rendering (not that of a template it adopted, nor of a newer program)."""
+        return version in self.by_version
+
+    def render(self, inputs: TemplateInputs, version: int) -> JsonObject:
+        """The pod template at a version. Raises KeyError for a version that this program cannot render."""
+        return self.by_version[version](inputs)
 
 
 def _version_1(inputs: TemplateInputs) -> JsonObject:
@@ -210,4 +222,5 @@ def _model_sync(source: str, target: str) -> JsonObject:
     }
 
 
-_RENDERINGS: Mapping[int, Callable[[TemplateInputs], JsonObject]] = MappingProxyType({1: _version_1})
+RENDERINGS = Renderings(MappingProxyType({1: _version_1}))
+"""This program's own."""

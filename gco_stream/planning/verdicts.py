@@ -15,7 +15,7 @@ from gco_stream.model.errors import sentence
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning import canary as canaries
-from gco_stream.planning import deployments, watchdog
+from gco_stream.planning import contested, deployments, watchdog
 from gco_stream.planning.changes import changes, in_lines
 from gco_stream.planning.deployments import Decision, FixedReplicas, Replicas
 from gco_stream.planning.drift import differences
@@ -23,7 +23,7 @@ from gco_stream.planning.ownership import why_not_ours
 from gco_stream.planning.running import inputs_of, replicas_of
 from gco_stream.planning.situation import Situation
 from gco_stream.planning.steps import Apply, Create, Delete, Part, Plan, Step
-from gco_stream.planning.template import CURRENT_VERSION, TemplateInputs, canary_inputs
+from gco_stream.planning.template import TemplateInputs, canary_inputs
 from gco_stream.planning.watchdog import RouteDecision
 
 
@@ -186,8 +186,8 @@ def _present(case: Case, observed: ObservedObject, blocked: str, canary_error: s
         return ObjectVerdict(ref, Verdict.NOT_OURS, why_not_ours(observed, situation.policy.table_arn))
     if steps := case.steps_if_allowed(ref):
         return _held(case, ref, observed, steps)
-    if observed.deleting:
-        return _terminating(case, observed)
+    if (hindered := _hindered(case, observed)) is not None:
+        return hindered
     error = _error_for(case, ref, blocked) or (canary_error if case.is_canarys(ref) else "")
     if error:
         return ObjectVerdict(ref, Verdict.HELD, error)
@@ -206,6 +206,16 @@ def _held(case: Case, ref: ObjectRef, observed: ObservedObject | None, steps: Se
     told = changes(steps, observed)
     details = (told.why, *told.details) if told.why else told.details
     return ObjectVerdict(ref, Verdict.HELD, case.limit, details, otherwise=_would(steps))
+
+
+def _hindered(case: Case, observed: ObservedObject) -> ObjectVerdict | None:
+    """One that is kept from being as asked by others."""
+    if observed.deleting:
+        return _terminating(case, observed)
+    if contested.mark_of(observed) is None or case.leaves:
+        return None
+    why = f"another program keeps changing it ({names.CONTESTED_ANNOTATION}); the report names the fields"
+    return ObjectVerdict(observed.ref, Verdict.LEFT_ALONE, why)
 
 
 def _terminating(case: Case, observed: ObservedObject) -> ObjectVerdict:
@@ -232,7 +242,7 @@ def _settled(case: Case, observed: ObservedObject) -> ObjectVerdict:
     why = "; ".join(_without_ref(note, observed.ref) for note in decision.notes)
     if not why and upgrade is not None:
         version = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION)
-        why = f"its pod template is of version {version}, the newest is {CURRENT_VERSION}"
+        why = f"its pod template is of version {version}, the newest is {case.situation.policy.renderings.current}"
     verdict = Verdict.LEFT_ALONE if why else Verdict.IN_SYNC
     return ObjectVerdict(observed.ref, verdict, why, details, upgrade=upgrade)
 
@@ -249,14 +259,13 @@ def _upgrade(case: Case, observed: ObservedObject) -> tuple[str, ...] | None:
     """What the newest pod template would change; None where the Deployment has it, or a newer one."""
     if observed.ref.kind is not Kind.DEPLOYMENT or observed.deleting:
         return None
-    version = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION, "")
-    behind = not observed.ownership.applied or (version.isdecimal() and int(version) < CURRENT_VERSION)
+    version, newest = deployments.version_of(observed), case.situation.policy.renderings.current
+    behind = not observed.ownership.applied or (version is not None and version < newest)
     if not behind:
         return None
-    # Without the mark of its inputs it is one whose template has changed, and that is rendered anew.
-    unmarked = {key: value for key, value in observed.annotations.items() if key != names.TEMPLATE_HASH_ANNOTATION}
-    as_changed = replace(observed, annotations=unmarked, ownership=replace(observed.ownership, applied=True))
-    decision = _decision(case, as_changed)
+    asked = {**observed.annotations, names.UPGRADE_ANNOTATION: str(newest)}
+    as_asked = replace(observed, annotations=asked, ownership=replace(observed.ownership, applied=True))
+    decision = _decision(case, as_asked)
     applies = [step for step in decision.steps if isinstance(step, Apply)] if decision is not None else []
     found = [
         one
@@ -287,6 +296,7 @@ def _decision(case: Case, observed: ObservedObject) -> Decision | None:
         namespace=case.situation.namespace,
         annotations=case.situation.annotations,
         part=part,
+        renderings=case.situation.policy.renderings,
     )
 
 
@@ -319,6 +329,8 @@ def _blocked(case: Case) -> str:
     """What is in the way of everything: an error of the plan that is not the watchdog's."""
     report = case.unlimited.report
     if case.leaves or report is None or report.state is not RegionState.ERROR:
+        return ""
+    if contested.is_said(report.error):
         return ""
     route = _route(case, case.free)
     return "" if route is not None and report.error == route.error else report.error

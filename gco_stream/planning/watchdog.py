@@ -22,7 +22,8 @@ from gco_stream.planning.steps import LookAgain, Need, Tell
 _GATED_PERIOD = 15.0
 # Without gates the Deployment's counts tell; this is for pods that are given gates later.
 _UNGATED_PERIOD = 60.0
-_HAS_SERVED = frozenset({RegionState.RUNNING, RegionState.UPDATING, RegionState.ERROR})
+_RUNS = frozenset({RegionState.RUNNING, RegionState.UPDATING})
+_HAS_SERVED = _RUNS | {RegionState.ERROR}
 _AWAY = "no replica is ready, and the Ingress is away until one is"
 
 
@@ -50,7 +51,7 @@ def decide(situation: Situation, deployment: ObservedObject | None, ingress: Obs
     """The route of an endpoint that is to run at least one replica. `deployment`, `ingress`: ours, or None."""
     if ingress is None or ingress.deleting:
         return _absent(situation, deployment)
-    if not _is_unready(deployment):
+    if not (_is_unready(deployment) if deployment is not None else _cannot_be_made(situation)):
         return RouteDecision(stands=True)
     return _unready(situation, ingress)
 
@@ -64,28 +65,38 @@ def is_withdrawn(situation: Situation) -> bool:
     return (ingress is None or ingress.deleting) and _is_unready(deployment) and _had_route(situation)
 
 
-def _is_unready(deployment: ObservedObject | None) -> bool:
+def _is_unready(deployment: ObservedObject) -> bool:
     """Pods are asked for, and none serves. Counts decide, since the condition Available is True with none ready."""
-    return deployment is not None and not deployments.is_at_zero(deployment) and not deployments.ready(deployment)
+    return not deployments.is_at_zero(deployment) and not deployments.ready(deployment)
+
+
+def _cannot_be_made(situation: Situation) -> bool:
+    """Whether a Deployment that is missing is more than one that somebody has just deleted."""
+    written = situation.endpoint.region_status.get(situation.policy.region)
+    return written is not None and written.state not in _RUNS
 
 
 def _had_route(situation: Situation) -> bool:
-    # Under `immediate` an Ingress was made before the Deployment.
+    """Whether an Ingress that is absent has been there: the item says that the endpoint ran, or that it was withdrawn.
+
+    One that was never made, since it was not allowed for example, is still to be made.
+    """
     written = situation.endpoint.region_status.get(situation.policy.region)
-    return not situation.policy.ingress_on_ready or (written is not None and written.state in _HAS_SERVED)
+    return written is not None and (written.state in _RUNS or _AWAY in written.error)
 
 
 def _absent(situation: Situation, deployment: ObservedObject | None) -> RouteDecision:
     waits = "the Ingress is made once a replica is ready"
+    is_first = not situation.policy.ingress_on_ready and not _said_away(situation)
     if deployment is None or deployments.is_at_zero(deployment):
-        on_ready = situation.policy.ingress_on_ready
-        return RouteDecision(stands=not on_ready, notes=(waits,) if on_ready else ())
+        error = _AWAY if _said_away(situation) else ""
+        return RouteDecision(stands=is_first, error=error, notes=() if is_first else (waits,))
     if deployment.deleting:
         # What serves of it is on its way out, and what is made anew after it brings its own route.
         return RouteDecision(stands=False, notes=(waits,))
     restored = Tell("IngressRestored", "a pod is ready again, so the Ingress is made again", warning=False)
-    made = RouteDecision(stands=True, tell=restored if _reported_error(situation) else None)
-    if deployments.ready(deployment):
+    made = RouteDecision(stands=True, tell=restored if _said_away(situation) else None)
+    if deployments.ready(deployment) or (is_first and not _had_route(situation)):
         return made
     pods = situation.observed.pods
     error = _AWAY if _had_route(situation) else ""
@@ -120,6 +131,9 @@ def _unready(situation: Situation, ingress: ObservedObject) -> RouteDecision:
             "seems ill, and traffic can only leave it if its load balancer is seen to be unhealthy"
         )
         return replace(stays, refused=True, error=error, warnings=(error,))
+    if not _had_route(situation):
+        # Nothing else would tell afterwards that it was withdrawn and not that it is still to be made.
+        return replace(stays, unready_since=clock or since.isoformat(), error=_AWAY)
     tell = Tell("IngressWithdrawn", f"{lasting}; the Ingress comes back when a pod's containers are ready")
     return RouteDecision(stands=False, withdraws=True, error=_AWAY, tell=tell)
 
@@ -164,9 +178,9 @@ def _most(census: Census) -> int:
     return max(1, census.running // 2)
 
 
-def _reported_error(situation: Situation) -> bool:
+def _said_away(situation: Situation) -> bool:
     written = situation.endpoint.region_status.get(situation.policy.region)
-    return written is not None and written.state is RegionState.ERROR
+    return written is not None and _AWAY in written.error
 
 
 def _look_at(pods: Sequence[PodHealth]) -> LookAgain:

@@ -25,17 +25,18 @@ PATIENCE = 30.0
 
 
 class Program:
-    """`gco-stream run` as a user runs it; its log goes to a file."""
+    """`gco-stream run` as a user runs it, or what `module` makes of it; its log goes to a file."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, module: tuple[str, ...] = ("gco_stream", "run")) -> None:
         self.environment = environment
         self.log = log
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Program":
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gco_stream", "run"],
+                [sys.executable, "-m", *self._module],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -189,10 +190,10 @@ def world(table: Table, kube: KubeApi, namespace: str, controller_env: dict[str,
 
 @pytest.fixture
 def program(controller_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """`program(SETTING="x")` starts one; all are killed when the test ends."""
+    """`program(SETTING="x")` starts one; all are killed when the test ends. `module`: what to run instead."""
     started: list[Program] = []
 
-    def start(**settings: str) -> Program:
+    def start(module: tuple[str, ...] = ("gco_stream", "run"), **settings: str) -> Program:
         environment = {
             "PATH": os.environ["PATH"],
             **controller_env,
@@ -201,7 +202,7 @@ def program(controller_env: dict[str, str], tmp_path: Path) -> Iterator[Callable
             "STATUS_INTERVAL_SECONDS": "1",
             **settings,
         }
-        one = Program(environment, tmp_path / f"program-{len(started)}.log")
+        one = Program(environment, tmp_path / f"program-{len(started)}.log", module)
         started.append(one)
         return one.start()
 

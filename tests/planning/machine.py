@@ -28,7 +28,7 @@ from tests.planning.simulated import NAMESPACE, START, TABLE
 OTHER_NAMESPACE = "team-inference"
 OTHER_REGION = "eu-west-1"
 POLICY = Policy(region=REGION, namespaces=(NAMESPACE, OTHER_NAMESPACE), table_arn=TABLE)
-_DECIDED_FROM = ("desired_state", "target_regions", "spec", "created_at")
+_DECIDED_FROM = ("desired_state", "target_regions", "intent", "created_at")
 _ROUNDS = 12
 _RETRY = 5.0
 
@@ -307,7 +307,8 @@ class World:
 
     def _report(self, name: str, item: Endpoint | Unreadable, made: Plan) -> None:
         assert made.report is not None
-        self._acting = name
+        if isinstance(item, Endpoint) and item.hold is None:
+            self.promises.report(item, made.report.state)
         entry = {
             "state": str(made.report.state),
             "replicas_ready": made.report.ready,
@@ -319,7 +320,6 @@ class World:
         if made.report.error:
             entry["error"] = made.report.error
         self.items[name].setdefault("region_status", {})[self.policy.region] = entry
-        self._acting = None
 
     def _remember(self, name: str, made: Plan) -> None:
         self.due.pop(name, None)

@@ -30,9 +30,15 @@ def asked_template(item: Endpoint, app: str) -> JsonObject | None:
         if (image := spec.canary_image_in(REGION)) is None:
             return None
         inputs = template.canary_inputs(inputs, image)
-    manifest = deployment("", app, template.render(inputs, template.CURRENT_VERSION), None, {})
+    manifest = deployment("", app, template.RENDERINGS.render(inputs, template.RENDERINGS.current), None, {})
     asked: JsonObject = body_of(manifest)["spec"]["template"]
     return asked
+
+
+def image_in(stored: Stored) -> str:
+    """What a Deployment's first container runs."""
+    image: str = stored.body["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image
 
 
 def routed(api: ApiServer, endpoint: str, namespace: str) -> dict[str, int]:
@@ -80,7 +86,7 @@ class Promises:
         self.api = api
         self.policy = policy
         self.makers: dict[str, str | None] = {}
-        self.rollouts = 0
+        self.made_of: dict[str, tuple[str, bytes]] = {}
         self.elapsed = 0.0
         self.served: dict[tuple[str, str], float] = {}
         self.unrouted: dict[tuple[str, str], float] = {}
@@ -91,6 +97,9 @@ class Promises:
         assert item.hold is None, f"held, and yet {step}"
         self._own(step, item.name)
         stored = self.api.stored.get(step.ref)
+        if stored is not None and DRAIN_CLOCK in stored.owners.get(KUBECTL, ()):
+            # Who sets the clock says when it runs out.
+            self.unrouted.pop((step.ref.namespace, names.canary_name(item.name)), None)
         runs = REGION in item.target_regions and item.desired_state in RUN
         if runs:
             assert item.spec is not None, f"I7: a broken spec led to {step}"
@@ -105,6 +114,9 @@ class Promises:
                 left = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, step.ref.namespace, service))
                 if left is not None and left.status.get("readyReplicas"):
                     self.unrouted[step.ref.namespace, service] = self.elapsed
+                    self._left_by(item, left)
+        if stored is not None and isinstance(step, Apply):
+            assert not stored.deleting_since, f"it is terminating: {step}"
         if stored is not None and step.ref.name == names.canary_name(item.name) and runs:
             self._canary(item, step, stored)
 
@@ -138,13 +150,28 @@ class Promises:
         if before is None or before[1] != count:
             allowed = allowed_counts(item, step.ref.name, before[1] if before else None)
             assert count in allowed, f"nobody asked for {count} replicas, only {allowed}: {step}"
-        if before is None or before[0] == stored.template:
+        if before is not None and before[0] == stored.template:
             return
-        self.rollouts += 1
+        made_of, template_then = self.made_of.get(stored.uid, ("", b""))
+        self._remember(item, stored)
+        if before is None:
+            return
+        drifted = before[0] != template_then
+        assert drifted or made_of != self.made_of[stored.uid][0], f"a restart that nobody asked for: {step}"
         wanted = asked_template(item, step.ref.name)
         assert wanted is not None, f"a restart that nobody asked for: {step}"
         there = json.loads(before[0])
         assert dict(leaves(there)) != dict(leaves(wanted)), f"a second roll-out for one change: {step}"
+
+    def _remember(self, item: Endpoint, stored: Stored) -> None:
+        assert item.spec is not None
+        policies = {"replicas", "autoscaling", "canary"}
+        image = item.spec.image_in(REGION) if stored.ref.name == item.name else item.spec.canary_image_in(REGION)
+        spec = item.spec.model_dump(mode="json", exclude={*policies, "image", "region_image_uris"})
+        # Both stand behind one path, so the main's server says what the canary's is asked for.
+        server = "vllm" in item.spec.image_in(REGION)
+        made_of = json.dumps([spec, image, server, item.ingress_path], sort_keys=True)
+        self.made_of[stored.uid] = made_of, stored.template
 
     def pass_time(self, seconds: float, looked_after: Set[str]) -> None:
         """So much time has truly passed. `looked_after`: endpoints that are not left alone; nobody minds the others."""
@@ -152,6 +179,20 @@ class Promises:
         for ref, stored in self.api.stored.items():
             if ref.name in looked_after and stored.status.get("readyReplicas") and not stored.deleting_since:
                 self.served[ref.namespace, ref.name] = self.elapsed
+
+    def report(self, item: Endpoint, state: RegionState) -> None:
+        """What is reported is so."""
+        name, namespace = item.name, item.namespace or self.policy.namespace
+        main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, name))
+        if main is not None and self.makers[main.uid] != name:
+            main = None
+        if state is RegionState.RUNNING:
+            assert main is not None
+            assert self._rolled_out(main), f"reported running: {main.status}"
+        elif state is RegionState.STOPPED:
+            assert main is None or not main.status.get("replicas"), f"reported stopped: {main}"
+        elif state is RegionState.DELETED:
+            assert not self._left(name), f"reported deleted: {self._left(name)}"
 
     def table_change(self, item: Endpoint, change: TableChange) -> None:
         """I6: what the item says at the moment of the write."""
@@ -166,12 +207,20 @@ class Promises:
         assert item.desired_state is DesiredState.DELETED
         everywhere = [entry.state for entry in item.region_status.values()]
         assert all(state is RegionState.DELETED for state in states + everywhere), f"purged at {states}, {everywhere}"
-        left = [
+        left = self._left(item.name)
+        assert not left, f"purged while {left} are left"
+
+    def _left(self, name: str) -> list[ObjectRef]:
+        return [
             ref
             for ref, stored in self.api.stored.items()
-            if self.makers[stored.uid] == item.name and self.api.says(ref, names.ENDPOINT_ANNOTATION) == item.name
+            if self.makers[stored.uid] == name and self.api.says(ref, names.ENDPOINT_ANNOTATION) == name
         ]
-        assert not left, f"purged while {left} are left"
+
+    def _rolled_out(self, stored: Stored) -> bool:
+        count, status = stored.body["spec"]["replicas"], stored.status
+        ready = status.get("readyReplicas", 0)
+        return (not count or stored.running == stored.template) and count == ready == status.get("replicas", 0)
 
     def _deletion(self, item: Endpoint, runs: EndpointSpec | None, step: Delete) -> None:
         if runs is None:
@@ -215,17 +264,29 @@ class Promises:
                 assert not deployed.deleting_since, f"{weight} % to {service}, which is going"
                 assert deployed.status.get("readyReplicas"), f"{weight} % to {service}, which is not ready"
 
+    def _left_by(self, item: Endpoint, canary: Stored) -> None:
+        """A canary that became the main serves until the main has rolled out."""
+        if item.spec is None or item.spec.canary is not None or canary.deleting_since:
+            return
+        main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, canary.ref.namespace, item.name))
+        image = item.spec.image_in(REGION)
+        if main is not None and image_in(canary) == image and canary.ref.name != item.name:
+            rolled_out = self._rolled_out(main) and image_in(main) == image
+            assert rolled_out, f"{canary.ref} became the main, and was left before that was rolled out"
+
     def _canary(self, item: Endpoint, step: Step, stored: Stored) -> None:
         goes = isinstance(step, Delete)
         if isinstance(step, Apply | Scale) and step.ref.kind is Kind.DEPLOYMENT:
             count: Any = step.replicas if isinstance(step, Scale) else step.manifest["spec"].get("replicas")
             goes = count == 0 and stored.body["spec"]["replicas"] > 0
+        ref = ObjectRef(Kind.INGRESS, step.ref.namespace, names.ingress_name(item.name))
+        if ref in self.api.stored and self.api.says(ref, names.ENDPOINT_ANNOTATION) is None:
+            # An Ingress that says no longer whose it is may be nobody's.
+            return
         if goes and not stored.deleting_since:
             route = routed(self.api, item.name, step.ref.namespace)
             assert step.ref.name not in route, f"{step}, which gets {route[step.ref.name]} %"
             left = self.unrouted.get((step.ref.namespace, step.ref.name))
             serves = stored.status.get("readyReplicas")
             drained = left is None or self.elapsed - left >= self.policy.canary_drain
-            ingress = self.api.stored.get(ObjectRef(Kind.INGRESS, step.ref.namespace, names.ingress_name(item.name)))
-            edited = ingress is not None and DRAIN_CLOCK in ingress.owners.get(KUBECTL, ())
-            assert drained or edited or not serves, f"{step}, whose connections have not drained"
+            assert drained or not serves, f"{step}, whose connections have not drained"

@@ -117,7 +117,9 @@ def test_the_ingress_of_an_item_made_anew_is_given_its_time() -> None:
     assert made.look_again is not None
     assert made.look_again.after == cluster.policy.unhealthy_threshold
     cluster.wait(made.look_again.after)
-    cluster.reconcile(reported(again, made, cluster.now), COUNTED)
+    again = reported(again, made, cluster.now)
+    again = reported(again, cluster.reconcile(again, COUNTED), cluster.now)
+    cluster.reconcile(again, COUNTED)
     assert not cluster.find(Kind.INGRESS, INGRESS)
 
 

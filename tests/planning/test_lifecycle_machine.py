@@ -31,7 +31,6 @@ RARE = (
     "the budget changes",
     "a foreign object",
     "an item goes",
-    "another region reports",
 )
 CHANGES = st.sampled_from(sorted(USER_CHANGES))
 SOME = st.integers(0, 30)
@@ -77,10 +76,11 @@ class Lifecycle(RuleBasedStateMachine):
                 USER_CHANGES[change](plain)
                 self.world.write(name, {**plain, "updated_at": self.world.now.isoformat()})
 
-    @rule(change=CHANGES)
-    def user_changes_what_runs(self, change: str) -> None:
-        settle(self.world)
-        self.user_changes("a", [change])
+    @rule(changes=st.lists(CHANGES, min_size=1, max_size=3))
+    def user_changes_what_runs(self, changes: list[str]) -> None:
+        for change in changes:
+            settle(self.world)
+            self.user_changes("a", [change])
 
     @precondition(lambda self: self.world.api.stored)
     @rule(which=SOME, number=SOME)
@@ -142,8 +142,6 @@ class Lifecycle(RuleBasedStateMachine):
                 foreign(self.world, ObjectRef(kind, NAMESPACE, name), data.draw(SOME))
             case "an item goes":
                 self.item_goes(data.draw(NAMES), again=data.draw(st.booleans()))
-            case "another region reports":
-                self.other_region_reports(data.draw(NAMES), data.draw(STATES), current=data.draw(st.booleans()))
 
     def item_goes(self, name: str, *, again: bool) -> None:
         if name in self.world.items:
@@ -151,7 +149,8 @@ class Lifecycle(RuleBasedStateMachine):
             if again:
                 self.put(name)
 
-    def other_region_reports(self, name: str, state: str, *, current: bool) -> None:
+    @rule(name=NAMES, state=STATES, current=st.booleans())
+    def other_region_reports(self, name: str, state: str, current: bool) -> None:
         asked = self.world.item(name)
         if asked is not None:
             intent = asked.intent if current else "1:of-another"
@@ -172,9 +171,10 @@ class Lifecycle(RuleBasedStateMachine):
 
 TestLifecycle = Lifecycle.TestCase
 TestLifecycle.settings = settings(
-    max_examples=int(os.environ.get("GCO_STREAM_EXAMPLES", "80")),
+    max_examples=int(os.environ.get("GCO_STREAM_EXAMPLES", "100")),
     stateful_step_count=int(os.environ.get("GCO_STREAM_STEPS", "30")),
     deadline=None,
     print_blob=True,
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )

@@ -119,19 +119,53 @@ def test_an_endpoint_that_never_ran_is_counted_from_its_ingress_without_a_write(
     made = cluster.plan(asked)
     assert (made.steps, made.needs) == ((), frozenset())
     cluster.wait(1)
-    cluster.pods = (DOWN,)
-    made = cluster.plan(asked, ALONE)
-    assert [type(step) for step in made.steps] == [Delete]
+    assert cluster.plan(asked).needs
 
 
-def test_an_endpoint_that_never_ran_and_was_withdrawn_says_error() -> None:
+def test_of_an_endpoint_that_never_ran_it_is_said_before_it_is_withdrawn() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     asked = reported(asked, cluster.reconcile(asked), cluster.now)
     cluster.wait(THRESHOLD)
     cluster.pods = (DOWN,)
     made = cluster.reconcile(asked, ALONE)
+    assert cluster.find(Kind.INGRESS, INGRESS) is not None
     assert made.report is not None
     assert made.report.state is RegionState.ERROR
+    assert made.write_report
+    asked = reported(asked, made, cluster.now)
+    cluster.reconcile(asked, ALONE)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+    assert cluster.plan(asked, ALONE).in_sync
+
+
+def test_an_ingress_that_could_not_be_made_at_first_is_made_without_waiting_for_a_pod() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
+    for step in cluster.plan(asked).steps:
+        if step.ref.kind is not Kind.INGRESS:
+            cluster.take(step)
+    assert [(type(step), step.ref.kind) for step in cluster.plan(asked).steps] == [(Create, Kind.INGRESS)]
+
+
+def test_the_ingress_of_a_deployment_that_can_never_be_made_is_withdrawn_and_stays_away() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
+    refused = [step for step in cluster.plan(asked).steps if step.ref.kind is not Kind.DEPLOYMENT]
+    for step in refused:
+        cluster.take(step)
+    made = cluster.plan(asked)
+    assert made.report is not None
+    asked = reported(asked, replace(made, report=replace(made.report, state=RegionState.ERROR)), cluster.now)
+    cluster.pods = ()
+    for _ in range(3):
+        cluster.wait(THRESHOLD)
+        made = cluster.plan(asked, ALONE)
+        for step in made.steps:
+            if step.ref.kind is not Kind.DEPLOYMENT:
+                cluster.take(step)
+        made = cluster.plan(asked, ALONE)
+        assert made.report is not None
+        asked = reported(asked, replace(made, report=replace(made.report, state=RegionState.ERROR)), cluster.now)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+    assert [step.ref.kind for step in cluster.plan(asked, ALONE).steps] == [Kind.DEPLOYMENT]
 
 
 def test_a_ready_replica_brings_the_ingress_back() -> None:
