@@ -37,6 +37,7 @@ class Watched:
         self._events: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _KINDS}
         self._open: list[urllib3.BaseHTTPResponse] = []
         self._threads: list[threading.Thread] = []
+        self._over = threading.Event()
 
     def __enter__(self) -> Self:
         for kind in _KINDS:
@@ -55,6 +56,7 @@ class Watched:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         for stream in self._open:
             # From another thread than the one that reads: closing alone would wait for it.
             with contextlib.suppress(OSError, urllib3.exceptions.HTTPError):
@@ -103,6 +105,9 @@ class Watched:
         # The other thread's shutdown ends the stream in the middle.
         with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
             for chunk in stream.stream(1 << 16):
+                # A socket that is being shut down gives what TLS has not decrypted.
+                if self._over.is_set():
+                    return
                 *lines, rest = (rest + chunk).split(b"\n")
                 events = [orjson.loads(line) for line in lines if line]
                 with self._news:
