@@ -1,8 +1,7 @@
 """What would be done, and why, without doing it: the plans of some or all endpoints, from one look."""
 
-import asyncio
 from collections.abc import Collection, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +14,7 @@ from gco_stream.engine.bystander import Bystander
 from gco_stream.engine.controller import policy_of
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.guard import doomed
+from gco_stream.engine.one_look import look_once
 from gco_stream.engine.reconciler import claimed, not_known
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
@@ -26,7 +26,6 @@ from gco_stream.settings import Settings
 from gco_stream.table.clients import table_client
 from gco_stream.table.endpoints import EndpointTable
 
-_SYNC_SECONDS = 60.0
 # Of more endpoints than this, only pods that a decision hangs on are listed: each takes a call.
 _MOST_PODS = 200
 
@@ -58,14 +57,7 @@ async def preview(settings: Settings, wanted: Collection[str] | None) -> Preview
         table = EndpointTable(dynamodb, settings.inference_endpoints_table_name)
         info = await table.describe()
         every = DesiredState(settings.region) if wanted is None else None
-        cache = ClusterCache(client, settings.namespaces, lambda _: None)
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(cache.run(), name="cache")
-            # What has not been listed by then is told as such.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_SYNC_SECONDS):
-                    await cache.wait_settled()
-            watching.cancel()
+        cache = await look_once(client, settings.namespaces)
         # After the cluster: whatever was made by then has its item here.
         items = await _items(table, wanted, every)
         found = Preview(datetime.now(UTC), items, cache.unsynced)

@@ -4,10 +4,9 @@ It is worked out as the controller does it, from one look at the table and the c
 nor any doubt: what is listed is what an approval can let go.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,6 +20,7 @@ from gco_stream.cluster.client import KubeClient
 from gco_stream.engine.approvals import APPROVED_ANNOTATION, MOST_APPROVED, approval_of, digest_of, entry_of
 from gco_stream.engine.controller import LEASE_NAME, policy_of
 from gco_stream.engine.guard import doomed
+from gco_stream.engine.one_look import look_once
 from gco_stream.engine.orphans import known_for_certain
 from gco_stream.engine.reconciler import claimed, not_known
 from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
@@ -32,7 +32,6 @@ from gco_stream.settings import Settings
 from gco_stream.table.clients import table_client
 from gco_stream.table.endpoints import EndpointTable
 
-_SYNC_SECONDS: Final = 60.0
 # apimachinery's limit on all annotations of one object, keys and values together.
 _MOST_BYTES: Final = 256 * 1024
 
@@ -117,14 +116,7 @@ async def _look(settings: Settings, client: KubeClient) -> RemovalList:
         )
         table = EndpointTable(dynamodb, settings.inference_endpoints_table_name)
         info = await table.describe()
-        cache = ClusterCache(client, settings.namespaces, lambda _: None)
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(cache.run(), name="cache")
-            # What has not been listed by then is told as such.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_SYNC_SECONDS):
-                    await cache.wait_settled()
-            watching.cancel()
+        cache = await look_once(client, settings.namespaces)
         # After the cluster: whatever was made by then has its item here.
         items = {item["endpoint_name"]["S"]: item async for page in table.scan() for item in page}
     return _listed(items, cache, policy_of(settings, info.arn))
