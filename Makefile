@@ -36,10 +36,10 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 	$(BIN)/lint-imports --no-cache
 
 unit: $(READY) ## The tests that need no server (seconds)
-	$(BIN)/pytest -q -n 2 --ignore=tests/integration --ignore=tests/local
+	$(BIN)/pytest -q -n 2 --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
 
 integration: $(READY) ## The tests on real parts (PLANES=2 control planes at once)
-	$(BIN)/pytest -q -n $(PLANES) --dist loadfile tests/local tests/integration
+	$(BIN)/pytest -q -n $(PLANES) --dist loadfile tests/local tests/integration tests/chaos
 
 test: lint unit integration ## Everything that CI runs
 

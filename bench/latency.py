@@ -91,7 +91,7 @@ def _own_share(place: Place, program: Program, mark: int, began: float) -> tuple
             answered.setdefault(write.name, []).append(write.answered)
     own, whole = [], []
     for line in program.reconciled():
-        if line["trigger"] != "stream" or "steps" not in line or line["ended"] < began:
+        if "stream" not in line["trigger"] or "steps" not in line or line["ended"] < began:
             continue
         took = line["waited_ms"] + line["took_ms"]
         read = line["ended"] - took / 1000

@@ -25,18 +25,27 @@ class Band(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A name to work on: since when it waited (seconds of the queue's clock), in which band, and why it was added."""
+    """A name to work on: since when it waited (seconds of the queue's clock), in which band, and why it was added.
+
+    `triggers`: every reason since it was last taken, each once, the first one first.
+    """
 
     name: str
     since: float
     band: Band
-    trigger: str
+    triggers: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     since: float
-    trigger: str
+    band: Band
+    triggers: tuple[str, ...]
+
+    def merged(self, other: "_Waiting") -> "_Waiting":
+        """Both at once: with the reasons of both, and as urgent as the more urgent one, since that one was added."""
+        since, band = (other.since, other.band) if other.band < self.band else (self.since, self.band)
+        return _Waiting(since, band, tuple(dict.fromkeys(self.triggers + other.triggers)))
 
 
 class WorkQueue:
@@ -49,30 +58,31 @@ class WorkQueue:
     def __init__(self, *, fresh_in_a_row: int = _FRESH_IN_A_ROW) -> None:
         self._bands: tuple[OrderedDict[str, _Waiting], ...] = (OrderedDict(), OrderedDict())
         self._in_work: set[str] = set()
-        self._again: dict[str, tuple[Band, _Waiting]] = {}
+        self._again: dict[str, _Waiting] = {}
         self._delayed: dict[str, tuple[float, str]] = {}
         self._heap: list[tuple[float, str]] = []
         self._fresh_in_a_row = fresh_in_a_row
         self._row = 0
 
     def add(self, name: str, band: Band, now: float, trigger: str) -> None:
-        """A name might need work now. A waiting one moves up if it became more urgent, and keeps its age."""
+        """A name might need work now. A waiting one moves up if it became more urgent, and no reason is forgotten."""
+        waiting = _Waiting(now, band, (trigger,))
         if name in self._in_work:
             before = self._again.get(name)
-            if before is None or band < before[0]:
-                self._again[name] = (band, before[1] if before else _Waiting(now, trigger))
-            return
-        self._enqueue(name, band, _Waiting(now, trigger))
+            self._again[name] = before.merged(waiting) if before else waiting
+        else:
+            self._enqueue(name, waiting)
 
-    def _enqueue(self, name: str, band: Band, waiting: _Waiting) -> None:
-        fresh, resync = self._bands
-        if name in fresh:
-            return
-        if name in resync:
-            if band is Band.RESYNC:
+    def _enqueue(self, name: str, waiting: _Waiting) -> None:
+        for queued in self._bands:
+            if (before := queued.get(name)) is None:
+                continue
+            waiting = before.merged(waiting)
+            if waiting.band is before.band:
+                queued[name] = waiting
                 return
-            del resync[name]
-        self._bands[band][name] = waiting
+            del queued[name]
+        self._bands[waiting.band][name] = waiting
 
     def add_at(self, name: str, due: float, trigger: str) -> None:
         """A name is worth a look at a later time; of several times the earliest holds."""
@@ -100,13 +110,13 @@ class WorkQueue:
             return None
         name, waiting = self._bands[band].popitem(last=False)
         self._in_work.add(name)
-        return Taken(name, waiting.since, band, waiting.trigger)
+        return Taken(name, waiting.since, band, waiting.triggers)
 
     def done(self, name: str) -> None:
         """The work on a name has ended; if it was added meanwhile it waits again."""
         self._in_work.discard(name)
         if (again := self._again.pop(name, None)) is not None:
-            self._enqueue(name, *again)
+            self._enqueue(name, again)
 
     def next_due(self) -> float | None:
         """When the earliest delayed name is due, None without any."""

@@ -20,6 +20,7 @@ _log = structlog.get_logger()
 FROM_STREAM = "stream"
 FROM_CLUSTER = "cluster"
 _REPORT = "report"
+_URGENT = frozenset({FROM_STREAM, _REPORT})
 
 
 class Workers:
@@ -70,14 +71,15 @@ class Workers:
 
     async def _reconcile(self, taken: Taken) -> None:
         name, started = taken.name, self._clock()
-        if taken.trigger == FROM_CLUSTER and self._tokens.is_in_sync(name):
-            # The watch's echo of our own write: the last plan was made on the very objects that it tells of.
+        if taken.triggers == (FROM_CLUSTER,) and self._tokens.is_in_sync(name):
+            # The watch's echo of our own write: the last plan was made on the very objects that it tells of. A time
+            # to look again that came with it is no echo, though nothing but the time has changed.
             return
-        log = _log.bind(reconcile=uuid.uuid4().hex[:8], endpoint=name, trigger=taken.trigger)
+        log = _log.bind(reconcile=uuid.uuid4().hex[:8], endpoint=name, trigger=", ".join(taken.triggers))
         try:
             # While a start has a backlog, objects that are missing are more urgent than reports: each report waits
             # for its own turn, unless a user is waiting for it.
-            urgent = taken.trigger in {FROM_STREAM, _REPORT} or not self._dispatcher.queue.backlog
+            urgent = not _URGENT.isdisjoint(taken.triggers) or not self._dispatcher.queue.backlog
             outcome = await self._reconciler.reconcile(name, objects_first=not urgent)
         except (TableError, ClusterError) as error:
             # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
@@ -126,7 +128,7 @@ class Workers:
         metrics = self._metrics
         metrics.reconciles.labels(outcome.result).inc()
         metrics.reconcile_seconds.observe(ended - started)
-        if outcome.steps and taken.trigger == FROM_STREAM:
+        if outcome.steps and FROM_STREAM in taken.triggers:
             metrics.own_share_seconds.observe(ended - taken.since)
         fields = {
             "result": outcome.result,

@@ -73,6 +73,30 @@ def test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after() -> Non
     assert queue.idle
 
 
+def test_every_reason_to_take_a_name_is_told_with_it() -> None:
+    queue = WorkQueue()
+    queue.add("a", Band.RESYNC, 0, "resync")
+    queue.add("a", Band.FRESH, 1, "cluster")
+    queue.add_at("a", 2, "drain")
+    taken = queue.take(3)
+    assert taken is not None
+    assert (taken.band, taken.since, taken.triggers) == (Band.FRESH, 1, ("resync", "cluster", "drain"))
+
+
+def test_every_reason_that_came_while_a_name_was_worked_on_is_told_too() -> None:
+    queue = WorkQueue()
+    queue.add("a", Band.FRESH, 0, "stream")
+    queue.take(0)
+    queue.add_at("a", 2, "drain")
+    for trigger in ("cluster", "cluster", "stream"):
+        queue.add("a", Band.FRESH, 1, trigger)
+    queue.take(3)
+    queue.done("a")
+    taken = queue.take(3)
+    assert taken is not None
+    assert (taken.since, taken.triggers) == (1, ("cluster", "stream", "drain"))
+
+
 def test_a_delayed_name_comes_when_it_is_due_and_not_before() -> None:
     queue = WorkQueue()
     queue.add_at("a", 10, "drain")
@@ -80,7 +104,7 @@ def test_a_delayed_name_comes_when_it_is_due_and_not_before() -> None:
     assert queue.next_due() == 10
     taken = queue.take(10)
     assert taken is not None
-    assert taken.trigger == "drain"
+    assert taken.triggers == ("drain",)
 
 
 def test_of_several_delays_the_earliest_holds() -> None:
@@ -90,7 +114,7 @@ def test_of_several_delays_the_earliest_holds() -> None:
     queue.add_at("a", 7, "between")
     taken = queue.take(5)
     assert taken is not None
-    assert taken.trigger == "early"
+    assert taken.triggers == ("early",)
     queue.done("a")
     assert queue.take(100) is None
     assert queue.next_due() is None

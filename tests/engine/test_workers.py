@@ -135,6 +135,24 @@ async def test_what_must_be_looked_at_again_is_when_it_is_due() -> None:
     assert due - asyncio.get_running_loop().time() == pytest.approx(30, abs=5)
 
 
+@pytest.mark.parametrize("meanwhile", [True, False])
+async def test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it(meanwhile: bool) -> None:
+    def answer(name: str, _first: bool) -> Outcome:
+        if len(bench.calls) > 1:
+            return Outcome("in_sync")
+        if meanwhile:
+            bench.dispatcher.add(name, Band.FRESH, FROM_CLUSTER)
+        return Outcome("changed", look_again=LookAgain(0, "the rest goes on"))
+
+    bench = Bench(answer, "a")
+    async with bench.working():
+        bench.dispatcher.add("a", Band.FRESH, FROM_STREAM)
+        await bench.idle()
+        if not meanwhile:
+            bench.dispatcher.add("a", Band.FRESH, FROM_CLUSTER)
+    assert bench.calls == [("a", False)] * 2
+
+
 @pytest.mark.parametrize("fault", [TableUnreachable("away", "Timeout"), RuntimeError("a bug")])
 async def test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other(fault: Exception) -> None:
     def answer(name: str, _first: bool) -> Outcome:
