@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from gco_stream.cli import put, show, upgrade, waiting
+from gco_stream.cli import canary, put, show, upgrade, waiting
 from gco_stream.cli.access import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
 from gco_stream.cli.failure import CONFLICT, USAGE, Failure
 from gco_stream.cli.output import say, warn
@@ -20,6 +20,9 @@ app.command("get")(show.get)
 app.command("list")(show.list_endpoints)
 app.command("wait")(waiting.wait)
 app.command("upgrade")(upgrade.upgrade)
+app.command("canary")(canary.canary)
+app.command("promote")(canary.promote)
+app.command("rollback")(canary.rollback)
 
 
 @app.command()
