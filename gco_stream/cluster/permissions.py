@@ -1,0 +1,62 @@
+"""What the controller may need to do in a cluster: one list, for the doctor that asks and for the Role that grants."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from gco_stream.cluster.client import KubeClient
+
+_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_OBJECTS: Final = ("get", "list", "watch", "create", "patch", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One verb on one resource of one namespace; `name` "" stands for all of the namespace's."""
+
+    namespace: str
+    group: str
+    resource: str
+    verb: str
+    subresource: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+        return f"{self.verb} {resource}{f' {self.name}' if self.name else ''} in {self.namespace}"
+
+
+def needed(namespaces: tuple[str, ...], lease_namespace: str, lease: str) -> Iterator[Permission]:
+    """Everything that the controller does, for the namespaces of its endpoints and the Lease's."""
+    for namespace in namespaces:
+        for group, resource in (
+            ("apps", "deployments"),
+            ("", "services"),
+            ("networking.k8s.io", "ingresses"),
+            ("autoscaling", "horizontalpodautoscalers"),
+        ):
+            yield from (Permission(namespace, group, resource, verb) for verb in _OBJECTS)
+        yield Permission(namespace, "apps", "deployments", "patch", subresource="scale")
+        yield Permission(namespace, "", "pods", "list")
+        yield from (Permission(namespace, "events.k8s.io", "events", verb) for verb in ("create", "patch"))
+    group = "coordination.k8s.io"
+    yield Permission(lease_namespace, group, "leases", "create")
+    yield from (Permission(lease_namespace, group, "leases", verb, name=lease) for verb in ("get", "watch", "update"))
+
+
+async def is_granted(client: KubeClient, permission: Permission) -> bool:
+    """Whether the API server would let this process do it. Raises ClusterError."""
+    attributes = {
+        "namespace": permission.namespace,
+        "group": permission.group,
+        "resource": permission.resource,
+        "subresource": permission.subresource,
+        "verb": permission.verb,
+        "name": permission.name,
+    }
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    body = {**review, "spec": {"resourceAttributes": attributes}}
+    answer = await client.request("POST", _REVIEWS, body=orjson.dumps(body))
+    return bool(answer.get("status", {}).get("allowed"))
