@@ -1,4 +1,4 @@
-"""What stands in a new control plane before anybody uses it: nodes that GCO's selectors find, a namespace's claim."""
+"""What stands in a new control plane before anybody uses it: nodes that GCO's selectors find, a class, a claim."""
 
 from typing import Any
 
@@ -28,6 +28,15 @@ def furnish_nodes(kube: KubeApi) -> None:
     """Create the nodes."""
     for node in nodes():
         kube.create(path_of("Node"), node, exist_ok=True)
+
+
+def furnish_ingress_class(kube: KubeApi) -> None:
+    """Create the class of GCO's Ingresses. No controller stands behind it."""
+    kube.create(
+        path_of("IngressClass"),
+        {"metadata": {"name": "alb"}, "spec": {"controller": "ingress.k8s.aws/alb"}},
+        exist_ok=True,
+    )
 
 
 def furnish_namespace(kube: KubeApi, name: str) -> None:

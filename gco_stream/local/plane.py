@@ -12,7 +12,7 @@ from gco_stream.local import certificates, dynamodb, kubernetes
 from gco_stream.local.audit import POLICY, AuditLog
 from gco_stream.local.build import Binaries, binaries
 from gco_stream.local.cache import Cache, default_cache
-from gco_stream.local.furniture import furnish_namespace, furnish_nodes
+from gco_stream.local.furniture import furnish_ingress_class, furnish_namespace, furnish_nodes
 from gco_stream.local.ports import Ports
 from gco_stream.local.progress import Progress
 from gco_stream.local.rest import KubeApi
@@ -174,6 +174,7 @@ class ControlPlane:
             ):
                 self._run(make(binary, self.kubeconfig_for(user), self._own(binary.name)))
             furnish_nodes(self.kube)
+        furnish_ingress_class(self.kube)
         furnish_namespace(self.kube, NAMESPACE)
         for server in self.servers.values():
             server.wait_ready(deadline)

@@ -36,6 +36,7 @@ _KINDS = {
     "Event": ("/apis/events.k8s.io/v1", "events"),
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
     "Ingress": ("/apis/networking.k8s.io/v1", "ingresses"),
+    "IngressClass": ("/apis/networking.k8s.io/v1", "ingressclasses"),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
     "Namespace": ("/api/v1", "namespaces"),
     "Node": ("/api/v1", "nodes"),

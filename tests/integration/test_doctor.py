@@ -68,6 +68,7 @@ def test_where_all_is_well_it_says_so_and_ends_well(
 ) -> None:
     assert shell("doctor") == 0
     assert "!!" not in shell.out
+    assert "??" not in shell.out
     for words in (
         f"ok  table: {table.arn}: active",
         "ok  table calls: allowed: Scan, GetItem, UpdateItem, DeleteItem",
