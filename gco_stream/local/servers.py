@@ -15,6 +15,7 @@ from gco_stream.local.errors import StartError
 
 _LOG_LINES = 15
 _POLL_SECONDS = 0.02
+_FREEZE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +94,30 @@ class Server:
         self._process = None
 
     def freeze(self) -> None:
-        """Stop it in its tracks: connections stay open and nothing answers."""
-        for pid in self.pids[1:]:
+        """Stop it in its tracks: connections stay open and nothing answers, from this call's return on.
+
+        Raises StartError where it does not run, or does not stop.
+        """
+        _, *servers = self.pids or (0,)
+        if not servers:
+            raise StartError(f"{self.name} does not run")
+        for pid in servers:
             os.kill(pid, signal.SIGSTOP)
+        deadline = time.monotonic() + _FREEZE_SECONDS
+        while not self._is_stopped():
+            if time.monotonic() > deadline:
+                raise StartError(f"{self.name} cannot be stopped in its tracks")
+            time.sleep(_POLL_SECONDS)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`."""
+        """Let it go on after `freeze`; nothing happens if it does not run."""
         for pid in self.pids[1:]:
             os.kill(pid, signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        import psutil  # noqa: PLC0415 - only those who look need it
+
+        return all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in self.pids[1:])
 
     def tail(self, lines: int = _LOG_LINES) -> str:
         """The last lines of its log."""
