@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Each takes some 800 MB; tests mostly wait, so two fit on two cores.
 PLANES ?= 2
+CHAOS_SECONDS ?= 300
 # Compiled once for every run, and kept out of the sources.
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit integration lint format bench clean
+.PHONY: help setup demo test unit integration lint format chaos mutants audit bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -42,6 +43,15 @@ integration: $(READY) ## The tests on real parts (PLANES=2 control planes at onc
 	$(BIN)/pytest -q -n $(PLANES) --dist loadfile tests/local tests/integration tests/chaos
 
 test: lint unit integration ## Everything that CI runs
+
+chaos: $(READY) ## Three replicas under faults of every kind (CHAOS_SECONDS=300 CHAOS_SEED=...)
+	$(BIN)/python -m tests.chaos.run --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+mutants: $(READY) ## Break each promise on purpose and see its tests object (minutes; nothing here is changed)
+	$(BIN)/python -m tests.mutants
+
+audit: $(READY) ## Ask for known vulnerabilities of the pinned packages (needs a network)
+	$(BIN)/python tools/audit/check.py
 
 bench: $(READY) ## Measure (bench/results/)
 	$(BIN)/python -m bench

@@ -27,6 +27,10 @@ MEASUREMENTS: Mapping[str, str] = MappingProxyType(
         "rest": "bench.rest",
         "memory": "bench.memory",
         "resync": "bench.resync",
+        "load": "bench.load",
+        "failover": "bench.failover",
+        "recovery": "bench.recovery",
+        "polling": "bench.polling",
     }
 )
 _RESULTS = Path(__file__).with_name("results")

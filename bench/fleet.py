@@ -26,9 +26,7 @@ class Fleets:
         if self._kept is None or self._kept[0] != count:
             self.close()
             place = Place(self._stack.enter_context(control_plane(controllers=False)))
-            items = [served_item(number, place.namespace) for number in range(count)]
-            place.fill(items)
-            bare.send(place, (bare.running(one, place) for one in items), at_once=_AT_ONCE)
+            serve(place, count)
             self._kept = (count, place)
         return self._kept[1]
 
@@ -36,6 +34,13 @@ class Fleets:
         """Stops the control plane, if there is one."""
         self._kept = None
         self._stack.close()
+
+
+def serve(place: Place, count: int) -> None:
+    """Makes so many endpoints run in a fresh place without controllers, as far as table and cluster tell."""
+    items = [served_item(number, place.namespace) for number in range(count)]
+    place.fill(items)
+    bare.send(place, (bare.running(one, place) for one in items), at_once=_AT_ONCE)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
         program.wait_idle(60)
         mark, began = place.plane.audit.mark(), time.time()
         changes = _change(place, _QUICK_CHANGES if quick else CHANGES)
-        applied = {change.revision: watch.seen(change.revision, _PATIENCE) for change in changes}
+        applied = {change.revision: watch.seen(change.name, change.revision, _PATIENCE) for change in changes}
         program.wait_idle(30)
         own, whole = _own_share(place, program, mark, began)
     # Its endpoints are not any more as they were loaded.

@@ -38,7 +38,7 @@ def _figures(place: Place, count: int, inside: Pod | None) -> Iterator[Figure]:
     where = "in a pod" if inside else "with a kubeconfig"
     aims = {"median": _LIMIT_MIB} if inside else {}
     settings = {"RESYNC_INTERVAL_SECONDS": str(_RESYNC_SECONDS)}
-    with untouched(place, inside.user if inside else place.user), Program(place, inside, **settings) as program:
+    with untouched(place, inside.user if inside else place.user), Program(place, settings, pod=inside) as program:
         program.wait_idle(_PATIENCE, also=lambda: program.status()["endpoints"] == count)
         yield Figure(f"{count:,} endpoints, {where}: RSS once in sync", "MiB", [program.rss_mib()], aims)
         first = program.metric("gco_stream_resync_seconds_count")

@@ -68,6 +68,16 @@ class Place:
                 answer = self.client.batch_write_item(RequestItems={self.namespace: left})
                 left = answer["UnprocessedItems"].get(self.namespace, [])
 
+    def turn_stream_off(self) -> str | None:
+        """The ARN of the stream that the table had."""
+        before = bootstrap.describe(self.client, self.namespace).stream_arn
+        self.client.update_table(TableName=self.namespace, StreamSpecification={"StreamEnabled": False})
+        return before
+
+    def turn_stream_on(self) -> None:
+        """Another stream than the table had before."""
+        bootstrap.enable_stream(self.client, self.namespace)
+
     def records(self, iterators: Iterable[str]) -> list[dict[str, Any]]:
         """The stream's records from `iterators` (of `tails`) on."""
         streams = dynamodb.client(self.plane.dynamodb_url, "dynamodbstreams")

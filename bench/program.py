@@ -3,10 +3,11 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from types import TracebackType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import orjson
@@ -16,40 +17,56 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.place import Place
 from bench.pod import Pod
-from gco_stream.local.controller import NAME, leads, log_of
-from gco_stream.local.servers import Recipe, Server
+from gco_stream.local.controller import NAME
+from gco_stream.local.controller import leads as works
+from gco_stream.local.servers import Recipe, Server, listens
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 _STOP_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
+_REPOSITORY = Path(__file__).parents[1]
+_AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
+_RUN = ("gco_stream", "run")
 
 
 class Program:
     """Runs while entered, and works when entered is done. `settings` go over the place's environment.
 
-    `pod`: it finds the cluster as a pod does, rather than by a kubeconfig.
+    `pod`: it finds the cluster as a pod does, rather than by a kubeconfig. `module`: what is run, with its arguments.
+    `name`: of several on one control plane, which. `leads`: False where another leads, so it is not waited for.
     """
 
-    def __init__(self, place: Place, pod: Pod | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        place: Place,
+        settings: Mapping[str, str] = _AS_THEY_ARE,
+        *,
+        pod: Pod | None = None,
+        module: Sequence[str] = _RUN,
+        name: str = NAME,
+        leads: bool = True,
+    ) -> None:
         self._port = port = place.plane.free_port()
         self._server = Server(
             Recipe(
-                name=NAME,
-                command=[*(pod.prefix if pod else ()), sys.executable, "-m", "gco_stream", "run"],
-                folder=place.plane.folder / NAME,
+                name=name,
+                command=[*(pod.prefix if pod else ()), sys.executable, "-m", *module],
+                folder=place.plane.folder / name,
                 port=port,
-                ready=lambda: leads(port),
+                ready=lambda: works(port) if leads else listens(port),
                 environment={
                     "PATH": os.environ.get("PATH", os.defpath),
                     **(pod.environment if pod else place.environment),
                     "LOG_FORMAT": "json",
                     "HTTP_HOST": "127.0.0.1",
                     "HTTP_PORT": str(port),
+                    # The program that stands beside these measurements, whatever is installed.
+                    "PYTHONPATH": str(_REPOSITORY),
                     **settings,
                 },
             )
         )
-        self._log = log_of(place.plane)
+        self._log = self._server.log
         self._log_start = 0
 
     def __enter__(self) -> Self:
@@ -65,7 +82,8 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(psutil.Error):
+        # It may have been killed.
+        with suppress(psutil.Error, IndexError):
             process = self.process
             process.terminate()
             process.wait(_STOP_SECONDS)
@@ -96,6 +114,15 @@ class Program:
         """The sum of a metric's samples of exactly that name."""
         families = text_string_to_metric_families(self._get("/metrics").decode())
         return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+    def works(self) -> bool:
+        """Whether it leads and has begun to work."""
+        return works(self._port)
+
+    def is_ready(self) -> bool:
+        """Whether it is Ready, as a standby is as well."""
+        answer = urllib3.request("GET", f"http://127.0.0.1:{self._port}/readyz", timeout=30.0, retries=False)
+        return answer.status == 200
 
     def idle(self) -> bool:
         """Whether no endpoint waits or is being worked on."""

@@ -29,7 +29,7 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
     with control_plane(controllers=True) as plane:
         place = Place(plane)
         place.fill(wire.encode(item(number, place.namespace)) for number in range(count))
-        with Program(place, RESYNC_INTERVAL_SECONDS=str(_RESYNC_SECONDS)) as program:
+        with Program(place, {"RESYNC_INTERVAL_SECONDS": str(_RESYNC_SECONDS)}) as program:
             program.wait_idle(300, also=lambda: _all_run(place, count))
             # Counts are reported every 15 s at most: only then is it at rest.
             time.sleep(_QUIET_SECONDS)

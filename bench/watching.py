@@ -17,11 +17,11 @@ _USER = "onlooker"
 
 
 class DeploymentWatch:
-    """While entered: notes when an object of each gco.io/revision is first received, by `time.monotonic`."""
+    """While entered: notes when a Deployment with each gco.io/revision is first received, by `time.monotonic`."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._received: dict[str, float] = {}
+        self._received: dict[str, dict[str, float]] = {}
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._response: urllib3.BaseHTTPResponse | None = None
@@ -45,12 +45,18 @@ class DeploymentWatch:
             self._response.shutdown()
         self._thread.join(5)
 
-    def seen(self, revision: str, seconds: float) -> float:
-        """When it was received. Raises TimeoutError where it is not within `seconds`."""
+    def seen(self, name: str, revision: str, seconds: float) -> float:
+        """When the endpoint's Deployment was received at this revision, or at a later one where that overtook it.
+
+        Revisions are times of one form. Raises TimeoutError where none is received within `seconds`.
+        """
         with self._news:
-            if not self._news.wait_for(lambda: revision in self._received, seconds):
-                raise TimeoutError(f"the change of {revision} was not applied in {seconds:g} s")
-            return self._received[revision]
+            if not self._news.wait_for(lambda: self._from(name, revision), seconds):
+                raise TimeoutError(f"the change of {name} at {revision} was not applied in {seconds:g} s")
+            return min(self._from(name, revision))
+
+    def _from(self, name: str, revision: str) -> list[float]:
+        return [at for one, at in self._received.get(name, {}).items() if one >= revision]
 
     def _run(self) -> None:
         pending = b""
@@ -67,5 +73,5 @@ class DeploymentWatch:
         revision = (metadata.get("annotations") or {}).get(names.REVISION_ANNOTATION)
         if revision:
             with self._news:
-                self._received.setdefault(revision, received)
+                self._received.setdefault(metadata["name"], {}).setdefault(revision, received)
                 self._news.notify_all()

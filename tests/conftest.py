@@ -1,10 +1,13 @@
 """Settings for all tests."""
 
 import asyncio
+import inspect
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.blocking import no_blocking
 
 # Shared machines stall: neither a slow example nor slow generation says anything about the code.
 settings.register_profile("gco-stream", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,3 +23,14 @@ def _main_threads_loop() -> Iterator[None]:
     yield
     asyncio.set_event_loop(None)
     loop.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In an async test, code of gco_stream that blocks the loop fails."""
+    if not inspect.iscoroutinefunction(request.function):
+        # Watching costs something with each call that might block.
+        yield
+        return
+    with no_blocking("gco_stream"):
+        yield

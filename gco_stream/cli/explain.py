@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from gco_stream.cli import explained
+from gco_stream.cli import explained, output
 from gco_stream.cli.failure import NOT_FOUND, UNREACHABLE, USAGE, Failure
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _show_every(found: "Preview", *, details: bool) -> None:
 
 def _show_surroundings(found: "Preview") -> None:
     for namespace, why in found.blind.items():
-        typer.echo(f"namespace {namespace} cannot be read: {why}")
+        output.say(f"namespace {namespace} cannot be read: {why}")
 
 
 def _show_unclaimed(found: "Preview") -> None:
@@ -126,7 +126,7 @@ def _show_unclaimed(found: "Preview") -> None:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(line)
+        output.say(line)
 
 
 def _end(found: "Preview") -> None:

@@ -8,6 +8,7 @@ import typer
 
 from gco_stream.cli import approve_deletes, demo, doctor, endpoint, explain, local, run, table
 from gco_stream.cli.exits import failure_of
+from gco_stream.model.text import on_terminal
 
 app = typer.Typer(
     name="gco-stream",
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         failure = failure_of(error)
         if failure is None:
             raise
-        typer.echo("\n".join(f"gco-stream: {line}" for line in str(failure).splitlines()), err=True)
+        for line in str(failure).splitlines():
+            typer.echo(f"gco-stream: {on_terminal(line)}", err=True)
         sys.exit(failure.code)
     sys.exit(0)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gco_stream.model.text import on_terminal, printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -60,13 +62,13 @@ def is_terminal() -> bool:
 
 
 def say(line: str) -> None:
-    """A line of the result."""
-    typer.echo(line)
+    """A line of the result. What an item holds may be meant for the terminal rather than for who reads it."""
+    typer.echo(on_terminal(line))
 
 
 def warn(line: str) -> None:
     """A line beside the result."""
-    typer.echo(f"warning: {line}", err=True)
+    typer.echo(f"warning: {on_terminal(line)}", err=True)
 
 
 def show_rows(rows: Rows) -> None:
@@ -91,13 +93,13 @@ def as_table(rows: Rows) -> "Table":
         table.add_column(heading, overflow="fold")
     for row in rows.rows:
         # Text, not markup: a name or an error may hold square brackets.
-        table.add_row(*(Text(cell, style=_colour(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell), style=_colour(cell)) for cell in row))
     return table
 
 
 def aligned(rows: Rows) -> list[str]:
     """The rows as lines of columns, two blanks apart."""
-    lines = [list(rows.headings), *([" ".join(cell.split()) or "-" for cell in row] for row in rows.rows)]
+    lines = [list(rows.headings), *([printable(" ".join(cell.split())) or "-" for cell in row] for row in rows.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(rows.headings))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
@@ -108,7 +110,7 @@ def show_items(items: Iterable[Mapping[str, Any]], form: Format, *, single: bool
     match form:
         case Format.NAME:
             for item in shown:
-                typer.echo(item["endpoint_name"])
+                say(item["endpoint_name"])
         case Format.JSON:
             import json
 

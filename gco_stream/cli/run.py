@@ -50,26 +50,20 @@ def _serve(settings: "Settings") -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def on_signal(number: int) -> None:
-            # The next one has its default effect: it ends the process at once.
-            stop.set()
-            loop.remove_signal_handler(number)
+        signals = (signal.SIGTERM, signal.SIGINT)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal, number)
+        def on_signal() -> None:
+            # The next one, of either kind, has its default effect: it ends the process at once.
+            stop.set()
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+        for number in signals:
+            loop.add_signal_handler(number, on_signal)
         await controller.run(stop)
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(life())
+        asyncio.run(life())
     except OSError as error:
         where = f"{settings.http_host}:{settings.http_port}"
         raise Failure(f"HTTP_HOST, HTTP_PORT: cannot listen on {where}: {error.strerror or error}") from None
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.Loop

@@ -5,13 +5,14 @@ models that nothing here uses; kubeconfig files (exec plugins, cloud providers, 
 """
 
 import asyncio
+import hashlib
 import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.request import getproxies, proxy_bypass
 
 import structlog
@@ -157,30 +158,83 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-class Credentials:
-    """The authorization of each request, renewed before it ends and after the server refused it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Credential:
+    """What a request goes out with: the Authorization header's value (None where the client's certificate says who it
+    is), and what presents that certificate and verifies the server's. `digest`: of all that, files' contents too.
+    """
 
-    def __init__(self, access: Access, find: Callable[[], Awaitable[Access]], *, pause: float = RENEWAL_PAUSE) -> None:
-        self._access = access
+    authorization: str | None
+    tls: ssl.SSLContext
+    digest: bytes
+
+    @classmethod
+    def of(cls, access: Access) -> Self:
+        """Read from the files that `access` names, so it may block. Raises Misconfigured."""
+        digest = hashlib.sha256(repr((access.authorization, access.verify)).encode())
+        try:
+            for file in (access.ca_file, access.cert_file, access.key_file):
+                digest.update(Path(file).read_bytes() if file else b"-")
+        except OSError as error:
+            raise _misconfigured(f"the certificates for {access.host} cannot be used: {error}") from error
+        return cls(access.authorization, access.ssl_context(), digest.digest())
+
+
+class Credentials:
+    """The credential of each request, renewed before it ends and after the server refused it, or we the server's.
+
+    Tokens and certificates, the authority's too, are rotated in their files while this process runs.
+    """
+
+    def __init__(
+        self, access: Access, credential: Credential, find: Callable[[], Awaitable[Access]], pause: float
+    ) -> None:
+        self._credential = credential
+        self._renew_at = access.renew_at
         self._find = find
         self._pause = pause
-        self._renewing = asyncio.Lock()
+        self._search: asyncio.Task[None] | None = None
         self._tried = time.monotonic()
 
-    async def authorization(self) -> str | None:
-        """The Authorization header's value, or None where the client's certificate says who it is."""
-        if self._access.renew_at is not None and time.time() >= self._access.renew_at:
-            await self.renew(self._access.authorization)
-        return self._access.authorization
+    @classmethod
+    async def of(cls, access: Access, find: Callable[[], Awaitable[Access]], *, pause: float = RENEWAL_PAUSE) -> Self:
+        """Those of `access`; `find` finds their successors, at most once in `pause` seconds. Raises Misconfigured."""
+        return cls(access, await asyncio.to_thread(Credential.of, access), find, pause)
 
-    async def renew(self, refused: str | None) -> bool:
-        """Look the credentials up again; whether they differ from the ones that were `refused`."""
-        async with self._renewing:
-            if self._access.authorization == refused and time.monotonic() >= self._tried + self._pause:
+    async def current(self) -> Credential:
+        """The credential to use now."""
+        if self._renew_at is not None and time.time() >= self._renew_at:
+            await self.renew(self._credential)
+        return self._credential
+
+    async def renew(self, refused: Credential) -> bool:
+        """Look the credential up again; whether it differs from the one that was `refused`."""
+        if self._credential is refused:
+            if self._search is None and time.monotonic() >= self._tried + self._pause:
                 self._tried = time.monotonic()
-                try:
-                    self._access = await self._find()
-                except Misconfigured as error:
-                    # What we hold may still be good; the server says when it is not.
-                    _log.warning("kubernetes credentials cannot be renewed", error=error.message)
-        return self._access.authorization != refused
+                self._search = asyncio.create_task(self._look(), name="kubernetes credentials")
+            if self._search is not None:
+                # A plugin may take longer than a call: whoever calls next finds what this one has begun.
+                await asyncio.shield(self._search)
+        return self._credential is not refused
+
+    async def close(self) -> None:
+        """Nothing is looked up any more."""
+        if (search := self._search) is not None:
+            search.cancel()
+            await asyncio.gather(search, return_exceptions=True)
+
+    async def _look(self) -> None:
+        try:
+            access = await self._find()
+            found = await asyncio.to_thread(Credential.of, access)
+        except Misconfigured as error:
+            # What we hold may still be good; the server says when it is not.
+            _log.warning("kubernetes credentials cannot be renewed", error=error.message)
+        else:
+            self._renew_at = access.renew_at
+            if found.digest != self._credential.digest:
+                # Another context has connections of its own, so the same one is kept as long as it can be.
+                self._credential = found
+        finally:
+            self._search = None

@@ -11,12 +11,13 @@ from typing import Final
 
 from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.collection import Collection
-from gco_stream.cluster.errors import NotFound
-from gco_stream.cluster.objects import collection_path, object_path, ref_of
+from gco_stream.cluster.errors import NotFound, ServerError
+from gco_stream.cluster.objects import checked, collection_path, object_path, ref_of
 from gco_stream.cluster.watch import INACTIVITY_SECONDS, Watch, WatchSnapshot
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, Observed, ObservedObject
 
+_KINDS: Final = frozenset(map(str, Kind))
 _NAMED_LIKE_THE_ENDPOINT: Final = (Kind.DEPLOYMENT, Kind.SERVICE)
 
 
@@ -50,6 +51,8 @@ class ClusterCache:
         self._collections: dict[tuple[Kind, str], Collection] = {}
         self._watches: dict[tuple[Kind, str], Watch] = {}
         self._moved = asyncio.Event()
+        self._unsynced: frozenset[str] = frozenset(namespaces)
+        self._on_synced: Callable[[str], None] = lambda _: None
         for namespace in self.namespaces:
             for kind in Kind:
                 collection = Collection(kind, namespace, self._fetch, on_change)
@@ -59,9 +62,16 @@ class ClusterCache:
                     collection_path(kind, namespace),
                     names.OWNED_SELECTOR,
                     collection,
-                    on_state=self._moved.set,
+                    on_state=self._on_state,
                     inactivity=inactivity,
                 )
+
+    def on_synced(self, callback: Callable[[str], None]) -> None:
+        """From now on `callback` is called with each namespace of which all is known, or known again.
+
+        It is called within the event loop and must not block; a later callback takes its place.
+        """
+        self._on_synced = callback
 
     async def run(self) -> None:
         """Follow the cluster until cancelled."""
@@ -141,7 +151,12 @@ class ClusterCache:
         return self._collection(ref).version(ref.name) is not None
 
     def store(self, raw: JsonObject) -> ObservedObject:
-        """Take in an object as the server has just answered it: read your own writes."""
+        """Take in an object as the server has just answered it: read your own writes.
+
+        Raises ServerError where the answer is no such object.
+        """
+        if checked(raw).get("kind") not in _KINDS:
+            raise ServerError(200, "", "the answer is an object of another kind")
         return self._collection(ref_of(raw)).put(raw)
 
     def forget(self, ref: ObjectRef, uid: str) -> None:
@@ -151,6 +166,12 @@ class ClusterCache:
     async def refresh(self, ref: ObjectRef) -> ObservedObject | None:
         """Read one object from the server, ours or not; None if there is none. Raises ClusterError."""
         return await self._collection(ref).refresh(ref.name)
+
+    def _on_state(self) -> None:
+        before, self._unsynced = self._unsynced, frozenset(self.unsynced)
+        for namespace in before - self._unsynced:
+            self._on_synced(namespace)
+        self._moved.set()
 
     def _collection(self, ref: ObjectRef) -> Collection:
         return self._collections[ref.kind, ref.namespace]

@@ -4,6 +4,8 @@ kubernetes-asyncio's models take 18 times as long as orjson for the same objects
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Self
@@ -12,12 +14,43 @@ import aiohttp
 import orjson
 
 from gco_stream import __version__
-from gco_stream.cluster.access import RENEWAL_PAUSE, Access, Credentials, find_access
+from gco_stream.cluster.access import RENEWAL_PAUSE, Access, Credential, Credentials, find_access
 from gco_stream.cluster.errors import ServerError, Silence, Unreachable, error_of, error_of_status
 from gco_stream.model.objects import JsonObject
 
+# The server's certificate is not one that our authority vouches for, or ours is of no use.
+_NOT_TRUSTED: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
+# On, for 0 s.
+_NO_LINGERING: Final = struct.pack("ii", 1, 0)
+# The last is asyncio's, of a socket that was given up while it connected and whose number is another's now.
+_NO_ANSWER: Final = (aiohttp.ClientError, OSError, RuntimeError)
 # etcd's limit on an object is 1.5 MiB; JSON may be some times that. Beyond it the stream is not a watch.
 _MAX_EVENT: Final = 16 * 2**20
+
+
+class _Answer(aiohttp.ClientResponse):
+    """An answer that is given up in the middle takes its connection with it, at once.
+
+    Saying goodbye by TLS's rules means waiting for a server that may have fallen silent, after the session is closed
+    and nobody waits.
+    """
+
+    def close(self) -> None:
+        if self.connection is not None and self.connection.transport is not None:
+            self.connection.transport.abort()
+        super().close()
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket on which nothing is sent any more once it is closed.
+
+    The kernel would go on sending for minutes what a network has swallowed, and a write that was given up with the
+    lease would arrive when another leads. Without lingering a close is a reset, which takes it back.
+    """
+    family, type_, protocol, *_ = address
+    one = socket.socket(family, type_, protocol)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+    return one
 
 
 class KubeClient:
@@ -30,6 +63,9 @@ class KubeClient:
         self._host = access.host
         self._credentials = credentials
         self._timeout = timeout
+        # Set while the server does what it is asked, as far as is known.
+        self._answering = asyncio.Event()
+        self._answering.set()
         self._options: dict[str, Any] = {"allow_redirects": False, "proxy": access.proxy_url()}
         if access.server_name:
             self._options["server_hostname"] = access.server_name
@@ -55,17 +91,22 @@ class KubeClient:
             return await find_access(kubeconfig)
 
         access = await find()
-        connector = aiohttp.TCPConnector(limit=connections, ssl=access.ssl_context(), keepalive_timeout=60)
+        credentials = await Credentials.of(access, find, pause=renewal_pause)
+        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, socket_factory=_socket)
         # Deadlines are set around whole calls, so that they cover what aiohttp does not count.
         async with aiohttp.ClientSession(
             connector=connector,
+            response_class=_Answer,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             headers={"User-Agent": f"gco-stream/{__version__}", "Accept": "application/json"},
             skip_auto_headers=["Accept-Encoding"],
             auto_decompress=True,
             read_bufsize=2**18,
         ) as session:
-            yield cls(session, access, Credentials(access, find, pause=renewal_pause), timeout)
+            try:
+                yield cls(session, access, credentials, timeout)
+            finally:
+                await credentials.close()
 
     @property
     def host(self) -> str:
@@ -89,11 +130,12 @@ class KubeClient:
         limit = self._timeout if timeout is None else timeout
         headers = {"Content-Type": content_type} if body is not None else {}
         try:
-            async with asyncio.timeout(limit), self._open(method, path, query, headers, body) as response:
+            async with asyncio.timeout(limit), await self._open(method, path, query, headers, body) as response:
                 payload = await response.read()
         except TimeoutError:
-            raise self._unreachable(f"{method} {path} was not answered in {limit:.3g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+            # Without the time: what is left of a lease differs each time, and a fault whose words differ is told anew.
+            raise self._unreachable(f"{method} {path} was not answered in time", timeout=limit) from None
+        except _NO_ANSWER as error:
             raise self._unreachable(f"{method} {path}: {error or type(error).__name__}") from error
         if not 200 <= response.status < 300:
             raise error_of(response.status, payload, response.headers.get("Retry-After"))
@@ -118,8 +160,8 @@ class KubeClient:
         try:
             async with AsyncExitStack() as connection:
                 async with asyncio.timeout(self._timeout):
-                    response = await connection.enter_async_context(self._open("GET", path, query, {}))
-                    connection.callback(_drop, response)
+                    response = await connection.enter_async_context(await self._open("GET", path, query, {}))
+                    connection.callback(response.close)
                     if response.status != 200:
                         raise error_of(response.status, await response.read(), response.headers.get("Retry-After"))
                 if on_open is not None:
@@ -128,11 +170,22 @@ class KubeClient:
                     for line in _lines(pending, chunk):
                         yield _event(line, path)
         except TimeoutError:
-            raise self._unreachable(f"watch of {path} was not answered in {self._timeout:.3g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(f"watch of {path} was not answered in time") from None
+        except _NO_ANSWER as error:
             raise self._unreachable(f"watch of {path}: {error or type(error).__name__}") from error
 
-    @asynccontextmanager
+    async def pause(self, seconds: float) -> bool:
+        """Wait so long; where the server does not do what it is asked, only until it does again (then: False)."""
+        if self._answering.is_set():
+            await asyncio.sleep(seconds)
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._answering.wait()
+        except TimeoutError:
+            return True
+        return False
+
     async def _open(
         self,
         method: str,
@@ -140,27 +193,40 @@ class KubeClient:
         query: Mapping[str, str] | None,
         headers: Mapping[str, str],
         body: bytes | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        authorization = await self._credentials.authorization()
-        for last in (False, True):
-            credentials = {"Authorization": authorization} if authorization else {}
-            async with self._session.request(
-                method, self._host + path, params=query, data=body, headers={**headers, **credentials}, **self._options
-            ) as response:
-                if response.status != 401 or last or not await self._credentials.renew(authorization):
-                    yield response
-                    return
-            authorization = await self._credentials.authorization()
+    ) -> aiohttp.ClientResponse:
+        """The answer, its body still to be read, to a request that is sent once more if the credential was refused."""
 
-    def _unreachable(self, problem: str) -> Unreachable:
-        return Unreachable(0, "Unreachable", f"the Kubernetes API server at {self._host} does not answer: {problem}")
+        async def send(credential: Credential) -> aiohttp.ClientResponse:
+            authorization = {"Authorization": credential.authorization} if credential.authorization else {}
+            url, every = self._host + path, {**headers, **authorization}
+            options = {**self._options, "ssl": credential.tls}
+            answer = await self._session.request(method, url, params=query, data=body, headers=every, **options)
+            if answer.status < 500:
+                self._answering.set()
+            else:
+                self._answering.clear()
+            return answer
 
+        credential = await self._credentials.current()
+        try:
+            response = await send(credential)
+        except _NOT_TRUSTED:
+            if not await self._credentials.renew(credential):
+                raise
+        else:
+            if response.status != 401:
+                return response
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(response)
+                if not await self._credentials.renew(credential):
+                    stack.pop_all()
+                    return response
+        return await send(await self._credentials.current())
 
-def _drop(response: aiohttp.ClientResponse) -> None:
-    # A watch is left in the middle of its answer. Saying goodbye by TLS's rules means waiting for a server that may
-    # have fallen silent, after the session is closed and nobody waits.
-    if response.connection is not None and response.connection.transport is not None:
-        response.connection.transport.abort()
+    def _unreachable(self, problem: str, **details: float) -> Unreachable:
+        self._answering.clear()
+        message = f"the Kubernetes API server at {self._host} does not answer: {problem}"
+        return Unreachable(0, "Unreachable", message, details)
 
 
 async def _chunk(response: aiohttp.ClientResponse, inactivity: float) -> bytes:
@@ -187,7 +253,8 @@ def _lines(pending: bytearray, chunk: bytes) -> list[bytes]:
 def _event(line: bytes, path: str) -> JsonObject:
     event = _object(line, f"watch of {path}")
     if event.get("type") == "ERROR":
-        raise error_of_status(event.get("object") or {})
+        status = event.get("object")
+        raise error_of_status(status if isinstance(status, dict) else {})
     return event
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from gco_stream.cluster import compact
-from gco_stream.cluster.objects import is_ours, is_selected, observe
+from gco_stream.cluster.objects import checked, is_ours, is_selected, observe
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 
@@ -43,6 +43,7 @@ class Collection:
         self._strays: set[str] = set()
         self._listed: dict[str, bytes] | None = None
         self._written: set[str] = set()
+        self._horizon = -1
 
     def __len__(self) -> int:
         return len(self._records)
@@ -69,7 +70,10 @@ class Collection:
     def put(self, raw: JsonObject) -> ObservedObject:
         """Take in the answer to a read or a write of ours; it is not reported, since whoever asked knows."""
         observed = observe(raw, self._kind)
-        self._put(observed)
+        unknown = observed.ref.name not in self._records and is_selected(observed)
+        if not unknown or int(observed.resource_version) > self._horizon:
+            self._put(observed)
+        # What is older than the list and not in it has gone since: the answer comes late, and no watch will tell of it.
         return observed
 
     def forget(self, name: str, uid: str) -> None:
@@ -112,8 +116,9 @@ class Collection:
             del items[-_BATCH:]
             await asyncio.sleep(0)
 
-    async def end(self) -> None:
-        """The list is complete: it replaces what is held, but for what was written meanwhile."""
+    async def end(self, version: int) -> None:
+        """The list is complete, as of `version`: it replaces what is held, but for what was written meanwhile."""
+        self._horizon = version
         old, new = self._records, self._listed or {}
         self._listed = None
         for name in self._written:
@@ -143,7 +148,7 @@ class Collection:
             for name in tuple(self._strays):
                 await self._ask(name)
             return
-        metadata = item["metadata"]
+        metadata = checked(item)["metadata"]
         name, uid, version = metadata["name"], metadata["uid"], int(metadata["resourceVersion"])
         held = self._records.get(name)
         if type_ != "DELETED":

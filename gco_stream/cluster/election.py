@@ -5,6 +5,7 @@ deadline is a timer of the event loop and needs no answer of anybody to fire.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,12 +18,16 @@ import structlog
 
 from gco_stream.cluster import lease
 from gco_stream.cluster.client import KubeClient
-from gco_stream.cluster.errors import ClusterError, Conflict, NotLeading, Rejected
+from gco_stream.cluster.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
 from gco_stream.cluster.lease import Timing
+from gco_stream.cluster.lease_fuse import Fuse, no_fuse
+from gco_stream.cluster.lease_term import Term
 from gco_stream.cluster.lease_view import LeaseView
 
 # Nothing is sent in the last second of a lease: what is on its way then must have arrived before another may lead.
 _MARGIN: Final = 1.0
+# For what has passed that check; the process ends if it is still to be sent then.
+_TRAVEL: Final = 0.25
 # Others may change the Lease (its annotations) between our read and our write; not often enough for more than this.
 _ATTEMPTS: Final = 4
 # So many tries fit between a renewal and its deadline even where each one hangs.
@@ -50,40 +55,10 @@ class ElectionSnapshot:
     problem: str | None
 
 
-@dataclass(slots=True)
-class _Term:
-    """A time of leading. `expiry` and `deadline` are local monotonic times, counted from before the last proof."""
-
-    uid: str
-    epoch: int
-    began: datetime
-    expiry: float
-    deadline: float
-    over: bool = False
-    scope: asyncio.Timeout | None = None
-    on_news: Callable[[], None] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether the leader's task has been, or is being, cancelled."""
-        return self.over or (self.scope is not None and self.scope.expired())
-
-    def end(self) -> None:
-        """Nothing is proven any more: the leader's task is cancelled as soon as the loop turns."""
-        if not self.over:
-            self.over = True
-            self.extend(0.0)
-
-    def extend(self, seconds: float) -> None:
-        """The leader's task may run for so long from now."""
-        if self.scope is not None and not self.scope.expired():
-            self.scope.reschedule(asyncio.get_running_loop().time() + seconds)
-
-
 class Leadership:
     """What the leader's task may know and do about its term."""
 
-    def __init__(self, elector: "LeaderElector", term: _Term) -> None:
+    def __init__(self, elector: "LeaderElector", term: Term) -> None:
         self._elector = elector
         self._term = term
 
@@ -124,7 +99,8 @@ class LeaderElector:
     """Contends for one Lease and runs the leader's task while it holds it.
 
     The client should be the elector's own: a renewal must not wait behind other calls. Times are in seconds; `clock` is
-    monotonic, `wall` gives microseconds since 1970, and neither is ever compared with another machine's.
+    monotonic, `wall` gives microseconds since 1970, and neither is ever compared with another machine's. `fuse` ends
+    this process where the leader's task has not ended in time.
     """
 
     def __init__(
@@ -138,6 +114,7 @@ class LeaderElector:
         renew_deadline: float,
         retry_period: float,
         legacy_interval: float,
+        fuse: Fuse = no_fuse,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -146,6 +123,7 @@ class LeaderElector:
         self._duration = duration
         self._renew_deadline = renew_deadline
         self._retry_period = retry_period
+        self._fuse = fuse
         self._clock = clock
         self._wall = wall
         self._log = _log.bind(lease=f"{namespace}/{name}", identity=identity)
@@ -162,8 +140,11 @@ class LeaderElector:
             clock=clock,
             on_change=self._on_change,
         )
-        self._term: _Term | None = None
+        self._term: Term | None = None
         self._sent_epoch: int | None = None
+        # Takings in a row of which no answer has come, and until when the Lease is left to others for that.
+        self._unproven = 0
+        self._others_first_until = -math.inf
         self._problem: str | None = None
         self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -208,13 +189,15 @@ class LeaderElector:
             for helper in helpers:
                 helper.cancel()
 
-    async def _contend(self, stop: asyncio.Event) -> _Term | None:
+    async def _contend(self, stop: asyncio.Event) -> Term | None:
         """Wait for the Lease and take it. None: stopped before."""
         while not stop.is_set():
             pause = self._jittered()
             try:
                 seen = await self._lease.read() if self._lease.unread or not self._lease.seen else self._lease.seen
-                wait = lease.wait_before_taking(seen, self._clock(), self._identity, self._sent_epoch)
+                now = self._clock()
+                rest = self._others_first_until - now
+                wait = max(rest, lease.wait_before_taking(seen, now, self._identity, self._sent_epoch))
                 if wait <= 0:
                     if term := await self._take(seen.epoch):
                         return term
@@ -222,23 +205,34 @@ class LeaderElector:
                     pause /= _QUICK
                 else:
                     pause = min(pause, wait)
-                self._problem = None
+                if rest <= 0:
+                    self._problem = None
             except ClusterError as error:
                 self._failed(error)
                 pause = max(pause, error.retry_after or 0)
+                if self._unproven >= _TRIES:
+                    # What is written and never heard of keeps the Lease from those who could lead.
+                    self._unproven = 0
+                    self._others_first_until = self._clock() + self._duration + 2 * self._retry_period
             await self._pause(pause)
             if not self._lease.following:
                 self._lease.unread = True
         return None
 
-    async def _take(self, previous: int) -> _Term | None:
+    async def _take(self, previous: int) -> Term | None:
         """Try to become the holder. None: the Lease is not as it was seen."""
         now, sent = self._wall(), self._clock()
         self._sent_epoch = epoch = lease.next_epoch(max(previous, self._sent_epoch or 0), now)
-        if not await self._lease.write(lease.taken(self._lease.raw, self._identity, self._duration, epoch, now)):
+        try:
+            written = await self._lease.write(lease.taken(self._lease.raw, self._identity, self._duration, epoch, now))
+        except Unreachable:
+            self._unproven += 1
+            raise
+        self._unproven = 0
+        if not written:
             self._sent_epoch = None
             return None
-        term = _Term(
+        term = Term(
             uid=self._lease.raw["metadata"]["uid"],
             epoch=epoch,
             began=lease.moment(now),
@@ -246,12 +240,13 @@ class LeaderElector:
             deadline=sent + self._renew_deadline,
         )
         self._problem = None
-        # Somebody may have changed it already, and the watch may have told before the answer came.
-        return term if self._holds(term) else None
+        # Somebody may have changed it already, and the watch may have told before the answer came. It may be too late.
+        return term if self._holds(term) and self.remaining(term) > 0 else None
 
-    async def _serve(self, term: _Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
+    async def _serve(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
         """Run `lead` until it returns or the term is over."""
         self._term = term
+        self._light_fuse(term)
         self._log.info("lease taken", epoch=term.epoch)
         try:
             async with asyncio.TaskGroup() as group:
@@ -261,9 +256,10 @@ class LeaderElector:
                 finally:
                     renewing.cancel()
         finally:
+            self._fuse(0)
             self._term = None
 
-    async def _within(self, term: _Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
+    async def _within(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(term.deadline - self._clock()) as scope:
                 term.scope = scope
@@ -280,7 +276,7 @@ class LeaderElector:
             term.over = True
             self._log.warning("leadership lost", reason=reason, problem=self._problem)
 
-    async def _keep(self, term: _Term) -> None:
+    async def _keep(self, term: Term) -> None:
         """Renew until cancelled or lost."""
         due = self._clock() + self._jittered()
         while not term.ended:
@@ -296,7 +292,7 @@ class LeaderElector:
                 self._failed(error)
 
     async def renew(
-        self, term: _Term, *, above: int | None = None, annotations: Mapping[str, str | None] | None = None
+        self, term: Term, *, above: int | None = None, annotations: Mapping[str, str | None] | None = None
     ) -> None:
         """Prove the term once more, with a higher epoch or other annotations if asked. Raises ClusterError."""
         async with self._writing:
@@ -315,15 +311,20 @@ class LeaderElector:
                     return
             raise Conflict(409, "Conflict", "the lease was changed by others each time that it was to be renewed")
 
-    def _prove(self, term: _Term, epoch: int, sent: float) -> None:
+    def _prove(self, term: Term, epoch: int, sent: float) -> None:
         term.epoch = self._sent_epoch = epoch
         if not self._holds(term):
             return
         term.expiry, term.deadline = sent + self._duration, sent + self._renew_deadline
+        self._light_fuse(term)
         self._problem = None
         term.extend(term.deadline - self._clock())
 
-    async def _release(self, term: _Term) -> None:
+    def _light_fuse(self, term: Term) -> None:
+        # The leader's task is cancelled at the renew deadline, so it has had time to end.
+        self._fuse(term.expiry - _TRAVEL - self._clock())
+
+    async def _release(self, term: Term) -> None:
         """Let the Lease go so that another may lead at once; where that fails it runs out by itself."""
         if term.over or not self._holds(term):
             return
@@ -341,11 +342,11 @@ class LeaderElector:
         except (ClusterError, TimeoutError) as error:
             self._log.warning("the lease could not be released; it runs out by itself", error=str(error))
 
-    def remaining(self, term: _Term) -> float:
+    def remaining(self, term: Term) -> float:
         """Seconds for which the term's leader may still write."""
         return 0.0 if term.ended else term.expiry - self._clock() - _MARGIN
 
-    def _holds(self, term: _Term) -> bool:
+    def _holds(self, term: Term) -> bool:
         """Whether the term goes on; ends it where the Lease as last seen is another's, or gone."""
         if not term.ended and self._lease.seen and not lease.is_held(self._lease.seen, term.uid, self._identity):
             term.end()

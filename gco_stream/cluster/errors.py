@@ -1,5 +1,6 @@
 """What the API server's answers mean to us: a small tree, made of the Status objects that it sends."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,6 +10,10 @@ import orjson
 _WRONG_FOR_GOOD_STARTS: Final = ("failed to create typed patch object", "failed to convert new object")
 _TOO_LARGE: Final = "request is too large"
 _UID_FIELD: Final = "metadata.uid"
+# No server knows that it will be overloaded for longer, and what it stands in the way of may be a user's wish.
+_LONGEST_WAIT: Final = 120
+# "read tcp 10.0.0.1:41234->10.0.0.2:443": another port each time, and a fault is reported anew when its words change.
+_CALLING_PORT: Final = re.compile(r"[\w.:\[\]-]+:\d+->")
 
 
 class ClusterError(Exception):
@@ -27,9 +32,9 @@ class ClusterError(Exception):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait before another try, where the server named them."""
+        """Seconds to wait before another try, where the server named them; at most 120."""
         seconds = self.details.get("retryAfterSeconds")
-        return float(seconds) if isinstance(seconds, int | float) and seconds > 0 else None
+        return float(min(seconds, _LONGEST_WAIT)) if isinstance(seconds, int | float) and seconds > 0 else None
 
     @property
     def causes(self) -> tuple[Mapping[str, Any], ...]:
@@ -43,7 +48,10 @@ class Misconfigured(ClusterError):
 
 
 class Unreachable(ClusterError):
-    """No answer: no connection, or none in time. A write may have happened all the same."""
+    """No answer: no connection, or none in time. A write may have happened all the same.
+
+    `details["timeout"]`: the seconds that it was waited for, where it was.
+    """
 
 
 class Silence(Unreachable):
@@ -107,13 +115,17 @@ _BY_STATUS: Final[Mapping[int, type[ClusterError]]] = {
     429: TooManyRequests,
 }
 
+# What these say of an object is true only in the API server's own words: a balancer's page knows nothing of it, and one
+# that is taken for gone is forgotten.
+_ABOUT_THE_OBJECT: Final = frozenset({400, 404, 405, 409, 413, 422})
+
 
 def error_of_status(status: Mapping[str, Any]) -> ClusterError:
     """The error that a Status object (of an answer, or of a watch's ERROR event) stands for."""
     raw_code, raw_details = status.get("code"), status.get("details")
     code = raw_code if isinstance(raw_code, int) else 500
     details = raw_details if isinstance(raw_details, dict) else {}
-    message = str(status.get("message") or f"the API server answered {code}")
+    message = _CALLING_PORT.sub("", str(status.get("message") or f"the API server answered {code}"))
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ClusterError)
     error = kind(code, str(status.get("reason") or ""), message, details)
     if code == 422 and any(cause.get("field") == _UID_FIELD for cause in error.causes):
@@ -132,7 +144,10 @@ def error_of(code: int, payload: bytes, retry_after: str | None = None) -> Clust
     if not isinstance(status, dict) or status.get("kind") != "Status":
         # Not the API server's own words: a proxy's page, or a plain text line of a filter in front of it.
         text = payload[:200].decode("utf-8", "replace").strip()
-        status = {"message": f"HTTP {code}: {text}" if text else f"HTTP {code}"}
+        # Pages show request numbers and times.
+        status = {"message": f"HTTP {code}: {text}" if text and not text.startswith("<") else f"HTTP {code}"}
+        if code in _ABOUT_THE_OBJECT:
+            return ServerError(code, "", f"{status['message']} (not from the Kubernetes API)")
     details = dict(status["details"]) if isinstance(status.get("details"), dict) else {}
     if retry_after is not None and retry_after.isdecimal():
         details.setdefault("retryAfterSeconds", int(retry_after))

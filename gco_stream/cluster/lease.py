@@ -59,10 +59,10 @@ class Record:
     def released(self) -> bool:
         """Whether nobody holds it and nobody needs to be waited for.
 
-        Our release takes renewTime out as well. A holder that was emptied by hand leaves it there, and who held the
-        lease may still be acting.
+        Our release takes renewTime out as well, and leaves acquireTime. One that was emptied by hand, in part or
+        wholly, looks different, and who held it may still be acting.
         """
-        return not self.holder and self.renewed is None
+        return not self.holder and self.renewed is None and self.acquired is not None
 
 
 @dataclass(frozen=True, slots=True)

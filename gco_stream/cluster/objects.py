@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from gco_stream.cluster.errors import ServerError
 from gco_stream.model import names
 from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject, Ownership
 
@@ -25,6 +26,7 @@ _DEPLOYMENT_STATUS: Final = (
     "availableReplicas",
     "unavailableReplicas",
 )
+_IDENTITY: Final = ("name", "namespace", "uid")
 _CONDITION: Final = ("type", "status", "reason", "message")
 # kubectl's own copy of the whole manifest.
 _UNREAD_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -42,6 +44,40 @@ def object_path(ref: ObjectRef) -> str:
     return f"{collection_path(ref.kind, ref.namespace)}/{ref.name}"
 
 
+def checked(raw: object) -> JsonObject:
+    """`raw` if it is an object as the API server stores them; what a proxy says in its place is none.
+
+    Raises ServerError, which does not show it: it may hold what nobody should read.
+    """
+    metadata = raw.get("metadata") if isinstance(raw, dict) else None
+    if (
+        not isinstance(raw, dict)
+        or not isinstance(metadata, dict)
+        or not all(isinstance(metadata.get(field), str) and metadata[field] for field in _IDENTITY)
+        or not all(isinstance(raw.get(field) or {}, dict) for field in ("spec", "status"))
+        or not all(isinstance(metadata.get(field) or {}, dict) for field in ("labels", "annotations"))
+    ):
+        raise ServerError(200, "", "the answer is not an object of the Kubernetes API")
+    version_of(metadata)
+    return raw
+
+
+def version_of(metadata: object) -> str:
+    """The resourceVersion that an object's, a list's or a bookmark's metadata names. Raises ServerError."""
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if not isinstance(version, str) or not version.isdecimal():
+        raise ServerError(200, "", "the answer has no resourceVersion")
+    return version
+
+
+def items_of(answer: JsonObject) -> list[JsonObject]:
+    """A list's items, taken out of it. An answer without them is no empty list. Raises ServerError."""
+    items = answer.pop("items", False)
+    if items is not None and not isinstance(items, list):
+        raise ServerError(200, "", "the answer is not a list")
+    return items or []
+
+
 def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
     """Which object a whole manifest (kind and metadata present) is about."""
     metadata = manifest["metadata"]
@@ -49,8 +85,11 @@ def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
 
 
 def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
-    """What planning reads of an object; `kind` where `raw` is an item of a list, which does not say its own."""
-    metadata = raw["metadata"]
+    """What planning reads of an object; `kind` where `raw` is an item of a list, which does not say its own.
+
+    Raises ServerError where it is no object.
+    """
+    metadata = checked(raw)["metadata"]
     kind = Kind(raw["kind"]) if kind is None else kind
     annotations = metadata.get("annotations") or {}
     deleting = "deletionTimestamp" in metadata

@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from gco_stream.cluster.client import KubeClient
+from gco_stream.cluster.objects import items_of
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, PodHealth
 
@@ -40,7 +41,7 @@ async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: floa
     for _ in range(MOST // _PAGE):
         path = f"/api/v1/namespaces/{quote(namespace)}/pods"
         page = await client.request("GET", path, query=query, timeout=deadline - loop.time())
-        found += [health_of(pod) for pod in page.get("items") or () if _counts(pod)]
+        found += [health_of(pod) for pod in items_of(page) if _counts(pod)]
         following = (page.get("metadata") or {}).get("continue")
         if not following:
             break

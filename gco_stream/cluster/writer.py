@@ -12,7 +12,7 @@ import orjson
 from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
-from gco_stream.cluster.objects import handed_over, object_path, ref_of
+from gco_stream.cluster.objects import checked, handed_over, object_path, ref_of
 from gco_stream.model import names
 from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject
 
@@ -94,7 +94,7 @@ class ObjectWriter:
         except NotFound:
             self._cache.forget(ref, observed.uid)
             raise
-        metadata = raw["metadata"]
+        metadata = checked(raw)["metadata"]
         managed_fields = handed_over(metadata.get("managedFields") or [])
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": observed.uid},
@@ -126,7 +126,7 @@ class ObjectWriter:
             self._cache.forget(ref, uid)
             return
         # What is left of it, if finalizers hold it; otherwise a Status, or its last state.
-        if "deletionTimestamp" in (answer.get("metadata") or {}) and answer["metadata"].get("finalizers"):
+        if answer.get("kind") != "Status" and checked(answer)["metadata"].get("finalizers"):
             self._cache.store(answer)
         else:
             self._cache.forget(ref, uid)

@@ -16,6 +16,8 @@ from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.election import LeaderElector, Leadership
 from gco_stream.cluster.events import EventRecorder
+from gco_stream.cluster.lease_fuse import lease_fuse
+from gco_stream.engine.staff import most_at_once
 from gco_stream.engine.tenure import Tenure
 from gco_stream.model.objects import Kind
 from gco_stream.ops.http import Health, serve
@@ -31,7 +33,7 @@ _log = structlog.get_logger()
 
 LEASE_NAME = "inference-monitor-leader"
 _RETRY_AFTER = 1.0
-_RETRY_CAP = 30.0
+_RETRY_CAP = 10.0
 _STUCK_SECONDS = 600.0
 
 
@@ -80,12 +82,12 @@ class Controller:
             client = await enter(
                 KubeClient.connect(
                     timeout=settings.k8s_api_timeout,
-                    connections=settings.reconcile_workers + kinds * len(settings.namespaces) + 8,
+                    connections=most_at_once(settings.reconcile_workers) + kinds * len(settings.namespaces) + 8,
                 )
             )
             # The renewal must not wait behind the workers' calls.
             election_client = await enter(KubeClient.connect(timeout=settings.k8s_api_timeout, connections=4))
-            pool = settings.reconcile_workers + 4
+            pool = most_at_once(settings.reconcile_workers) + 4
             timeout = settings.dynamodb_timeout_seconds
             # One session for both: each keeps some 8 MiB of AWS' endpoints and models.
             aws = new_session()
@@ -116,9 +118,10 @@ class Controller:
                 renew_deadline=settings.lease_renew_deadline_seconds,
                 retry_period=settings.lease_retry_period_seconds,
                 legacy_interval=settings.reconcile_interval_seconds,
+                fuse=lease_fuse(),
             )
             recorder = EventRecorder(client, instance=settings.hostname)
-            table = EndpointTable(dynamodb, settings.inference_endpoints_table_name)
+            table = EndpointTable(dynamodb, settings.inference_endpoints_table_name, timeout=timeout)
 
             async def lead(leadership: Leadership) -> None:
                 await self._lead(leadership, stop, table, streams, client, cache, recorder)
@@ -199,6 +202,8 @@ class Controller:
                 for name, since in self._tenure.dispatcher.in_work_since.items()
                 if now - since > _STUCK_SECONDS
             ]
+            if idle := self._tenure.resync.stands_still:
+                problems.append(f"the table has not been scanned for {idle:.0f} s")
         return Health(tuple(problems))
 
     def _ready(self) -> Health:

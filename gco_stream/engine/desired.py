@@ -7,6 +7,7 @@ delete pods.
 """
 
 import hashlib
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from gco_stream.model.wire import WireItem
 _KEY = "endpoint_name"
 _NOT_ASKED = frozenset({"region_status", "updated_at"})
 _DIGEST_BYTES = 16
+# An attribute that is called B or BS has a map behind it, so these are types.
+_HAS_BINARY = re.compile(rb'"B":"|"BS":\[')
 
 
 class Hint(Enum):
@@ -67,8 +70,9 @@ class DesiredState:
         entry = self._entries.get(name)
         if entry is None:
             return None
-        item: WireItem = orjson.loads(zlib.decompress(entry.blob))
-        return item
+        blob = zlib.decompress(entry.blob)
+        item: WireItem = orjson.loads(blob)
+        return {name: _restored(value) for name, value in item.items()} if _HAS_BINARY.search(blob) else item
 
     def whole_digest(self, name: str) -> bytes | None:
         """A digest of the whole item, None where there is none: changes with any attribute."""
@@ -132,10 +136,24 @@ def _digest(blob: bytes) -> bytes:
 
 
 def _binary(value: object) -> str:
-    # Binary attributes mean nothing here, but an unknown attribute of any type must be kept apart from another.
+    # Binary attributes mean nothing here, but writes are conditional on attributes of any type.
     if isinstance(value, bytes | bytearray):
         return value.hex()
     raise TypeError(f"not a value of an item: {type(value).__name__}")
+
+
+def _restored(value: Any) -> Any:
+    """An attribute value of a kept item with its binary content as it was read."""
+    match next(iter(value.items())):
+        case "B", str() as content:
+            return {"B": bytes.fromhex(content)}
+        case "BS", list() as contents:
+            return {"BS": [bytes.fromhex(content) for content in contents]}
+        case "L", inner:
+            return {"L": [_restored(one) for one in inner]}
+        case "M", inner:
+            return {"M": {name: _restored(one) for name, one in inner.items()}}
+    return value
 
 
 def _with_others_status(known: WireItem, image: WireItem, region: str) -> WireItem:

@@ -54,7 +54,9 @@ async def preview(settings: Settings, wanted: Collection[str] | None) -> Preview
         dynamodb = await stack.enter_async_context(
             table_client(settings.home_region, timeout=settings.dynamodb_timeout_seconds, connections=4)
         )
-        table = EndpointTable(dynamodb, settings.inference_endpoints_table_name)
+        table = EndpointTable(
+            dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds
+        )
         info = await table.describe()
         every = DesiredState(settings.region) if wanted is None else None
         cache = await look_once(client, settings.namespaces)

@@ -167,18 +167,29 @@ class WorkQueue:
 class Backoff:
     """How long to wait after failures of one name in a row: doubling, capped, jittered. Times in seconds.
 
-    Holds a count for each name that fails now, so it is bounded by the table's names.
+    `floor` and `spacing`: where few names fail, the cap is no more than `floor`; the more they are, the higher it is,
+    so that all of them together are tried about once in `spacing` seconds. Holds a count for each name that fails now,
+    so it is bounded by the table's names.
     """
 
-    def __init__(self, *, base: float = 0.25, cap: float = 300.0, rng: random.Random | None = None) -> None:
-        self._base, self._cap = base, cap
+    def __init__(
+        self,
+        *,
+        base: float = 0.25,
+        cap: float = 300.0,
+        floor: float = 300.0,
+        spacing: float = 0.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._base, self._cap, self._floor, self._spacing = base, cap, floor, spacing
         self._failures: dict[str, int] = {}
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
 
     def failed(self, name: str) -> float:
         """One more failure: how long to wait now."""
         count = self._failures[name] = self._failures.get(name, 0) + 1
-        longest = min(self._cap, self._base * 2.0 ** min(count - 1, 30))
+        cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
+        longest = min(cap, self._base * 2.0 ** min(count - 1, 30))
         return longest * self._rng.uniform(0.5, 1.0)
 
     def failures(self, name: str) -> int:

@@ -64,7 +64,7 @@ class Outcome:
 
     `result`: in_sync, changed, gone, failed (to be retried) or rejected (final until something changes).
     `retry_after`: seconds that the server asked to wait. `contested`: another program keeps changing the object.
-    `unreported`: the table is still to be told.
+    `unreported`: the table is still to be told. `cause`: what it failed of, the same for all whom that stops.
     """
 
     result: str
@@ -75,14 +75,26 @@ class Outcome:
     contested: bool = False
     unreported: bool = False
     made: Plan | None = None
+    cause: str = ""
+
+
+def not_seen(namespace: str) -> str:
+    """The cause of failing where what stands in a namespace is not known."""
+    return f"namespace {namespace} is not seen"
 
 
 def not_known(item: Endpoint | Unreadable, unsynced: Mapping[str, str], policy: Policy) -> str:
     """Why what stands of an endpoint is not known; "" where it is. `unsynced`: reasons by namespace."""
-    if not unsynced or isinstance(item, Unreadable):
+    if not unsynced:
         return ""
-    concerned = policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
-    return "; ".join(f"namespace {name}: {unsynced[name]}" for name in concerned if name in unsynced)
+    return "; ".join(f"namespace {name}: {unsynced[name]}" for name in concerned(item, policy) if name in unsynced)
+
+
+def concerned(item: Endpoint | Unreadable, policy: Policy) -> tuple[str, ...]:
+    """The namespaces in which an item's objects may stand; none of one that cannot be read, which is left alone."""
+    if isinstance(item, Unreadable):
+        return ()
+    return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
 
 
 def claimed(name: str, item_of: Callable[[str], Endpoint | Unreadable | None]) -> frozenset[str]:
@@ -99,7 +111,7 @@ class Reconciler:
     """Reconciles endpoints by name; one name at a time is the work queue's promise.
 
     `now` gives the wall clock with a time zone. `failures_of` tells how often in a row a
-    name has failed before.
+    name has failed before. `on_write` is told of each write to the table: status, promotion or purge.
     """
 
     def __init__(
@@ -116,6 +128,7 @@ class Reconciler:
         epoch: Epoch,
         now: Callable[[], datetime],
         failures_of: Callable[[str], int],
+        on_write: Callable[[str], None],
     ) -> None:
         self._desired = desired
         self._table = table
@@ -128,6 +141,7 @@ class Reconciler:
         self._epoch = epoch
         self._now = now
         self._failures_of = failures_of
+        self._on_write = on_write
 
     async def reconcile(self, name: str, *, objects_first: bool = False) -> Outcome:
         """Brings one endpoint to what its item asks. Raises TableError, and NotLeading where it may not act.
@@ -141,13 +155,9 @@ class Reconciler:
         for _ in range(_ROUNDS):
             await self.read_if_stale(name)
             item = self._desired.get(name)
-            if item is None:
-                made = self._guard.decide_orphan(name)
-            else:
-                self._guard.orphans.seen(name)
-                if unknown := not_known(item, self._cache.unsynced, self._policy):
-                    return await self._blind(name, item, unknown, done)
-                made, pods = await self._planned(name, item, pods)
+            made, pods, unknown = await self._look(name, item, pods)
+            if item is not None and unknown and not made.steps:
+                return await self._blind(name, item, unknown, done)
             if item is not None and made.steps and made.write_report and self._said_deleted(item):
                 # Others may purge the item on this region's word, so it is taken back before anything stands again.
                 await self._report(name, item, made)
@@ -175,6 +185,23 @@ class Reconciler:
             else:
                 return Outcome("changed" if done else "in_sync", tuple(done), made.look_again, made=made)
         return Outcome("failed", tuple(done), errors=("what is asked or what stands changes faster than it is read",))
+
+    async def _look(self, name: str, item: Endpoint | Unreadable | None, pods: Pods) -> tuple[Plan, Pods, str]:
+        """The plan, the pods if they were looked up, and why what stands is not all known."""
+        if item is None:
+            return self._guard.decide_orphan(name), pods, ""
+        self._guard.orphans.seen(name)
+        unseen = self._cache.unsynced
+        unknown = not_known(item, unseen, self._policy)
+        if unknown and not (isinstance(item, Endpoint) and item.is_deleted):
+            return replace(self._plan(name, item), steps=()), pods, unknown
+        made, pods = await self._planned(name, item, pods)
+        # What is deleted goes wherever it can be seen; that it is gone is not said before all can.
+        return (
+            replace(made, steps=tuple(step for step in made.steps if step.ref.namespace not in unseen)),
+            pods,
+            unknown,
+        )
 
     def _said_deleted(self, item: Endpoint | Unreadable) -> bool:
         written = item.region_status.get(self._policy.region)
@@ -211,7 +238,9 @@ class Reconciler:
         made = replace(self._plan(name, item), steps=())
         if self._policy.region in item.target_regions and made.report is not None:
             await self._say(name, made, {Part.MAIN: unknown})
-        return Outcome("failed", tuple(done), errors=(unknown,), made=made)
+        unseen = [namespace for namespace in concerned(item, self._policy) if namespace in self._cache.unsynced]
+        cause = not_seen(unseen[0]) if unseen else ""
+        return Outcome("failed", tuple(done), errors=(unknown,), made=made, cause=cause)
 
     async def _planned(self, name: str, item: Endpoint | Unreadable, pods: Pods) -> tuple[Plan, Pods]:
         """The plan, with whatever it turned out to need looked up; and the pods, if they were."""
@@ -262,6 +291,7 @@ class Reconciler:
         except Superseded as superseded:
             await self._epoch.raise_epoch(superseded.stored_epoch)
         else:
+            self._on_write("status")
             self._desired.put(image)
 
     async def _change_table(self, name: str, change: TableChange) -> bool:
@@ -270,13 +300,15 @@ class Reconciler:
         if seen is None:
             return False
         if change is TableChange.PURGE:
-            await self._table.purge(seen)
+            if await self._table.purge(seen):
+                self._on_write("purge")
             self._desired.mark_stale(name)
             return True
         image = await self._table.promote(seen)
         if image is None:
             self._desired.mark_stale(name)
         else:
+            self._on_write("promotion")
             self._desired.put(image)
         return True
 
@@ -289,10 +321,11 @@ class Reconciler:
         return Outcome(
             "rejected" if final else "failed",
             tuple(done),
-            look_again=made.look_again,
+            look_again=earliest(made.look_again, *(failure.again for failure in failures if failure.again is not None)),
             errors=tuple(failure.message for failure in failures),
             retry_after=max(waits, default=None),
             made=made,
+            cause=failures[0].cause,
         )
 
     async def _contested(self, name: str, fought_over: list[ObjectRef], done: list[Step]) -> Outcome:

@@ -114,7 +114,9 @@ async def _look(settings: Settings, client: KubeClient) -> RemovalList:
         dynamodb = await stack.enter_async_context(
             table_client(settings.home_region, timeout=settings.dynamodb_timeout_seconds, connections=4)
         )
-        table = EndpointTable(dynamodb, settings.inference_endpoints_table_name)
+        table = EndpointTable(
+            dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds
+        )
         info = await table.describe()
         cache = await look_once(client, settings.namespaces)
         # After the cluster: whatever was made by then has its item here.

@@ -24,17 +24,21 @@ _log = structlog.get_logger()
 
 _JITTER = 0.1
 _RETRY_AFTER = 2.0
-_RETRY_CAP = 60.0
+_RETRY_CAP = 15.0
 # Removals come in bursts: a scan that is to prove them waits until they have ended. Where somebody wipes the table the
 # scan then finds it empty, and half of it is not taken for all that was meant.
 _QUIET = 5.0
 _SPACING = 30.0
+# A scan that fails is tried again within a minute, so by then the loop does not turn.
+_STUCK_INTERVALS = 3
+_STUCK_SECONDS = 600.0
 
 
 class Resync:
     """Scans at once when asked, else every `interval()` seconds, ±10 %. `clock`: monotonic seconds.
 
-    `guard` is told of what a complete scan has shown, and says which names without an item are to be planned.
+    `guard` is told of what a complete scan has shown, and says which names without an item are to be planned. Where
+    changes are `streaming`, a scan that finds one tells of a fault; without a stream that is what scans are for.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Resync:
         guard: Guard,
         metrics: Metrics,
         interval: Callable[[], float],
+        streaming: Callable[[], bool],
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
@@ -57,6 +62,7 @@ class Resync:
         self._guard = guard
         self._metrics = metrics
         self._interval = interval
+        self._streaming = streaming
         self._clock = clock
         self._rng = rng
         self._due = math.inf
@@ -65,8 +71,19 @@ class Resync:
         self._last_wish_met = -math.inf
         self._doubtful: set[str] = set()
         self.last_success: float | None = None
-        # Why the first scan has not succeeded yet.
-        self.problem = ""
+        self._last_try = clock()
+        self._fault = ""
+
+    @property
+    def problem(self) -> str:
+        """Why the table could not be scanned when that was last tried, "" where it could."""
+        return self._fault
+
+    @property
+    def stands_still(self) -> float:
+        """Seconds for which nothing has been tried although scans were long due, 0 where they go on, well or not."""
+        idle = self._clock() - self._last_try
+        return idle if idle > _STUCK_INTERVALS * self._interval() + _STUCK_SECONDS else 0.0
 
     def request(self, reason: str) -> None:
         """Changes may have been missed: scan as soon as possible."""
@@ -84,7 +101,8 @@ class Resync:
         self._doubtful.discard(name)
 
     def wake(self) -> None:
-        """The interval has changed: wait by the new one."""
+        """How changes arrive has changed, and with it the interval: wait by the new one."""
+        self._doubtful.clear()
         self._move(-math.inf)
 
     async def first(self) -> None:
@@ -95,12 +113,11 @@ class Resync:
                 await self._scan(first=True)
             except TableError as error:
                 failures += 1
-                self.problem = error.message
+                self._failed(error)
                 wait = min(_RETRY_CAP, _RETRY_AFTER * 2 ** (failures - 1))
                 _log.error("the table cannot be scanned; nothing is done until it can", error=str(error), retry_s=wait)
                 await asyncio.sleep(wait)
             else:
-                self.problem = ""
                 return
 
     async def run(self) -> None:
@@ -118,7 +135,12 @@ class Resync:
                 failures = 0
             except TableError as error:
                 failures += 1
+                self._failed(error)
                 _log.warning("resync failed; nothing is concluded from it", error=str(error))
+
+    def _failed(self, error: TableError) -> None:
+        self._last_try, self._fault = self._clock(), error.message
+        self._metrics.resync_failures.inc()
 
     def _move(self, due: float) -> None:
         if due < self._due:
@@ -157,9 +179,12 @@ class Resync:
             self._dispatcher.add(name, Band.RESYNC, "resync: no item")
         for name in self._guard.newly_approved():
             self._dispatcher.add(name, Band.RESYNC, "approval")
-        self.last_success = self._clock()
+        self._last_try = self.last_success = self._clock()
+        self._fault = ""
         self._metrics.endpoints.set(len(self._desired))
-        self._metrics.resync_seconds.observe(self.last_success - started)
+        took = self.last_success - started
+        self._metrics.resync_seconds.observe(took)
+        _log.info("the table has been scanned", endpoints=len(seen), seconds=round(took, 3))
 
     def _look_at(self, item: WireItem, *, first: bool) -> str:
         name: str = item["endpoint_name"]["S"]
@@ -170,7 +195,7 @@ class Resync:
             return name
         hint = self._desired.compare(item)
         if hint is not Hint.NOTHING_NEW:
-            if hint is Hint.CHANGED and not first and self._desired.stale_mark(name) is None:
+            if hint is Hint.CHANGED and not first and self._streaming() and self._desired.stale_mark(name) is None:
                 self._doubtful.add(name)
             self._desired.mark_stale(name)
         if hint is not Hint.NOTHING_NEW or not self._tokens.is_in_sync(name):

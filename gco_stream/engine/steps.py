@@ -1,5 +1,6 @@
 """Carrying a plan's steps out against the cluster, and telling what became of them."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from gco_stream.planning.steps import (
     Delete,
     GiveReplicas,
     HandOver,
+    LookAgain,
     Part,
     Plan,
     Replace,
@@ -26,19 +28,24 @@ from gco_stream.planning.steps import (
     Step,
 )
 
+GIVEN_UP = "Contested"
+_FIRST_PAUSE = 30.0
+_LONGEST_PAUSE = 6 * 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A step that the API server did not take.
 
-    `final`: the same step can never be taken, so it is not tried again until it is another one. `stale`: what the plan
-    was made from has changed; plan again at once.
+    `final`: the same step is refused as it is, so until it is another one it is tried again rarely, at `again`, or not
+    at all. `stale`: what the plan was made from has changed; plan again at once.
     """
 
     step: Step
     error: ClusterError
     final: bool = False
     stale: bool = False
+    again: LookAgain | None = None
 
     @property
     def message(self) -> str:
@@ -46,6 +53,21 @@ class Failure:
         if isinstance(self.error, Forbidden):
             return f"{self.step.ref}: not allowed, or the namespace does not exist: {self.error.message}"
         return f"{self.step.ref}: {self.error.message}"
+
+    @property
+    def cause(self) -> str:
+        """What it failed of: the same for all whom a server, a right, a namespace or a webhook stops."""
+        return f"{type(self.error).__name__} for {self.step.ref.kind} in {self.step.ref.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A step that the API server refused, by its digest; asked again after `pause` seconds, not before `until`."""
+
+    digest: str
+    error: Rejected
+    pause: float
+    until: float
 
 
 @dataclass(slots=True)
@@ -57,11 +79,11 @@ class Result:
 
 
 class StepRunner:
-    """Carries out steps in order; a failed one holds up its own part only.
+    """Carries out steps in order; a failed one holds up its own part only, a stale one all that comes after it.
 
-    `refused` remembers, for one object, the digest of a step that the API server rejected for good and its answer: at
-    most one entry an object, dropped when the object takes a step or its endpoint is gone. `clock` gives monotonic
-    seconds, `now` the wall clock with a time zone.
+    What the API server has rejected is remembered, at most one step an object, until the object takes a step or its
+    endpoint is gone: the same step is tried again after half a minute, then ever more rarely, since it may have been a
+    policy's or a quota's word. `clock` gives monotonic seconds, `now` the wall clock with a time zone.
     """
 
     def __init__(
@@ -75,8 +97,9 @@ class StepRunner:
         self._writer = writer
         self._on_step = on_step
         self._now = now
+        self._clock = clock
         self._restarts = Restarts(clock)
-        self._refused: dict[ObjectRef, tuple[str, Rejected]] = {}
+        self._refused: dict[ObjectRef, _Refusal] = {}
 
     async def carry_out(self, plan: Plan) -> Result:
         """Every step of the plan that can be. Raises NotLeading where this process may not write any more."""
@@ -91,7 +114,11 @@ class StepRunner:
                 raise
             except ClusterError as error:
                 stopped.add(step.part)
-                result.failures.append(self._failure(step, error))
+                failure = self._failure(step, error)
+                result.failures.append(failure)
+                if failure.stale:
+                    # What comes after it may be wrong as well: an Ingress before somebody else's Service.
+                    break
             else:
                 result.done.append(taken)
                 self._on_step(taken)
@@ -100,8 +127,8 @@ class StepRunner:
     async def _take(self, step: Step) -> Step:
         """Carries a step out, or what is done in its place, and returns which."""
         refused = self._refused.get(step.ref)
-        if refused is not None and refused[0] == _digest(step):
-            raise refused[1]
+        if refused is not None and self._clock() < refused.until and refused.digest == _digest(step):
+            raise refused.error
         match step:
             case Create():
                 await self._writer.create(step.manifest)
@@ -144,7 +171,7 @@ class StepRunner:
         except (Forbidden, Rejected):
             is_marked = False
         if not is_marked:
-            raise Rejected(0, "Contested", contested.in_words_of(before, step))
+            raise Rejected(0, GIVEN_UP, contested.in_words_of(before, step))
         return mark
 
     async def _annotate(self, step: Annotate) -> bool:
@@ -164,12 +191,24 @@ class StepRunner:
 
     def _failure(self, step: Step, error: ClusterError) -> Failure:
         if isinstance(error, Rejected):
-            self._refused[step.ref] = (_digest(step), error)
-            return Failure(step, error, final=True)
+            return Failure(step, error, final=True, again=self._refuse(step, error))
         # What stands is not what the plan supposed; the writer has had a look, and the next plan decides whose it is.
         # Where nothing can be made, it is the namespace that is missing.
         gone = isinstance(error, NotFound) and not isinstance(step, Create)
         return Failure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
+
+    def _refuse(self, step: Step, error: Rejected) -> LookAgain | None:
+        before, digest, now = self._refused.get(step.ref), _digest(step), self._clock()
+        same = before is not None and before.digest == digest
+        if before is None or not same:
+            # Whoever restarts pods in vain once in a while restarts them in vain for ever.
+            pause = math.inf if error.reason == GIVEN_UP else _FIRST_PAUSE
+            before = self._refused[step.ref] = _Refusal(digest, error, pause, now + pause)
+        elif now >= before.until:
+            pause = min(_LONGEST_PAUSE, 2 * before.pause)
+            before = self._refused[step.ref] = _Refusal(digest, error, pause, now + pause)
+        left = before.until - now
+        return None if left == math.inf else LookAgain(left, f"{step.ref} was refused and is tried once more")
 
 
 def _is_unasked(step: Apply, before: ObservedObject) -> bool:

@@ -26,7 +26,7 @@ from gco_stream.engine.guard import Guard
 from gco_stream.engine.news import Emit, News
 from gco_stream.engine.orphans import Orphans
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
-from gco_stream.engine.reconciler import Reconciler
+from gco_stream.engine.reconciler import Reconciler, not_seen
 from gco_stream.engine.resync import Resync
 from gco_stream.engine.steps import StepRunner
 from gco_stream.engine.sync_tokens import SyncTokens
@@ -44,6 +44,9 @@ _log = structlog.get_logger()
 _DRAIN_SECONDS = 20.0
 _CONTESTED_BASE = 60.0
 _CONTESTED_CAP = 6 * 3600.0
+# Nobody tells when a right, a namespace or a webhook is back: one name that fails is tried this often, many take turns.
+_RETRY_FLOOR = 20.0
+_RETRY_SPACING = 2.0
 _QUEUE_NAME = "endpoints"
 _AGREED_AFTER = 1.0
 _FROM_LEASE = "approval"
@@ -71,8 +74,11 @@ class Tenure:
         self._metrics = metrics
         self._clock = clock
         self._leadership = leadership
+        self._mode = "stream"
         self.dispatcher = Dispatcher(
-            WorkQueue(), clock, lambda band: metrics.queue_adds.labels(_QUEUE_NAME, band.name.lower()).inc()
+            WorkQueue(),
+            clock,
+            lambda band: metrics.queue_adds.labels(_QUEUE_NAME, band.name.lower()).inc(),
         )
         self.desired = DesiredState(settings.region)
         self.tokens = SyncTokens(self.desired, cache)
@@ -92,6 +98,7 @@ class Tenure:
             streams,
             _locate(table),
             poll_interval=settings.stream_poll_interval_seconds,
+            call_timeout=settings.dynamodb_timeout_seconds,
             on_record=self._on_record,
             on_gap=self._on_gap,
             on_mode=self._on_mode,
@@ -104,15 +111,18 @@ class Tenure:
             guard=self.guard,
             metrics=metrics,
             interval=self._resync_interval,
+            streaming=lambda: self._mode == "stream",
             clock=clock,
             rng=rng,
         )
-        backoff = Backoff(rng=rng)
+        backoff = Backoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng)
         self.reconciler = Reconciler(
             desired=self.desired,
             table=table,
             cache=cache,
-            runner=StepRunner(ObjectWriter(client, cache, leadership.remaining), self._on_step),
+            runner=StepRunner(
+                ObjectWriter(client, cache, leadership.remaining, timeout=settings.k8s_api_timeout), self._on_step
+            ),
             policy=policy,
             guard=self.guard,
             census=FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now),
@@ -120,6 +130,7 @@ class Tenure:
             epoch=leadership,
             now=_now,
             failures_of=backoff.failures,
+            on_write=lambda kind: metrics.table_writes.labels(kind).inc(),
         )
         self._workers = Workers(
             dispatcher=self.dispatcher,
@@ -132,7 +143,7 @@ class Tenure:
             clock=clock,
             tell=News(emit, cache).tell,
         )
-        self._mode = "stream"
+        cache.on_synced(lambda namespace: self._workers.is_over(not_seen(namespace)))
         self.working = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -195,7 +206,8 @@ class Tenure:
             self._metrics.mode.labels(known).set(known == mode)
         if mode == "poll":
             _log.warning(
-                "changes are found by polling; turn the stream on with: gco-stream table enable-stream", reason=reason
+                "changes are found by polling until the stream can be read; `gco-stream doctor` names what mends it",
+                reason=reason,
             )
         else:
             _log.info("changes arrive by the stream", reason=reason)

@@ -72,7 +72,10 @@ async def _connections(settings: Settings) -> AsyncIterator[tuple[KubeClient, En
         KubeClient.connect(timeout=settings.k8s_api_timeout) as client,
         table_client(settings.home_region, timeout=settings.dynamodb_timeout_seconds, connections=4) as dynamodb,
     ):
-        yield client, EndpointTable(dynamodb, settings.inference_endpoints_table_name)
+        yield (
+            client,
+            EndpointTable(dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds),
+        )
 
 
 async def _items(table: EndpointTable, name: str | None) -> AsyncIterator[Endpoint]:

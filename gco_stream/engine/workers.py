@@ -10,6 +10,8 @@ from gco_stream.cluster.errors import ClusterError
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, Taken
 from gco_stream.engine.reconciler import Outcome, Reconciler
+from gco_stream.engine.retries import Retries
+from gco_stream.engine.staff import Staff
 from gco_stream.engine.sync_tokens import SyncTokens
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.steps import HeldBack, LookAgain
@@ -20,6 +22,8 @@ _log = structlog.get_logger()
 FROM_STREAM = "stream"
 FROM_CLUSTER = "cluster"
 _REPORT = "report"
+_RETRY = "retry"
+_RECOVERED = "what it failed of is over"
 _URGENT = frozenset({FROM_STREAM, _REPORT})
 
 
@@ -44,7 +48,7 @@ class Workers:
         self._reconciler = reconciler
         self._desired = desired
         self._tokens = tokens
-        self._backoff = backoff
+        self._retries = Retries(backoff, self._wake)
         self._contested = contested
         self._metrics = metrics
         self._clock = clock
@@ -55,15 +59,18 @@ class Workers:
         return sum(one is limit for one in self._held_back.values())
 
     async def run(self, count: int) -> None:
-        """Works with so many tasks until the dispatcher is closed and the work in hand is finished."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(count):
-                group.create_task(self._work(), name=f"worker-{number}")
+        """Works on so many names at once, and on more while a server keeps some of them waiting.
 
-    async def _work(self) -> None:
-        while (taken := await self._dispatcher.take()) is not None:
+        Returns when the dispatcher is closed and the work in hand is finished.
+        """
+        async with asyncio.TaskGroup() as group:
+            Staff(group, count, self._work)
+
+    async def _work(self, staff: Staff) -> None:
+        while not staff.is_too_many and (taken := await self._dispatcher.take()) is not None:
             try:
-                await self._reconcile(taken)
+                with staff.at_work():
+                    await self._reconcile(taken)
             finally:
                 self._dispatcher.done(taken.name)
             # One that is in sync waits for nothing, and thousands of them in a row would hold the loop.
@@ -71,6 +78,10 @@ class Workers:
 
     async def _reconcile(self, taken: Taken) -> None:
         name, started = taken.name, self._clock()
+        if rest := self._retries.rest(name, started):
+            # The server has asked to be left alone for so long: news of the endpoint makes no difference.
+            self._dispatcher.add_after(name, rest, FROM_STREAM if FROM_STREAM in taken.triggers else taken.triggers[0])
+            return
         if taken.triggers == (FROM_CLUSTER,) and self._tokens.is_in_sync(name):
             # The watch's echo of our own write: the last plan was made on the very objects that it tells of. A time
             # to look again that came with it is no echo, though nothing but the time has changed.
@@ -83,16 +94,18 @@ class Workers:
             outcome = await self._reconciler.reconcile(name, objects_first=not urgent)
         except (TableError, ClusterError) as error:
             # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
-            outcome = Outcome("failed", errors=(str(error),))
+            wait = error.retry_after if isinstance(error, ClusterError) else None
+            outcome = Outcome("failed", errors=(str(error),), retry_after=wait, cause=type(error).__name__)
         except Exception as error:
             # A fault of ours in one endpoint must not end the work on all others (I8); it is logged with its place.
             log.exception("reconcile broke off")
             outcome = Outcome("broken", errors=(f"{type(error).__name__}: {error}",))
-        self._settle(name, outcome)
+        self._settle(taken, outcome)
         self._tell_people(name, outcome)
         self._tell(log, taken, outcome, started)
 
-    def _settle(self, name: str, outcome: Outcome) -> None:
+    def _settle(self, taken: Taken, outcome: Outcome) -> None:
+        name, now = taken.name, self._clock()
         self._dispatcher.queue.forget_delay(name)
         if outcome.made is not None and outcome.made.held_back is not None:
             self._held_back[name] = outcome.made.held_back
@@ -105,10 +118,11 @@ class Workers:
         self._contested.succeeded(name)
         if outcome.result in {"failed", "broken"}:
             self._tokens.forget(name)
-            wait = max(self._backoff.failed(name), outcome.retry_after or 0.0)
-            self._dispatcher.add_after(name, wait, "retry")
+            woken = _RECOVERED in taken.triggers and _RETRY not in taken.triggers
+            wait = self._retries.failed(name, now, cause=outcome.cause, retry_after=outcome.retry_after, woken=woken)
+            self._dispatcher.add_after(name, wait, _RETRY)
             return
-        self._backoff.succeeded(name)
+        self._retries.succeeded(name, now)
         if outcome.unreported:
             self._tokens.forget(name)
             self._dispatcher.add(name, Band.RESYNC, _REPORT)
@@ -119,6 +133,17 @@ class Workers:
             self._tokens.forget(name)
         if outcome.look_again is not None:
             self._look_again(name, outcome.look_again)
+
+    def is_over(self, cause: str) -> None:
+        """What names failed of is gone: they are tried at once."""
+        self._retries.over(cause, self._clock())
+
+    def _wake(self, name: str, wait: float) -> None:
+        if wait:
+            self._dispatcher.add_after(name, wait, _RECOVERED)
+        else:
+            # There may be thousands of them: a user's change goes first.
+            self._dispatcher.add(name, Band.RESYNC, _RECOVERED)
 
     def _look_again(self, name: str, look_again: LookAgain) -> None:
         self._dispatcher.add_after(name, look_again.after, look_again.why)

@@ -18,11 +18,12 @@ from pydantic import (
     ValidationError,
 )
 
-from gco_stream.model import names, wire
+from gco_stream.model import names, rules, wire
 from gco_stream.model.errors import Problem, sentence
 from gco_stream.model.problems import problems_of
-from gco_stream.model.scalars import NUMBER, Region, UrlPath, bounds
+from gco_stream.model.scalars import FEW, MOST_ENTRIES, NUMBER, IngressPath, Region, bounds
 from gco_stream.model.spec import EndpointSpec
+from gco_stream.model.text import shown
 
 
 class DesiredState(StrEnum):
@@ -129,6 +130,8 @@ def _namespace(value: str) -> str:
 
 
 _NAME_FIELD = "endpoint_name"
+_LONGEST_REASON = 200
+_LONGEST_TIME = 64
 
 
 class _Identity(BaseModel):
@@ -137,10 +140,14 @@ class _Identity(BaseModel):
     target_regions: Annotated[
         frozenset[Region],
         BeforeValidator(_regions),
-        Field(description="a list with at least one region"),
+        FEW,
+        Field(description=f"a list with at least one region, at most {MOST_ENTRIES}"),
     ]
     namespace: Annotated[str, AfterValidator(_namespace), Field(description=names.NAMESPACE_RULE)] | None = None
-    ingress_path: UrlPath | None = None
+
+
+class _Route(BaseModel):
+    ingress_path: IngressPath | None = None
 
 
 _SPEC = TypeAdapter(EndpointSpec)
@@ -163,30 +170,34 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | Unreadable:
         identity = _Identity.model_validate(present)
     except ValidationError as error:
         problems += problems_of(error, _Identity, "")
+    path, path_problems = _read_path(name, present)
     if not names.is_endpoint_name(name):
         problems.append(Problem(_NAME_FIELD, name, names.NAME_RULE))
     if problems or identity is None:
         return Unreadable(
             name=name,
-            problems=tuple(problems),
+            problems=(*problems, *path_problems),
             target_regions=_readable_regions(plain.get("target_regions")),
             region_status=statuses,
             intent=intent,
             digest=digest,
         )
     spec, spec_problems = _read_spec(name, plain.get("spec"))
+    if path_problems:
+        # Stopping and deleting need no path.
+        spec, spec_problems = None, (*path_problems, *spec_problems)
     hold = plain.get("hold")
     return Endpoint(
         name=name,
         desired_state=identity.desired_state,
         target_regions=identity.target_regions,
         namespace=identity.namespace,
-        ingress_path=identity.ingress_path or f"/inference/{name}",
+        ingress_path=path,
         spec=spec,
         spec_problems=spec_problems,
-        hold=str(hold) if hold else None,
-        created_at=_text(plain.get("created_at")),
-        updated_at=_text(plain.get("updated_at")),
+        hold=_reason(hold) if hold else None,
+        created_at=_time(plain.get("created_at")),
+        updated_at=_time(plain.get("updated_at")),
         region_status=statuses,
         reported_regions=_reported_regions(plain.get("region_status")),
         intent=intent,
@@ -204,8 +215,14 @@ def _readable_regions(value: Any) -> frozenset[str]:
     return frozenset(region for region in value if isinstance(region, str))
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _reason(hold: Any) -> str:
+    return shown(hold, _LONGEST_REASON) if isinstance(hold, str) else "for a reason that is no text"
+
+
+def _time(value: Any) -> str:
+    """A time as it is written into annotations: what cannot be one is none."""
+    is_time = isinstance(value, str) and len(value) <= _LONGEST_TIME and value.isascii() and value.isprintable()
+    return value if is_time else ""
 
 
 def _statuses(value: Any) -> dict[str, RegionStatus]:
@@ -213,6 +230,8 @@ def _statuses(value: Any) -> dict[str, RegionStatus]:
     if not isinstance(value, dict):
         return statuses
     for region, entry in value.items():
+        if not isinstance(entry, dict) or "state" not in entry:
+            continue
         try:
             statuses[region] = _STATUS.validate_python(entry)
         except ValidationError:
@@ -221,13 +240,25 @@ def _statuses(value: Any) -> dict[str, RegionStatus]:
     return statuses
 
 
+def _read_path(name: str, present: Mapping[str, Any]) -> tuple[str, tuple[Problem, ...]]:
+    default = f"/inference/{name}"
+    try:
+        path = _Route.model_validate(present).ingress_path or default
+    except ValidationError as error:
+        return default, problems_of(error, _Route, "")
+    problem = rules.path_problem(name, path)
+    return (path, ()) if problem is None else (default, (problem,))
+
+
 def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, tuple[Problem, ...]]:
     if not isinstance(plain, dict):
-        return None, (Problem("spec", plain, "a map with at least an image"),)
+        allowed = "a map with at least an image"
+        # Its text may hold the values of env.
+        complaint = "" if plain is None else f"this {type(plain).__name__} is not allowed; allowed: {allowed}"
+        return None, (Problem("spec", None, allowed, complaint),)
     try:
         spec = _SPEC.validate_python(plain)
     except ValidationError as error:
         return None, problems_of(error, EndpointSpec, "spec.")
-    if spec.canary is not None and not names.is_endpoint_name(name, with_canary=True):
-        return None, (Problem(_NAME_FIELD, name, names.NAME_RULE),)
-    return spec, ()
+    problems = tuple(rules.spec_problems(name, spec))
+    return (None, problems) if problems else (spec, ())

@@ -1,17 +1,24 @@
-"""What is wrong with an item, in words that its author can act on."""
+"""What is wrong with an item, in words that its author can act on.
 
-from collections.abc import Iterable
+They go to logs, Events, terminals and back into the item, so they are short and printable whatever the item holds.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 
-_SHOWN = 60
+from gco_stream.model.text import SHOWN, printable, shown
+
+_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with an item: where (`spec.port`), what stands there, and what is allowed.
 
-    `complaint` says it where the fault lies between fields, so that no single value is to blame.
+    `complaint` says it where the fault lies between fields, so that no single value is to blame, and where the value
+    must not be shown.
     """
 
     path: str
@@ -20,16 +27,29 @@ class Problem:
     complaint: str = ""
 
     def __str__(self) -> str:
+        path = printable(self.path)
         if self.complaint:
-            return f"{self.path}: {self.complaint}"
+            return f"{path}: {self.complaint}"
         if self.value is None:
-            return f"{self.path}: missing; needed: {self.allowed}"
-        shown = str(self.value) if isinstance(self.value, Decimal) else repr(self.value)
-        if len(shown) > _SHOWN:
-            shown = shown[: _SHOWN - 1] + "…"
-        return f"{self.path}: {shown} is not allowed; allowed: {self.allowed}"
+            return f"{path}: missing; needed: {self.allowed}"
+        return f"{path}: {_repr(self.value)} is not allowed; allowed: {self.allowed}"
 
 
-def sentence(problems: Iterable[Problem]) -> str:
-    """All problems in one line."""
-    return "; ".join(map(str, problems))
+def sentence(problems: Sequence[Problem]) -> str:
+    """The first problems in one line, and how many more there are: it has to fit into the item and into an Event."""
+    words = "; ".join(map(str, islice(problems, _TOLD)))
+    more = len(problems) - _TOLD
+    return f"{words}; and {more} more" if more > 0 else words
+
+
+def _repr(value: object) -> str:
+    match value:
+        case Decimal():
+            return shown(str(value))
+        case str() | bytes():
+            text = repr(value[:SHOWN])
+            return shown(text if len(value) <= SHOWN else text[:-1] + "…")
+        case dict() | list() | tuple() | frozenset() | set() if len(value) > SHOWN:
+            return f"a {type(value).__name__} of {len(value)}"
+        case _:
+            return shown(repr(value))

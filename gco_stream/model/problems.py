@@ -8,8 +8,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from gco_stream.model.errors import Problem
+from gco_stream.model.text import shown
 
 _Loc = Sequence[int | str]
+_ENV = "env"
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], prefix: str) -> tuple[Problem, ...]:
@@ -22,9 +24,10 @@ def _problem(detail: Any, model: type[BaseModel], prefix: str) -> Problem:
     path = (prefix + _path(loc)).rstrip(".")
     message = str(detail["msg"]).removeprefix("Value error, ")
     allowed = _allowed(model, loc) or message
-    if loc[0] == "env" and loc[-1] != "[key]":
+    if loc[0] == _ENV:
         # An env value may be a secret, and problems are logged and written to the table.
-        return Problem(path, None, allowed, complaint=f"this value is not allowed; allowed: {allowed}")
+        which = "name" if loc[-1] == "[key]" else "value"
+        return Problem(path, None, allowed, complaint=f"this {which} is not allowed; allowed: {allowed}")
     if detail["type"] == "missing":
         return Problem(path, None, allowed)
     if detail["type"] == "extra_forbidden":
@@ -40,7 +43,9 @@ def _path(loc: _Loc) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         elif step != "[key]":
-            path += f".{step}" if path else step
+            # NAME=value is a common slip, and then the key holds what may be a secret.
+            name = shown(step.partition("=")[0] if loc[0] == _ENV else step)
+            path += f".{name}" if path else name
     return path
 
 

@@ -3,23 +3,30 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from gco_stream.model.resources import DEVICES, ResourceName
 from gco_stream.model.scalars import (
+    FEW,
+    MOST_ENTRIES,
     NUMBER,
     EnvName,
     FreeText,
+    HealthPath,
     Image,
     LabelValue,
+    ModelSource,
     QualifiedName,
     Quantity,
     Region,
-    UrlPath,
     bounds,
     without_nulls,
 )
+from gco_stream.model.text import shown
 
 MAX_REPLICAS = 10_000
+ROOT_PATH = "--root-path"
+_AT_MOST = f"at most {MOST_ENTRIES}"
 
 
 class SpecPart(BaseModel):
@@ -64,20 +71,20 @@ class Toleration(SpecPart):
 class Resources(SpecPart):
     """What a pod asks for and may use. A missing half has GCO's default; an empty one is empty."""
 
-    requests: dict[QualifiedName, Quantity] = Field(
+    requests: Annotated[dict[ResourceName, Quantity], FEW] = Field(
         default_factory=lambda: {"cpu": "1", "memory": "4Gi"},
-        description="a map of resource name to quantity",
+        description=f"a map of resource name to quantity, {_AT_MOST}",
     )
-    limits: dict[QualifiedName, Quantity] = Field(
+    limits: Annotated[dict[ResourceName, Quantity], FEW] = Field(
         default_factory=lambda: {"cpu": "4", "memory": "16Gi"},
-        description="a map of resource name to quantity",
+        description=f"a map of resource name to quantity, {_AT_MOST}",
     )
 
 
 class Metric(SpecPart):
     """What the HPA scales on. A type it does not know is kept here and becomes cpu with a warning, as in GCO."""
 
-    type: Annotated[str, Field(description="cpu or memory")] = "cpu"
+    type: Annotated[str, Field(description="cpu or memory"), AfterValidator(shown)] = "cpu"
     target: Annotated[int, NUMBER, bounds(1, 10_000)] = 70
 
 
@@ -87,8 +94,8 @@ class Autoscaling(SpecPart):
     enabled: Annotated[bool, Field(description="true or false")] = False
     min_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 1
     max_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 10
-    metrics: tuple[Metric, ...] = Field(
-        (Metric(),), description="a list of maps with type (cpu or memory) and target (percent)"
+    metrics: Annotated[tuple[Metric, ...], FEW] = Field(
+        (Metric(),), description=f"a list of maps with type (cpu or memory) and target (percent), {_AT_MOST}"
     )
 
     @model_validator(mode="after")
@@ -104,8 +111,8 @@ class Canary(SpecPart):
     image: Image
     weight: Annotated[int, NUMBER, bounds(0, 100)] = 10
     replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
-    region_image_uris: dict[Region, Image] = Field(
-        default_factory=dict, description="a map of region to image reference"
+    region_image_uris: Annotated[dict[Region, Image], FEW] = Field(
+        default_factory=dict, description=f"a map of region to image reference, {_AT_MOST}"
     )
 
 
@@ -129,26 +136,45 @@ class EndpointSpec(SpecPart):
         Literal["nvidia", "neuron"], BeforeValidator(_lower), Field(description="nvidia or neuron")
     ] = "nvidia"
     model_path: FreeText | None = None
-    model_source: FreeText | None = None
-    health_check_path: UrlPath = "/health"
-    env: dict[EnvName, FreeText] = Field(default_factory=dict, description="a map of variable name to text")
+    model_source: ModelSource | None = None
+    health_check_path: HealthPath = "/health"
+    env: Annotated[dict[EnvName, FreeText], FEW] = Field(
+        default_factory=dict, description=f"a map of variable name to text, {_AT_MOST}"
+    )
     resources: Resources = Field(default_factory=Resources, description="a map with requests and limits")
-    command: tuple[FreeText, ...] = Field((), description="a list of texts")
-    args: tuple[FreeText, ...] = Field((), description="a list of texts")
-    tolerations: tuple[Toleration, ...] = Field((), description="a list of Kubernetes tolerations")
-    node_selector: dict[QualifiedName, LabelValue] = Field(
-        default_factory=dict, description="a map of node label to value"
+    command: Annotated[tuple[FreeText, ...], FEW] = Field((), description=f"a list of texts, {_AT_MOST}")
+    args: Annotated[tuple[FreeText, ...], FEW] = Field((), description=f"a list of texts, {_AT_MOST}")
+    tolerations: Annotated[tuple[Toleration, ...], FEW] = Field(
+        (), description=f"a list of Kubernetes tolerations, {_AT_MOST}"
+    )
+    node_selector: Annotated[dict[QualifiedName, LabelValue], FEW] = Field(
+        default_factory=dict, description=f"a map of node label to value, {_AT_MOST}"
     )
     capacity_type: Annotated[
         Literal["spot", "on-demand", "mixed"] | None, Field(description="spot, on-demand or mixed")
     ] = None
-    region_image_uris: dict[Region, Image] = Field(
-        default_factory=dict, description="a map of region to image reference"
+    region_image_uris: Annotated[dict[Region, Image], FEW] = Field(
+        default_factory=dict, description=f"a map of region to image reference, {_AT_MOST}"
     )
     autoscaling: Autoscaling = Field(default_factory=Autoscaling, description="a map; see autoscaling's own fields")
     canary: Annotated[Canary | None, BeforeValidator(_empty_is_missing)] = Field(
         None, description="a map with image, weight and replicas"
     )
+
+    @property
+    def device(self) -> str | None:
+        """The resource of which the pods get `gpu_count`, None where they get none."""
+        return DEVICES[self.accelerator] if self.gpu_count else None
+
+    @property
+    def own_root_path(self) -> str | None:
+        """The author's own --root-path among the args, None without one."""
+        for position, argument in enumerate(self.args):
+            if argument == ROOT_PATH:
+                return self.args[position + 1] if position + 1 < len(self.args) else ""
+            if argument.startswith(ROOT_PATH + "="):
+                return argument.partition("=")[2]
+        return None
 
     def image_in(self, region: str) -> str:
         """The image that the main pods of this region run."""

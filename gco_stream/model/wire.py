@@ -4,6 +4,7 @@ Written by hand because boto3's TypeDeserializer takes about twice the time, and
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,8 @@ WireItem = dict[str, Any]
 """An item as DynamoDB sends it: attribute name -> {"S": …} | {"N": …} | {"M": …} | …"""
 
 INTENT_PREFIX = "1:"
+# DynamoDB's numbers end at 9.9e125; a whole number is made of each, which takes minutes for one like 1e1000000.
+_LARGEST_EXPONENT = 150
 _NOT_INTENT = ("region_status", "updated_at")
 
 
@@ -52,6 +55,8 @@ def decode_value(value: Mapping[str, Any]) -> Any:
 
 def _number(text: str) -> int | Decimal:
     number = Decimal(text)
+    if not number.is_finite() or abs(number.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError(f"not a DynamoDB number: {text!r:.20}")
     integral = number.to_integral_value()
     return int(integral) if number == integral else number
 
@@ -96,21 +101,35 @@ def intent_of(item: Mapping[str, Any]) -> str:
     state = item.get("desired_state", {"S": "running"})
     regions = item.get("target_regions", {"NULL": True})
     if "L" in regions:
-        regions = {"SET": sorted({orjson.dumps(_canonical(region)).decode() for region in regions["L"]})}
+        regions = {"SET": sorted({_dumps(_canonical(region)).decode() for region in regions["L"]})}
     elif "SS" in regions:
-        regions = {"SET": sorted({orjson.dumps({"S": region}).decode() for region in regions["SS"]})}
+        regions = {"SET": sorted({_dumps({"S": region}).decode() for region in regions["SS"]})}
+    else:
+        regions = _canonical(regions)
     asked = {
         "desired_state": {"S": "running"} if state == {"S": "deploying"} else _canonical(state),
         "target_regions": regions,
         "spec": _canonical(item.get("spec", {"NULL": True})),
     }
-    return INTENT_PREFIX + hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return INTENT_PREFIX + _digest(asked)
 
 
 def change_digest(item: Mapping[str, Any]) -> str:
     """A digest of everything but region_status and updated_at: two items with the same one need the same plan."""
     asked = {name: _canonical(value) for name, value in item.items() if name not in _NOT_INTENT}
-    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return _digest(asked)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_dumps(value)).hexdigest()
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # Lone surrogates: no UTF-8, so no text that DynamoDB keeps, but JSON's escapes can carry them.
+        return json.dumps(value, sort_keys=True).encode()
 
 
 def _canonical(value: Mapping[str, Any]) -> Any:
@@ -127,9 +146,9 @@ def _canonical(value: Mapping[str, Any]) -> Any:
         case "SS":
             return {"SS": sorted(content)}
         case "B":
-            return {"B": hashlib.sha256(content).hexdigest()}
+            return {"B": content.hex()}
         case "BS":
-            return {"BS": sorted(hashlib.sha256(inner).hexdigest() for inner in content)}
+            return {"BS": sorted(inner.hex() for inner in content)}
         case _:
             return {tag: content}
 

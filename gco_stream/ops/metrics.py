@@ -37,11 +37,14 @@ class Metrics:
         self.steps = Counter(
             "gco_stream_steps_total", "Steps carried out on objects.", ["step", "kind"], registry=registry
         )
-        self.status_writes = Counter(
+        self.table_writes = Counter(
             "gco_stream_table_writes_total", "Writes to the table.", ["kind"], registry=registry
         )
         self.queue_depth = Gauge("workqueue_depth", "Names that wait.", ["name"], registry=registry)
         self.queue_adds = Counter("workqueue_adds_total", "Names added.", ["name", "band"], registry=registry)
+        self.resync_failures = Counter(
+            "gco_stream_resync_failures_total", "Scans of the table that failed or were cut.", registry=registry
+        )
         self.resync_seconds = Histogram(
             "gco_stream_resync_seconds",
             "Time of one scan of the table and its comparison.",

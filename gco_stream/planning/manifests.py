@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 
 from gco_stream.model import names
 from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind
@@ -9,6 +10,7 @@ from gco_stream.model.spec import Autoscaling
 
 _KNOWN_METRICS = ("cpu", "memory")
 _DEFAULT_METRIC = ("cpu", 70)
+_TOLD_METRICS = 3
 
 WEIGHTED_ROUTING = "weighted-routing"
 """The backend of an Ingress that shares traffic with a canary, by the annotation of that name."""
@@ -98,10 +100,10 @@ def autoscaler(
     what remains where none is known, as in GCO.
     """
     known = [(metric.type, metric.target) for metric in autoscaling.metrics if metric.type in _KNOWN_METRICS]
+    unknown = dict.fromkeys(metric.type for metric in autoscaling.metrics if metric.type not in _KNOWN_METRICS)
     warnings = [
-        f"spec.autoscaling.metrics: {metric.type!r} is not known (cpu, memory) and is left out"
-        for metric in autoscaling.metrics
-        if metric.type not in _KNOWN_METRICS
+        f"spec.autoscaling.metrics: {kind!r} is not known (cpu, memory) and is left out"
+        for kind in islice(unknown, _TOLD_METRICS)
     ]
     if not known:
         warnings += ["spec.autoscaling.metrics: none is known, so it scales on cpu at 70 %"]

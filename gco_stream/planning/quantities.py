@@ -1,39 +1,13 @@
-"""Kubernetes quantities by value, because the API server rewrites them: 1000m is stored as 1, 1024Mi as 1Gi.
+"""Kubernetes quantities compared by value, because the API server rewrites them: 1000m is stored as 1, 1024Mi as 1Gi.
 
-Grammar and limits are apimachinery's (pkg/api/resource/quantity.go) and the rounding of resource lists is
-SetDefaults_ResourceList's; a quantity that is compared by its text alone looks like drift for ever.
+A quantity that is compared by its text alone looks like drift for ever.
 """
 
-import re
-from decimal import ROUND_UP, Context, Decimal
 from typing import Any
 
-_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([eE][+-]?[0-9]{1,3}|[num]|[kMGTPE]|[KMGTPE]i)?")
-_SUFFIXES = {
-    "": Decimal(1),
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), start=-3)},
-    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
-}
-_LARGEST = Decimal(2**63 - 1)
-_MILLI = Decimal("0.001")
-# The largest quantity in thousandths has 22 digits. What has more is over the cap or rounded to it, never wrapped.
-_EXACT = Context(prec=2000)
+from gco_stream.model.quantities import value_of
 
-
-def value_of(quantity: str | int | float) -> Decimal:
-    """The number that the API server keeps of a resource quantity: in thousandths, rounded up, at most 2^63 - 1.
-
-    Numbers are taken as Kubernetes takes them from JSON. Raises ValueError for what is not a quantity.
-    """
-    match = _QUANTITY.fullmatch(str(quantity))
-    if match is None:
-        raise ValueError(f"not a Kubernetes quantity: {quantity!r:.60}")
-    digits, suffix = match[1], match[2] or ""
-    scale = _SUFFIXES.get(suffix)
-    value = Decimal(digits + suffix) if scale is None else _EXACT.multiply(Decimal(digits), scale)
-    if abs(value) >= _LARGEST:
-        return _LARGEST.copy_sign(value)
-    return value.quantize(_MILLI, ROUND_UP, _EXACT)
+__all__ = ["same_quantity", "value_of"]
 
 
 def same_quantity(one: Any, other: Any) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from gco_stream.model import names
-from gco_stream.model.objects import JsonObject, Kind, ObservedObject
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning import canary as canaries
 from gco_stream.planning import contested, deployments, manifests, template, watchdog
@@ -64,10 +64,10 @@ def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
     """All steps towards running as asked."""
     name, ingress = situation.endpoint.name, names.ingress_name(situation.endpoint.name)
     needed = [(Kind.SERVICE, name), (Kind.INGRESS, ingress), (Kind.DEPLOYMENT, name), (Kind.HPA, name)]
-    if foreign := situation.foreign(*(needed if spec.autoscaling.enabled else needed[:3])):
-        return Outcome(errors=tuple(foreign))
-    inputs, replicas = inputs_of(situation, spec), replicas_of(spec)
     observed = situation.ours(Kind.DEPLOYMENT, name)
+    if foreign := situation.foreign(*(needed if spec.autoscaling.enabled else needed[:3])):
+        return Outcome(_leading_nowhere(situation, ingress), errors=tuple(foreign))
+    inputs, replicas = inputs_of(situation, spec), replicas_of(spec)
     main = deployments.decide(
         inputs,
         observed,
@@ -104,6 +104,19 @@ def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
         held_back=route.held_back,
         look_again=earliest(canary.look_again, route.look_again),
     )
+
+
+def _leading_nowhere(situation: Situation, ingress: str) -> tuple[Step, ...]:
+    """Takes away an Ingress that was made before somebody else's object was met: there are no pods, ours or others', to
+    which the endpoint's Service could lead, and a Service of others leads to theirs.
+    """
+    name, namespace = situation.endpoint.name, situation.namespace
+    deployments_there = [
+        ObjectRef(Kind.DEPLOYMENT, namespace, one) in situation.observed.objects for one in (name, situation.canary)
+    ]
+    if any(deployments_there):
+        return ()
+    return removal(situation.ours(Kind.INGRESS, ingress), "there are no pods of the endpoint", Part.ROUTE)
 
 
 def _canary(situation: Situation, spec: EndpointSpec, inputs: TemplateInputs, *, settled: bool) -> CanaryDecision:

@@ -7,6 +7,9 @@ from typing import Any
 
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+from gco_stream.model.text import shown
+
+MAX_ERROR = 2500
 
 
 class Part(StrEnum):
@@ -169,12 +172,18 @@ def tell_of(step: Step) -> Tell | None:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """This region's entry of region_status, as it ought to be."""
+    """This region's entry of region_status, as it ought to be.
+
+    `error` may hold the API server's or another program's words: it is kept printable, and short enough for the item.
+    """
 
     state: RegionState
     ready: int = 0
     desired: int = 0
     error: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", shown(self.error, MAX_ERROR))
 
     def __str__(self) -> str:
         words = f"{self.state}, {self.ready} of {self.desired} ready"

@@ -10,15 +10,14 @@ from types import MappingProxyType
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject
-from gco_stream.model.spec import EndpointSpec
+from gco_stream.model.resources import DEVICES
+from gco_stream.model.spec import ROOT_PATH, EndpointSpec
 from gco_stream.planning.hashing import canonical_hash
 
 ADOPTED_VERSION = 0
 """The version of a template that this program did not render: left alone until its inputs change."""
 
 _ROOT_PATH_SERVERS = ("vllm", "text-generation-inference", "tgi")
-_ROOT_PATH = "--root-path"
-_DEVICE = MappingProxyType({"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"})
 _DEVICE_NODES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "nvidia": MappingProxyType({"eks.amazonaws.com/instance-gpu-manufacturer": "nvidia"}),
@@ -106,15 +105,11 @@ def _with_root_path(spec: EndpointSpec, image: str, ingress_path: str) -> tuple[
     Servers known to take --root-path are given the Ingress path, since the load balancer does not strip it; an author's
     own --root-path, or a command of theirs, is left as it is.
     """
-    for position, argument in enumerate(spec.args):
-        if argument == _ROOT_PATH:
-            following = spec.args[position + 1 : position + 2]
-            return spec.args, _prefix(following[0] if following else "")
-        if argument.startswith(_ROOT_PATH + "="):
-            return spec.args, _prefix(argument.partition("=")[2])
+    if spec.own_root_path is not None:
+        return spec.args, _prefix(spec.own_root_path)
     if spec.command or not any(server in image.lower() for server in _ROOT_PATH_SERVERS):
         return spec.args, ""
-    return (*spec.args, _ROOT_PATH, ingress_path), _prefix(ingress_path)
+    return (*spec.args, ROOT_PATH, ingress_path), _prefix(ingress_path)
 
 
 def _prefix(path: str) -> str:
@@ -185,7 +180,7 @@ def _container(inputs: TemplateInputs) -> JsonObject:
 
 
 def _resources(spec: EndpointSpec) -> JsonObject:
-    devices = {_DEVICE[spec.accelerator]: str(spec.gpu_count)} if spec.gpu_count else {}
+    devices = {spec.device: str(spec.gpu_count)} if spec.device else {}
     return {
         "requests": {**spec.resources.requests, **devices},
         "limits": {**spec.resources.limits, **devices},
@@ -193,7 +188,7 @@ def _resources(spec: EndpointSpec) -> JsonObject:
 
 
 def _tolerations(spec: EndpointSpec) -> list[JsonObject]:
-    tolerations = [{"key": _DEVICE[spec.accelerator], "operator": "Equal", "value": "true", "effect": "NoSchedule"}]
+    tolerations = [{"key": DEVICES[spec.accelerator], "operator": "Equal", "value": "true", "effect": "NoSchedule"}]
     return tolerations + [own for own in (t.manifest() for t in spec.tolerations) if own not in tolerations]
 
 

@@ -116,6 +116,9 @@ def _shard(raw: Mapping[str, Any]) -> Shard:
         raise Unreachable(f"the list of shards has one that is incomplete: {error!r}", "BadBody") from None
 
 
-def _size(record: Mapping[str, Any]) -> int:
-    size = (record.get("dynamodb") or {}).get("SizeBytes")
+def _size(record: Any) -> int:
+    try:
+        size = record["dynamodb"]["SizeBytes"]
+    except (KeyError, TypeError):
+        return 0
     return size if isinstance(size, int) else 0

@@ -1,8 +1,7 @@
 """Why a call to the stream did not do what was asked: a small tree, and what botocore's errors are in it."""
 
-from asyncio import TaskGroup
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from aiohttp import ClientError as HttpError
@@ -130,18 +129,3 @@ def _answered(error: aws.ClientError) -> StreamError:
     if status >= 500 or status < 400:
         return Unreachable(f"the stream has a fault: {told}", code)
     return Rejected(f"the stream refuses the request: {told}", code)
-
-
-@asynccontextmanager
-async def stream_tasks() -> AsyncIterator[TaskGroup]:
-    """A TaskGroup out of which a StreamError comes as itself, not in a group; any other error as ever."""
-    failure: BaseException | None = None
-    try:
-        async with TaskGroup() as group:
-            yield group
-    except* StreamError as errors:
-        failure = errors
-        while isinstance(failure, BaseExceptionGroup):
-            failure = failure.exceptions[0]
-    if failure is not None:
-        raise failure

@@ -33,9 +33,9 @@ class State(Enum):
     """For its parent's end."""
     READING = "reading"
     DRAINED = "drained"
-    """Read to its end, or history."""
+    """Read to its end, or history, or given up."""
     LOST = "lost"
-    """It ended before it was read to its end."""
+    """Not found any more, though for all that is known it may be written to."""
 
 
 _UNREAD: Final = frozenset({State.WAITING, State.READING})
@@ -93,7 +93,11 @@ class Lineage:
         return cls(MappingProxyType(known)), tuple(starts)
 
     def listed(self, listing: Iterable[Shard], *, retry_lost: bool = False) -> tuple[Self, tuple[Start, ...]]:
-        """A later, complete listing. `retry_lost`: whether to try once more what is lost and yet looks open."""
+        """A later, complete listing. `retry_lost`: whether to try again what is lost.
+
+        What was written to a lost shard until it closed is missed. So it is tried until it can be read or has ended,
+        and then once more: that tells of a gap in any case.
+        """
         seen = {shard.id: shard for shard in listing}
         known = {}
         for id_, entry in self.shards.items():
@@ -107,9 +111,8 @@ class Lineage:
             known.setdefault(id_, Known(shard, State.WAITING))
         starts = []
         if retry_lost:
-            parents = _parents(known)
             for id_, entry in known.items():
-                if entry.state is State.LOST and not entry.shard.closed and id_ not in parents:
+                if entry.state is State.LOST:
                     known[id_] = replace(entry, state=State.READING)
                     starts.append(Start(id_, Begin.LATEST, gap=True))
         return self._with_ready(known, starts)
@@ -117,7 +120,9 @@ class Lineage:
     def ended(self, shard_id: str, *, lost: bool = False) -> tuple[Self, tuple[Start, ...]]:
         """A shard that was read has come to its end; `lost`: before all of it was read."""
         known = dict(self.shards)
-        known[shard_id] = replace(known[shard_id], state=State.LOST if lost else State.DRAINED)
+        entry = known[shard_id]
+        over = entry.shard.closed or entry.unlisted or shard_id in _parents(known)
+        known[shard_id] = replace(entry, state=State.LOST if lost and not over else State.DRAINED)
         return self._with_ready(known, [])
 
     def childless(self) -> frozenset[str]:

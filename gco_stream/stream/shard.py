@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 
 from gco_stream.stream.api import Page, StreamApi
-from gco_stream.stream.errors import AccessDenied, IteratorExpired, NotFound, Rejected, StreamError, Trimmed
+from gco_stream.stream.errors import AccessDenied, IteratorExpired, NotFound, Rejected, StreamError, Throttled, Trimmed
 from gco_stream.stream.lineage import Begin, Start
 from gco_stream.stream.pacing import Backoff
 from gco_stream.stream.records import StreamRecord, record_of
@@ -87,7 +87,9 @@ class ShardReader:
         self._arn = arn
         self._listeners = listeners
         self._poll_interval = poll_interval
-        self._backoff = Backoff(rng, base=max(poll_interval, _FIRST_DELAY), cap=_LONGEST_DELAY)
+        # Twice, since a delay may be shortened by half: failures must not make for more calls than success does.
+        self._backoff = Backoff(rng, base=max(2 * poll_interval, _FIRST_DELAY), cap=_LONGEST_DELAY)
+        self._pause = 0.0
         self._begin = start.begin
         self._iterator: str | None = None
         self._drained = False
@@ -95,6 +97,7 @@ class ShardReader:
         self._last_created: datetime | None = None
         self._last_page_full = False
         self._last_read: float | None = None
+        self._throttled = False
         self._trims = 0
         self._failing_since: float | None = None
         self.troubled = False
@@ -104,11 +107,18 @@ class ShardReader:
     async def pin(self) -> None:
         """Read one page, which fixes the place from which everything will be delivered. Raises StreamError."""
         await self._read()
+        self._pause = self._poll_interval
+
+    def not_pinned(self, error: StreamError) -> None:
+        """It could not be pinned for the moment: `run` tries on, and tells of a gap when the place is fixed."""
+        self._pause = self._failed(error)
+        self._gap = self._gap or f"shard {self.shard_id} could not be read from the start"
 
     async def run(self) -> End:
         """Read to the shard's end, whatever fails on the way. Raises AccessDenied alone."""
         in_a_row = 0
         while not self._drained:
+            await asyncio.sleep(self._pause)
             try:
                 page = await self._read()
             except AccessDenied:
@@ -117,17 +127,17 @@ class ShardReader:
                 _log.warning("a shard is gone before its end", shard=self.shard_id, error=error.message)
                 return End.LOST
             except StreamError as error:
-                pause, in_a_row = self._failed(error), 0
+                self._pause, in_a_row = self._failed(error), 0
                 if self._trims >= _TRIMS_IN_A_ROW:
                     _log.warning("a shard was trimmed before its end", shard=self.shard_id)
                     return End.LOST
             else:
                 self._succeeded()
                 more = page.full or self.closed
-                in_a_row = in_a_row + 1 if more and in_a_row < _PAGES_IN_A_ROW else 0
-                pause = 0.0 if in_a_row else self._poll_interval
-            if not self._drained:
-                await asyncio.sleep(pause)
+                # Where the pages come too fast for DynamoDB, they are read at the usual pace until there are no more.
+                self._throttled = self._throttled and more
+                in_a_row = in_a_row + 1 if more and not self._throttled and in_a_row < _PAGES_IN_A_ROW else 0
+                self._pause = 0.0 if in_a_row else self._poll_interval
         return End.DRAINED
 
     def snapshot(self, now: float, wall: datetime) -> ShardSnapshot:
@@ -172,11 +182,14 @@ class ShardReader:
         if self._failing_since is None:
             self._failing_since = now
         match error:
+            case Throttled():
+                self._throttled = True
             case Trimmed():
-                # What was lost cannot be told: whatever the shard still holds is delivered, the resync does the rest.
                 self._trims += 1
-                self._iterator, self._last_sequence_number, self._begin = None, None, Begin.TRIM_HORIZON
-                self._gap = f"shard {self.shard_id} was trimmed before it was read"
+                self._begin_anew(f"shard {self.shard_id} was trimmed before it was read")
+            case Rejected() if self._iterator is None and self._last_sequence_number is not None:
+                # A place that is refused once is refused for ever.
+                self._begin_anew(f"shard {self.shard_id} could not be read on from where it was")
             case IteratorExpired() | Rejected():
                 self._iterator = None
                 if self._last_sequence_number is None:
@@ -186,6 +199,11 @@ class ShardReader:
             self._listeners.trouble(self.shard_id, error.message)
         _log.debug("a shard could not be read", shard=self.shard_id, error=error.message)
         return self._backoff.after_failure()
+
+    def _begin_anew(self, gap: str) -> None:
+        # What was lost cannot be told: whatever the shard still holds is delivered, the resync does the rest.
+        self._iterator, self._last_sequence_number, self._begin = None, None, Begin.TRIM_HORIZON
+        self._gap = gap
 
     def _succeeded(self) -> None:
         self._backoff.succeeded()

@@ -9,15 +9,25 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Final, NoReturn
 
 import structlog
 
 from gco_stream.stream.api import Listing, StreamApi
-from gco_stream.stream.errors import AccessDenied, Ended, NotFound, StreamError, stream_tasks
+from gco_stream.stream.errors import (
+    AccessDenied,
+    Ended,
+    IteratorExpired,
+    NotFound,
+    Rejected,
+    StreamError,
+    Trimmed,
+)
 from gco_stream.stream.lineage import Lineage, Start, State
 from gco_stream.stream.pacing import Backoff
 from gco_stream.stream.shard import TROUBLE_SECONDS, End, Listeners, ShardReader, ShardSnapshot
+from gco_stream.stream.tasks import StreamTasks, stream_tasks
 
 _log = structlog.get_logger()
 
@@ -58,23 +68,29 @@ class StreamTail:
         self._looks = 0
 
     async def pin(self) -> None:
-        """Fix the place from which everything will be delivered, on every open shard. Raises StreamError."""
+        """Fix the place from which everything will be delivered, on every open shard. Raises StreamError.
+
+        A shard that fails for the moment tells of a gap when its place is fixed later; only where all fail, it raises.
+        """
         listing = await self._api.shards(self.arn)
         if listing.status not in _WRITTEN:
             raise Ended(f"the stream is {listing.status}")
         self._lineage, starts = Lineage.pinned(listing.shards)
         self._add_readers(starts)
-        async with stream_tasks() as group:
+        failures: list[StreamError] = []
+        async with stream_tasks() as tasks:
             for start in starts:
-                group.create_task(self._pin(start.shard_id), name=f"pin {start.shard_id}")
+                tasks.start(partial(self._pin, start.shard_id, failures), f"pin {start.shard_id}")
         if not self._readers:
             raise Ended("the stream has no shard that can be read")
+        if len(failures) == len(self._readers):
+            raise failures[0]
 
     async def run(self) -> NoReturn:
         """Deliver records until cancelled. Raises Ended, AccessDenied."""
-        async with stream_tasks() as group:
-            self._follow(group, tuple(self._readers))
-            await self._look_for_shards(group)
+        async with stream_tasks() as tasks:
+            self._follow(tasks, tuple(self._readers))
+            tasks.start(partial(self._look_for_shards, tasks), "look for shards")
         raise AssertionError("unreachable")
 
     def snapshot(self, now: float, wall: datetime) -> tuple[ShardSnapshot, ...]:
@@ -85,15 +101,22 @@ class StreamTail:
             *(ShardSnapshot(id_, State.WAITING.value) for id_ in waiting),
         )
 
-    async def _pin(self, shard_id: str) -> None:
+    async def _pin(self, shard_id: str, failures: list[StreamError]) -> None:
+        reader = self._readers[shard_id]
         try:
-            await self._readers[shard_id].pin()
-        except NotFound as error:
-            # It ended between the list and now; what it held is in the scan that follows.
+            await reader.pin()
+        except AccessDenied:
+            raise
+        except (NotFound, Trimmed, IteratorExpired, Rejected) as error:
+            # It ended between the list and now, or long ago; what it held is in the scan that follows.
             _log.info("a shard cannot be pinned", shard=shard_id, error=error.message)
             del self._readers[shard_id]
             self._lineage, starts = self._lineage.ended(shard_id, lost=True)
             self._add_readers(starts)
+        except StreamError as error:
+            # One shard that fails for the moment does not keep the others from being read.
+            reader.not_pinned(error)
+            failures.append(error)
 
     def _add_readers(self, starts: Iterable[Start]) -> tuple[str, ...]:
         ids = []
@@ -107,11 +130,11 @@ class StreamTail:
             _log.info("reading a shard", shard=start.shard_id, begin=start.begin.value)
         return tuple(ids)
 
-    def _follow(self, group: asyncio.TaskGroup, shard_ids: Iterable[str]) -> None:
+    def _follow(self, tasks: StreamTasks, shard_ids: Iterable[str]) -> None:
         for shard_id in shard_ids:
-            group.create_task(self._read(group, self._readers[shard_id]), name=f"read {shard_id}")
+            tasks.start(partial(self._read, tasks, self._readers[shard_id]), f"read {shard_id}")
 
-    async def _read(self, group: asyncio.TaskGroup, reader: ShardReader) -> None:
+    async def _read(self, tasks: StreamTasks, reader: ShardReader) -> None:
         end = await reader.run()
         shard_id = reader.shard_id
         del self._readers[shard_id]
@@ -120,11 +143,11 @@ class StreamTail:
         if end is End.LOST:
             self._listeners.trouble(shard_id, None)
             self._listeners.gap(f"shard {shard_id} was gone before it was read to its end")
-        self._follow(group, self._add_readers(starts))
+        self._follow(tasks, self._add_readers(starts))
         self._looks = 0
         self._shard_ended.set()
 
-    async def _look_for_shards(self, group: asyncio.TaskGroup) -> NoReturn:
+    async def _look_for_shards(self, tasks: StreamTasks) -> NoReturn:
         backoff = Backoff(self._rng, base=_FIRST_LOOK, cap=_LONGEST_DELAY)
         clock = asyncio.get_running_loop().time
         while True:
@@ -140,7 +163,7 @@ class StreamTail:
             self._lineage, starts = self._lineage.listed(listing.shards, retry_lost=regular)
             for shard_id, reader in self._readers.items():
                 reader.closed = self._lineage.shards[shard_id].shard.closed
-            self._follow(group, self._add_readers(starts))
+            self._follow(tasks, self._add_readers(starts))
             await self._doubt(listing.status)
 
     async def _pause(self, seconds: float) -> bool:

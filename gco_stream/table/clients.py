@@ -13,10 +13,12 @@ from aiobotocore.parsers import AioResponseParserFactory
 from aiobotocore.session import AioSession, get_session
 
 from gco_stream.table.answers import configuration_errors, table_errors
+from gco_stream.table.credentials import credentials_of
 from gco_stream.table.parser import ItemParserFactory
 
 CONNECT_TIMEOUT: Final = 2.0
 _PARSER_COMPONENT: Final = "response_parser_factory"
+_CREDENTIALS_COMPONENT: Final = "credential_provider"
 
 
 def client_config(*, timeout: float, connections: int) -> AioConfig:
@@ -30,8 +32,12 @@ def client_config(*, timeout: float, connections: int) -> AioConfig:
 
 
 def new_session() -> AioSession:
-    """A session whose clients parse items fast (see gco_stream.table.parser). Its clients share credentials."""
+    """A session whose clients share credentials that may come later (see gco_stream.table.credentials).
+
+    And they parse items fast (see gco_stream.table.parser).
+    """
     session = get_session()
+    session.register_component(_CREDENTIALS_COMPONENT, credentials_of(session))
     session.register_component(_PARSER_COMPONENT, ItemParserFactory(AioResponseParserFactory()))
     return session
 

@@ -14,8 +14,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from gco_stream.table.answers import CONDITION_FAILED, attributes, code_of, message_of, old_item, table_errors
-from gco_stream.table.errors import Contended, Gone, Superseded, TableThrottled, TableUnreachable
+from gco_stream.table.answers import CONDITION_FAILED, attributes, old_item, table_errors
+from gco_stream.table.errors import Contended, Gone, Superseded, TableRejected, TableThrottled, TableUnreachable
 from gco_stream.table.expressions import as_seen
 from gco_stream.table.info import TableInfo, table_info
 
@@ -25,9 +25,10 @@ _PAGE_ATTEMPTS: Final = 4
 _STATUS_ATTEMPTS: Final = 4
 
 _SET_REGION: Final = "SET region_status.#r = :s"
-_EPOCH_NOT_HIGHER: Final = (
+_NOTHING_NEWER: Final = (
     "attribute_exists(endpoint_name) AND "
-    "(NOT attribute_type(region_status.#r.epoch, :N) OR region_status.#r.epoch <= :e)"
+    "(NOT attribute_type(region_status.#r.epoch, :N) OR region_status.#r.epoch < :e"
+    " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t))"
 )
 _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"
@@ -81,8 +82,9 @@ class EndpointTable:
     async def write_status(self, name: str, region: str, status: Mapping[str, Any], epoch: int) -> WireItem:
         """Stores a region's status with the leader's epoch (microseconds) and returns the whole item as it is then.
 
-        Raises Gone where there is no such item, Superseded where a higher epoch is stored, Contended where the status
-        map changed its form under every attempt.
+        A call that is given up may still reach DynamoDB, later than its successor: of one epoch the older `last_sync`
+        (ISO 8601, UTC) is refused. Raises Gone where there is no such item, Superseded where something newer is stored,
+        Contended where the status map changed its form under every attempt.
         """
         entry = wire.encode_value({**status, "epoch": epoch})
         for _ in range(_STATUS_ATTEMPTS):
@@ -102,7 +104,7 @@ class EndpointTable:
         condition, names, values = _as_agreed(seen)
         values |= {":running": {"S": "running"}, ":now": {"S": datetime.now(UTC).isoformat()}}
         try:
-            response = await self._call(
+            response = await self._write(
                 "update_item",
                 Key={"endpoint_name": seen["endpoint_name"]},
                 UpdateExpression="SET desired_state = :running, updated_at = :now",
@@ -122,7 +124,7 @@ class EndpointTable:
         """
         condition, names, values = _as_agreed(seen)
         try:
-            await self._call(
+            await self._write(
                 "delete_item",
                 Key={"endpoint_name": seen["endpoint_name"]},
                 ConditionExpression=condition,
@@ -136,13 +138,18 @@ class EndpointTable:
 
     async def _write_entry(self, name: str, region: str, entry: WireItem, epoch: int) -> WireItem:
         try:
-            response = await self._call(
+            response = await self._write(
                 "update_item",
                 Key=_key(name),
                 UpdateExpression=_SET_REGION,
-                ConditionExpression=_EPOCH_NOT_HIGHER,
+                ConditionExpression=_NOTHING_NEWER,
                 ExpressionAttributeNames={"#r": region},
-                ExpressionAttributeValues={":s": entry, ":e": {"N": str(epoch)}, ":N": {"S": "N"}},
+                ExpressionAttributeValues={
+                    ":s": entry,
+                    ":e": {"N": str(epoch)},
+                    ":t": entry["M"].get("last_sync", {"S": "~"}),
+                    ":N": {"S": "N"},
+                },
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -151,11 +158,15 @@ class EndpointTable:
                 raise Gone(f"{name}: the item is not in the table") from failed
             stored = _stored_epoch(failed.item, region)
             raise Superseded(f"{name}: {region}'s status has epoch {stored}, ours is {epoch}", stored) from failed
+        except TableRejected as error:
+            if error.code == "ValidationException" and "document path" in error.message:
+                raise _NoStatusMap from error
+            raise
         return attributes(response)
 
     async def _write_map(self, name: str, region: str, entry: WireItem) -> WireItem | None:
         try:
-            response = await self._call(
+            response = await self._write(
                 "update_item",
                 Key=_key(name),
                 UpdateExpression=_SET_MAP,
@@ -187,19 +198,20 @@ class EndpointTable:
                     raise TableUnreachable("a page of the table came back incomplete", "BadBody")
         return response
 
+    async def _write(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """As `_call`, of a write that has a condition. Raises _ConditionFailed, too."""
+        try:
+            return await self._call(operation, **parameters)
+        except TableRejected as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and error.code == CONDITION_FAILED:
+                raise _ConditionFailed(old_item(cause)) from cause
+            raise
+
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         with table_errors(self._where):
-            try:
-                async with asyncio.timeout(self._timeout):
-                    response: dict[str, Any] = await getattr(self._client, operation)(
-                        TableName=self._name, **parameters
-                    )
-            except ClientError as error:
-                if code_of(error) == CONDITION_FAILED:
-                    raise _ConditionFailed(old_item(error)) from error
-                if code_of(error) == "ValidationException" and "document path" in message_of(error):
-                    raise _NoStatusMap from error
-                raise
+            async with asyncio.timeout(self._timeout):
+                response: dict[str, Any] = await getattr(self._client, operation)(TableName=self._name, **parameters)
         return response
 
 

@@ -7,6 +7,7 @@ Errors, other operations and pages with binary values go botocore's way. Registe
 """
 
 import gc
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ _REQUIRED: Final[Mapping[str, str]] = {"ScanOutput": "Items", "GetRecordsOutput"
 # A binary value is base64 in JSON and bytes in botocore's answer. An attribute of this name costs only the short cut.
 _BINARY: Final = (b'"B":', b'"BS":')
 _PAGE: Final = 64 * 1024
+# Half a character, which JSON's escapes can say and UTF-8 cannot.
+_SURROGATES: Final = (b"\\ud", b"\\uD")
 
 
 class _Parser(Protocol):
@@ -62,14 +65,23 @@ class ItemParser:
     async def parse(self, response: Mapping[str, Any], shape: Any) -> dict[str, Any]:
         """The answer as botocore would give it. `response`: status_code, headers, body; `shape`: the output's model."""
         body = response["body"]
-        if response["status_code"] != 200 or shape is None or shape.name not in _REQUIRED:
+        if any(marker in body for marker in _SURROGATES):
+            # One item with such text must not hide all others of its page.
+            body = _whole_text(body)
+            response = {**response, "body": body}
+        if response["status_code"] >= 300 or shape is None or shape.name not in _REQUIRED:
             return await self._by_botocore(response, shape)
+        if response["status_code"] != 200:
+            raise HTTPClientError(error=f"an answer of status {response['status_code']}")
         parsed = _load(body)
         if _REQUIRED[shape.name] not in {"", *parsed}:
             raise HTTPClientError(error=f"an answer without {_REQUIRED[shape.name]}")
         if any(marker in body for marker in _BINARY):
             return await self._by_botocore(response, shape)
-        for record in parsed.get("Records", ()):
+        records = parsed.get("Records") or ()
+        if not isinstance(records, list | tuple) or not all(isinstance(record, dict) for record in records):
+            raise HTTPClientError(error="an answer whose Records are not records")
+        for record in records:
             _with_time(record)
         parsed = {name: value for name, value in parsed.items() if value is not None}
         headers = {str(name).lower(): value for name, value in response["headers"].items()}
@@ -99,6 +111,14 @@ def _load(body: bytes) -> dict[str, Any]:
     return parsed
 
 
+def _whole_text(body: bytes) -> bytes:
+    """The same JSON with ? for every half of a character."""
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return body
+
+
 @contextmanager
 def _without_collection(size: int) -> Iterator[None]:
     """No garbage collection while a page is made: its thousands of new dicts would set off several for nothing."""
@@ -115,4 +135,7 @@ def _without_collection(size: int) -> Iterator[None]:
 def _with_time(record: dict[str, Any]) -> None:
     change = record.get("dynamodb")
     if isinstance(change, dict) and isinstance(seconds := change.get("ApproximateCreationDateTime"), int | float):
-        change["ApproximateCreationDateTime"] = datetime.fromtimestamp(seconds, UTC)
+        try:
+            change["ApproximateCreationDateTime"] = datetime.fromtimestamp(seconds, UTC)
+        except (ValueError, OverflowError, OSError) as error:
+            raise HTTPClientError(error=f"an answer with a record of no time that there is: {seconds:g}") from error

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from gco_stream.cli.output import Format, Rows, age, aligned, as_table, show_items
+from gco_stream.cli.output import Format, Rows, age, aligned, as_table, say, show_items, show_rows
 from gco_stream.cli.show import endpoint_rows, facts, region_rows
 from tests.items import endpoint, item, read
 
@@ -104,3 +104,12 @@ def test_a_region_that_has_not_reported_is_listed() -> None:
 )
 def test_an_age_has_one_unit(moment: str, told: str) -> None:
     assert age(moment, NOW) == told
+
+
+def test_what_an_item_holds_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name, error = "chat\x1b[2J\nok: all is well", "\x1b]0;title\x07\u202egnp.exe"
+    show_rows(Rows(("NAME", "ERROR"), [(name, error)]))
+    say(f"\x1b[31m{name}\x1b[0m: {error}")
+    shown = capsys.readouterr().out
+    assert shown.replace("\x1b[31m", "").replace("\x1b[0m", "").replace("\n", "").isprintable()
+    assert len(shown.splitlines()) == 3

@@ -9,14 +9,15 @@ from aiohttp import web
 
 from gco_stream.cluster.access import Access, Credentials, find_access
 from gco_stream.cluster.client import KubeClient
-from gco_stream.cluster.errors import Misconfigured, Unauthorized
+from gco_stream.cluster.errors import Misconfigured, Unauthorized, Unreachable
+from gco_stream.local.certificates import Authority
 from tests.cluster.fake_api import json_answer, kubeconfig, listening, status_answer
 
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Path:
     (tmp_path / "token").write_text("first\n")
-    (tmp_path / "ca.crt").write_text("")
+    (tmp_path / "ca.crt").write_bytes(Authority().certificate)
     return tmp_path
 
 
@@ -130,31 +131,31 @@ async def test_a_plugins_token_is_renewed_when_it_is_about_to_end(tmp_path: Path
     soon = datetime.now(UTC) + timedelta(seconds=60)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=soon)})
     access = await find_access(path)
-    credentials = Credentials(access, lambda: find_access(path), pause=0)
+    credentials = await Credentials.of(access, lambda: find_access(path), pause=0)
     assert access.authorization == "Bearer token-1"
-    assert await credentials.authorization() == "Bearer token-2"
+    assert (await credentials.current()).authorization == "Bearer token-2"
 
 
 async def test_a_plugins_token_is_kept_while_it_lasts(tmp_path: Path) -> None:
     late = datetime.now(UTC) + timedelta(hours=1)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=late)})
-    credentials = Credentials(await find_access(path), lambda: find_access(path), pause=0)
-    assert await credentials.authorization() == "Bearer token-1"
+    credentials = await Credentials.of(await find_access(path), lambda: find_access(path), pause=0)
+    assert (await credentials.current()).authorization == "Bearer token-1"
 
 
 async def test_a_pods_token_is_read_again_every_minute(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials = Credentials(
+    credentials = await Credentials.of(
         await find_access(environ=IN_A_POD, service_account=pod),
         lambda: find_access(environ=IN_A_POD, service_account=pod),
         pause=0,
     )
     (pod / "token").write_text("second")
-    assert await credentials.authorization() == "Bearer first"
+    assert (await credentials.current()).authorization == "Bearer first"
     monkeypatch.setattr("time.time", lambda: datetime.now(UTC).timestamp() + 61)
-    assert await credentials.authorization() == "Bearer second"
+    assert (await credentials.current()).authorization == "Bearer second"
     (pod / "token").unlink()
     monkeypatch.setattr("time.time", lambda: datetime.now(UTC).timestamp() + 122)
-    assert await credentials.authorization() == "Bearer second"
+    assert (await credentials.current()).authorization == "Bearer second"
 
 
 async def test_a_refused_token_is_renewed_and_the_request_sent_once_more(tmp_path: Path) -> None:
@@ -193,3 +194,27 @@ async def test_a_token_that_stays_refused_is_unauthorized_and_not_looked_up_each
                 with pytest.raises(Unauthorized):
                     await client.request("GET", "/x")
     assert int((tmp_path / "count").read_text()) == 1
+
+
+async def test_credentials_that_take_longer_than_one_call_may_are_had_in_the_end(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        first = request.headers.get("Authorization") in {"Bearer token-1", None}
+        return status_answer(401, "Unauthorized") if first else json_answer({"you": "are in"})
+
+    async with listening(answer) as (url, _):
+        spec = plugin(tmp_path, expires=None)
+        slow = tmp_path / "slow"
+        pause = f"import os,time;time.sleep(1 if os.path.exists({str(slow)!r}) else 0);"
+        spec["args"][1] = pause + spec["args"][1]
+        path = kubeconfig(tmp_path / "config", url, {"exec": spec})
+        async with KubeClient.connect(kubeconfig=path, renewal_pause=0) as client:
+            slow.touch()
+            cut = 0
+            async with asyncio.timeout(30):
+                while True:
+                    try:
+                        assert await client.request("GET", "/x", timeout=0.2) == {"you": "are in"}
+                        break
+                    except Unreachable:
+                        cut += 1
+            assert cut

@@ -37,7 +37,7 @@ async def test_a_slow_answer_ends_at_the_deadline_of_the_call(tmp_path: Path) ->
         return json_answer({})
 
     async with connected(answer, tmp_path) as (client, _):
-        with pytest.raises(errors.Unreachable, match=r"GET /x was not answered in 0\.05 s"):
+        with pytest.raises(errors.Unreachable, match="GET /x was not answered in time"):
             await client.request("GET", "/x", timeout=0.05)
 
 

@@ -25,10 +25,12 @@ class World:
             raise Unreachable(0, "", "gone")
         return self.server.get(ref.name)
 
-    async def list(self, *items: JsonObject) -> None:
+    async def list(self, *items: JsonObject, at: int | None = None) -> None:
+        """A list as of the version `at`, or of its newest item."""
+        newest = max((int(one["metadata"]["resourceVersion"]) for one in items), default=0)
         self.collection.begin()
         await self.collection.page(list(items))
-        await self.collection.end()
+        await self.collection.end(newest if at is None else at)
 
     def replicas(self, name: str = "llm") -> Any:
         observed = self.collection.get(name)
@@ -203,7 +205,7 @@ async def test_what_is_written_while_a_list_is_read_survives_it(world: World) ->
     world.collection.put(raw("created", uid="n", version=20))
     world.collection.put(raw("changed", uid="c", version=21, spec={"replicas": 9}))
     world.collection.forget("deleted", "d")
-    await world.collection.end()
+    await world.collection.end(20)
     assert [world.replicas(name) for name in ("created", "changed", "deleted", "untouched")] == [1, 9, None, 5]
 
 
@@ -212,7 +214,7 @@ async def test_a_successor_in_the_list_survives_the_death_of_its_predecessor(wor
     world.collection.begin()
     await world.collection.page([raw(uid="u2", version=20)])
     world.collection.forget("llm", "u1")
-    await world.collection.end()
+    await world.collection.end(20)
     assert world.collection.version("llm") == 20
 
 
@@ -274,3 +276,16 @@ async def test_thousands_of_deletions_are_remembered_within_a_bound(world: World
 async def test_the_endpoints_of_objects_are_listed_without_reading_them_whole(world: World) -> None:
     await world.list(raw("a", uid="1", endpoint="a"), raw("b", uid="2", endpoint=None), raw("c", uid="3", endpoint="x"))
     assert dict(world.collection.endpoints()) == {"a": "a", "b": None, "c": "x"}
+
+
+@pytest.mark.parametrize("was_known", [True, False])
+async def test_an_answer_that_comes_after_a_new_list_brings_nothing_back_that_is_gone(
+    world: World, was_known: bool
+) -> None:
+    await world.list(*([raw(version=4)] if was_known else []))
+    # Applied at version 5; somebody deletes it at 6, and only then, and after a new list, the answer comes.
+    await world.list(at=7)
+    assert world.collection.put(raw(version=5)).resource_version == "5"
+    assert world.collection.get("llm") is None
+    world.collection.put(raw(uid="u2", version=8))
+    assert world.collection.version("llm") == 8

@@ -1,12 +1,14 @@
 """Who leads, and when the next one does."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from gco_stream.cluster import lease
+from gco_stream.cluster import errors, lease
 from tests.cluster.contest import DEADLINE, DURATION, RETRY, leader_of, now, replica, replicas, until
 from tests.cluster.lease_server import LeaseServer
+from tests.cluster.replicas import contending
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -75,6 +77,15 @@ async def test_a_leader_that_cannot_renew_is_cancelled_at_the_deadline_and_the_n
         await second.kill()
 
 
+async def test_a_leader_that_never_renews_is_cancelled_at_the_deadline_of_its_taking() -> None:
+    server = LeaseServer()
+    async with replicas(server, 1) as (terms, _):
+        await leader_of(terms)
+        server.down = True
+        assert await until(lambda: not terms.leading) == pytest.approx(DEADLINE, abs=0.1)
+        server.down = False
+
+
 async def test_a_leader_that_hears_nothing_for_a_while_goes_on_if_it_can_renew_before_the_deadline() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
@@ -96,3 +107,30 @@ async def test_a_taking_whose_answer_was_lost_is_found_out() -> None:
         await until(lambda: server.holder)
         server.lose_answers = False
         await leader_of(terms, DEADLINE / 2 + 3 * RETRY)
+
+
+class Deaf:
+    """The server to a replica whose way back is broken: its writes happen, and it hears of none."""
+
+    def __init__(self, server: LeaseServer) -> None:
+        self._server = server
+        self.watch = server.watch
+
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        answer = await self._server.request(method, path, **options)
+        if method == "GET":
+            return answer
+        await asyncio.sleep(options["timeout"])
+        raise errors.Unreachable(0, "Unreachable", f"{path}: no answer")
+
+
+async def test_a_replica_that_never_hears_of_its_takings_does_not_keep_the_lease_from_others() -> None:
+    server = LeaseServer()
+    async with contending(lambda terms: [replica(Deaf(server), terms, "deaf")]) as (terms, [deaf]):
+        await until(lambda: server.holder == deaf.identity)
+        healthy = replica(server, terms, "healthy")
+        await until(lambda: healthy.leading, 10 * DURATION)
+        await asyncio.sleep(10 * DURATION)
+        assert terms.leading == [healthy]
+        assert len(terms.epochs) == 1
+        await healthy.stop()

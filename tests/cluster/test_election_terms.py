@@ -1,14 +1,15 @@
 """What a leader may know and do while its term lasts, and how its work ends."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from gco_stream.cluster import errors, lease
 from gco_stream.cluster.election import Leadership
-from tests.cluster.contest import DEADLINE, DURATION, RETRY, WALL, leader_of, now, replica, replicas, until, wall
+from tests.cluster.contest import CYCLE, DEADLINE, DURATION, RETRY, WALL, leader_of, now, replica, replicas, until, wall
 from tests.cluster.lease_server import LeaseServer
-from tests.cluster.replicas import Terms
+from tests.cluster.replicas import Replica, Terms, contending
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -220,3 +221,49 @@ async def test_the_snapshot_tells_who_leads_since_when() -> None:
         assert not standby.snapshot.leading
         assert first.snapshot.holder == standby.snapshot.holder == first.identity
         assert standby.snapshot.since == lease.moment(terms.epochs[0])
+
+
+async def test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads() -> None:
+    server = LeaseServer()
+    ends: list[float] = []
+
+    def fuse(seconds: float) -> None:
+        ends.append(now() + seconds if seconds else 0)
+
+    def start(terms: Terms) -> list[Replica]:
+        return [
+            Replica(
+                server,
+                terms,
+                "pod",
+                namespace="ns",
+                duration=DURATION,
+                renew_deadline=DEADLINE,
+                retry_period=RETRY,
+                legacy_interval=CYCLE,
+                fuse=fuse,
+                clock=now,
+                wall=wall,
+            )
+        ]
+
+    async with contending(start) as (terms, [only]):
+        await leader_of(terms)
+        taken = now()
+        await asyncio.sleep(10 * DURATION)
+        # Lit with each proof, to burn down just before another may lead.
+        assert len(ends) > 10 * DURATION / (1.3 * RETRY)
+        assert all(after > before for before, after in pairwise(ends))
+        assert DURATION - 0.5 < ends[0] - taken < DURATION
+        server.down = True
+        cut = now()
+        await until(lambda: not only.leading)
+        # It has ended by itself in good time.
+        assert cut + DURATION - RETRY * 1.3 - 0.5 < ends[-2] < cut + DURATION
+        assert ends[-2] - now() > DURATION - DEADLINE - 0.5
+        assert ends[-1] == 0
+        server.down = False
+        await leader_of(terms)
+        assert ends[-1] > now()
+        await only.stop()
+        assert ends[-1] == 0

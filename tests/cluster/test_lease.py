@@ -43,8 +43,9 @@ def test_a_released_lease_may_be_taken_at_once() -> None:
 
 def test_a_holder_emptied_by_hand_may_still_act_and_is_waited_for() -> None:
     seen = lease.see(None, held(), 100, TIMING)
-    assert wait(lease.see(seen, held(holder=""), 110, TIMING), 110) == 15
-    assert wait(lease.see(None, held(holder=""), 110, TIMING), 110) == 15
+    for emptied in (held(holder=""), Record("u")):
+        assert wait(lease.see(seen, emptied, 110, TIMING), 110) == 15
+        assert wait(lease.see(None, emptied, 110, TIMING), 110) == 15
 
 
 def test_a_lease_that_vanished_is_made_one_duration_later() -> None:
@@ -55,7 +56,8 @@ def test_a_lease_that_vanished_is_made_one_duration_later() -> None:
 
 def test_a_lease_made_anew_by_hand_does_not_shorten_the_wait() -> None:
     seen = lease.see(lease.see(None, held(), 100, TIMING), None, 103, TIMING)
-    assert wait(lease.see(seen, Record("v"), 105, TIMING), 105) == 13
+    assert wait(lease.see(seen, Record("v", acquired=NOW), 105, TIMING), 105) == 13
+    assert wait(lease.see(seen, Record("v"), 105, TIMING), 105) == 15
     unseen = lease.see(lease.see(None, held(), 100, TIMING), Record("v"), 105, TIMING)
     assert wait(unseen, 105) == 15
 

@@ -22,6 +22,18 @@ def test_an_item_is_given_back_as_it_was_put() -> None:
     assert isinstance(desired.get("chat"), Endpoint)
 
 
+def test_binary_values_are_given_back_as_they_were_put_wherever_they_stand() -> None:
+    state, kept = DesiredState(REGION), wire.encode(item())
+    kept["seal"] = {"B": b"\x00\xff"}
+    kept["seals"] = {"BS": [b"\x01", b""]}
+    kept["B"] = {"S": "a name like a type"}
+    kept["spec"]["M"]["notes"] = {"L": [{"M": {"deep": {"B": b"\x02"}, "hex": {"S": "00"}}}]}
+    state.put(kept)
+    assert state.wire("chat") == kept
+    assert state.compare(kept) is Hint.NOTHING_NEW
+    assert isinstance(state.get("chat"), Endpoint)
+
+
 def test_a_record_that_asks_for_something_else_makes_the_name_stale_and_changes_nothing() -> None:
     desired = known()
     assert desired.hear("chat", image(spec={"replicas": 9})) is Hint.CHANGED

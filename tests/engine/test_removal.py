@@ -12,6 +12,7 @@ from gco_stream.engine.budget import REMOVALS_ANNOTATION
 from gco_stream.engine.reconciler import Outcome, Reconciler
 from gco_stream.engine.steps import Result
 from gco_stream.model import wire
+from gco_stream.planning.policy import Policy
 from gco_stream.planning.steps import Delete, Plan
 from gco_stream.table.errors import TableUnreachable
 from tests.engine.test_approvals import Bench as GuardBench
@@ -24,25 +25,27 @@ from tests.planning.simulated import POLICY
 class Bench:
     """A reconciler over a cluster in memory. It is the table, the runner of steps and whatever else is asked."""
 
-    def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None) -> None:
+    def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None, policy: Policy = POLICY) -> None:
         self.parts = GuardBench(*made, limit=limit, lease=lease)
         self.cluster = self.parts.cluster
         self.lease = self.parts.lease
         self.items: dict[str, wire.WireItem] = {}
         self.away = False
         self.happened: list[str] = []
+        self.written: list[str] = []
         self.reconciler = Reconciler(
             desired=self.parts.desired,
             table=self,  # type: ignore[arg-type]
             cache=self.cluster,  # type: ignore[arg-type]
             runner=self,  # type: ignore[arg-type]
-            policy=POLICY,
+            policy=policy,
             guard=self.parts.guard,
             census=self,  # type: ignore[arg-type]
             pods_of=self.pods_of,
             epoch=self,
             now=lambda: datetime.fromtimestamp(self.parts.clock.now, UTC),
             failures_of=lambda _: 0,
+            on_write=self.written.append,
         )
 
     epoch = 1

@@ -44,6 +44,7 @@ class Table:
 class Bench:
     def __init__(self, table: Table, guard: Guard) -> None:
         clock = asyncio.get_running_loop().time
+        self.streaming = True
         self.table = table
         self.desired = DesiredState(REGION)
         self.dispatcher = Dispatcher(WorkQueue(), clock)
@@ -55,6 +56,7 @@ class Bench:
             guard=guard,
             metrics=Metrics(),
             interval=lambda: INTERVAL,
+            streaming=lambda: self.streaming,
             clock=clock,
             rng=random.Random(0),
         )
@@ -188,3 +190,19 @@ async def test_an_empty_scan_has_all_names_planned_so_that_people_are_told() -> 
     await bench.resync.first()
     assert bench.queued() == {"a", "b"}
     assert guard.guard.decide_orphan("a").steps == ()
+
+
+async def test_a_table_that_cannot_be_scanned_is_a_problem_and_no_loop_that_stands_still() -> None:
+    table = Table()
+    bench = Bench(table, GuardBench().guard)
+    async with bench.running():
+        assert (bench.resync.problem, bench.resync.stands_still) == ("", 0)
+        table.pages, table.breaks = [[], []], True
+        await asyncio.sleep(2 * INTERVAL)
+        assert bench.resync.problem == "a page of the table came back incomplete"
+        assert bench.resync.stands_still == 0
+        table.breaks = False
+        await asyncio.sleep(2 * INTERVAL)
+        assert bench.resync.problem == ""
+    await asyncio.sleep(3 * INTERVAL + 1000)
+    assert bench.resync.stands_still > 1000

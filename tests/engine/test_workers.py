@@ -170,6 +170,35 @@ async def test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other(fault:
     assert bench.backoff.failures("bad") == 1
 
 
+async def test_when_one_is_through_all_that_failed_of_the_same_are_tried_at_once() -> None:
+    away = {"a", "b", "c"}
+
+    def answer(name: str, _first: bool) -> Outcome:
+        return Outcome("failed", errors=("no",), cause="webhook") if name in away else Outcome("changed")
+
+    bench = Bench(answer, "a", "b", "c")
+    async with bench.working():
+        for name in "abc":
+            bench.dispatcher.add(name, Band.FRESH, FROM_STREAM)
+        await bench.idle()
+        away.clear()
+        bench.dispatcher.add("b", Band.FRESH, FROM_STREAM)
+        await bench.idle()
+        assert sorted(name for name, _ in bench.calls) == ["a", "a", "b", "b", "c", "c"]
+
+
+async def test_what_the_server_asked_to_wait_holds_whatever_is_heard_of_the_endpoint() -> None:
+    bench = Bench(lambda _name, _first: Outcome("failed", errors=("no",), retry_after=30), "a")
+    async with bench.working():
+        for trigger in (FROM_STREAM, FROM_CLUSTER, FROM_STREAM):
+            bench.dispatcher.add("a", Band.FRESH, trigger)
+            await bench.idle()
+        assert len(bench.calls) == 1
+        due = bench.dispatcher.queue.next_due()
+        assert due is not None
+        assert due - asyncio.get_running_loop().time() > 20
+
+
 async def test_what_is_fought_over_is_left_alone_for_long() -> None:
     bench = Bench(lambda _name, _first: Outcome("failed", errors=("another",), contested=True), "a")
     bench.dispatcher.add("a", Band.FRESH, FROM_STREAM)

@@ -175,13 +175,16 @@ class World:
                     taken += 1
                     if kind == "crash":
                         raise Crashed
-                    if kind == "refused" or not self._take(item, made, position):
-                        failures[step.part] = "refused" if kind else ""
+                    if kind == "refused":
+                        failures[step.part] = "refused"
+                    elif not self._take(item, made, position):
+                        # What the plan was made of is not true: it is made anew at once.
+                        failures[step.part] = ""
+                        break
                     elif kind == "lost":
                         failures[step.part] = "the answer was lost"
-                    if isinstance(step, Apply):
-                        applies[step.ref] += 1
-                        assert applies[step.ref] < 3, f"applied again and again: {step}"
+                    applies[step.ref] += isinstance(step, Apply)
+                    assert applies[step.ref] < 3, f"applied again and again: {step}"
                 told = {part: why for part, why in failures.items() if why}
                 if told and item is None:
                     self.due[name] = self.now + timedelta(seconds=_RETRY)

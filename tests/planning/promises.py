@@ -107,7 +107,8 @@ class Promises:
             self._deletion(item, item.spec if runs else None, step)
             stays = runs or item.desired_state is DesiredState.STOPPED or item.desired_state is DesiredState.DELETED
             assert stays or (step.spends_budget and deletions_left), f"nobody allowed {step}"
-        if isinstance(step, Create | Apply) and step.ref.kind is Kind.INGRESS:
+        taken = isinstance(step, Apply) or (isinstance(step, Create) and stored is None)
+        if taken and step.ref.kind is Kind.INGRESS:
             body = body_of(step.manifest)
             self._route(item, made, position, body)
             for service in routed(self.api, item.name, step.ref.namespace).keys() - backends(body).keys():

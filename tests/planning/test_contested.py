@@ -276,7 +276,7 @@ def test_what_serves_but_is_not_as_asked_is_an_error() -> None:
 
 def test_nothing_but_the_contested_object_is_held_up() -> None:
     contest = over_template()
-    contest.ask(spec={**CANARY, **SCALED}, ingress_path="/inference/elsewhere")
+    contest.ask(spec={**CANARY, **SCALED}, ingress_path="/elsewhere")
     contest.taken.clear()
     contest.reconcile()
     made = {step.ref for step in contest.taken if isinstance(step, Create)}
@@ -285,7 +285,7 @@ def test_nothing_but_the_contested_object_is_held_up() -> None:
         ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary"),
         ObjectRef(Kind.SERVICE, NAMESPACE, "chat-canary"),
     }
-    assert contest.seen(INGRESS).spec["rules"][0]["http"]["paths"][0]["path"] == "/inference/elsewhere"
+    assert contest.seen(INGRESS).spec["rules"][0]["http"]["paths"][0]["path"] == "/elsewhere"
     assert contest.applies(MAIN) == 0
 
 

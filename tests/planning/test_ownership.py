@@ -4,7 +4,7 @@ import pytest
 
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
-from gco_stream.planning.steps import Apply, Plan
+from gco_stream.planning.steps import Apply, Delete, Plan
 from tests.items import endpoint
 from tests.planning.simulated import CANARY, NAMESPACE, POLICY, SCALED, SimulatedCluster, legacy, running, with_spec
 
@@ -17,6 +17,7 @@ FOREIGN_MAINS = [
     MAIN,
     ObjectRef(Kind.HPA, NAMESPACE, "chat"),
 ]
+_SERVICE_AND_INGRESS = ((Kind.SERVICE, "chat"), (Kind.INGRESS, "inference-chat"))
 FOREIGN_CANARYS = [SHARED, SHARED_SERVICE]
 
 
@@ -48,6 +49,20 @@ def test_an_object_of_somebody_else_is_never_touched(ref: ObjectRef) -> None:
     assert made.report is not None
     assert made.report.state is RegionState.ERROR
     assert f"{ref} exists and is not this controller's" in made.report.error
+
+
+def test_an_ingress_that_leads_to_nothing_but_somebody_elses_service_goes_and_none_that_serves() -> None:
+    service, ingress = (ObjectRef(kind, NAMESPACE, name) for kind, name in _SERVICE_AND_INGRESS)
+    cluster, asked = running()
+    remove(cluster, service)
+    cluster.put(somebodys(service))
+    assert cluster.plan(asked).steps == ()
+    remove(cluster, MAIN)
+    (step,) = cluster.plan(asked).steps
+    assert isinstance(step, Delete)
+    assert step.ref == ingress
+    cluster.put(somebodys(MAIN))
+    assert cluster.plan(asked).steps == ()
 
 
 def test_an_autoscaler_of_somebody_else_is_in_nobodys_way_where_none_is_asked_for() -> None:

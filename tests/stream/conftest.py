@@ -1,39 +1,46 @@
-"""A consumer of a fake stream, and what it said."""
+"""A consumer of a scripted stream by the real client, and what it said."""
 
 import asyncio
+import functools
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from typing import Any
 
 import pytest
+from aiobotocore.session import AioSession
 
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
-from tests.stream.fake_streams import CREATED, FakeStreams
+from gco_stream.table.clients import new_session
+from tests.stream.scripted.doors import client_in_memory
+from tests.stream.scripted.server import ScriptedDynamoDB
 
 POLL = 0.2
 
 
-class Heard:
-    """A consumer of `streams` and all that it said, in order: names of records, ("gap", …), ("mode", …)."""
+@functools.cache
+def aws_session() -> AioSession:
+    """One for all tests: reading AWS' models takes longer than a test."""
+    return new_session()
 
-    def __init__(self, streams: FakeStreams) -> None:
+
+class Heard:
+    """A consumer of the table's stream and all that it said, in order: names of records, ("gap", …), ("mode", …)."""
+
+    def __init__(self, streams: ScriptedDynamoDB, client: Any, **options: Any) -> None:
         self.streams = streams
         self.said: list[str | tuple[str, str]] = []
         self.records: list[StreamRecord] = []
         self.reasons: list[str] = []
-        self.enabled = True
         self.locate_error: Exception | None = None
         self.located: list[float] = []
         self.consumer = StreamConsumer(
-            streams,
+            client,
             self._locate,
-            poll_interval=POLL,
             on_record=self._record,
             on_gap=lambda reason: self._say("gap", reason),
             on_mode=self._say,
-            rng=random.Random(0),
-            wall_clock=lambda: CREATED + timedelta(seconds=60),
+            **{"poll_interval": POLL, "rng": random.Random(0), "wall_clock": streams.wall} | options,
         )
 
     @property
@@ -67,7 +74,8 @@ class Heard:
         self.located.append(asyncio.get_running_loop().time())
         if self.locate_error is not None:
             raise self.locate_error
-        return StreamLocation(self.streams.arn, self.enabled)
+        table = self.streams.table
+        return StreamLocation(table.stream and table.stream.arn, table.stream_on)
 
     def _record(self, record: StreamRecord) -> None:
         self.records.append(record)
@@ -79,10 +87,11 @@ class Heard:
 
 
 @pytest.fixture
-def streams() -> FakeStreams:
-    return FakeStreams()
+async def streams() -> ScriptedDynamoDB:
+    return ScriptedDynamoDB("s1")
 
 
 @pytest.fixture
-def heard(streams: FakeStreams) -> Heard:
-    return Heard(streams)
+async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[Heard]:
+    async with client_in_memory(streams, aws_session()) as client:
+        yield Heard(streams, client)

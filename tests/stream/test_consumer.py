@@ -2,23 +2,25 @@
 to."""
 
 import asyncio
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
 from gco_stream.stream.consumer import PIN_PATIENCE, StreamRecord
 from tests.stream.conftest import POLL
-from tests.stream.fake_streams import CREATED, aws_error
+from tests.stream.scripted.faults import Hang, Refuse
+from tests.stream.scripted.shards import id_of, written
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
 async def test_from_the_pin_on_everything_is_delivered_and_nothing_from_before(streams, heard):
-    streams.put("before")
+    streams.record("before", "s1")
     await heard.consumer.pin()
-    streams.put("between")
+    streams.record("between", "s1")
     async with heard.running(pin=False):
-        streams.put("after")
+        streams.record("after", "s1")
         await heard.until(lambda: len(heard.names) == 2)
     assert heard.said == [("mode", "stream"), "between", "after"]
 
@@ -30,7 +32,7 @@ async def test_what_was_written_between_the_list_of_shards_and_the_end_of_the_pi
 
     async def user():
         for number in range(40):
-            streams.put(f"e{number}")
+            streams.record(f"e{number}", "s1")
             table.add(f"e{number}")
             await asyncio.sleep(0.001)
 
@@ -49,96 +51,122 @@ async def test_what_was_written_between_the_list_of_shards_and_the_end_of_the_pi
 async def test_a_record_says_what_changed(streams, heard):
     image = {"endpoint_name": {"S": "chat"}, "desired_state": {"S": "running"}}
     async with heard.running():
-        streams.put("chat", NewImage=image)
+        streams.record("chat", "s1", NewImage=image)
         await heard.until(lambda: heard.records)
-    number = streams.shards["s1"].records[0]["dynamodb"]["SequenceNumber"]
-    assert heard.records == [StreamRecord("chat", "MODIFY", image, None, number, "s1", CREATED)]
+    number = written(streams.shards["s1"].records[0].number)
+    assert heard.records == [
+        StreamRecord("chat", "INSERT", image, None, number, id_of("s1"), datetime(2030, 1, 1, tzinfo=UTC))
+    ]
 
 
 async def test_at_rest_it_reads_each_open_shard_once_an_interval_and_lists_the_shards_every_half_minute(streams, heard):
-    streams.open("s2")
+    streams.stream.open("s2")
     async with heard.running():
         streams.calls.clear()
         heard.located.clear()
         await asyncio.sleep(60)
-    reads, lists = streams.times("get_records"), streams.times("describe_stream")
+    reads, lists = streams.times("GetRecords"), streams.times("DescribeStream")
     assert len(reads) <= 2 * 60 / POLL
     assert len(reads) >= 2 * 60 / (POLL + 0.02)
     assert 2 <= len(lists) <= 3
-    assert streams.times("get_shard_iterator") == heard.located == []
+    assert streams.times("GetShardIterator") == heard.located == []
+
+
+async def test_it_never_reads_a_shard_more_often_than_is_allowed_not_even_in_its_first_second(streams, heard):
+    async with heard.running():
+        await asyncio.sleep(5)
+    assert not [call for call in streams.calls if call.limited]
+
+
+async def test_failures_do_not_make_it_read_more_often_than_is_allowed(streams, heard):
+    async with heard.running():
+        for _ in range(20):
+            streams.fail("GetRecords", Refuse("InternalServerError"))
+            await asyncio.sleep(0.7)
+    assert not [call for call in streams.calls if call.limited]
 
 
 async def test_full_pages_are_read_without_waiting(streams, heard):
-    streams.record_page = 1000
+    streams.limits.records = 1000
     async with heard.running():
         for number in range(5000):
-            streams.put(f"e{number}")
+            streams.record(f"e{number}", "s1")
         streams.calls.clear()
         await heard.until(lambda: len(heard.names) == 5000)
-        times = streams.times("get_records")
+        times = streams.times("GetRecords")
     assert heard.names == [f"e{number}" for number in range(5000)]
     assert times[4] - times[0] < POLL
 
 
 async def test_pages_that_are_full_by_size_are_read_without_waiting(streams, heard):
-    streams.record_page = 2
+    streams.limits.records = 2
     async with heard.running():
         for number in range(8):
-            streams.put(f"e{number}", SizeBytes=400_000)
+            streams.record(f"e{number}", "s1", SizeBytes=400_000)
         streams.calls.clear()
         await heard.until(lambda: len(heard.names) == 8)
-        times = streams.times("get_records")
+        times = streams.times("GetRecords")
     assert times[3] - times[0] < POLL
 
 
 async def test_after_several_full_pages_it_does_wait(streams, heard):
-    streams.record_page = 2
+    streams.limits.records = 2
     async with heard.running():
         for number in range(100):
-            streams.put(f"e{number}", SizeBytes=400_000)
+            streams.record(f"e{number}", "s1", SizeBytes=400_000)
         streams.calls.clear()
         await heard.until(lambda: len(heard.names) == 100)
-        times = streams.times("get_records")
+        times = streams.times("GetRecords")
     waits = [later - earlier for earlier, later in pairwise(times)]
     assert sum(wait >= POLL for wait in waits) >= 4
 
 
+async def test_after_a_limit_full_pages_are_read_at_the_usual_pace(streams, heard):
+    streams.limits.records = 2
+    async with heard.running():
+        await asyncio.sleep(2)
+        for number in range(60):
+            streams.record(f"e{number}", "s1", SizeBytes=400_000)
+        await heard.until(lambda: len(heard.names) == 60)
+    assert len([call for call in streams.calls if call.limited]) <= 2
+
+
 async def test_the_list_of_shards_is_read_page_by_page_and_paced(streams, heard):
-    streams.list_page = 1
+    streams.limits.shards = 1
     for number in range(2, 8):
-        streams.open(f"s{number}")
+        streams.stream.open(f"s{number}")
     async with heard.running():
         for shard in streams.shards:
-            streams.put(f"in {shard}", shard)
+            streams.record(f"in {shard}", shard)
         await heard.until(lambda: len(heard.names) == 7)
-    times = streams.times("describe_stream")
+    times = streams.times("DescribeStream")
     assert len(times) == 7
     assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
 
 
 async def test_a_table_without_a_stream_is_polled_and_its_stream_found_within_a_minute(streams, heard):
-    heard.enabled = False
+    streams.table.stream_on = False
     async with heard.running():
         assert heard.said == [("mode", "poll")]
         assert heard.reasons == ["the table's stream is turned off"]
         assert streams.calls == []
         await asyncio.sleep(300)
         assert len(heard.located) <= 8
-        heard.enabled = True
+        streams.table.stream_on = True
         await heard.until(lambda: heard.mode == "stream", 61)
-        streams.put("new")
+        streams.record("new", "s1")
         await heard.until(lambda: heard.names)
     assert heard.said == [("mode", "poll"), ("mode", "stream"), ("gap", heard.reasons[-1]), "new"]
 
 
-@pytest.mark.parametrize("operation", ["describe_stream", "get_shard_iterator", "get_records"])
+@pytest.mark.parametrize("operation", ["DescribeStream", "GetShardIterator", "GetRecords"])
 async def test_without_permission_it_polls_says_why_and_tries_again_each_minute(streams, heard, operation):
-    streams.fail(operation, *[aws_error("AccessDeniedException", "not authorized to perform this")] * 3)
+    streams.fail(operation, Refuse("AccessDeniedException", "not authorized to perform this"), times=3)
     async with heard.running():
         assert heard.said == [("mode", "poll")]
         assert heard.reasons == ["AccessDeniedException: not authorized to perform this"]
         await heard.until(lambda: heard.mode == "stream")
-        streams.put("new")
+        streams.record("new", "s1")
         await heard.until(lambda: heard.names)
     times = streams.times(operation)
     assert all(50 <= later - earlier <= 61 for earlier, later in pairwise(times[1:4]))
@@ -147,30 +175,30 @@ async def test_without_permission_it_polls_says_why_and_tries_again_each_minute(
 
 async def test_permission_that_is_taken_away_while_reading_means_poll_mode_and_a_gap_before_and_after(streams, heard):
     async with heard.running():
-        streams.fail("get_records", aws_error("AccessDeniedException"))
+        streams.fail("GetRecords", Refuse("AccessDeniedException"))
         await heard.until(lambda: heard.mode == "poll")
-        streams.put("unread")
+        streams.record("unread", "s1")
         await heard.until(lambda: heard.mode == "stream", 61)
     assert [said[0] for said in heard.said] == ["mode", "mode", "gap", "mode", "gap"]
 
 
 @pytest.mark.parametrize("code", ["LimitExceededException", "ThrottlingException", "InternalServerError"])
 async def test_what_passes_does_not_keep_the_pin_from_the_stream(streams, heard, code):
-    streams.fail("describe_stream", aws_error(code))
-    streams.fail("get_records", aws_error(code))
+    streams.fail("DescribeStream", Refuse(code))
+    streams.fail("GetRecords", Refuse(code))
     await heard.consumer.pin()
     assert heard.said == [("mode", "stream")]
 
 
 async def test_a_stream_that_cannot_be_reached_does_not_keep_the_engine_waiting(streams, heard):
-    streams.fail("describe_stream", *[None] * 4)
+    streams.fail("DescribeStream", Hang(), times=4)
     began = asyncio.get_running_loop().time()
     async with heard.running():
         assert asyncio.get_running_loop().time() - began <= PIN_PATIENCE
         assert heard.said == [("mode", "poll")]
-        streams.put("in the scan")
+        streams.record("in the scan", "s1")
         await heard.until(lambda: heard.mode == "stream")
-        streams.put("new")
+        streams.record("new", "s1")
         await heard.until(lambda: heard.names)
     assert heard.names == ["new"]
     assert heard.gaps == 1
@@ -187,7 +215,7 @@ async def test_a_table_that_cannot_be_described_is_asked_again(streams, heard):
 
 async def test_a_stream_that_is_being_turned_on_is_read_from_its_first_shard(streams, heard):
     first = streams.shards.pop("s1")
-    streams.status = "ENABLING"
+    streams.stream.status = "ENABLING"
     async with asyncio.TaskGroup() as group:
         pinning = group.create_task(heard.consumer.pin())
         await asyncio.sleep(3)
@@ -197,37 +225,51 @@ async def test_a_stream_that_is_being_turned_on_is_read_from_its_first_shard(str
 
 
 async def test_what_it_says_of_itself(streams, heard):
-    heard.enabled = False
+    streams.table.stream_on = False
     await heard.consumer.pin()
     nothing = heard.consumer.snapshot()
     assert (nothing.mode, nothing.arn, nothing.shards, nothing.records) == ("poll", None, (), 0)
-    heard.enabled = True
+    streams.table.stream_on = True
     async with heard.running():
-        streams.put("a")
+        streams.record("a", "s1")
         await heard.until(lambda: heard.names)
-        streams.fail("get_records", aws_error("LimitExceededException"), aws_error("InternalServerError"))
+        streams.fail("GetRecords", Refuse("LimitExceededException"), Refuse("InternalServerError"))
         await asyncio.sleep(2)
-        streams.split("s1", "a", "b")
-        streams.fail("get_records", *[None] * 9, shard="s1")
+        streams.stream.split("s1", "a", "b")
+        streams.fail("GetRecords", Hang(), times=9, shard="s1")
         await heard.until(lambda: len(heard.consumer.snapshot().shards) == 3)
         snapshot = heard.consumer.snapshot()
-    assert (snapshot.mode, snapshot.arn, snapshot.records) == ("stream", streams.arn, 1)
+    assert (snapshot.mode, snapshot.arn, snapshot.records) == ("stream", streams.stream.arn, 1)
     assert snapshot.reason == "the table's stream is read"
     assert snapshot.errors["LimitExceededException"] == snapshot.errors["InternalServerError"] == 1
     reading, *waiting = snapshot.shards
-    assert (reading.shard_id, reading.state) == ("s1", "reading")
-    assert reading.last_sequence_number == streams.shards["s1"].records[0]["dynamodb"]["SequenceNumber"]
+    assert (reading.shard_id, reading.state) == (id_of("s1"), "reading")
+    assert reading.last_sequence_number == written(streams.shards["s1"].records[0].number)
     assert reading.behind == reading.read_age > 20
-    assert [(shard.shard_id, shard.state) for shard in waiting] == [("a", "waiting"), ("b", "waiting")]
+    assert [(shard.shard_id, shard.state) for shard in waiting] == [(id_of("a"), "waiting"), (id_of("b"), "waiting")]
 
 
 async def test_while_pages_are_full_it_says_how_old_the_newest_record_is(streams, heard):
     async with heard.running():
         for number in range(8000):
-            streams.put(f"e{number}")
+            streams.record(f"e{number}", "s1")
         await heard.until(lambda: heard.names)
-        streams.fail("get_records", None)
-        await heard.until(lambda: heard.consumer.snapshot().shards[0].behind == 60, 1)
+        streams.fail("GetRecords", Hang())
+        await heard.until(lambda: heard.consumer.snapshot().shards[0].behind >= 3, 4)
+
+
+@pytest.mark.parametrize("moment", range(30))
+async def test_a_cancellation_at_the_moment_of_a_refusal_ends_it(streams, heard, moment):
+    await heard.consumer.pin()
+    running = asyncio.ensure_future(heard.consumer.run())
+    streams.fail("GetRecords", Refuse("AccessDeniedException"))
+    await heard.until(lambda: streams.calls[-1].outcome == "AccessDeniedException", 1)
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    running.cancel()
+    async with asyncio.timeout(1):
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
 
 async def test_an_error_of_the_listener_is_not_swallowed(streams, heard):
@@ -236,7 +278,7 @@ async def test_an_error_of_the_listener_is_not_swallowed(streams, heard):
 
     heard.consumer._on_record = fail
     await heard.consumer.pin()
-    streams.put("a")
+    streams.record("a", "s1")
     with pytest.raises(ExceptionGroup) as raised:
         await heard.consumer.run()
     assert raised.group_contains(LookupError)

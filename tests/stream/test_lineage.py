@@ -153,7 +153,7 @@ def test_children_of_a_lost_shard_are_read_whole():
     lineage, _ = lineage.listed([P_CLOSED, A])
     lineage, starts = lineage.ended("p", lost=True)
     assert starts == (whole("a"),)
-    assert lineage.shards["p"].state is State.LOST
+    assert lineage.shards["p"].state is State.DRAINED
 
 
 def test_a_lost_shard_that_looks_open_is_tried_again_from_its_end_only_where_asked_and_with_a_gap():
@@ -166,9 +166,21 @@ def test_a_lost_shard_that_looks_open_is_tried_again_from_its_end_only_where_ask
     assert lineage.shards["p"].state is State.READING
 
 
-@pytest.mark.parametrize("listing", [[P_CLOSED], [P, A]], ids=["closed", "has a child"])
-def test_a_lost_shard_that_has_ended_is_not_tried_again(listing):
+@pytest.mark.parametrize("listing", [[P_CLOSED], [P, A], []], ids=["closed", "has a child", "not listed"])
+def test_a_lost_shard_that_has_ended_since_is_tried_once_more_for_what_was_written_to_it_after_the_loss(listing):
     lineage, _ = Lineage.pinned([P])
+    lineage, _ = lineage.ended("p", lost=True)
+    lineage, starts = lineage.listed(listing, retry_lost=True)
+    assert tail_of("p", gap=True) in starts
+    lineage, _ = lineage.ended("p", lost=True)
+    lineage, starts = lineage.listed(listing, retry_lost=True)
+    assert "p" not in {start.shard_id for start in starts}
+
+
+@pytest.mark.parametrize("listing", [[P_CLOSED], [P_CLOSED, A]], ids=["closed", "has a child"])
+def test_a_shard_that_was_closed_when_it_was_lost_is_not_tried_again(listing):
+    lineage, _ = Lineage.pinned([P])
+    lineage, _ = lineage.listed(listing)
     lineage, _ = lineage.ended("p", lost=True)
     lineage, starts = lineage.listed(listing, retry_lost=True)
     assert "p" not in {start.shard_id for start in starts}

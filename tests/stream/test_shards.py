@@ -6,20 +6,22 @@ from itertools import pairwise
 import pytest
 
 from tests.stream.conftest import POLL
-from tests.stream.fake_streams import aws_error
+from tests.stream.scripted.faults import Body, Cut, Empty, Hang, Refuse, Slow
+from tests.stream.scripted.iterators import LIFE
+from tests.stream.scripted.shards import id_of
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
 async def test_the_last_page_of_a_closed_shard_is_delivered_and_then_its_children_from_their_beginning(streams, heard):
     async with heard.running():
-        streams.put("last of the parent")
-        streams.split("s1", "a", "b")
-        streams.put("first of a", "a")
-        streams.put("first of b", "b")
+        streams.record("last of the parent", "s1")
+        streams.stream.split("s1", "a", "b")
+        streams.record("first of a", "a")
+        streams.record("first of b", "b")
         await heard.until(lambda: len(heard.names) == 3)
-        streams.put("later in a", "a")
-        streams.put("later in b", "b")
+        streams.record("later in a", "a")
+        streams.record("later in b", "b")
         await heard.until(lambda: len(heard.names) == 5)
     assert heard.names[0] == "last of the parent"
     assert sorted(heard.names[1:3]) == ["first of a", "first of b"]
@@ -28,15 +30,15 @@ async def test_the_last_page_of_a_closed_shard_is_delivered_and_then_its_childre
 
 async def test_children_are_found_as_soon_as_the_parent_ends_not_at_the_next_regular_look(streams, heard):
     async with heard.running():
-        streams.split("s1", "a")
-        streams.put("in a", "a")
+        streams.stream.split("s1", "a")
+        streams.record("in a", "a")
         await heard.until(lambda: heard.names, 1)
 
 
 async def test_a_child_that_is_listed_late_is_found_all_the_same(streams, heard):
     async with heard.running():
-        streams.split("s1", "a", listed=False)
-        streams.put("in a", "a")
+        streams.stream.split("s1", "a", listed=False)
+        streams.record("in a", "a")
         await asyncio.sleep(3)
         streams.shards["a"].listed = True
         await heard.until(lambda: heard.names, 10)
@@ -46,20 +48,20 @@ async def test_a_child_that_is_listed_late_is_found_all_the_same(streams, heard)
 
 async def test_an_unrelated_new_shard_is_found_within_half_a_minute_and_read_from_its_beginning(streams, heard):
     async with heard.running():
-        streams.open("new", parent="trimmed long ago")
-        streams.put("in it", "new")
+        streams.stream.open("new", parent="trimmed long ago")
+        streams.record("in it", "new")
         await heard.until(lambda: heard.names, 31)
 
 
 async def test_children_known_already_start_though_the_shards_cannot_be_listed(streams, heard):
     async with heard.running():
-        streams.fail("get_records", *[None] * 10, shard="s1")
+        streams.fail("GetRecords", Hang(), times=10, shard="s1")
         await asyncio.sleep(0.5)
-        streams.split("s1", "a")
-        streams.put("in a", "a")
+        streams.stream.split("s1", "a")
+        streams.record("in a", "a")
         await heard.until(lambda: len(heard.consumer.snapshot().shards) == 2, 31)
         streams.recover()
-        streams.fail("describe_stream", *[aws_error("LimitExceededException")] * 50)
+        streams.fail("DescribeStream", Refuse("LimitExceededException"), times=50)
         await heard.until(lambda: heard.names, 10)
 
 
@@ -67,49 +69,65 @@ async def test_a_long_line_of_generations_is_followed_in_order(streams, heard):
     async with heard.running():
         shard = "s1"
         for generation in range(12):
-            streams.put(f"in {shard}", shard)
+            streams.record(f"in {shard}", shard)
             child = f"g{generation}"
-            streams.split(shard, child)
+            streams.stream.split(shard, child)
             shard = child
-        streams.put("newest", shard)
+        streams.record("newest", shard)
         await heard.until(lambda: "newest" in heard.names, 20)
     assert heard.names == ["in s1", *(f"in g{generation}" for generation in range(11)), "newest"]
     assert heard.gaps == 0
 
 
+async def test_empty_pages_of_a_closed_shard_are_not_its_end(streams, heard):
+    async with heard.running():
+        streams.stream.split("s1", "a")
+        streams.record("in a", "a")
+        streams.stream.split("a", "b")
+        streams.record("in b", "b")
+        streams.fail("GetRecords", Empty(), times=3, shard="a")
+        await heard.until(lambda: len(heard.names) == 2, 10)
+    assert heard.names == ["in a", "in b"]
+
+
 async def test_an_ended_shard_without_children_does_not_make_it_list_the_shards_for_ever(streams, heard):
-    streams.open("s2")
+    streams.stream.open("s2")
     async with heard.running():
         streams.shards["s1"].closed = True
         await asyncio.sleep(15)
         streams.calls.clear()
         heard.located.clear()
-        await asyncio.sleep(300)
+        await asyncio.sleep(90)
         assert heard.mode == "stream"
-    assert len(streams.times("describe_stream")) <= 13
+    assert len(streams.times("DescribeStream")) <= 4
     assert heard.located == []
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "misfortune",
     [
-        aws_error("LimitExceededException"),
-        aws_error("InternalServerError"),
-        ConnectionResetError("cut"),
-        None,
-        {"ResponseMetadata": {}},
-        {"Records": None, "NextShardIterator": "elsewhere"},
+        Refuse("LimitExceededException"),
+        Refuse("ProvisionedThroughputExceededException"),
+        Refuse("InternalServerError"),
+        Cut(0),
+        Cut(0.5),
+        Hang(),
+        Slow(60),
+        Empty(),
+        Body(""),
+        Body("<html>a proxy's page</html>"),
+        Body('{"NextShardIterator": "elsewhere"}'),
     ],
-    ids=["limit", "500", "cut", "no answer", "empty answer", "null records"],
+    ids=str,
 )
-async def test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_skipped(streams, heard, answer):
+async def test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_skipped(streams, heard, misfortune):
     async with heard.running():
-        streams.put("a")
+        streams.record("a", "s1")
         await heard.until(lambda: heard.names)
-        streams.fail("get_records", *[answer] * 3)
-        streams.put("b")
+        streams.fail("GetRecords", misfortune, times=3)
+        streams.record("b", "s1")
         await asyncio.sleep(0.5)
-        streams.put("c")
+        streams.record("c", "s1")
         await heard.until(lambda: len(heard.names) == 3)
     assert heard.names == ["a", "b", "c"]
     assert heard.gaps == 0
@@ -118,9 +136,9 @@ async def test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_ski
 async def test_after_limits_it_waits_ever_longer_and_not_in_step(streams, heard):
     async with heard.running():
         streams.calls.clear()
-        streams.fail("get_records", *[aws_error("LimitExceededException")] * 12)
+        streams.fail("GetRecords", Refuse("LimitExceededException"), times=12)
         await asyncio.sleep(90)
-    times = streams.times("get_records")
+    times = streams.times("GetRecords")
     waits = [later - earlier for earlier, later in pairwise(times[1:13])]
     assert waits[5] > 2 * waits[0]
     assert max(waits) <= 10.1
@@ -128,18 +146,18 @@ async def test_after_limits_it_waits_ever_longer_and_not_in_step(streams, heard)
 
 
 async def test_one_shard_that_fails_does_not_delay_another(streams, heard):
-    streams.open("s2")
+    streams.stream.open("s2")
     async with heard.running():
-        streams.fail("get_records", *[None] * 10, shard="s1")
+        streams.fail("GetRecords", Hang(), times=10, shard="s1")
         await asyncio.sleep(1)
-        streams.put("in s2", "s2")
+        streams.record("in s2", "s2")
         await heard.until(lambda: heard.names, 2 * POLL)
 
 
 async def test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing(streams, heard):
     async with heard.running():
-        streams.fail("get_records", *[aws_error("InternalServerError")] * 30)
-        streams.put("in the outage")
+        streams.fail("GetRecords", Refuse("InternalServerError"), times=30)
+        streams.record("in the outage", "s1")
         await heard.until(lambda: heard.mode == "poll", 60)
         assert "InternalServerError" in heard.consumer.snapshot().reason
         streams.recover()
@@ -150,19 +168,19 @@ async def test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing(streams, h
 
 async def test_a_list_of_shards_that_fails_for_a_moment_changes_nothing(streams, heard):
     async with heard.running():
-        for _ in range(10):
-            streams.fail("describe_stream", aws_error("LimitExceededException"))
-            await asyncio.sleep(35)
+        for _ in range(3):
+            streams.fail("DescribeStream", Refuse("LimitExceededException"))
+            await asyncio.sleep(31)
     assert heard.said == [("mode", "stream")]
 
 
 async def test_shards_that_cannot_be_listed_for_long_are_poll_mode_too(streams, heard):
     async with heard.running():
-        streams.fail("describe_stream", *[aws_error("InternalServerError")] * 30)
-        streams.split("s1", "a")
+        streams.fail("DescribeStream", Refuse("InternalServerError"), times=30)
+        streams.stream.split("s1", "a")
         await heard.until(lambda: heard.mode == "poll", 90)
         streams.recover()
-        streams.put("in a", "a")
+        streams.record("in a", "a")
         await heard.until(lambda: heard.names)
         assert heard.mode == "stream"
     assert heard.gaps == 0
@@ -170,15 +188,13 @@ async def test_shards_that_cannot_be_listed_for_long_are_poll_mode_too(streams, 
 
 async def test_an_expired_iterator_is_taken_anew_after_the_last_record_delivered(streams, heard):
     async with heard.running():
-        streams.put("a")
+        streams.record("a", "s1")
         await heard.until(lambda: heard.names)
-        streams.put("b")
-        streams.expire_iterators()
-        streams.put("c")
+        streams.record("b", "s1")
+        streams.pass_time(LIFE)
+        streams.record("c", "s1")
         await heard.until(lambda: len(heard.names) == 3)
-        assert streams.calls[-1]
-    taken = [parameters for _, operation, parameters in streams.calls if operation == "get_shard_iterator"]
-    assert taken[-1]["type"] == "AFTER_SEQUENCE_NUMBER"
+    assert streams.called("GetShardIterator")[-1].parameters["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER"
     assert heard.names == ["a", "b", "c"]
     assert heard.gaps == 0
 
@@ -187,36 +203,36 @@ async def test_an_expired_iterator_of_an_idle_shard_is_taken_at_the_end_and_the_
     streams, heard
 ):
     async with heard.running():
-        streams.expire_iterators()
-        streams.fail("get_records", aws_error("ExpiredIteratorException"), aws_error("LimitExceededException"))
-        streams.put("in the scan that follows")
+        streams.pass_time(LIFE)
+        streams.fail("GetRecords", Refuse("ExpiredIteratorException"), Refuse("LimitExceededException"))
+        streams.record("in the scan that follows", "s1")
         await heard.until(lambda: heard.gaps)
-        streams.put("new")
+        streams.record("new", "s1")
         await heard.until(lambda: heard.names)
     assert [said if isinstance(said, str) else said[0] for said in heard.said] == ["mode", "gap", "new"]
 
 
 async def test_an_expired_iterator_of_a_child_that_held_nothing_yet_is_taken_at_its_beginning(streams, heard):
     async with heard.running():
-        streams.split("s1", "a")
-        await heard.until(lambda: [shard.shard_id for shard in heard.consumer.snapshot().shards] == ["a"])
+        streams.stream.split("s1", "a")
+        await heard.until(lambda: [shard.shard_id for shard in heard.consumer.snapshot().shards] == [id_of("a")])
         await asyncio.sleep(1)
-        streams.put("in a", "a")
-        streams.expire_iterators()
+        streams.record("in a", "a")
+        streams.pass_time(LIFE)
         await heard.until(lambda: heard.names)
     assert heard.gaps == 1
 
 
 async def test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap(streams, heard):
     async with heard.running():
-        streams.put("a")
+        streams.record("a", "s1")
         await heard.until(lambda: heard.names)
         for name in ("b", "trimmed", "left"):
-            streams.put(name)
+            streams.record(name, "s1")
         streams.shards["s1"].trimmed = 3
-        streams.expire_iterators()
+        streams.pass_time(LIFE)
         await heard.until(lambda: heard.gaps)
-        streams.put("new")
+        streams.record("new", "s1")
         await heard.until(lambda: "new" in heard.names)
     assert heard.names == ["a", "left", "new"]
     assert heard.gaps == 1
@@ -224,94 +240,84 @@ async def test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap(s
 
 async def test_a_shard_that_is_trimmed_as_a_whole_is_dropped_with_one_gap_and_its_children_are_read(streams, heard):
     async with heard.running():
-        streams.split("s1", "a")
-        streams.put("in a", "a")
-        streams.fail("get_records", *[aws_error("TrimmedDataAccessException")] * 20, shard="s1")
+        streams.stream.split("s1", "a")
+        streams.record("in a", "a")
+        streams.fail("GetRecords", Refuse("TrimmedDataAccessException"), times=20, shard="s1")
         await heard.until(lambda: heard.names, 3)
     assert heard.gaps == 1
 
 
 async def test_a_shard_that_is_gone_is_dropped_with_one_gap_and_its_children_are_read(streams, heard):
     async with heard.running():
-        streams.split("s1", "a")
+        streams.stream.split("s1", "a")
         streams.shards["s1"].gone = True
-        streams.put("in a", "a")
+        streams.record("in a", "a")
         await heard.until(lambda: heard.names, 1)
     assert heard.gaps == 1
 
 
-async def test_a_dead_shard_that_is_still_listed_as_open_is_tried_rarely_and_is_no_endless_row_of_gaps(streams, heard):
-    streams.open("s2")
-    async with heard.running():
-        streams.shards["s1"].gone = True
-        await heard.until(lambda: heard.gaps)
-        streams.calls.clear()
-        await asyncio.sleep(120)
-        tried = [shard for _, _, parameters in streams.calls if (shard := parameters.get("shard")) == "s1"]
-        assert len(tried) <= 10
-        assert heard.mode == "stream"
-        streams.shards["s1"].gone = False
-        await heard.until(lambda: len(heard.consumer.snapshot().shards) == 2)
-        streams.put("in it again")
-        await heard.until(lambda: heard.names)
-
-
-async def test_a_shard_that_is_gone_at_the_pin_keeps_nobody_from_the_others(streams, heard):
-    streams.open("s2")
-    streams.shards["s1"].gone = True
-    async with heard.running():
-        streams.put("in s2", "s2")
-        await heard.until(lambda: heard.names)
-    assert heard.mode == "stream"
-
-
 async def test_a_stream_that_was_turned_off_is_poll_mode_and_a_gap(streams, heard):
     async with heard.running():
-        streams.put("last")
-        heard.enabled = False
-        streams.status = "DISABLED"
+        streams.record("last", "s1")
+        streams.table.stream_on = False
+        streams.stream.status = "DISABLED"
         streams.shards["s1"].closed = True
         await heard.until(lambda: heard.mode == "poll", 2)
+        snapshot = heard.consumer.snapshot()
+    assert (snapshot.arn, snapshot.shards) == (None, ())
     assert heard.said == [("mode", "stream"), "last", ("mode", "poll"), ("gap", heard.reasons[-1])]
 
 
 async def test_a_stream_turned_off_is_noticed_though_it_still_claims_to_be_enabled(streams, heard):
     async with heard.running():
-        heard.enabled = False
+        streams.table.stream_on = False
         streams.shards["s1"].closed = True
         await heard.until(lambda: heard.mode == "poll", 2)
 
 
 async def test_a_stream_that_was_made_anew_is_pinned_and_then_the_gap_is_told(streams, heard):
     async with heard.running():
-        streams.put("old")
+        streams.record("old", "s1")
         await heard.until(lambda: heard.names)
-        streams.recreate("arn:stream/2", "n1")
-        streams.put("before the pin", "n1")
+        streams.make_anew("n1")
+        streams.record("before the pin", "n1")
         await heard.until(lambda: heard.gaps, 2)
-        streams.put("new", "n1")
+        streams.record("new", "n1")
         await heard.until(lambda: len(heard.names) == 2)
-        assert heard.consumer.snapshot().arn == "arn:stream/2"
+        assert heard.consumer.snapshot().arn == streams.stream.arn
     assert heard.said == [("mode", "stream"), "old", ("gap", heard.reasons[-1]), "new"]
+
+
+async def test_a_stream_that_was_made_anew_by_the_same_name_is_read_from_its_beginning_after_a_gap(streams, heard):
+    async with heard.running():
+        streams.record("old", "s1")
+        await heard.until(lambda: heard.names)
+        streams.make_anew("n1", label=streams.stream.label)
+        streams.record("new", "n1")
+        await heard.until(lambda: len(heard.names) == 2, 60)
+    assert heard.names == ["old", "new"]
+    assert heard.gaps
+    assert heard.mode == "stream"
 
 
 async def test_a_stream_that_is_gone_altogether_is_looked_for_at_the_table(streams, heard):
     async with heard.running():
-        old = streams.arn
-        streams.recreate("arn:stream/2", "n1")
-        del streams.streams[old]
+        old = streams.stream.arn
+        streams.make_anew("n1")
+        del streams.operations.streams[old]
         for _ in range(2):
-            streams.fail("get_records", aws_error("ResourceNotFoundException"))
-        await heard.until(lambda: heard.consumer.snapshot().arn == "arn:stream/2", 5)
+            streams.fail("GetRecords", Refuse("ResourceNotFoundException"))
+        await heard.until(lambda: heard.consumer.snapshot().arn == streams.stream.arn, 5)
     assert heard.mode == "stream"
 
 
 async def test_behind_shards_that_fail_for_long_the_table_is_asked_for_another_stream(streams, heard):
     async with heard.running():
-        streams.fail("get_records", *[aws_error("InternalServerError")] * 100, shard="s1")
-        streams.recreate("arn:stream/2", "n1")
-        streams.status_of_others = "ENABLED"
-        await heard.until(lambda: heard.consumer.snapshot().arn == "arn:stream/2", 90)
+        streams.fail("GetRecords", Refuse("InternalServerError"), times=100, shard="s1")
+        old = streams.stream
+        streams.make_anew("n1")
+        old.status = "ENABLED"
+        await heard.until(lambda: heard.consumer.snapshot().arn == streams.stream.arn, 90)
     assert heard.mode == "stream"
     assert heard.gaps == 1
 
@@ -320,14 +326,14 @@ async def test_a_stream_of_which_no_shard_can_be_read_is_poll_mode_until_one_can
     async with heard.running():
         streams.shards["s1"].closed = True
         await heard.until(lambda: heard.mode == "poll", 30)
-        streams.open("s2")
+        streams.stream.open("s2")
         await heard.until(lambda: heard.mode == "stream", 61)
-        streams.put("new", "s2")
+        streams.record("new", "s2")
         await heard.until(lambda: heard.names)
 
 
 async def test_where_the_table_cannot_be_asked_a_doubt_changes_nothing(streams, heard):
-    streams.open("s2")
+    streams.stream.open("s2")
     async with heard.running():
         heard.locate_error = RuntimeError("throttled")
         streams.shards["s1"].closed = True
@@ -338,9 +344,9 @@ async def test_where_the_table_cannot_be_asked_a_doubt_changes_nothing(streams, 
 
 async def test_a_record_that_cannot_be_read_is_passed_over_with_a_gap(streams, heard):
     async with heard.running():
-        streams.put("a")
-        streams.put("b", Keys={})
-        streams.put("c")
+        streams.record("a", "s1")
+        streams.record("b", "s1", Keys={})
+        streams.record("c", "s1")
         await heard.until(lambda: len(heard.names) == 2)
         await heard.until(lambda: heard.gaps)
         await asyncio.sleep(5)
@@ -351,6 +357,6 @@ async def test_a_record_that_cannot_be_read_is_passed_over_with_a_gap(streams, h
 async def test_no_task_outlives_the_run(streams, heard):
     before = asyncio.all_tasks()
     async with heard.running():
-        streams.split("s1", "a", "b")
+        streams.stream.split("s1", "a", "b")
         await heard.until(lambda: len(heard.consumer.snapshot().shards) == 2)
     assert asyncio.all_tasks() == before

@@ -114,6 +114,40 @@ async def test_a_body_that_is_not_dynamodbs_is_not_a_missing_item(body: bytes, m
             await table.get("chat")
 
 
+@pytest.mark.parametrize("status", [201, 204])
+async def test_a_success_of_another_kind_is_not_dynamodbs(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answering(always(b"" if status == 204 else {}, status), monkeypatch) as table:
+        with pytest.raises(TableUnreachable):
+            await table.get("chat")
+        with pytest.raises(TableUnreachable):
+            await anext(aiter(table.scan()))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error("ConditionalCheckFailedException"),
+        error("ValidationException", "The document path provided in the update expression is invalid for update"),
+    ],
+)
+async def test_what_only_a_write_may_hear_is_a_refusal_of_anything_else(
+    answer: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answering(answer, monkeypatch) as table:
+        for call in (table.get("chat"), table.describe(), anext(aiter(table.scan()))):
+            with pytest.raises(TableRejected):
+                await call
+
+
+async def test_a_path_that_is_invalid_for_a_promotion_or_purge_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {"endpoint_name": {"S": "chat"}}
+    async with answering(error("ValidationException", "The document path is invalid"), monkeypatch) as table:
+        with pytest.raises(TableRejected):
+            await table.promote(seen)
+        with pytest.raises(TableRejected):
+            await table.purge(seen)
+
+
 @pytest.mark.parametrize("body", [b"", b'{"Attributes": {', b"<html></html>", b"{}", b"[]", b'"hello"'])
 async def test_a_write_whose_answer_is_cut_is_not_known_to_have_happened(
     body: bytes, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,81 @@
+"""The program, `gco-stream run`, beside a task that watches its event loop: `python -m bench.watched_program`.
+
+Into the program's log it writes each stall of the loop, and once a second how many tasks there are.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+import uvloop
+
+from gco_stream.engine.controller import Controller
+from gco_stream.ops.logging import configure_logging
+from gco_stream.ops.metrics import Metrics
+from gco_stream.settings import load_settings
+
+MODULE = ("bench.watched_program",)
+_STALLED = "the loop has stalled"
+_TASKS = "tasks"
+_TICK = 0.002
+# Shorter ones are no more than a few callbacks, and there are very many.
+_STALL = 0.01
+
+_log = structlog.get_logger()
+
+Lines = Iterable[Mapping[str, Any]]
+Span = tuple[float, float]
+
+
+def stalls(lines: Lines) -> list[Span]:
+    """From the program's log: stalls of the loop, begin and end by `time.monotonic`, which all processes share."""
+    return [(line["at"], line["at"] + line["lasted"]) for line in lines if line.get("event") == _STALLED]
+
+
+def tasks(lines: Lines) -> list[int]:
+    """From the program's log: how many tasks there were, second by second."""
+    return [line["count"] for line in lines if line.get("event") == _TASKS]
+
+
+def scans(lines: Lines) -> list[Span]:
+    """From the program's log: scans of the table, begin and end by `time.monotonic`."""
+    to_monotonic = time.monotonic() - time.time()
+    found = []
+    for line in lines:
+        if line.get("event") == "the table has been scanned":
+            ended = datetime.fromisoformat(line["timestamp"]).timestamp() + to_monotonic
+            found.append((ended - line["seconds"], ended))
+    return found
+
+
+async def _watch() -> None:
+    told = time.monotonic()
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(_TICK)
+        now = time.monotonic()
+        if (lasted := now - before - _TICK) > _STALL:
+            _log.info(_STALLED, at=before, lasted=lasted)
+        if now - told > 1:
+            told = now
+            _log.info(_TASKS, count=len(asyncio.all_tasks()))
+
+
+async def _run() -> None:
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(_watch(), name="watch the loop")
+        await Controller(settings, Metrics()).run(stop)
+        watching.cancel()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run())

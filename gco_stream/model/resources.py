@@ -1,0 +1,74 @@
+"""What a pod asks for and may use, as the API server takes it (ValidateContainerResourceRequirements)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from gco_stream.model.errors import Problem
+from gco_stream.model.quantities import value_of
+from gco_stream.model.scalars import TEXT, is_qualified_name
+
+DEVICES: Final[Mapping[str, str]] = MappingProxyType({"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"})
+"""The resource of each accelerator's devices."""
+
+MOST_DEVICES: Final = 100_000
+_STANDARD: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
+_HUGE_PAGES: Final = re.compile(r"hugepages-(64Ki|2Mi|32Mi|512Mi|1Gi|16Gi)")
+# Kubernetes' own resources, and the names by which quotas count requests of others.
+_RESERVED: Final = re.compile(r"requests\..*|.*kubernetes\.io/.*", re.DOTALL)
+_QUOTA_PREFIX: Final = "requests."
+
+
+def _resource_name(name: str) -> str:
+    if name not in _STANDARD and not _HUGE_PAGES.fullmatch(name) and not _is_device(name):
+        raise ValueError("not a resource")
+    return name
+
+
+def _is_device(name: str) -> bool:
+    return "/" in name and is_qualified_name(_QUOTA_PREFIX + name) and not _RESERVED.fullmatch(name)
+
+
+ResourceName = Annotated[
+    str,
+    TEXT,
+    Field(
+        max_length=317,
+        description="cpu, memory, ephemeral-storage, hugepages-2Mi or a device like example.com/device",
+    ),
+    AfterValidator(_resource_name),
+]
+
+
+def resource_problems(requests: Mapping[str, str], limits: Mapping[str, str], given: str | None) -> Iterator[Problem]:
+    """What is wrong between the two maps. `given`: the resource that the spec sets by its own count of devices."""
+    halves = {"requests": requests, "limits": limits}
+    for half, quantities in halves.items():
+        for name, quantity in quantities.items():
+            path = f"spec.resources.{half}.{name}"
+            if name != given and _is_device(name) and not _is_count(value_of(quantity)):
+                yield Problem(path, quantity, f"a whole number of devices from 0 to {MOST_DEVICES}")
+            elif (size := _HUGE_PAGES.fullmatch(name)) and value_of(quantity) % value_of(size[1]):
+                yield Problem(path, quantity, f"a multiple of {size[1]}")
+    for name, request in requests.items():
+        limit = limits.get(name)
+        path = f"spec.resources.requests.{name}"
+        if name == given:
+            continue
+        if name in _STANDARD:
+            if limit is not None and value_of(request) > value_of(limit):
+                yield Problem(path, request, f"at most the limit, which is {limit}")
+        elif limit is None or value_of(request) != value_of(limit):
+            there = "there is none" if limit is None else f"that is {limit}"
+            yield Problem(path, request, f"the same as in spec.resources.limits, and {there}")
+    named = requests.keys() | limits.keys()
+    if any(map(_HUGE_PAGES.fullmatch, named)) and not named & {"cpu", "memory"}:
+        yield Problem("spec.resources", None, "", complaint="huge pages need cpu or memory beside them")
+
+
+def _is_count(value: Decimal) -> bool:
+    return value == value.to_integral_value() and value <= MOST_DEVICES

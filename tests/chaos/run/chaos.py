@@ -1,0 +1,242 @@
+"""One run from beginning to end: start, chaos, quiet, rest, verdict."""
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gco_stream.local.errors import KubeError
+from gco_stream.table.errors import TableError
+from tests.chaos.run import gather, verdict
+from tests.chaos.run.faults import ON_THE_WAY, Faults, planned
+from tests.chaos.run.figures import by_kind, figures
+from tests.chaos.run.ground import NAMESPACES, TABLE, Ground, prepared
+from tests.chaos.run.hands import Hands
+from tests.chaos.run.judges import ending
+from tests.chaos.run.users import Users
+from tests.chaos.run.verdict import Verdict
+
+_START_PATIENCE = 60.0
+_LOOK_EVERY = 1.0
+_SHARE_RELEASED = 0.7
+_EXPLAIN_SECONDS = 90.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to be. `pace`: writes of users a second; other hands act half as often.
+
+    `patience`: seconds within which all must be as asked once it is quiet. `rest`: seconds that it must then be silent.
+    `lease`: seconds that a leader's lease holds. `kinds`: only these kinds of faults. `code`: a folder with another
+    version of the program.
+    """
+
+    seed: int
+    seconds: float
+    endpoints: int
+    replicas: int
+    pace: float
+    patience: float
+    rest: float
+    folder: Path
+    lease: int = 10
+    kinds: frozenset[str] | None = None
+    code: Path | None = None
+
+
+@dataclass
+class Result:
+    """How it went."""
+
+    verdict: Verdict = field(default_factory=Verdict)
+    figures: dict[str, str] = field(default_factory=dict)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+
+def run(plan: Plan, say: Say) -> Result:
+    """Takes as long as the plan says, and start, quiet and rest on top."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    dice = plan.seed if plan.kinds is None or plan.kinds & ON_THE_WAY else None
+    with prepared(plan.folder, plan.endpoints, plan.replicas, plan.lease, dice, plan.code) as ground:
+        say(f"control plane and table stand after {time.monotonic() - began:.0f} s")
+        return _Run(plan, ground, say).go()
+
+
+class _Run:
+    def __init__(self, plan: Plan, ground: Ground, say: Say) -> None:
+        self._plan = plan
+        self._ground = ground
+        self._say = say
+        self._over = threading.Event()
+        roster, journal = ground.roster, ground.journal
+        self._users = Users(ground.table, ground.client, TABLE, roster, journal, plan.seed)
+        self._hands = Hands(ground.plane.kube, roster, journal, plan.seed)
+        self._faults = Faults(ground.plane, ground.sites, NAMESPACES[0], ground.cluster_log.holder, journal)
+        self._result = Result()
+
+    def go(self) -> Result:
+        self._start()
+        began = time.time()
+        self._chaos()
+        quiet = time.time()
+        settled = self._settle()
+        rest = self._rest() if settled is not None else None
+        self._judge(began, quiet, settled, rest)
+        return self._result
+
+    def _start(self) -> None:
+        self._hands.squat()
+        for site in self._ground.sites:
+            site.replica.start()
+        self._users.create_all()
+        deadline = time.monotonic() + _START_PATIENCE
+        while not any(site.replica.status().get("working") for site in self._ground.sites):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no replica works: {self._ground.sites[0].replica.tail()}")
+            time.sleep(0.1)
+        self._say(f"{self._plan.endpoints} endpoints in the table, {self._plan.replicas} replicas, one of them leads")
+
+    def _chaos(self) -> None:
+        actors = [
+            threading.Thread(target=self._keep, args=(self._users.act, "users", self._plan.pace), name="users"),
+            threading.Thread(target=self._keep, args=(self._hands.act, "hands", self._plan.pace / 2), name="hands"),
+        ]
+        for actor in actors:
+            actor.start()
+        began = time.monotonic()
+        coming = planned(self._plan.seed, self._plan.seconds, self._plan.replicas, self._plan.kinds)
+        next_look = next_words = began
+        try:
+            while (now := time.monotonic()) < began + self._plan.seconds:
+                while coming and now >= began + coming[0].at:
+                    self._faults.begin(coming.pop(0))
+                if now >= next_look:
+                    self._look()
+                    next_look = now + _LOOK_EVERY
+                if now >= next_words:
+                    self._progress(now - began)
+                    next_words = now + max(5.0, self._plan.seconds / 20)
+                time.sleep(0.02)
+        finally:
+            self._over.set()
+            for actor in actors:
+                actor.join()
+            self._faults.end()
+
+    def _keep(self, act: Callable[[int], None], who: str, pace: float) -> None:
+        """One step after another, at times of the dice."""
+        rng = random.Random(f"{self._plan.seed}:pace:{who}")
+        number, due = 0, time.monotonic()
+        while not self._over.is_set():
+            due += rng.expovariate(pace)
+            if self._over.wait(max(0.0, due - time.monotonic())):
+                return
+            act(number)
+            number += 1
+
+    def _look(self) -> None:
+        self._faults.revive()
+        for site in self._ground.sites:
+            site.replica.look()
+
+    def _progress(self, elapsed: float) -> None:
+        holder = self._ground.cluster_log.holder().partition("_")[0] or "nobody"
+        faults = sum(self._faults.counts.values())
+        self._say(
+            f"{elapsed:5.0f} s  {faults:4} faults  {self._users.writes:5} user writes  {self._hands.done:4} by hand  "
+            f"{len(self._ground.table_log.changes()):6} records  {holder} leads"
+        )
+
+    def _settle(self) -> float | None:
+        """When all was as asked; None where it never was."""
+        self._say("quiet: faults are off and nobody writes any more")
+        self._hands.heal_pods()
+        self._users.release_all(_SHARE_RELEASED, random.Random(f"{self._plan.seed}:release"))
+        deadline = time.monotonic() + self._plan.patience
+        wrong: list[str] = []
+        while time.monotonic() < deadline:
+            self._look()
+            with suppress(KubeError, TableError, ConnectionError, TimeoutError, subprocess.TimeoutExpired):
+                wrong = self._not_as_asked()
+                if not wrong:
+                    settled = time.time()
+                    wrong = self._not_in_sync()
+                    if not wrong:
+                        self._say("all is as asked, by our own look and by a fresh plan of every endpoint")
+                        return settled
+            time.sleep(_LOOK_EVERY)
+        self._result.verdict.add(f"all is as asked within {self._plan.patience:g} s of quiet", wrong)
+        return None
+
+    def _not_as_asked(self) -> list[str]:
+        ground, foreign = self._ground, frozenset(self._hands.foreign)
+        items, objects = ground.items(), ground.objects()
+        known = [place.name for place in ground.roster.places]
+        found = ending.not_as_asked(items, objects, ground.roster.region, NAMESPACES, known, foreign)
+        return found + ending.leftovers(objects, known, foreign)
+
+    def _not_in_sync(self) -> list[str]:
+        """What `gco-stream explain --all` would still do."""
+        command = [sys.executable, "-m", "gco_stream", "explain", "--all", "-o", "json"]
+        done = subprocess.run(
+            command,
+            env=dict(self._ground.environment),
+            cwd=self._plan.code,
+            capture_output=True,
+            check=False,
+            timeout=_EXPLAIN_SECONDS,
+        )
+        try:
+            found = json.loads(done.stdout)
+        except json.JSONDecodeError:
+            return [f"explain: {done.stderr.decode()[-300:]}"]
+        places = self._ground.roster.by_name
+        # Who looks for the first time does not see what stands in the way without our labels.
+        plans = [
+            f"{name}: a fresh plan has {one['steps']}, {one['report']}"
+            for name, one in found["endpoints"].items()
+            if not one["in_sync"] and not places[name].squatted
+        ]
+        return plans + [f"{name}: stands without an item" for name in found["unclaimed"] if name in places]
+
+    def _rest(self) -> float:
+        """Since when it is to be silent."""
+        time.sleep(2.0)
+        rest = time.time()
+        deadline = time.monotonic() + self._plan.rest
+        while time.monotonic() < deadline:
+            self._look()
+            time.sleep(_LOOK_EVERY)
+        return rest
+
+    def _judge(self, began: float, quiet: float, settled: float | None, rest: float | None) -> None:
+        ground, result = self._ground, self._result
+        self._say("judging")
+        recorded = gather.evidence(ground, began, quiet, time.time(), self._hands.foreign)
+        alive = [site.replica.name for site in ground.sites if not site.replica.running]
+        judged = verdict.of_records(recorded, rest)
+        acts = verdict.add_programs(judged, ground, self._plan.lease)
+        for judge, found in judged.wrongs.items():
+            result.verdict.add(judge, found)
+        result.verdict.add("foreign objects are as they were", self._hands.touched_foreign())
+        result.verdict.add("every replica is alive", [f"{name} does not run" for name in alive])
+        result.verdict.add("processes end when asked", [*self._faults.late, *self._stop()])
+        struck = self._faults.requests_struck()
+        logs = {site.replica.name: site.replica.lines() for site in ground.sites}
+        peaks = {site.replica.name: site.replica.peak_mib for site in ground.sites}
+        result.figures = figures(recorded, acts, self._faults.counts, struck, logs, peaks, settled)
+        result.faults = by_kind(Counter(self._faults.counts), struck)
+
+    def _stop(self) -> list[str]:
+        codes = {site.replica.name: site.replica.stop() for site in self._ground.sites}
+        return [f"{name} ended with {code} after SIGTERM at rest" for name, code in codes.items() if code != 0]

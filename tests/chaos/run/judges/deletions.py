@@ -1,0 +1,124 @@
+"""I7: nothing was deleted that the table did not want gone at that moment, as far as its deleter could know."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from tests.chaos.run.evidence import KINDS, Call, Event, Evidence, Histories, Plain, owner_of, runs, spec_of
+from tests.chaos.run.judges.knowledge import UNREAD, known_since
+
+_BY_HAND = 90.0
+"""Seconds that a deletion by hand may take: pods first."""
+
+
+def unasked(evidence: Evidence) -> list[str]:
+    """Deletions that a replica sent, and objects that went without anybody's deletion."""
+    histories = Histories(evidence.changes)
+    readiness, going = _Readiness(evidence.events), _Going(evidence.events)
+    found = []
+    for call in evidence.calls:
+        if call.verb == "deletecollection":
+            found.append(f"{call.replica} deleted a whole collection: {call}")
+        if call.verb == "delete" and 200 <= call.status < 300 and call.kind in KINDS and not call.subresource:
+            if going.already(call.ref, call.at):
+                continue
+            since = known_since(evidence.spans, call.replica, call.at)
+            if why := _against(evidence, histories, readiness, call.ref, since, call.until):
+                found.append(f"{call.replica} deleted {_words(call)}, {why}")
+    for event in _ended(evidence):
+        since = known_since(evidence.spans, "", event.at) - _BY_HAND
+        if why := _against(evidence, histories, readiness, event.ref, since, event.at):
+            found.append(f"{event.kind} {event.namespace}/{event.name} went at {event.at:.3f}, {why}")
+    return found
+
+
+def _ended(evidence: Evidence) -> Iterator[Event]:
+    """Objects of endpoints that are gone, and nobody has deleted them by hand."""
+    by_hand: dict[tuple[str, str, str], list[float]] = {}
+    for deed in evidence.deeds:
+        if deed.about is not None and deed.what.startswith("delete"):
+            by_hand.setdefault(deed.about, []).append(deed.at)
+    for event in evidence.events:
+        if event.type != "DELETED" or event.kind not in KINDS or event.ref in evidence.foreign or not event.endpoint:
+            continue
+        if not any(at - 1 < event.at < at + _BY_HAND for at in by_hand.get(event.ref, ())):
+            yield event
+
+
+def _against(
+    evidence: Evidence,
+    histories: Histories,
+    readiness: "_Readiness",
+    ref: tuple[str, str, str],
+    since: float,
+    until: float,
+) -> str:
+    """Why it should not have been deleted, "" where it should."""
+    kind, namespace, name = ref
+    if ref in evidence.foreign:
+        return "which is somebody else's"
+    endpoint, canary = owner_of(kind, name)
+    versions = histories.between(endpoint, since, until + UNREAD)
+    if any(_wants_gone(item, kind, canary=canary, region=evidence.region) for item in versions):
+        return ""
+    if kind == "Ingress" and readiness.was_unready(namespace, endpoint, since, until):
+        return ""
+    last = versions[-1]
+    return (
+        f"while the item said {last.get('desired_state')} in {last.get('target_regions')} "
+        f"(and nothing else since {since:.3f}): {_asked(last)}"
+    )
+
+
+def _wants_gone(item: Plain, kind: str, *, canary: bool, region: str) -> bool:
+    if not item or item.get("desired_state") == "deleted" or region not in item.get("target_regions", ()):
+        return True
+    spec = spec_of(item)
+    if canary:
+        return not spec.get("canary")
+    running = runs(item, region)
+    if kind == "Ingress":
+        return not running or spec.get("replicas") == 0
+    if kind == "HorizontalPodAutoscaler":
+        return not running or not (spec.get("autoscaling") or {}).get("enabled")
+    return False
+
+
+class _Readiness:
+    """When a main Deployment was there with a ready pod."""
+
+    def __init__(self, events: tuple[Event, ...]) -> None:
+        self._seen: dict[tuple[str, str], list[tuple[float, bool]]] = {}
+        for event in events:
+            if event.kind == "Deployment":
+                ready = event.type != "DELETED" and not event.obj["going"] and event.obj["ready"] > 0
+                self._seen.setdefault((event.namespace, event.name), []).append((event.at, ready))
+
+    def was_unready(self, namespace: str, name: str, since: float, until: float) -> bool:
+        """Whether at some time in between no pod was ready."""
+        seen = self._seen.get((namespace, name), [])
+        times = [at for at, _ in seen]
+        first = max(0, bisect_right(times, since) - 1)
+        return not seen or times[0] > since or any(not ready for _, ready in seen[first : bisect_left(times, until)])
+
+
+class _Going:
+    """When objects were being deleted already: to ask for it once more takes nothing away."""
+
+    def __init__(self, events: tuple[Event, ...]) -> None:
+        self._seen: dict[tuple[str, str, str], list[tuple[float, bool]]] = {}
+        for event in events:
+            self._seen.setdefault(event.ref, []).append((event.at, bool(event.obj["going"])))
+
+    def already(self, ref: tuple[str, str, str], at: float) -> bool:
+        seen = self._seen.get(ref, [])
+        position = bisect_right([when for when, _ in seen], at)
+        return position > 0 and seen[position - 1][1]
+
+
+def _asked(item: Plain) -> str:
+    spec = spec_of(item)
+    return ", ".join(f"{key} {spec[key]}" for key in ("replicas", "canary", "autoscaling") if key in spec) or "no more"
+
+
+def _words(call: Call) -> str:
+    return f"{call.kind} {call.namespace}/{call.name} at {call.at:.3f}"

@@ -1,0 +1,109 @@
+"""No restart that nobody asked for: what Deployments' pod templates were, one after another, and who asked for it."""
+
+import json
+from collections.abc import Iterable
+
+from tests.chaos.run.evidence import Event, Evidence, Histories, Plain, owner_of, runs, spec_of
+from tests.chaos.run.judges.knowledge import MOMENT, UNREAD, known_since
+
+_POLICIES = frozenset({"replicas", "autoscaling", "canary", "image"})
+
+
+def repeated(evidence: Evidence) -> list[str]:
+    """Deployments that were given more templates than items, and hands, asked for."""
+    histories = Histories(evidence.changes)
+    edits = _edits(evidence)
+    found = []
+    for uid, events in _by_uid(evidence).items():
+        endpoint, canary = owner_of("Deployment", events[0].name)
+        since = known_since(evidence.spans, "", events[0].at)
+        hands = [at for at in edits.get(events[0].ref, ()) if at >= events[0].at - MOMENT]
+        for count, event in enumerate(_turns(events)):
+            asked = _consecutive(
+                _inputs(item, canary=canary) for item in histories.between(endpoint, since, event.at + UNREAD)
+            )
+            by_hand = 2 * sum(at <= event.at + MOMENT for at in hands)
+            allowed = max(0, asked - 1) + by_hand
+            if count > allowed:
+                found.append(
+                    f"Deployment {event.namespace}/{event.name} ({uid[:8]}) was given its template no. {count + 1} at "
+                    f"{event.at:.3f} ({event.obj['image']}), when items had asked for {asked} since it was made"
+                    f"{f' and hands had changed it {by_hand // 2} times' if by_hand else ''}"
+                )
+                break
+    return found
+
+
+def unasked_images(evidence: Evidence) -> list[str]:
+    """Deployments that ran an image that nobody asked for at that time."""
+    histories = Histories(evidence.changes)
+    edits = _edits(evidence)
+    found = []
+    for events in _by_uid(evidence).values():
+        endpoint, canary = owner_of("Deployment", events[0].name)
+        for event in _turns(events):
+            # By hand: a change, and the way back from it by another hand.
+            if any(abs(event.at - at) < MOMENT for at in edits.get(event.ref, ())):
+                continue
+            since = known_since(evidence.spans, "", event.at)
+            versions = histories.between(endpoint, since, event.at + UNREAD)
+            asked = {_image(item, evidence.region, canary=canary) for item in versions}
+            if not any(runs(item, evidence.region) or item.get("desired_state") == "stopped" for item in versions):
+                found.append(f"Deployment {event.name} was given {event.obj['image']} at {event.at:.3f}, for no item")
+            elif event.obj["image"] not in asked:
+                found.append(
+                    f"Deployment {event.namespace}/{event.name} was given {event.obj['image']} at {event.at:.3f}, "
+                    f"when items had asked for {sorted(asked)} since {since:.3f}"
+                )
+    return found
+
+
+def _by_uid(evidence: Evidence) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = {}
+    for event in evidence.events:
+        if event.kind == "Deployment" and event.type != "DELETED" and event.ref not in evidence.foreign:
+            found.setdefault(event.uid, []).append(event)
+    return found
+
+
+def _turns(events: list[Event]) -> list[Event]:
+    """The first event, and each at which the template is another than before."""
+    found: list[Event] = []
+    for event in events:
+        if not found or event.obj["template"] != found[-1].obj["template"]:
+            found.append(event)
+    return found
+
+
+def _edits(evidence: Evidence) -> dict[tuple[str, str, str], list[float]]:
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for deed in evidence.deeds:
+        if deed.what == "edit template" and deed.about is not None:
+            found.setdefault(deed.about, []).append(deed.at)
+    return found
+
+
+def _consecutive(inputs: Iterable[str]) -> int:
+    """How many there are, without repetitions in a row."""
+    count, last = 0, ""
+    for one in inputs:
+        if one and one != last:
+            count, last = count + 1, one
+    return count
+
+
+def _inputs(item: Plain, *, canary: bool) -> str:
+    """All that a template is made of, "" where nothing is asked."""
+    spec = spec_of(item)
+    if not item or (canary and not spec.get("canary")):
+        return ""
+    image = spec["canary"].get("image") if canary else spec.get("image")
+    rest = {key: value for key, value in spec.items() if key not in _POLICIES}
+    return json.dumps([image, rest, item.get("ingress_path")], sort_keys=True, default=str)
+
+
+def _image(item: Plain, region: str, *, canary: bool) -> str:
+    spec = spec_of(item)
+    if canary:
+        return str((spec.get("canary") or {}).get("image", ""))
+    return str((spec.get("region_image_uris") or {}).get(region) or spec.get("image", ""))

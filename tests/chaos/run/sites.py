@@ -1,0 +1,117 @@
+"""Where a replica stands: its process, its clock, and on its ways to both servers a network and a proxy to be faulty.
+
+replica -> relay (packets) -> proxy (requests) -> server. All of it is this replica's alone. Where no fault needs them,
+the ways are direct, which costs less.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import libfaketime  # type: ignore[import-untyped]
+import orjson
+
+from gco_stream.local.certificates import write_private
+from gco_stream.local.plane import ControlPlane
+from tests.chaos.faulty_http import FaultyHttp
+from tests.chaos.relay import Relay
+from tests.chaos.run.replicas import Replica
+
+_FAKETIME = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """To one server."""
+
+    relay: Relay
+    proxy: FaultyHttp
+
+    def restore(self) -> None:
+        self.proxy.clear()
+        self.relay.restore()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One replica and what can be done to it; `ways` is None where they are direct."""
+
+    replica: Replica
+    user: str
+    ways: tuple[Way, Way] | None
+    clock: Path
+
+    @property
+    def cluster(self) -> Way:
+        """To the API server."""
+        assert self.ways is not None
+        return self.ways[0]
+
+    @property
+    def table(self) -> Way:
+        """To DynamoDB."""
+        assert self.ways is not None
+        return self.ways[1]
+
+    def set_clock(self, seconds: float) -> None:
+        """Ahead of this machine's by so much; its monotonic clock goes on as it was."""
+        written = self.clock.with_suffix(".new")
+        written.write_text(f"{seconds:+g}")
+        written.replace(self.clock)
+
+
+def build(
+    plane: ControlPlane,
+    stack: ExitStack,
+    folder: Path,
+    host: str,
+    environment: dict[str, str],
+    *,
+    seed: int | None,
+    code: Path | None = None,
+) -> Site:
+    """A replica that is not started yet. `environment`: without what depends on its ways. `seed`: of its proxies' dice;
+    None for direct ways. `code`: another program.
+    """
+    user = f"{environment['INFERENCE_NAMESPACE']}:{host}"
+    kubeconfig, address = plane.kubeconfig_for(user), plane.dynamodb_url
+    ways = None
+    if seed is not None:
+        cluster = _way(stack, FaultyHttp.before_kubernetes(kubeconfig, seed=seed))
+        kubeconfig = _through(cluster, folder / f"kubeconfig-{host}")
+        table = _way(stack, FaultyHttp(plane.dynamodb_url, seed=seed + 1))
+        address = f"http://127.0.0.1:{table.relay.port}"
+        ways = (cluster, table)
+    clock = folder / f"clock-{host}"
+    clock.write_text("+0")
+    replica = Replica(
+        host,
+        {
+            **environment,
+            "HOSTNAME": host,
+            "KUBECONFIG": str(kubeconfig),
+            "AWS_ENDPOINT_URL_DYNAMODB": address,
+            "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": address,
+            "LD_PRELOAD": str(_FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DISABLE_SHM": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        },
+        folder / f"{host}.log",
+        code,
+    )
+    return Site(replica, user, ways, clock)
+
+
+def _way(stack: ExitStack, proxy: FaultyHttp) -> Way:
+    stack.enter_context(proxy)
+    return Way(stack.enter_context(Relay(proxy.port)), proxy)
+
+
+def _through(way: Way, path: Path) -> Path:
+    """A kubeconfig that leads the whole way."""
+    config = orjson.loads(way.proxy.kubeconfig(path).read_bytes())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{way.relay.port}"
+    return write_private(path, orjson.dumps(config))

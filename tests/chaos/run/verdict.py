@@ -1,0 +1,57 @@
+"""All judges on all that was recorded."""
+
+from dataclasses import dataclass, field
+
+from tests.chaos import acting
+from tests.chaos.acting import Act
+from tests.chaos.run.evidence import Evidence
+from tests.chaos.run.ground import Ground
+from tests.chaos.run.judges import deletions, intents, programs, rollouts, standing
+
+_MOST_MIB = 400.0
+
+
+@dataclass
+class Verdict:
+    """What was found against the controller, by judge; nothing is good."""
+
+    wrongs: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, judge: str, found: list[str]) -> None:
+        self.wrongs[judge] = [*self.wrongs.get(judge, []), *found]
+
+    @property
+    def ok(self) -> bool:
+        return not any(self.wrongs.values())
+
+
+def of_records(evidence: Evidence, rest: float | None) -> Verdict:
+    """Of what was recorded alone. `rest`: since when nothing should have been written; None: it never came to rest."""
+    verdict = Verdict()
+    verdict.add("nothing was deleted that was not to be", deletions.unasked(evidence))
+    verdict.add("what is somebody else's was not touched", standing.foreign_touched(evidence))
+    verdict.add("users' intent was not overwritten", intents.overwritten(evidence))
+    verdict.add("no write was lost", intents.lost_writes(evidence))
+    verdict.add("promoted once", intents.promoted_twice(evidence))
+    verdict.add("reports come in the leaders' order", intents.epochs_in_order(evidence))
+    verdict.add("one roll-out for one change", rollouts.repeated(evidence))
+    verdict.add("only images that were asked for", rollouts.unasked_images(evidence))
+    verdict.add("gone when it is said to be", standing.said_gone_too_early(evidence))
+    if rest is not None:
+        verdict.add("silent at rest", standing.not_silent(evidence, rest))
+    return verdict
+
+
+def add_programs(verdict: Verdict, ground: Ground, lease: float) -> list[Act]:
+    """What replicas have done, and how they fared; gives all their writes. `lease`: how long one holds, in seconds."""
+    for site in ground.sites:
+        site.replica.look()
+        verdict.add("no fault of the program's own", programs.complaints_in(site.replica.name, site.replica.lines()))
+        verdict.add("no replica ended by itself", site.replica.unasked)
+    verdict.add(
+        "memory is bounded", programs.too_large({s.replica.name: s.replica.peak_mib for s in ground.sites}, _MOST_MIB)
+    )
+    users = [site.user for site in ground.sites]
+    acts = sorted((act for log in ground.audit_logs() for act in acting.acts(log, users)), key=lambda act: act.received)
+    verdict.add("only the leader acted", acting.wrongs(acts, lease))
+    return acts

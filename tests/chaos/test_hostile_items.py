@@ -1,0 +1,168 @@
+"""Hostile items against real parts: what our checks let through the API server takes, and nobody else suffers."""
+
+import copy
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import orjson
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, Phase, given, settings
+
+from gco_stream.local.errors import KubeError
+from gco_stream.local.rest import APPLY_PATCH, KubeApi, path_of
+from gco_stream.model import wire
+from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
+from tests.integration.conftest import Program, World
+from tests.items import item
+from tests.planning.hostile_grammar import checked
+from tests.planning.hostile_items import ANSI, PRIVATE, items
+from tests.planning.simulated import NAMESPACE, SimulatedCluster
+from tests.planning.test_hostile_items import LONGEST_REPORT, lives
+
+pytestmark = pytest.mark.integration
+EXAMPLES = int(os.environ.get("GCO_STREAM_EXAMPLES", "60"))
+ON_REAL_PARTS = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def dry_run(kube: KubeApi, namespace: str, manifest: dict[str, Any]) -> None:
+    """Has the API server say what it would make of a manifest. Raises KubeError."""
+    manifest = copy.deepcopy(manifest)
+    manifest["metadata"]["namespace"] = namespace
+    path = path_of(manifest["kind"], namespace, manifest["metadata"]["name"])
+    kube.patch(path, manifest, content_type=APPLY_PATCH, fieldManager="gco-stream", force="true", dryRun="All")
+    if manifest["kind"] == "Deployment":
+        # The Deployment may be fine and each of its pods refused.
+        template = manifest["spec"]["template"]
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            **template,
+            "metadata": {"generateName": "x-", **template["metadata"]},
+        }
+        kube.request("POST", path_of("Pod", namespace), pod, query={"dryRun": "All"})
+
+
+def test_whatever_passes_our_checks_the_api_server_takes(kube: KubeApi, namespace: str) -> None:
+    @ON_REAL_PARTS
+    @given(items())
+    def holds(wired: dict[str, Any]) -> None:
+        asked = read_endpoint(wired)
+        if isinstance(asked, Unreadable):
+            return
+        manifests = lives(asked, SimulatedCluster())
+        checked(manifests, asked.name)
+        for manifest in manifests:
+            try:
+                dry_run(kube, namespace, manifest)
+            except KubeError as error:
+                raise AssertionError(f"{manifest['kind']}: {error}") from error
+
+    holds()
+
+
+def sample(number: int) -> list[dict[str, Any]]:
+    """Hostile items, each of a name of its own."""
+    found: list[dict[str, Any]] = []
+
+    @settings(ON_REAL_PARTS, max_examples=number, database=None, derandomize=True)
+    @given(items(absurd=True))
+    def collect(wired: dict[str, Any]) -> None:
+        found.append(_named(wired, f"{len(found)}-"))
+
+    collect()
+    return found
+
+
+def _named(wired: dict[str, Any], prefix: str) -> dict[str, Any]:
+    name = wired["endpoint_name"]["S"]
+    # A name that was right stays so, and the path that it gave keeps to it.
+    new = f"h{prefix}{name[:40]}"
+    path = wired.get("ingress_path", {})
+    if isinstance(path.get("S"), str):
+        wired = wired | {"ingress_path": {"S": path["S"].replace("/inference/chat", f"/inference/{new}")}}
+    return wired | {"endpoint_name": {"S": new}}
+
+
+def put(world: World, wired: dict[str, Any]) -> bool:
+    """Whether the table takes an item as it is."""
+    if wired.get("namespace") == {"S": NAMESPACE} or "namespace" not in wired:
+        wired = wired | {"namespace": {"S": world.namespace}}
+    try:
+        world.table.client.put_item(TableName=world.table.name, Item=wired)
+    except (ClientError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def reported(world: World, region: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the region says of each item, and the item."""
+    for wired in world.user.scan():
+        plain = wire.decode(wired)
+        status = plain.get("region_status")
+        entry = status.get(region) if isinstance(status, dict) else None
+        yield plain["endpoint_name"], entry if isinstance(entry, dict) else {}
+
+
+def test_hostile_items_hold_nobody_up_and_none_of_their_secrets_is_told(world: World, controller: Program) -> None:
+    world.put(item("good-before", spec={"gpu_count": 0}))
+    taken = [wired for wired in sample(EXAMPLES) if put(world, wired)]
+    assert len(taken) > EXAMPLES // 2
+    world.put(item("good-after", spec={"gpu_count": 0}))
+    for name in ("good-before", "good-after"):
+        controller.until(partial(_runs, world, name), f"{name} runs")
+    wanted = {wired["endpoint_name"]["S"] for wired in taken if _must_be_told(read_endpoint(wired), world.region)}
+
+    def all_told() -> bool:
+        told = {name for name, entry in reported(world, world.region) if entry.get("epoch")}
+        return wanted <= told
+
+    controller.until(all_told, "every item that can be told is told", patience=60)
+    for name, entry in reported(world, world.region):
+        error = entry.get("error", "")
+        if entry.get("intent"):
+            assert len(error) <= LONGEST_REPORT, name
+            assert error.isprintable(), name
+    log = controller.log.read_text()
+    assert "Traceback" not in log
+    assert '"broken"' not in log
+    assert ANSI not in log
+    assert PRIVATE not in log
+    events = kube_events(world)
+    assert PRIVATE not in events
+    status, body = controller.http("/status")
+    assert status == 200
+    assert PRIVATE not in body
+    assert controller.stop() == 0
+
+
+def _runs(world: World, name: str) -> bool:
+    return world.state(name) == "running"
+
+
+def _must_be_told(asked: Endpoint | Unreadable, region: str) -> bool:
+    return region in asked.target_regions and not (isinstance(asked, Endpoint) and asked.is_deleted)
+
+
+def kube_events(world: World) -> str:
+    """All Events of the test's namespace as text."""
+    return orjson.dumps(world.kube.list(path_of("Event", world.namespace))).decode()
+
+
+def test_an_item_with_text_that_is_no_unicode_keeps_nobody_else_from_running(world: World, controller: Program) -> None:
+    for name, attribute in (("half", {"S": "\ud800"}), ("key", {"M": {"\udfff": {"B": b"\xff"}}})):
+        assert put(world, wire.encode(item(name, spec={"gpu_count": 0})) | {"unknown": attribute})
+    world.put(item("good", spec={"gpu_count": 0}))
+    controller.until(partial(_runs, world, "good"), "a good one runs")
+    # A program that starts meets them in its first scan.
+    assert controller.stop() == 0
+    world.respec("good", replicas=2)
+    controller.start().wait_working()
+    controller.until(lambda: world.replicas("good") == 2, "a good one is worked on")

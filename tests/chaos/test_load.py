@@ -1,0 +1,170 @@
+"""Under load nobody waits for anybody else: not for a resync, a start, a hanging call, a broken item or a busy one.
+
+The measurements of `python -m bench`, small. Times are compared with those of the same run, never with a clock.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from bench.accepted import writes
+from bench.changes import Users
+from bench.fleet import serve
+from bench.items import item, name_of
+from bench.load import under_load
+from bench.place import Place, control_plane
+from bench.program import Program
+from bench.watching import DeploymentWatch
+from gco_stream.local.plane import ControlPlane
+from gco_stream.local.rest import path_of
+from gco_stream.model import wire
+from tests.chaos.faulty_http import Action, Answer, Fault, FaultyHttp, Hang
+from tests.chaos.malformed import malformed_items
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+WORKERS = 16
+PATIENCE = 120.0
+NEVER = MappingProxyType({"RESYNC_INTERVAL_SECONDS": "86400"})
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    # Nothing runs pods: whatever is busy is the program.
+    with control_plane(controllers=False) as plane:
+        yield plane
+
+
+def applied(watch: DeploymentWatch, users: Users, names: Sequence[str], replicas: int, pause: float = 0.05) -> float:
+    """The median seconds from a user's write to the Deployment, of endpoints that are changed one after the other."""
+    changes = []
+    for name in names:
+        changes.append(users.scale(name, replicas))
+        time.sleep(pause)
+    return median(watch.seen(one.name, one.revision, PATIENCE) - one.sent for one in changes)
+
+
+def deployments(place: Place) -> dict[str, Any]:
+    return {found["metadata"]["name"]: found for found in place.plane.kube.list(path_of("Deployment", place.namespace))}
+
+
+def test_changes_are_no_slower_during_a_resync_and_load_leaves_nothing_behind(plane: ControlPlane) -> None:
+    place = Place(plane)
+    serve(place, 120)
+    found = under_load(place, 120, per_second=25, seconds=8, resync_seconds=1)
+    during, others = found.during_scans(lead=0.1)
+    assert min(len(during), len(others)) > 20
+    assert median(during) < 2.5 * median(others)
+    assert found.tasks[1] <= found.tasks[0]
+    assert found.rss[1] - found.rss[0] < 20
+
+
+def test_changes_do_not_wait_for_the_backlog_of_a_start(plane: ControlPlane) -> None:
+    place, count = Place(plane), 250
+    place.fill(wire.encode({**item(number, place.namespace), "region_status": {}}) for number in range(count))
+    # The program's scan finds them in the same order.
+    last = [found["endpoint_name"]["S"] for found in place.table.scan(("endpoint_name",))][-20:]
+    with DeploymentWatch(place) as watch, Users(place) as users, Program(place, NEVER) as program:
+        began = time.monotonic()
+        took = applied(watch, users, last, 3, pause=0)
+        program.wait_idle(PATIENCE, also=lambda: len(deployments(place)) == count)
+        assert took < (time.monotonic() - began) / 3
+
+
+def test_endpoints_whose_applies_hang_or_fail_for_ever_delay_no_others(plane: ControlPlane, tmp_path: Path) -> None:
+    place = Place(plane)
+    serve(place, 60)
+    names = [name_of(number) for number in range(60)]
+    others, struck = (
+        names[:20],
+        {"hang": _deployments_of(place, names[20:40]), "fail": _deployments_of(place, names[40:])},
+    )
+    assert len(struck["hang"]) > WORKERS
+
+    def strike(proxy: FaultyHttp, name: str, does: Action) -> None:
+        proxy.inject(Fault(name, lambda request: request.method == "PATCH" and request.path in struck[name], does))
+
+    with (
+        FaultyHttp.before_kubernetes(plane.kubeconfig_for(place.user)) as proxy,
+        DeploymentWatch(place) as watch,
+        Users(place) as users,
+        Program(place, {**NEVER, "KUBECONFIG": str(proxy.kubeconfig(tmp_path / "kubeconfig"))}) as program,
+    ):
+        program.wait_idle(PATIENCE)
+        usual = applied(watch, users, others, 2)
+        strike(proxy, "hang", Hang())
+        strike(proxy, "fail", Answer(500))
+        for name in names[20:]:
+            users.scale(name, 2)
+        deadline = time.monotonic() + PATIENCE
+        while not all(proxy.injected[name] >= len(paths) for name, paths in struck.items()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        # The moment in which it is found that they hang may be felt; after it nothing is.
+        applied(watch, users, others[:1], 3)
+        assert applied(watch, users, others, 4) < 6 * usual
+        # Its last calls would be waited for.
+        program.process.kill()
+
+
+def _deployments_of(place: Place, names: Sequence[str]) -> frozenset[str]:
+    return frozenset(path_of("Deployment", place.namespace, name) for name in names)
+
+
+def test_a_thousand_malformed_items_and_one_of_400_kb_delay_no_good_ones(plane: ControlPlane) -> None:
+    place = Place(plane)
+    good = [name_of(number) for number in range(20)]
+    serve(place, len(good))
+    big = item(len(good), place.namespace)
+    big["spec"]["env"] = {f"CHUNK_{number}": "x" * 4000 for number in range(98)}
+    malformed = malformed_items(1000, place.namespace, random.Random(1))
+    place.fill([wire.encode(big), *malformed])
+    with DeploymentWatch(place) as watch, Users(place) as users, Program(place, NEVER) as program:
+        beside = applied(watch, users, good, 2)
+        program.wait_idle(PATIENCE, also=lambda: program.status()["endpoints"] == len(good) + 1 + len(malformed))
+        grown = users.scale(big["endpoint_name"], 2)
+        usual = applied(watch, users, good, 3)
+        watch.seen(grown.name, grown.revision, PATIENCE)
+        assert beside < 6 * usual
+        assert [line for line in program.reconciled() if line["result"] == "broken"] == []
+    assert deployments(place).keys() == {*good, big["endpoint_name"]}
+
+
+def test_of_an_item_that_is_rewritten_all_the_time_the_last_image_wins_and_others_do_not_wait(
+    plane: ControlPlane,
+) -> None:
+    place = Place(plane)
+    others, busy = [name_of(number) for number in range(20)], name_of(20)
+    serve(place, 21)
+    spec = item(20, place.namespace)["spec"]
+    spec["env"] |= {f"CHUNK_{number}": "x" * 4000 for number in range(25)}
+    with (
+        DeploymentWatch(place) as watch,
+        Users(place) as users,
+        ThreadPoolExecutor() as beside,
+        Program(place, NEVER) as program,
+    ):
+        seen = place.table.get(busy)
+        assert seen is not None
+        place.table.replace_spec(seen, spec)
+        usual = applied(watch, users, others, 2)
+        program.wait_idle(PATIENCE)
+        mark = plane.audit.mark()
+        rewriting = beside.submit(users.at_pace, [busy], 50, 6, lambda number: 2 + number % 7)
+        time.sleep(2)
+        rss = program.rss_mib()
+        meanwhile = applied(watch, users, others, 3, pause=0.1)
+        changes = rewriting.result(PATIENCE)
+        watch.seen(busy, changes[-1].revision, PATIENCE)
+        program.wait_idle(PATIENCE)
+        assert meanwhile < 6 * usual
+        assert program.rss_mib() - rss < 24
+        written = [one for one in writes(plane.audit.path, mark, place.user) if one.name == busy]
+        assert len(written) < len(changes) / 3
+    assert deployments(place)[busy]["spec"]["replicas"] == 2 + (len(changes) - 1) % 7

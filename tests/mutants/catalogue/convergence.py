@@ -1,0 +1,315 @@
+"""I1 (what is asked is reached), I2 (no change is lost), I3 (one worker an endpoint, the newest image wins)."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+CONVERGENCE: Final = (
+    Mutant(
+        name="failed-work-is-not-retried",
+        invariant="I1",
+        file="gco_stream/engine/workers.py",
+        old="self._dispatcher.add_after(name, wait, _RETRY)",
+        new="pass",
+        breaks="an endpoint whose work failed waits for the next hint",
+        tests=("tests/engine/test_workers.py::test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other",),
+    ),
+    Mutant(
+        name="looking-again-is-forgotten",
+        invariant="I1",
+        file="gco_stream/engine/workers.py",
+        old="self._dispatcher.add_after(name, look_again.after, look_again.why)",
+        new="pass",
+        breaks="a drain, a withdrawal or a count that is due later never comes",
+        tests=("tests/engine/test_workers.py::test_what_must_be_looked_at_again_is_when_it_is_due",),
+    ),
+    Mutant(
+        name="a-resync-leaves-alone-what-is-not-in-sync",
+        invariant="I1",
+        file="gco_stream/engine/resync.py",
+        old="if hint is not Hint.NOTHING_NEW or not self._tokens.is_in_sync(name):",
+        new="if hint is not Hint.NOTHING_NEW:",
+        breaks="an endpoint whose objects are not as asked and whose item did not change is never planned by a resync",
+        tests=("tests/engine/test_resync_plans.py::test_a_resync_plans_what_is_not_in_sync_and_nothing_else",),
+    ),
+    Mutant(
+        name="in-sync-whatever-the-objects-are",
+        invariant="I1",
+        file="gco_stream/engine/sync_tokens.py",
+        old="return self._desired.whole_digest(name), self._cache.token(name)",
+        new="return self._desired.whole_digest(name), ()",
+        breaks="drift of an endpoint that was in sync is taken for our own echo",
+        tests=("tests/engine/test_resync_plans.py::test_an_object_that_changed_ends_being_in_sync",),
+    ),
+    Mutant(
+        name="in-sync-although-the-item-is-stale",
+        invariant="I1",
+        file="gco_stream/engine/sync_tokens.py",
+        old="self._desired.stale_mark(name) is None and ",
+        new="",
+        breaks="a change that was only hinted at is taken for our own echo",
+        tests=("tests/engine/test_workers.py::test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does",),
+    ),
+    Mutant(
+        name="a-due-look-is-lost-to-an-echo",
+        invariant="I1",
+        file="gco_stream/engine/workers.py",
+        old="if taken.triggers == (FROM_CLUSTER,) and",
+        new="if FROM_CLUSTER in taken.triggers and",
+        breaks="a time-based look that is merged with an echo of the watch is dropped",
+        tests=("tests/engine/test_workers.py::test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it",),
+    ),
+    Mutant(
+        name="nobody-is-woken-when-it-is-over",
+        invariant="I1",
+        file="gco_stream/engine/retries.py",
+        old="                self.wake(name, max(0.0, failing.not_before - now))\n",
+        new="",
+        breaks="when a right is given, hundreds of endpoints wait for up to five minutes all the same",
+        tests=("tests/engine/test_retries.py::test_who_gets_over_a_cause_wakes_the_others_that_wait_because_of_it",),
+    ),
+    Mutant(
+        name="a-watch-that-is-too-old-is-not-listed-again",
+        invariant="I1",
+        file="gco_stream/cluster/watch.py",
+        old="""            except (Expired, Silence) as error:
+                self._version = None
+""",
+        new="""            except (Expired, Silence) as error:
+""",
+        breaks="after a long cut the watch asks for a version that is gone, for ever",
+        tests=(
+            "tests/cluster/test_watch.py"
+            "::test_a_version_too_old_is_answered_by_a_new_list_and_only_differences_are_reported",
+        ),
+    ),
+    Mutant(
+        name="a-label-edited-away-is-a-deletion",
+        invariant="I1",
+        file="gco_stream/cluster/collection.py",
+        old='if compact.may_be_ours(held) and "deletionTimestamp" not in metadata:',
+        new="if False:",
+        breaks="an object of ours without its labels is no longer seen, and its creation conflicts for ever",
+        tests=("tests/cluster/test_collection.py::test_a_deletion_is_only_a_hint_while_the_object_could_be_ours",),
+    ),
+    Mutant(
+        name="old-news-replaces-new",
+        invariant="I1",
+        file="gco_stream/cluster/collection.py",
+        old=" or (held is not None and compact.version_of(held) >= version)",
+        new="",
+        breaks="a late event of the watch puts back what was before our own write",
+        tests=("tests/cluster/test_collection.py::test_an_older_answer_does_not_replace_a_newer_event",),
+    ),
+    Mutant(
+        name="scan-then-pin",
+        invariant="I2",
+        file="gco_stream/engine/tenure.py",
+        old="""        await self.consumer.pin()
+        async with asyncio.TaskGroup() as sources:
+            listening = [sources.create_task(self.consumer.run(), name="stream")]
+            await self.resync.first()
+""",
+        new="""        await self.resync.first()
+        await self.consumer.pin()
+        async with asyncio.TaskGroup() as sources:
+            listening = [sources.create_task(self.consumer.run(), name="stream")]
+""",
+        breaks="what is written between the scan and the pin is seen by neither",
+        tests=("tests/engine/test_tenure.py::test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream",),
+    ),
+    Mutant(
+        name="a-gap-is-told-before-the-new-place-is-fixed",
+        invariant="I2",
+        file="gco_stream/stream/consumer.py",
+        old="""        was_polling = self._mode == "poll"
+        try:
+""",
+        new="""        was_polling = self._mode == "poll"
+        self._on_gap(why)
+        try:
+""",
+        breaks="what is written between the resync and the pin of the new stream is seen by neither",
+        tests=("tests/stream/test_shards.py::test_a_stream_that_was_made_anew_is_pinned_and_then_the_gap_is_told",),
+    ),
+    Mutant(
+        name="a-page-counts-as-read-before-it-arrives",
+        invariant="I2",
+        file="gco_stream/stream/shard.py",
+        old="        page = await self._api.records(self._iterator)\n",
+        new="        place, self._iterator = self._iterator, None\n        page = await self._api.records(place)\n",
+        breaks="after a failed call a shard that had no record yet is read from its end",
+        tests=("tests/stream/test_shards.py::test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing",),
+    ),
+    Mutant(
+        name="a-child-is-read-from-its-end",
+        invariant="I2",
+        file="gco_stream/stream/lineage.py",
+        old="starts.append(Start(id_, Begin.TRIM_HORIZON))",
+        new="starts.append(Start(id_, Begin.LATEST))",
+        breaks="what is written into a new shard before it is found is lost",
+        tests=(
+            "tests/stream/test_lineage.py::test_a_child_that_appears_after_the_pin_under_a_shard_of_history_is_read_whole",
+            "tests/stream/test_shards.py"
+            "::test_the_last_page_of_a_closed_shard_is_delivered_and_then_its_children_from_their_beginning",
+        ),
+    ),
+    Mutant(
+        name="a-child-does-not-wait-for-its-parent",
+        invariant="I2",
+        file="gco_stream/stream/lineage.py",
+        old="if entry.state is State.WAITING and entry.shard.parent not in unread:",
+        new="if entry.state is State.WAITING:",
+        breaks="changes of one item are told in the wrong order",
+        tests=("tests/stream/test_lineage.py::test_both_children_of_a_split_start_when_their_parent_is_drained",),
+    ),
+    Mutant(
+        name="a-lost-shard-is-given-up",
+        invariant="I2",
+        file="gco_stream/stream/lineage.py",
+        old="                if entry.state is State.LOST:\n",
+        new="                if False:\n",
+        breaks="a shard that DynamoDB did not find for a moment is never read again",
+        tests=(
+            "tests/stream/test_lineage.py"
+            "::test_a_lost_shard_that_has_ended_since_is_tried_once_more_for_what_was_written_to_it_after_the_loss",
+        ),
+    ),
+    Mutant(
+        name="an-idle-shards-expired-iterator-is-no-gap",
+        invariant="I2",
+        file="gco_stream/stream/shard.py",
+        old='self._gap = f"shard {self.shard_id} was not read for longer than its iterator lives"',
+        new="pass",
+        breaks="what was written during a long outage into a shard that had been idle is lost",
+        tests=(
+            "tests/stream/test_shards.py"
+            "::test_an_expired_iterator_of_an_idle_shard_is_taken_at_the_end_and_the_gap_is_told_when_it_is_pinned",
+        ),
+    ),
+    Mutant(
+        name="trimmed-records-are-no-gap",
+        invariant="I2",
+        file="gco_stream/stream/shard.py",
+        old='self._begin_anew(f"shard {self.shard_id} was trimmed before it was read")',
+        new='self._begin_anew("")',
+        breaks="what the stream threw away is found by the next resync alone, and counted by nobody",
+        tests=("tests/stream/test_shards.py::test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap",),
+    ),
+    Mutant(
+        name="an-answer-without-records-is-an-empty-page",
+        invariant="I2",
+        file="gco_stream/stream/api.py",
+        old="if response.get(required) is None:",
+        new='if required != "Records" and response.get(required) is None:',
+        breaks="behind a cut answer the shard is passed over, or ends",
+        tests=("tests/stream/test_errors.py::test_each_answer_is_an_error_of_ours_and_is_counted",),
+    ),
+    Mutant(
+        name="reading-clears-a-newer-mark",
+        invariant="I2",
+        file="gco_stream/engine/desired.py",
+        old="if self._stale.get(name) == mark:",
+        new="if name in self._stale:",
+        breaks="a change that is told while the item is being read is never read",
+        tests=("tests/engine/test_desired.py::test_a_newer_mark_outlives_a_read_that_began_before_it",),
+    ),
+    Mutant(
+        name="an-item-that-the-scan-lacks-is-not-read",
+        invariant="I2",
+        file="gco_stream/engine/resync.py",
+        old="""                self._desired.mark_stale(name)
+                self._dispatcher.add(name, Band.RESYNC, "resync: not in the scan")
+""",
+        new="                pass\n",
+        breaks="a removal that the stream did not deliver is never noticed",
+        tests=("tests/engine/test_resync_plans.py::test_an_item_that_the_scan_lacks_is_read_itself",),
+    ),
+    Mutant(
+        name="a-name-added-during-its-work-is-dropped",
+        invariant="I2",
+        file="gco_stream/engine/queue.py",
+        old="""        if (again := self._again.pop(name, None)) is not None:
+            self._enqueue(name, again)
+""",
+        new="        self._again.pop(name, None)\n",
+        breaks="a change that comes while its endpoint is worked on waits for the next resync",
+        tests=("tests/engine/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",),
+    ),
+    Mutant(
+        name="a-name-is-worked-on-twice-at-once",
+        invariant="I3",
+        file="gco_stream/engine/queue.py",
+        old="        if name in self._in_work:\n",
+        new="        if name in self._again:\n",
+        breaks="two workers write one endpoint's objects against each other",
+        tests=("tests/engine/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",),
+    ),
+    Mutant(
+        name="a-records-image-is-taken-for-the-item",
+        invariant="I3",
+        file="gco_stream/engine/desired.py",
+        old="""            self.mark_stale(name)
+            return Hint.CHANGED
+""",
+        new="""            if image is not None:
+                self.put(image)
+            else:
+                self.mark_stale(name)
+            return Hint.CHANGED
+""",
+        breaks="an old desired_state=deleted that is read late deletes pods",
+        tests=(
+            "tests/engine/test_desired.py"
+            "::test_a_record_that_asks_for_something_else_makes_the_name_stale_and_changes_nothing",
+        ),
+    ),
+    Mutant(
+        name="a-scanned-page-replaces-what-is-known",
+        invariant="I3",
+        file="gco_stream/engine/resync.py",
+        old="        if first and name not in self._desired:\n",
+        new="        if first or name in self._desired:\n",
+        breaks="a page that is older than the answer to a write undoes it",
+        tests=("tests/engine/test_resync_plans.py::test_a_page_that_is_older_than_what_is_known_undoes_nothing",),
+    ),
+    Mutant(
+        name="an-item-that-is-stale-is-not-read",
+        invariant="I3",
+        file="gco_stream/engine/reconciler.py",
+        old="            await self.read_if_stale(name)\n            item =",
+        new="            item =",
+        breaks="plans are made of what the user asked for before",
+        tests=(
+            "tests/engine/test_removal.py"
+            "::test_an_item_that_is_there_after_all_keeps_its_objects_whatever_the_scans_told",
+        ),
+    ),
+    Mutant(
+        name="an-item-is-read-from-a-lagging-replica",
+        invariant="I3",
+        file="gco_stream/table/endpoints.py",
+        old='self._call("get_item", Key=_key(name), ConsistentRead=True)',
+        new='self._call("get_item", Key=_key(name))',
+        breaks="an older image than the one that was told of is planned on",
+        tests=("tests/engine/test_consistent_reads.py::test_an_item_is_read_consistently",),
+    ),
+    Mutant(
+        name="the-table-is-scanned-from-a-lagging-replica",
+        invariant="I3",
+        file="gco_stream/table/endpoints.py",
+        old='{"Limit": self._page_items, "ConsistentRead": True}',
+        new='{"Limit": self._page_items}',
+        breaks="the first scan may lack what was written before the pin",
+        tests=("tests/engine/test_consistent_reads.py::test_the_table_is_scanned_consistently",),
+    ),
+    Mutant(
+        name="our-own-status-comes-from-the-stream",
+        invariant="I3",
+        file="gco_stream/engine/desired.py",
+        old="    status.pop(region, None)\n    if own is not None:\n        status[region] = own\n",
+        new="",
+        breaks="a late echo of an older report of ours is taken for the present one",
+        tests=("tests/engine/test_desired.py::test_another_regions_status_is_taken_over_and_our_own_is_not",),
+    ),
+)

@@ -1,0 +1,111 @@
+"""Breaks a copy of the sources in one place, runs the tests that are named for it there, and tells what came of it."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree, ignore_patterns, rmtree
+from tempfile import TemporaryDirectory
+
+from tests.mutants.mutant import Mutant, NotApplicable
+
+_SOURCES = ("gco_stream", "tests", "tools", "pyproject.toml")
+# A mutant may make its tests wait for ever, which is one way to fail.
+_UNIT_SECONDS, _REAL_SECONDS = 40, 100
+_START_SECONDS = 200
+_PASSED, _FAILED, _BROKEN = 0, 1, -1
+_NOTED = re.compile(r"^FAILED (\S+?)(?:\[.*)?(?: - .*)?$", re.MULTILINE)
+# A server that a test needs did not start: that says nothing of the mutant.
+_NOT_RUN = re.compile(r"^ERROR ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one mutant. `trouble`: why it was not caught as it should be, "" where it was.
+
+    `caught_by`: the tests, by pytest's ids, that failed.
+    """
+
+    mutant: Mutant
+    caught_by: tuple[str, ...]
+    seconds: float
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of pytest: its exit code, the tests that failed, and what it printed."""
+
+    code: int
+    failed: tuple[str, ...]
+    output: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether every test was run to its end."""
+        return self.code in {_PASSED, _FAILED}
+
+    def noticed(self, mutant: Mutant) -> tuple[str, ...]:
+        """The tests named for the mutant that failed."""
+        return tuple(test for test in mutant.tests if test in self.failed)
+
+
+class Copy:
+    """A copy of the sources that may be broken; made by `copied`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, tests: Sequence[str], seconds: int = _REAL_SECONDS) -> Run:
+        """Runs these tests on the copy as it stands, each for so long at most."""
+        options = ("-q", "-p", "no:cacheprovider", "--tb=no", "-rfE", f"--timeout={seconds}")
+        command = [sys.executable, "-m", "pytest", *options, *tests]
+        limit = _START_SECONDS + seconds * len(tests)
+        try:
+            done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=limit, check=False)
+        except subprocess.TimeoutExpired:
+            return Run(_BROKEN, (), f"no end after {limit} s")
+        output = done.stdout + done.stderr
+        code = _BROKEN if _NOT_RUN.search(output) else done.returncode
+        return Run(code, tuple(dict.fromkeys(_NOTED.findall(output))), output)
+
+    def judge(self, mutant: Mutant) -> Verdict:
+        """Whether each test that is named for the mutant notices it."""
+        started = time.monotonic()
+        try:
+            with mutant.applied(self.root):
+                run = self.run(mutant.tests, _REAL_SECONDS if mutant.on_real_parts else _UNIT_SECONDS)
+        except NotApplicable as error:
+            return Verdict(mutant, (), 0.0, str(error))
+        return Verdict(mutant, run.failed, time.monotonic() - started, trouble(mutant, run))
+
+
+@contextmanager
+def copied(root: Path) -> Iterator[Copy]:
+    """A copy of the sources at `root` until the block ends."""
+    with TemporaryDirectory(prefix="mutants-") as folder:
+        for name in _SOURCES:
+            source = root / name
+            if source.is_dir():
+                copytree(source, Path(folder, name), ignore=ignore_patterns("__pycache__"))
+            elif source.exists():
+                Path(folder, name).write_bytes(source.read_bytes())
+        try:
+            yield Copy(Path(folder))
+        finally:
+            if sys.pycache_prefix:
+                rmtree(Path(sys.pycache_prefix) / Path(folder).relative_to("/"), ignore_errors=True)
+
+
+def trouble(mutant: Mutant, run: Run) -> str:
+    """Why a mutant with which this came of its tests was not caught as it should be, "" where it was."""
+    if not run.ended:
+        return f"the tests could not be run (pytest's exit code {run.code}):\n{run.output[-1000:]}"
+    if not run.failed:
+        return "survives"
+    blind = set(mutant.tests) - set(run.noticed(mutant))
+    return f"not noticed by {', '.join(sorted(blind))}" if blind else ""

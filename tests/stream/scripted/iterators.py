@@ -1,0 +1,111 @@
+"""The shard iterator: a place in a shard, written on a slip of paper that is good for 15 minutes.
+
+The server keeps nothing for a reader. GetRecords answers with the records at the place and with the slip for the next
+one; an iterator may be used again, so a page whose answer was lost is simply asked for again. A closed shard's last
+page has no next iterator: that, and nothing else, says that the shard is read to its end.
+"""
+
+import base64
+import binascii
+import bisect
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from tests.stream.scripted.errors import Refused, invalid, not_found
+from tests.stream.scripted.shards import Record, Shard, written
+
+LIFE: Final = 15 * 60
+_VERSION: Final = "|1|"
+
+
+@dataclass(frozen=True, slots=True)
+class Iterator:
+    """`number`: the records from this sequence number on; None is the end, wherever it is when it is first read."""
+
+    arn: str
+    shard: str
+    number: int | None
+    issued: float
+
+    def token(self) -> str:
+        """What the client gets; it must not look into it."""
+        secret = base64.b64encode(json.dumps([self.shard, self.number, self.issued]).encode()).decode()
+        return f"{self.arn}{_VERSION}{secret}"
+
+
+def read_token(token: str) -> Iterator:
+    arn, _, secret = token.partition(_VERSION)
+    try:
+        shard, number, issued = json.loads(base64.b64decode(secret, validate=True))
+    except (binascii.Error, ValueError):
+        raise invalid("Invalid ShardIterator") from None
+    return Iterator(arn, shard, number, issued)
+
+
+def first_number(shard: Shard, kind: str, sequence_number: str | None) -> int | None:
+    """Where an iterator of the type `kind` begins; None for LATEST."""
+    by_number = kind in {"AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"}
+    if by_number != (sequence_number is not None):
+        why = "Invalid SequenceNumber" if by_number else "SequenceNumber should not be passed for this iterator type"
+        raise invalid(f"One or more parameter values were invalid: {why}")
+    if kind == "LATEST":
+        return None
+    if kind == "TRIM_HORIZON":
+        return horizon(shard)
+    number = int(sequence_number or 0)
+    if number < shard.starting:
+        raise invalid("Invalid SequenceNumber for the shard")
+    number += kind == "AFTER_SEQUENCE_NUMBER"
+    _not_trimmed(shard, number)
+    return number
+
+
+def page(shard: Shard, number: int | None, *, records: int, size: int) -> tuple[list[Record], int | None]:
+    """The records of one page, at most so many and of so many bytes, and the number from which the next one begins.
+
+    That is None after the last page of a closed shard. Raises Refused where the place was trimmed.
+    """
+    if number is None:
+        number = end_of(shard)
+    _not_trimmed(shard, number)
+    begin = bisect.bisect_left(shard.records, number, key=lambda record: record.number)
+    taken: list[Record] = []
+    total = 0
+    for record in shard.records[begin : begin + records]:
+        total += record.size
+        # A record that is larger than a page is a page of its own.
+        if taken and total > size:
+            break
+        taken.append(record)
+    end = begin + len(taken)
+    if end == len(shard.records):
+        return taken, None if shard.closed else max(number, end_of(shard))
+    return taken, shard.records[end].number
+
+
+def horizon(shard: Shard) -> int:
+    """The number from which on a shard's records are still there."""
+    return shard.records[shard.trimmed - 1].number + 1 if shard.trimmed else shard.starting
+
+
+def end_of(shard: Shard) -> int:
+    """The number from which a shard's later records are."""
+    return shard.records[-1].number + 1 if shard.records else shard.starting
+
+
+def alive(iterator: Iterator, now: float) -> None:
+    if now - iterator.issued > LIFE:
+        raise Refused("ExpiredIteratorException", "Iterator expired.")
+
+
+def readable(shard: Shard | None) -> Shard:
+    if shard is None or shard.gone:
+        raise not_found("Shard does not exist")
+    return shard
+
+
+def _not_trimmed(shard: Shard, number: int) -> None:
+    if number < horizon(shard):
+        message = f"The operation attempted to read past the oldest stream record: {written(number)}"
+        raise Refused("TrimmedDataAccessException", message)

@@ -1,0 +1,81 @@
+"""What DynamoDB allows: so many calls a second, so many readers at once, so much on a page.
+
+The documentation promises two readers to a shard and ten DescribeStream a second to an account; five GetRecords a
+second to a shard are what its client libraries keep to, and what it answers beyond is "Rate exceeded".
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from tests.stream.scripted.errors import Refused, invalid
+
+RECORDS: Final = 1000
+BYTES: Final = 1024 * 1024
+SHARDS: Final = 100
+READS_A_SECOND: Final = 5
+READERS: Final = 2
+DESCRIBES_A_SECOND: Final = 10
+
+
+class Limits:
+    """`records`, `size` and `shards` bound a page; `reads` are GetRecords a second to a shard. A test may change them.
+
+    `most_readers`: at once, by shard, so far.
+    """
+
+    def __init__(self) -> None:
+        self.records = RECORDS
+        self.size = BYTES
+        self.shards = SHARDS
+        self.reads = READS_A_SECOND
+        self.most_readers: Counter[str] = Counter()
+        self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._readers: Counter[str] = Counter()
+
+    def describing(self, now: float) -> None:
+        self._counted("DescribeStream", now, DESCRIBES_A_SECOND)
+
+    @contextmanager
+    def reading(self, shard: str, now: float) -> Iterator[None]:
+        """As long as GetRecords of a shard is under way."""
+        self._readers[shard] += 1
+        self.most_readers[shard] = max(self.most_readers[shard], self._readers[shard])
+        try:
+            if self._readers[shard] > READERS:
+                raise Refused("LimitExceededException", f"Too many readers of the shard {shard}")
+            self._counted(shard, now, self.reads)
+            yield
+        finally:
+            self._readers[shard] -= 1
+
+    def _counted(self, what: str, now: float, a_second: int) -> None:
+        times = self._calls[what]
+        while times and now - times[0] >= 1:
+            times.popleft()
+        if len(times) >= a_second:
+            raise RateExceeded(what)
+        times.append(now)
+
+
+class RateExceeded(Refused):
+    """Too many calls in one second. Those that are refused do not count."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("LimitExceededException", f"Rate exceeded for {what}")
+
+
+def at_most(limit: object, bound: int, words: str) -> int:
+    """A request's Limit, or the bound."""
+    if limit is None:
+        return bound
+    assert isinstance(limit, int)
+    if limit < 1:
+        raise invalid(
+            f"1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: "
+            "Member must have value greater than or equal to 1"
+        )
+    if limit > bound:
+        raise invalid(f"One or more parameter values were invalid: {words}")
+    return limit

@@ -1,0 +1,141 @@
+"""The wire: a request's target and bytes in, an answer's status and bytes out, and a record of every call.
+
+The target, a header, names the API's version and the operation; body and answer are JSON. Time is the running loop's,
+so in a test it may be fake; `pass_time` puts the server's clock ahead of it.
+"""
+
+import asyncio
+import json
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from tests.stream.scripted.errors import Refused
+from tests.stream.scripted.faults import Body, Call, Cut, Empty, Fault, Faults, Hang, Misfortune, Refuse, Reply, Slow
+from tests.stream.scripted.iterators import read_token
+from tests.stream.scripted.limits import Limits, RateExceeded
+from tests.stream.scripted.operations import Content, Operations
+from tests.stream.scripted.shards import Shard, name_of
+from tests.stream.scripted.streams import KEY, START, Stream
+from tests.stream.scripted.tables import Table
+
+LATENCY: Final = 0.004
+TABLE: Final = "endpoints"
+
+
+class ScriptedDynamoDB:
+    """A DynamoDB that has the table `endpoints` with a stream of `shards`, or, without them, nothing.
+
+    To be made where a loop runs. `calls`: every call so far.
+    """
+
+    def __init__(self, *shards: str) -> None:
+        self.limits = Limits()
+        self.operations = Operations(self.limits, self.now)
+        self.calls: list[Call] = []
+        self._faults = Faults()
+        self._ahead = 0.0
+        if shards:
+            self.operations.make_stream(self.operations.make_table(TABLE), *shards)
+
+    @property
+    def table(self) -> Table:
+        return self.operations.tables[TABLE]
+
+    @property
+    def stream(self) -> Stream:
+        """The table's latest stream."""
+        assert self.table.stream is not None
+        return self.table.stream
+
+    @property
+    def shards(self) -> dict[str, Shard]:
+        return self.stream.shards
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time() + self._ahead
+
+    def wall(self) -> datetime:
+        return datetime.fromtimestamp(START + self.now(), UTC)
+
+    def pass_time(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def record(self, name: str, shard: str, **parts: Any) -> None:
+        """A record of a change of an item in this shard, whatever the table holds; `parts` replace the record's own."""
+        self.stream.write(name, None, {KEY: {"S": name}}, shard=shard, **parts)
+
+    def make_anew(self, *shards: str, label: str = "") -> None:
+        """Turn the table's stream off and on again."""
+        self.stream.end()
+        self.operations.make_stream(self.table, *shards, label=label)
+
+    def fail(self, operation: str, *misfortunes: Misfortune, shard: str = "", times: int = 1) -> None:
+        """What the next calls of `operation` (of one shard) meet, one after another, each `times` times."""
+        self._faults.script += [Fault(operation, misfortune, shard, times) for misfortune in misfortunes]
+
+    def recover(self) -> None:
+        """Forget all that calls were to meet."""
+        self._faults.script.clear()
+
+    def called(self, operation: str, shard: str = "") -> list[Call]:
+        return [call for call in self.calls if call.operation == operation and shard in {"", call.shard}]
+
+    def times(self, operation: str, shard: str = "") -> list[float]:
+        return [call.began for call in self.called(operation, shard)]
+
+    async def serve(self, target: str, body: bytes) -> Reply:
+        """The answer to a request. It may take for ever: the client has to know how long it waits."""
+        operation, asked = target.partition(".")[2], json.loads(body)
+        call = Call(operation, asked, _shard(asked), self.now())
+        self.calls.append(call)
+        try:
+            await asyncio.sleep(LATENCY)
+            with self._reader(call):
+                return await self._reply(call, target, self._faults.of(operation, call.shard))
+        except Refused as refusal:
+            call.outcome, call.limited = refusal.code, isinstance(refusal, RateExceeded)
+            return _refusal(refusal)
+        finally:
+            call.ended = self.now()
+
+    async def _reply(self, call: Call, target: str, misfortune: Misfortune | None) -> Reply:
+        if misfortune is not None:
+            call.outcome = type(misfortune).__name__
+        match misfortune:
+            case Refuse(code, message):
+                raise Refused(code, message)
+            case Body(text, status):
+                return Reply(status, text.encode())
+            case Hang():
+                await asyncio.get_running_loop().create_future()
+            case Slow(seconds):
+                await asyncio.sleep(seconds)
+        call.answer = content = self._done(call, target, empty=isinstance(misfortune, Empty))
+        call.outcome = call.outcome or "ok"
+        return Reply(200, json.dumps(content).encode(), misfortune.share if isinstance(misfortune, Cut) else 1.0)
+
+    def _done(self, call: Call, target: str, *, empty: bool) -> Content:
+        perform = self.operations.by_name.get(target)
+        if perform is None:
+            raise Refused("UnknownOperationException", target)
+        if empty:
+            return {"Records": [], "NextShardIterator": call.parameters["ShardIterator"]}
+        return perform(call.parameters)
+
+    def _reader(self, call: Call) -> AbstractContextManager[None]:
+        return self.limits.reading(call.shard, self.now()) if call.operation == "GetRecords" else nullcontext()
+
+
+def _shard(asked: Content) -> str:
+    if "ShardIterator" in asked:
+        try:
+            return read_token(asked["ShardIterator"]).shard
+        except Refused:
+            return ""
+    return name_of(asked.get("ShardId", ""))
+
+
+def _refusal(refusal: Refused) -> Reply:
+    body = {"__type": f"com.amazonaws.dynamodb.v20120810#{refusal.code}", "message": refusal.message}
+    return Reply(refusal.status, json.dumps(body).encode())

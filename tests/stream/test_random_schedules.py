@@ -1,0 +1,75 @@
+"""The consumer, through the real client, lives through random schedules of writes, faults and changes of the shards.
+
+GCO_STREAM_EXAMPLES=N runs it with N schedules; a failure prints the schedule, shrunk, and a blob that plays it again.
+
+    GCO_STREAM_EXAMPLES=5000 pytest tests/stream/test_random_schedules.py -p no:cacheprovider
+"""
+
+import asyncio
+import os
+
+import looptime
+from hypothesis import HealthCheck, given, settings
+
+from tests.stream import promises
+from tests.stream.conftest import aws_session
+from tests.stream.schedules import KEYS, Return, Schedule, Show, TurnOn, World, schedules
+from tests.stream.scripted.doors import client_in_memory
+from tests.stream.scripted.server import ScriptedDynamoDB
+
+_PATIENCE = 400.0
+_QUIET = 2
+
+
+async def live(schedule: Schedule) -> None:
+    """Let a schedule happen, end all trouble, and see that everything comes right."""
+    before = asyncio.all_tasks()
+    server = ScriptedDynamoDB(*"pqr"[: schedule.shards])
+    server.operations.latest_at_first_read = schedule.latest_at_first_read
+    session = aws_session()
+    async with client_in_memory(server, session) as streams, client_in_memory(server, session, "dynamodb") as tables:
+        world = World(server, streams, tables, poll=schedule.poll, seed=schedule.seed)
+        await world.lead()
+        for step in schedule.steps:
+            await step.happen(world)
+        await recover(world)
+        await settle(world)
+        await world.resign()
+    promises.keep(world)
+    assert asyncio.all_tasks() == before
+
+
+async def recover(world: World) -> None:
+    """From now on DynamoDB does what it should."""
+    world.server.recover()
+    await Return().happen(world)
+    await Show().happen(world)
+    if not world.server.table.stream_on:
+        await TurnOn(1, same=False).happen(world)
+
+
+async def settle(world: World) -> None:
+    """Wait until nothing is missing, the changes come by the stream, and no more gaps are told of."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _PATIENCE
+    quiet = 0
+    while quiet < _QUIET:
+        gaps = len(world.covered)
+        for key in range(len(KEYS)):
+            world.put(key)
+        await asyncio.sleep(5)
+        missing, snapshot = world.missing(), world.consumer.snapshot()
+        quiet = quiet + 1 if not missing and snapshot.mode == "stream" and len(world.covered) == gaps else 0
+        assert quiet or clock() < deadline, f"{snapshot.reason}; missing: {missing}; gaps: {gaps}"
+
+
+@settings(
+    max_examples=int(os.environ.get("GCO_STREAM_EXAMPLES", "12")),
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(schedules)
+def test_no_change_is_lost_whatever_befalls_the_stream(schedule):
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(noop_cycles=2)) as runner:
+        runner.run(live(schedule))

@@ -1,0 +1,82 @@
+"""The consumer and the scripted server over real sockets, in real time; and what differs there from memory: nothing."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from gco_stream.stream.api import StreamApi
+from gco_stream.stream.errors import StreamError
+from gco_stream.stream.lineage import Begin
+from tests.stream.conftest import Heard, aws_session
+from tests.stream.scripted.doors import client_in_memory, client_of, listening
+from tests.stream.scripted.faults import Body, Cut, Hang, Refuse, Slow
+from tests.stream.scripted.server import ScriptedDynamoDB
+from tests.stream.scripted.shards import id_of
+
+MISFORTUNES = [
+    Refuse("LimitExceededException"),
+    Refuse("ExpiredIteratorException"),
+    Refuse("InternalServerError"),
+    Refuse("AccessDeniedException"),
+    Body(""),
+    Body("<html>a proxy's page</html>"),
+    Body("<html>a proxy's page</html>", 503),
+    Cut(0),
+    Cut(0.5),
+    Hang(),
+    Slow(5),
+]
+
+
+async def failure(streams, connect, misfortune):
+    """The error, by a client that waits no longer than it must; then the page is there as if nothing had happened."""
+    async with connect(timeout=60.0) as patient, connect(timeout=0.2) as impatient:
+        api = StreamApi(patient, timeout=60)
+        iterator = await api.iterator(streams.stream.arn, id_of("s1"), Begin.TRIM_HORIZON, None)
+        streams.record("a", "s1")
+        streams.fail("GetRecords", misfortune)
+        client = impatient if isinstance(misfortune, Hang | Slow) else patient
+        with pytest.raises(StreamError) as raised:
+            await StreamApi(client, timeout=60).records(iterator)
+        assert len((await api.records(iterator)).records) == 1
+        return type(raised.value), raised.value.code
+
+
+@pytest.mark.parametrize("misfortune", MISFORTUNES, ids=str)
+async def test_over_a_socket_and_through_memory_a_misfortune_is_the_same_error(misfortune):
+    server, other = ScriptedDynamoDB("s1"), ScriptedDynamoDB("s1")
+    async with listening(server) as url:
+        over_a_socket = await failure(server, partial(client_of, url, aws_session()), misfortune)
+    assert await failure(other, partial(client_in_memory, other, aws_session()), misfortune) == over_a_socket
+
+
+async def test_a_split_and_answers_that_are_cut_late_or_lost_cost_nothing_over_sockets_either():
+    streams = ScriptedDynamoDB("s1")
+    streams.limits.reads = 1000
+    async with listening(streams) as url, client_of(url, aws_session()) as client:
+        heard = Heard(streams, client, poll_interval=0.01)
+        async with heard.running():
+            streams.record("a", "s1")
+            streams.fail("GetRecords", Cut(0), Cut(0.5), Slow(0.1), Body(""))
+            streams.record("b", "s1")
+            streams.stream.split("s1", "x", "y")
+            streams.fail("DescribeStream", Cut(0.5))
+            streams.record("c", "x")
+            await heard.until(lambda: len(heard.names) == 3, 60)
+    assert heard.names == ["a", "b", "c"]
+    assert heard.gaps == 0
+    assert streams.limits.most_readers["s1"] == 1
+
+
+async def test_a_consumer_that_waits_for_an_answer_ends_at_once_when_it_is_cancelled():
+    streams = ScriptedDynamoDB("s1")
+    async with listening(streams) as url, client_of(url, aws_session(), timeout=600) as client:
+        heard = Heard(streams, client, poll_interval=0.01, call_timeout=600)
+        await heard.consumer.pin()
+        streams.fail("GetRecords", Hang())
+        running = asyncio.create_task(heard.consumer.run())
+        await heard.until(lambda: streams.calls[-1].outcome == "Hang", 60)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
