@@ -10,7 +10,7 @@ CHAOS_SECONDS ?= 300
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit integration lint format chaos mutants audit bench clean
+.PHONY: help setup demo test unit integration lint format faults chaos mutants audit bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -40,9 +40,12 @@ unit: $(READY) ## The tests that need no server (seconds)
 	$(BIN)/pytest -q -n 2 --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
 
 integration: $(READY) ## The tests on real parts (PLANES=2 control planes at once)
-	$(BIN)/pytest -q -n $(PLANES) --dist loadfile tests/local tests/integration tests/chaos
+	$(BIN)/pytest -q -n $(PLANES) --dist loadfile -m "not campaign" tests/local tests/integration tests/chaos
 
 test: lint unit integration ## Everything that CI runs
+
+faults: $(READY) ## The tests of faults that take minutes, on real parts
+	$(BIN)/pytest -q -n $(PLANES) --dist loadfile -m campaign tests/chaos
 
 chaos: $(READY) ## Three replicas under faults of every kind (CHAOS_SECONDS=300 CHAOS_SEED=...)
 	$(BIN)/python -m tests.chaos.run --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

@@ -45,7 +45,7 @@ from tests.integration.test_guard import scans
 from tests.integration.watched import GONE, history
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(240)]
 Start = Callable[..., Program]
 # Enough on a machine that is busy with other things, and far less than a cap of minutes.
 SOON = 60.0
@@ -343,7 +343,7 @@ def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_
     pods = world.pods("chat").keys()
     client.update_table(TableName=name, StreamSpecification={"StreamEnabled": False})
     one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is missed", SOON)
-    assert "gco-stream table enable-stream" in words(one)
+    assert "gco-stream doctor" in words(one)
     put(world, "polled")
     until_as_asked(world, one, "chat", "polled")
     items = list(world.user.scan())

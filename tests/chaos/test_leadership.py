@@ -14,7 +14,7 @@ from tests.integration.conftest import World
 from tests.integration.held_writes import held_writes, report
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(300)]
 
 NAMES = [f"e{number:02}" for number in range(10)]
 
@@ -73,7 +73,6 @@ def test_told_to_stop_it_finishes_its_work_lets_the_lease_go_and_is_followed_at_
     other = replicas.standby()
     with changing(world, NAMES, rng):
         assert replicas.next_to_write() is one
-        one.program.signal(signal.SIGTERM)
         assert one.program.stop() == 0
         assert one.said("lease released")
         assert replicas.next_to_write() is other

@@ -227,5 +227,5 @@ class Election(RuleBasedStateMachine):
         assert len(leading) <= 1, leading
 
 
-Election.TestCase.settings = settings(max_examples=150, stateful_step_count=60)
+Election.TestCase.settings = settings(max_examples=80, stateful_step_count=60)
 TestAtMostOneLeads = Election.TestCase

@@ -183,7 +183,7 @@ FLEETS = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(first=st.sampled_from(SPECS[:-1]), turns=st.lists(TURNS, min_size=1, max_size=5), fleet=FLEETS)
 def test_an_object_would_be_acted_on_exactly_where_the_plan_has_a_step_for_it(
     first: dict[str, Any],

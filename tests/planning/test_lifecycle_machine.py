@@ -171,7 +171,7 @@ class Lifecycle(RuleBasedStateMachine):
 
 TestLifecycle = Lifecycle.TestCase
 TestLifecycle.settings = settings(
-    max_examples=int(os.environ.get("GCO_STREAM_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("GCO_STREAM_EXAMPLES", "60")),
     stateful_step_count=int(os.environ.get("GCO_STREAM_STEPS", "30")),
     deadline=None,
     print_blob=True,
