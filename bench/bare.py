@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import aiohttp
 import orjson
-import uvloop
 
 from bench.place import Place
 from gco_stream.cluster.access import Access
@@ -80,7 +79,7 @@ def send(place: Place, endpoints: Iterable[Sequence[Request]], *, at_once: int) 
     """Sends each endpoint's requests in order, `at_once` endpoints beside each other, as the user `bare-loop`."""
     # Everything is ready before the first is sent.
     waiting, access = deque(endpoints), place.access(USER)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner() as runner:
         runner.run(_send(access, waiting, at_once))
 
 

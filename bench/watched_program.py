@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-import uvloop
 
 from gco_stream.engine.controller import Controller
 from gco_stream.ops.logging import configure_logging
@@ -77,5 +76,4 @@ async def _run() -> None:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run())
+    asyncio.run(_run())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gco_stream.cli.failure import CONFLICT, Failure
-from gco_stream.cli.output import Rows, say, show_rows, warn
+from gco_stream.cli.output import Rows, say, say_json, show_rows, warn
 
 if TYPE_CHECKING:
     from gco_stream.engine.removal_list import RemovalList
@@ -51,15 +51,13 @@ def approve_deletes(
 
 def _show(found: "RemovalList", output: str) -> None:
     if output == "json":
-        import orjson
-
         shown = {
             "digest": found.digest,
             "endpoints": [{"name": one.name, "why": one.why, "objects": list(one.objects)} for one in found.removals],
             "more": found.more,
             "unreadable_namespaces": dict(found.blind),
         }
-        say(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+        say_json(shown)
         return
     for namespace, why in found.blind.items():
         warn(f"namespace {namespace} cannot be read, so nothing of it is listed: {why}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from gco_stream.cli.failure import FAILED, USAGE
-from gco_stream.cli.output import say
+from gco_stream.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from gco_stream.engine.doctor.findings import Finding
@@ -51,9 +51,7 @@ def doctor(
     tell(findings[0])
     asyncio.run(examine())
     if output == "json":
-        import orjson
-
-        say(orjson.dumps([_as_json(finding) for finding in findings], option=orjson.OPT_INDENT_2).decode())
+        say_json([_as_json(finding) for finding in findings])
     worst = [finding for finding in findings if finding.verdict is Verdict.WRONG]
     if worst:
         raise Failure(f"{len(worst)} of {len(findings)} findings are wrong", FAILED)

@@ -66,6 +66,13 @@ def say(line: str) -> None:
     typer.echo(on_terminal(line))
 
 
+def say_json(value: object) -> None:
+    """A result for programs: JSON, whose own escapes keep it printable."""
+    import orjson
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
 def warn(line: str) -> None:
     """A line beside the result."""
     typer.echo(f"warning: {on_terminal(line)}", err=True)

@@ -206,7 +206,8 @@ class Tenure:
             self._metrics.mode.labels(known).set(known == mode)
         if mode == "poll":
             _log.warning(
-                "changes are found by polling until the stream can be read; `gco-stream doctor` names what mends it",
+                "changes are found by polling until the stream can be read; where the table has none: "
+                "gco-stream table enable-stream",
                 reason=reason,
             )
         else:

@@ -343,7 +343,7 @@ def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_
     pods = world.pods("chat").keys()
     client.update_table(TableName=name, StreamSpecification={"StreamEnabled": False})
     one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is missed", SOON)
-    assert "gco-stream doctor" in words(one)
+    assert "gco-stream table enable-stream" in words(one)
     put(world, "polled")
     until_as_asked(world, one, "chat", "polled")
     items = list(world.user.scan())

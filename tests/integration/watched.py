@@ -59,7 +59,8 @@ class Watched:
         self._over.set()
         for stream in self._open:
             # From another thread than the one that reads: closing alone would wait for it.
-            with contextlib.suppress(OSError, urllib3.exceptions.HTTPError):
+            with contextlib.suppress(OSError, RuntimeError, urllib3.exceptions.HTTPError):
+                # The last: the server has ended it already.
                 stream.shutdown()
         for thread in self._threads:
             thread.join()
