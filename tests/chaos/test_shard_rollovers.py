@@ -272,7 +272,7 @@ async def test_whatever_ends_expires_is_trimmed_or_fails_each_change_comes_or_a_
             await until(lambda: not history.lost(), lambda: (history.lost(), consumer.snapshot()))
             # And it is still reading.
             await history.write("last")
-            await until(lambda: history.numbers[-1] == len(history.written) - 1, consumer.snapshot)
+            await until(lambda: history.numbers[-1:] == [len(history.written) - 1], consumer.snapshot)
     for name in {name for _, name, _ in history.heard}:
         order = [number for _, heard, number in history.heard if heard == name]
         assert list(dict.fromkeys(order)) == sorted(set(order)), history.gaps

@@ -232,6 +232,8 @@ class Promises:
             stopping = not runs.autoscaling.enabled and runs.replicas == 0
             if stopping:
                 return
+            if self._leads_nowhere(item, step.ref.namespace):
+                return
             assert step.withdraws, step
             assert not ready, f"withdrawn while {ready} replicas are ready"
             unready = self.elapsed - self.served.get((step.ref.namespace, item.name), 0.0)
@@ -245,6 +247,15 @@ class Promises:
         else:
             assert step.ref.name == names.canary_name(item.name), f"I7: {step}"
             assert runs.canary is None, f"I7: {step}"
+
+    def _leads_nowhere(self, item: Endpoint, namespace: str) -> bool:
+        """Somebody else has a name that the endpoint needs, and there are no Deployments, whosever."""
+        deployments = [ObjectRef(Kind.DEPLOYMENT, namespace, app) for app in (item.name, names.canary_name(item.name))]
+        needed = [ObjectRef(kind, namespace, item.name) for kind in (Kind.SERVICE, Kind.HPA)]
+        taken = [self.api.stored[ref].uid for ref in needed if ref in self.api.stored]
+        return not any(ref in self.api.stored for ref in deployments) and any(
+            self.makers[uid] != item.name for uid in taken
+        )
 
     def _route(self, item: Endpoint, made: Plan, position: int, body: JsonObject) -> None:
         namespace = made.steps[position].ref.namespace
