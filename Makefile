@@ -10,7 +10,7 @@ CHAOS_SECONDS ?= 300
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit integration lint format faults chaos mutants audit bench clean
+.PHONY: help setup demo test unit slow integration lint format faults chaos mutants audit bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -37,12 +37,15 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 	$(BIN)/lint-imports --no-cache
 
 unit: $(READY) ## The tests that need no server (seconds)
-	$(BIN)/pytest -q -n 2 --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
+	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
+
+slow: $(READY) ## The tests of parts that talk over sockets, start processes, or wait (seconds)
+	$(BIN)/pytest -q -n 4 -m slow --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
 
 integration: $(READY) ## The tests on real parts (PLANES=2 control planes at once)
 	$(BIN)/pytest -q -n $(PLANES) --dist loadfile -m "not campaign" tests/local tests/integration tests/chaos
 
-test: lint unit integration ## Everything that CI runs
+test: lint unit slow integration ## Everything that CI runs
 
 faults: $(READY) ## The tests of faults that take minutes, on real parts
 	$(BIN)/pytest -q -n $(PLANES) --dist loadfile -m campaign tests/chaos

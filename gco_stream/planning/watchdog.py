@@ -141,14 +141,15 @@ def _unready(situation: Situation, ingress: ObservedObject) -> RouteDecision:
 def _clock(situation: Situation, ingress: ObservedObject) -> tuple[datetime, str | None]:
     """Since when no replica is ready, and what the Ingress carries of it.
 
-    An endpoint that has not run since its Ingress was made has been so since then, and needs no annotation. Neither
-    a time that cannot be read nor one ahead of ours may stop the clock.
+    An endpoint that has not run since its Ingress was made has been so since then, and needs no annotation, unless that
+    was hours ahead of our time. Neither a time that cannot be read nor one ahead of ours may stop the clock.
     """
     now, threshold = situation.now, situation.policy.unhealthy_threshold
     text = ingress.annotations.get(names.UNREADY_SINCE_ANNOTATION)
     written = situation.endpoint.region_status.get(situation.policy.region)
     made = _moment(ingress.created)
-    if text is None and made is not None and _never_served(written, (now - made).total_seconds() < threshold):
+    age = (now - made).total_seconds() if made is not None else 0.0
+    if text is None and made is not None and age > -threshold and _never_served(written, age < threshold):
         return min(made, now), None
     since = _moment(text or "")
     if text is None or since is None or since > now:

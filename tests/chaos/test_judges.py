@@ -1,64 +1,34 @@
 """The judges of the chaos run: each finds what was planted, and finds nothing where all was right."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gco_stream.model import wire
-from tests.chaos.run.evidence import Call, Change, Deed, Event, Evidence, Plain, Span
+from tests.chaos.recorded import (
+    CANARY,
+    DEPLOYMENT,
+    HPA,
+    INGRESS,
+    NAMESPACE,
+    ONE,
+    SERVICE,
+    TWO,
+    Ref,
+    asked,
+    call,
+    event,
+    history,
+    recorded,
+    said,
+    template,
+    user,
+)
+from tests.chaos.run.evidence import Change, Deed, Plain, Span
 from tests.chaos.run.faults import planned
-from tests.chaos.run.judges import deletions, ending, intents, programs, rollouts, standing
+from tests.chaos.run.judges import deletions, intents, programs, rollouts, standing
 from tests.chaos.run.judges.knowledge import known_since
-from tests.items import REGION, item
-
-NAMESPACE = "gco-inference"
-ONE, TWO, THREE = (f"registry.example/serve:{number}.0" for number in (1, 2, 3))
-SERVICE, DEPLOYMENT = ("Service", NAMESPACE, "chat"), ("Deployment", NAMESPACE, "chat")
-INGRESS, CANARY = ("Ingress", NAMESPACE, "inference-chat"), ("Deployment", NAMESPACE, "chat-canary")
-HPA = ("HorizontalPodAutoscaler", NAMESPACE, "chat")
-END = 1000.0
-
-Ref = tuple[str, str, str]
-
-
-def asked(image: str = ONE, state: str = "running", **attributes: Any) -> dict[str, Any]:
-    spec = {"image": image, "replicas": 1, **attributes.pop("spec", {})}
-    return item(spec=spec, desired_state=state, **attributes)
-
-
-def said(plain: Mapping[str, Any], state: str, intent: str | None = None, **entry: Any) -> dict[str, Any]:
-    """The item with this region's report."""
-    report = {"state": state, "epoch": 1, "intent": intent or wire.intent_of(wire.encode(plain)), **entry}
-    return {**plain, "region_status": {REGION: report}}
-
-
-def history(*versions: tuple[float, Plain]) -> tuple[Change, ...]:
-    found, old = [], dict[str, Any]()
-    for at, new in versions:
-        found.append(Change(at, "chat", old, new))
-        old = dict(new)
-    return tuple(found)
-
-
-def recorded(*versions: tuple[float, Plain], **more: Any) -> Evidence:
-    return Evidence(region=REGION, began=0.0, quiet=900.0, ended=END, changes=history(*versions), **more)
-
-
-def call(verb: str, ref: Ref, at: float, status: int = 200, replica: str = "r0") -> Call:
-    return Call(at, at + 0.01, replica, verb, *ref, status)
-
-
-def event(ref: Ref, at: float, type_: str = "MODIFIED", uid: str = "u1", **obj: Any) -> Event:
-    known = {"version": "1", "labels": {}, "annotations": {"gco.io/endpoint": "chat"}, "going": False}
-    if ref[0] == "Deployment":
-        known |= {"replicas": 1, "image": ONE, "template": ONE, "ready": 1}
-    return Event(at, type_, *ref, uid, {**known, **obj})
-
-
-def template(image: str, at: float, type_: str = "MODIFIED", ref: Ref = DEPLOYMENT) -> Event:
-    return event(ref, at, type_, uid=f"of {ref[2]}", image=image, template=image)
+from tests.items import REGION
 
 
 class TestDeletions:
@@ -290,141 +260,3 @@ class TestPrograms:
     def test_too_much_memory_is_found(self) -> None:
         assert programs.too_large({"r0": 100.0}, 200.0) == []
         assert programs.too_large({"r0": 300.0}, 200.0)
-
-
-# The cluster at the end, as it should be for an item; each test below makes one thing wrong.
-
-CANARY_SPEC = {"canary": {"image": TWO, "weight": 20, "replicas": 1}}
-SCALED_SPEC = {"autoscaling": {"enabled": True, "min_replicas": 1, "max_replicas": 3}}
-
-
-def deployment(app: str, image: str, count: int = 1) -> dict[str, Any]:
-    container = {"image": image, "env": [{"name": "WHO", "value": "x"}]}
-    return {
-        "metadata": {"name": app, "annotations": {}},
-        "spec": {"replicas": count, "template": {"spec": {"containers": [container]}}},
-        "status": {"replicas": count, "updatedReplicas": count, "readyReplicas": count},
-    }
-
-
-def service(app: str) -> dict[str, Any]:
-    return {"metadata": {"name": app}, "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8000}]}}
-
-
-def ingress(backend: str = "chat", **annotations: str) -> dict[str, Any]:
-    path = {"path": "/inference/chat", "backend": {"service": {"name": backend}}}
-    return {"metadata": {"annotations": annotations}, "spec": {"rules": [{"http": {"paths": [path]}}]}}
-
-
-def weighted(weight: int) -> dict[str, Any]:
-    groups = (
-        f'{{"serviceName": "chat", "weight": {100 - weight}}}, {{"serviceName": "chat-canary", "weight": {weight}}}'
-    )
-    action = f'{{"forwardConfig": {{"targetGroups": [{groups}]}}}}'
-    return ingress("weighted-routing", **{"alb.ingress.kubernetes.io/actions.weighted-routing": action})
-
-
-def right(plain: Mapping[str, Any]) -> dict[Ref, Any]:
-    spec = plain["spec"]
-    found: dict[Ref, Any] = {
-        SERVICE: service("chat"),
-        DEPLOYMENT: deployment("chat", spec["image"]),
-        INGRESS: ingress(),
-    }
-    if "canary" in spec:
-        found[CANARY] = deployment("chat-canary", TWO)
-        found["Service", NAMESPACE, "chat-canary"] = service("chat-canary")
-        found[INGRESS] = weighted(20)
-    if "autoscaling" in spec:
-        found[HPA] = {"spec": {"maxReplicas": 3}}
-    return found
-
-
-def complaints(plain: Plain, objects: Mapping[Ref, Any], foreign: frozenset[Ref] = frozenset()) -> list[str]:
-    items = {"chat": plain} if plain else {}
-    return ending.not_as_asked(items, objects, REGION, [NAMESPACE], ["chat"], foreign)
-
-
-def running(**spec: Any) -> dict[str, Any]:
-    return said(asked(spec={"env": {"WHO": "x"}, **spec}), "running", replicas_ready=1, replicas_desired=1)
-
-
-class TestEnding:
-    """ending.not_as_asked"""
-
-    @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
-    def test_a_cluster_that_is_as_asked_has_no_complaints(self, spec: dict[str, Any]) -> None:
-        assert complaints(running(**spec), right(running(**spec))) == []
-
-    @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
-    def test_every_object_that_is_missing_is_missed(self, spec: dict[str, Any]) -> None:
-        whole = right(running(**spec))
-        for ref in whole:
-            assert complaints(running(**spec), {key: value for key, value in whole.items() if key != ref}), ref
-
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            {DEPLOYMENT: deployment("chat", TWO)},
-            {DEPLOYMENT: deployment("chat", ONE, 2)},
-            {SERVICE: service("other")},
-            {INGRESS: ingress("other")},
-            {INGRESS: weighted(20)},
-            {INGRESS: ingress(**{"gco.io/draining-since": "2026-11-21T09:00:00+00:00"})},
-            {HPA: {"spec": {"maxReplicas": 3}}},
-            {CANARY: deployment("chat-canary", TWO)},
-        ],
-    )
-    def test_an_object_that_is_not_as_asked_is_found(self, wrong: dict[Ref, Any]) -> None:
-        assert complaints(running(), right(running()) | wrong)
-
-    def test_pods_that_are_not_ready_are_found(self) -> None:
-        whole = right(running())
-        whole[DEPLOYMENT]["status"]["readyReplicas"] = 0
-        assert complaints(running(), whole)
-
-    @pytest.mark.parametrize("weight", [0, 50])
-    def test_a_canarys_wrong_share_is_found(self, weight: int) -> None:
-        assert complaints(running(**CANARY_SPEC), right(running(**CANARY_SPEC)) | {INGRESS: weighted(weight)})
-
-    def test_a_report_that_is_not_true_is_found(self) -> None:
-        whole = right(running())
-        for entry in ({"state": "updating"}, {"replicas_ready": 0}, {"error": "something"}):
-            plain = running()
-            plain["region_status"][REGION] |= entry
-            assert complaints(plain, whole)
-
-    def test_what_should_have_been_promoted_is_found(self) -> None:
-        assert complaints({**running(), "desired_state": "deploying"}, right(running()))
-
-    def test_what_should_be_gone_is_found(self) -> None:
-        for plain in ({}, said(asked(target_regions=["eu-west-1"]), "deleted")):
-            assert complaints(plain, {}) == []
-            for ref, obj in right(running(**CANARY_SPEC)).items():
-                assert complaints(plain, {ref: obj})
-        assert complaints(asked(state="deleted"), {})
-
-    def test_what_is_stopped_has_no_pods_and_no_route(self) -> None:
-        stopped = said(asked(state="stopped"), "stopped")
-        left = {SERVICE: service("chat"), DEPLOYMENT: deployment("chat", ONE, 0)}
-        assert complaints(stopped, left) == []
-        assert complaints(stopped, left | {DEPLOYMENT: deployment("chat", ONE)})
-        assert complaints(stopped, left | {INGRESS: ingress()})
-        assert complaints(said(asked(state="stopped"), "stopping"), left)
-
-    def test_a_broken_spec_and_a_taken_name_are_to_be_said(self) -> None:
-        broken = asked(spec={"port": 99999})
-        assert complaints(said(broken, "error", error="spec.port: 99999 is not allowed"), {}) == []
-        assert complaints(said(broken, "running"), {})
-        taken = said(asked(), "error", error="Service gco-inference/chat exists and is not this controller's")
-        assert complaints(taken, {}, frozenset({SERVICE})) == []
-        assert complaints(said(asked(), "running"), {}, frozenset({SERVICE}))
-
-    def test_a_hold_is_to_be_said(self) -> None:
-        held = asked(hold="why")
-        assert complaints(said(held, "running", error="held: why"), {}) == []
-        assert complaints(said(held, "running"), {})
-
-
-def user(mark: str) -> Deed:
-    return Deed(0.0, 0.1, "user", "new image", "chat", mark=mark)

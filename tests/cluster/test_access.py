@@ -13,6 +13,8 @@ from gco_stream.cluster.errors import Misconfigured, Unauthorized, Unreachable
 from gco_stream.local.certificates import Authority
 from tests.cluster.fake_api import json_answer, kubeconfig, listening, status_answer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pod(tmp_path: Path) -> Path:

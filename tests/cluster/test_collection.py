@@ -289,3 +289,13 @@ async def test_an_answer_that_comes_after_a_new_list_brings_nothing_back_that_is
     assert world.collection.get("llm") is None
     world.collection.put(raw(uid="u2", version=8))
     assert world.collection.version("llm") == 8
+
+
+async def test_of_the_uids_that_were_deleted_only_the_last_thousands_are_remembered() -> None:
+    collection = World().collection
+    for number in range(5000):
+        collection.forget("llm", f"u{number}")
+    await collection.event("ADDED", raw(uid="u4999"))
+    assert collection.get("llm") is None
+    await collection.event("ADDED", raw(uid="u0"))
+    assert collection.get("llm") is not None

@@ -11,6 +11,8 @@ from gco_stream.cluster.errors import TooManyRequests, Unreachable
 from tests.cluster.fake_api import connected, json_answer, list_of, status_answer, stream, until
 from tests.cluster.test_watch import DEPLOYMENTS, running, running_cache
 
+pytestmark = pytest.mark.slow
+
 BOOKMARK = {"type": "BOOKMARK", "object": {"kind": "Deployment", "metadata": {"resourceVersion": "101"}}}
 
 

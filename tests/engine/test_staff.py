@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from gco_stream.engine.staff import Staff, most_at_once
 from tests.cluster.fake_api import until
 
@@ -96,3 +98,19 @@ async def test_nobody_stands_in_for_those_who_end_slowly_when_all_are_sent_home(
     async with asyncio.timeout(10):
         await asyncio.wait({running})
     assert running.cancelled()
+
+
+@pytest.mark.looptime
+async def test_however_long_all_wait_there_are_no_more_stand_ins_than_the_bound() -> None:
+    begun, over = [], asyncio.Event()
+
+    async def work(staff: Staff) -> None:
+        with staff.at_work():
+            begun.append(staff)
+            await over.wait()
+
+    async with asyncio.TaskGroup() as group:
+        Staff(group, 2, work, patience=1)
+        await asyncio.sleep(100)
+        assert len(begun) == most_at_once(2)
+        over.set()

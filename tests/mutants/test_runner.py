@@ -7,6 +7,8 @@ import pytest
 from tests.mutants.mutant import Mutant
 from tests.mutants.runner import Copy, Run, trouble
 
+pytestmark = pytest.mark.slow
+
 SOURCE = "def half(number):\n    return number / 2\n"
 TESTS = """
 from half import half

@@ -281,6 +281,19 @@ def test_a_clock_ahead_of_ours_is_set_back_so_that_it_does_not_wait_for_ever() -
     assert clock(cluster) == cluster.now.isoformat()
 
 
+def test_an_ingress_that_was_made_in_an_hour_from_now_is_counted_from_now() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
+    asked = seen(cluster, asked)
+    cluster.wait(-3600)
+    asked = seen(cluster, asked)
+    assert clock(cluster) == cluster.now.isoformat()
+    cluster.wait(THRESHOLD)
+    cluster.pods = (DOWN,)
+    for _ in range(2):
+        asked = reported(asked, cluster.reconcile(asked, ALONE), cluster.now)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+
+
 def test_a_withdrawn_endpoint_that_is_stopped_or_deleted_is_as_any_other() -> None:
     for state in ("stopped", "deleted"):
         cluster, asked = withdrawn()

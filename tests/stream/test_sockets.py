@@ -14,6 +14,8 @@ from tests.stream.scripted.faults import Body, Cut, Hang, Refuse, Slow
 from tests.stream.scripted.server import ScriptedDynamoDB
 from tests.stream.scripted.shards import id_of
 
+pytestmark = pytest.mark.slow
+
 MISFORTUNES = [
     Refuse("LimitExceededException"),
     Refuse("ExpiredIteratorException"),

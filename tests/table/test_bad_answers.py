@@ -26,6 +26,8 @@ from gco_stream.table.errors import (
     TableUnreachable,
 )
 
+pytestmark = pytest.mark.slow
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PAGE = {"Items": [{"endpoint_name": {"S": "chat"}}], "Count": 1, "ScannedCount": 1}
 

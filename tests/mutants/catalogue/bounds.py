@@ -114,7 +114,7 @@ BOUNDS: Final = (
         new="",
         breaks="memory grows with every object that was ever deleted",
         tests=(
-            "tests/mutants/test_noticed.py::test_of_the_uids_that_were_deleted_only_the_last_thousands_are_remembered",
+            "tests/cluster/test_collection.py::test_of_the_uids_that_were_deleted_only_the_last_thousands_are_remembered",
         ),
     ),
     Mutant(
@@ -151,7 +151,7 @@ BOUNDS: Final = (
         old="            if self._hired < most_at_once(self._count):\n",
         new="            if True:\n",
         breaks="a server that hangs has a worker and a connection for each endpoint",
-        tests=("tests/mutants/test_noticed.py::test_however_long_all_wait_there_are_no_more_stand_ins_than_the_bound",),
+        tests=("tests/engine/test_staff.py::test_however_long_all_wait_there_are_no_more_stand_ins_than_the_bound",),
     ),
     Mutant(
         name="one-endpoint-is-planned-for-ever",
