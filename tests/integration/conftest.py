@@ -19,6 +19,7 @@ from gco_stream.local.rest import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.table.user_writes import UserTable
 from tests.integration.webhook import Webhook, mutating
+from tests.warm import Forked
 
 LOOK_EVERY = 0.02
 PATIENCE = 30.0
@@ -31,9 +32,12 @@ class Program:
         self.environment = environment
         self.log = log
         self._module = module
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def start(self) -> "Program":
+        if "LD_PRELOAD" not in self.environment:
+            self._process = Forked(self._module, self.environment, self.log, self.log)
+            return self
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *self._module],

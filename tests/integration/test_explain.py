@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import path_of
 from tests.integration.conftest import Program, World
 from tests.items import item
+from tests.warm import completed
 
 _WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 ELSEWHERE = "eu-west-1"
@@ -20,14 +20,7 @@ FINALIZER = "example.org/slow"
 
 
 def gco_stream(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gco_stream", *arguments],
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return completed(("gco_stream", *arguments), {"PATH": os.environ["PATH"], **environment}, 60)
 
 
 def asked(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes: Any) -> dict[str, Any]:

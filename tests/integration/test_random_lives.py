@@ -5,8 +5,6 @@ random, then quiet; then every endpoint is as its item asks, and nothing more wo
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +16,7 @@ from gco_stream.model import names, wire
 from gco_stream.table.errors import Changed, Gone
 from tests.integration.conftest import Program, World
 from tests.items import item
+from tests.warm import completed
 
 SETTINGS = {
     "LEASE_DURATION_SECONDS": "2",
@@ -119,8 +118,7 @@ class Chance:
 
 def explained(environment: dict[str, str]) -> dict[str, Any]:
     """What `gco-stream explain --all` says."""
-    command = [sys.executable, "-m", "gco_stream", "explain", "--all", "-o", "json"]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+    done = completed(("gco_stream", "explain", "--all", "-o", "json"), environment, 60)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

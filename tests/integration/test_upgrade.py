@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.integration.conftest import Program, World
 from tests.integration.former import edit, made_by_gco, replica_sets, small
 from tests.integration.two_renderings import GRACE_SECONDS
+from tests.warm import completed
 
 pytestmark = pytest.mark.integration
 
@@ -17,14 +17,7 @@ LATER = ("tests.integration.two_renderings", "run")
 
 
 def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return completed(arguments, {"PATH": os.environ["PATH"], **environment}, 60)
 
 
 def upgrade(environment: dict[str, str], *arguments: str) -> str:

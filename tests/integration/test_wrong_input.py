@@ -3,8 +3,6 @@
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from gco_stream.local.plane import ControlPlane
 from gco_stream.model import wire
 from tests.integration.conftest import Program, World
 from tests.items import item
+from tests.warm import completed
 
 pytestmark = pytest.mark.integration
 Command = Callable[..., tuple[int, str, str]]
@@ -36,15 +35,8 @@ def command(controller_env: dict[str, str]) -> Command:
 
     def run(line: str, *more: str, **settings: str | None) -> tuple[int, str, str]:
         environment = {"PATH": os.environ["PATH"], **controller_env, **settings}
-        done = subprocess.run(
-            [sys.executable, "-m", "gco_stream", *line.split(), *more],
-            env={name: value for name, value in environment.items() if value is not None},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        known = {name: value for name, value in environment.items() if value is not None}
+        done = completed(("gco_stream", *line.split(), *more), known, 60)
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return done.returncode, done.stdout, done.stderr
 
