@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.acting import Act
 from tests.chaos.recorded import (
     CANARY,
     DEPLOYMENT,
@@ -27,6 +28,7 @@ from tests.chaos.recorded import (
 from tests.chaos.run.evidence import Change, Deed, Plain, Span
 from tests.chaos.run.faults import planned
 from tests.chaos.run.judges import deletions, intents, programs, rollouts, standing
+from tests.chaos.run.judges.held_up import held_up
 from tests.chaos.run.judges.knowledge import known_since
 from tests.items import REGION
 
@@ -260,3 +262,24 @@ class TestPrograms:
     def test_too_much_memory_is_found(self) -> None:
         assert programs.too_large({"r0": 100.0}, 200.0) == []
         assert programs.too_large({"r0": 300.0}, 200.0)
+
+
+class TestHeldUp:
+    """held_up"""
+
+    @staticmethod
+    def received(at: float, status: int = 200) -> Act:
+        moment = int(at * 1e6)
+        return Act("t-1:r0", "patch", "deployments", "chat", status, moment, moment + 1000)
+
+    def test_what_a_frozen_server_had_in_its_queue_is_its_senders_no_more(self) -> None:
+        frozen = [Span(10.0, 20.0, "API server frozen")]
+        assert held_up(self.received(20.1), frozen)
+        assert not held_up(self.received(23.0), frozen)
+        assert not held_up(self.received(9.0), frozen)
+
+    def test_after_a_silent_network_of_its_own_only_what_was_broken_off_is(self) -> None:
+        silent = [Span(10.0, 20.0, "network silent", "r0")]
+        assert held_up(self.received(20.1, status=504), silent)
+        assert not held_up(self.received(20.1), silent)
+        assert not held_up(self.received(20.1, status=504), [Span(10.0, 20.0, "network silent", "r1")])

@@ -225,7 +225,7 @@ class _Run:
         recorded = gather.evidence(ground, began, quiet, time.time(), self._hands.foreign)
         alive = [site.replica.name for site in ground.sites if not site.replica.running]
         judged = verdict.of_records(recorded, rest)
-        acts = verdict.add_programs(judged, ground, self._plan.lease)
+        acts = verdict.add_programs(judged, ground, self._plan.lease, recorded.spans)
         for judge, found in judged.wrongs.items():
             result.verdict.add(judge, found)
         result.verdict.add("foreign objects are as they were", self._hands.touched_foreign())

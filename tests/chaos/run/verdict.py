@@ -1,12 +1,14 @@
 """All judges on all that was recorded."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.chaos import acting
 from tests.chaos.acting import Act
-from tests.chaos.run.evidence import Evidence
+from tests.chaos.run.evidence import Evidence, Span
 from tests.chaos.run.ground import Ground
 from tests.chaos.run.judges import deletions, intents, programs, rollouts, standing
+from tests.chaos.run.judges.held_up import held_up
 
 _MOST_MIB = 400.0
 
@@ -42,8 +44,10 @@ def of_records(evidence: Evidence, rest: float | None) -> Verdict:
     return verdict
 
 
-def add_programs(verdict: Verdict, ground: Ground, lease: float) -> list[Act]:
-    """What replicas have done, and how they fared; gives all their writes. `lease`: how long one holds, in seconds."""
+def add_programs(verdict: Verdict, ground: Ground, lease: float, spans: Iterable[Span]) -> list[Act]:
+    """What replicas have done, and how they fared; gives all their writes. `lease`: how long one holds, in seconds;
+    `spans`: the faults.
+    """
     for site in ground.sites:
         site.replica.look()
         verdict.add("no fault of the program's own", programs.complaints_in(site.replica.name, site.replica.lines()))
@@ -53,5 +57,6 @@ def add_programs(verdict: Verdict, ground: Ground, lease: float) -> list[Act]:
     )
     users = [site.user for site in ground.sites]
     acts = sorted((act for log in ground.audit_logs() for act in acting.acts(log, users)), key=lambda act: act.received)
-    verdict.add("only the leader acted", acting.wrongs(acts, lease))
+    in_time = [act for act in acts if act.is_proof or not held_up(act, spans)]
+    verdict.add("only the leader acted", acting.wrongs(in_time, lease))
     return acts
