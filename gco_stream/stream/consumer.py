@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 Mode = Literal["stream", "poll"]
 
 CALL_TIMEOUT: Final = 5.0
-# A table without a stream, or one that may not be read: somebody has to do something about it first.
+# The longest pause before a stream that is off or may not be read is looked for again.
 RECHECK_SECONDS: Final = 60.0
 # The engine waits for the first pin. A stream that cannot be read must not keep the table's endpoints waiting.
 PIN_PATIENCE: Final = 10.0
@@ -134,7 +134,8 @@ class StreamConsumer:
                 pause = await self._attach(error.message)
             except StreamError as error:
                 self._tail = None
-                pause = self._recheck()
+                # It could be pinned, and would be again at once: each time costs a gap.
+                pause = RECHECK_SECONDS * self._rng.uniform(0.9, 1)
                 self._set_mode("poll", error.message)
                 self._on_gap(error.message)
 
@@ -159,8 +160,7 @@ class StreamConsumer:
             self._set_mode("poll", error.message)
             if not was_polling:
                 self._on_gap(why)
-            needs_somebody = isinstance(error, NoStream | AccessDenied)
-            return self._recheck() if needs_somebody else self._backoff.after_failure()
+            return self._backoff.after_failure()
         self._on_gap(why)
         return 0.0
 
@@ -192,9 +192,6 @@ class StreamConsumer:
         except Exception as error:
             # Another room's errors, which cannot be known here.
             raise Unreachable(f"the table's stream cannot be looked up: {error}", type(error).__name__) from error
-
-    def _recheck(self) -> float:
-        return RECHECK_SECONDS * self._rng.uniform(0.9, 1)
 
     def _record(self, record: StreamRecord) -> None:
         self._records += 1
