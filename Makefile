@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Each takes some 800 MB; tests mostly wait, so two fit on two cores.
-PLANES ?= 2
+# Each takes some 800 MB; tests mostly wait, so three fit on two cores.
+PLANES ?= 3
 CHAOS_SECONDS ?= 300
 # Compiled once for every run, and kept out of the sources.
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit slow integration lint format faults chaos mutants audit bench clean
+.PHONY: help setup demo test unit slow integration lint format chaos mutants audit bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -42,13 +42,10 @@ unit: $(READY) ## The tests that need no server (seconds)
 slow: $(READY) ## The tests of parts that talk over sockets, start processes, or wait (seconds)
 	$(BIN)/pytest -q -n 4 -m slow --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
 
-integration: $(READY) ## The tests on real parts (PLANES=2 control planes at once)
-	$(BIN)/pytest -q -n $(PLANES) --dist loadfile -m "not campaign" tests/local tests/integration tests/chaos
+integration: $(READY) ## The tests on real parts (PLANES=3 control planes at once)
+	$(BIN)/pytest -q -n $(PLANES) --dist loadfile --no-loadscope-reorder tests/chaos tests/integration tests/local
 
 test: lint unit slow integration ## Everything that CI runs
-
-faults: $(READY) ## The tests of faults that take minutes, on real parts
-	$(BIN)/pytest -q -n $(PLANES) --dist loadfile -m campaign tests/chaos
 
 chaos: $(READY) ## Three replicas under faults of every kind (CHAOS_SECONDS=300 CHAOS_SEED=...)
 	$(BIN)/python -m tests.chaos.run --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

@@ -68,7 +68,8 @@ def under_load(place: Place, count: int, per_second: float, seconds: float, resy
         Users(place) as users,
     ):
         program.wait_idle(_PATIENCE, also=lambda: program.status()["endpoints"] == count)
-        _wait(program, lambda: bool(watched_program.tasks(program.log_lines())))
+        counted = len(watched_program.tasks(program.log_lines()))
+        _wait(program, lambda: len(watched_program.tasks(program.log_lines())) > counted + 1)
         tasks, rss = watched_program.tasks(program.log_lines())[-1], program.rss_mib()
         cpu = program.cpu_seconds()
         changes = users.at_pace(names, per_second, seconds, lambda number: 2 + number // count)

@@ -23,7 +23,7 @@ from tests.chaos.faulty_http import (
 )
 from tests.integration.conftest import Program, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 HTML = b"<html><head><title>Error</title></head><body>The page cannot be found.</body></html>"
 # What may become of one call, by the name of the endpoint that it happens to.

@@ -14,7 +14,7 @@ from tests.integration.conftest import Program, World
 from tests.integration.test_wrong_surroundings import RIGHTS, grant
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 Start = Callable[..., Program]
 LEASES_ONLY = {right: verbs for right, verbs in RIGHTS.items() if "leases" in right}
 

@@ -30,7 +30,7 @@ from tests.chaos.faulty_http import (
 from tests.cluster.fake_api import until
 from tests.integration.conftest import Program, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 KINDS = ("deployments", "services", "ingresses", "horizontalpodautoscalers")
 EXPIRED = status(410, "Expired", "too old resource version: 1 (2)")

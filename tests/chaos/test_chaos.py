@@ -11,7 +11,6 @@ from tests.chaos.run.faults import KINDS
 from tests.chaos.run.report import story, table
 
 
-@pytest.mark.campaign
 @pytest.mark.timeout(300)
 def test_whatever_happens_the_cluster_ends_as_the_table_asks_and_nothing_was_done_that_nobody_asked_for(
     tmp_path: Path,

@@ -45,7 +45,7 @@ from tests.integration.test_guard import scans
 from tests.integration.watched import GONE, history
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 Start = Callable[..., Program]
 # Enough on a machine that is busy with other things, and far less than a cap of minutes.
 SOON = 60.0

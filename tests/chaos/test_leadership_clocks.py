@@ -17,7 +17,7 @@ from tests.items import item
 
 LIBRARY = Path(sysconfig.get_path("purelib")) / "libfaketime/vendor/libfaketime/src/libfaketime.so.1"
 
-pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 HOUR = timedelta(hours=1)
 

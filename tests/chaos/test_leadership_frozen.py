@@ -11,7 +11,7 @@ from tests.chaos.replicas import BURNT, Replica, Replicas, changing
 from tests.integration.conftest import World
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 NAMES = [f"e{number:02}" for number in range(12)]
 FREEZES = int(os.environ.get("FREEZES") or 3)

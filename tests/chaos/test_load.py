@@ -28,7 +28,7 @@ from gco_stream.model import wire
 from tests.chaos.faulty_http import Action, Answer, Fault, FaultyHttp, Hang
 from tests.chaos.malformed import malformed_items
 
-pytestmark = [pytest.mark.integration, pytest.mark.campaign, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 WORKERS = 16
 PATIENCE = 120.0
 NEVER = MappingProxyType({"RESYNC_INTERVAL_SECONDS": "86400"})

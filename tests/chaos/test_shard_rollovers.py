@@ -286,7 +286,6 @@ def missed(one: Program) -> float:
     return sample(one, "gco_stream_missed_changes_total")
 
 
-@pytest.mark.campaign
 def test_the_program_applies_every_change_while_shards_roll_over(
     world: World, program: Callable[..., Program], rolling: RollingDynamoDB, rng: random.Random
 ) -> None:
@@ -320,7 +319,6 @@ def test_the_program_applies_every_change_while_shards_roll_over(
     assert one.stop() == 0
 
 
-@pytest.mark.campaign
 def test_the_program_scans_for_what_was_trimmed_unread_and_reads_on(
     world: World, program: Callable[..., Program], rolling: RollingDynamoDB
 ) -> None:
@@ -345,7 +343,6 @@ def test_the_program_scans_for_what_was_trimmed_unread_and_reads_on(
     assert scans(one) == known[1]
 
 
-@pytest.mark.campaign
 def test_an_idle_shards_expired_iterator_costs_the_program_one_scan(
     world: World, program: Callable[..., Program], rolling: RollingDynamoDB
 ) -> None:

@@ -28,13 +28,15 @@ async def test_of_three_replicas_one_leads_and_renews() -> None:
 
 async def test_a_leader_that_stops_releases_and_the_next_leads_at_once() -> None:
     server = LeaseServer()
-    async with replicas(server, 3) as (terms, _):
-        first = await leader_of(terms)
-        await asyncio.sleep(7)
-        await first.stop()
-        assert await until(lambda: terms.leading) < 0.5
-        assert terms.leading != [first]
-        assert server.spec["leaseTransitions"] >= 1
+    async with replicas(server, 6) as (terms, _):
+        # Again and again, since one may be about to look just then.
+        for number in range(1, 6):
+            first = await leader_of(terms)
+            await asyncio.sleep(7)
+            await first.stop()
+            assert await until(lambda: terms.leading) < 0.2
+            assert terms.leading != [first]
+            assert server.spec["leaseTransitions"] >= number
 
 
 async def test_the_last_leaders_release_keeps_the_duration_and_empties_the_holder() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import orjson
@@ -60,14 +61,15 @@ async def test_a_namespace_that_is_not_allowed_is_never_written_to(tmp_path: Pat
 
     async with connected(answer, tmp_path) as (client, seen):
         writer = ObjectWriter(client, ClusterCache(client, ("allowed",), lambda _: None), lambda: 9)
-        for write in (
-            writer.create(MANIFEST),
-            writer.delete(REF, "u1"),
-            writer.scale(REF, "u1", 1),
-            writer.hand_over(observe(raw())),
-        ):
+        writes: list[Callable[[], Awaitable[object]]] = [
+            lambda: writer.create(MANIFEST),
+            lambda: writer.delete(REF, "u1"),
+            lambda: writer.scale(REF, "u1", 1),
+            lambda: writer.hand_over(observe(raw())),
+        ]
+        for write in writes:
             with pytest.raises(errors.Rejected, match="namespace"):
-                await write
+                await write()
     assert seen.requests == []
 
 

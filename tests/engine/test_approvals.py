@@ -22,13 +22,13 @@ from gco_stream.engine.guard import Guard, doomed
 from gco_stream.engine.orphans import Orphans
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.steps import HeldBack, Plan
-from tests.engine.test_budget import NOON, Clock, Lease
+from tests.engine.test_budget import BEGAN, Clock, Lease
 from tests.engine.test_orphans import Cluster, scan
 from tests.items import REGION
 from tests.planning.simulated import POLICY
 
 
-def approve(lease: Lease, *entries: str, now: float = NOON) -> None:
+def approve(lease: Lease, *entries: str, now: float = BEGAN) -> None:
     lease.annotations = {**lease.annotations, APPROVED_ANNOTATION: approval_of(entries, now)}
 
 
@@ -73,7 +73,7 @@ def test_once_begun_what_is_left_is_covered_and_nothing_new() -> None:
 def test_it_holds_for_an_hour_whatever_clock_it_was_written_by(after: float, holds: bool) -> None:
     lease = Lease()
     approve(lease, entry_of("a", {"1"}))
-    approvals = Approvals(lease, Clock(NOON + after))
+    approvals = Approvals(lease, Clock(BEGAN + after))
     assert approvals.covers("a", {"1"}) is holds
     assert approvals.any is holds
     assert approvals.spent is not holds
@@ -82,7 +82,7 @@ def test_it_holds_for_an_hour_whatever_clock_it_was_written_by(after: float, hol
 @pytest.mark.parametrize(
     "text",
     ["", "yes", "[]", "7", "{}", '{"until": 1}', '{"entries": ["x"]}', '{"until": "x", "entries": ["x"]}']
-    + [json.dumps({"until": NOON + 60, "entries": wrong}) for wrong in ("x", [1], {"x": 1}, None)]
+    + [json.dumps({"until": BEGAN + 60, "entries": wrong}) for wrong in ("x", [1], {"x": 1}, None)]
     + ['{"until": 1e999, "entries": ["x"]}', '{"until": null, "entries": ["x"]}'],
 )
 def test_what_cannot_be_read_approves_nothing(text: str) -> None:
@@ -109,7 +109,7 @@ def test_a_new_approval_is_news_once_even_where_somebody_has_looked_before() -> 
 
 
 def test_a_full_approval_fits_into_the_lease() -> None:
-    text = approval_of([short_digest(str(number)) for number in range(MOST_APPROVED)], NOON)
+    text = approval_of([short_digest(str(number)) for number in range(MOST_APPROVED)], BEGAN)
     assert len(text) <= 141_000
 
 
@@ -217,7 +217,7 @@ async def test_a_plan_that_removes_nothing_unasked_needs_nobodys_leave() -> None
 
 async def test_what_nobody_needs_any_more_leaves_the_lease() -> None:
     bench = Bench("a")
-    approve(bench.lease, "x", now=NOON - GOOD_FOR)
+    approve(bench.lease, "x", now=BEGAN - GOOD_FOR)
     await bench.guard.scan_ended({"another"})
     assert APPROVED_ANNOTATION not in bench.lease.annotations
     assert bench.lease.writes == 1
@@ -227,7 +227,7 @@ async def test_what_nobody_needs_any_more_leaves_the_lease() -> None:
 
 async def test_a_lease_that_cannot_be_put_in_order_does_not_end_the_scan() -> None:
     bench = Bench("a")
-    approve(bench.lease, "x", now=NOON - GOOD_FOR)
+    approve(bench.lease, "x", now=BEGAN - GOOD_FOR)
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
     await bench.guard.scan_ended({"another"})
     assert await bench.guard.scan_ended({"another"}) == {"a"}

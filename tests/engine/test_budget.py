@@ -8,8 +8,9 @@ import pytest
 
 from gco_stream.cluster.errors import ClusterError, Conflict
 from gco_stream.engine.budget import MOST_REMOVALS, REMOVALS_ANNOTATION, DeletionBudget, short_digest
+from tests.planning.simulated import START
 
-NOON = 1_763_726_400.0
+BEGAN = START.timestamp()
 HOUR = 3600.0
 
 
@@ -33,7 +34,7 @@ class Lease:
 
 
 class Clock:
-    def __init__(self, now: float = NOON) -> None:
+    def __init__(self, now: float = BEGAN) -> None:
         self.now = now
 
     def __call__(self) -> float:
@@ -77,15 +78,15 @@ def test_an_hour_later_the_budget_is_whole_again_and_says_so_before() -> None:
     one.reserve("a", 10)
     clock.now += 600
     assert one.again(10) == HOUR - 600
-    clock.now = NOON + HOUR - 1
+    clock.now = BEGAN + HOUR - 1
     assert one.left("b", 10) == 0
-    clock.now = NOON + HOUR
+    clock.now = BEGAN + HOUR
     assert (one.left("b", 10), one.again(10)) == (1, 0)
 
 
 def test_where_more_is_spent_than_allowed_the_next_is_free_when_enough_have_run_out() -> None:
     clock = Clock()
-    lease = with_removals(json.dumps({"a": int(NOON) - 300, "b": int(NOON) - 200, "c": int(NOON) - 100}))
+    lease = with_removals(json.dumps({"a": int(BEGAN) - 300, "b": int(BEGAN) - 200, "c": int(BEGAN) - 100}))
     assert budget(2, lease, clock).again(10) == HOUR - 200
     assert budget(0, lease, clock).again(10) == HOUR
 
@@ -98,7 +99,7 @@ async def test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells() -
     await one.store()
     assert one.is_stored("a")
     assert not one.is_stored("b")
-    assert json.loads(lease.annotations[REMOVALS_ANNOTATION]) == {short_digest("a"): int(NOON)}
+    assert json.loads(lease.annotations[REMOVALS_ANNOTATION]) == {short_digest("a"): int(BEGAN)}
     assert lease.annotations["others"] == "stay"
 
 
@@ -159,7 +160,7 @@ async def test_a_new_leader_goes_on_where_the_last_one_was() -> None:
 
 
 async def test_what_has_run_out_leaves_the_lease_with_the_next_write() -> None:
-    lease, clock = with_removals(json.dumps({"old": int(NOON - HOUR)})), Clock()
+    lease, clock = with_removals(json.dumps({"old": int(BEGAN - HOUR)})), Clock()
     one = budget(2, lease, clock)
     assert one.left("a", 10) == 2
     one.reserve("a", 10)
@@ -169,7 +170,7 @@ async def test_what_has_run_out_leaves_the_lease_with_the_next_write() -> None:
 
 def test_a_time_in_the_future_counts_as_now_and_lasts_an_hour() -> None:
     clock = Clock()
-    one = budget(1, with_removals(json.dumps({"a": int(NOON) + 30 * 86_400})), clock)
+    one = budget(1, with_removals(json.dumps({"a": int(BEGAN) + 30 * 86_400})), clock)
     assert one.left("b", 10) == 0
     assert one.again(10) == HOUR
     clock.now += HOUR
@@ -207,5 +208,7 @@ async def test_what_cannot_be_read_counts_as_all_spent_for_an_hour_across_leader
 
 
 def test_a_full_budget_fits_into_the_lease_beside_a_full_approval() -> None:
-    names = json.dumps({short_digest(str(number)): int(NOON) for number in range(MOST_REMOVALS)}, separators=(",", ":"))
+    names = json.dumps(
+        {short_digest(str(number)): int(BEGAN) for number in range(MOST_REMOVALS)}, separators=(",", ":")
+    )
     assert len(names) <= 56_000

@@ -99,7 +99,9 @@ class Program:
         return "\n".join(self.log.read_text().splitlines()[-30:]) if self.log.exists() else "(no log)"
 
     def signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        # One that has ended by itself meanwhile takes no notice.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """kill -9."""
