@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from tests.stream.conftest import POLL
+from gco_stream.stream.consumer import CALL_TIMEOUT
+from tests.stream.conftest import POLL, Heard, aws_session
+from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.faults import Body, Cut, Empty, Hang, Refuse, Slow
 from tests.stream.scripted.iterators import LIFE
 from tests.stream.scripted.shards import id_of
@@ -130,6 +132,16 @@ async def test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_ski
         streams.record("c", "s1")
         await heard.until(lambda: len(heard.names) == 3)
     assert heard.names == ["a", "b", "c"]
+    assert heard.gaps == 0
+
+
+async def test_a_call_has_a_deadline_of_its_own_however_long_the_client_waits_for_the_next_byte(streams):
+    async with client_in_memory(streams, aws_session(), timeout=6000) as client:
+        heard = Heard(streams, client)
+        async with heard.running():
+            streams.fail("GetRecords", Hang())
+            streams.record("a", "s1")
+            await heard.until(lambda: heard.names, 2 * CALL_TIMEOUT)
     assert heard.gaps == 0
 
 

@@ -76,7 +76,8 @@ BOUNDS: Final = (
         new="                    async with asyncio.timeout(None):\n",
         breaks="a shard whose call hangs is never read again",
         tests=(
-            "tests/stream/test_shards.py::test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_skipped",
+            "tests/stream/test_shards.py"
+            "::test_a_call_has_a_deadline_of_its_own_however_long_the_client_waits_for_the_next_byte",
         ),
     ),
     Mutant(
