@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 # The lease of whoever is killed has to run out before the next one may act.
 SHORT_LEASE = {
     "LEASE_DURATION_SECONDS": "3",
-    "LEASE_RENEW_DEADLINE_SECONDS": "2",
-    "LEASE_RETRY_PERIOD_SECONDS": "0.5",
+    "LEASE_RENEW_DEADLINE_SECONDS": "1.5",
+    "LEASE_RETRY_PERIOD_SECONDS": "0.4",
     "CANARY_DRAIN_SECONDS": "1",
 }
-PATIENCE = 90.0
+PATIENCE = 120.0
 LIVES = 2
 FIRST, SECOND = "registry.example/serve:1.0", "registry.example/serve:2.0"
 CANARY = {"image": SECOND, "weight": 20, "replicas": 1}

@@ -234,7 +234,8 @@ class _Run:
         struck = self._faults.requests_struck()
         logs = {site.replica.name: site.replica.lines() for site in ground.sites}
         peaks = {site.replica.name: site.replica.peak_mib for site in ground.sites}
-        result.figures = figures(recorded, acts, self._faults.counts, struck, logs, peaks, settled)
+        burnt = sum(site.replica.burnt for site in ground.sites)
+        result.figures = figures(recorded, acts, self._faults.counts, struck, logs, peaks, burnt, settled)
         result.faults = by_kind(Counter(self._faults.counts), struck)
 
     def _stop(self) -> list[str]:

@@ -18,6 +18,7 @@ def figures(
     struck: Counter[str],
     logs: Mapping[str, Iterable[Mapping[str, Any]]],
     peaks: Mapping[str, float],
+    burnt: int,
     settled: float | None,
 ) -> dict[str, str]:
     """Name and value, in the order in which they are shown."""
@@ -40,6 +41,7 @@ def figures(
         "steps done": f"{steps}",
         "writes to the cluster": f"{len(acting.changes(acts))}",
         "terms of leaders": f"{len(terms)}",
+        "leaders ended by the lease's fuse": f"{burnt}",
         "longest without a sign of a leader": f"{_longest_gap(acts):.1f} s",
         "write to new pod template": _spread(delays),
         "quiet to all as asked": "never" if settled is None else f"{settled - evidence.quiet:.1f} s",

@@ -16,13 +16,17 @@ import urllib3
 from gco_stream.local import supervise
 
 _STARTED = b'"event":"started"'
+# The exit code of the lease's fuse.
+_BURNT = 14
 _NEVER_ASKED = "ended without having been asked"
 
 
 class Replica:
     """`gco-stream run` under a supervisor, so that it never outlives this process. Its log is appended to.
 
-    `unasked`: how processes of it ended that nobody had asked to end. `peak_mib`: the most memory that one took.
+    `unasked`: how processes of it ended that nobody had asked to end. `burnt`: how often the kernel ended a leader that
+    could not end by itself when its lease ran out, on a machine that is too busy. `peak_mib`: the most memory that one
+    took.
     """
 
     def __init__(self, name: str, environment: dict[str, str], log: Path, code: Path | None = None) -> None:
@@ -31,6 +35,7 @@ class Replica:
         self.log = log
         self.starts = 0
         self.unasked: list[str] = []
+        self.burnt = 0
         self.peak_mib = 0.0
         self._code = code
         self._process: subprocess.Popen[bytes] | None = None
@@ -111,7 +116,10 @@ class Replica:
             return
         code = self._process.poll()
         if code is not None:
-            if not self._asked:
+            if not self._asked and code == _BURNT:
+                self._asked = True
+                self.burnt += 1
+            elif not self._asked:
                 self._asked = True
                 when = time.strftime("%H:%M:%S", time.gmtime())
                 self.unasked.append(f"{self.name} {_NEVER_ASKED}, with status {code}, before {when}:\n{self.tail()}")
