@@ -16,6 +16,8 @@ Schema = dict[str, Any]
 _NOT_OURS: Final = frozenset({"hostname"})
 _NAMESPACE: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _REGION: Final = r"^[a-z0-9-]{0,40}$"
+# With --set helm gives what has a decimal point as a string. Limits hold for numbers, the pattern for strings.
+_DECIMAL: Final = {"type": ["number", "string"], "pattern": r"^[0-9]*\.[0-9]+$"}
 _DURATION: Final = {"type": "string", "pattern": r"^([0-9]+(ms|s|m|h))+$"}
 _PORT: Final = {"type": "integer", "minimum": 1, "maximum": 65535}
 _TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -131,7 +133,9 @@ def settings_schema() -> Schema:
     for name, field in Settings.model_json_schema()["properties"].items():
         if name in _NOT_OURS:
             continue
-        schema["properties"][name.upper()] = {key: value for key, value in field.items() if key != "title"}
+        schema["properties"][name.upper()] = {key: value for key, value in field.items() if key != "title"} | (
+            _DECIMAL if field.get("type") == "number" else {}
+        )
     special = schema["properties"]
     special["INFERENCE_NAMESPACE"]["pattern"] = _NAMESPACE
     special["ALLOWED_NAMESPACES"]["items"]["pattern"] = _NAMESPACE
