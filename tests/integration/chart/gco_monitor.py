@@ -1,7 +1,7 @@
 """GCO's inference_monitor as the API server and the table see it: a Deployment, its Lease, and a cycle of its work.
 
-Its pods are kwok's. While one of them runs, a thread does what the monitor does: each cycle it takes or renews the Lease
-by its rules (no acquireTime, three cycles long), sets replicas and image, and reports.
+Its pods are kwok's. While one of them runs, a thread does what the monitor does: each cycle it takes or renews the
+Lease by its rules (no acquireTime, three cycles long), sets replicas and image, and reports.
 """
 
 import threading
