@@ -33,5 +33,7 @@ def _writes(path: Any, _: Any, flags: int) -> bool:
 if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]
     (find_access.__kwdefaults__ or {})["service_account"] = Path(folder)
+    # An image is compiled when it is made.
+    sys.dont_write_bytecode = True
     sys.addaudithook(read_only)
     main(arguments)

@@ -1,7 +1,6 @@
 """The chart on the run's API server, and the processes that stand for its pods: kwok has none."""
 
 import base64
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,9 +111,6 @@ class Release:
             "KUBERNETES_SERVICE_PORT": str(server.port),
             # Each pod has ports of its own.
             "HTTP_PORT": "0",
-            # An image is compiled when it is made.
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
         }
         assert container["command"] == ["gco-stream"]
         one = Program(
