@@ -10,7 +10,7 @@ CHAOS_SECONDS ?= 300
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit slow integration lint format faults chaos mutants audit bench clean
+.PHONY: help setup demo test unit slow integration lint format faults chaos mutants audit bench chart clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -61,6 +61,9 @@ audit: $(READY) ## Ask for known vulnerabilities of the pinned packages (needs a
 
 bench: $(READY) ## Measure (bench/results/)
 	$(BIN)/python -m bench
+
+chart: $(READY) ## Write the chart's schema and README anew, of its values and the settings
+	$(BIN)/python -m tools.chart
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -9,6 +9,7 @@ import yaml
 
 from tests.chart.helm import Helm, Object
 from tests.chart.test_pods import SELECTOR
+from tests.items import parity_objects
 
 RULES = {
     "groups": [{"name": "one", "rules": [{"alert": "A", "expr": "up == 0", "annotations": {"is": "{{ $value }}"}}]}]
@@ -66,6 +67,18 @@ def test_namespaces_are_made_where_asked_and_outlive_the_release(helm: Helm) -> 
     assert made.keys() == {"Namespace/gco-inference", "Namespace/team-a"}
     for namespace in made.values():
         assert namespace["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_the_service_account_that_endpoints_pods_name_is_made_where_asked_and_outlives_the_release(helm: Helm) -> None:
+    annotations = {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/models"}
+    values = {"endpoints": {"serviceAccount": {"create": True, "annotations": annotations}}}
+    objects = helm.render({**values, "settings": {"ALLOWED_NAMESPACES": ["team-a"]}})
+    deployment = parity_objects("minimal")["Deployment/minimal"]
+    name = deployment["spec"]["template"]["spec"]["serviceAccountName"]
+    for namespace in ("gco-inference", "team-a"):
+        account = objects[f"ServiceAccount/{namespace}/{name}"]
+        assert account["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep", **annotations}
+    assert [one for one in helm.render() if one.endswith(name)] == []
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ _NARROWER: Final[dict[str, Schema]] = {
     "fullnameOverride": _NAME,
     "commonLabels": _TEXTS,
     "serviceAccount.name": {"type": "string", "pattern": r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$"},
+    "endpoints.serviceAccount.annotations": _TEXTS,
     "serviceAccount.annotations": _TEXTS,
     "serviceAccount.labels": _TEXTS,
     "extraEnv": {"type": "array", "items": {"type": "object", "required": ["name"]}},

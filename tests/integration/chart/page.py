@@ -38,11 +38,11 @@ class Page:
         return found
 
     def walk(self, part: str, *, until: str = "") -> str:
-        """Run the commands of the part with this heading that are left, in order; what they print.
+        """Run the commands of the part with this heading ("" for the first) that are left, in order; what they print.
 
         With `until` only those before the first that begins with it.
         """
-        text = self._text.partition(f"\n## {part}\n")[2].partition("\n## ")[0]
+        text = self._text.partition(f"\n## {part}\n" if part else "\n")[2].partition("\n## ")[0]
         assert text, part
         printed = []
         for command in self._commands(text):
@@ -56,7 +56,8 @@ class Page:
 
     def _commands(self, text: str) -> list[str]:
         blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+        lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+        return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
     def _run(self, command: str) -> str:
         for name, stands in self._names.items():

@@ -13,6 +13,7 @@ PATHS = {
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies/{}",
 }
 EVERYTHING: Mapping[str, Any] = {
+    "endpoints": {"serviceAccount": {"create": True}},
     "networkPolicy": {"enabled": True, "from": [{"podSelector": {}}]},
     "metrics": {"dashboards": {"enabled": True}},
     "podDisruptionBudget": {"maxUnavailable": "50%"},

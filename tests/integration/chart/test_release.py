@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import gco_stream
 from gco_stream.cluster.permissions import needed
 from gco_stream.engine.controller import LEASE_NAME
 from gco_stream.local.rest import KubeApi, path_of
-from tests.chart.helm import environment
+from tests.chart.helm import Helm, environment
 from tests.chart.test_rights import granted
+from tests.integration.chart.page import Page
 from tests.integration.chart.release import NAME, Release
 from tests.integration.conftest import World
 from tests.items import item
@@ -92,3 +95,21 @@ def test_each_allowed_namespace_gets_its_role_and_loses_it_with_the_setting(
     assert live() == set(map(str, needed(both, world.namespace, LEASE_NAME)))
     release("upgrade", NAME, str(release.helm.chart), "--reuse-values", "--set-json", "settings.ALLOWED_NAMESPACES=[]")
     assert live() == set(map(str, needed(both[:1], world.namespace, LEASE_NAME)))
+
+
+def test_the_command_of_the_charts_page_installs_it(helm: Helm, kube: KubeApi, system: str, tmp_path: Path) -> None:
+    role = "arn:aws:iam::111122223333:role/gco-stream"
+    page = Page(
+        helm.chart / "README.md",
+        names={"gco-system": system, "./helm/gco-stream": str(helm.chart), "REGISTRY": "r.example", "ROLE_ARN": role},
+        programs={"helm": helm.binary},
+        environment=helm.environment,
+        folder=tmp_path,
+    )
+    page.walk("", until="helm test")
+    account = kube.get(path_of("ServiceAccount", system, NAME))
+    assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == role
+    (container,) = kube.get(path_of("Deployment", system, NAME))["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"r.example/gco-stream:{gco_stream.__version__}"
+    assert environment(container)["CLUSTER_NAME"] == "gco-us-east-1"
+    helm("uninstall", NAME, "--namespace", system)
