@@ -53,7 +53,14 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled_and_always_
     pods = world.pods("chat").keys()
 
     with ready_all_the_while(release) as ready:
-        release("upgrade", NAME, str(release.helm.chart), "--reuse-values", "--set", "settings.RECONCILE_WORKERS=8")
+        release(
+            "upgrade",
+            NAME,
+            str(release.helm.chart),
+            "--reset-then-reuse-values",
+            "--set",
+            "settings.RECONCILE_WORKERS=8",
+        )
         kube.wait_for(release.rolled_out, what="the upgrade is rolled out")
     assert min(ready) >= 2
     (container,) = release.deployment()["spec"]["template"]["spec"]["containers"]
@@ -97,7 +104,9 @@ def test_each_allowed_namespace_gets_its_role_and_loses_it_with_the_setting(
     assert live() == set(map(str, needed(both[:1], world.namespace, LEASE_NAME)))
 
 
-def test_the_command_of_the_charts_page_installs_it(helm: Helm, kube: KubeApi, system: str, tmp_path: Path) -> None:
+def test_the_commands_of_the_charts_page_install_upgrade_and_remove_it(
+    helm: Helm, kube: KubeApi, system: str, tmp_path: Path
+) -> None:
     role = "arn:aws:iam::111122223333:role/gco-stream"
     page = Page(
         helm.chart / "README.md",
@@ -107,9 +116,15 @@ def test_the_command_of_the_charts_page_installs_it(helm: Helm, kube: KubeApi, s
         folder=tmp_path,
     )
     page.walk("", until="helm test")
+    installed = kube.get(path_of("Deployment", system, NAME))
     account = kube.get(path_of("ServiceAccount", system, NAME))
     assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == role
-    (container,) = kube.get(path_of("Deployment", system, NAME))["spec"]["template"]["spec"]["containers"]
+    (container,) = installed["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"r.example/gco-stream:{gco_stream.__version__}"
     assert environment(container)["CLUSTER_NAME"] == "gco-us-east-1"
-    helm("uninstall", NAME, "--namespace", system)
+    page.walk("Upgrade, rollback, removal", until="helm uninstall")
+    assert (
+        kube.get(path_of("Deployment", system, NAME))["metadata"]["generation"] == installed["metadata"]["generation"]
+    )
+    page.walk("Upgrade, rollback, removal")
+    assert kube.find(path_of("Deployment", system, NAME)) is None
