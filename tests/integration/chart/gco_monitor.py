@@ -77,7 +77,7 @@ class GcoMonitor:
             return True
         spec = found["spec"]
         holder = spec.get("holderIdentity") or ""
-        renewed = datetime.fromisoformat(spec["renewTime"]).timestamp()
+        renewed = datetime.fromisoformat(spec["renewTime"]).timestamp() if spec.get("renewTime") else time.time()
         if holder not in {"", pod} and time.time() - renewed <= 3 * CYCLE:
             return False
         spec |= {"holderIdentity": pod, "renewTime": now}
