@@ -15,13 +15,14 @@ from pathlib import Path
 from gco_stream.local import maven_fetch, toolchains
 from gco_stream.local.cache import Cache, digest
 from gco_stream.local.errors import BuildError
+from gco_stream.local.go_build import go_build
 
 KUBERNETES_VERSION = "v1.34.4"
 ETCD_VERSION = "3.6.4"
 KWOK_VERSION = "v0.8.0"
 
 _KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-_LDFLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
+_VERSION_FLAG = f"-X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _kubernetes(cache: Cache) -> dict[str, Path]:
     found = {name: path for name in _KUBERNETES if (path := _given(name, assets) or _on_path(name))}
     if len(found) == len(_KUBERNETES):
         return found
-    folder = _go_build(cache, "kubernetes", toolchains.inputs(), "Building Kubernetes and etcd")
+    folder = go_build(cache, "kubernetes", toolchains.inputs(), "Building Kubernetes and etcd", _VERSION_FLAG)
     return {name: folder / name for name in _KUBERNETES} | found
 
 
@@ -85,41 +86,9 @@ def _kwok(cache: Cache) -> Path:
         if not os.access(given, os.X_OK):
             raise BuildError(f"GCO_STREAM_KWOK={given}: not a program; allowed: the path of kwok {KWOK_VERSION}")
         return Path(given).resolve()
-    found = _on_path("kwok")
-    return found or _go_build(cache, "kwok", toolchains.inputs() / "kwok", "Building kwok") / "kwok"
-
-
-def _go_build(cache: Cache, name: str, module: Path, title: str) -> Path:
-    files = ((module / "go.mod").read_bytes(), (module / "go.sum").read_bytes())
-
-    def fill(staging: Path) -> None:
-        go = toolchains.go(cache, toolchains.go_least(module))
-        scratch = staging / "scratch"
-        environment = {
-            **os.environ,
-            "CGO_ENABLED": "0",
-            "GOFLAGS": "-mod=readonly -trimpath -modcacherw",
-            "GOTOOLCHAIN": "local",
-            "GOWORK": "off",
-            "GO111MODULE": "on",
-        }
-        if go.brought:
-            # Whoever has no Go has no use for its caches, which are larger than what is built.
-            environment |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOENV": "off"}
-        out = staging / "bin"
-        toolchains.run(
-            [go.command, "build", "-ldflags", _LDFLAGS, "-o", f"{out}{os.sep}", "tool"],
-            title,
-            cwd=module,
-            env=environment,
-        )
-        for binary in out.iterdir():
-            # etcd's package is called server, and so is what Go makes of it.
-            binary.rename(staging / ("etcd" if binary.name == "server" else binary.name))
-        out.rmdir()
-        shutil.rmtree(scratch, ignore_errors=True)
-
-    return cache.entry(name, digest(*files, _LDFLAGS, toolchains.this_machine()), title, fill)
+    if found := _on_path("kwok"):
+        return found
+    return go_build(cache, "kwok", toolchains.inputs() / "kwok", "Building kwok", _VERSION_FLAG) / "kwok"
 
 
 def _dynamodb(cache: Cache) -> Path:

@@ -10,6 +10,7 @@ pytest, hence the late imports.
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gco_stream.local.rest import KubeApi
 
 _NEED_BINARIES = {"control_plane", "disposable_control_plane"}
+_NEED_CLIENTS = {"helm_binary", "kubectl_binary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what is missing before the first test, where no test's time limit runs and progress can be seen."""
     if session.config.option.collectonly:
         return
-    if not any(_NEED_BINARIES & set(getattr(item, "fixturenames", ())) for item in session.items):
+    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if not asked & (_NEED_BINARIES | _NEED_CLIENTS):
         return
     from gco_stream.local.build import binaries
     from gco_stream.local.cache import Cache, default_cache
+    from gco_stream.local.clients import helm, kubectl
     from gco_stream.local.errors import BuildError
     from gco_stream.local.progress import Progress
 
@@ -47,10 +51,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if capture is not None:
         capture.suspend_global_capture(in_=True)
     try:
-        binaries(Cache(default_cache(), Progress()))
+        cache = Cache(default_cache(), Progress())
+        if asked & _NEED_BINARIES:
+            binaries(cache)
+        if asked & _NEED_CLIENTS:
+            helm(cache)
+            kubectl(cache)
     except BuildError as error:
-        # The tests that need no control plane may run; the others try again and fail with this.
-        Progress().note(f"Without a control plane: {error}")
+        # The tests that need nothing of it may run; the others try again and fail with this.
+        Progress().note(f"Without a control plane or its clients: {error}")
     finally:
         if capture is not None:
             capture.resume_global_capture()
@@ -78,6 +87,26 @@ def disposable_control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Itera
             return planes.enter_context(ControlPlane(tmp_path_factory.mktemp("control-plane"), **options))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def helm_binary() -> Path:
+    """The path of helm."""
+    from gco_stream.local.cache import Cache, default_cache
+    from gco_stream.local.clients import helm
+    from gco_stream.local.progress import Progress
+
+    return helm(Cache(default_cache(), Progress(quiet=True)))
+
+
+@pytest.fixture(scope="session")
+def kubectl_binary() -> Path:
+    """The path of kubectl."""
+    from gco_stream.local.cache import Cache, default_cache
+    from gco_stream.local.clients import kubectl
+    from gco_stream.local.progress import Progress
+
+    return kubectl(Cache(default_cache(), Progress(quiet=True)))
 
 
 @pytest.fixture

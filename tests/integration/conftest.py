@@ -109,6 +109,11 @@ class Program:
             self._process.kill()
             self._process.wait()
 
+    def wait(self) -> int:
+        """The exit code of one that ends by itself."""
+        assert self._process is not None
+        return self._process.wait(timeout=PATIENCE)
+
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
         assert self._process is not None

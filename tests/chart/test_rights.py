@@ -1,0 +1,67 @@
+"""The Roles of the chart are what the controller does, verb for verb, and nobody else gets them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gco_stream.cluster.permissions import Permission, needed
+from gco_stream.engine.controller import LEASE_NAME
+from tests.chart.helm import Helm, Object
+
+ROLE = "arn:aws:iam::111122223333:role/gco-stream"
+
+
+def granted(objects: dict[str, Object]) -> Iterator[Permission]:
+    """What the Roles grant, one by one."""
+    for role in objects.values():
+        if role["kind"] != "Role":
+            continue
+        for rule in role["rules"]:
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    for verb in rule["verbs"]:
+                        for name in rule.get("resourceNames", [""]):
+                            plural, _, sub = resource.partition("/")
+                            namespace = role["metadata"]["namespace"]
+                            yield Permission(namespace, group, plural, verb, subresource=sub, name=name)
+
+
+@pytest.mark.parametrize("more", [(), ("team-a", "team-b"), ("gco-inference", "team-a", "team-a")])
+def test_the_roles_grant_what_the_controller_needs_and_nothing_else(more: tuple[str, ...], helm: Helm) -> None:
+    objects = helm.render({"settings": {"ALLOWED_NAMESPACES": list(more)}})
+    namespaces = tuple(dict.fromkeys(("gco-inference", *more)))
+    grants = list(granted(objects))
+    assert sorted(map(str, grants)) == sorted(map(str, needed(namespaces, "gco-inference", LEASE_NAME)))
+    assert set(grants) == set(needed(namespaces, "gco-inference", LEASE_NAME))
+    assert not {"ClusterRole", "ClusterRoleBinding"} & {obj["kind"] for obj in objects.values()}
+
+
+def test_each_role_is_bound_to_the_controllers_service_account_alone(helm: Helm) -> None:
+    objects = helm.render({"settings": {"ALLOWED_NAMESPACES": ["team-a"]}, "serviceAccount": {"name": "mine"}})
+    bindings = {name: obj for name, obj in objects.items() if obj["kind"] == "RoleBinding"}
+    assert bindings.keys() == {"RoleBinding/gco-inference/gco-stream", "RoleBinding/team-a/gco-stream"}
+    for binding in bindings.values():
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "mine", "namespace": "gco-system"}]
+        assert binding["roleRef"] == {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "Role",
+            "name": "gco-stream",
+        }
+    assert objects["Deployment/gco-stream"]["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
+def test_the_service_account_has_the_role_of_irsa_and_its_token_goes_to_nobody_unasked(helm: Helm) -> None:
+    annotations = {"eks.amazonaws.com/role-arn": ROLE}
+    account = helm.render({"serviceAccount": {"annotations": annotations}})["ServiceAccount/gco-stream"]
+    assert account["metadata"]["annotations"] == annotations
+    assert account["automountServiceAccountToken"] is False
+
+
+def test_an_account_of_somebody_elses_making_is_used_and_has_to_be_named(helm: Helm) -> None:
+    theirs = helm.render({"serviceAccount": {"create": False, "name": "theirs"}, "rbac": {"create": False}})
+    assert not {"ServiceAccount", "Role", "RoleBinding"} & {obj["kind"] for obj in theirs.values()}
+    assert theirs["Deployment/gco-stream"]["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
+    refused = helm.refusal(
+        "template", "r", str(helm.chart), "--set", "settings.REGION=x", "--set", "serviceAccount.create=false"
+    )
+    assert "serviceAccount.name: not set" in refused

@@ -1,0 +1,75 @@
+"""The commands of a page of the documentation, run as a reader runs them, on a test's namespaces."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class Page:
+    """`names`: what stands for a word of the page; `programs`: what a command's first word runs."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        names: Mapping[str, str],
+        programs: Mapping[str, Path],
+        environment: Mapping[str, str],
+        folder: Path,
+    ) -> None:
+        self._text = path.read_text()
+        self._names = names
+        self._programs: dict[str, list[str]] = {name: [str(path)] for name, path in programs.items()}
+        self._programs["gco-stream"] = [sys.executable, "-m", "gco_stream"]
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
+        self.left = self._commands(self._text)
+
+    def values(self) -> dict[str, Any]:
+        """The page's values.yaml."""
+        (block,) = re.findall(r"^```yaml\n(.*?)^```$", self._text, re.MULTILINE | re.DOTALL)
+        found: dict[str, Any] = yaml.safe_load(block)
+        return found
+
+    def walk(self, part: str, *, until: str = "") -> str:
+        """Run the commands of the part with this heading ("" for the first) that are left, in order; what they print.
+
+        With `until` only those before the first that begins with it.
+        """
+        text = self._text.partition(f"\n## {part}\n" if part else "\n")[2].partition("\n## ")[0]
+        assert text, part
+        printed = []
+        for command in self._commands(text):
+            if command not in self.left:
+                continue
+            if until and command.startswith(until):
+                break
+            self.left.remove(command)
+            printed.append(self._run(command))
+        return "\n".join(printed)
+
+    def _commands(self, text: str) -> list[str]:
+        blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+        return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+    def _run(self, command: str) -> str:
+        for name, stands in self._names.items():
+            command = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w./-])", stands, command)
+        program, *arguments = shlex.split(command)
+        done = subprocess.run(
+            [*self._programs[program], *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout

@@ -1,0 +1,48 @@
+"""`helm test` runs the doctor as a pod. A process stands for the pod, and its end is told as a kubelet tells it."""
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from gco_stream.local.rest import KubeApi, path_of
+from tests.integration.chart.release import NAME, Release
+
+POD = f"{NAME}-doctor"
+
+
+def examine(release: Release, kube: KubeApi) -> tuple[subprocess.CompletedProcess[str], str]:
+    """What `helm test` says, and what the doctor does."""
+    path = path_of("Pod", release.system, POD)
+    with ThreadPoolExecutor(1) as pool:
+        testing = pool.submit(release.helm.run, "test", NAME, "--namespace", release.system, "--timeout", "60s")
+        pod = kube.wait_for(lambda: running(kube.find(path)), what="the doctor's pod runs")
+        assert pod is not None
+        doctor = release.start(pod)
+        code = doctor.wait()
+        phase = "Failed" if code else "Succeeded"
+        kube.patch(f"{path}/status", {"status": {"phase": phase}})
+        return testing.result(), doctor.log.read_text()
+
+
+def running(pod: dict[str, Any] | None) -> dict[str, Any] | None:
+    return pod if pod is not None and pod.get("status", {}).get("phase") == "Running" else None
+
+
+def test_where_all_is_well_the_test_passes(release: Release, kube: KubeApi) -> None:
+    release.install()
+    release.start().wait_working()
+    tested, told = examine(release, kube)
+    assert tested.returncode == 0, tested.stderr + told
+    assert "Phase:          Succeeded" in tested.stdout
+    assert "!!" not in told
+    assert "ok  permissions: all " in told
+
+
+def test_where_the_table_is_missing_the_test_fails_and_the_pod_says_what_mends_it(
+    release: Release, kube: KubeApi
+) -> None:
+    release.install(settings={"INFERENCE_ENDPOINTS_TABLE_NAME": "no-such-table"})
+    tested, told = examine(release, kube)
+    assert tested.returncode != 0
+    assert "!!  table: there is no table no-such-table" in told
+    assert "-> gco-stream table create" in told

@@ -1,0 +1,138 @@
+"""With the token of the chart's service account the controller does all its work, and nothing else is allowed to it.
+
+The API server's audit log says which verbs it used, and the server itself which ones it has: both are the Role's.
+"""
+
+import asyncio
+from functools import partial
+
+import orjson
+import urllib3
+
+from gco_stream.cluster.client import KubeClient
+from gco_stream.cluster.events import EventRecorder
+from gco_stream.cluster.permissions import Permission, needed
+from gco_stream.engine.controller import LEASE_NAME
+from gco_stream.local.plane import ControlPlane
+from gco_stream.local.rest import path_of
+from gco_stream.model.objects import Kind, ObjectRef
+from tests.integration.chart.pod import WRITES
+from tests.integration.chart.release import Release
+from tests.integration.conftest import Program, World
+from tests.integration.former import made_by_gco
+from tests.items import item, parity_item
+
+CANARY = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
+SCALING = {"enabled": True, "min_replicas": 1, "max_replicas": 3}
+RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+# Everybody who has a name may ask what is allowed to him.
+EVERYBODYS = {"authorization.k8s.io", "authentication.k8s.io"}
+
+
+def needs(world: World) -> set[Permission]:
+    return set(needed((world.namespace,), world.namespace, LEASE_NAME))
+
+
+def test_with_the_charts_own_token_it_does_all_its_work_and_uses_every_right_it_has(
+    release: Release, control_plane: ControlPlane, world: World
+) -> None:
+    adopted, scaled = made_by_gco(world, "autoscaled"), made_by_gco(world, "cpu-only")
+    fewer = parity_item(scaled)
+    fewer["spec"]["replicas"] = 3
+    world.put(fewer)
+    release.install(settings={"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": 1})
+    mark = control_plane.audit.mark()
+    leader = release.start().wait_working()
+    standby = release.start()
+    standby.until(lambda: is_ready(standby), "the standby is Ready")
+    lives(world, leader, adopted, scaled)
+
+    assert leader.stop() == 0
+    standby.wait_working()
+    assert standby.stop() == 0
+    asyncio.run(repeat_an_event(release))
+    assert WRITES not in leader.log.read_text() + standby.log.read_text()
+    calls = [one for one in control_plane.audit.entries(mark) if one.user == release.user]
+    assert [one for one in calls if one.status == 403] == []
+    used: set[Permission] = set()
+    groups = {(one.resource, one.subresource): one.group for one in needs(world)}
+    for one in calls:
+        if not one.resource:
+            continue
+        name = one.name if one.resource == "leases" and one.verb != "create" else ""
+        permission = partial(
+            Permission, one.namespace, groups[one.resource, one.subresource], one.resource, subresource=one.subresource
+        )
+        used.add(permission(verb=one.verb, name=name))
+        if one.verb == "patch" and one.status == 201:
+            # An apply of what is not there: the server asks for both.
+            used.add(permission(verb="create", name=name))
+    assert sorted(map(str, used ^ needs(world))) == []
+
+
+def is_ready(program: Program) -> bool:
+    try:
+        return program.http("/readyz")[0] == 200
+    except (StopIteration, urllib3.exceptions.HTTPError):
+        return False
+
+
+def lives(world: World, leader: Program, *adopted: str) -> None:
+    """Adopted, created, with a canary, autoscaled, scaled, withdrawn, stopped, deleted."""
+    world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
+    world.put(item("ill", spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
+    for name in (*adopted, "whole"):
+        leader.until(lambda name=name: world.state(name) == "running", f"{name} runs")
+    leader.until(lambda: world.replicas(adopted[1]) == 3, "an adopted one is scaled")
+    leader.until(lambda: world.state("ill") == "error", "the route of the ill one is withdrawn")
+    world.respec("whole", canary=None, autoscaling=None, replicas=2)
+    leader.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
+    leader.until(lambda: world.replicas("whole") == 2, "it is scaled")
+    world.ask("whole", "stopped")
+    leader.until(lambda: world.state("whole") == "stopped", "it is stopped")
+    for name in (*adopted, "whole", "ill"):
+        world.ask(name, "deleted")
+    for name in (*adopted, "whole", "ill"):
+        leader.until(lambda name=name: world.item(name) is None, f"{name} is gone")
+
+
+async def repeat_an_event(release: Release) -> None:
+    """The same news twice, ten minutes apart by the recorder's clock: the second one changes the first's Event."""
+    namespace, now = release.world.namespace, [0.0]
+    events = path_of("Event", namespace)
+
+    def told(repeated: bool) -> bool:
+        stored = (event for event in release.plane.kube.list(events) if event["reason"] == "Told")
+        return any(("series" in event) is repeated for event in stored)
+
+    async with KubeClient.connect(kubeconfig=str(release.kubeconfig())) as client:
+        recorder = EventRecorder(client, instance="test", clock=lambda: now[0])
+        writing = asyncio.create_task(recorder.run())
+        for repeated in (False, True):
+            recorder.emit(ObjectRef(Kind.DEPLOYMENT, namespace, "whole"), "", "Normal", "Told", "something")
+            await release.plane.kube.until(lambda repeated=repeated: told(repeated), what="the Event is written")
+            now[0] += 900
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+
+async def test_nothing_but_the_role_is_allowed_to_the_service_account(release: Release, world: World) -> None:
+    await asyncio.to_thread(release.install)
+    async with KubeClient.connect(kubeconfig=str(release.kubeconfig())) as client:
+        allowed = {namespace: await rules(client, namespace) for namespace in (world.namespace, release.system)}
+    assert allowed[release.system] == set()
+    assert sorted(map(str, allowed[world.namespace] ^ needs(world))) == []
+
+
+async def rules(client: KubeClient, namespace: str) -> set[Permission]:
+    """What the server says is allowed to this client in a namespace, but for what is allowed to everybody."""
+    answer = await client.request("POST", RULES, body=orjson.dumps({"spec": {"namespace": namespace}}))
+    return {
+        Permission(namespace, group, resource.partition("/")[0], verb, resource.partition("/")[2], name)
+        for rule in answer["status"]["resourceRules"]
+        for group in rule["apiGroups"]
+        if group not in EVERYBODYS
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }
