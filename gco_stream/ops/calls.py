@@ -16,6 +16,11 @@ RECONCILE_ID: Final = "reconcile"
 
 Service = Literal["dynamodb", "streams"]
 
+OPERATIONS: Final[dict[Service, tuple[str, ...]]] = {
+    "dynamodb": ("describe_table", "scan", "get_item", "update_item", "delete_item"),
+    "streams": ("describe_stream", "get_shard_iterator", "get_records"),
+}
+_RESULTS: Final = ("ok", "Throttled", "Unreachable", "AccessDenied", "Rejected")
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _OTHER: Final = "other"
 _NO_ANSWER: Final = "<error>"
@@ -58,6 +63,11 @@ class Calls:
             registry=registry,
             buckets=_SECONDS,
         )
+
+        for service, operations in OPERATIONS.items():
+            for operation in operations:
+                for result in _RESULTS:
+                    self._aws.labels(service, operation, result)
 
     def kubernetes(self, host: str, method: str, path: str, status: int, seconds: float) -> None:
         """A request to the API server was answered with `status`, 0: not at all."""

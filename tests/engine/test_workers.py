@@ -41,6 +41,7 @@ class Bench:
             self.desired.put(wire.encode(item(name)))
         self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
         self.backoff = Backoff(base=1, cap=1, rng=random.Random(0))
+        self.metrics = Metrics()
         self.workers = Workers(
             dispatcher=self.dispatcher,
             reconciler=self,  # type: ignore[arg-type]
@@ -48,7 +49,7 @@ class Bench:
             tokens=self.tokens,
             backoff=self.backoff,
             contested=Backoff(base=60, cap=60, rng=random.Random(0)),
-            metrics=Metrics(),
+            metrics=self.metrics,
             clock=clock,
             tell=lambda _name, _outcome: None,
         )
