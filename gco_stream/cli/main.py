@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gco_stream.cli import approve_deletes, demo, doctor, endpoint, explain, local, run, table
+from gco_stream.cli import approve_deletes, demo, doctor, endpoint, explain, local, run, table, top
 from gco_stream.cli.exits import failure_of
 from gco_stream.model.text import on_terminal
 
@@ -22,6 +22,7 @@ app.add_typer(table.app, name="table")
 app.add_typer(local.app, name="local")
 app.command("run")(run.run)
 app.command("explain")(explain.explain)
+app.command("top")(top.top)
 app.command("doctor")(doctor.doctor)
 app.command("approve-deletes")(approve_deletes.approve_deletes)
 app.command("demo")(demo.demo)
