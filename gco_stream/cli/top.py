@@ -54,7 +54,9 @@ def top(
     state: Annotated[
         list[str] | None,
         typer.Option(
-            "--state", help=f"Only those: {', '.join(_VERDICTS)}. May be given several times.", metavar="STATE"
+            "--state",
+            help=f"Only those: {', '.join(_VERDICTS)}; all without it. May be given several times.",
+            metavar="STATE",
         ),
     ] = None,
     not_as_asked: Annotated[
@@ -64,13 +66,14 @@ def top(
         str, typer.Option("--sort", help=f"What comes first: {', '.join(_ORDERS)}.", metavar="ORDER")
     ] = "standing",
     in_region: Annotated[
-        str | None, typer.Option("--in-region", help="Only endpoints that this region serves.", metavar="REGION")
+        str | None,
+        typer.Option("--in-region", help="Only endpoints that this region serves; all without it.", metavar="REGION"),
     ] = None,
     pods: Annotated[
         bool | None,
         typer.Option(
             "--pods/--no-pods",
-            help="Count the pods of the cluster that KUBECONFIG names. [default: where it can be reached]",
+            help="Count the pods of the cluster that KUBECONFIG names. Without either: where it can be reached.",
             show_default=False,
         ),
     ] = None,
