@@ -7,8 +7,8 @@ import typer
 
 EXIT_CODES: Final = (
     "Exit codes: 0 it is done; 1 it failed; 2 the command line or a setting is wrong; 3 there is no such endpoint, "
-    "table or object; 4 it is in another state, or somebody else was faster; 5 AWS or the cluster cannot be reached, so "
-    "the same command may work later."
+    "table or object; 4 it is in another state, or somebody else was faster; 5 AWS or the cluster cannot be reached, "
+    "so the same command may work later."
 )
 
 
