@@ -85,15 +85,22 @@ class Watching:
         command = [sys.executable, "-u", "-m", "gco_stream", "top", "--no-pods", "--interval", "0.2", *options]
         self.process = subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
         self._lines: Queue[str] = Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line.rstrip("\n"))
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line.rstrip("\n"))
 
     def line(self) -> str:
         return self._lines.get(timeout=30)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reading.join()
 
 
 @pytest.fixture
@@ -101,8 +108,7 @@ def watching(shell: Shell) -> Iterator[list[Watching]]:
     started: list[Watching] = []
     yield started
     for one in started:
-        one.process.kill()
-        one.process.wait()
+        one.end()
 
 
 def test_in_a_pipe_only_changes_are_told(shell: Shell, world: World, watching: list[Watching]) -> None:

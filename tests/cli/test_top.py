@@ -1,0 +1,43 @@
+"""What `top` draws on a terminal."""
+
+from datetime import UTC, datetime
+from io import StringIO
+
+from rich.console import Console
+
+from gco_stream.cli.standing import Standing, Verdict
+from gco_stream.cli.top import View, _screen
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def drawn(view: View, *, width: int = 100, height: int = 20) -> list[str]:
+    console = Console(file=StringIO(), width=width, height=height)
+    console.print(_screen(view, height))
+    assert isinstance(console.file, StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def view(fleet: list[Standing], note: str = "") -> View:
+    return View(fleet, fleet, NOW, pods=False, note=note)
+
+
+def test_what_does_not_fit_on_the_screen_is_counted() -> None:
+    lines = drawn(view([Standing(f"e-{number}", Verdict.WAITING, "running") for number in range(10_000)]))
+    assert lines[0] == "10000 endpoints: 0 as asked, 10000 waiting, 0 in error, 0 held  12:00:00Z"
+    assert len(lines) <= 20
+    assert lines[-1] == "and 9986 more: --state and --in-region leave out"
+
+
+def test_each_endpoint_has_one_line_however_much_there_is_to_say() -> None:
+    lines = drawn(view([Standing("a" * 63, Verdict.ERROR, "running", why="no quota " * 50)]), width=80)
+    assert len([line for line in lines if "error" in line]) == 2  # the summary, and the row
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_nothing_that_an_item_or_a_server_says_moves_the_cursor() -> None:
+    why = "\x1b[2J[bold]red[/bold]\u202e"
+    text = "\n".join(drawn(view([Standing("chat", Verdict.ERROR, "running", why=why)], note="as it was: \x1b[31m")))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "[bold]" in text
