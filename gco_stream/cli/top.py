@@ -30,6 +30,9 @@ _REST_SECONDS: Final = 60.0
 _NAMESPACE: Final = ("INFERENCE_NAMESPACE", "gco-inference")
 # Headings, the summary, the note, and a line for what is left out.
 _LINES_BESIDE: Final = 6
+# Narrower terminals have no room for what each region reports; WHY names the one that matters.
+_WIDE: Final = 110
+_GAP: Final = 3
 _VERDICTS: Final = ("error", "waiting", "held", "as-asked")
 _ORDERS: Final = ("standing", "name", "updated", "ready")
 
@@ -213,13 +216,13 @@ def _live(look: Callable[[], View], interval: float) -> None:
     from rich.live import Live
 
     console = Console()
-    with Live(_screen(look(), console.height), console=console, screen=True, auto_refresh=False) as live:
+    with Live(_screen(look(), *console.size), console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(interval)
-            live.update(_screen(look(), console.height), refresh=True)
+            live.update(_screen(look(), *console.size), refresh=True)
 
 
-def _screen(view: View, height: int) -> "RenderableType":
+def _screen(view: View, width: int, height: int) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
@@ -232,11 +235,26 @@ def _screen(view: View, height: int) -> "RenderableType":
     if view.note:
         lines.append(Text(printable(view.note), style="yellow"))
     below = [Text(f"and {left_out} more: --state and --in-region leave out")] if left_out else []
-    # A row a line: what does not fit is in `-o json`, and in `endpoint get`.
-    shown = output.as_table(_rows(view, fitting))
-    for column in shown.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
-    return Group(*lines, shown, *below)
+    return Group(*lines, output.as_table(_fitted(_rows(view, fitting), width)), *below)
+
+
+def _fitted(rows: Rows, width: int) -> Rows:
+    """A row a line: what does not fit is in `-o json`, and in `endpoint get`. The last column has what is left."""
+    from gco_stream.model.text import printable
+
+    wanted = [number for number, heading in enumerate(rows.headings) if width >= _WIDE or heading != "REGIONS"]
+    headings = [rows.headings[number] for number in wanted]
+    limits = [width // 4 if heading in {"NAME", "REGIONS"} else width for heading in headings]
+    cells = [
+        [_cut(printable(row[number]), limit) for number, limit in zip(wanted, limits, strict=True)] for row in rows.rows
+    ]
+    taken = sum(max(map(len, column)) + _GAP for column in list(zip(headings, *cells, strict=True))[:-1])
+    left = max(len(headings[-1]), width - taken - _GAP)
+    return Rows(headings, [(*row[:-1], _cut(row[-1], left)) for row in cells])
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _changes(look: Callable[[], View], interval: float) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from gco_stream.cli.standing import Standing, Verdict
@@ -13,7 +14,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 def drawn(view: View, *, width: int = 100, height: int = 20) -> list[str]:
     console = Console(file=StringIO(), width=width, height=height)
-    console.print(_screen(view, height))
+    console.print(_screen(view, width, height))
     assert isinstance(console.file, StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
@@ -29,10 +30,15 @@ def test_what_does_not_fit_on_the_screen_is_counted() -> None:
     assert lines[-1] == "and 9986 more: --state and --in-region leave out"
 
 
-def test_each_endpoint_has_one_line_however_much_there_is_to_say() -> None:
-    lines = drawn(view([Standing("a" * 63, Verdict.ERROR, "running", why="no quota " * 50)]), width=80)
-    assert len([line for line in lines if "error" in line]) == 2  # the summary, and the row
-    assert all(len(line) <= 80 for line in lines)
+@pytest.mark.parametrize("width", [60, 80, 110, 200])
+def test_each_endpoint_has_one_line_however_much_there_is_to_say(width: int) -> None:
+    regions = {f"region-{number}": "running" for number in range(9)}
+    fleet = [Standing("a" * 63, Verdict.ERROR, "deploying", why="no quota " * 50, regions=regions)] * 5
+    lines = drawn(view(fleet), width=width)
+    rows = [line.split() for line in lines if line.startswith(" aaa")]
+    assert len(rows) == 5
+    assert all(row[1:3] == ["error", "deploying"] for row in rows)
+    assert sum("aaa…" in line for line in lines) == 5
 
 
 def test_nothing_that_an_item_or_a_server_says_moves_the_cursor() -> None:
