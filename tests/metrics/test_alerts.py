@@ -1,5 +1,6 @@
 """The alerts: Prometheus takes them, each fires when it should and not before, and each has its runbook."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart.helm import Helm
 from tests.metrics.scenarios import SCENARIOS, WELL, Series
+from tools.metrics.dashboard import DASHBOARD
 
 ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "helm" / "gco-stream" / "alerts" / "gco-stream.yaml"
@@ -46,6 +49,22 @@ def group(name: str, scraped: Series, minutes: int, expr: str, *expected: str) -
 
 def test_prometheus_takes_the_rules(promtool_binary: Path) -> None:
     assert f"SUCCESS: {len(ALERTS)} rules found" in promtool(promtool_binary, "check", "rules", "--lint=all", RULES)
+
+
+def test_the_charts_rules_lead_to_the_runbooks_that_its_values_name(
+    helm_binary: Path, promtool_binary: Path, tmp_path: Path
+) -> None:
+    where = "https://wiki.example/operations"
+    wanted = {"metrics": {"prometheusRule": {"enabled": True, "runbooks": where}, "dashboards": {"enabled": True}}}
+    made = Helm(helm_binary, tmp_path).render(wanted)
+    spec = made["PrometheusRule/gco-stream"]["spec"]
+    urls = {rule["alert"]: rule["annotations"]["runbook_url"] for group in spec["groups"] for rule in group["rules"]}
+    assert urls == {name: f"{where}#{name.lower()}" for name in ALERTS}
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(spec))
+    assert f"SUCCESS: {len(ALERTS)} rules found" in promtool(promtool_binary, "check", "rules", file)
+    (board,) = made["ConfigMap/gco-stream-dashboards"]["data"].values()
+    assert json.loads(board) == json.loads(DASHBOARD.read_text())
 
 
 def test_nothing_fires_while_all_is_well(promtool_binary: Path, tmp_path: Path) -> None:
