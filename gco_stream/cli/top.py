@@ -3,22 +3,20 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gco_stream.cli import output
 from gco_stream.cli.access import DEFAULT_TABLE, RegionOption, TableOption, open_table
 from gco_stream.cli.failure import USAGE, Failure
-from gco_stream.cli.output import Rows, TextOrJsonOption
+from gco_stream.cli.output import TextOrJsonOption
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
+    from gco_stream.cli.fleet_view import View
     from gco_stream.cli.standing import Order, Standing, Verdict
     from gco_stream.model.objects import PodHealth
     from gco_stream.table.user_writes import UserTable
@@ -28,24 +26,8 @@ if TYPE_CHECKING:
 _CLUSTER_SECONDS: Final = 5.0
 _REST_SECONDS: Final = 60.0
 _NAMESPACE: Final = ("INFERENCE_NAMESPACE", "gco-inference")
-# Headings, the summary, the note, and a line for what is left out.
-_LINES_BESIDE: Final = 6
-# Narrower terminals have no room for what each region reports; WHY names the one that matters.
-_WIDE: Final = 110
-_GAP: Final = 3
 _VERDICTS: Final = ("error", "waiting", "held", "as-asked")
 _ORDERS: Final = ("standing", "name", "updated", "ready")
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What is shown of one look at the fleet. `note`: what could not be seen, "" where all could."""
-
-    standings: "list[Standing]"
-    shown: "list[Standing]"
-    at: datetime
-    pods: bool
-    note: str
 
 
 def top(
@@ -100,6 +82,7 @@ def top(
 
       gco-stream top --once -o json | jq '.endpoints[] | select(.verdict == "error") | .name'
     """
+    from gco_stream.cli import fleet_view
     from gco_stream.cli.standing import Order, Verdict
 
     wanted = _chosen("--state", state or [], _VERDICTS) or (["error", "waiting"] if not_as_asked else list(_VERDICTS))
@@ -108,18 +91,18 @@ def top(
         raise Failure(f"--output: {form!r} is not allowed; allowed: text, json", USAGE)
     fleet = _Fleet(open_table(table, region), in_region, pods)
 
-    def look() -> View:
+    def look() -> "View":
         return fleet.look(frozenset(map(Verdict, wanted)), order)
 
     with suppress(KeyboardInterrupt):
         if form == "json":
-            _as_json(look, None if once else interval)
+            fleet_view.documents(look, None if once else interval)
         elif once:
-            _print(look())
+            fleet_view.show(look())
         elif output.is_terminal():
-            _live(look, interval)
+            fleet_view.live(look, interval)
         else:
-            _changes(look, interval)
+            fleet_view.changes(look, interval)
 
 
 def _chosen(option: str, given: list[str], allowed: Sequence[str]) -> list[str]:
@@ -139,7 +122,8 @@ class _Fleet:
         self._known: list[Standing] | None = None
         self._rest_until = 0.0
 
-    def look(self, wanted: "frozenset[Verdict]", order: "Order") -> View:
+    def look(self, wanted: "frozenset[Verdict]", order: "Order") -> "View":
+        from gco_stream.cli.fleet_view import View
         from gco_stream.cli.standing import in_order, with_pods
         from gco_stream.table.errors import TableError
 
@@ -193,107 +177,3 @@ def _is_of_cluster(error: Exception) -> bool:
     from gco_stream.cluster.errors import ClusterError
 
     return isinstance(error, ClusterError)
-
-
-def _rows(view: View, standings: "Sequence[Standing]") -> Rows:
-    from gco_stream.cli.standing import cells, headings
-
-    rows = [cells(one, view.at, pods=view.pods) for one in standings]
-    return Rows(headings(pods=view.pods), rows)
-
-
-def _print(view: View) -> None:
-    from gco_stream.cli.standing import summary
-
-    if view.note:
-        output.warn(view.note)
-    output.say(summary(view.standings))
-    output.show_rows(_rows(view, view.shown))
-
-
-def _live(look: Callable[[], View], interval: float) -> None:
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console()
-    with Live(_screen(look(), *console.size), console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            time.sleep(interval)
-            live.update(_screen(look(), *console.size), refresh=True)
-
-
-def _screen(view: View, width: int, height: int) -> "RenderableType":
-    from rich.console import Group
-    from rich.text import Text
-
-    from gco_stream.cli.standing import summary
-    from gco_stream.model.text import printable
-
-    fitting = view.shown[: max(1, height - _LINES_BESIDE)]
-    left_out = len(view.shown) - len(fitting)
-    lines = [Text(f"{summary(view.standings)}  {view.at:%H:%M:%S}Z", style="bold")]
-    if view.note:
-        lines.append(Text(printable(view.note), style="yellow"))
-    below = [Text(f"and {left_out} more: --state and --in-region leave out")] if left_out else []
-    return Group(*lines, output.as_table(_fitted(_rows(view, fitting), width)), *below)
-
-
-def _fitted(rows: Rows, width: int) -> Rows:
-    """A row a line: what does not fit is in `-o json`, and in `endpoint get`. The last column has what is left."""
-    from gco_stream.model.text import printable
-
-    wanted = [number for number, heading in enumerate(rows.headings) if width >= _WIDE or heading != "REGIONS"]
-    headings = [rows.headings[number] for number in wanted]
-    limits = [width // 4 if heading in {"NAME", "REGIONS"} else width for heading in headings]
-    cells = [
-        [_cut(printable(row[number]), limit) for number, limit in zip(wanted, limits, strict=True)] for row in rows.rows
-    ]
-    taken = sum(max(map(len, column)) + _GAP for column in list(zip(headings, *cells, strict=True))[:-1])
-    left = max(len(headings[-1]), width - taken - _GAP)
-    return Rows(headings, [(*row[:-1], _cut(row[-1], left)) for row in cells])
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _changes(look: Callable[[], View], interval: float) -> None:
-    shown: dict[str, tuple[str, ...]] = {}
-    note, first = "", True
-    while True:
-        view = look()
-        if view.note and view.note != note:
-            output.warn(view.note)
-        note, rows = view.note, _rows(view, view.shown)
-        # Time passes by itself; anything else is a change.
-        current = {row[0]: (*row[:-2], row[-1]) for row in rows.rows}
-        changed = [row for row in rows.rows if shown.get(row[0]) != current[row[0]]]
-        if first or changed:
-            for line in output.aligned(Rows(rows.headings, changed))[0 if first else 1 :]:
-                output.say(line)
-        for name in sorted(shown.keys() - current.keys()):
-            output.say(f"{name}  no longer among them")
-        shown, first = current, False
-        time.sleep(interval)
-
-
-def _as_json(look: Callable[[], View], interval: float | None) -> None:
-    import orjson
-
-    while True:
-        value = _document(look())
-        if interval is None:
-            output.say_json(value)
-            return
-        typer.echo(orjson.dumps(value).decode())
-        time.sleep(interval)
-
-
-def _document(view: View) -> dict[str, Any]:
-    from gco_stream.cli.standing import as_json
-
-    return {
-        "at": view.at.isoformat(),
-        "endpoints": [as_json(one) for one in view.shown],
-        "note": view.note or None,
-    }

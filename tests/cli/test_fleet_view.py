@@ -6,15 +6,15 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from gco_stream.cli.fleet_view import View, screen
 from gco_stream.cli.standing import Standing, Verdict
-from gco_stream.cli.top import View, _screen
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def drawn(view: View, *, width: int = 100, height: int = 20) -> list[str]:
     console = Console(file=StringIO(), width=width, height=height)
-    console.print(_screen(view, width, height))
+    console.print(screen(view, width, height))
     assert isinstance(console.file, StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
