@@ -95,7 +95,7 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
     assert {line["reconcile"] for line in logged} <= reconciles
 
 
-def test_a_reconcile_that_fails_and_is_retried_still_names_its_record(
+def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(
     world: World, program: Callable[..., Program]
 ) -> None:
     one = program(LOG_LEVEL="DEBUG").wait_working()
