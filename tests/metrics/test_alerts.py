@@ -47,10 +47,12 @@ def group(name: str, scraped: Series, minutes: int, expr: str, *expected: str) -
     }
 
 
+@pytest.mark.slow
 def test_prometheus_takes_the_rules(promtool_binary: Path) -> None:
     assert f"SUCCESS: {len(ALERTS)} rules found" in promtool(promtool_binary, "check", "rules", "--lint=all", RULES)
 
 
+@pytest.mark.slow
 def test_the_charts_rules_lead_to_the_runbooks_that_its_values_name(
     helm_binary: Path, promtool_binary: Path, tmp_path: Path
 ) -> None:
@@ -67,12 +69,14 @@ def test_the_charts_rules_lead_to_the_runbooks_that_its_values_name(
     assert json.loads(board) == json.loads(DASHBOARD.read_text())
 
 
+@pytest.mark.slow
 def test_nothing_fires_while_all_is_well(promtool_binary: Path, tmp_path: Path) -> None:
     well = group("all is well", WELL, 170, "ALERTS")
     well["promql_expr_test"] += [{**well["promql_expr_test"][0], "eval_time": f"{at}m"} for at in (20, 60, 120)]
     promtool(promtool_binary, "test", "rules", written(tmp_path / "well.yaml", RULES, well))
 
 
+@pytest.mark.slow
 def test_each_alert_fires_when_it_should_and_not_before(promtool_binary: Path, tmp_path: Path) -> None:
     assert SCENARIOS.keys() == ALERTS.keys()
     files = []
@@ -89,6 +93,7 @@ def test_each_alert_fires_when_it_should_and_not_before(promtool_binary: Path, t
     promtool(promtool_binary, "test", "rules", *files)
 
 
+@pytest.mark.slow
 def test_what_an_alert_says_can_be_read_at_night(promtool_binary: Path, tmp_path: Path) -> None:
     name = "GcoStreamNoLeader"
     firing = group("said", WELL | SCENARIOS[name].fires, 60, "vector(1)", "{}")

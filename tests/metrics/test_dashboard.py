@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.metrics.test_alerts import promtool
@@ -41,6 +42,7 @@ def test_every_panel_looks_at_the_chosen_fleet_only() -> None:
             assert chosen == target["expr"].count("{"), target["expr"]
 
 
+@pytest.mark.slow
 def test_prometheus_understands_every_question(promtool_binary: Path, tmp_path: Path) -> None:
     asked = [target["expr"].replace("$__rate_interval", "5m") for panel in PANELS for target in panel["targets"]]
     rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(asked)]
