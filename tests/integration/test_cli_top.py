@@ -2,9 +2,13 @@
 
 import json
 import os
+import pty
+import select
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
@@ -123,7 +127,7 @@ def test_in_a_pipe_only_changes_are_told(shell: Shell, world: World, watching: l
     assert one.line().split()[:2] == ["embed", "waiting"]
     world.table.client.delete_item(TableName=world.table.name, Key={"endpoint_name": {"S": "chat"}})
     assert one.line() == "chat  no longer among them"
-    one.process.send_signal(2)
+    one.process.send_signal(signal.SIGINT)
     assert one.process.wait(timeout=10) == 0
 
 
@@ -133,3 +137,29 @@ def test_as_json_each_look_is_a_document_a_line(shell: Shell, world: World, watc
     watching.append(one)
     for _ in range(2):
         assert [each["verdict"] for each in json.loads(one.line())["endpoints"]] == ["as-asked"]
+
+
+def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, world: World) -> None:
+    put(world.table, region_status=RUNNING, desired_state="running")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "gco_stream", "top", "--no-pods", "--interval", "0.2"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = bytearray()
+
+        def until(words: str) -> None:
+            deadline = time.monotonic() + 30
+            while words.encode() not in shown:
+                assert time.monotonic() < deadline, shown[-2000:].decode(errors="replace")
+                if select.select([ours], [], [], 1)[0]:
+                    shown.extend(os.read(ours, 65536))
+
+        until("1 as asked")
+        put(world.table, region_status=RUNNING, hold="ask Ada")
+        until("1 held")
+        process.send_signal(signal.SIGINT)
+        # The end of the other screen: what was there before is seen again.
+        until("\x1b[?1049l")
+        assert process.wait(timeout=10) == 0
+    os.close(ours)
