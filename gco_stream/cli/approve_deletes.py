@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def approve_deletes(
     digest: Annotated[
-        str | None, typer.Argument(help="The digest of the list that was shown; approves it.", metavar="DIGEST")
+        str | None,
+        typer.Argument(
+            help="The digest of the list that was shown; approves it. Without it the list is shown.", metavar="DIGEST"
+        ),
     ] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
 ) -> None:

@@ -18,9 +18,21 @@ Spec = Mapping[str, Any]
 
 def canary(
     name: NameArgument,
-    image: Annotated[str | None, typer.Option("--image", help="What the canary runs.", metavar="IMAGE")] = None,
-    weight: Annotated[int | None, typer.Option("--weight", min=0, max=100, help="Its share of traffic in %.")] = None,
-    replicas: Annotated[int | None, typer.Option("--replicas", min=0, help="Its replicas in each region.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            help="What the canary runs; a new one needs it, without it one that runs keeps its own.",
+            metavar="IMAGE",
+        ),
+    ] = None,
+    weight: Annotated[
+        int | None,
+        typer.Option("--weight", min=0, max=100, help="Its share of traffic in %; 10 by default, or what it has."),
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option("--replicas", min=0, help="Its replicas in each region; 1 by default, or what it has.")
+    ] = None,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:

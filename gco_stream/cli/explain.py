@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    name: Annotated[str | None, typer.Argument(help="The endpoint's name.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The endpoint's name; without it, --all.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every endpoint of the table.")] = False,
     details: Annotated[
         bool, typer.Option("--details", help="With --all: everything about those that are as asked, too.")

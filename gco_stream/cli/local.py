@@ -61,7 +61,9 @@ def up(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--setting", help="A setting of that controller; may be given several times.", metavar="NAME=VALUE"
+            "--setting",
+            help="A setting of that controller; without it, the defaults. May be given several times.",
+            metavar="NAME=VALUE",
         ),
     ] = None,
 ) -> None:
@@ -72,9 +74,9 @@ def up(
 
     Examples:
 
-        gco-stream local up --detach && eval "$(gco-stream local env)"
+      gco-stream local up --detach && eval "$(gco-stream local env)"
 
-        gco-stream local up --controller --setting LOG_LEVEL=DEBUG
+      gco-stream local up --controller --setting LOG_LEVEL=DEBUG
     """
     progress = Progress()
     with _one_line():
@@ -155,9 +157,9 @@ def _dir_option(folder: Path) -> str:
 def down(folder: Folder) -> None:
     """Stop a detached control plane. Its logs stay until the next start.
 
-    Example:
+    Examples:
 
-        gco-stream local down
+      gco-stream local down
     """
     with _one_line():
         session.end(folder)
@@ -167,9 +169,9 @@ def down(folder: Folder) -> None:
 def status(folder: Folder) -> None:
     """Show the servers with their process ids, ports and memory.
 
-    Example:
+    Examples:
 
-        gco-stream local status
+      gco-stream local status
     """
     with _one_line():
         state = session.read(folder)
@@ -208,9 +210,9 @@ def logs(
 
     Examples:
 
-        gco-stream local logs kube-apiserver
+      gco-stream local logs kube-apiserver
 
-        gco-stream local logs audit --lines 5
+      gco-stream local logs audit --lines 5
     """
     with _one_line():
         files = session.log_files(folder)
@@ -225,9 +227,9 @@ def logs(
 def env(folder: Folder) -> None:
     """Print the environment variables that kubectl, the AWS CLI and this program need, for a shell to evaluate.
 
-    Example:
+    Examples:
 
-        eval "$(gco-stream local env)"
+      eval "$(gco-stream local env)"
     """
     with _one_line():
         state = session.read(folder)

@@ -6,8 +6,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gco_stream.cli import approve_deletes, demo, doctor, endpoint, explain, local, run, table
+from gco_stream.cli import approve_deletes, demo, doctor, endpoint, explain, local, run, table, top
 from gco_stream.cli.exits import failure_of
+from gco_stream.cli.help import EXIT_CODES, tidy
 from gco_stream.model.text import on_terminal
 
 app = typer.Typer(
@@ -16,15 +17,18 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Serves AI inference endpoints on Kubernetes from one DynamoDB table.",
+    epilog=EXIT_CODES,
 )
 app.add_typer(endpoint.app, name="endpoint")
 app.add_typer(table.app, name="table")
 app.add_typer(local.app, name="local")
 app.command("run")(run.run)
 app.command("explain")(explain.explain)
+app.command("top")(top.top)
 app.command("doctor")(doctor.doctor)
 app.command("approve-deletes")(approve_deletes.approve_deletes)
 app.command("demo")(demo.demo)
+tidy(app)
 
 
 def _version(wanted: bool) -> None:

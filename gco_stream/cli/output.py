@@ -41,8 +41,10 @@ class Format(StrEnum):
 
 
 OutputOption = Annotated[
-    Format | None, typer.Option("--output", "-o", help="Another form than the table.", show_default=False)
+    Format | None,
+    typer.Option("--output", "-o", help="Another form than the table, which is the default.", show_default=False),
 ]
+TextOrJsonOption = Annotated[str, typer.Option("--output", "-o", help="text or json.", metavar="FORM")]
 SecretsOption = Annotated[
     bool, typer.Option("--show-secrets", help="Show the values of env in JSON and YAML, which are redacted otherwise.")
 ]

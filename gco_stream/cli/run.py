@@ -42,9 +42,12 @@ def _serve(settings: "Settings") -> None:
     from gco_stream.engine.controller import Controller
     from gco_stream.ops.logging import configure_logging
     from gco_stream.ops.metrics import Metrics
+    from gco_stream.ops.process import collect_process
 
     configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
-    controller = Controller(settings, Metrics())
+    metrics = Metrics()
+    collect_process(metrics.registry)
+    controller = Controller(settings, metrics)
 
     async def life() -> None:
         stop = asyncio.Event()

@@ -63,11 +63,13 @@ def list_endpoints(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing changes until Ctrl-C.")] = False,
     state: Annotated[
         StateFilter | None,
-        typer.Option("--state", help="Only endpoints asked to be so, or with an error.", show_default=False),
+        typer.Option(
+            "--state", help="Only endpoints asked to be so, or with an error; all without it.", show_default=False
+        ),
     ] = None,
     in_region: Annotated[
         str | None,
-        typer.Option("--in-region", help="Only endpoints that this region serves.", metavar="REGION"),
+        typer.Option("--in-region", help="Only endpoints that this region serves; all without it.", metavar="REGION"),
     ] = None,
     form: OutputOption = None,
     show_secrets: SecretsOption = False,

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 def upgrade(
     name: Annotated[
-        str | None, typer.Argument(autocompletion=complete_endpoint, help="The endpoint's name.", metavar="NAME")
+        str | None,
+        typer.Argument(
+            autocompletion=complete_endpoint, help="The endpoint's name; without it, --all.", metavar="NAME"
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every endpoint that keeps an older pod template.")] = False,
     limit: Annotated[
-        int | None, typer.Option("--max", min=1, help="With --all: endpoints on the way at once.", metavar="N")
+        int | None,
+        typer.Option(
+            "--max", min=1, help="Endpoints on the way at once; --all needs it, without --all it is one.", metavar="N"
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, field by field.")] = False,
 ) -> None:

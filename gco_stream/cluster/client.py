@@ -6,9 +6,11 @@ kubernetes-asyncio's models take 18 times as long as orjson for the same objects
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -24,6 +26,8 @@ _NOT_TRUSTED: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientCo
 _NO_LINGERING: Final = struct.pack("ii", 1, 0)
 # The last is asyncio's, of a socket that was given up while it connected and whose number is another's now.
 _NO_ANSWER: Final = (aiohttp.ClientError, OSError, RuntimeError)
+# Told of each request: host, method, path without its query, HTTP status (0: no answer), seconds to the answer's head.
+OnCall = Callable[[str, str, str, int, float], None]
 # etcd's limit on an object is 1.5 MiB; JSON may be some times that. Beyond it the stream is not a watch.
 _MAX_EVENT: Final = 16 * 2**20
 
@@ -57,9 +61,16 @@ class KubeClient:
     """A connection to one API server; made by `connect`."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, access: Access, credentials: Credentials, timeout: float
+        self,
+        session: aiohttp.ClientSession,
+        access: Access,
+        credentials: Credentials,
+        timeout: float,
+        on_call: OnCall = lambda *_: None,
     ) -> None:
         self._session = session
+        self._on_call = on_call
+        self._name = urlsplit(access.host).netloc
         self._host = access.host
         self._credentials = credentials
         self._timeout = timeout
@@ -79,12 +90,13 @@ class KubeClient:
         connections: int = 64,
         kubeconfig: str | None = None,
         renewal_pause: float = RENEWAL_PAUSE,
+        on_call: OnCall = lambda *_: None,
     ) -> AsyncIterator[Self]:
         """A client of the cluster that this process is configured for; nothing is sent yet.
 
         `timeout`: seconds for one call, the wait for a free connection included. `connections`: at least one for each
         worker and each watch. `renewal_pause`: credentials that the server refuses are looked up again at most this
-        often. Raises Misconfigured.
+        often. `on_call` is told of each request. Raises Misconfigured.
         """
 
         async def find() -> Access:
@@ -104,7 +116,7 @@ class KubeClient:
             read_bufsize=2**18,
         ) as session:
             try:
-                yield cls(session, access, credentials, timeout)
+                yield cls(session, access, credentials, timeout, on_call)
             finally:
                 await credentials.close()
 
@@ -200,7 +212,12 @@ class KubeClient:
             authorization = {"Authorization": credential.authorization} if credential.authorization else {}
             url, every = self._host + path, {**headers, **authorization}
             options = {**self._options, "ssl": credential.tls}
-            answer = await self._session.request(method, url, params=query, data=body, headers=every, **options)
+            began, status = time.monotonic(), 0
+            try:
+                answer = await self._session.request(method, url, params=query, data=body, headers=every, **options)
+                status = answer.status
+            finally:
+                self._on_call(self._name, method, path, status, time.monotonic() - began)
             if answer.status < 500:
                 self._answering.set()
             else:

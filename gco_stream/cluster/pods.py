@@ -49,6 +49,25 @@ async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: floa
     return tuple(found)
 
 
+async def pods_by_app(client: KubeClient, namespace: str, *, timeout: float) -> dict[str, tuple[PodHealth, ...]]:  # noqa: ASYNC109
+    """The pods of all endpoints in a namespace, by their label `app`; without those that have ended or are terminating.
+
+    `timeout`: seconds for each page of them. Raises ClusterError.
+    """
+    query = {"labelSelector": names.OWNED_SELECTOR, "fieldSelector": _SELECTED, "limit": str(_PAGE)}
+    path = f"/api/v1/namespaces/{quote(namespace)}/pods"
+    found: dict[str, tuple[PodHealth, ...]] = {}
+    while True:
+        page = await client.request("GET", path, query=query, timeout=timeout)
+        for pod in items_of(page):
+            if _counts(pod):
+                app = pod["metadata"]["labels"].get(names.APP_LABEL, "")
+                found[app] = (*found.get(app, ()), health_of(pod))
+        query["continue"] = (page.get("metadata") or {}).get("continue") or ""
+        if not query["continue"]:
+            return found
+
+
 def health_of(pod: JsonObject) -> PodHealth:
     """One pod's health, as the API server shows the pod (core/v1)."""
     conditions = {condition["type"]: condition for condition in _status(pod).get("conditions") or ()}

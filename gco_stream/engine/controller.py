@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from gco_stream.engine.tenure import Tenure
 from gco_stream.model.objects import Kind
 from gco_stream.ops.http import Health, serve
 from gco_stream.ops.metrics import Metrics
+from gco_stream.ops.process import watch_loop
 from gco_stream.planning.policy import Policy
 from gco_stream.planning.template import RENDERINGS, Renderings
 from gco_stream.settings import Settings
@@ -72,6 +74,7 @@ class Controller:
         self._elector: LeaderElector | None = None
         self._tenure: Tenure | None = None
         self._table_problem = ""
+        metrics.leader.labels(LEASE_NAME).set(0)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set and the work in hand is finished. Raises Misconfigured, and OSError of the port."""
@@ -83,10 +86,15 @@ class Controller:
                 KubeClient.connect(
                     timeout=settings.k8s_api_timeout,
                     connections=most_at_once(settings.reconcile_workers) + kinds * len(settings.namespaces) + 8,
+                    on_call=self._metrics.calls.kubernetes,
                 )
             )
             # The renewal must not wait behind the workers' calls.
-            election_client = await enter(KubeClient.connect(timeout=settings.k8s_api_timeout, connections=4))
+            election_client = await enter(
+                KubeClient.connect(
+                    timeout=settings.k8s_api_timeout, connections=4, on_call=self._metrics.calls.kubernetes
+                )
+            )
             pool = most_at_once(settings.reconcile_workers) + 4
             timeout = settings.dynamodb_timeout_seconds
             # One session for both: each keeps some 8 MiB of AWS' endpoints and models.
@@ -121,7 +129,12 @@ class Controller:
                 fuse=lease_fuse(),
             )
             recorder = EventRecorder(client, instance=settings.hostname)
-            table = EndpointTable(dynamodb, settings.inference_endpoints_table_name, timeout=timeout)
+            table = EndpointTable(
+                dynamodb,
+                settings.inference_endpoints_table_name,
+                timeout=timeout,
+                on_call=partial(self._metrics.calls.aws, "dynamodb"),
+            )
 
             async def lead(leadership: Leadership) -> None:
                 await self._lead(leadership, stop, table, streams, client, cache, recorder)
@@ -130,6 +143,7 @@ class Controller:
                 beside = [
                     group.create_task(cache.run(), name="cache"),
                     group.create_task(recorder.run(), name="events"),
+                    group.create_task(watch_loop(self._metrics.process.late), name="loop watch"),
                 ]
                 await elector.run(lead, stop)
                 for task in beside:
@@ -169,6 +183,7 @@ class Controller:
             self._tenure = None
             self._table_problem = ""
             leader.set(0)
+            self._metrics.not_leading()
 
     async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
         """The table's ARN as soon as the table can be described; None if stopped before."""
@@ -233,7 +248,16 @@ class Controller:
             "cache": asdict(self._cache.snapshot()) if self._cache is not None else None,
         }
 
-    def _scrape(self) -> bytes:
+    async def _scrape(self) -> bytes:
+        metrics = self._metrics
+        metrics.ready.set(self._ready().ok)
+        if self._cache is not None:
+            cache = self._cache.snapshot()
+            metrics.cached_objects.set(cache.objects)
+            metrics.watch_silence.set(max((watch.age for watch in cache.watches if watch.age is not None), default=0))
+            synced = sum(watch.synced for watch in cache.watches)
+            metrics.watches.labels("synced").set(synced)
+            metrics.watches.labels("unsynced").set(len(cache.watches) - synced)
         if self._tenure is not None:
             self._tenure.observe()
-        return self._metrics.render()
+        return await asyncio.to_thread(metrics.render)

@@ -9,6 +9,7 @@ delete pods.
 import hashlib
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,12 +17,14 @@ from typing import Any
 
 import orjson
 
-from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
+from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable, read_endpoint
 from gco_stream.model.wire import WireItem
+from gco_stream.ops.metrics import ELSEWHERE, UNREPORTED
 
 _KEY = "endpoint_name"
 _NOT_ASKED = frozenset({"region_status", "updated_at"})
 _DIGEST_BYTES = 16
+_STATES = {str(state): str(state) for state in RegionState}
 # An attribute that is called B or BS has a map behind it, so these are types.
 _HAS_BINARY = re.compile(rb'"B":"|"BS":\[')
 
@@ -39,6 +42,7 @@ class _Entry:
     blob: bytes
     whole: bytes
     asked: bytes
+    state: str
 
 
 class DesiredState:
@@ -46,6 +50,7 @@ class DesiredState:
 
     def __init__(self, region: str) -> None:
         self._region = region
+        self._states: Counter[str] = Counter()
         self._entries: dict[str, _Entry] = {}
         self._stale: dict[str, int] = {}
         self._marks = 0
@@ -54,11 +59,17 @@ class DesiredState:
         """An item as just read from the home table, or returned by a write to it."""
         name = item[_KEY]["S"]
         blob = orjson.dumps(item, option=orjson.OPT_SORT_KEYS, default=_binary)
-        self._entries[name] = _Entry(zlib.compress(blob, 1), _digest(blob), _asked(item))
+        before, state = self._entries.get(name), _state(item, self._region)
+        if before is not None:
+            self._states[before.state] -= 1
+        self._states[state] += 1
+        self._entries[name] = _Entry(zlib.compress(blob, 1), _digest(blob), _asked(item), state)
 
     def remove(self, name: str) -> None:
         """The item is gone: a consistent read of the home table did not find it."""
-        self._entries.pop(name, None)
+        before = self._entries.pop(name, None)
+        if before is not None:
+            self._states[before.state] -= 1
 
     def get(self, name: str) -> Endpoint | Unreadable | None:
         """The endpoint as last read, None where there is none."""
@@ -116,6 +127,11 @@ class DesiredState:
         blob = orjson.dumps(item, option=orjson.OPT_SORT_KEYS, default=_binary)
         return Hint.NOTHING_NEW if _digest(blob) == entry.whole else Hint.ECHO
 
+    @property
+    def states(self) -> Mapping[str, int]:
+        """How many items are in each state that this region reports (see ops.metrics.ENDPOINT_STATES)."""
+        return self._states
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
@@ -124,6 +140,17 @@ class DesiredState:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _state(item: WireItem, region: str) -> str:
+    status = item.get("region_status", {}).get("M", {})
+    told = status.get(region, {}).get("M", {}).get("state", {}).get("S")
+    if told is not None:
+        # Whatever is stored there: somebody else's word for a state is none of ours.
+        return _STATES.get(told, UNREPORTED)
+    regions = item.get("target_regions", {})
+    here = region in regions.get("SS", ()) or {"S": region} in regions.get("L", ())
+    return UNREPORTED if here else ELSEWHERE
 
 
 def _asked(item: Mapping[str, Any]) -> bytes:

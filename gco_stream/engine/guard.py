@@ -65,6 +65,18 @@ class Guard:
         self._now = now
         self.waiting: set[str] = set()
 
+    @property
+    def state(self) -> str:
+        """One of gco_stream.ops.metrics.GUARD_STATES."""
+        if not self.waiting:
+            return "idle"
+        return "holding" if len(self._desired) else "table_empty"
+
+    @property
+    def deletions_left(self) -> int:
+        """How many removals may still begin unasked within this hour."""
+        return self._budget.left("", len(self._desired))
+
     def decide(self, name: str, fleet: Fleet, make: Callable[[Fleet], Plan]) -> Plan:
         """The plan that `make` makes of what the budget, or an approval, allows this endpoint now."""
         known = len(self._desired)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _FRESH_IN_A_ROW = 4
+# Enough to lead from a reconcile to what it was about; of a name that changes all the time the newest.
+_RECORDS_KEPT = 5
 
 
 class Band(IntEnum):
@@ -27,13 +29,15 @@ class Band(IntEnum):
 class Taken:
     """A name to work on: since when it waited (seconds of the queue's clock), in which band, and why it was added.
 
-    `triggers`: every reason since it was last taken, each once, the first one first.
+    `triggers`: every reason since it was last taken, each once, the first one first. `records`: the sequence numbers of
+    the stream records that it is about, the newest last, five at most.
     """
 
     name: str
     since: float
     band: Band
     triggers: tuple[str, ...]
+    records: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +45,13 @@ class _Waiting:
     since: float
     band: Band
     triggers: tuple[str, ...]
+    records: tuple[str, ...] = ()
 
     def merged(self, other: "_Waiting") -> "_Waiting":
         """Both at once: with the reasons of both, and as urgent as the more urgent one, since that one was added."""
         since, band = (other.since, other.band) if other.band < self.band else (self.since, self.band)
-        return _Waiting(since, band, tuple(dict.fromkeys(self.triggers + other.triggers)))
+        records = tuple(dict.fromkeys(self.records + other.records))[-_RECORDS_KEPT:]
+        return _Waiting(since, band, tuple(dict.fromkeys(self.triggers + other.triggers)), records)
 
 
 class WorkQueue:
@@ -59,14 +65,14 @@ class WorkQueue:
         self._bands: tuple[OrderedDict[str, _Waiting], ...] = (OrderedDict(), OrderedDict())
         self._in_work: set[str] = set()
         self._again: dict[str, _Waiting] = {}
-        self._delayed: dict[str, tuple[float, str]] = {}
+        self._delayed: dict[str, tuple[float, str, tuple[str, ...]]] = {}
         self._heap: list[tuple[float, str]] = []
         self._fresh_in_a_row = fresh_in_a_row
         self._row = 0
 
-    def add(self, name: str, band: Band, now: float, trigger: str) -> None:
+    def add(self, name: str, band: Band, now: float, trigger: str, records: tuple[str, ...] = ()) -> None:
         """A name might need work now. A waiting one moves up if it became more urgent, and no reason is forgotten."""
-        waiting = _Waiting(now, band, (trigger,))
+        waiting = _Waiting(now, band, (trigger,), records)
         if name in self._in_work:
             before = self._again.get(name)
             self._again[name] = before.merged(waiting) if before else waiting
@@ -84,12 +90,12 @@ class WorkQueue:
             del queued[name]
         self._bands[waiting.band][name] = waiting
 
-    def add_at(self, name: str, due: float, trigger: str) -> None:
+    def add_at(self, name: str, due: float, trigger: str, records: tuple[str, ...] = ()) -> None:
         """A name is worth a look at a later time; of several times the earliest holds."""
         planned = self._delayed.get(name)
         if planned is not None and planned[0] <= due:
             return
-        self._delayed[name] = (due, trigger)
+        self._delayed[name] = (due, trigger, records)
         heapq.heappush(self._heap, (due, name))
 
     def forget_delay(self, name: str) -> None:
@@ -110,7 +116,7 @@ class WorkQueue:
             return None
         name, waiting = self._bands[band].popitem(last=False)
         self._in_work.add(name)
-        return Taken(name, waiting.since, band, waiting.triggers)
+        return Taken(name, waiting.since, band, waiting.triggers, waiting.records)
 
     def done(self, name: str) -> None:
         """The work on a name has ended; if it was added meanwhile it waits again."""
@@ -131,8 +137,8 @@ class WorkQueue:
     def _wake_due(self, now: float) -> None:
         while (due := self.next_due()) is not None and due <= now:
             _, name = heapq.heappop(self._heap)
-            _, trigger = self._delayed.pop(name)
-            self.add(name, Band.FRESH, due, trigger)
+            _, trigger, records = self._delayed.pop(name)
+            self.add(name, Band.FRESH, due, trigger, records)
 
     def is_delayed(self, name: str) -> bool:
         """Whether the name has a time to be looked at."""
@@ -217,15 +223,15 @@ class Dispatcher:
         self._closed = False
         self.in_work_since: dict[str, float] = {}
 
-    def add(self, name: str, band: Band, trigger: str) -> None:
-        """A name might need work now."""
-        self.queue.add(name, band, self._clock(), trigger)
+    def add(self, name: str, band: Band, trigger: str, records: tuple[str, ...] = ()) -> None:
+        """A name might need work now; `records`: the sequence numbers of the stream records that say so."""
+        self.queue.add(name, band, self._clock(), trigger, records)
         self._on_add(band)
         self._changed.set()
 
-    def add_after(self, name: str, seconds: float, trigger: str) -> None:
+    def add_after(self, name: str, seconds: float, trigger: str, records: tuple[str, ...] = ()) -> None:
         """A name is worth a look in so many seconds."""
-        self.queue.add_at(name, self._clock() + seconds, trigger)
+        self.queue.add_at(name, self._clock() + seconds, trigger, records)
         self._changed.set()
 
     def done(self, name: str) -> None:

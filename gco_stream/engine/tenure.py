@@ -47,7 +47,6 @@ _CONTESTED_CAP = 6 * 3600.0
 # Nobody tells when a right, a namespace or a webhook is back: one name that fails is tried this often, many take turns.
 _RETRY_FLOOR = 20.0
 _RETRY_SPACING = 2.0
-_QUEUE_NAME = "endpoints"
 _AGREED_AFTER = 1.0
 _FROM_LEASE = "approval"
 
@@ -78,7 +77,7 @@ class Tenure:
         self.dispatcher = Dispatcher(
             WorkQueue(),
             clock,
-            lambda band: metrics.queue_adds.labels(_QUEUE_NAME, band.name.lower()).inc(),
+            lambda band: metrics.queue.added(band.name.lower()),
         )
         self.desired = DesiredState(settings.region)
         self.tokens = SyncTokens(self.desired, cache)
@@ -102,6 +101,7 @@ class Tenure:
             on_record=self._on_record,
             on_gap=self._on_gap,
             on_mode=self._on_mode,
+            on_call=partial(metrics.calls.aws, "streams"),
         )
         self.resync = Resync(
             table=table,
@@ -177,6 +177,14 @@ class Tenure:
 
     def _on_record(self, record: StreamRecord) -> None:
         self._metrics.records.labels(record.event).inc()
+        _log.debug(
+            "stream record",
+            endpoint=record.name,
+            change=record.event,
+            record=record.sequence_number,
+            shard=record.shard_id,
+            created=record.created,
+        )
         self.resync.delivered(record.name)
         if record.event != "REMOVE":
             self.guard.orphans.seen(record.name)
@@ -185,7 +193,7 @@ class Tenure:
         image = None if record.event == "REMOVE" else record.new
         hint = self.desired.hear(record.name, image)
         if hint is Hint.CHANGED:
-            self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM)
+            self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM, (record.sequence_number,))
         elif hint is Hint.ECHO and image is not None and may_agree(image):
             # Whoever reports last acts on it at once; this is for reports by others, and for one who has died since.
             self.dispatcher.add_after(record.name, _AGREED_AFTER, "every region's report is in")
@@ -202,8 +210,7 @@ class Tenure:
         if mode != self._mode:
             self._mode = mode
             self.resync.wake()
-        for known in ("stream", "poll"):
-            self._metrics.mode.labels(known).set(known == mode)
+        self._metrics.mode_is(mode)
         if mode == "poll":
             _log.warning(
                 "changes are found by polling until the stream can be read; where the table has none: "
@@ -225,13 +232,23 @@ class Tenure:
 
     def observe(self) -> None:
         """Brings the gauges up to date; called before a scrape."""
-        self._metrics.queue_depth.labels(_QUEUE_NAME).set(self.dispatcher.queue.depth)
-        self._metrics.endpoints.set(len(self.desired))
-        self._metrics.deletions_held.set(len(self.guard.waiting))
+        metrics, now = self._metrics, self._clock()
+        in_work = (now - since for since in self.dispatcher.in_work_since.values())
+        metrics.queue.observe(self.dispatcher.queue.depth, in_work, self._settings.reconcile_workers)
+        metrics.endpoints.set(len(self.desired))
+        metrics.endpoints_are(self.desired.states)
+        metrics.guard_is(self.guard.state)
+        metrics.deletions_left.set(self.guard.deletions_left)
+        metrics.deletions_held.set(len(self.guard.waiting))
         for limit in HeldBack:
-            self._metrics.held_back.labels(limit).set(self._workers.held_back(limit))
+            metrics.held_back.labels(limit).set(self._workers.held_back(limit))
         known = set(self.desired)
-        self._metrics.unclaimed.set(sum(name not in known for name in self._cache.endpoint_names()))
+        metrics.unclaimed.set(sum(name not in known for name in self._cache.endpoint_names()))
+        shards = self.consumer.snapshot().shards
+        for state in ("reading", "waiting"):
+            metrics.shards.labels(state).set(sum(shard.state == state for shard in shards))
+        metrics.lag.set(max((shard.behind for shard in shards if shard.behind is not None), default=0))
+        metrics.iterator_age.set(max((shard.read_age for shard in shards if shard.read_age is not None), default=0))
 
 
 def _now() -> datetime:

@@ -13,7 +13,9 @@ from gco_stream.engine.reconciler import Outcome, Reconciler
 from gco_stream.engine.retries import Retries
 from gco_stream.engine.staff import Staff
 from gco_stream.engine.sync_tokens import SyncTokens
+from gco_stream.ops.calls import RECONCILE_ID
 from gco_stream.ops.metrics import Metrics
+from gco_stream.ops.queue_metrics import Ended
 from gco_stream.planning.steps import HeldBack, LookAgain
 from gco_stream.table.errors import TableError
 
@@ -68,11 +70,14 @@ class Workers:
 
     async def _work(self, staff: Staff) -> None:
         while not staff.is_too_many and (taken := await self._dispatcher.take()) is not None:
+            began = self._clock()
+            self._metrics.queue.taken(began - taken.since)
             try:
                 with staff.at_work():
                     await self._reconcile(taken)
             finally:
                 self._dispatcher.done(taken.name)
+                self._metrics.queue.done(self._clock() - began)
             # One that is in sync waits for nothing, and thousands of them in a row would hold the loop.
             await asyncio.sleep(0)
 
@@ -80,13 +85,19 @@ class Workers:
         name, started = taken.name, self._clock()
         if rest := self._retries.rest(name, started):
             # The server has asked to be left alone for so long: news of the endpoint makes no difference.
-            self._dispatcher.add_after(name, rest, FROM_STREAM if FROM_STREAM in taken.triggers else taken.triggers[0])
+            trigger = FROM_STREAM if FROM_STREAM in taken.triggers else taken.triggers[0]
+            self._dispatcher.add_after(name, rest, trigger, taken.records)
             return
         if taken.triggers == (FROM_CLUSTER,) and self._tokens.is_in_sync(name):
             # The watch's echo of our own write: the last plan was made on the very objects that it tells of. A time
             # to look again that came with it is no echo, though nothing but the time has changed.
             return
-        log = _log.bind(reconcile=uuid.uuid4().hex[:8], endpoint=name, trigger=", ".join(taken.triggers))
+        with structlog.contextvars.bound_contextvars(**_about(taken)):
+            await self._reconcile_now(taken, started)
+
+    async def _reconcile_now(self, taken: Taken, started: float) -> None:
+        """Every line that is logged in here, by whomever, bears the reconcile's id."""
+        name = taken.name
         try:
             # While a start has a backlog, objects that are missing are more urgent than reports: each report waits
             # for its own turn, unless a user is waiting for it.
@@ -96,13 +107,13 @@ class Workers:
             # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None
             outcome = Outcome("failed", errors=(str(error),), retry_after=wait, cause=type(error).__name__)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is logged
             # A fault of ours in one endpoint must not end the work on all others (I8); it is logged with its place.
-            log.exception("reconcile broke off")
+            _log.exception("reconcile broke off")
             outcome = Outcome("broken", errors=(f"{type(error).__name__}: {error}",))
         self._settle(taken, outcome)
         self._tell_people(name, outcome)
-        self._tell(log, taken, outcome, started)
+        self._tell(taken, outcome, started)
 
     def _settle(self, taken: Taken, outcome: Outcome) -> None:
         name, now = taken.name, self._clock()
@@ -113,19 +124,20 @@ class Workers:
             self._held_back.pop(name, None)
         if outcome.contested:
             self._tokens.forget(name)
-            self._dispatcher.add_after(name, self._contested.failed(name), "contested")
+            self._dispatcher.add_after(name, self._contested.failed(name), "contested", taken.records)
             return
         self._contested.succeeded(name)
         if outcome.result in {"failed", "broken"}:
             self._tokens.forget(name)
             woken = _RECOVERED in taken.triggers and _RETRY not in taken.triggers
             wait = self._retries.failed(name, now, cause=outcome.cause, retry_after=outcome.retry_after, woken=woken)
-            self._dispatcher.add_after(name, wait, _RETRY)
+            self._metrics.queue.retried()
+            self._dispatcher.add_after(name, wait, _RETRY, taken.records)
             return
         self._retries.succeeded(name, now)
         if outcome.unreported:
             self._tokens.forget(name)
-            self._dispatcher.add(name, Band.RESYNC, _REPORT)
+            self._dispatcher.add(name, Band.RESYNC, _REPORT, taken.records)
             return
         if outcome.result in {"in_sync", "changed"}:
             self._tokens.settle(name)
@@ -148,23 +160,40 @@ class Workers:
     def _look_again(self, name: str, look_again: LookAgain) -> None:
         self._dispatcher.add_after(name, look_again.after, look_again.why)
 
-    def _tell(self, log: structlog.stdlib.BoundLogger, taken: Taken, outcome: Outcome, started: float) -> None:
+    def _tell(self, taken: Taken, outcome: Outcome, started: float) -> None:
         ended = self._clock()
         metrics = self._metrics
-        metrics.reconciles.labels(outcome.result).inc()
-        metrics.reconcile_seconds.observe(ended - started)
+        result = outcome.result
+        metrics.reconciles.labels(result).inc()
+        is_final, is_broken = result == "rejected", result == "broken"
+        metrics.queue.reconciled(_ended(outcome), ended - started, final=is_final, broken=is_broken)
         if outcome.steps and FROM_STREAM in taken.triggers:
             metrics.own_share_seconds.observe(ended - taken.since)
         fields = {
-            "result": outcome.result,
+            "result": result,
             "waited_ms": round((started - taken.since) * 1000, 1),
             "took_ms": round((ended - started) * 1000, 1),
         }
         if outcome.steps:
             fields["steps"] = [str(step) for step in outcome.steps]
         if outcome.errors:
-            log.warning("reconciled", errors=outcome.errors, **fields)
-        elif outcome.steps or outcome.result != "in_sync":
-            log.info("reconciled", **fields)
+            _log.warning("reconciled", errors=outcome.errors, **fields)
+        elif outcome.steps or result != "in_sync":
+            _log.info("reconciled", **fields)
         else:
-            log.debug("reconciled", **fields)
+            _log.debug("reconciled", **fields)
+
+
+def _about(taken: Taken) -> dict[str, object]:
+    """What each line that is logged during a reconcile bears; `records` leads to the stream's lines, `reconcile` on."""
+    about = {RECONCILE_ID: uuid.uuid4().hex[:8], "endpoint": taken.name, "trigger": ", ".join(taken.triggers)}
+    return about | ({"records": list(taken.records)} if taken.records else {})
+
+
+def _ended(outcome: Outcome) -> Ended:
+    """The outcome in controller-runtime's words."""
+    if outcome.contested or outcome.result in {"failed", "broken", "rejected"}:
+        return "error"
+    if outcome.unreported:
+        return "requeue"
+    return "requeue_after" if outcome.look_again is not None else "success"

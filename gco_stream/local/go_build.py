@@ -12,14 +12,16 @@ from gco_stream.local.cache import Cache, digest
 _SMALL: Final = "-s -w"
 
 
-def go_build(cache: Cache, name: str, module: Path, title: str, flags: str) -> Path:
-    """The folder with the binaries of `module`'s tools; `flags` are the linker's, `title` tells a person what is made.
+def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, tags: str = "") -> Path:
+    """The folder with the binaries of `module`'s tools; `flags` are the linker's, `tags` the compiler's.
+
+    `title` tells a person what is made.
 
     Raises:
         BuildError: with the end of the tool's output.
     """
     sources = (module / "go.mod", module / "go.sum", *sorted(module.rglob("*.go")))
-    ldflags = f"{_SMALL} {flags}"
+    ldflags, tagged = f"{_SMALL} {flags}", (tags,) if tags else ()
 
     def fill(staging: Path) -> None:
         go = toolchains.go(cache, toolchains.go_least(module))
@@ -37,7 +39,7 @@ def go_build(cache: Cache, name: str, module: Path, title: str, flags: str) -> P
             environment |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOENV": "off"}
         out = staging / "bin"
         toolchains.run(
-            [go.command, "build", "-ldflags", ldflags, "-o", f"{out}{os.sep}", "tool"],
+            [go.command, "build", "-tags", tags, "-ldflags", ldflags, "-o", f"{out}{os.sep}", "tool"],
             title,
             cwd=module,
             env=environment,
@@ -49,5 +51,8 @@ def go_build(cache: Cache, name: str, module: Path, title: str, flags: str) -> P
         shutil.rmtree(scratch, ignore_errors=True)
 
     return cache.entry(
-        name, digest(*(source.read_bytes() for source in sources), ldflags, toolchains.this_machine()), title, fill
+        name,
+        digest(*(source.read_bytes() for source in sources), ldflags, *tagged, toolchains.this_machine()),
+        title,
+        fill,
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NEED_BINARIES = {"control_plane", "disposable_control_plane"}
 _NEED_CLIENTS = {"helm_binary", "kubectl_binary"}
+_NEED_PROMTOOL = {"promtool_binary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if not asked & (_NEED_BINARIES | _NEED_CLIENTS):
+    if not asked & (_NEED_BINARIES | _NEED_CLIENTS | _NEED_PROMTOOL):
         return
     from gco_stream.local.build import binaries
     from gco_stream.local.cache import Cache, default_cache
     from gco_stream.local.clients import helm, kubectl
     from gco_stream.local.errors import BuildError
     from gco_stream.local.progress import Progress
+    from gco_stream.local.promtool import promtool
 
     capture = session.config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
@@ -57,6 +59,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if asked & _NEED_CLIENTS:
             helm(cache)
             kubectl(cache)
+        if asked & _NEED_PROMTOOL:
+            promtool(cache)
     except BuildError as error:
         # The tests that need nothing of it may run; the others try again and fail with this.
         Progress().note(f"Without a control plane or its clients: {error}")
@@ -107,6 +111,16 @@ def kubectl_binary() -> Path:
     from gco_stream.local.progress import Progress
 
     return kubectl(Cache(default_cache(), Progress(quiet=True)))
+
+
+@pytest.fixture(scope="session")
+def promtool_binary() -> Path:
+    """The path of promtool."""
+    from gco_stream.local.cache import Cache, default_cache
+    from gco_stream.local.progress import Progress
+    from gco_stream.local.promtool import promtool
+
+    return promtool(Cache(default_cache(), Progress(quiet=True)))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The HTTP server: liveness, readiness, metrics, and the state of the machinery as JSON."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +30,7 @@ async def serve(
     *,
     live: Callable[[], Health],
     ready: Callable[[], Health],
-    metrics: Callable[[], bytes],
+    metrics: Callable[[], Awaitable[bytes]],
     status: Callable[[], dict[str, Any]],
 ) -> AsyncIterator[int]:
     """Serves until left; gives the port (of `port` 0 any free one). Raises OSError where it cannot listen."""
@@ -42,7 +42,7 @@ async def serve(
         return _answer(ready())
 
     async def scrape(_: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": _METRICS_TYPE})
+        return web.Response(body=await metrics(), headers={"Content-Type": _METRICS_TYPE})
 
     async def statusz(_: web.Request) -> web.Response:
         return web.Response(body=orjson.dumps(status(), default=str), content_type="application/json")

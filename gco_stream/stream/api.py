@@ -4,8 +4,9 @@ The SDK's retries are off: nothing here tries again, that is for the caller, who
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,10 +51,14 @@ class StreamApi:
     """DynamoDB Streams by an aiobotocore "dynamodbstreams" client. All methods raise StreamError.
 
     `timeout`: seconds for one call. `errors` counts failed calls by DynamoDB's or botocore's name for the failure.
+    `on_call` is told of each call: which operation, "ok" or the kind of failure, and its seconds.
     """
 
-    def __init__(self, client: Any, *, timeout: float) -> None:
+    def __init__(
+        self, client: Any, *, timeout: float, on_call: Callable[[str, str, float], None] = lambda *_: None
+    ) -> None:
         self._client = client
+        self._on_call = on_call
         self._timeout = timeout
         self._pacer = Pacer(_DESCRIBE_INTERVAL)
         self._slots = asyncio.Semaphore(_CALLS_AT_ONCE)
@@ -95,16 +100,28 @@ class StreamApi:
     async def _call(self, operation: str, required: str, **parameters: Any) -> Mapping[str, Any]:
         try:
             async with self._slots:
-                with stream_errors():
-                    async with asyncio.timeout(self._timeout):
-                        response: Mapping[str, Any] = await getattr(self._client, operation)(**parameters)
-            if response.get(required) is None:
-                # So looks an empty, cut or foreign body behind botocore: a success with nothing in it.
-                raise Unreachable(f"the answer to {operation} has no {required}", "BadBody")
+                response = await self._timed(operation, required, parameters)
         except StreamError as error:
             known = error.code in self.errors or len(self.errors) < _CODES_COUNTED
             self.errors[error.code if known else "other"] += 1
             raise
+        return response
+
+    async def _timed(self, operation: str, required: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        began, result = time.monotonic(), "Cancelled"
+        try:
+            with stream_errors():
+                async with asyncio.timeout(self._timeout):
+                    response: Mapping[str, Any] = await getattr(self._client, operation)(**parameters)
+            if response.get(required) is None:
+                # So looks an empty, cut or foreign body behind botocore: a success with nothing in it.
+                raise Unreachable(f"the answer to {operation} has no {required}", "BadBody")
+            result = "ok"
+        except StreamError as error:
+            result = type(error).__name__
+            raise
+        finally:
+            self._on_call(operation, result, time.monotonic() - began)
         return response
 
 

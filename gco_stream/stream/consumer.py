@@ -66,7 +66,8 @@ class StreamConsumer:
     `client`: an aiobotocore "dynamodbstreams" client whose own retries are off. `locate` asks where the table's stream
     is; whatever it raises is tried again later. The callbacks are synchronous and must not raise: `on_record`, in
     order within a shard and its children, maybe more than once; `on_gap`: records may have been missed, a full resync
-    is due; `on_mode`, with each change of mode or of the reason for it. Times are in seconds, `wall_clock` is in UTC.
+    is due; `on_mode`, with each change of mode or of the reason for it; `on_call`, of each call to AWS: the operation,
+    "ok" or the kind of failure, and its seconds. Times are in seconds, `wall_clock` is in UTC.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class StreamConsumer:
         on_record: Callable[[StreamRecord], None],
         on_gap: Callable[[str], None],
         on_mode: Callable[[Mode, str], None],
+        on_call: Callable[[str, str, float], None] = lambda *_: None,
         call_timeout: float = CALL_TIMEOUT,
         rng: random.Random | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -90,7 +92,7 @@ class StreamConsumer:
         self._wall_clock = wall_clock
         self._call_timeout = call_timeout
         self._rng = rng or random.Random()  # noqa: S311 - jitter
-        self._api = StreamApi(client, timeout=call_timeout)
+        self._api = StreamApi(client, timeout=call_timeout, on_call=on_call)
         self._backoff = Backoff(self._rng, base=_FIRST_DELAY, cap=RECHECK_SECONDS)
         self._tail: StreamTail | None = None
         self._mode: Mode | None = None

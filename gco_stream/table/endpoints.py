@@ -5,7 +5,8 @@ write: the caller knows how long it may still act.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,7 +16,15 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from gco_stream.table.answers import CONDITION_FAILED, attributes, old_item, table_errors
-from gco_stream.table.errors import Contended, Gone, Superseded, TableRejected, TableThrottled, TableUnreachable
+from gco_stream.table.errors import (
+    Contended,
+    Gone,
+    Superseded,
+    TableError,
+    TableRejected,
+    TableThrottled,
+    TableUnreachable,
+)
 from gco_stream.table.expressions import as_seen
 from gco_stream.table.info import TableInfo, table_info
 
@@ -38,11 +47,21 @@ _DECIDED_FROM: Final = ("desired_state", "target_regions", "spec", "created_at")
 class EndpointTable:
     """The table `name` through an aiobotocore "dynamodb" client whose own retries are off.
 
-    `timeout`: seconds for one call, the wait for a connection included. All methods raise TableError.
+    `timeout`: seconds for one call, the wait for a connection included. `on_call` is told of each: which operation,
+    "ok" or what became of it, and its seconds. All methods raise TableError.
     """
 
-    def __init__(self, client: Any, name: str, *, timeout: float = 5.0, page_items: int = PAGE_ITEMS) -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        *,
+        timeout: float = 5.0,
+        page_items: int = PAGE_ITEMS,
+        on_call: Callable[[str, str, float], None] = lambda *_: None,
+    ) -> None:
         self._client = client
+        self._on_call = on_call
         self._name = name
         self._where = f"{name} in {client.meta.region_name}"
         self._timeout = timeout
@@ -209,9 +228,20 @@ class EndpointTable:
             raise
 
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        with table_errors(self._where):
-            async with asyncio.timeout(self._timeout):
-                response: dict[str, Any] = await getattr(self._client, operation)(TableName=self._name, **parameters)
+        began, result = time.monotonic(), "Cancelled"
+        try:
+            with table_errors(self._where):
+                async with asyncio.timeout(self._timeout):
+                    response: dict[str, Any] = await getattr(self._client, operation)(
+                        TableName=self._name, **parameters
+                    )
+            result = "ok"
+        except TableError as error:
+            is_condition = error.code == CONDITION_FAILED
+            result = "ConditionFailed" if is_condition else type(error).__name__.removeprefix("Table")
+            raise
+        finally:
+            self._on_call(operation, result, time.monotonic() - began)
         return response
 
 

@@ -231,3 +231,25 @@ async def test_closing_releases_every_waiting_worker() -> None:
         await asyncio.sleep(0)
         dispatcher.close()
     assert [task.result() for task in waiting] == [None] * 3
+
+
+def test_the_newest_records_of_a_name_are_kept_wherever_it_waits() -> None:
+    queue = WorkQueue()
+    queue.add("a", Band.RESYNC, 0, "resync")
+    for number in range(4):
+        queue.add("a", Band.FRESH, 1, "stream", (str(number),))
+    taken = queue.take(1)
+    assert taken is not None
+    assert taken.records == ("0", "1", "2", "3")
+    for number in range(4, 9):
+        queue.add("a", Band.FRESH, 2, "stream", (str(number),))
+    queue.add("a", Band.FRESH, 2, "cluster")
+    queue.done("a")
+    again = queue.take(3)
+    assert again is not None
+    assert again.records == ("4", "5", "6", "7", "8")
+    queue.done("a")
+    queue.add_at("a", 5, "retry", again.records[-1:])
+    later = queue.take(5)
+    assert later is not None
+    assert later.records == ("8",)

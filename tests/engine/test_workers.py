@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
@@ -41,6 +42,7 @@ class Bench:
             self.desired.put(wire.encode(item(name)))
         self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
         self.backoff = Backoff(base=1, cap=1, rng=random.Random(0))
+        self.metrics = Metrics()
         self.workers = Workers(
             dispatcher=self.dispatcher,
             reconciler=self,  # type: ignore[arg-type]
@@ -48,7 +50,7 @@ class Bench:
             tokens=self.tokens,
             backoff=self.backoff,
             contested=Backoff(base=60, cap=60, rng=random.Random(0)),
-            metrics=Metrics(),
+            metrics=self.metrics,
             clock=clock,
             tell=lambda _name, _outcome: None,
         )
@@ -206,3 +208,23 @@ async def test_what_is_fought_over_is_left_alone_for_long() -> None:
     due = bench.dispatcher.queue.next_due()
     assert due is not None
     assert due - asyncio.get_running_loop().time() > 20
+
+
+async def test_every_line_of_a_reconcile_bears_its_id_and_the_records_that_it_is_about() -> None:
+    def answer(_name: str, _objects_first: bool) -> Outcome:
+        bench.metrics.calls.kubernetes("api", "PATCH", "/api/v1/x", 200, 0.01)
+        return Outcome("failed", errors=("no",)) if len(bench.calls) == 1 else Outcome("changed")
+
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        bench = Bench(answer, "a")
+        bench.dispatcher.add("a", Band.FRESH, FROM_STREAM, ("7", "8"))
+        async with bench.working():
+            while len(bench.calls) < 2:  # noqa: ASYNC110 - a retry is a matter of time
+                await asyncio.sleep(0.01)
+        bench.metrics.calls.kubernetes("api", "GET", "/api/v1/watch", 200, 0.01)
+    assert [line["event"] for line in lines] == ["api call", "reconciled"] * 2
+    assert [line["records"] for line in lines] == [["7", "8"]] * 4
+    first, second = lines[0]["reconcile"], lines[2]["reconcile"]
+    assert [line["reconcile"] for line in lines] == [first, first, second, second]
+    assert first != second
+    assert lines[2]["trigger"] == "retry"

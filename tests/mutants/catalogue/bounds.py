@@ -72,8 +72,8 @@ BOUNDS: Final = (
         name="a-stream-call-without-a-deadline",
         invariant="I11",
         file="gco_stream/stream/api.py",
-        old="                    async with asyncio.timeout(self._timeout):\n",
-        new="                    async with asyncio.timeout(None):\n",
+        old="                async with asyncio.timeout(self._timeout):\n",
+        new="                async with asyncio.timeout(None):\n",
         breaks="a shard whose call hangs is never read again",
         tests=(
             "tests/stream/test_shards.py"

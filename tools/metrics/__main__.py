@@ -1,0 +1,7 @@
+"""`python -m tools.metrics` writes docs/metrics.md and helm/gco-stream/dashboards/gco-stream.json anew."""
+
+from tools.metrics.dashboard import DASHBOARD, dashboard
+from tools.metrics.reference import REFERENCE, reference
+
+REFERENCE.write_text(reference())
+DASHBOARD.write_text(dashboard())
