@@ -103,6 +103,12 @@ class Controller:
             streams = await enter(
                 streams_client(settings.streams_region, timeout=timeout, connections=pool, session=aws)
             )
+            # A replica has a stream of its own, which only its own region's table names.
+            replica = dynamodb
+            if settings.streams_region != settings.home_region:
+                replica = await enter(
+                    table_client(settings.streams_region, timeout=timeout, connections=2, session=aws)
+                )
             port = await enter(
                 serve(
                     settings.http_host,
@@ -129,15 +135,13 @@ class Controller:
                 fuse=lease_fuse(),
             )
             recorder = EventRecorder(client, instance=settings.hostname)
-            table = EndpointTable(
-                dynamodb,
-                settings.inference_endpoints_table_name,
-                timeout=timeout,
-                on_call=partial(self._metrics.calls.aws, "dynamodb"),
-            )
+            observe = partial(self._metrics.calls.aws, "dynamodb")
+            name = settings.inference_endpoints_table_name
+            table = EndpointTable(dynamodb, name, timeout=timeout, on_call=observe)
+            streamed = EndpointTable(replica, name, timeout=timeout, on_call=observe)
 
             async def lead(leadership: Leadership) -> None:
-                await self._lead(leadership, stop, table, streams, client, cache, recorder)
+                await self._lead(leadership, stop, table, streamed, streams, client, cache, recorder)
 
             async with asyncio.TaskGroup() as group:
                 beside = [
@@ -155,6 +159,7 @@ class Controller:
         leadership: Leadership,
         stop: asyncio.Event,
         table: EndpointTable,
+        streamed: EndpointTable,
         streams: object,
         client: KubeClient,
         cache: ClusterCache,
@@ -170,6 +175,7 @@ class Controller:
                 settings=self._settings,
                 policy=policy_of(self._settings, arn, self._renderings),
                 table=table,
+                streamed=streamed,
                 streams=streams,
                 client=client,
                 cache=cache,
