@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.integration.conftest import controller, program, world
 from tools.browser.chromium import chromium
 from tools.browser.devtools import Tab, opened, running
+
+__all__ = ["controller", "program", "world"]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from tests.integration.conftest import Program, World
 from tests.items import item
 from tools.browser.devtools import Tab
 
-pytest_plugins: tuple[str, ...] = ()
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 SHOWN = "document.querySelector('#list tbody') ? document.querySelector('#list tbody').textContent : ''"
 
