@@ -8,11 +8,14 @@ DOCS := $(VENV)/docs
 # Each takes some 800 MB; tests mostly wait, so three fit on two cores.
 PLANES ?= 3
 CHAOS_SECONDS ?= 300
+# Rooms whose tests need servers, or a browser.
+SERVERS := tests/chaos tests/browser tests/integration tests/local
+SERVERLESS := tests $(addprefix --ignore=,$(SERVERS) tests/localstack)
 # Compiled once for every run, and kept out of the sources.
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit slow integration lint format chaos mutants audit bench clean docs docs-serve test-localstack image-by-hand
+.PHONY: help setup demo test unit slow integration lint format chaos mutants audit bench chart metrics screenshots docs docs-serve test-localstack image-by-hand clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,13 +42,13 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 	$(BIN)/lint-imports --no-cache
 
 unit: $(READY) ## The tests that need no server (seconds)
-	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos --ignore=tests/localstack
+	$(BIN)/pytest -q -n 2 -m "not slow" $(SERVERLESS)
 
 slow: $(READY) ## The tests of parts that talk over sockets, start processes, or wait (seconds)
-	$(BIN)/pytest -q -n 4 -m slow --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos --ignore=tests/localstack
+	$(BIN)/pytest -q -n 4 -m slow $(SERVERLESS)
 
 integration: $(READY) ## The tests on real parts (PLANES=3 control planes at once)
-	$(BIN)/pytest -q -n $(PLANES) --dist loadfile --no-loadscope-reorder tests/chaos tests/integration tests/local
+	$(BIN)/pytest -q -n $(PLANES) --dist loadfile --no-loadscope-reorder $(SERVERS)
 
 test: lint unit slow docs integration ## Everything that CI runs
 
@@ -54,6 +57,15 @@ chaos: $(READY) ## Three replicas under faults of every kind (CHAOS_SECONDS=300 
 
 mutants: $(READY) ## Break each promise on purpose and see its tests object (minutes; nothing here is changed)
 	$(BIN)/python -m tests.mutants
+
+screenshots: $(READY) ## The status page's pictures in docs/images/, from a run of the real parts
+	$(BIN)/python -m tools.screenshots
+
+chart: $(READY) ## Write the chart's schema and README anew, of its values and the settings
+	$(BIN)/python -m tools.chart
+
+metrics: $(READY) ## Write docs/metrics.md and the dashboard anew, of the code
+	$(BIN)/python -m tools.metrics
 
 audit: $(READY) ## Ask for known vulnerabilities of the pinned packages (needs a network)
 	$(BIN)/python tools/audit/check.py

@@ -18,12 +18,16 @@ from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.election import LeaderElector, Leadership
 from gco_stream.cluster.events import EventRecorder
 from gco_stream.cluster.lease_fuse import lease_fuse
+from gco_stream.engine.journal import Journal
+from gco_stream.engine.showing import Known, Showing
 from gco_stream.engine.staff import most_at_once
 from gco_stream.engine.tenure import Tenure
 from gco_stream.model.objects import Kind
 from gco_stream.ops.http import Health, serve
 from gco_stream.ops.metrics import Metrics
 from gco_stream.ops.process import watch_loop
+from gco_stream.ops.page.live import Bell
+from gco_stream.ops.page.routes import Page
 from gco_stream.planning.policy import Policy
 from gco_stream.planning.template import RENDERINGS, Renderings
 from gco_stream.settings import Settings
@@ -70,11 +74,19 @@ class Controller:
         self._renderings = renderings
         self._metrics = metrics
         self._clock = clock
+        self._client: KubeClient | None = None
         self._cache: ClusterCache | None = None
         self._elector: LeaderElector | None = None
         self._tenure: Tenure | None = None
+        self._policy: Policy | None = None
         self._table_problem = ""
         metrics.leader.labels(LEASE_NAME).set(0)
+        self._bell = Bell()
+        self._journal = Journal(
+            on_applied=metrics.change_to_applied_seconds.observe,
+            on_ready=metrics.applied_to_ready_seconds.observe,
+            on_news=self._bell.ring,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set and the work in hand is finished. Raises Misconfigured, and OSError of the port."""
@@ -89,6 +101,7 @@ class Controller:
                     on_call=self._metrics.calls.kubernetes,
                 )
             )
+            self._client = client
             # The renewal must not wait behind the workers' calls.
             election_client = await enter(
                 KubeClient.connect(
@@ -117,6 +130,7 @@ class Controller:
                     ready=self._ready,
                     metrics=self._scrape,
                     status=self._status,
+                    page=Page(Showing(settings, self._journal, self._known, lambda: self._bell.rings), self._bell),
                 )
             )
             # What has been loaded by now stays for good; a full collection would walk it for 20 ms and more each time.
@@ -171,9 +185,10 @@ class Controller:
             arn = await self._table_arn(table, stop)
             if arn is None:
                 return
+            self._policy = policy_of(self._settings, arn, self._renderings)
             self._tenure = Tenure(
                 settings=self._settings,
-                policy=policy_of(self._settings, arn, self._renderings),
+                policy=self._policy,
                 table=table,
                 streamed=streamed,
                 streams=streams,
@@ -182,6 +197,7 @@ class Controller:
                 leadership=leadership,
                 metrics=self._metrics,
                 emit=recorder.emit,
+                journal=self._journal,
                 clock=self._clock,
             )
             await self._tenure.run(stop)
@@ -213,6 +229,8 @@ class Controller:
     def _on_cluster_change(self, names: frozenset[str]) -> None:
         if self._tenure is not None:
             self._tenure.on_cluster_change(names)
+        for name in names:
+            self._bell.ring(name)
 
     def _live(self) -> Health:
         problems = []
@@ -226,6 +244,9 @@ class Controller:
             if idle := self._tenure.resync.stands_still:
                 problems.append(f"the table has not been scanned for {idle:.0f} s")
         return Health(tuple(problems))
+
+    def _known(self) -> Known:
+        return Known(self._client, self._cache, self._elector, self._tenure, self._policy, self._ready().problems)
 
     def _ready(self) -> Health:
         if self._cache is None or self._elector is None:

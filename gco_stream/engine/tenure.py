@@ -23,6 +23,7 @@ from gco_stream.engine.budget import DeletionBudget
 from gco_stream.engine.desired import DesiredState, Hint
 from gco_stream.engine.fleet import FleetCensus
 from gco_stream.engine.guard import Guard
+from gco_stream.engine.journal import Journal
 from gco_stream.engine.news import Emit, News
 from gco_stream.engine.orphans import Orphans
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
@@ -67,6 +68,7 @@ class Tenure:
         leadership: Leadership,
         metrics: Metrics,
         emit: Emit,
+        journal: Journal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -74,6 +76,7 @@ class Tenure:
         self._metrics = metrics
         self._clock = clock
         self._leadership = leadership
+        self._journal = journal
         self._mode = "stream"
         self.dispatcher = Dispatcher(
             WorkQueue(),
@@ -117,6 +120,7 @@ class Tenure:
             rng=rng,
         )
         backoff = Backoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng)
+        self.census = FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now)
         self.reconciler = Reconciler(
             desired=self.desired,
             table=table,
@@ -126,7 +130,7 @@ class Tenure:
             ),
             policy=policy,
             guard=self.guard,
-            census=FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now),
+            census=self.census,
             pods_of=partial(pods_of, client, timeout=settings.k8s_api_timeout),
             epoch=leadership,
             now=_now,
@@ -143,6 +147,7 @@ class Tenure:
             metrics=metrics,
             clock=clock,
             tell=News(emit, cache).tell,
+            journal=journal,
         )
         cache.on_synced(lambda namespace: self._workers.is_over(not_seen(namespace)))
         self.working = False
@@ -193,6 +198,7 @@ class Tenure:
             self.resync.request_soon()
         image = None if record.event == "REMOVE" else record.new
         hint = self.desired.hear(record.name, image)
+        self._journal.changed(record, known=hint is not Hint.CHANGED)
         if hint is Hint.CHANGED:
             self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM, (record.sequence_number,))
         elif hint is Hint.ECHO and image is not None and may_agree(image):
