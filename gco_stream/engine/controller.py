@@ -25,9 +25,9 @@ from gco_stream.engine.tenure import Tenure
 from gco_stream.model.objects import Kind
 from gco_stream.ops.http import Health, serve
 from gco_stream.ops.metrics import Metrics
-from gco_stream.ops.process import watch_loop
 from gco_stream.ops.page.live import Bell
 from gco_stream.ops.page.routes import Page
+from gco_stream.ops.process import watch_loop
 from gco_stream.planning.policy import Policy
 from gco_stream.planning.template import RENDERINGS, Renderings
 from gco_stream.settings import Settings
