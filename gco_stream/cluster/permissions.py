@@ -40,7 +40,7 @@ def needed(namespaces: tuple[str, ...], lease_namespace: str, lease: str) -> Ite
             yield from (Permission(namespace, group, resource, verb) for verb in _OBJECTS)
         yield Permission(namespace, "apps", "deployments", "patch", subresource="scale")
         yield Permission(namespace, "", "pods", "list")
-        yield from (Permission(namespace, "events.k8s.io", "events", verb) for verb in ("create", "patch"))
+        yield from (Permission(namespace, "events.k8s.io", "events", verb) for verb in ("create", "patch", "list"))
     group = "coordination.k8s.io"
     yield Permission(lease_namespace, group, "leases", "create")
     yield from (Permission(lease_namespace, group, "leases", verb, name=lease) for verb in ("get", "watch", "update"))

@@ -17,11 +17,15 @@ from gco_stream.cluster.client import KubeClient
 from gco_stream.cluster.election import LeaderElector, Leadership
 from gco_stream.cluster.events import EventRecorder
 from gco_stream.cluster.lease_fuse import lease_fuse
+from gco_stream.engine.journal import Journal
+from gco_stream.engine.showing import Known, Showing
 from gco_stream.engine.staff import most_at_once
 from gco_stream.engine.tenure import Tenure
 from gco_stream.model.objects import Kind
 from gco_stream.ops.http import Health, serve
 from gco_stream.ops.metrics import Metrics
+from gco_stream.ops.page.live import Bell
+from gco_stream.ops.page.routes import Page
 from gco_stream.planning.policy import Policy
 from gco_stream.planning.template import RENDERINGS, Renderings
 from gco_stream.settings import Settings
@@ -68,10 +72,18 @@ class Controller:
         self._renderings = renderings
         self._metrics = metrics
         self._clock = clock
+        self._client: KubeClient | None = None
         self._cache: ClusterCache | None = None
         self._elector: LeaderElector | None = None
         self._tenure: Tenure | None = None
+        self._policy: Policy | None = None
         self._table_problem = ""
+        self._bell = Bell()
+        self._journal = Journal(
+            on_applied=metrics.change_to_applied_seconds.observe,
+            on_ready=metrics.applied_to_ready_seconds.observe,
+            on_news=self._bell.ring,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set and the work in hand is finished. Raises Misconfigured, and OSError of the port."""
@@ -85,6 +97,7 @@ class Controller:
                     connections=most_at_once(settings.reconcile_workers) + kinds * len(settings.namespaces) + 8,
                 )
             )
+            self._client = client
             # The renewal must not wait behind the workers' calls.
             election_client = await enter(KubeClient.connect(timeout=settings.k8s_api_timeout, connections=4))
             pool = most_at_once(settings.reconcile_workers) + 4
@@ -103,6 +116,7 @@ class Controller:
                     ready=self._ready,
                     metrics=self._scrape,
                     status=self._status,
+                    page=Page(Showing(settings, self._journal, self._known), self._bell),
                 )
             )
             # What has been loaded by now stays for good; a full collection would walk it for 20 ms and more each time.
@@ -152,9 +166,10 @@ class Controller:
             arn = await self._table_arn(table, stop)
             if arn is None:
                 return
+            self._policy = policy_of(self._settings, arn, self._renderings)
             self._tenure = Tenure(
                 settings=self._settings,
-                policy=policy_of(self._settings, arn, self._renderings),
+                policy=self._policy,
                 table=table,
                 streams=streams,
                 client=client,
@@ -162,6 +177,7 @@ class Controller:
                 leadership=leadership,
                 metrics=self._metrics,
                 emit=recorder.emit,
+                journal=self._journal,
                 clock=self._clock,
             )
             await self._tenure.run(stop)
@@ -192,6 +208,8 @@ class Controller:
     def _on_cluster_change(self, names: frozenset[str]) -> None:
         if self._tenure is not None:
             self._tenure.on_cluster_change(names)
+        for name in names:
+            self._bell.ring(name)
 
     def _live(self) -> Health:
         problems = []
@@ -205,6 +223,9 @@ class Controller:
             if idle := self._tenure.resync.stands_still:
                 problems.append(f"the table has not been scanned for {idle:.0f} s")
         return Health(tuple(problems))
+
+    def _known(self) -> Known:
+        return Known(self._client, self._cache, self._elector, self._tenure, self._policy, self._ready().problems)
 
     def _ready(self) -> Health:
         if self._cache is None or self._elector is None:

@@ -65,12 +65,14 @@ class Guard:
         self._now = now
         self.waiting: set[str] = set()
 
+    def limits(self, name: str, fleet: Fleet) -> Fleet:
+        """The fleet with what the budget allows this endpoint now."""
+        known = len(self._desired)
+        return replace(fleet, deletions_left=self._budget.left(name, known), deletions_again=self._budget.again(known))
+
     def decide(self, name: str, fleet: Fleet, make: Callable[[Fleet], Plan]) -> Plan:
         """The plan that `make` makes of what the budget, or an approval, allows this endpoint now."""
-        known = len(self._desired)
-        made = make(
-            replace(fleet, deletions_left=self._budget.left(name, known), deletions_again=self._budget.again(known))
-        )
+        made = make(self.limits(name, fleet))
         if made.held_back is HeldBack.REMOVAL:
             allowed = make(replace(fleet, deletions_left=1))
             if self._approvals.covers(name, doomed(allowed)):

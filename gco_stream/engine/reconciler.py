@@ -143,10 +143,13 @@ class Reconciler:
         self._failures_of = failures_of
         self._on_write = on_write
 
-    async def reconcile(self, name: str, *, objects_first: bool = False) -> Outcome:
+    async def reconcile(
+        self, name: str, *, objects_first: bool = False, on_applied: Callable[[], None] = lambda: None
+    ) -> Outcome:
         """Brings one endpoint to what its item asks. Raises TableError, and NotLeading where it may not act.
 
-        `objects_first`: others wait for their objects, so what was done here is reported in another turn.
+        `objects_first`: others wait for their objects, so what was done here is reported in another turn. `on_applied`
+        is called whenever a plan, made of the newest item known of, has been carried out.
         """
         done: list[Step] = []
         applies: Counter[ObjectRef] = Counter()
@@ -171,6 +174,8 @@ class Reconciler:
                 failures = [failure for failure in result.failures if not failure.stale]
                 if failures:
                     return await self._failed(name, made, failures, done)
+                if self._desired.stale_mark(name) is None:
+                    on_applied()
                 if fought_over := [ref for ref, count in applies.items() if count >= _APPLIES_BEFORE_CONTESTED]:
                     return await self._contested(name, fought_over, done)
             elif item is None:

@@ -23,6 +23,7 @@ from gco_stream.engine.budget import DeletionBudget
 from gco_stream.engine.desired import DesiredState, Hint
 from gco_stream.engine.fleet import FleetCensus
 from gco_stream.engine.guard import Guard
+from gco_stream.engine.journal import Journal
 from gco_stream.engine.news import Emit, News
 from gco_stream.engine.orphans import Orphans
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
@@ -67,6 +68,7 @@ class Tenure:
         leadership: Leadership,
         metrics: Metrics,
         emit: Emit,
+        journal: Journal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -74,6 +76,7 @@ class Tenure:
         self._metrics = metrics
         self._clock = clock
         self._leadership = leadership
+        self._journal = journal
         self._mode = "stream"
         self.dispatcher = Dispatcher(
             WorkQueue(),
@@ -116,6 +119,7 @@ class Tenure:
             rng=rng,
         )
         backoff = Backoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng)
+        self.census = FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now)
         self.reconciler = Reconciler(
             desired=self.desired,
             table=table,
@@ -125,7 +129,7 @@ class Tenure:
             ),
             policy=policy,
             guard=self.guard,
-            census=FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now),
+            census=self.census,
             pods_of=partial(pods_of, client, timeout=settings.k8s_api_timeout),
             epoch=leadership,
             now=_now,
@@ -142,6 +146,7 @@ class Tenure:
             metrics=metrics,
             clock=clock,
             tell=News(emit, cache).tell,
+            journal=journal,
         )
         cache.on_synced(lambda namespace: self._workers.is_over(not_seen(namespace)))
         self.working = False
@@ -185,6 +190,7 @@ class Tenure:
         image = None if record.event == "REMOVE" else record.new
         hint = self.desired.hear(record.name, image)
         if hint is Hint.CHANGED:
+            self._journal.changed(record)
             self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM)
         elif hint is Hint.ECHO and image is not None and may_agree(image):
             # Whoever reports last acts on it at once; this is for reports by others, and for one who has died since.

@@ -3,11 +3,13 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from gco_stream.cluster.errors import ClusterError
 from gco_stream.engine.desired import DesiredState
+from gco_stream.engine.journal import Journal
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, Taken
 from gco_stream.engine.reconciler import Outcome, Reconciler
 from gco_stream.engine.retries import Retries
@@ -42,7 +44,9 @@ class Workers:
         metrics: Metrics,
         clock: Callable[[], float],
         tell: Callable[[str, Outcome], None],
+        journal: Journal,
     ) -> None:
+        self._journal = journal
         self._tell_people = tell
         self._dispatcher = dispatcher
         self._reconciler = reconciler
@@ -91,7 +95,9 @@ class Workers:
             # While a start has a backlog, objects that are missing are more urgent than reports: each report waits
             # for its own turn, unless a user is waiting for it.
             urgent = not _URGENT.isdisjoint(taken.triggers) or not self._dispatcher.queue.backlog
-            outcome = await self._reconciler.reconcile(name, objects_first=not urgent)
+            outcome = await self._reconciler.reconcile(
+                name, objects_first=not urgent, on_applied=partial(self._journal.applied, name)
+            )
         except (TableError, ClusterError) as error:
             # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None
@@ -101,6 +107,13 @@ class Workers:
             log.exception("reconcile broke off")
             outcome = Outcome("broken", errors=(f"{type(error).__name__}: {error}",))
         self._settle(taken, outcome)
+        self._journal.reconciled(
+            name,
+            taken.triggers,
+            outcome,
+            took=self._clock() - started,
+            current=self._desired.stale_mark(name) is None,
+        )
         self._tell_people(name, outcome)
         self._tell(log, taken, outcome, started)
 

@@ -1,4 +1,4 @@
-"""The HTTP server: liveness, readiness, metrics, and the state of the machinery as JSON."""
+"""The HTTP server: liveness, readiness, metrics, the state of the machinery as JSON, and the status page."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -7,6 +7,9 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+
+from gco_stream.ops.page.guarded import read_only, with_headers
+from gco_stream.ops.page.routes import Page
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,6 +35,7 @@ async def serve(
     ready: Callable[[], Health],
     metrics: Callable[[], bytes],
     status: Callable[[], dict[str, Any]],
+    page: Page,
 ) -> AsyncIterator[int]:
     """Serves until left; gives the port (of `port` 0 any free one). Raises OSError where it cannot listen."""
 
@@ -47,7 +51,8 @@ async def serve(
     async def statusz(_: web.Request) -> web.Response:
         return web.Response(body=orjson.dumps(status(), default=str), content_type="application/json")
 
-    app = web.Application()
+    app = web.Application(middlewares=[read_only])
+    app.on_response_prepare.append(with_headers)
     app.add_routes(
         [
             web.get("/healthz", healthz),
@@ -56,6 +61,7 @@ async def serve(
             web.get("/status", statusz),
         ]
     )
+    page.add_to(app)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:

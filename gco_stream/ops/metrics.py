@@ -3,6 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# Pods that load a model take many minutes.
+_SLOW = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 class Metrics:
@@ -33,6 +35,19 @@ class Metrics:
             "From a stream record read to the last object of its plan accepted.",
             registry=registry,
             buckets=_FAST,
+        )
+        self.change_to_applied_seconds = Histogram(
+            "gco_stream_change_to_applied_seconds",
+            "From a change, by its item's updated_at or else by the stream's whole seconds, to the last object of its "
+            "plan accepted.",
+            registry=registry,
+            buckets=_FAST,
+        )
+        self.applied_to_ready_seconds = Histogram(
+            "gco_stream_applied_to_ready_seconds",
+            "From a change's objects accepted to the endpoint running as it asks.",
+            registry=registry,
+            buckets=_SLOW,
         )
         self.steps = Counter(
             "gco_stream_steps_total", "Steps carried out on objects.", ["step", "kind"], registry=registry

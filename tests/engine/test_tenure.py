@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gco_stream.engine.journal import Journal
 from gco_stream.engine.tenure import Tenure
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
@@ -100,6 +101,7 @@ class Bench:
             leadership=Leadership(),  # type: ignore[arg-type]
             metrics=Metrics(),
             emit=lambda *_: None,
+            journal=Journal(),
             clock=asyncio.get_running_loop().time,
         )
 

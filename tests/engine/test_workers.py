@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gco_stream.engine.desired import DesiredState
+from gco_stream.engine.journal import Journal
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
 from gco_stream.engine.reconciler import Outcome
 from gco_stream.engine.sync_tokens import SyncTokens
@@ -51,9 +52,12 @@ class Bench:
             metrics=Metrics(),
             clock=clock,
             tell=lambda _name, _outcome: None,
+            journal=Journal(),
         )
 
-    async def reconcile(self, name: str, *, objects_first: bool = False) -> Outcome:
+    async def reconcile(
+        self, name: str, *, objects_first: bool = False, on_applied: Callable[[], None] = lambda: None
+    ) -> Outcome:
         self.calls.append((name, objects_first))
         return self.answer(name, objects_first)
 

@@ -1,0 +1,228 @@
+"""What happened to each endpoint lately: a bounded memory for people who look, never read by a decision.
+
+Only endpoints that something happened to are in it. A reconcile is kept as packed bytes, one that repeats the last is
+counted instead, and an endpoint's reconciles together have a limit in bytes: 10,000 endpoints in trouble take 20 MB.
+"""
+
+import struct
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import orjson
+
+from gco_stream.engine.reconciler import Outcome
+from gco_stream.model.endpoint import RegionState
+from gco_stream.model.text import shown
+from gco_stream.ops.page.values import Change, Reconciled, Story
+from gco_stream.stream.consumer import StreamRecord
+
+MOST_RECONCILES: Final = 10
+MOST_BYTES: Final = 1200
+_MOST_ENDPOINTS: Final = 10_000
+_MOST_LINES: Final = 6
+_LONGEST_LINE: Final = 140
+_LONGEST_SEQUENCE: Final = 40
+# Of one record: when it was made last, and how often in a row.
+_HEAD: Final = struct.Struct("<dI")
+_FINAL: Final = frozenset({RegionState.RUNNING, RegionState.STOPPED, RegionState.DELETED})
+_FROM_STREAM: Final = "stream"
+# An item's time is believed if the stream could have brought it by then: clocks differ, and people copy items.
+_OLDEST_CHANGE: Final = 300.0
+_CLOCKS_DIFFER: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    change: Change | None = None
+    wrong_since: float | None = None
+    records: tuple[bytes, ...] = ()
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class Journal:
+    """The stories of the endpoints that something happened to last. `now` gives seconds since 1970.
+
+    `on_applied` and `on_ready` get the seconds from a change to its objects' acceptance, and from there to readiness;
+    `on_news` the name of an endpoint whose story has grown.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float] = time.time,
+        on_applied: Callable[[float], None] = _ignore,
+        on_ready: Callable[[float], None] = _ignore,
+        on_news: Callable[[str], None] = _ignore,
+        most: int = _MOST_ENDPOINTS,
+    ) -> None:
+        self._now = now
+        self._on_applied = on_applied
+        self._on_ready = on_ready
+        self._on_news = on_news
+        self._most = most
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    def changed(self, record: StreamRecord) -> None:
+        """The stream has told of a change to what is asked."""
+        if _is_ours(record) or (record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)):
+            return
+        read = self._now()
+        changed, clock = _moment(record, read)
+        self._entry(record.name).change = Change(
+            record.event, record.sequence_number[:_LONGEST_SEQUENCE], read, changed, clock
+        )
+        self._on_news(record.name)
+
+    def applied(self, name: str) -> None:
+        """The API server has accepted every object of a plan that was made of the newest item."""
+        entry = self._entries.get(name)
+        if entry is not None and (change := entry.change) is not None and not (change.ended or change.counted):
+            change.applied = self._now()
+
+    def reconciled(self, name: str, triggers: tuple[str, ...], outcome: Outcome, *, took: float, current: bool) -> None:
+        """A reconcile has ended. `current`: it was made of the newest item that is known of."""
+        ended = _ended(outcome)
+        entry = self._entries.get(name)
+        if entry is not None and entry.change is not None and current:
+            self._settle(entry.change, outcome, ended)
+        if entry is None and ended and not (outcome.steps or outcome.errors or _FROM_STREAM in triggers):
+            return
+        if entry is None:
+            entry = self._entry(name)
+        if ended:
+            entry.wrong_since = None
+        elif entry.wrong_since is None:
+            entry.wrong_since = self._now()
+        if outcome.steps or outcome.errors or outcome.result == "gone" or _FROM_STREAM in triggers:
+            sequence = entry.change.sequence_number if entry.change and _FROM_STREAM in triggers else ""
+            entry.records = _with(entry.records, self._now(), _packed(triggers, outcome, sequence, took))
+        self._on_news(name)
+
+    def story(self, name: str) -> Story | None:
+        """What is remembered of an endpoint."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        return Story(entry.change, tuple(map(_unpacked, reversed(entry.records))), entry.wrong_since)
+
+    def wrong_since(self, name: str) -> float | None:
+        """Since when an endpoint has not been as asked, as far as this process has seen."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.wrong_since
+
+    def _entry(self, name: str) -> _Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            entry = self._entries[name] = _Entry()
+        else:
+            self._entries.move_to_end(name)
+        while len(self._entries) > self._most:
+            self._entries.popitem(last=False)
+        return entry
+
+    def _has_ended(self, name: str, ended: str) -> bool:
+        entry = self._entries.get(name)
+        return entry is not None and entry.change is not None and entry.change.ended == ended
+
+    def _settle(self, change: Change, outcome: Outcome, ended: str) -> None:
+        if change.applied is not None and not change.counted:
+            change.counted = True
+            if change.changed is not None:
+                self._on_applied(max(0.0, change.applied - change.changed))
+        if change.ended or not ended:
+            return
+        change.ended = ended
+        if change.applied is None:
+            return
+        change.ready = self._now()
+        if ended == RegionState.RUNNING:
+            self._on_ready(max(0.0, change.ready - change.applied))
+
+
+def _ended(outcome: Outcome) -> str:
+    """What the endpoint has come to: running, stopped, deleted, gone; "" where it is not yet, or not as asked."""
+    if outcome.result == "gone":
+        return "gone"
+    made = outcome.made
+    if made is None or outcome.errors or made.held_back is not None:
+        return ""
+    if made.report is None:
+        return "not meant for this region"
+    return str(made.report.state) if made.report.state in _FINAL and not made.report.error else ""
+
+
+def _is_ours(record: StreamRecord) -> bool:
+    """Whether it is a promotion: a region says that all have what was asked, and nobody asks for anything else."""
+    old, new = record.old or {}, record.new or {}
+    return (
+        old.get("desired_state") == {"S": "deploying"}
+        and new.get("desired_state") == {"S": "running"}
+        and (old.get("spec") == new.get("spec"))
+    )
+
+
+def _moment(record: StreamRecord, read: float) -> tuple[float | None, Literal["item", "stream", ""]]:
+    """When a change was made, and by whose clock. The stream's time is rounded down: to a second, in DynamoDB Local to
+    a minute.
+    """
+    new, old = _updated_at(record.new), _updated_at(record.old)
+    if new and new != old:
+        try:
+            changed = datetime.fromisoformat(new)
+        except ValueError:
+            changed = None
+        if changed is not None:
+            at = (changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp()
+            if read - _OLDEST_CHANGE <= at <= read + _CLOCKS_DIFFER:
+                return min(at, read), "item"
+    if record.created is None:
+        return None, ""
+    return min(record.created.timestamp(), read), "stream"
+
+
+def _updated_at(image: object) -> str:
+    value = image.get("updated_at") if isinstance(image, dict) else None
+    text = value.get("S") if isinstance(value, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _packed(triggers: tuple[str, ...], outcome: Outcome, sequence: str, took: float) -> bytes:
+    lines = [shown(str(step), _LONGEST_LINE) for step in outcome.steps[:_MOST_LINES]]
+    if (more := len(outcome.steps) - _MOST_LINES) > 0:
+        lines.append(f"and {more} more")
+    lines += [shown(error, 2 * _LONGEST_LINE) for error in outcome.errors[:_MOST_LINES]]
+    if outcome.made is not None and outcome.made.report is not None and not outcome.errors:
+        lines.append(f"reported: {shown(str(outcome.made.report), 2 * _LONGEST_LINE)}")
+    return orjson.dumps([outcome.result, triggers, sequence, lines, round(took, 4)])
+
+
+def _with(records: tuple[bytes, ...], at: float, packed: bytes) -> tuple[bytes, ...]:
+    """The records and one more, within the limits; one that is as the last, but for its time, is counted with it."""
+    if records and _alike(records[-1][_HEAD.size :], packed):
+        _, times = _HEAD.unpack_from(records[-1])
+        return (*records[:-1], _HEAD.pack(at, times + 1) + packed)
+    kept = (*records, _HEAD.pack(at, 1) + packed)[-MOST_RECONCILES:]
+    while len(kept) > 1 and sum(map(len, kept)) > MOST_BYTES:
+        kept = kept[1:]
+    return kept
+
+
+def _alike(one: bytes, other: bytes) -> bool:
+    return one[: one.rfind(b",")] == other[: other.rfind(b",")]
+
+
+def _unpacked(record: bytes) -> Reconciled:
+    at, times = _HEAD.unpack_from(record)
+    result, triggers, sequence, lines, took = orjson.loads(record[_HEAD.size :])
+    return Reconciled(at, times, result, _texts(triggers), sequence, took, _texts(lines))
+
+
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)

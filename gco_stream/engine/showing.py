@@ -1,0 +1,250 @@
+"""What this replica knows, as the page's values: the leader's items, plans and stream, or a standby's cluster.
+
+It looks and never acts: the plan that is shown is made for showing, of the same values as a worker would make it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from gco_stream import __version__
+from gco_stream.cluster.cache import ClusterCache
+from gco_stream.cluster.client import KubeClient
+from gco_stream.cluster.election import LeaderElector
+from gco_stream.cluster.errors import ClusterError
+from gco_stream.cluster.pods import pods_of
+from gco_stream.cluster.recent_events import SeenEvent, recent_events
+from gco_stream.engine.journal import Journal
+from gco_stream.engine.reconciler import claimed
+from gco_stream.engine.rows import Rows, row_of_item, seconds_of
+from gco_stream.engine.tenure import Tenure
+from gco_stream.model import names
+from gco_stream.model.endpoint import Endpoint as Item
+from gco_stream.model.endpoint import Unreadable
+from gco_stream.model.objects import Observed
+from gco_stream.ops.page import values
+from gco_stream.planning.explanation import Explanation, RegionReport, explain
+from gco_stream.planning.plan import plan
+from gco_stream.planning.policy import Fleet, Policy
+from gco_stream.planning.steps import Need, Plan
+from gco_stream.planning.verdicts import ObjectVerdict
+from gco_stream.settings import Settings
+
+_CALL_SECONDS: Final = 3.0
+_EVENTS_SHOWN: Final = 20
+# One page that is watched by many asks the API server once in this many seconds.
+_GOOD_FOR: Final = 2.0
+_REMEMBERED: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the program holds at this moment; None: not yet, or not at present. `problems`: why it is not ready."""
+
+    client: KubeClient | None
+    cache: ClusterCache | None
+    elector: LeaderElector | None
+    tenure: Tenure | None
+    policy: Policy | None
+    problems: tuple[str, ...]
+
+
+class Showing:
+    """The page's Source."""
+
+    def __init__(self, settings: Settings, journal: Journal, known: Callable[[], Known]) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._known = known
+        self._rows = Rows(settings.region)
+        self._asked: dict[str, tuple[float, tuple[values.Event, ...], str]] = {}
+
+    def site(self) -> values.Site:
+        """This replica, now."""
+        settings, known = self._settings, self._known()
+        tenure, elector = known.tenure, known.elector
+        site = values.Site(
+            version=__version__,
+            cluster=settings.cluster_name,
+            region=settings.region,
+            identity=settings.hostname,
+            problems=known.problems,
+            resync_interval=settings.resync_interval_seconds,
+        )
+        if elector is not None:
+            seen = elector.snapshot()
+            since = seen.since.timestamp() if seen.since is not None else None
+            site = replace(site, identity=seen.identity, leader=seen.holder, leading=seen.leading, since=since)
+        if tenure is None:
+            return site
+        last = tenure.resync.last_success
+        return replace(
+            site,
+            working=tenure.working,
+            stream=self._stream(tenure),
+            queue=tenure.dispatcher.queue.depth,
+            in_work=len(tenure.dispatcher.queue.in_work),
+            last_scan=None if last is None else time.time() - (time.monotonic() - last),
+        )
+
+    def _stream(self, tenure: Tenure) -> values.Stream:
+        seen = tenure.consumer.snapshot()
+        return values.Stream(
+            seen.mode,
+            seen.reason,
+            seen.arn or "",
+            tuple(
+                values.Shard(one.shard_id, one.state, one.last_sequence_number, one.read_age, one.behind)
+                for one in seen.shards
+            ),
+            seen.records,
+            tuple(sorted(seen.errors.items())),
+            self._settings.stream_poll_interval_seconds,
+        )
+
+    async def fleet(self) -> values.Fleet:
+        """Every endpoint, as far as this replica knows them."""
+        known = self._known()
+        tenure, cache = known.tenure, known.cache
+        if tenure is not None and tenure.working:
+            return await self._rows.of_table(tenure.desired, self._journal.wrong_since, tenure.guard.waiting)
+        return values.Fleet() if cache is None else await self._rows.of_cluster(cache)
+
+    async def endpoint(self, name: str) -> values.Endpoint | None:
+        """One endpoint, with its plan where this replica leads."""
+        known = self._known()
+        tenure, cache, policy = known.tenure, known.cache, known.policy
+        story = self._journal.story(name) or values.Story()
+        observed = Observed({}) if cache is None else cache.observed(name)
+        item = tenure.desired.get(name) if tenure is not None else None
+        if tenure is None or item is None or policy is None:
+            if not observed.objects and story == values.Story():
+                return None
+            shown = _without_item(name, observed, story, leads=tenure is not None and tenure.working)
+        else:
+            shown = await self._explained(item, observed, story, tenure, policy)
+        namespaces = {ref.namespace for ref in observed.objects} or {self._settings.inference_namespace}
+        events, problem = await self._events(name, min(namespaces))
+        return replace(shown, events=events, events_problem=problem)
+
+    async def _explained(
+        self, item: Item | Unreadable, observed: Observed, story: values.Story, tenure: Tenure, policy: Policy
+    ) -> values.Endpoint:
+        name = item.name
+        now = datetime.now(UTC)
+        fleet = tenure.guard.limits(name, Fleet(claimed=claimed(name, tenure.desired.get)))
+        made = plan(item, observed, fleet, now, policy)
+        if Need.CENSUS in made.needs:
+            await tenure.census.take()
+            fleet = replace(fleet, census=tenure.census.current)
+        lacks_pods = made.report is not None and made.report.ready < made.report.desired
+        if isinstance(item, Item) and (Need.PODS in made.needs or lacks_pods):
+            observed = await self._with_pods(observed, item.namespace or policy.namespace, name)
+        made = plan(item, observed, fleet, now, policy)
+        told = explain(item, observed, fleet, now, policy, made)
+        raw = tenure.desired.wire(name)
+        state = row_of_item(name, raw, policy.region).state if raw is not None else values.UNREADABLE
+        return _endpoint(told, made, state, story, policy.region)
+
+    async def _with_pods(self, observed: Observed, namespace: str, name: str) -> Observed:
+        if (client := self._known().client) is None:
+            return observed
+        try:
+            pods = await pods_of(client, namespace, name, timeout=_CALL_SECONDS)
+        except ClusterError:
+            # Why its pods are not ready is not told then; the rest is.
+            return observed
+        return replace(observed, pods=pods)
+
+    async def _events(self, name: str, namespace: str) -> tuple[tuple[values.Event, ...], str]:
+        if (client := self._known().client) is None:
+            return (), "the API server has not been reached yet"
+        now = time.monotonic()
+        if (known := self._asked.get(name)) is not None and now - known[0] < _GOOD_FOR:
+            return known[1:]
+        about = (name, names.canary_name(name), names.ingress_name(name))
+        try:
+            found = await recent_events(client, namespace, about, timeout=_CALL_SECONDS)
+            answer = (now, tuple(map(_event, found[:_EVENTS_SHOWN])), "")
+        except ClusterError as error:
+            answer = (now, (), error.message)
+        while len(self._asked) >= _REMEMBERED:
+            del self._asked[next(iter(self._asked))]
+        self._asked[name] = answer
+        return answer[1:]
+
+
+def _endpoint(told: Explanation, made: Plan, state: str, story: values.Story, region: str) -> values.Endpoint:
+    asked = {"region": region, **told.asked}
+    return values.Endpoint(
+        name=told.endpoint,
+        state=state,
+        headline=told.headline.removeprefix("NOT as asked: "),
+        as_asked=told.as_asked,
+        held=told.hold is not None,
+        asked=tuple(asked.items()),
+        reports=tuple(map(_report, told.reports)),
+        objects=tuple(
+            values.ObjectVerdict(
+                str(one.ref.kind),
+                one.ref.namespace,
+                one.ref.name,
+                str(one.verdict),
+                one.why,
+                _details(one),
+            )
+            for one in told.objects
+        ),
+        plan=tuple(map(str, made.steps)),
+        waits_for=tuple(f"{told.agreement} waits for {one}" for one in told.waits_for),
+        notes=(*(() if made.look_again is None else (str(made.look_again),)), *told.notes),
+        warnings=made.warnings,
+        story=story,
+    )
+
+
+def _details(one: ObjectVerdict) -> tuple[str, ...]:
+    return (*one.details, *(f"an upgrade would change {line}" for line in one.upgrade or ()))
+
+
+def _report(report: RegionReport) -> values.RegionReport:
+    status = report.status
+    return values.RegionReport(
+        report.region,
+        values.NOT_REPORTED if status is None else str(status.state),
+        str(report),
+        report.here,
+        report.is_target,
+        None if status is None else seconds_of(status.last_sync),
+    )
+
+
+def _without_item(name: str, observed: Observed, story: values.Story, *, leads: bool) -> values.Endpoint:
+    """What is known of a name without its item: a standby knows no items, and for a leader there is none."""
+    objects = tuple(
+        values.ObjectVerdict(
+            str(one.ref.kind), one.ref.namespace, one.ref.name, "terminating" if one.deleting else "stands here"
+        )
+        for one in observed.objects.values()
+    )
+    headline = "this replica stands by and does not know what is asked"
+    if leads:
+        headline = "the table has no such item" + (", but objects of it stand here" if objects else "")
+    return values.Endpoint(
+        name, "gone" if leads and not objects else "unknown", headline, leads and not objects, known=False,
+        objects=objects, story=story,
+    )  # fmt: skip
+
+
+def _event(event: SeenEvent) -> values.Event:
+    return values.Event(
+        seconds_of(event.at),
+        event.type == "Warning",
+        event.reason,
+        event.about,
+        event.note,
+        event.source,
+        event.count,
+    )

@@ -1,0 +1,84 @@
+"""Numbers and times as a person reads them, and which colour a word has."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+_TONES: Final = {
+    "running": "good",
+    "in sync": "good",
+    "error": "bad",
+    "unreadable": "bad",
+    "not ours": "bad",
+    "failed": "bad",
+    "broken": "bad",
+    "rejected": "bad",
+    "would be deleted": "bad",
+    "stopped": "quiet",
+    "deleted": "quiet",
+    "elsewhere": "quiet",
+    "gone": "quiet",
+    "in_sync": "quiet",
+    "not there, as it should be": "quiet",
+    "changed": "good",
+}
+_RESULTS: Final = {"in_sync": "in sync"}
+_KINDS: Final = {"HorizontalPodAutoscaler": "HPA"}
+
+
+def tone(word: str) -> str:
+    """good, bad, quiet, or busy for what is on its way. Never the only sign: the word itself is always there."""
+    return _TONES.get(word, "busy")
+
+
+def result(word: str) -> str:
+    """A reconcile's result."""
+    return _RESULTS.get(word, word)
+
+
+def short_kind(kind: str) -> str:
+    """A kind's name as kubectl's users say it."""
+    return _KINDS.get(kind, kind)
+
+
+def span(seconds: float | None) -> str:
+    """A length of time: 12 ms, 1.4 s, 35 s, 12 min, 3 h, 5 d; - where it is not known."""
+    if seconds is None:
+        return "-"
+    seconds = max(0.0, seconds)
+    for below, unit, text in (
+        (0.9995, 0.001, "{:.0f} ms"),
+        (9.95, 1, "{:.1f} s"),
+        (119.5, 1, "{:.0f} s"),
+        (7170, 60, "{:.0f} min"),
+        (172_000, 3600, "{:.0f} h"),
+    ):
+        if seconds < below:
+            return text.format(seconds / unit)
+    return f"{seconds / 86_400:.0f} d"
+
+
+def ago(then: float | None, now: float) -> str:
+    """How long ago a moment was."""
+    return "-" if then is None else "now" if now - then < 1 else f"{span(round(now - then))} ago"
+
+
+def iso(moment: float | None) -> str:
+    """A moment for machines, "" where it is not known."""
+    return "" if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+def exact(moment: float | None) -> str:
+    """A moment for people who compare it with a log."""
+    if moment is None:
+        return "-"
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
+
+
+def clock(moment: float | None) -> str:
+    """The time of day alone, to a millisecond."""
+    return "-" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S.%f}"[:-3]
+
+
+def number(value: int) -> str:
+    """A count: 12,345."""
+    return f"{value:,}"
