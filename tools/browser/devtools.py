@@ -1,0 +1,178 @@
+"""Drives a Chromium by its DevTools protocol: as much of it as a visitor of a page needs, over one websocket."""
+
+import asyncio
+import base64
+import itertools
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import aiohttp
+
+from tools.browser.chromium import Browser
+
+_FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--no-proxy-server",
+    "--hide-scrollbars",
+    "--font-render-hinting=none",
+    "--remote-debugging-port=0",
+)
+_START_SECONDS: Final = 40.0
+_CALL_SECONDS: Final = 30.0
+_PATIENCE: Final = 15.0
+_LOOK_EVERY: Final = 0.03
+_KEYS: Final = {"Escape": 27, "Enter": 13, "Tab": 9}
+
+
+class PageError(Exception):
+    """A call of the browser failed, or a script in the page threw; the message says which."""
+
+
+class Tab:
+    """One open page. `console`: what its scripts and the browser complained of."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self.console: list[str] = []
+
+    async def listen(self) -> None:
+        """Takes in answers and complaints until the browser closes."""
+        async for message in self._socket:
+            told = json.loads(message.data)
+            if (waiting := self._answers.pop(told.get("id", 0), None)) is not None and not waiting.done():
+                waiting.set_result(told)
+            elif told.get("method") == "Runtime.exceptionThrown":
+                self.console.append(str(told["params"]["exceptionDetails"].get("text")))
+            elif told.get("method") == "Log.entryAdded" and told["params"]["entry"]["level"] == "error":
+                self.console.append(told["params"]["entry"]["text"])
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """One call of the protocol. Raises PageError."""
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        await self._socket.send_json({"id": number, "method": method, "params": parameters})
+        async with asyncio.timeout(_CALL_SECONDS):
+            told = await answer
+        if "error" in told:
+            raise PageError(f"{method}: {told['error'].get('message')}")
+        result: dict[str, Any] = told["result"]
+        return result
+
+    async def evaluate(self, script: str) -> Any:
+        """The value of an expression in the page, waited for if it is a promise. Raises PageError."""
+        told = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if problem := told.get("exceptionDetails"):
+            raise PageError(f"{script[:80]}: {problem.get('exception', {}).get('description') or problem.get('text')}")
+        return told["result"].get("value")
+
+    async def go(self, url: str) -> None:
+        """Opens an address and waits until the page has loaded."""
+        await self.call("Page.navigate", url=url)
+        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'", f"{url} has loaded")
+
+    async def until(self, script: str, what: str, patience: float = _PATIENCE) -> Any:
+        """Waits until an expression is true in the page, and gives its value. Raises PageError."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while True:
+            with suppress(PageError):
+                if found := await self.evaluate(script):
+                    return found
+            if loop.time() > deadline:
+                raise PageError(f"after {patience:g} s still not: {what}")
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def press(self, key: str) -> None:
+        """A key of the keyboard: a character, or Escape, Enter, Tab."""
+        code = _KEYS.get(key, ord(key[0].upper()))
+        text = {} if key in _KEYS and key != "Enter" else {"text": "\r" if key == "Enter" else key}
+        common = {"key": key, "windowsVirtualKeyCode": code}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **common, **text)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    async def type(self, text: str) -> None:
+        """Types into what has the focus."""
+        await self.call("Input.insertText", text=text)
+
+    async def media(self, **features: str) -> None:
+        """Makes the page see other preferences: prefers_color_scheme="dark"."""
+        wanted = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        await self.call("Emulation.setEmulatedMedia", features=wanted)
+
+    async def size(self, width: int, height: int, scale: float = 1) -> None:
+        """The window's size in CSS pixels."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
+        )
+
+    async def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        """The page as a PNG; `whole`: not only what the window shows."""
+        told = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(told["data"]))
+
+
+@asynccontextmanager
+async def opened(browser: Browser) -> AsyncIterator[Tab]:
+    """A browser with one empty tab, ended with the block. Raises PageError where it does not start."""
+    with TemporaryDirectory(prefix="gco-stream-browser-", ignore_cleanup_errors=True) as profile:
+        process = await asyncio.create_subprocess_exec(
+            browser.command,
+            *_FLAGS,
+            f"--user-data-dir={profile}",
+            "about:blank",
+            env={**os.environ, **browser.environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            port = await _port(Path(profile), lambda: process.returncode is not None)
+            async with aiohttp.ClientSession() as session, _tab(session, port) as tab:
+                yield tab
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def _port(profile: Path, has_ended: Callable[[], bool]) -> int:
+    """The port that the browser has written into its profile."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _START_SECONDS
+    while loop.time() < deadline and not has_ended():
+        with suppress(OSError, ValueError, IndexError):
+            return int((profile / "DevToolsActivePort").read_text().splitlines()[0])
+        await asyncio.sleep(_LOOK_EVERY)
+    raise PageError(f"the browser {'ended' if has_ended() else f'did not start within {_START_SECONDS:g} s'}")
+
+
+@asynccontextmanager
+async def _tab(session: aiohttp.ClientSession, port: int) -> AsyncIterator[Tab]:
+    async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+        (target,) = [one for one in await answer.json(content_type=None) if one["type"] == "page"]
+    async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=2**28) as socket:
+        tab = Tab(socket)
+        listening = asyncio.create_task(tab.listen())
+        try:
+            for domain in ("Page", "Runtime", "Log"):
+                await tab.call(f"{domain}.enable")
+            yield tab
+        finally:
+            listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await listening
