@@ -30,6 +30,9 @@ _LONGEST_SEQUENCE: Final = 40
 _HEAD: Final = struct.Struct("<dI")
 _FINAL: Final = frozenset({RegionState.RUNNING, RegionState.STOPPED, RegionState.DELETED})
 _FROM_STREAM: Final = "stream"
+_NOT_ASKED: Final = frozenset({"region_status", "updated_at"})
+_STATE: Final = "desired_state"
+_PROMOTED: Final = ({"S": "deploying"}, {"S": "running"})
 # An item's time is believed if the stream could have brought it by then: clocks differ, and people copy items.
 _OLDEST_CHANGE: Final = 300.0
 _CLOCKS_DIFFER: Final = 1.0
@@ -71,7 +74,7 @@ class Journal:
 
     def changed(self, record: StreamRecord) -> None:
         """The stream has told of a change to what is asked."""
-        if _is_ours(record) or (record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)):
+        if _changes_nothing(record) or (record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)):
             return
         read = self._now()
         changed, clock = _moment(record, read)
@@ -158,14 +161,16 @@ def _ended(outcome: Outcome) -> str:
     return str(made.report.state) if made.report.state in _FINAL and not made.report.error else ""
 
 
-def _is_ours(record: StreamRecord) -> bool:
-    """Whether it is a promotion: a region says that all have what was asked, and nobody asks for anything else."""
-    old, new = record.old or {}, record.new or {}
-    return (
-        old.get("desired_state") == {"S": "deploying"}
-        and new.get("desired_state") == {"S": "running"}
-        and (old.get("spec") == new.get("spec"))
+def _changes_nothing(record: StreamRecord) -> bool:
+    """Whether nobody asks for anything else by it: a report of a region, or a promotion that all have agreed on."""
+    if record.old is None or record.new is None:
+        return False
+    old, new = (
+        {name: value for name, value in image.items() if name not in _NOT_ASKED} for image in (record.old, record.new)
     )
+    if (old.get(_STATE), new.get(_STATE)) == _PROMOTED:
+        del old[_STATE], new[_STATE]
+    return old == new
 
 
 def _moment(record: StreamRecord, read: float) -> tuple[float | None, Literal["item", "stream", ""]]:

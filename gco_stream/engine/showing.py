@@ -146,7 +146,7 @@ class Showing:
         told = explain(item, observed, fleet, now, policy, made)
         raw = tenure.desired.wire(name)
         state = row_of_item(name, raw, policy.region).state if raw is not None else values.UNREADABLE
-        return _endpoint(told, made, state, story, policy.region)
+        return _endpoint(told, made, state, story)
 
     async def _with_pods(self, observed: Observed, namespace: str, name: str) -> Observed:
         if (client := self._known().client) is None:
@@ -176,15 +176,14 @@ class Showing:
         return answer[1:]
 
 
-def _endpoint(told: Explanation, made: Plan, state: str, story: values.Story, region: str) -> values.Endpoint:
-    asked = {"region": region, **told.asked}
+def _endpoint(told: Explanation, made: Plan, state: str, story: values.Story) -> values.Endpoint:
     return values.Endpoint(
         name=told.endpoint,
         state=state,
         headline=told.headline.removeprefix("NOT as asked: "),
         as_asked=told.as_asked,
         held=told.hold is not None,
-        asked=tuple(asked.items()),
+        asked=tuple(told.asked.items()),
         reports=tuple(map(_report, told.reports)),
         objects=tuple(
             values.ObjectVerdict(
@@ -214,7 +213,7 @@ def _report(report: RegionReport) -> values.RegionReport:
     return values.RegionReport(
         report.region,
         values.NOT_REPORTED if status is None else str(status.state),
-        str(report),
+        str(report) if status is None else str(report).removeprefix(f"{status.state}, "),
         report.here,
         report.is_target,
         None if status is None else seconds_of(status.last_sync),

@@ -55,13 +55,13 @@ def chromium(cache: Cache | None = None) -> Browser:
         if found := shutil.which(name):
             return Browser(Path(found))
     if sys.platform != "linux" or platform.machine() not in {"x86_64", "AMD64"}:
-        raise BuildError(f"there is no Chromium for {this_machine()} to be brought: install one, or name it by {VARIABLE}")
+        raise BuildError(
+            f"there is no Chromium for {this_machine()} to be brought: install one, or name it by {VARIABLE}"
+        )
     folder = _packages(cache or _cache())
     (folder / "fonts.conf").write_text(_FONTS.format(fonts=folder / "fonts"))
     libraries = ":".join(filter(None, (str(folder / "lib"), os.environ.get("LD_LIBRARY_PATH", ""))))
-    return Browser(
-        folder / "chromium", {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(folder / "fonts.conf")}
-    )
+    return Browser(folder / "chromium", {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(folder / "fonts.conf")})
 
 
 def _cache() -> Cache:

@@ -123,7 +123,7 @@ class Tab:
     async def screenshot(self, path: Path, *, whole: bool = False) -> None:
         """The page as a PNG; `whole`: not only what the window shows."""
         told = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(told["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(told["data"]))
 
 
 @asynccontextmanager

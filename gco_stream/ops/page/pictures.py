@@ -120,7 +120,7 @@ def lanes(shards: Sequence[Shard], poll_interval: float) -> Lanes:
                 id=short_id(shard.id),
                 state=shard.state,
                 behind="waits for its parent's end" if shard.state == "waiting" else _behind(shard),
-                width=round(max(0.01, share) * 560, 1),
+                width=round(max(12.0, share * 560), 1),
                 tone="quiet" if shard.behind is None else "bad" if late else "good",
             )
         )

@@ -59,7 +59,10 @@ def span(seconds: float | None) -> str:
 
 def ago(then: float | None, now: float) -> str:
     """How long ago a moment was."""
-    return "-" if then is None else "now" if now - then < 1 else f"{span(round(now - then))} ago"
+    if then is None:
+        return "-"
+    seconds = now - then
+    return "now" if seconds < 1 else f"{seconds:.0f} s ago" if seconds < 60 else f"{span(seconds)} ago"
 
 
 def iso(moment: float | None) -> str:

@@ -1,0 +1,1 @@
+"""Makes the pictures of the status page that the documentation shows."""

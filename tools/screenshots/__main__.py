@@ -1,0 +1,127 @@
+"""`python -m tools.screenshots [FOLDER]`: the status page's pictures, light and dark, from a run of the real parts.
+
+A control plane of its own runs a fleet; the demo's endpoint chat is changed, given a canary, and loses its pods.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from gco_stream.cli.story import SETTINGS
+from gco_stream.local.controller import NAME
+from gco_stream.local.dynamodb import client
+from gco_stream.local.plane import ControlPlane
+from gco_stream.local.progress import Progress
+from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.session import standing
+from gco_stream.model import wire
+from gco_stream.table.user_writes import UserTable
+from tools.browser.chromium import chromium
+from tools.browser.devtools import Tab, opened
+from tools.screenshots.fleet import items, others_report
+
+_DEFAULT: Final = Path("docs/images")
+_WIDTH: Final = 1280
+_PATIENCE: Final = 90.0
+_SHOTS: Final = (("fleet", "/", 1180), ("endpoint", "/endpoints/chat", 1180), ("stream", "/stream", 720))
+
+
+def main(folder: Path) -> None:
+    """Makes the pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="gco-stream-screenshots-") as place,
+        standing(Path(place) / "local", Progress(), {**SETTINGS, "CLUSTER_NAME": "gco-us-east-1"}) as plane,
+    ):
+        port = plane.servers[NAME].port or 0
+        with Progress().step("Playing a fleet"):
+            _play(plane)
+        with Progress().step("Taking pictures"):
+            asyncio.run(_shoot(port, folder))
+
+
+def _play(plane: ControlPlane) -> None:
+    environment = plane.environment()
+    dynamodb = client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
+    name, region = environment["INFERENCE_ENDPOINTS_TABLE_NAME"], environment["REGION"]
+    table, kube = UserTable(dynamodb, name), KubeApi.from_kubeconfig(environment["KUBECONFIG"])
+    namespace = environment["INFERENCE_NAMESPACE"]
+    try:
+        for item in items(region, namespace):
+            table.create(item)
+        chat = {
+            "image": "registry.example/serve:1.0",
+            "replicas": 3,
+            "gpu_count": 1,
+            "env": {"HF_TOKEN": "never shown"},
+        }
+        table.create({"endpoint_name": "chat", "target_regions": [region], "namespace": namespace, "spec": chat})
+        _until(lambda: _settled(table, region) >= 40, "the fleet runs")
+        others_report(table, region, dynamodb, name)
+        _make_unready(kube, namespace, "media-translate")
+        seen = table.get("chat")
+        if seen is None:
+            sys.exit("the item chat is gone from the table")
+        table.replace_spec(
+            seen,
+            chat
+            | {"image": "registry.example/serve:2.0", "canary": {"image": "registry.example/serve:3.0", "weight": 20}},
+        )
+        _until(lambda: _state(table, "chat", region) == "running", "chat runs its new image")
+        # The watchdog of the demo waits for 4 seconds.
+        _until(lambda: _state(table, "media-translate", region) == "error", "a sick endpoint is found out")
+    finally:
+        kube.close()
+        dynamodb.close()
+
+
+def _make_unready(kube: KubeApi, namespace: str, app: str) -> None:
+    change = {"metadata": {"annotations": {"gco.local/ready": "false"}}}
+    for pod in kube.list(path_of("Pod", namespace), labels=f"app={app}"):
+        kube.patch(path_of("Pod", namespace, pod["metadata"]["name"]), change)
+
+
+def _report(item: dict[str, Any], region: str) -> dict[str, Any]:
+    found: dict[str, Any] = wire.decode(item).get("region_status", {}).get(region, {})
+    return found
+
+
+def _state(table: UserTable, name: str, region: str) -> str:
+    item = table.get(name) or {}
+    report = _report(item, region)
+    return str(report.get("state", "")) if report.get("intent") == wire.intent_of(item) else ""
+
+
+def _settled(table: UserTable, region: str) -> int:
+    return sum(_report(item, region).get("state") in {"running", "stopped"} for item in table.scan())
+
+
+def _until(look: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not look():
+        if time.monotonic() > deadline:
+            sys.exit(f"after {_PATIENCE:g} s still not: {what}")
+        time.sleep(0.1)
+
+
+async def _shoot(port: int, folder: Path) -> None:
+    async with opened(chromium()) as tab:
+        for scheme in ("light", "dark"):
+            for name, path, height in _SHOTS:
+                await _picture(tab, f"http://127.0.0.1:{port}{path}", scheme, height, folder / f"{name}-{scheme}.png")
+
+
+async def _picture(tab: Tab, url: str, scheme: str, height: int, path: Path) -> None:
+    await tab.media(prefers_color_scheme=scheme)
+    await tab.size(_WIDTH, height, scale=2)
+    await tab.go(url)
+    await tab.until("document.getElementById('live').dataset.state === 'on'", "the page is live")
+    await tab.screenshot(path, whole="/endpoints/" in url)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else _DEFAULT)
