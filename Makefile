@@ -10,7 +10,7 @@ CHAOS_SECONDS ?= 300
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit slow integration lint format chaos mutants audit bench clean
+.PHONY: help setup demo test unit slow integration lint format chaos mutants screenshots audit bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -37,13 +37,13 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 	$(BIN)/lint-imports --no-cache
 
 unit: $(READY) ## The tests that need no server (seconds)
-	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
+	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos --ignore=tests/browser
 
 slow: $(READY) ## The tests of parts that talk over sockets, start processes, or wait (seconds)
-	$(BIN)/pytest -q -n 4 -m slow --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
+	$(BIN)/pytest -q -n 4 -m slow --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos --ignore=tests/browser
 
 integration: $(READY) ## The tests on real parts (PLANES=3 control planes at once)
-	$(BIN)/pytest -q -n $(PLANES) --dist loadfile --no-loadscope-reorder tests/chaos tests/integration tests/local
+	$(BIN)/pytest -q -n $(PLANES) --dist loadfile --no-loadscope-reorder tests/chaos tests/browser tests/integration tests/local
 
 test: lint unit slow integration ## Everything that CI runs
 
@@ -52,6 +52,9 @@ chaos: $(READY) ## Three replicas under faults of every kind (CHAOS_SECONDS=300 
 
 mutants: $(READY) ## Break each promise on purpose and see its tests object (minutes; nothing here is changed)
 	$(BIN)/python -m tests.mutants
+
+screenshots: $(READY) ## The status page's pictures in docs/images/, from a run of the real parts
+	$(BIN)/python -m tools.screenshots
 
 audit: $(READY) ## Ask for known vulnerabilities of the pinned packages (needs a network)
 	$(BIN)/python tools/audit/check.py

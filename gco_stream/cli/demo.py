@@ -18,7 +18,8 @@ _KEEP = "DEMO_KEEP"
 def demo() -> None:
     """Show the main job: endpoint items become Kubernetes objects, each step with its milliseconds.
 
-    Starts a Kubernetes API server and a DynamoDB of its own on this machine; nothing else is touched. With DEMO_KEEP=1
+    Starts a Kubernetes API server and a DynamoDB of its own on this machine; nothing else is touched. The first line is
+    the address of the status page, which shows the same as it happens. With DEMO_KEEP=1
     everything is left running afterwards, and the last lines say how to play on.
 
     Examples:
@@ -36,14 +37,14 @@ def demo() -> None:
 
 def _told_and_gone(console: Console) -> None:
     from gco_stream.cli.story import SETTINGS
-    from gco_stream.local.controller import log_of
+    from gco_stream.local.controller import NAME, log_of
     from gco_stream.local.progress import Progress
     from gco_stream.local.session import standing
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gco-stream-demo-")))
         plane = stack.enter_context(standing(folder / "local", Progress(), SETTINGS))
-        console.print("The controller leads. What it does next, it does because the table changed.")
+        _begin(console, plane.servers[NAME].port)
         try:
             _tell(console, plane.environment())
         except Failure:
@@ -54,14 +55,20 @@ def _told_and_gone(console: Console) -> None:
 
 def _told_and_kept(console: Console) -> None:
     from gco_stream.cli.story import SETTINGS
+    from gco_stream.local.controller import NAME
     from gco_stream.local.session import default_folder, read
 
     settings = [f"--setting={name}={value}" for name, value in SETTINGS.items()]
     up = [sys.executable, "-m", "gco_stream", "local", "up", "--detach", "--controller", *settings]
     if subprocess.run(up, check=False).returncode:  # noqa: S603 - our own program
         raise Failure("the control plane was not started; `gco-stream local down` ends one that is running")
-    _tell(console, read(default_folder()).environment)
+    state = read(default_folder())
+    port = next((server.port for server in state.servers if server.name == NAME), None)
+    _begin(console, port)
+    _tell(console, state.environment)
     console.print("\nEverything is still running. To play on:", style="bold")
+    console.print(f"  {_address(port)}", style="cyan", highlight=False)
+    console.print("      the status page, in a browser", highlight=False)
     for command, why in (
         ('eval "$(gco-stream local env)"', "point kubectl, the AWS CLI and gco-stream at it"),
         ("gco-stream endpoint list --watch", "in another terminal: see the endpoints change"),
@@ -74,6 +81,15 @@ def _told_and_kept(console: Console) -> None:
         console.print(f"  {command}", style="cyan", markup=False, highlight=False)
         console.print(f"      {why}", markup=False, highlight=False)
     typer.echo("(gco-stream is .venv/bin/gco-stream in a checkout)")
+
+
+def _address(port: int | None) -> str:
+    return f"http://127.0.0.1:{port}/"
+
+
+def _begin(console: Console, port: int | None) -> None:
+    console.print(f"The status page shows all of it as it happens: [bold cyan]{_address(port)}[/]", highlight=False)
+    console.print("The controller leads. What it does next, it does because the table changed.")
 
 
 def _tell(console: Console, environment: dict[str, str]) -> None:

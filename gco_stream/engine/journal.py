@@ -21,10 +21,13 @@ from gco_stream.ops.page.values import Change, Reconciled, Story
 from gco_stream.stream.consumer import StreamRecord
 
 MOST_RECONCILES: Final = 10
-MOST_BYTES: Final = 1200
+MOST_BYTES: Final = 1000
 _MOST_ENDPOINTS: Final = 10_000
-_MOST_LINES: Final = 6
-_LONGEST_LINE: Final = 140
+# Of one reconcile's words: of what is told, and in all.
+_LONGEST_LINE: Final = 280
+_MOST_WORDS: Final = 600
+_MOST_TRIGGERS: Final = 4
+_LONGEST_TRIGGER: Final = 60
 _LONGEST_SEQUENCE: Final = 40
 # Of one record: when it was made last, and how often in a row.
 _HEAD: Final = struct.Struct("<dI")
@@ -199,13 +202,23 @@ def _updated_at(image: object) -> str:
 
 
 def _packed(triggers: tuple[str, ...], outcome: Outcome, sequence: str, took: float) -> bytes:
-    lines = [shown(str(step), _LONGEST_LINE) for step in outcome.steps[:_MOST_LINES]]
-    if (more := len(outcome.steps) - _MOST_LINES) > 0:
-        lines.append(f"and {more} more")
-    lines += [shown(error, 2 * _LONGEST_LINE) for error in outcome.errors[:_MOST_LINES]]
+    told = [*map(str, outcome.steps), *outcome.errors]
     if outcome.made is not None and outcome.made.report is not None and not outcome.errors:
-        lines.append(f"reported: {shown(str(outcome.made.report), 2 * _LONGEST_LINE)}")
-    return orjson.dumps([outcome.result, triggers, sequence, lines, round(took, 4)])
+        told.append(f"reported: {outcome.made.report}")
+    why = [shown(trigger, _LONGEST_TRIGGER) for trigger in triggers[:_MOST_TRIGGERS]]
+    return orjson.dumps([outcome.result, why, sequence, _within(_MOST_WORDS, told), round(took, 4)])
+
+
+def _within(most: int, told: list[str]) -> list[str]:
+    """As many lines as there is room for, in bytes; the last one says how many are left out."""
+    lines: list[str] = []
+    for number, line in enumerate(told):
+        cut = shown(line, _LONGEST_LINE).encode()[:_LONGEST_LINE]
+        most -= len(cut)
+        if most < 0:
+            return [*lines, f"and {len(told) - number} more"]
+        lines.append(cut.decode(errors="ignore"))
+    return lines
 
 
 def _with(records: tuple[bytes, ...], at: float, packed: bytes) -> tuple[bytes, ...]:

@@ -82,6 +82,7 @@ def lives(world: World, one: Program) -> None:
     world.put(item("ill", spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
     one.until(lambda: world.state("whole") == "running", "it runs")
     one.until(lambda: world.state("ill") == "error", "the other's route is withdrawn")
+    assert "They cannot be read" not in one.http("/endpoints/ill")[1]
     world.respec("whole", canary=None, autoscaling=None, replicas=2)
     one.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
     one.until(lambda: world.replicas("whole") == 2, "it is scaled")

@@ -71,6 +71,13 @@ def test_the_demo_tells_its_story_without_a_terminal_and_leaves_nothing_behind(t
         check=False,
     )
     assert told.returncode == 0, told.stdout + told.stderr
-    for words in ("Create two endpoints", "Add a canary", "it is put back to 4", "the item chat is gone", "median"):
+    for words in (
+        "http://127.0.0.1:",
+        "Create two endpoints",
+        "Add a canary",
+        "it is put back to 4",
+        "the item chat is gone",
+        "median",
+    ):
         assert words in told.stdout
     assert list(tmp_path.iterdir()) == []

@@ -5,8 +5,10 @@ import base64
 import itertools
 import json
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -126,53 +128,51 @@ class Tab:
         await asyncio.to_thread(path.write_bytes, base64.b64decode(told["data"]))
 
 
-@asynccontextmanager
-async def opened(browser: Browser) -> AsyncIterator[Tab]:
-    """A browser with one empty tab, ended with the block. Raises PageError where it does not start."""
+@contextmanager
+def running(browser: Browser) -> Iterator[int]:
+    """A browser without a window, ended with the block; the port of its DevTools. Raises PageError."""
     with TemporaryDirectory(prefix="gco-stream-browser-", ignore_cleanup_errors=True) as profile:
-        process = await asyncio.create_subprocess_exec(
-            browser.command,
-            *_FLAGS,
-            f"--user-data-dir={profile}",
-            "about:blank",
+        process = subprocess.Popen(  # noqa: S603 - the browser that was found
+            [browser.command, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
             env={**os.environ, **browser.environment},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
-            port = await _port(Path(profile), lambda: process.returncode is not None)
-            async with aiohttp.ClientSession() as session, _tab(session, port) as tab:
-                yield tab
+            yield _port(Path(profile), process)
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            process.kill()
+            process.wait()
 
 
-async def _port(profile: Path, has_ended: Callable[[], bool]) -> int:
+def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
     """The port that the browser has written into its profile."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _START_SECONDS
-    while loop.time() < deadline and not has_ended():
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError, ValueError, IndexError):
             return int((profile / "DevToolsActivePort").read_text().splitlines()[0])
-        await asyncio.sleep(_LOOK_EVERY)
-    raise PageError(f"the browser {'ended' if has_ended() else f'did not start within {_START_SECONDS:g} s'}")
+        time.sleep(_LOOK_EVERY)
+    raise PageError(f"the browser has not started within {_START_SECONDS:g} s, or has ended")
 
 
 @asynccontextmanager
-async def _tab(session: aiohttp.ClientSession, port: int) -> AsyncIterator[Tab]:
-    async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-        (target,) = [one for one in await answer.json(content_type=None) if one["type"] == "page"]
-    async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=2**28) as socket:
-        tab = Tab(socket)
-        listening = asyncio.create_task(tab.listen())
-        try:
-            for domain in ("Page", "Runtime", "Log"):
-                await tab.call(f"{domain}.enable")
-            yield tab
-        finally:
-            listening.cancel()
-            with suppress(asyncio.CancelledError):
-                await listening
+async def opened(port: int) -> AsyncIterator[Tab]:
+    """A new tab of the browser whose DevTools are on `port`, closed with the block."""
+    tools = f"http://127.0.0.1:{port}/json"
+    async with aiohttp.ClientSession() as session:
+        async with session.put(f"{tools}/new?about:blank") as answer:
+            target = await answer.json(content_type=None)
+        async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=2**28) as socket:
+            tab = Tab(socket)
+            listening = asyncio.create_task(tab.listen())
+            try:
+                for domain in ("Page", "Runtime", "Log"):
+                    await tab.call(f"{domain}.enable")
+                yield tab
+            finally:
+                listening.cancel()
+                with suppress(asyncio.CancelledError):
+                    await listening
+        async with session.get(f"{tools}/close/{target['id']}"):
+            pass

@@ -21,7 +21,7 @@ from gco_stream.local.session import standing
 from gco_stream.model import wire
 from gco_stream.table.user_writes import UserTable
 from tools.browser.chromium import chromium
-from tools.browser.devtools import Tab, opened
+from tools.browser.devtools import Tab, opened, running
 from tools.screenshots.fleet import items, others_report
 
 _DEFAULT: Final = Path("docs/images")
@@ -40,8 +40,8 @@ def main(folder: Path) -> None:
         port = plane.servers[NAME].port or 0
         with Progress().step("Playing a fleet"):
             _play(plane)
-        with Progress().step("Taking pictures"):
-            asyncio.run(_shoot(port, folder))
+        with Progress().step("Taking pictures"), running(chromium()) as browser:
+            asyncio.run(_shoot(browser, port, folder))
 
 
 def _play(plane: ControlPlane) -> None:
@@ -108,8 +108,8 @@ def _until(look: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-async def _shoot(port: int, folder: Path) -> None:
-    async with opened(chromium()) as tab:
+async def _shoot(browser: int, port: int, folder: Path) -> None:
+    async with opened(browser) as tab:
         for scheme in ("light", "dark"):
             for name, path, height in _SHOTS:
                 await _picture(tab, f"http://127.0.0.1:{port}{path}", scheme, height, folder / f"{name}-{scheme}.png")

@@ -1,0 +1,26 @@
+"""A real Chromium for the whole run, and a tab of it for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.integration.conftest import controller, program, world
+from tools.browser.chromium import chromium
+from tools.browser.devtools import Tab, opened, running
+
+__all__ = ["controller", "program", "world"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[int]:
+    """The port of its DevTools. Where the machine has no Chromium, one is fetched first."""
+    with running(chromium()) as port:
+        yield port
+
+
+@pytest.fixture
+async def tab(browser: int) -> AsyncIterator[Tab]:
+    """An empty tab."""
+    async with asyncio.timeout(100), opened(browser) as one:
+        yield one

@@ -1,0 +1,29 @@
+"""The page of the real program in a real browser: what is written to the table is seen without a reload."""
+
+import asyncio
+
+import pytest
+
+from tests.integration.conftest import Program, World
+from tests.items import item
+from tools.browser.devtools import Tab
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+SHOWN = "document.querySelector('#list tbody') ? document.querySelector('#list tbody').textContent : ''"
+
+
+async def test_a_table_write_is_seen_on_the_open_page(tab: Tab, world: World, controller: Program) -> None:
+    await tab.go(f"http://127.0.0.1:{controller.port}/")
+    await tab.until("document.getElementById('live').dataset.state === 'on'", "the page is live")
+    await tab.evaluate("window.untouched = true")
+    await asyncio.to_thread(world.put, item(spec={"gpu_count": 0, "env": {"TOKEN": "hunter2-planted"}}))
+    await tab.until(f"({SHOWN}).includes('chat')", "the endpoint is in the list")
+    await tab.until(f"({SHOWN}).includes('1 of 1')", "it is ready")
+    assert await tab.evaluate("window.untouched")
+    await tab.evaluate("document.querySelector('#list tbody a').click()")
+    await tab.until("location.pathname === '/endpoints/chat' && document.querySelector('.timeline svg')", "its page")
+    await tab.until("!document.querySelector('.timeline .stop.open')", "the change has gone all its way")
+    await asyncio.to_thread(lambda: world.user.scale(world.seen("chat"), 3))
+    await tab.until("document.getElementById('observed').textContent.includes('3 of 3 ready')", "the scaling is seen")
+    assert not await tab.evaluate("document.documentElement.outerHTML.includes('hunter2')")
+    assert tab.console == []

@@ -1,0 +1,173 @@
+"""The page in a real browser, fed with values."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from gco_stream.ops.page.live import Bell
+from gco_stream.ops.page.values import Row
+from tests.ops.pages import NOW, Values, endpoint, fleet, rows
+from tools.browser.chromium import axe
+from tools.browser.devtools import Tab
+
+pytestmark = pytest.mark.timeout(300)
+LIVE = "document.getElementById('live').dataset.state === 'on'"
+LISTED = "Array.from(document.querySelectorAll('#list tbody th a'), (one) => one.textContent)"
+BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+VIOLATIONS = """
+axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
+  .then((told) => told.violations.flatMap((one) => one.nodes.map((node) => one.id + ': ' + node.html)))
+"""
+SICK = Row("e00003", "running", "error", 0, 1, (("us-east-1", "error"),), "no replica is ready", NOW)
+
+
+@pytest.fixture
+def values() -> Values:
+    return Values(all=fleet(rows(120)), endpoints={"chat": endpoint(text=" <b>bold</b>")})
+
+
+async def ready(tab: Tab, url: str) -> None:
+    await tab.go(url)
+    await tab.until(LIVE, "the page is live")
+
+
+async def test_the_page_loads_without_a_complaint_and_from_nowhere_else(tab: Tab, values: Values) -> None:
+    async with values.served() as url:
+        for path in ("/", "/endpoints/chat", "/stream"):
+            await ready(tab, url + path)
+            loaded = await tab.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
+            assert loaded
+            assert all(one.startswith(url) for one in loaded)
+        assert await tab.evaluate("document.querySelectorAll('main b').length") == 0
+    assert tab.console == []
+
+
+async def test_the_list_follows_what_is_typed(tab: Tab, values: Values) -> None:
+    async with values.served() as url:
+        await ready(tab, url)
+        await tab.press("/")
+        assert await tab.evaluate("document.activeElement.id") == "search"
+        await tab.type("e0011")
+        await tab.until(f"{LISTED}.length === 10", "the list is narrowed down")
+        assert await tab.evaluate("location.search") == "?q=e0011"
+        assert await tab.evaluate("document.activeElement.value") == "e0011"
+        await tab.press("Escape")
+        await tab.until(f"{LISTED}.length === 50", "the list is whole again")
+
+
+async def test_news_are_shown_without_a_reload_and_said_to_who_only_hears(tab: Tab, values: Values) -> None:
+    async with values.served() as url:
+        await ready(tab, url)
+        await tab.evaluate("window.untouched = true")
+        values.now_has(SICK)
+        await tab.until("document.getElementById('wrong-count').textContent === '3'", "the count has changed")
+        await tab.until("document.getElementById('announce').textContent", "the change is announced")
+        assert await tab.evaluate("document.getElementById('attention').textContent.includes('e00003')")
+        assert await tab.evaluate("window.untouched")
+
+
+async def test_the_focus_stays_where_it_is_while_parts_are_renewed(tab: Tab, values: Values) -> None:
+    async with values.served() as url:
+        await ready(tab, url)
+        link = "document.querySelectorAll('#list tbody th a')[9]"
+        await tab.evaluate(f"{link}.focus(); window.before = {link}")
+        values.now_has(SICK)
+        await tab.until("!document.contains(window.before)", "the list has been renewed")
+        assert await tab.evaluate("document.activeElement.textContent") == "e00009"
+
+
+async def test_a_page_whose_server_goes_away_says_so_and_catches_up(tab: Tab, values: Values) -> None:
+    async with values.served() as url:
+        await ready(tab, url)
+        await tab.evaluate("window.untouched = true")
+    await tab.until("document.getElementById('live-text').textContent === 'away'", "it says so")
+    values.bell = Bell()
+    values.now_has(SICK)
+    async with values.served(values.port):
+        await tab.until(LIVE, "it is live again", patience=30)
+        await tab.until("document.getElementById('wrong-count').textContent === '3'", "it has caught up")
+        assert await tab.evaluate("window.untouched")
+
+
+async def test_ten_thousand_endpoints_are_shown_a_page_at_a_time(tab: Tab, values: Values) -> None:
+    values.all = fleet(rows(10_000))
+    async with values.served() as url:
+        await ready(tab, url)
+        assert await tab.evaluate(f"{LISTED}.length") == 50
+        assert await tab.evaluate("document.querySelectorAll('*').length") < 1500
+        assert "Page 1 of 200" in await tab.evaluate("document.querySelector('.pager').textContent")
+        await tab.evaluate("document.querySelector('.pager [rel=next]').click()")
+        await tab.until(f"{LISTED}[0] === 'e00050'", "the next page is there")
+        await tab.press("/")
+        await tab.type("e09999")
+        await tab.until(f"{LISTED}.join() === 'e09999'", "one of ten thousand is found")
+
+
+async def test_rendering_for_many_pages_leaves_the_loop_to_others(values: Values, tab: Tab) -> None:
+    values.all = fleet(rows(10_000))
+    async with values.served() as url:
+        await ready(tab, url)
+        longest, last = 0.0, time.perf_counter()
+        for _ in range(100):
+            values.bell.ring()
+            await asyncio.sleep(0.02)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+    # A guard against rendering all rows, which takes seconds.
+    assert longest < 1
+
+
+async def test_the_dark_scheme_is_dark_and_the_light_one_light(tab: Tab, values: Values) -> None:
+    async with values.served() as url:
+        shades = {}
+        for scheme in ("light", "dark"):
+            await tab.media(prefers_color_scheme=scheme)
+            await ready(tab, url)
+            colour = await tab.evaluate(BACKGROUND)
+            shades[scheme] = sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(",")))
+    assert shades["light"] > 700
+    assert shades["dark"] < 100
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/endpoints/chat", "/endpoints/none", "/stream", "/?q=nothing"])
+async def test_axe_finds_nothing_that_keeps_anybody_out(tab: Tab, values: Values, path: str, scheme: str) -> None:
+    async with values.served() as url:
+        await tab.media(prefers_color_scheme=scheme)
+        await ready(tab, url + path)
+        await tab.evaluate(await asyncio.to_thread(axe))
+        found = await tab.evaluate(VIOLATIONS)
+    assert found == []
+
+
+async def test_everything_is_reached_by_the_keyboard_and_the_content_first(tab: Tab, values: Values) -> None:
+    async with values.served() as url:
+        await ready(tab, url)
+        await tab.press("Tab")
+        assert await tab.evaluate("document.activeElement.className") == "skip"
+        await tab.press("Enter")
+        await tab.until("document.activeElement.id === 'main'", "the content has the focus")
+        await tab.press("Tab")
+        assert await tab.evaluate("document.activeElement.textContent") == "e00007"
+        assert await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        await tab.press("Enter")
+        await tab.until("location.pathname === '/endpoints/e00007'", "its page is opened")
+
+
+async def test_on_a_telephone_nothing_is_wider_than_the_window(tab: Tab, values: Values) -> None:
+    await tab.size(360, 740)
+    async with values.served() as url:
+        for path in ("/", "/endpoints/chat", "/stream"):
+            await ready(tab, url + path)
+            assert await tab.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+async def test_a_standbys_page_becomes_a_leaders_when_it_takes_over(tab: Tab, values: Values) -> None:
+    values.shown = replace(values.shown, leading=False, leader="pod-b_2", stream=None, working=False)
+    async with values.served() as url:
+        await ready(tab, url)
+        assert "stands by" in await tab.evaluate("document.getElementById('standby').textContent")
+        values.now_is(leading=True, leader="pod-a_1", working=True)
+        await tab.until("document.getElementById('standby').textContent === ''", "it is told")
