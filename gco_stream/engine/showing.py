@@ -122,7 +122,7 @@ class Showing:
         if tenure is None or item is None or policy is None:
             if not observed.objects and story == values.Story():
                 return None
-            shown = _without_item(name, observed, story, leads=tenure is not None and tenure.working)
+            shown = _without_item(name, observed, story, tenure)
         else:
             shown = await self._explained(item, observed, story, tenure, policy)
         namespaces = {ref.namespace for ref in observed.objects} or {self._settings.inference_namespace}
@@ -220,7 +220,7 @@ def _report(report: RegionReport) -> values.RegionReport:
     )
 
 
-def _without_item(name: str, observed: Observed, story: values.Story, *, leads: bool) -> values.Endpoint:
+def _without_item(name: str, observed: Observed, story: values.Story, tenure: Tenure | None) -> values.Endpoint:
     """What is known of a name without its item: a standby knows no items, and for a leader there is none."""
     objects = tuple(
         values.ObjectVerdict(
@@ -228,13 +228,16 @@ def _without_item(name: str, observed: Observed, story: values.Story, *, leads: 
         )
         for one in observed.objects.values()
     )
-    headline = "this replica stands by and does not know what is asked"
-    if leads:
-        headline = "the table has no such item" + (", but objects of it stand here" if objects else "")
-    return values.Endpoint(
-        name, "gone" if leads and not objects else "unknown", headline, leads and not objects, known=False,
-        objects=objects, story=story,
-    )  # fmt: skip
+    state, as_asked = "unknown", False
+    if tenure is None:
+        headline = "this replica stands by and does not know what is asked"
+    elif not tenure.working:
+        headline = "the table is being read"
+    elif objects:
+        headline = "the table has no such item, but objects of it stand here"
+    else:
+        headline, state, as_asked = "the table has no such item, and nothing of it stands here", "gone", True
+    return values.Endpoint(name, state, headline, as_asked, known=False, objects=objects, story=story)
 
 
 def _event(event: SeenEvent) -> values.Event:

@@ -45,6 +45,13 @@ def test_what_others_write_stays_text(renderer: Renderer) -> None:
     assert Seen(hostile).text.count(HOSTILE) >= 15
 
 
+def test_what_would_hide_or_turn_letters_around_is_written_out(renderer: Renderer) -> None:
+    page = renderer.endpoint(SITE, endpoint(text="\u202egnp.exe\x1b[2J"), NOW)
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+    assert "\\u202egnp.exe" in page
+
+
 @pytest.mark.parametrize("where", ["name", "asked", "state", "wrong"])
 def test_a_row_of_hostile_words_is_a_row_like_any_other(renderer: Renderer, where: str) -> None:
     row = Row("chat", "running", "running", 1, 1, (("us-east-1", "running"),), "ill", NOW)

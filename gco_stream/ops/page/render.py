@@ -1,7 +1,7 @@
 """The page as HTML, of values alone: no I/O but the templates' loading, and no clock.
 
 Whatever comes from an item, a Kubernetes object or an Event is text: Jinja2 escapes it, and no template marks any of it
-as safe.
+as safe. What would hide or turn letters around is written out.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
+from gco_stream.model.text import printable
 from gco_stream.ops.page import pictures, words
 from gco_stream.ops.page.query import HELD, WRONG, Query, listing
 from gco_stream.ops.page.values import Endpoint, Fleet, Site
@@ -22,6 +23,11 @@ _TYPES: Final[Mapping[str, str]] = {
     "page.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
+
+
+def _visible(value: Any) -> Any:
+    # What a template or a macro has made (Markup) is ours.
+    return printable(value) if type(value) is str else value
 
 
 class Renderer:
@@ -36,6 +42,7 @@ class Renderer:
             loader=DictLoader(templates),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=_visible,
             trim_blocks=True,
             lstrip_blocks=True,
         )
