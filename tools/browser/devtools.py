@@ -87,14 +87,14 @@ class Tab:
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'", f"{url} has loaded")
 
-    async def until(self, script: str, what: str, patience: float = _PATIENCE) -> Any:
-        """Waits until an expression is true in the page, and gives its value. Raises PageError."""
+    async def until(self, script: str, what: str, patience: float = _PATIENCE) -> None:
+        """Waits until an expression is true in the page. Raises PageError."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
         while True:
             with suppress(PageError):
-                if found := await self.evaluate(script):
-                    return found
+                if await self.evaluate(f"Boolean({script})"):
+                    return
             if loop.time() > deadline:
                 raise PageError(f"after {patience:g} s still not: {what}")
             await asyncio.sleep(_LOOK_EVERY)
