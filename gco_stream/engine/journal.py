@@ -46,6 +46,7 @@ class _Entry:
     change: Change | None = None
     wrong_since: float | None = None
     records: tuple[bytes, ...] = ()
+    said: int = 0
 
 
 def _ignore(_: object) -> None:
@@ -98,7 +99,8 @@ class Journal:
         entry = self._entries.get(name)
         if entry is not None and entry.change is not None and current:
             self._settle(entry.change, outcome, ended)
-        if entry is None and ended and not (outcome.steps or outcome.errors or _FROM_STREAM in triggers):
+        told = bool(outcome.steps or outcome.errors or outcome.result == "gone" or _FROM_STREAM in triggers)
+        if entry is None and ended and not told:
             return
         if entry is None:
             entry = self._entry(name)
@@ -106,7 +108,9 @@ class Journal:
             entry.wrong_since = None
         elif entry.wrong_since is None:
             entry.wrong_since = self._now()
-        if outcome.steps or outcome.errors or outcome.result == "gone" or _FROM_STREAM in triggers:
+        said = hash(str(outcome.made.report)) if outcome.made is not None else entry.said
+        if told or said != entry.said:
+            entry.said = said
             sequence = entry.change.sequence_number if entry.change and _FROM_STREAM in triggers else ""
             entry.records = _with(entry.records, self._now(), _packed(triggers, outcome, sequence, took))
         self._on_news(name)

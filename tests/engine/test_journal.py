@@ -178,6 +178,17 @@ def test_since_when_something_is_wrong_lasts_until_it_is_right() -> None:
     assert kept.journal.wrong_since("chat") is None
 
 
+def test_a_new_report_is_told_though_nothing_was_done_and_the_same_one_is_not() -> None:
+    kept = Kept()
+    kept.reconciled(outcome(RegionState.UPDATING, SCALED))
+    for _ in range(3):
+        kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
+    story = kept.journal.story("chat")
+    assert story is not None
+    assert story.reconciles[0].lines == ("reported: running, 1 of 4 ready",)
+    assert [one.times for one in story.reconciles] == [1, 1]
+
+
 def test_who_was_only_found_in_sync_is_not_remembered() -> None:
     kept = Kept()
     kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "resync")

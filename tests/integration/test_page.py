@@ -67,7 +67,8 @@ def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: Worl
     controller.until(lambda: world.state("held") == "running", "it runs")
     controller.until(lambda: world.state("broken") == world.state("unset") == "error", "the others are refused")
     world.user.hold(world.seen("held"), "nobody touches it")
-    container = {"name": world.container("held")["name"], "env": [{"name": "API_TOKEN", "value": f"{SECRET}-by-hand"}]}
+    by_hand = [{"name": "API_TOKEN", "value": f"{SECRET}-by-hand"}]
+    container = world.container("held") | {"env": by_hand}
     world.kube.patch(
         path_of("Deployment", world.namespace, "held"), {"spec": {"template": {"spec": {"containers": [container]}}}}
     )

@@ -17,6 +17,7 @@ _TONES: Final = {
     "deleted": "quiet",
     "elsewhere": "quiet",
     "gone": "quiet",
+    "unknown": "quiet",
     "in_sync": "quiet",
     "not there, as it should be": "quiet",
     "changed": "good",
