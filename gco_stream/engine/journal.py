@@ -217,11 +217,13 @@ def _within(most: int, told: list[str]) -> list[str]:
     """As many lines as there is room for, in bytes; the last one says how many are left out."""
     lines: list[str] = []
     for number, line in enumerate(told):
-        cut = shown(line, _LONGEST_LINE).encode()[:_LONGEST_LINE]
-        most -= len(cut)
+        cut = shown(line, _LONGEST_LINE)
+        if len(cut.encode()) > _LONGEST_LINE:
+            cut = cut.encode()[: _LONGEST_LINE - len("…".encode())].decode(errors="ignore").removesuffix("…") + "…"
+        most -= len(cut.encode())
         if most < 0:
             return [*lines, f"and {len(told) - number} more"]
-        lines.append(cut.decode(errors="ignore"))
+        lines.append(cut)
     return lines
 
 

@@ -205,6 +205,8 @@ def test_an_endpoint_takes_two_kilobytes_at_the_most() -> None:
         kept.reconciled(Outcome("failed", errors=("é\x1b" * 4000,) * 9))
     story = kept.journal.story("chat")
     assert story is not None
+    assert story.reconciles[0].lines[0].endswith("…")
+    assert story.reconciles[0].lines[-1].endswith("more")
     assert len(story.reconciles) <= MOST_RECONCILES
     entry = kept.journal._entries["chat"]
     size = sum(map(sys.getsizeof, entry.records)) + sys.getsizeof(entry.records) + sys.getsizeof(entry)

@@ -27,7 +27,12 @@ from tools.screenshots.fleet import items, others_report
 _DEFAULT: Final = Path("docs/images")
 _WIDTH: Final = 1280
 _PATIENCE: Final = 90.0
-_SHOTS: Final = (("fleet", "/", 1180), ("endpoint", "/endpoints/chat", 1180), ("stream", "/stream", 720))
+_SHOTS: Final = (
+    ("fleet", "/", 1120),
+    ("endpoint", "/endpoints/chat", 1500),
+    ("trouble", "/endpoints/media-translate", 1300),
+    ("stream", "/stream", 720),
+)
 
 
 def main(folder: Path) -> None:
@@ -117,10 +122,10 @@ async def _shoot(browser: int, port: int, folder: Path) -> None:
 
 async def _picture(tab: Tab, url: str, scheme: str, height: int, path: Path) -> None:
     await tab.media(prefers_color_scheme=scheme)
-    await tab.size(_WIDTH, height, scale=2)
+    await tab.size(_WIDTH, height, scale=1.5)
     await tab.go(url)
     await tab.until("document.getElementById('live').dataset.state === 'on'", "the page is live")
-    await tab.screenshot(path, whole="/endpoints/" in url)
+    await tab.screenshot(path)
 
 
 if __name__ == "__main__":
