@@ -116,7 +116,7 @@ class Controller:
                     ready=self._ready,
                     metrics=self._scrape,
                     status=self._status,
-                    page=Page(Showing(settings, self._journal, self._known), self._bell),
+                    page=Page(Showing(settings, self._journal, self._known, lambda: self._bell.rings), self._bell),
                 )
             )
             # What has been loaded by now stays for good; a full collection would walk it for 20 ms and more each time.

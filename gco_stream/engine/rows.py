@@ -23,6 +23,10 @@ from gco_stream.ops.page.values import ELSEWHERE, NOT_REPORTED, UNREADABLE, Flee
 # Seconds of work after which the loop is given back.
 _SLICE: Final = 0.004
 _AT_MOST_EVERY: Final = 0.5
+# Of all time, looking may take so much.
+_SHARE: Final = 0.1
+# What nobody rings for: other regions' reports.
+_GOOD_FOR: Final = 4.0
 _LONGEST: Final = 300
 _STATES: Final = frozenset(map(str, RegionState))
 _ORDER: Final = (*map(str, (RegionState.RUNNING, RegionState.UPDATING, RegionState.CREATING, RegionState.PENDING)),)
@@ -31,15 +35,17 @@ _RowMaker = tuple[Iterable[str], Callable[[str], Hashable], Callable[[str], Row]
 
 
 class Rows:
-    """The fleet, kept. `now`: seconds since 1970."""
+    """The fleet, kept. `version` differs once something has changed; `clock` gives monotonic seconds."""
 
-    def __init__(self, region: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, region: str, version: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._region = region
-        self._now = now
+        self._version = version
+        self._clock = clock
         self._rows: dict[str, tuple[Hashable, Row]] = {}
         self._turn = asyncio.Lock()
-        self._made_at = float("-inf")
+        self._made_at = self._due = float("-inf")
         self._made_of: object = None
+        self._made_version = -1
         self._fleet = Fleet()
 
     async def of_table(
@@ -71,15 +77,24 @@ class Rows:
     async def _fresh(
         self, made_of: object, maker: _RowMaker, told: Callable[[Row], Row], removals: Iterable[str]
     ) -> Fleet:
+        asked_at = self._clock()
         async with self._turn:
             if made_of is not self._made_of:
                 self._rows, self._made_of = {}, made_of
-            elif time.monotonic() - self._made_at < _AT_MOST_EVERY:
+            elif self._made_at > asked_at or self._is_as_it_was():
                 return self._fleet
+            # Whoever asks meanwhile is answered with the same.
+            await asyncio.sleep(max(0.0, self._due - self._clock()))
+            began = self._made_at = self._clock()
+            self._made_version = self._version()
             self._rows = await self._remade(*maker)
             self._fleet = await _summed_up([row for _, row in self._rows.values()], told, tuple(sorted(removals)))
-            self._made_at = time.monotonic()
+            ended = self._clock()
+            self._due = max(began + _AT_MOST_EVERY, ended + (ended - began) / _SHARE)
             return self._fleet
+
+    def _is_as_it_was(self) -> bool:
+        return self._version() == self._made_version and self._clock() - self._made_at < _GOOD_FOR
 
     async def _remade(
         self, names: Iterable[str], version: Callable[[str], Hashable], make: Callable[[str], Row]

@@ -52,13 +52,15 @@ class Known:
 
 
 class Showing:
-    """The page's Source."""
+    """The page's Source. `version` differs once something has changed."""
 
-    def __init__(self, settings: Settings, journal: Journal, known: Callable[[], Known]) -> None:
+    def __init__(
+        self, settings: Settings, journal: Journal, known: Callable[[], Known], version: Callable[[], int]
+    ) -> None:
         self._settings = settings
         self._journal = journal
         self._known = known
-        self._rows = Rows(settings.region)
+        self._rows = Rows(settings.region, version)
         self._asked: dict[str, tuple[float, tuple[values.Event, ...], str]] = {}
 
     def site(self) -> values.Site:

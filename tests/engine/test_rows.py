@@ -1,5 +1,6 @@
 """What an item shows of itself in the fleet's list."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.rows import Rows, row_of_item
 from gco_stream.model import wire
-from gco_stream.ops.page.values import Row
+from gco_stream.ops.page.values import Fleet, Row
 from tests.items import REGION, item
 
 REPORTED = 1_795_000_000.0
@@ -92,7 +93,7 @@ async def test_the_fleet_counts_states_and_regions_and_puts_errors_first() -> No
         item("c", region_status=report("error", error="away"), hold="wait", target_regions=[REGION, "eu-west-1"]),
     ):
         desired.put(wire.encode(plain))
-    fleet = await Rows(REGION).of_table(desired, {"b": 5.0}.get, {"x"})
+    fleet = await Rows(REGION, int).of_table(desired, {"b": 5.0}.get, {"x"})
     assert [one.name for one in fleet.rows] == ["a", "b", "c"]
     assert [(one.name, one.since) for one in fleet.wrong] == [("c", 1_795_019_200.0), ("b", 5.0)]
     assert fleet.states == (("running", 1), ("updating", 1), ("error", 1))
@@ -101,14 +102,59 @@ async def test_the_fleet_counts_states_and_regions_and_puts_errors_first() -> No
     assert fleet.rows[2].held
 
 
+class Kept:
+    """The rows of a table of two, whose time and version are told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.version = 0
+        self.rows = Rows(REGION, lambda: self.version, lambda: self.now)
+        self.desired = DesiredState(REGION)
+        for name in ("a", "b"):
+            self.desired.put(wire.encode(item(name)))
+
+    async def fleet(self) -> Fleet:
+        return await self.rows.of_table(self.desired, lambda _: None, ())
+
+    def change(self, name: str) -> None:
+        self.desired.put(wire.encode(item(name, region_status=report("running"))))
+        self.version += 1
+
+
 async def test_a_row_is_made_anew_only_once_its_item_changes() -> None:
-    desired = DesiredState(REGION)
-    desired.put(wire.encode(item("a")))
-    desired.put(wire.encode(item("b")))
-    rows = Rows(REGION)
-    before = await rows.of_table(desired, lambda _: None, ())
-    desired.put(wire.encode(item("b", region_status=report("running"))))
-    rows._made_at = float("-inf")
-    after = await rows.of_table(desired, lambda _: None, ())
+    kept = Kept()
+    before = await kept.fleet()
+    kept.change("b")
+    kept.now += 1
+    after = await kept.fleet()
     assert after.rows[0] is before.rows[0]
     assert after.rows[1].state == "running"
+
+
+async def test_while_nothing_changes_the_fleet_is_not_looked_through_again() -> None:
+    kept = Kept()
+    before = await kept.fleet()
+    kept.now += 1
+    assert await kept.fleet() is before
+    kept.now += 10
+    assert await kept.fleet() is not before
+
+
+async def test_whoever_asks_after_a_change_sees_it_and_many_who_ask_at_once_cost_one_look() -> None:
+    kept = Kept()
+    await kept.fleet()
+    kept.now += 60
+    kept.change("b")
+    found = await asyncio.gather(*(kept.fleet() for _ in range(20)))
+    assert {id(one) for one in found} == {id(found[0])}
+    assert found[0].rows[1].state == "running"
+
+
+async def test_a_change_right_after_a_look_is_waited_for_and_not_passed_over() -> None:
+    kept = Kept()
+    await kept.fleet()
+    kept.change("a")
+    began = asyncio.get_running_loop().time()
+    found = await kept.fleet()
+    assert found.rows[0].state == "running"
+    assert asyncio.get_running_loop().time() - began > 0.3

@@ -23,12 +23,13 @@ class Listener:
 
 
 class Bell:
-    """Rings for those who listen; costs nothing while nobody does."""
+    """Rings for those who listen; costs nothing while nobody does. `rings`: how often it has."""
 
     def __init__(self, *, most: int = MOST_LISTENERS) -> None:
         self._most = most
         self._listeners: set[Listener] = set()
         self._closed = False
+        self.rings = 0
 
     @property
     def is_full(self) -> bool:
@@ -37,6 +38,7 @@ class Bell:
 
     def ring(self, name: str = "") -> None:
         """Something has changed of an endpoint, or ("") of the whole."""
+        self.rings += 1
         for listener in self._listeners:
             if not (name and listener.name) or name == listener.name:
                 listener.rung.set()

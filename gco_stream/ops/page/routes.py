@@ -15,7 +15,7 @@ from gco_stream.ops.page.values import Source
 
 _HTML: Final = "text/html"
 _SECONDS: Final = 10.0
-# A page is rendered within the event loop: no more of them than this are made at once, the others wait their turn.
+# An endpoint's page asks the API server for pods and Events: no more of them than this do so at once.
 _AT_ONCE: Final = 4
 # What a listener that does not read keeps in our memory.
 _LONGEST_NAME: Final = 253
@@ -49,9 +49,8 @@ class Page:
 
     async def _fleet(self, request: web.Request) -> web.Response:
         renderer = await self._loaded()
-        async with self._turn:
-            fleet = await self._source.fleet()
-            return _page(renderer.fleet(self._source.site(), fleet, Query.of(request.query), self._now()))
+        fleet = await self._source.fleet()
+        return _page(renderer.fleet(self._source.site(), fleet, Query.of(request.query), self._now()))
 
     async def _endpoint(self, request: web.Request) -> web.Response:
         renderer = await self._loaded()
