@@ -158,3 +158,22 @@ async def test_a_change_right_after_a_look_is_waited_for_and_not_passed_over() -
     found = await kept.fleet()
     assert found.rows[0].state == "running"
     assert asyncio.get_running_loop().time() - began > 0.3
+
+
+async def test_the_loop_is_given_back_while_many_items_are_looked_through() -> None:
+    kept = Kept()
+    for number in range(1500):
+        kept.desired.put(wire.encode(item(f"e{number}", region_status=report("running", intent="1:another"))))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    busy = asyncio.create_task(others())
+    fleet = await kept.fleet()
+    busy.cancel()
+    assert len(fleet.wrong) == 1502
+    assert turns > 4

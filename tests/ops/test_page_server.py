@@ -11,6 +11,7 @@ from gco_stream.ops.page.query import Query
 from gco_stream.ops.page.render import Renderer
 from tests.ops.pages import NOW, SITE, Values, endpoint, fleet, rows
 
+pytestmark = pytest.mark.slow
 PATHS = ("/", "/stream", "/endpoints/chat", "/endpoints/none", "/static/page.css", "/metrics", "/status", "/nowhere")
 
 
