@@ -20,8 +20,8 @@ def run(
 ) -> None:
     """Run the controller; settings come from the environment.
 
-    It serves /healthz, /readyz and /metrics at once, and works on endpoints while it holds the lease. SIGTERM and
-    Ctrl-C finish the work in hand and release the lease; a second one ends it at once.
+    It serves /healthz, /readyz, /metrics and the status page (/) at once, and works on endpoints while it holds the
+    lease. SIGTERM and Ctrl-C finish the work in hand and release the lease; a second one ends it at once.
 
     Examples:
 

@@ -21,7 +21,7 @@ from gco_stream.ops.page.values import Change, Reconciled, Story
 from gco_stream.stream.consumer import StreamRecord
 
 MOST_RECONCILES: Final = 10
-MOST_BYTES: Final = 1000
+MOST_BYTES: Final = 900
 _MOST_ENDPOINTS: Final = 10_000
 # Of one reconcile's words: of what is told, and in all.
 _LONGEST_LINE: Final = 280
@@ -47,6 +47,9 @@ class _Entry:
     wrong_since: float | None = None
     records: tuple[bytes, ...] = ()
     said: int = 0
+    # When a plan was carried out last, and when and to what the endpoint came last.
+    applied: float | None = None
+    ended: tuple[float, str] | None = None
 
 
 def _ignore(_: object) -> None:
@@ -76,29 +79,47 @@ class Journal:
         self._most = most
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def changed(self, record: StreamRecord) -> None:
-        """The stream has told of a change to what is asked."""
+    def changed(self, record: StreamRecord, *, known: bool = False) -> None:
+        """The stream has told of a change to what is asked. Of one that was `known` before, the item was read already:
+        the answer to a write of ours, or a scan, was faster.
+        """
         if _changes_nothing(record) or (record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)):
             return
         read = self._now()
         changed, clock = _moment(record, read)
-        self._entry(record.name).change = Change(
-            record.event, record.sequence_number[:_LONGEST_SEQUENCE], read, changed, clock
-        )
+        entry = self._entry(record.name)
+        if known and entry.change is not None and (changed or 0.0) < (entry.change.changed or 0.0):
+            # A record that comes again: a shard is read anew.
+            return
+        entry.change = change = Change(record.event, record.sequence_number[:_LONGEST_SEQUENCE], read, changed, clock)
+        if known and changed is not None:
+            self._catch_up(change, entry, changed)
         self._on_news(record.name)
+
+    def _catch_up(self, change: Change, entry: _Entry, changed: float) -> None:
+        """Gives a change what had been done for it before the stream told of it."""
+        if entry.applied is not None and entry.applied >= changed:
+            change.applied = entry.applied
+            change.read = min(change.read, entry.applied)
+        since = change.applied if change.applied is not None else changed
+        if entry.ended is not None and entry.ended[0] >= since:
+            self._settle(change, entry.ended[1], entry.ended[0])
 
     def applied(self, name: str) -> None:
         """The API server has accepted every object of a plan that was made of the newest item."""
-        entry = self._entries.get(name)
-        if entry is not None and (change := entry.change) is not None and not (change.ended or change.counted):
-            change.applied = self._now()
+        entry = self._entries.get(name) or self._entry(name)
+        entry.applied = self._now()
+        if (change := entry.change) is not None and not (change.ended or change.counted):
+            change.applied = entry.applied
 
     def reconciled(self, name: str, triggers: tuple[str, ...], outcome: Outcome, *, took: float, current: bool) -> None:
         """A reconcile has ended. `current`: it was made of the newest item that is known of."""
         ended = _ended(outcome)
         entry = self._entries.get(name)
-        if entry is not None and entry.change is not None and current:
-            self._settle(entry.change, outcome, ended)
+        if entry is not None and current:
+            entry.ended = (self._now(), ended) if ended else None
+            if entry.change is not None:
+                self._settle(entry.change, ended, self._now())
         told = bool(outcome.steps or outcome.errors or outcome.result == "gone" or _FROM_STREAM in triggers)
         if entry is None and ended and not told:
             return
@@ -141,7 +162,7 @@ class Journal:
         entry = self._entries.get(name)
         return entry is not None and entry.change is not None and entry.change.ended == ended
 
-    def _settle(self, change: Change, outcome: Outcome, ended: str) -> None:
+    def _settle(self, change: Change, ended: str, at: float) -> None:
         if change.applied is not None and not change.counted:
             change.counted = True
             if change.changed is not None:
@@ -151,9 +172,9 @@ class Journal:
         change.ended = ended
         if change.applied is None:
             return
-        change.ready = self._now()
+        change.ready = at
         if ended == RegionState.RUNNING:
-            self._on_ready(max(0.0, change.ready - change.applied))
+            self._on_ready(max(0.0, at - change.applied))
 
 
 def _ended(outcome: Outcome) -> str:

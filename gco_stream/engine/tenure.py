@@ -189,8 +189,8 @@ class Tenure:
             self.resync.request_soon()
         image = None if record.event == "REMOVE" else record.new
         hint = self.desired.hear(record.name, image)
+        self._journal.changed(record, known=hint is not Hint.CHANGED)
         if hint is Hint.CHANGED:
-            self._journal.changed(record)
             self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM)
         elif hint is Hint.ECHO and image is not None and may_agree(image):
             # Whoever reports last acts on it at once; this is for reports by others, and for one who has died since.

@@ -138,6 +138,46 @@ def test_the_removal_of_an_item_does_not_hide_how_its_deletion_went() -> None:
     assert kept.ready == []
 
 
+def test_a_change_that_was_known_before_its_record_came_has_what_was_done_for_it() -> None:
+    kept = Kept()
+    kept.now = NOON + 0.1
+    kept.journal.applied("chat")
+    kept.reconciled(outcome(RegionState.UPDATING, SCALED), "cluster")
+    kept.now = NOON + 0.2
+    kept.journal.changed(record(updated=iso(NOON)), known=True)
+    assert (kept.change.read, kept.change.applied, kept.change.ended) == (NOON + 0.1, NOON + 0.1, "")
+    kept.now = NOON + 3
+    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
+    assert (kept.change.ready, kept.change.ended) == (NOON + 3, "running")
+    assert ([round(one, 3) for one in kept.applied], [round(one, 3) for one in kept.ready]) == ([0.1], [2.9])
+
+
+def test_one_that_had_even_ended_by_then_is_whole_at_once() -> None:
+    kept = Kept()
+    kept.journal.applied("chat")
+    kept.reconciled(outcome(RegionState.RUNNING, SCALED), "cluster")
+    kept.now = NOON + 0.2
+    kept.journal.changed(record(updated=iso(NOON - 0.5)), known=True)
+    assert (kept.change.applied, kept.change.ready, kept.change.ended) == (NOON, NOON, "running")
+    assert (kept.applied, kept.ready) == ([0.5], [0.0])
+
+
+def test_a_record_that_comes_again_hides_no_newer_change() -> None:
+    kept = Kept()
+    for at, known in ((NOON - 9, False), (NOON - 1, False), (NOON - 9, True)):
+        kept.journal.changed(record(updated=iso(at)), known=known)
+    assert kept.change.changed == NOON - 1
+
+
+def test_what_was_done_before_a_change_is_not_the_changes() -> None:
+    kept = Kept()
+    kept.journal.applied("chat")
+    kept.reconciled(outcome(RegionState.RUNNING, SCALED), "cluster")
+    kept.now = NOON + 9
+    kept.journal.changed(record(updated=iso(NOON + 8)), known=True)
+    assert (kept.change.read, kept.change.applied, kept.change.ended) == (NOON + 9, None, "")
+
+
 def test_reconciles_are_told_newest_first_and_with_the_record_that_led_to_them() -> None:
     kept = Kept()
     kept.journal.changed(record(updated=iso(NOON)))

@@ -62,7 +62,7 @@ def records(world: World) -> list[dict[str, object]]:
 def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: World, controller: Program) -> None:
     env = {"API_TOKEN": SECRET, "OTHER": f"https://user:{SECRET}@host"}
     world.put(item("held", spec={"gpu_count": 0, "env": env}))
-    world.put(item("broken", spec={"env": {"API_TOKEN": {"nested": SECRET}, SECRET: [SECRET]}}))
+    world.put(item("broken", spec={"env": {"API_TOKEN": {"nested": SECRET}, "OTHER": [SECRET]}}))
     world.put(item("unset", spec={"env": SECRET}))
     controller.until(lambda: world.state("held") == "running", "it runs")
     controller.until(lambda: world.state("broken") == world.state("unset") == "error", "the others are refused")
