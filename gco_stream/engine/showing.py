@@ -17,13 +17,14 @@ from gco_stream.cluster.errors import ClusterError
 from gco_stream.cluster.pods import pods_of
 from gco_stream.cluster.recent_events import SeenEvent, recent_events
 from gco_stream.engine.journal import Journal
+from gco_stream.engine.recent import Recent
 from gco_stream.engine.reconciler import claimed
 from gco_stream.engine.rows import Rows, row_of_item, seconds_of
 from gco_stream.engine.tenure import Tenure
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint as Item
 from gco_stream.model.endpoint import Unreadable
-from gco_stream.model.objects import Observed
+from gco_stream.model.objects import Observed, PodHealth
 from gco_stream.ops.page import values
 from gco_stream.planning.explanation import Explanation, RegionReport, explain
 from gco_stream.planning.plan import plan
@@ -34,9 +35,6 @@ from gco_stream.settings import Settings
 
 _CALL_SECONDS: Final = 3.0
 _EVENTS_SHOWN: Final = 20
-# One page that is watched by many asks the API server once in this many seconds.
-_GOOD_FOR: Final = 2.0
-_REMEMBERED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,8 @@ class Showing:
         self._journal = journal
         self._known = known
         self._rows = Rows(settings.region, version)
-        self._asked: dict[str, tuple[float, tuple[values.Event, ...], str]] = {}
+        self._events = Recent[tuple[tuple[values.Event, ...], str]]()
+        self._pods = Recent[tuple[PodHealth, ...] | None]()
 
     def site(self) -> values.Site:
         """This replica, now."""
@@ -128,7 +127,7 @@ class Showing:
         else:
             shown = await self._explained(item, observed, story, tenure, policy)
         namespaces = {ref.namespace for ref in observed.objects} or {self._settings.inference_namespace}
-        events, problem = await self._events(name, min(namespaces))
+        events, problem = await self._events_of(name, min(namespaces))
         return replace(shown, events=events, events_problem=problem)
 
     async def _explained(
@@ -151,31 +150,29 @@ class Showing:
         return _endpoint(told, made, state, story)
 
     async def _with_pods(self, observed: Observed, namespace: str, name: str) -> Observed:
-        if (client := self._known().client) is None:
-            return observed
-        try:
-            pods = await pods_of(client, namespace, name, timeout=_CALL_SECONDS)
-        except ClusterError:
-            # Why its pods are not ready is not told then; the rest is.
-            return observed
-        return replace(observed, pods=pods)
+        async def listed() -> tuple[PodHealth, ...] | None:
+            if (client := self._known().client) is None:
+                return None
+            try:
+                return await pods_of(client, namespace, name, timeout=_CALL_SECONDS)
+            except ClusterError:
+                # Why its pods are not ready is not told then; the rest is.
+                return None
 
-    async def _events(self, name: str, namespace: str) -> tuple[tuple[values.Event, ...], str]:
-        if (client := self._known().client) is None:
-            return (), "the API server has not been reached yet"
-        now = time.monotonic()
-        if (known := self._asked.get(name)) is not None and now - known[0] < _GOOD_FOR:
-            return known[1:]
-        about = (name, names.canary_name(name), names.ingress_name(name))
-        try:
-            found = await recent_events(client, namespace, about, timeout=_CALL_SECONDS)
-            answer = (now, tuple(map(_event, found[:_EVENTS_SHOWN])), "")
-        except ClusterError as error:
-            answer = (now, (), error.message)
-        while len(self._asked) >= _REMEMBERED:
-            del self._asked[next(iter(self._asked))]
-        self._asked[name] = answer
-        return answer[1:]
+        return replace(observed, pods=await self._pods.of(name, listed))
+
+    async def _events_of(self, name: str, namespace: str) -> tuple[tuple[values.Event, ...], str]:
+        async def listed() -> tuple[tuple[values.Event, ...], str]:
+            if (client := self._known().client) is None:
+                return (), "the API server has not been reached yet"
+            about = (name, names.canary_name(name), names.ingress_name(name))
+            try:
+                found = await recent_events(client, namespace, about, timeout=_CALL_SECONDS)
+            except ClusterError as error:
+                return (), error.message
+            return tuple(map(_event, found[:_EVENTS_SHOWN])), ""
+
+        return await self._events.of(name, listed)
 
 
 def _endpoint(told: Explanation, made: Plan, state: str, story: values.Story) -> values.Endpoint:

@@ -14,10 +14,11 @@ from gco_stream.ops.page.render import Renderer
 from gco_stream.ops.page.values import Source
 
 _HTML: Final = "text/html"
+# A listener that does not read is let go.
 _SECONDS: Final = 10.0
 # An endpoint's page asks the API server for pods and Events: no more of them than this do so at once.
-_AT_ONCE: Final = 4
-# What a listener that does not read keeps in our memory.
+_AT_ONCE: Final = 2
+# Of a Kubernetes object. The table's keys may be longer, but then nothing stands of them.
 _LONGEST_NAME: Final = 253
 
 
