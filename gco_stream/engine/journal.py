@@ -116,11 +116,14 @@ class Journal:
         """A reconcile has ended. `current`: it was made of the newest item that is known of."""
         ended = _ended(outcome)
         entry = self._entries.get(name)
+        # Later records of the same change are echoes of our own reports.
+        asked = entry.change if entry is not None and _FROM_STREAM in triggers else None
+        led = asked is not None and not asked.ended
         if entry is not None and current:
             entry.ended = (self._now(), ended) if ended else None
             if entry.change is not None:
                 self._settle(entry.change, ended, self._now())
-        told = bool(outcome.steps or outcome.errors or outcome.result == "gone" or _FROM_STREAM in triggers)
+        told = bool(outcome.steps or outcome.errors or outcome.result == "gone" or led)
         if entry is None and ended and not told:
             return
         if entry is None:
@@ -132,7 +135,7 @@ class Journal:
         said = hash(str(outcome.made.report)) if outcome.made is not None else entry.said
         if told or said != entry.said:
             entry.said = said
-            sequence = entry.change.sequence_number if entry.change and _FROM_STREAM in triggers else ""
+            sequence = asked.sequence_number if asked is not None and led else ""
             entry.records = _with(entry.records, self._now(), _packed(triggers, outcome, sequence, took))
         self._on_news(name)
 

@@ -229,6 +229,18 @@ def test_a_new_report_is_told_though_nothing_was_done_and_the_same_one_is_not() 
     assert [one.times for one in story.reconciles] == [1, 1]
 
 
+def test_the_echoes_of_our_own_reports_are_no_part_of_the_story() -> None:
+    kept = Kept()
+    kept.journal.changed(record(updated=iso(NOON)))
+    kept.journal.applied("chat")
+    kept.reconciled(outcome(RegionState.RUNNING, SCALED))
+    for _ in range(2):
+        kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"))
+    story = kept.journal.story("chat")
+    assert story is not None
+    assert [(one.result, one.times) for one in story.reconciles] == [("changed", 1)]
+
+
 def test_who_was_only_found_in_sync_is_not_remembered() -> None:
     kept = Kept()
     kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "resync")
