@@ -1,0 +1,55 @@
+"""Shows the records of the table's stream in LocalStack as they come, one a line: `python dev/records.py`.
+
+Ends with Ctrl-C, or after --seconds.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from localstack_client.session import Session
+
+TABLE = "gco-inference-endpoints"
+PAUSE = 0.5
+
+
+def records(streams: Any, arn: str, iterators: dict[str, str | None]) -> Iterator[dict[str, Any]]:
+    """What has come since the last call; `iterators` holds a place in each shard and is moved on."""
+    for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+        name = shard["ShardId"]
+        if name not in iterators:
+            answer = streams.get_shard_iterator(StreamArn=arn, ShardId=name, ShardIteratorType="TRIM_HORIZON")
+            iterators[name] = answer["ShardIterator"]
+        if (place := iterators[name]) is not None:
+            page = streams.get_records(ShardIterator=place)
+            iterators[name] = page.get("NextShardIterator")
+            yield from page["Records"]
+
+
+def line(record: dict[str, Any]) -> str:
+    """Sequence number, kind, endpoint and what is asked of it."""
+    change = record["dynamodb"]
+    name = change["Keys"]["endpoint_name"]["S"]
+    asked = change.get("NewImage", {}).get("desired_state", {}).get("S", "-")
+    return f"{change['SequenceNumber']}  {record['eventName']:6}  {name}  {asked}"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="how long; until Ctrl-C if not given")
+    ends = time.monotonic() + parser.parse_args().seconds
+    session = Session()
+    arn = session.client("dynamodb").describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
+    streams, iterators = session.client("dynamodbstreams"), dict[str, str | None]()
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < ends:
+            for record in records(streams, arn, iterators):
+                print(line(record), flush=True)
+            time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""LocalStack in host mode, started once for all of its tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gco_stream.local.cache import default_cache
+from gco_stream.local.ports import Ports
+from tools.localstack.host_mode import localstack
+
+
+@pytest.fixture(scope="session")
+def localstack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    ports = Ports(default_cache() / "ports")
+    try:
+        with localstack(tmp_path_factory.mktemp("localstack"), ports.take()) as url:
+            yield url
+    finally:
+        ports.release()
