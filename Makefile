@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The site's tools have versions of their own, apart from the program's.
+DOCS := $(VENV)/docs
 # Each takes some 800 MB; tests mostly wait, so three fit on two cores.
 PLANES ?= 3
 CHAOS_SECONDS ?= 300
@@ -10,7 +12,7 @@ CHAOS_SECONDS ?= 300
 export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
 
-.PHONY: help setup demo test unit slow integration lint format chaos mutants audit bench clean
+.PHONY: help setup demo test unit slow integration lint format chaos mutants audit bench clean docs docs-serve test-localstack image-by-hand
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -37,15 +39,15 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 	$(BIN)/lint-imports --no-cache
 
 unit: $(READY) ## The tests that need no server (seconds)
-	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
+	$(BIN)/pytest -q -n 2 -m "not slow" --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos --ignore=tests/localstack
 
 slow: $(READY) ## The tests of parts that talk over sockets, start processes, or wait (seconds)
-	$(BIN)/pytest -q -n 4 -m slow --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos
+	$(BIN)/pytest -q -n 4 -m slow --ignore=tests/integration --ignore=tests/local --ignore=tests/chaos --ignore=tests/localstack
 
 integration: $(READY) ## The tests on real parts (PLANES=3 control planes at once)
 	$(BIN)/pytest -q -n $(PLANES) --dist loadfile --no-loadscope-reorder tests/chaos tests/integration tests/local
 
-test: lint unit slow integration ## Everything that CI runs
+test: lint unit slow docs integration ## Everything that CI runs
 
 chaos: $(READY) ## Three replicas under faults of every kind (CHAOS_SECONDS=300 CHAOS_SEED=...)
 	$(BIN)/python -m tests.chaos.run --seconds $(CHAOS_SECONDS) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
@@ -58,6 +60,25 @@ audit: $(READY) ## Ask for known vulnerabilities of the pinned packages (needs a
 
 bench: $(READY) ## Measure (bench/results/)
 	$(BIN)/python -m bench
+
+test-localstack: $(READY) ## The stack of docker-compose.yml without an engine, on LocalStack (needs Python 3.13)
+	$(BIN)/pytest -q --timeout 600 tests/localstack
+
+image-by-hand: $(READY) ## The Dockerfile's steps in an empty folder (FOLDER=... TARGET=run), without an engine
+	$(BIN)/python dev/image_by_hand.py --target $(or $(TARGET),run) $(or $(FOLDER),$(shell mktemp -d))
+
+$(DOCS)/.ready: requirements/docs.txt | $(READY)
+	@test -x $(DOCS)/bin/python || $(BIN)/python -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: $(DOCS)/.ready ## The site of the documentation in build/site; a wrong link or page fails
+	$(BIN)/python tools/docs/settings_page.py --check
+	$(DOCS)/bin/mkdocs build --quiet --strict
+	$(BIN)/python tools/docs/nothing_from_outside.py build/site
+
+docs-serve: $(DOCS)/.ready ## The site, built anew with each change, on http://127.0.0.1:8000
+	$(DOCS)/bin/mkdocs serve
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-from watchfiles import PythonFilter, run_process
-
 KUBECONFIG = Path("/tmp/kubeconfig.yaml")  # noqa: S108 - the container's own, and its only writable folder
 
 
@@ -19,6 +17,8 @@ def reachable(kubeconfig: str, server: str) -> str:
 
 def main() -> None:
     """Until the container is stopped."""
+    from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - only the container has it
+
     KUBECONFIG.write_text(reachable(Path(os.environ["K3S_KUBECONFIG"]).read_text(), os.environ["K3S_SERVER"]))
     KUBECONFIG.chmod(0o600)
     os.environ["KUBECONFIG"] = str(KUBECONFIG)

@@ -32,10 +32,8 @@ class StreamsOn:
                     stream_view_type="NEW_AND_OLD_IMAGES"
                 )
         elif isinstance(node, aws_dynamodb.CfnGlobalTable) and node.table_name == self._name:
-            if node.stream_specification is None:
-                node.stream_specification = aws_dynamodb.CfnGlobalTable.StreamSpecificationProperty(
-                    stream_view_type="NEW_AND_OLD_IMAGES"
-                )
+            # What a TableV2 has set cannot be read here; with replicas no other view type is allowed.
+            node.add_property_override("StreamSpecification.StreamViewType", "NEW_AND_OLD_IMAGES")
 
 
 def allow_controller(role: aws_iam.IGrantable, table_arn: str) -> None:

@@ -1,0 +1,42 @@
+"""The readers of tools/syntax, built once on a machine (seconds) and cached like the control plane's parts."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gco_stream.local import toolchains
+from gco_stream.local.cache import Cache, default_cache, digest
+from gco_stream.local.progress import Progress
+
+MODULE = Path(__file__).parents[2] / "tools" / "syntax"
+
+
+@pytest.fixture(scope="session")
+def syntax_tools() -> Path:
+    """The folder of `cmd`, docker compose's loader, and `hclfmt`, Terraform's formatter."""
+    cache = Cache(default_cache(), Progress())
+
+    def fill(staging: Path) -> None:
+        go = toolchains.go(cache, toolchains.go_least(MODULE))
+        environment = {
+            **os.environ,
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-mod=readonly -trimpath -modcacherw",
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+        }
+        scratch = staging / "scratch"
+        if go.brought:
+            environment |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOENV": "off"}
+        toolchains.run(
+            [go.command, "build", "-ldflags=-s -w", "-o", f"{staging}{os.sep}", "tool"],
+            "Building readers of compose files and Terraform",
+            cwd=MODULE,
+            env=environment,
+        )
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    inputs = ((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
+    return cache.entry("syntax", digest(*inputs, toolchains.this_machine()), "Building readers of syntax", fill)
