@@ -74,11 +74,11 @@ $(DOCS)/.ready: requirements/docs.txt | $(READY)
 
 docs: $(DOCS)/.ready ## The site of the documentation in build/site; a wrong link or page fails
 	$(BIN)/python tools/docs/settings_page.py --check
-	$(DOCS)/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict
 	$(BIN)/python tools/docs/nothing_from_outside.py build/site
 
 docs-serve: $(DOCS)/.ready ## The site, built anew with each change, on http://127.0.0.1:8000
-	$(DOCS)/bin/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs serve
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

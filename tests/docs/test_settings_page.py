@@ -1,0 +1,16 @@
+"""docs/settings.md tells every setting as the code has it."""
+
+import re
+
+from gco_stream.settings import Settings
+from tools.docs.settings_page import PAGE, page
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    assert PAGE.read_text() == page(), "python tools/docs/settings_page.py writes it"
+
+
+def test_every_setting_has_a_row_with_a_meaning() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z0-9_]+)` \|.*\| ([^|]+) \|$", page(), re.MULTILINE))
+    assert {name.upper() for name in Settings.model_fields} <= set(rows)
+    assert [name for name, meaning in rows.items() if not meaning.strip()] == []
