@@ -95,6 +95,12 @@ class Controller:
             streams = await enter(
                 streams_client(settings.streams_region, timeout=timeout, connections=pool, session=aws)
             )
+            # A replica has a stream of its own, which only its own region's table names.
+            replica = dynamodb
+            if settings.streams_region != settings.home_region:
+                replica = await enter(
+                    table_client(settings.streams_region, timeout=timeout, connections=2, session=aws)
+                )
             port = await enter(
                 serve(
                     settings.http_host,
@@ -122,9 +128,10 @@ class Controller:
             )
             recorder = EventRecorder(client, instance=settings.hostname)
             table = EndpointTable(dynamodb, settings.inference_endpoints_table_name, timeout=timeout)
+            streamed = EndpointTable(replica, settings.inference_endpoints_table_name, timeout=timeout)
 
             async def lead(leadership: Leadership) -> None:
-                await self._lead(leadership, stop, table, streams, client, cache, recorder)
+                await self._lead(leadership, stop, table, streamed, streams, client, cache, recorder)
 
             async with asyncio.TaskGroup() as group:
                 beside = [
@@ -141,6 +148,7 @@ class Controller:
         leadership: Leadership,
         stop: asyncio.Event,
         table: EndpointTable,
+        streamed: EndpointTable,
         streams: object,
         client: KubeClient,
         cache: ClusterCache,
@@ -156,6 +164,7 @@ class Controller:
                 settings=self._settings,
                 policy=policy_of(self._settings, arn, self._renderings),
                 table=table,
+                streamed=streamed,
                 streams=streams,
                 client=client,
                 cache=cache,

@@ -61,6 +61,7 @@ class Tenure:
         settings: Settings,
         policy: Policy,
         table: EndpointTable,
+        streamed: EndpointTable,
         streams: object,
         client: KubeClient,
         cache: ClusterCache,
@@ -96,7 +97,7 @@ class Tenure:
         rng = random.Random()  # noqa: S311 - jitter
         self.consumer = StreamConsumer(
             streams,
-            _locate(table),
+            _locate(streamed),
             poll_interval=settings.stream_poll_interval_seconds,
             call_timeout=settings.dynamodb_timeout_seconds,
             on_record=self._on_record,

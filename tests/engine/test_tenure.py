@@ -29,13 +29,15 @@ class OneShard:
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
+        self.asked: set[str] = set()
 
     def put(self, name: str) -> None:
         number = f"{len(self.records):030d}"
         change = {"Keys": {"endpoint_name": {"S": name}}, "SequenceNumber": number}
         self.records.append({"eventName": "MODIFY", "dynamodb": change})
 
-    async def describe_stream(self, **_: Any) -> dict[str, Any]:
+    async def describe_stream(self, *, StreamArn: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        self.asked.add(StreamArn)
         return {"StreamDescription": {"StreamStatus": "ENABLED", "Shards": [{"ShardId": "s1"}]}}
 
     async def get_shard_iterator(self, **_: Any) -> dict[str, Any]:
@@ -94,6 +96,7 @@ class Bench:
             settings=Settings(region=REGION, reconcile_workers=1),
             policy=POLICY,
             table=self,  # type: ignore[arg-type]
+            streamed=SimpleNamespace(describe=self.describe_replica),  # type: ignore[arg-type]
             streams=self.streams,
             client=SimpleNamespace(),  # type: ignore[arg-type]
             cache=cache,  # type: ignore[arg-type]
@@ -104,7 +107,10 @@ class Bench:
         )
 
     async def describe(self) -> TableInfo:
-        return TableInfo("arn:table", self.streams.arn, stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
+        return TableInfo("arn:table", "arn:home", stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
+
+    async def describe_replica(self) -> TableInfo:
+        return TableInfo("arn:replica", self.streams.arn, stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
 
     async def scan(self) -> AsyncIterator[list[WireItem]]:
         shown = list(self.items.values())
@@ -149,6 +155,15 @@ async def test_what_is_written_while_the_first_scan_is_read_arrives_by_the_strea
     async with bench.leading():
         await bench.until(lambda: "new" in bench.read)
         assert "new" in bench.tenure.desired
+
+
+async def test_the_stream_that_is_read_is_the_one_that_its_own_regions_table_names() -> None:
+    bench = Bench()
+    async with bench.leading() as running:
+        await bench.until(lambda: bench.streams.asked)
+        bench.stop.set()
+        await running
+    assert bench.streams.asked == {bench.streams.arn}
 
 
 async def test_a_stop_finishes_the_work_in_hand_and_takes_no_more() -> None:

@@ -20,6 +20,10 @@ from gco_stream.table.info import TableInfo, table_info
 _MOST_SKEW: Final = 30.0
 # No endpoint can be called so, and a write to it is conditional on its being there.
 _NOBODY: Final = {"endpoint_name": {"S": "-doctor-"}}
+_LOOK_AT_STREAM: Final = (
+    "allow dynamodb:DescribeStream, GetShardIterator and GetRecords on the stream in the IAM role, DescribeTable on "
+    "the replica of STREAM_REGION, and look at STREAM_REGION and AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
+)
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
 Call = Callable[[Any, str], Awaitable[object]]
@@ -44,6 +48,17 @@ async def examine_table(settings: Settings) -> AsyncIterator[Finding]:
         yield _clock(answer)
         async for finding in _permissions(client, name):
             yield finding
+        if settings.streams_region != settings.home_region:
+            # A replica has a stream of its own, which only its own region's table names.
+            try:
+                replica = await stack.enter_async_context(
+                    table_client(settings.streams_region, timeout=timeout, connections=2, session=session)
+                )
+                with table_errors(f"{name} in {settings.streams_region}"):
+                    info = table_info(await replica.describe_table(TableName=name))
+            except TableError as error:
+                yield doubtful("stream", str(error), _LOOK_AT_STREAM)
+                return
         if not info.stream_enabled or not info.stream_arn:
             yield doubtful(
                 "stream",
@@ -123,7 +138,6 @@ async def _stream(settings: Settings, info: TableInfo, api: StreamApi) -> Findin
         return doubtful(
             "stream",
             f"cannot be read: {error}; changes are found by scans every {settings.reconcile_interval_seconds:g} s",
-            "allow dynamodb:DescribeStream, GetShardIterator and GetRecords on the stream in the IAM role, and look at "
-            "STREAM_REGION and AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
+            _LOOK_AT_STREAM,
         )
     return fine("stream", f"{listing.status.lower()}, {info.view_type}, shards: {len(listing.shards)}")
