@@ -6,17 +6,16 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY requirements/run.txt requirements/build.txt requirements/
-RUN python -m venv /opt/gco-stream
-RUN /opt/gco-stream/bin/pip install --require-hashes --requirement requirements/run.txt
 RUN python -m venv /opt/build
-RUN /opt/build/bin/pip install --require-hashes --requirement requirements/build.txt
+RUN /opt/build/bin/pip install --no-compile --require-hashes --requirement requirements/build.txt
+RUN python -m venv --without-pip /opt/gco-stream
+RUN /opt/build/bin/pip --python /opt/gco-stream/bin/python install --no-compile --require-hashes --requirement requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY tools/controlplane tools/controlplane
 COPY gco_stream gco_stream
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /src/dist /src
-RUN /opt/gco-stream/bin/pip install --no-deps --no-index --find-links /src/dist gco-stream
-RUN /opt/gco-stream/bin/python -m compileall -q /opt/gco-stream/lib
-RUN /opt/gco-stream/bin/pip uninstall --yes pip
+RUN /opt/build/bin/pip --python /opt/gco-stream/bin/python install --no-compile --no-deps --no-index --find-links /src/dist gco-stream
+RUN /opt/gco-stream/bin/python -m compileall -q -j 0 /opt/gco-stream/lib
 
 FROM ${PYTHON_IMAGE} AS sbom-build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
@@ -24,7 +23,7 @@ WORKDIR /sbom
 COPY requirements/sbom.txt requirements/
 COPY pyproject.toml ./
 RUN python -m venv /opt/sbom
-RUN /opt/sbom/bin/pip install --require-hashes --requirement requirements/sbom.txt
+RUN /opt/sbom/bin/pip install --no-compile --require-hashes --requirement requirements/sbom.txt
 COPY --from=build /opt/gco-stream /opt/gco-stream
 RUN /opt/sbom/bin/cyclonedx-py environment /opt/gco-stream/bin/python --pyproject pyproject.toml --mc-type application --output-reproducible --output-file /sbom/gco-stream.cdx.json
 

@@ -26,21 +26,28 @@ PATIENCE = 30.0
 
 
 class Program:
-    """`gco-stream run` as a user runs it, or what `module` makes of it; its log goes to a file."""
+    """`gco-stream run` as a user runs it, or what `module` or `command` makes of it; its log goes to a file."""
 
-    def __init__(self, environment: dict[str, str], log: Path, module: tuple[str, ...] = ("gco_stream", "run")) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        log: Path,
+        module: tuple[str, ...] = ("gco_stream", "run"),
+        command: list[str] | None = None,
+    ) -> None:
         self.environment = environment
         self.log = log
         self._module = module
+        self._command = command
         self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def start(self) -> "Program":
-        if "LD_PRELOAD" not in self.environment:
+        if self._command is None and "LD_PRELOAD" not in self.environment:
             self._process = Forked(self._module, self.environment, self.log, self.log)
             return self
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *self._module],
+                self._command or [sys.executable, "-m", *self._module],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
