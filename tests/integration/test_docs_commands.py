@@ -1,0 +1,75 @@
+"""The commands of the pages do what the pages show, run in order in one shell on a control plane of their own."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.commands import PAGES, ROOT, Block, blocks
+
+RUN = {page.name: [block for block in blocks(page) if block.runs] for page in PAGES}
+# Pages whose commands begin with nothing but what start.md has brought: they follow it in the same shell.
+AFTER_START = sorted(name for name, found in RUN.items() if found and name != "start.md")
+PATIENCE = 150
+
+
+def masked(line: str) -> str:
+    """A line with what differs from run to run (numbers, ids, columns' widths, bars) made alike."""
+    line = re.sub(r"\b[0-9a-f]{8,}\b|\d+", "0", line)
+    return re.sub(r"[\s─━|-]+", " ", line).strip()
+
+
+def script(ordered: list[Block]) -> str:
+    """One script of the blocks, which tells before each where it stands."""
+    marked = (f"echo '@@@ {block.page.name}:{block.line}'\n{block.script()}" for block in ordered)
+    return "set -eo pipefail\n" + "\n".join(marked)
+
+
+@pytest.fixture(scope="module")
+def shell_env(tmp_path_factory: pytest.TempPathFactory, kubectl_binary: Path) -> Iterator[tuple[dict[str, str], Path]]:
+    """The environment and folder of a new user's shell; what it leaves running is ended."""
+    home = tmp_path_factory.mktemp("reader")
+    here = home / "checkout"
+    here.mkdir()
+    for name in ("examples", "tools", "helm", "deploy", "docs", "gco_stream", "README.md"):
+        if (ROOT / name).exists():
+            (here / name).symlink_to(ROOT / name)
+    path = f"{Path(sys.executable).parent}:{kubectl_binary.parent}:{os.environ['PATH']}"
+    environment = {
+        "HOME": os.environ["HOME"],
+        "PATH": path,
+        "XDG_STATE_HOME": str(home),
+        "HTTP_PORT": "0",
+        "COLUMNS": "120",
+    }
+    yield environment, here
+    subprocess.run(["gco-stream", "local", "down"], env=environment, capture_output=True, check=False)
+
+
+@pytest.mark.timeout(PATIENCE + 60)
+def test_every_command_of_the_pages_works_and_prints_what_the_page_shows(
+    shell_env: tuple[dict[str, str], Path],
+) -> None:
+    environment, here = shell_env
+    *first, last = RUN["start.md"]
+    between = [block for name in AFTER_START for block in RUN[name]]
+    # The last block of start.md takes everything down again.
+    ordered = [*first, *between, last]
+    assert "local down" in last.text
+    done = subprocess.run(
+        ["bash"], input=script(ordered), cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    printed = dict(part.split("\n", 1) for part in done.stdout.split("@@@ ")[1:])
+    for block in ordered:
+        seen = {masked(line) for line in printed[f"{block.page.name}:{block.line}"].splitlines()}
+        shown = [line for line in block.output.splitlines() if masked(line)]
+        missing = [line for line in shown if masked(line) not in seen]
+        assert missing == [], (
+            f"{block.page.name}:{block.line} no longer prints\n" + printed[f"{block.page.name}:{block.line}"]
+        )
