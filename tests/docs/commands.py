@@ -8,6 +8,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 # What keeps a block from being run on the local control plane: an account, an engine, minutes, nodes that run images.
 NEEDS = {"aws", "docker", "time", "cluster"}
+# Pages whose commands tests/integration/test_docs_commands.py runs in one shell, the first page's last block at the end.
+SESSION = ("start.md", "concepts.md", "development.md")
+# Pages whose commands a test of their own walks through.
+WALKED = {"migration.md": "tests/integration/chart/test_migration.py"}
 
 _BLOCK = re.compile(
     r"(?:^<!-- needs: (?P<needs>[^>]*?) -->\n)?^```(?P<language>sh|console)\n(?P<text>.*?)^```\n"
@@ -29,7 +33,7 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether a test runs it: the others are transcripts, or need what a test has not."""
+        """Whether it can be run here: the others are transcripts, or need what a test has not."""
         return self.language == "sh" and not self.needs
 
     def script(self) -> str:

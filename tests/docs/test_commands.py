@@ -1,4 +1,4 @@
-"""Every command in the pages is one: it parses, and what it names is there. test_start.py and its like run them."""
+"""Every command in the pages is one: it parses, what it names is there, and it is run or says why it is not."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from gco_stream.cli.main import app
-from tests.docs.commands import NEEDS, PAGES, ROOT, Block, blocks, commands
+from tests.docs.commands import NEEDS, PAGES, ROOT, SESSION, WALKED, Block, blocks, commands
 
 ALL = [block for page in PAGES for block in blocks(page)]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -64,6 +64,14 @@ def test_every_block_is_a_script_whose_commands_there_are(block: Block) -> None:
 @pytest.mark.parametrize("block", ALL, ids=place)
 def test_what_a_block_needs_is_said_in_one_of_few_words(block: Block) -> None:
     assert set(block.needs.replace(",", " ").split()) <= NEEDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_run_by_a_test_or_says_what_it_needs(page: Path) -> None:
+    if page.name in WALKED:
+        assert page.name in (ROOT / WALKED[page.name]).read_text()
+    elif page.name not in SESSION:
+        assert [place(block) for block in blocks(page) if block.runs] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.commands import PAGES, ROOT, Block, blocks
+from tests.docs.commands import ROOT, SESSION, Block, blocks
 
-RUN = {page.name: [block for block in blocks(page) if block.runs] for page in PAGES}
-# Pages whose commands begin with nothing but what start.md has brought: they follow it in the same shell.
-AFTER_START = sorted(name for name, found in RUN.items() if found and name != "start.md")
+START, *OTHERS = [[block for block in blocks(ROOT / "docs" / name) if block.runs] for name in SESSION]
 PATIENCE = 150
 
 
@@ -30,7 +28,9 @@ def script(ordered: list[Block]) -> str:
 
 
 @pytest.fixture(scope="module")
-def shell_env(tmp_path_factory: pytest.TempPathFactory, kubectl_binary: Path) -> Iterator[tuple[dict[str, str], Path]]:
+def shell_env(
+    tmp_path_factory: pytest.TempPathFactory, kubectl_binary: Path, helm_binary: Path
+) -> Iterator[tuple[dict[str, str], Path]]:
     """The environment and folder of a new user's shell; what it leaves running is ended."""
     home = tmp_path_factory.mktemp("reader")
     here = home / "checkout"
@@ -38,7 +38,7 @@ def shell_env(tmp_path_factory: pytest.TempPathFactory, kubectl_binary: Path) ->
     for name in ("examples", "tools", "helm", "deploy", "docs", "gco_stream", "README.md"):
         if (ROOT / name).exists():
             (here / name).symlink_to(ROOT / name)
-    path = f"{Path(sys.executable).parent}:{kubectl_binary.parent}:{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}:{kubectl_binary.parent}:{helm_binary.parent}:{os.environ['PATH']}"
     environment = {
         "HOME": os.environ["HOME"],
         "PATH": path,
@@ -51,25 +51,31 @@ def shell_env(tmp_path_factory: pytest.TempPathFactory, kubectl_binary: Path) ->
 
 
 @pytest.mark.timeout(PATIENCE + 60)
-def test_every_command_of_the_pages_works_and_prints_what_the_page_shows(
+def test_the_commands_of_the_pages_work_one_after_another_and_print_what_is_shown(
     shell_env: tuple[dict[str, str], Path],
 ) -> None:
     environment, here = shell_env
-    *first, last = RUN["start.md"]
-    between = [block for name in AFTER_START for block in RUN[name]]
+    *first, last = START
     # The last block of start.md takes everything down again.
-    ordered = [*first, *between, last]
     assert "local down" in last.text
+    ordered = [*first, *(block for page in OTHERS for block in page), last]
+    file = here / "commands.sh"
+    file.write_text(script(ordered))
     done = subprocess.run(
-        ["bash"], input=script(ordered), cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, check=False, timeout=PATIENCE,
-    )  # fmt: skip
+        ["bash", file],
+        cwd=here,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stdout[-4000:]
     printed = dict(part.split("\n", 1) for part in done.stdout.split("@@@ ")[1:])
     for block in ordered:
-        seen = {masked(line) for line in printed[f"{block.page.name}:{block.line}"].splitlines()}
-        shown = [line for line in block.output.splitlines() if masked(line)]
-        missing = [line for line in shown if masked(line) not in seen]
-        assert missing == [], (
-            f"{block.page.name}:{block.line} no longer prints\n" + printed[f"{block.page.name}:{block.line}"]
-        )
+        place = f"{block.page.name}:{block.line}"
+        seen = {masked(line) for line in printed[place].splitlines()}
+        missing = [line for line in block.output.splitlines() if masked(line) and masked(line) not in seen]
+        assert missing == [], f"{place} does not print that any more, but\n{printed[place]}"
