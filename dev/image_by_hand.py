@@ -86,8 +86,9 @@ class Builder:
 
     def build(self, name: str) -> dict[str, str]:
         """Carries out the stage and those it copies from; returns its environment."""
-        environment = {"PATH": f"{self.root / 'bin'}:/usr/bin:/bin", "HOME": str(self.root)}
-        for given in ("PIP_INDEX_URL", "PIP_CERT", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "PIP_CONFIG_FILE"):
+        environment = {"PATH": f"{self.root / 'bin'}:/usr/bin:/bin"}
+        # HOME for pip's cache: what comes out of it is checked by its hash as what comes from elsewhere.
+        for given in ("HOME", "PIP_INDEX_URL", "PIP_CERT", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "PIP_CONFIG_FILE"):
             if given in os.environ:
                 environment[given] = os.environ[given]
         here = self.root
@@ -95,7 +96,8 @@ class Builder:
             if word == "ENV":
                 for pair in shlex.split(rest):
                     key, _, value = pair.partition("=")
-                    environment[key] = self.here(value).replace("$PATH", environment["PATH"])
+                    if key != "PIP_NO_CACHE_DIR":
+                        environment[key] = self.here(value).replace("$PATH", environment["PATH"])
             elif word == "WORKDIR":
                 here = Path(self.here(rest))
                 here.mkdir(parents=True, exist_ok=True)
