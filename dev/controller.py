@@ -5,9 +5,10 @@ k3s writes a kubeconfig that names itself 127.0.0.1; here it is reached by the n
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-KUBECONFIG = Path("/tmp/kubeconfig.yaml")  # noqa: S108 - the container's own, and its only writable folder
+SOURCES = Path(__file__).resolve().parent.parent / "gco_stream"
 
 
 def reachable(kubeconfig: str, server: str) -> str:
@@ -19,11 +20,11 @@ def main() -> None:
     """Until the container is stopped."""
     from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - only the container has it
 
-    KUBECONFIG.write_text(reachable(Path(os.environ["K3S_KUBECONFIG"]).read_text(), os.environ["K3S_SERVER"]))
-    KUBECONFIG.chmod(0o600)
-    os.environ["KUBECONFIG"] = str(KUBECONFIG)
+    kubeconfig = Path(tempfile.mkdtemp()) / "kubeconfig.yaml"
+    kubeconfig.write_text(reachable(Path(os.environ["K3S_KUBECONFIG"]).read_text(), os.environ["K3S_SERVER"]))
+    os.environ["KUBECONFIG"] = str(kubeconfig)
     run_process(
-        "/src/gco_stream",
+        SOURCES,
         target=f"{sys.executable} -m gco_stream run",
         target_type="command",
         watch_filter=PythonFilter(),
