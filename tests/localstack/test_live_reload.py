@@ -1,8 +1,6 @@
 """The controller of docker-compose.yml starts again when a source is saved: its image's steps, its script, as there."""
 
-import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -47,7 +45,7 @@ class Container:
 
     def stop(self) -> None:
         """As docker compose does."""
-        os.kill(self._process.pid, signal.SIGTERM)
+        self._process.terminate()
         self._process.wait(30)
 
 
