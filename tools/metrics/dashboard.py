@@ -88,6 +88,18 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             quantiles("gco_stream_record_to_applied_seconds"),
             unit="s",
         ),
+        Panel(
+            "From change to applied",
+            "From the write to the table to the last object accepted.",
+            quantiles("gco_stream_change_to_applied_seconds"),
+            unit="s",
+        ),
+        Panel(
+            "From applied to ready",
+            "From the last object accepted to the endpoint running as asked: pulling images, loading models.",
+            quantiles("gco_stream_applied_to_ready_seconds"),
+            unit="s",
+        ),
         Panel("Waiting for a worker", "Time in the queue.", quantiles("workqueue_queue_duration_seconds"), unit="s"),
         Panel("Reconciles take", "One endpoint.", quantiles("controller_runtime_reconcile_time_seconds"), unit="s"),
         Panel(
