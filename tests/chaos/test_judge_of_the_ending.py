@@ -131,6 +131,7 @@ class TestEnding:
             for ref, obj in right(running(**CANARY_SPEC)).items():
                 assert complaints(plain, {ref: obj})
         assert complaints(asked(state="deleted"), {})
+        assert complaints(asked(state="deleted", target_regions=["eu-west-1"]), {}) == []
 
     def test_what_is_stopped_has_no_pods_and_no_route(self) -> None:
         stopped = said(asked(state="stopped"), "stopped")

@@ -57,7 +57,9 @@ class _Endpoint:
         if "hold" in self.item:
             return self._held()
         if state == "deleted":
-            return ["deleted, and still in the table", *self._nothing_stands("it is deleted")]
+            # Where it is asked for elsewhere too, it waits for the word of a region that has no controller here.
+            here = set(self.item["target_regions"]) <= {self.region}
+            return ["deleted, and still in the table"] * here + self._nothing_stands("it is deleted")
         if self.region not in self.item["target_regions"]:
             said = self._report().get("state", "deleted")
             return self._nothing_stands(f"it has left {self.region}") + (
