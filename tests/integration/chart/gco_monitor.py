@@ -87,20 +87,28 @@ class GcoMonitor:
     def _reconcile(self) -> None:
         for item in self._world.table.client.scan(TableName=self._world.table.name)["Items"]:
             plain = wire.decode(item)
-            name, running = plain["endpoint_name"], plain["desired_state"] in {"deploying", "running"}
+            name = plain["endpoint_name"]
             found = self._world.get("Deployment", name)
             if found is None:
                 continue
-            replicas = int(plain["spec"].get("replicas", 1)) if running else 0
-            container = found["spec"]["template"]["spec"]["containers"][0]
-            if found["spec"]["replicas"] != replicas:
-                self._change(name, {"replicas": replicas})
-            elif running and container["image"] != plain["spec"]["image"]:
-                image = {"name": container["name"], "image": plain["spec"]["image"]}
-                self._change(name, {"template": {"spec": {"containers": [image]}}})
-            ready = int(found.get("status", {}).get("readyReplicas", 0))
-            state = "stopped" if not running else "running" if ready >= replicas else "creating"
-            self._report(name, {"state": state, "replicas_ready": ready, "replicas_desired": replicas})
+            try:
+                self._report(name, self._work_on(name, plain, found))
+            except KubeError as error:
+                self._report(name, {"state": "error", "error": str(error)})
+
+    def _work_on(self, name: str, plain: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+        """What it reports of an endpoint after having set replicas or image."""
+        running = plain["desired_state"] in {"deploying", "running"}
+        replicas = int(plain["spec"].get("replicas", 1)) if running else 0
+        container = found["spec"]["template"]["spec"]["containers"][0]
+        if found["spec"]["replicas"] != replicas:
+            self._change(name, {"replicas": replicas})
+        elif running and container["image"] != plain["spec"]["image"]:
+            image = {"name": container["name"], "image": plain["spec"]["image"]}
+            self._change(name, {"template": {"spec": {"containers": [image]}}})
+        ready = int(found.get("status", {}).get("readyReplicas", 0))
+        state = "stopped" if not running else "running" if ready >= replicas else "creating"
+        return {"state": state, "replicas_ready": ready, "replicas_desired": replicas}
 
     def _change(self, name: str, spec: dict[str, Any]) -> None:
         path = path_of("Deployment", self._world.namespace, name)

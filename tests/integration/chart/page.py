@@ -4,12 +4,15 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.warm import completed
+
+_SECONDS = 100.0
 
 
 class Page:
@@ -26,8 +29,7 @@ class Page:
     ) -> None:
         self._text = path.read_text()
         self._names = names
-        self._programs: dict[str, list[str]] = {name: [str(path)] for name, path in programs.items()}
-        self._programs["gco-stream"] = [sys.executable, "-m", "gco_stream"]
+        self._programs = programs
         self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
         self.left = self._commands(self._text)
 
@@ -63,13 +65,16 @@ class Page:
         for name, stands in self._names.items():
             command = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w./-])", stands, command)
         program, *arguments = shlex.split(command)
-        done = subprocess.run(
-            [*self._programs[program], *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        if program == "gco-stream":
+            done = completed(("gco_stream", *arguments), self._environment, _SECONDS)
+        else:
+            done = subprocess.run(
+                [self._programs[program], *arguments],
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
