@@ -78,13 +78,15 @@ def is_ready(program: Program) -> bool:
 
 
 def lives(world: World, leader: Program, *adopted: str) -> None:
-    """Adopted, created, with a canary, autoscaled, scaled, withdrawn, stopped, deleted."""
+    """Adopted, created, with a canary, autoscaled, scaled, withdrawn, looked at, stopped, deleted."""
     world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
     world.put(item("ill", spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
     for name in (*adopted, "whole"):
         leader.until(lambda name=name: world.state(name) == "running", f"{name} runs")
     leader.until(lambda: world.replicas(adopted[1]) == 3, "an adopted one is scaled")
     leader.until(lambda: world.state("ill") == "error", "the route of the ill one is withdrawn")
+    # The page of an endpoint tells its Events.
+    assert leader.http("/endpoints/whole")[0] == 200
     world.respec("whole", canary=None, autoscaling=None, replicas=2)
     leader.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
     leader.until(lambda: world.replicas("whole") == 2, "it is scaled")
