@@ -3,8 +3,12 @@
 import tarfile
 from pathlib import Path
 
+import pytest
+
 import gco_stream
 from tests.chart.helm import Helm
+
+pytestmark = pytest.mark.slow
 
 
 def test_lint_has_nothing_to_say(helm: Helm) -> None:

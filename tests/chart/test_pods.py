@@ -8,6 +8,8 @@ import gco_stream
 from gco_stream.model.quantities import value_of
 from tests.chart.helm import Helm, Object, environment
 
+pytestmark = pytest.mark.slow
+
 SELECTOR = {
     "app.kubernetes.io/name": "gco-stream",
     "app.kubernetes.io/instance": "gco-stream",

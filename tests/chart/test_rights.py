@@ -8,6 +8,8 @@ from gco_stream.cluster.permissions import Permission, needed
 from gco_stream.engine.controller import LEASE_NAME
 from tests.chart.helm import Helm, Object
 
+pytestmark = pytest.mark.slow
+
 ROLE = "arn:aws:iam::111122223333:role/gco-stream"
 
 

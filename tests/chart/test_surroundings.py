@@ -11,6 +11,8 @@ from tests.chart.helm import Helm, Object
 from tests.chart.test_pods import SELECTOR
 from tests.items import parity_objects
 
+pytestmark = pytest.mark.slow
+
 RULES = {
     "groups": [{"name": "one", "rules": [{"alert": "A", "expr": "up == 0", "annotations": {"is": "{{ $value }}"}}]}]
 }

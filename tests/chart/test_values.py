@@ -14,6 +14,8 @@ from tests.chart.helm import Helm
 from tools.chart.__main__ import made
 from tools.chart.values import CHART, documented
 
+pytestmark = pytest.mark.slow
+
 VALUES = list(documented((CHART / "values.yaml").read_text()))
 
 
