@@ -28,7 +28,7 @@ def test_every_page_stands_in_the_navigation_once() -> None:
     config = yaml.load((ROOT / "mkdocs.yml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
     listed = pages(config["nav"])
     assert len(listed) == len(set(listed))
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= set(listed)
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} == set(listed)
     assert config["theme"]["font"] is False
     assert config["strict"] is True
 
