@@ -44,7 +44,7 @@ lint: $(READY) ## ruff, mypy, and the rules of what may import what
 unit: $(READY) ## The tests that need no server (seconds)
 	$(BIN)/pytest -q -n 2 -m "not slow" $(SERVERLESS)
 
-slow: $(READY) ## The tests of parts that talk over sockets, start processes, or wait (seconds)
+slow: $(READY) ## Those that talk over sockets, start processes, wait, or try very many examples
 	$(BIN)/pytest -q -n 4 -m slow $(SERVERLESS)
 
 integration: $(READY) ## The tests on real parts (PLANES=3 control planes at once)

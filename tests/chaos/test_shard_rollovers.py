@@ -23,7 +23,7 @@ from gco_stream.local.pytest_plugin import Table
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
 from gco_stream.table.bootstrap import create
 from gco_stream.table.clients import streams_client
-from gco_stream.table.errors import Gone
+from gco_stream.table.errors import Changed, Gone
 from tests.chaos.dynamodb_faults import to, until_as_asked
 from tests.chaos.faulty_http import Answer, Fault, FaultyHttp
 from tests.chaos.rolling_dynamodb import ITERATORS_LIVE, RECORDS_LIVE, RollingDynamoDB
@@ -297,20 +297,21 @@ def test_the_program_applies_every_change_while_shards_roll_over(
     until_as_asked(world, one, *names)
     for _ in range(60):
         name = rng.choice(names)
-        if world.item(name) is None:
+        seen = world.user.get(name)
+        if seen is None:
             world.put(item(name, spec={"gpu_count": 0}))
             continue
-        match rng.randrange(6):
-            case 0:
-                world.ask(name, "stopped")
-            case 1:
-                world.ask(name, "deploying")
-            case 2:
-                world.ask(name, "deleted")
-            case _:
-                # It may be purged between the look and the write.
-                with contextlib.suppress(Gone):
-                    world.user.scale(world.seen(name), rng.randrange(1, 4))
+        # It may be promoted or purged between the look and the write.
+        with contextlib.suppress(Gone, Changed):
+            match rng.randrange(6):
+                case 0:
+                    world.user.set_state(seen, "stopped")
+                case 1:
+                    world.user.set_state(seen, "deploying")
+                case 2:
+                    world.user.set_state(seen, "deleted")
+                case _:
+                    world.user.scale(seen, rng.randrange(1, 4))
         while rng.random() < 0.4:
             rolling.roll()
     until_as_asked(world, one, *names)

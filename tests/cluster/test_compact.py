@@ -12,6 +12,8 @@ from gco_stream.cluster.objects import observe
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
 from tests.cluster.samples import raw
 
+pytestmark = pytest.mark.slow
+
 PARITY = Path(__file__).parent.parent / "fixtures" / "parity" / "objects"
 
 text = st.text(max_size=20)

@@ -6,12 +6,15 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gco_stream.cluster import lease
 from gco_stream.cluster.lease import Sighting, Timing
+
+pytestmark = pytest.mark.slow
 
 TIMING = Timing(duration=15, legacy_interval=10)
 REPLICAS = st.sampled_from(range(3))

@@ -13,6 +13,8 @@ from gco_stream.cluster.pods import MOST, health_of, pods_of
 from gco_stream.model.objects import PodHealth
 from tests.cluster.fake_api import connected, json_answer, list_of, status_answer
 
+pytestmark = pytest.mark.slow
+
 GATE = "target-health.elbv2.k8s.aws/x"
 RUNNING = {"running": {"startedAt": "2026-11-21T12:00:00Z"}}
 OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-11-21T12:00:00Z"}}

@@ -11,6 +11,8 @@ from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, 
 from tests.items import endpoint
 from tests.planning.simulated import NAMESPACE, POLICY, SimulatedCluster
 
+pytestmark = pytest.mark.slow
+
 
 class Cluster:
     """What a cache shows of some endpoints that we made."""

@@ -194,8 +194,9 @@ def test_a_withdrawn_endpoint_gets_its_ingress_back_when_containers_are_ready_al
     controller = program(**QUICK).wait_working()
     put(world, tag="1.0-never-ready")
     controller.until(lambda: world.pods("chat"), "a pod stands")
-    controller.until(lambda: world.state("chat") == "error", "it is withdrawn")
-    assert world.get("Ingress", INGRESS) is None
+    # It is said first.
+    controller.until(lambda: world.state("chat") == "error", "it is to be withdrawn")
+    controller.until(lambda: world.get("Ingress", INGRESS) is None, "it is withdrawn")
     tell_pods(world, "true")
     controller.until(lambda: containers_ready(world), "its containers are ready")
     assert world.report("chat")["replicas_ready"] == 0

@@ -18,6 +18,8 @@ from gco_stream.planning.steps import Apply, Create, Delete, GiveReplicas, HandO
 from tests.items import endpoint
 from tests.planning.simulated import NAMESPACE, SimulatedCluster
 
+pytestmark = pytest.mark.slow
+
 DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
 HPA = ObjectRef(Kind.HPA, NAMESPACE, "chat")
 OURS, SECOND, GCO, SCALER = "gco-stream", "gco-stream-replicas", "OpenAPI-Generator", "kube-controller-manager"

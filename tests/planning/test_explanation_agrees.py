@@ -21,6 +21,8 @@ from tests.items import PARITY_CASES, REGION, item, parity_item, read
 from tests.planning.simulated import CANARY, NAMESPACE, POLICY, SCALED, SimulatedCluster, reported, running
 from tests.planning.test_explanation import BOTH, DEPLOYMENT, DOWN, INGRESS, SERVICE, explained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("case", PARITY_CASES)
 def test_an_explanation_of_a_real_item_agrees_with_its_plan_at_every_step_of_the_way(case: str) -> None:

@@ -1,5 +1,7 @@
 """The consumer, through the real client, lives through random schedules of writes, faults and changes of the shards.
 
+pytestmark = pytest.mark.slow
+
 GCO_STREAM_EXAMPLES=N runs it with N schedules; a failure prints the schedule, shrunk, and a blob that plays it again.
 
     GCO_STREAM_EXAMPLES=5000 pytest tests/stream/test_random_schedules.py -p no:cacheprovider

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from gco_stream.table.parser import ItemParserFactory
 
+pytestmark = pytest.mark.slow
+
 MODEL = get_session()
 SHAPES = {
     "Scan": MODEL.get_service_model("dynamodb").operation_model("Scan").output_shape,
