@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from gco_stream.model import wire
 from tests.items import item
 
+pytestmark = pytest.mark.slow
+
 plain_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**37), 10**37) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

@@ -11,6 +11,8 @@ from tests.items import parity_objects
 from tests.planning import live
 from tests.planning.live import MERGE_KEYS, ONE_WHOLE, at, changed, observed, without, without_defaults
 
+pytestmark = pytest.mark.slow
+
 POD = ("spec", "template", "spec")
 CONTAINER = (*POD, "containers", 0)
 INFERENCE = "spec.template.spec.containers[inference]"

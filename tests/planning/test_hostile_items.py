@@ -1,5 +1,7 @@
 """Whatever an item holds: it is read, planned and reported in bounded words, and its manifests keep to a grammar.
 
+pytestmark = pytest.mark.slow
+
 GCO_STREAM_EXAMPLES=N tries more of them, as a campaign:
 
     GCO_STREAM_EXAMPLES=20000 pytest tests/planning/test_hostile_items.py -p no:cacheprovider
