@@ -1,7 +1,5 @@
 """Whatever an item holds: it is read, planned and reported in bounded words, and its manifests keep to a grammar.
 
-pytestmark = pytest.mark.slow
-
 GCO_STREAM_EXAMPLES=N tries more of them, as a campaign:
 
     GCO_STREAM_EXAMPLES=20000 pytest tests/planning/test_hostile_items.py -p no:cacheprovider
@@ -22,6 +20,8 @@ from tests.planning.hostile_grammar import checked
 from tests.planning.hostile_items import EXAMPLES, PRIVATE, PRIVILEGED, items
 from tests.planning.simulated import NAMESPACE, SimulatedCluster
 from tests.planning.test_explanation import explained
+
+pytestmark = pytest.mark.slow
 
 LONGEST_REPORT = 2500
 

@@ -1,7 +1,5 @@
 """The consumer, through the real client, lives through random schedules of writes, faults and changes of the shards.
 
-pytestmark = pytest.mark.slow
-
 GCO_STREAM_EXAMPLES=N runs it with N schedules; a failure prints the schedule, shrunk, and a blob that plays it again.
 
     GCO_STREAM_EXAMPLES=5000 pytest tests/stream/test_random_schedules.py -p no:cacheprovider
@@ -11,6 +9,7 @@ import asyncio
 import os
 
 import looptime
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.stream import promises
@@ -18,6 +17,8 @@ from tests.stream.conftest import aws_session
 from tests.stream.schedules import KEYS, Return, Schedule, Show, TurnOn, World, schedules
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.server import ScriptedDynamoDB
+
+pytestmark = pytest.mark.slow
 
 _PATIENCE = 400.0
 _QUIET = 2
