@@ -278,8 +278,11 @@ class TestHeldUp:
         assert not held_up(self.received(23.0), frozen)
         assert not held_up(self.received(9.0), frozen)
 
-    def test_after_a_silent_network_of_its_own_only_what_was_broken_off_is(self) -> None:
+    def test_what_comes_with_the_end_of_its_networks_silence_was_sent_before_it_and_later_what_was_broken_off(
+        self,
+    ) -> None:
         silent = [Span(10.0, 20.0, "network silent", "r0")]
-        assert held_up(self.received(20.1, status=504), silent)
-        assert not held_up(self.received(20.1), silent)
-        assert not held_up(self.received(20.1, status=504), [Span(10.0, 20.0, "network silent", "r1")])
+        assert held_up(self.received(20.1), silent)
+        assert not held_up(self.received(21.0), silent)
+        assert held_up(self.received(21.0, status=504), silent)
+        assert not held_up(self.received(20.1), [Span(10.0, 20.0, "network silent", "r1")])
