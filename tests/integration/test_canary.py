@@ -101,7 +101,7 @@ def test_a_canary_and_the_main_do_not_wait_for_one_another(world: World, control
     running(world, controller)
     world.respec("chat", image="registry.example/serve:3.0-never-ready", canary=canary())
     controller.until(lambda: weights(world) == SHARED, "the canary serves while the main rolls out")
-    assert world.state("chat") == "updating"
+    controller.until(lambda: world.state("chat") == "updating", "the main is said to roll out")
     world.respec("chat", image=MAIN, canary=canary("registry.example/serve:4.0-never-ready"))
     controller.until(lambda: world.state("chat") == "running", "the main runs while the canary never does")
 

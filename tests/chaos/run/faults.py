@@ -199,7 +199,7 @@ class Faults:
                 if status is None:
                     self.late.append(f"{site.replica.name} has not ended {_TERM_PATIENCE:g} s after {one.kind}")
                     site.replica.end()
-                elif status not in _STATUSES[one.kind]:
+                elif status not in _STATUSES[one.kind] and not site.replica.burns(status):
                     self.late.append(f"{site.replica.name} ended with {status} after {one.kind}: {site.replica.tail()}")
                 took = round(time.monotonic() - began, 2)
                 self._journal.note("has ended", whom=site.replica.name, status=status, seconds=took)

@@ -106,6 +106,11 @@ class Replica:
         except subprocess.TimeoutExpired:
             return None
 
+    def burns(self, status: int) -> bool:
+        """Whether the lease's fuse ended it so, which is counted: it may, just before what is asked of it."""
+        self.burnt += status == _BURNT
+        return status == _BURNT
+
     def look(self) -> None:
         """Notes its memory, and an end that nobody asked for."""
         with self._lock:
@@ -116,11 +121,10 @@ class Replica:
             return
         code = self._process.poll()
         if code is not None:
-            if not self._asked and code == _BURNT:
+            if not self._asked:
                 self._asked = True
-                self.burnt += 1
-            elif not self._asked:
-                self._asked = True
+                if self.burns(code):
+                    return
                 when = time.strftime("%H:%M:%S", time.gmtime())
                 self.unasked.append(f"{self.name} {_NEVER_ASKED}, with status {code}, before {when}:\n{self.tail()}")
             return
