@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import os
+import random
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -37,3 +39,17 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with no_blocking("gco_stream"):
         yield
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Of the test's name, so the same each time; shown where it fails. GCO_STREAM_SEED=random, or =N, tries others."""
+    wanted = os.environ.get("GCO_STREAM_SEED", "")
+    found = random.randrange(2**32) if wanted == "random" else int(wanted or zlib.crc32(request.node.name.encode()))
+    print(f"GCO_STREAM_SEED={found}")
+    return found
+
+
+@pytest.fixture
+def rng(seed: int) -> random.Random:
+    return random.Random(seed)

@@ -1,10 +1,9 @@
 """Half a minute of the chaos run; `python -m tests.chaos.run` is the whole of it.
 
-The same faults and writes each time, so that a verdict is about the code. CHAOS_SEED=random, or a number, tries others.
+The same faults and writes each time, so that a verdict is about the code. GCO_STREAM_SEED=random, or a number,
+tries others.
 """
 
-import os
-import random
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,11 @@ from tests.chaos.run.chaos import Plan, run
 from tests.chaos.run.faults import KINDS
 from tests.chaos.run.report import story, table
 
-_SEED = 294995
-
 
 @pytest.mark.timeout(300)
 def test_whatever_happens_the_cluster_ends_as_the_table_asks_and_nothing_was_done_that_nobody_asked_for(
-    tmp_path: Path,
+    tmp_path: Path, seed: int
 ) -> None:
-    wanted = os.environ.get("CHAOS_SEED", "")
-    seed = random.randrange(10**6) if wanted == "random" else int(wanted or _SEED)
-    print(f"CHAOS_SEED={seed}")
     plan = Plan(
         seed=seed,
         seconds=30.0,

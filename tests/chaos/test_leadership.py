@@ -1,6 +1,5 @@
 """How one leader follows another when processes die, are told to stop, or are replaced one after the other."""
 
-import os
 import random
 import signal
 
@@ -17,14 +16,6 @@ from tests.items import item
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 NAMES = [f"e{number:02}" for number in range(10)]
-
-
-@pytest.fixture
-def rng() -> random.Random:
-    """The seed is shown where the test fails; LEADER_SEED sets it."""
-    seed = int(os.environ.get("LEADER_SEED") or random.randrange(2**32))
-    print(f"LEADER_SEED={seed}")
-    return random.Random(seed)
 
 
 def made(world: World) -> None:

@@ -17,14 +17,6 @@ NAMES = [f"e{number:02}" for number in range(12)]
 FREEZES = int(os.environ.get("FREEZES") or 3)
 
 
-@pytest.fixture
-def rng() -> random.Random:
-    """The seed is shown where the test fails; FREEZE_SEED sets it, and FREEZES how often a leader is stopped."""
-    seed = int(os.environ.get("FREEZE_SEED") or random.randrange(2**32))
-    print(f"FREEZE_SEED={seed}")
-    return random.Random(seed)
-
-
 def test_frozen_in_a_burst_of_writes_and_thawed_after_another_leads_it_writes_nothing_more(
     replicas: Replicas, world: World, rng: random.Random
 ) -> None:

@@ -6,7 +6,6 @@ stream's reader has told of a gap.
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import uuid
@@ -64,14 +63,6 @@ def controller_env(
     settings = control_plane.environment(namespace=namespace, table=table.name, user=controller_user)
     urls = dict.fromkeys(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"), rolling.url)
     return {**settings, **urls, **ONCE_A_DAY, "HTTP_PORT": "0"}
-
-
-@pytest.fixture
-def rng() -> random.Random:
-    """The seed is shown where the test fails; CHAOS_SEED sets it."""
-    seed = int(os.environ.get("CHAOS_SEED") or random.randrange(2**32))
-    print(f"CHAOS_SEED={seed}")
-    return random.Random(seed)
 
 
 @dataclass

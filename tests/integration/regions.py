@@ -1,7 +1,6 @@
 """Three regions on one table: three programs, each with a namespace that stands for its region's cluster."""
 
 import os
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -279,10 +278,3 @@ def three_regions(
         for one in regions.values():
             one.program.wait_working()
         yield Regions(table, regions)
-
-
-def seeded(variable: str) -> random.Random:
-    """Randomness whose seed is shown where the test fails; the environment variable sets it."""
-    seed = int(os.environ.get(variable) or random.randrange(2**32))
-    print(f"{variable}={seed}")
-    return random.Random(seed)

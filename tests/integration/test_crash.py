@@ -1,6 +1,5 @@
 """kill -9 at any moment: the next one finishes what was begun, does nothing twice, and restarts no pod for it."""
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -30,14 +29,6 @@ LIVES = 2
 FIRST, SECOND = "registry.example/serve:1.0", "registry.example/serve:2.0"
 CANARY = {"image": SECOND, "weight": 20, "replicas": 1}
 SCALING = {"enabled": True, "min_replicas": 2, "max_replicas": 6}
-
-
-@pytest.fixture
-def rng() -> random.Random:
-    """The seed is shown where the test fails; CRASH_SEED sets it."""
-    seed = int(os.environ.get("CRASH_SEED") or random.randrange(2**32))
-    print(f"CRASH_SEED={seed}")
-    return random.Random(seed)
 
 
 @pytest.fixture

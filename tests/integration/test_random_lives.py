@@ -3,7 +3,6 @@ random, then quiet; then every endpoint is as its item asks, and nothing more wo
 """
 
 import json
-import os
 import random
 import time
 from collections.abc import Callable
@@ -144,11 +143,12 @@ def of(world: World, name: str) -> list[str]:
 
 
 def test_whatever_happens_every_endpoint_ends_up_as_its_item_asks_and_then_there_is_silence(
-    world: World, program: Callable[..., Program], control_plane: ControlPlane, controller_user: str
+    world: World,
+    program: Callable[..., Program],
+    control_plane: ControlPlane,
+    controller_user: str,
+    rng: random.Random,
 ) -> None:
-    seed = int(os.environ.get("LIVES_SEED", "") or random.randrange(10**6))
-    print(f"LIVES_SEED={seed}")
-    rng = random.Random(seed)
     chance = Chance(world, rng)
     foreign = {"metadata": {"name": FOREIGN, "labels": {"app": "c"}}, "spec": {"ports": [{"port": 80}]}}
     world.kube.create(path_of("Service", world.namespace), foreign)
@@ -171,7 +171,7 @@ def test_whatever_happens_every_endpoint_ends_up_as_its_item_asks_and_then_there
         found = explained(one.environment)
         return all(entry["in_sync"] for entry in found["endpoints"].values()) and not found["unclaimed"]
 
-    one.until(settled, f"all is as asked (LIVES_SEED={seed})", PATIENCE)
+    one.until(settled, "all is as asked", PATIENCE)
     mark = control_plane.audit.mark()
     reports = {name: world.report(name) for name in ENDPOINTS}
     resyncs = resync_count(one)

@@ -12,7 +12,7 @@ from gco_stream.local.plane import ControlPlane
 from gco_stream.model import wire
 from gco_stream.table.errors import Gone
 from tests.integration.held_writes import Held, HeldWrites, held_writes, promotion, purge, report
-from tests.integration.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, asked, seeded, three_regions
+from tests.integration.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, asked, three_regions
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
 ANEW = "2026-11-21T10:00:00+00:00"
@@ -332,8 +332,9 @@ def is_as_wished(regions: Regions, name: str, wish: dict[str, Any]) -> bool:
     return {(regions[target].image(name), regions[target].replicas(name)) for target in targets} <= wanted
 
 
-def test_whatever_users_do_at_random_each_gets_what_was_asked_last(regions: Regions, proxy: HeldWrites) -> None:
-    rng = seeded("RACES_SEED")
+def test_whatever_users_do_at_random_each_gets_what_was_asked_last(
+    regions: Regions, proxy: HeldWrites, rng: random.Random
+) -> None:
     users = Users(regions, rng)
     names = [f"many-{end}" for end in "a0b1c2d3efgh"]
     delays = random.Random(rng.random())
