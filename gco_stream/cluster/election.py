@@ -278,10 +278,10 @@ class LeaderElector:
 
     async def _keep(self, term: Term) -> None:
         """Renew until cancelled or lost."""
-        due = self._clock() + self._jittered()
+        due, asked = self._clock() + self._jittered(), -math.inf
         while not term.ended:
-            await self._pause(due - self._clock())
-            if self._clock() < due and not self._lease.unread:
+            await self._pause(max(due, asked) - self._clock())
+            if self._clock() < (asked if self._lease.unread else max(due, asked)):
                 continue
             due = self._clock() + self._jittered()
             try:
@@ -290,6 +290,8 @@ class LeaderElector:
                 return
             except ClusterError as error:
                 self._failed(error)
+                # A server that asks to wait is heeded, but not beyond the last try that fits before the deadline.
+                asked = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)
 
     async def renew(
         self, term: Term, *, above: int | None = None, annotations: Mapping[str, str | None] | None = None
@@ -299,14 +301,15 @@ class LeaderElector:
             for _ in range(_ATTEMPTS):
                 if self._lease.unread:
                     await self._lease.read()
-                if not self._holds(term):
+                if not self._holds(term) or (left := self.remaining(term)) <= 0:
                     raise NotLeading(0, "NotLeading", "the lease is not held by this replica any more")
                 if above is not None and above < term.epoch:
                     return
                 now, sent = self._wall(), self._clock()
                 epoch = term.epoch if above is None else lease.next_epoch(above, now)
                 raw = lease.renewed(self._lease.raw, self._duration, epoch, now, annotations)
-                if await self._lease.write(raw):
+                # One that lands after the lease is out would hold it for a leader that has ended.
+                if await self._lease.write(raw, within=left):
                     self._prove(term, epoch, sent)
                     return
             raise Conflict(409, "Conflict", "the lease was changed by others each time that it was to be renewed")

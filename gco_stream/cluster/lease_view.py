@@ -5,6 +5,7 @@ never does harm.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from contextlib import aclosing
@@ -82,10 +83,11 @@ class LeaseView:
             raise
         return self._store(raw)
 
-    async def write(self, raw: JsonObject) -> bool:
+    async def write(self, raw: JsonObject, *, within: float = math.inf) -> bool:
         """Write the Lease, made of `raw`. False: it is not as it was seen any more, and nothing was written.
 
-        Raises ClusterError; the write may have happened all the same.
+        `within`: seconds after which it must not land any more. Raises ClusterError; the write may have happened all
+        the same.
         """
         absent = "uid" not in raw["metadata"]
         method, path = ("POST", self._collection) if absent else ("PUT", self._path)
@@ -95,7 +97,7 @@ class LeaseView:
                 path,
                 query={"fieldManager": names.FIELD_MANAGER},
                 body=orjson.dumps(raw),
-                timeout=self._timeout,
+                timeout=min(self._timeout, within),
             )
             newer = self._is_newer(_checked(answer))
         except (Conflict, UidMismatch):

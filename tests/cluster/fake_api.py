@@ -44,7 +44,7 @@ async def stream(request: web.Request, events: list[Any]) -> web.StreamResponse:
     return response
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Return when the condition holds; TimeoutError if it does not in time."""
     async with asyncio.timeout(seconds):
         while True:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,12 +14,23 @@ from gco_stream.cluster import errors
 Raw = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A request: when, for how many seconds at most, and the metadata of its body."""
+
+    method: str
+    at: float
+    timeout: float
+    metadata: Raw
+
+
 class LeaseServer:
     """What goes wrong is set by the test.
 
     `latency`: seconds each way. `event_delay`: seconds by which watches lag. `down`: no answers. `lose_answers`: writes
     happen, and nobody is told. `refusal`: the answer to everything but watches. `watchable`: whether watches are
-    allowed. `conflicts`: how many writes were refused for their version or uid.
+    allowed. `conflicts`: how many writes were refused for their version or uid. `calls`: the methods of all requests,
+    `sent`: the same with the loop's time, the timeout in seconds and the metadata of what was to be written.
     """
 
     def __init__(self) -> None:
@@ -30,6 +42,7 @@ class LeaseServer:
         self.conflicts = 0
         self.refusal: errors.ClusterError | None = None
         self.calls: list[str] = []
+        self.sent: list[Sent] = []
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
         self._watchers: set[asyncio.Queue[Raw | None]] = set()
@@ -74,6 +87,8 @@ class LeaseServer:
         del query, content_type
         assert timeout is not None
         self.calls.append(method)
+        metadata = orjson.loads(body)["metadata"] if body else {}
+        self.sent.append(Sent(method, asyncio.get_running_loop().time(), timeout, metadata))
         if self.down:
             await asyncio.sleep(timeout)
             raise errors.Unreachable(0, "Unreachable", f"{path}: no answer in {timeout:g} s")
@@ -128,9 +143,14 @@ class LeaseServer:
             if self.lease is not None:
                 raise errors.Conflict(409, "AlreadyExists", "exists")
             return self._store(raw, f"uid-{next(self._uids)}")
-        if self.lease is None or any(
-            metadata[key] != self.lease["metadata"][key] for key in ("uid", "resourceVersion")
-        ):
+        uid, version = metadata.get("uid"), metadata.get("resourceVersion")
+        if self.lease is None and uid is None:
+            # A PUT makes a Lease that is not there, unless it says which one it means.
+            return self._store(raw, f"uid-{next(self._uids)}")
+        if version is None:
+            raise errors.Rejected(422, "Invalid", "metadata.resourceVersion: must be specified for an update")
+        known = self.lease["metadata"] if self.lease else {}
+        if uid not in {None, known.get("uid")} or version != known.get("resourceVersion"):
             self.conflicts += 1
             raise errors.Conflict(409, "Conflict", "modified")
         for field in ("acquireTime", "renewTime"):

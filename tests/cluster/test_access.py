@@ -212,7 +212,7 @@ async def test_credentials_that_take_longer_than_one_call_may_are_had_in_the_end
         async with KubeClient.connect(kubeconfig=path, renewal_pause=0) as client:
             slow.touch()
             cut = 0
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 while True:
                     try:
                         assert await client.request("GET", "/x", timeout=0.2) == {"you": "are in"}

@@ -25,8 +25,8 @@ async def reset(request: web.Request) -> web.StreamResponse:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever fails waits for longer than any test here."""
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 60.0)
-    monkeypatch.setattr(watch, "_LONGEST_DELAY", 120.0)
+    monkeypatch.setattr(watch, "_FIRST_DELAY", 600.0)
+    monkeypatch.setattr(watch, "_LONGEST_DELAY", 1200.0)
 
 
 async def test_watches_go_on_as_soon_as_any_call_is_answered_again(patient: None, tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ async def test_watches_go_on_as_soon_as_any_call_is_answered_again(patient: None
         return list_of([], "100") if request.path != "/version" else json_answer({})
 
     async with (
-        connected(answer, tmp_path, timeout=5) as (client, _),
+        connected(answer, tmp_path, timeout=60) as (client, _),
         running_cache(client, ("gco-inference",), asyncio.Queue()) as cache,
-        asyncio.timeout(20),
+        asyncio.timeout(120),
     ):
         await cache.wait_settled()
         assert not cache.synced
@@ -71,9 +71,9 @@ async def test_a_watch_that_alone_gets_no_answers_is_not_woken_by_each_answer_to
         return list_of([], "100") if request.path != "/version" else json_answer({})
 
     async with (
-        connected(answer, tmp_path, timeout=5) as (client, _),
+        connected(answer, tmp_path, timeout=60) as (client, _),
         running_cache(client, ("gco-inference",), asyncio.Queue()) as cache,
-        asyncio.timeout(20),
+        asyncio.timeout(120),
     ):
         await cache.wait_settled()
         for _ in range(100):
@@ -89,14 +89,14 @@ async def test_the_wait_that_a_server_asks_for_is_kept(tmp_path: Path, monkeypat
         nonlocal asked, others
         if request.path == DEPLOYMENTS:
             asked += 1
-            return status_answer(429, "TooManyRequests", retryAfterSeconds=60)
+            return status_answer(429, "TooManyRequests", retryAfterSeconds=600)
         others += 1
         return status_answer(503, "ServiceUnavailable")
 
     async with (
-        connected(answer, tmp_path, timeout=5) as (client, _),
+        connected(answer, tmp_path, timeout=60) as (client, _),
         running_cache(client, ("gco-inference",), asyncio.Queue()),
-        asyncio.timeout(20),
+        asyncio.timeout(120),
     ):
         # The three other kinds, which nobody asked to wait, have been tried many times.
         await until(lambda: others >= 20)
@@ -114,8 +114,8 @@ async def test_a_server_that_ends_each_watch_after_an_event_is_asked_once_a_seco
         opened.append(asyncio.get_running_loop().time())
         return await stream(request, [BOOKMARK])
 
-    async with running(script, tmp_path), asyncio.timeout(20):
-        await until(lambda: len(opened) == 3)
+    async with running(script, tmp_path), asyncio.timeout(120):
+        await until(lambda: len(opened) >= 3)
     assert opened[2] - opened[0] > 1.5
 
 
@@ -136,13 +136,13 @@ async def test_a_watch_that_lasted_is_fine_though_nothing_happened_in_it(
         request.transport.abort()
         return response
 
-    async with running(script, tmp_path), asyncio.timeout(20):
-        # Were each a failure more than the one before, the twelfth would come after twenty seconds and more.
-        await until(lambda: opened == 16, 10)
+    async with running(script, tmp_path), asyncio.timeout(120):
+        # Were each a failure more than the one before, the sixteenth would come after two minutes and more.
+        await until(lambda: opened >= 16, 100)
 
 
 async def test_a_list_whose_pages_do_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 60.0)
+    monkeypatch.setattr(watch, "_FIRST_DELAY", 600.0)
     pages = 0
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -152,7 +152,7 @@ async def test_a_list_whose_pages_do_not_end_is_given_up(tmp_path: Path, monkeyp
         pages += 1
         return list_of([], "100", **{"continue": "here"})
 
-    async with running(script, tmp_path) as (cache, _, _), asyncio.timeout(20):
+    async with running(script, tmp_path) as (cache, _, _), asyncio.timeout(120):
         await until(lambda: cache.unsynced.get("gco-inference", "").endswith("the same page again"))
     assert pages == 2
 
@@ -173,8 +173,8 @@ async def test_an_error_event_of_nothing_is_survived(
             return None
         return await stream(request, [{"type": "ERROR", "object": object_}])
 
-    async with running(script, tmp_path) as (cache, _, _), asyncio.timeout(20):
-        await until(lambda: opened == 3)
+    async with running(script, tmp_path) as (cache, _, _), asyncio.timeout(120):
+        await until(lambda: opened >= 3)
         await cache.wait_synced()
 
 
@@ -190,7 +190,7 @@ async def test_whoever_asks_is_told_which_namespace_is_known_again(
             return status_answer(403, "Forbidden")
         return None
 
-    async with running(script, tmp_path, ("gco-inference", "secret")) as (cache, _, _), asyncio.timeout(20):
+    async with running(script, tmp_path, ("gco-inference", "secret")) as (cache, _, _), asyncio.timeout(120):
         cache.on_synced(synced.append)
         await cache.wait_settled()
         await until(lambda: synced == ["gco-inference"])
