@@ -65,9 +65,10 @@ class StreamConsumer:
 
     `client`: an aiobotocore "dynamodbstreams" client whose own retries are off. `locate` asks where the table's stream
     is; whatever it raises is tried again later. The callbacks are synchronous and must not raise: `on_record`, in
-    order within a shard and its children, maybe more than once; `on_gap`: records may have been missed, a full resync
-    is due; `on_mode`, with each change of mode or of the reason for it; `on_call`, of each call to AWS: the operation,
-    "ok" or the kind of failure, and its seconds. Times are in seconds, `wall_clock` is in UTC.
+    order within a shard, and after those of its parent if that was listed before the shard was begun and never lost,
+    maybe more than once; `on_gap`: records may have been missed, a full resync is due; `on_mode`, with each change of
+    mode or of the reason for it; `on_call`, of each call to AWS: the operation, "ok" or the kind of failure, and its
+    seconds. Times are in seconds, `wall_clock` is in UTC.
     """
 
     def __init__(

@@ -6,6 +6,10 @@ are elsewhere, so that every order in which a stream can be seen to grow is trie
 A shard that was closed before we looked is history: what it held is in the table's scan. Whatever appears later is
 read from its beginning, whether its parent has ended, is history, or has been trimmed from the list. So nothing depends
 on when a shard is first listed, or in which order.
+
+A child waits for a parent that is known. One whose parent no list has shown since the pin is read at once, for nobody
+can tell a parent that is still to be listed from one that was trimmed; if it is listed later, it is read whole then.
+DynamoDB lists a shard as long as it holds records, so this is for a list that lags, and costs order alone.
 """
 
 from collections.abc import Iterable, Mapping

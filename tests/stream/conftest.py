@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,15 +25,25 @@ def aws_session() -> AioSession:
 
 
 class Heard:
-    """A consumer of the table's stream and all that it said, in order: names of records, ("gap", …), ("mode", …)."""
+    """A consumer of the table's stream and all that it said, in order: names of records, ("gap", …), ("mode", …).
 
-    def __init__(self, streams: ScriptedDynamoDB, client: Any, **options: Any) -> None:
+    `locate`: what it looks the stream up by; without it the server's own word is taken.
+    """
+
+    def __init__(
+        self,
+        streams: ScriptedDynamoDB,
+        client: Any,
+        locate: Callable[[], Awaitable[StreamLocation]] | None = None,
+        **options: Any,
+    ) -> None:
         self.streams = streams
         self.said: list[str | tuple[str, str]] = []
         self.records: list[StreamRecord] = []
         self.reasons: list[str] = []
         self.locate_error: Exception | None = None
         self.located: list[float] = []
+        self._ask = locate or self._of_server
         self.consumer = StreamConsumer(
             client,
             self._locate,
@@ -55,11 +65,14 @@ class Heard:
     def mode(self) -> str:
         return self.consumer.snapshot().mode
 
-    async def until(self, condition: Callable[[], object], seconds: float = 600) -> None:
-        """Return when the condition holds; TimeoutError if it does not in so many seconds of the loop's time."""
+    async def until(self, condition: Callable[[], object], seconds: float = 600, *, step: float = 0.02) -> None:
+        """Return when the condition holds; TimeoutError if it does not in so many seconds of the loop's time.
+
+        It is looked at each `step` seconds.
+        """
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - what is waited for has no events
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(step)
 
     @asynccontextmanager
     async def running(self, *, pin: bool = True) -> AsyncIterator[None]:
@@ -74,6 +87,9 @@ class Heard:
         self.located.append(asyncio.get_running_loop().time())
         if self.locate_error is not None:
             raise self.locate_error
+        return await self._ask()
+
+    async def _of_server(self) -> StreamLocation:
         table = self.streams.table
         return StreamLocation(table.stream and table.stream.arn, table.stream_on)
 

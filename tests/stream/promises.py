@@ -1,7 +1,8 @@
 """What has to hold whatever a schedule was: read from the server's record of calls and from what was delivered."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 from tests.stream.schedules import World
@@ -9,6 +10,8 @@ from tests.stream.scripted.faults import Call
 from tests.stream.scripted.iterators import read_token
 from tests.stream.scripted.shards import Shard, name_of
 from tests.stream.scripted.streams import Stream
+
+Lists = Sequence[tuple[str, float, frozenset[str]]]
 
 _FULL = 256 * 1024
 
@@ -41,17 +44,19 @@ def parents_first(world: World) -> None:
     """A child is not read before its parent was: to its end, or to where it was lost.
 
     Not meant are a parent that was closed when a consumer looked at the stream for the first time, which is history,
-    and one that no list of shards had shown by then.
+    and one that no whole list of shards had shown when the child was begun.
     """
-    reads = _reads(world)
+    reads, lists = _reads(world), _lists(world)
     for arn, name, shard in _shards(world):
         calls = reads.get((arn, name), ())
         begun = next((call.began for call in calls if call.arrived), None)
         parent = shard.parent
-        if begun is None or parent is None or not _was_listed(world, parent, begun):
+        if begun is None or parent is None:
+            continue
+        if any(not _shown(world, lists, arn, parent, at) for at in _beginnings(world, arn, name) if at <= begun):
             continue
         closed = shard.born
-        if any(closed <= at <= begun for at in world.begun):
+        if any(closed <= at <= begun for at in _looks(world, lists, arn)):
             continue
         assert any(_over(call) and (call.ended or 0) <= begun for call in reads.get((arn, parent), ())) or any(
             call.outcome in _NO_PLACE and call.began <= begun
@@ -62,21 +67,24 @@ def parents_first(world: World) -> None:
 def order_of_each_key(world: World) -> None:
     """Of two changes of a key a consumer tells the earlier first, where the stream's forest says which is earlier.
 
-    Not meant is a shard that was gone and is there again: what it still holds comes late. Records are hints, and what
-    is asked is read from the table.
+    Not meant is a shard that was gone and is there again, and one that no list of shards showed when its child was
+    begun: what it holds comes late. Records are hints, and what is asked is read from the table.
     """
     lost = {call.shard for call in world.server.calls if call.outcome in _NO_PLACE}
+    lists = _lists(world)
     of_key: defaultdict[tuple[str, Stream], list[tuple[int, Shard]]] = defaultdict(list)
     for stream, shard, record in world.records():
         of_key[record.name, stream].append((record.number, shard))
-    for delivered in world.delivered:
+    for delivered, began, ended in zip(world.delivered, world.led, [*world.led[1:], math.inf], strict=True):
         first = {number: position for position, number in reversed([*enumerate(delivered)])}
         for (name, stream), changes in of_key.items():
             told = sorted((number, shard.name) for number, shard in changes if number in first)
             for (earlier, elder), (later, younger) in combinations(told, 2):
-                if first[earlier] > first[later]:
-                    line = {younger, *_ancestors(stream, stream.shards[younger])}
-                    assert elder not in line - lost, f"{name}: #{later} came before #{earlier}"
+                if first[earlier] < first[later] or elder in lost:
+                    continue
+                line = [younger, *_ancestors(stream, stream.shards[younger])]
+                if elder in line and _followed(world, lists, stream.arn, line[: line.index(elder) + 1], began, ended):
+                    raise AssertionError(f"{name}: #{later} came before #{earlier}")
 
 
 def within_the_limits(world: World) -> None:
@@ -104,13 +112,47 @@ def _shards(world: World) -> Iterator[tuple[str, str, Shard]]:
             yield stream.arn, name, shard
 
 
-def _was_listed(world: World, name: str, before: float) -> bool:
-    return any(
-        name == name_of(shard["ShardId"])
-        for call in world.server.called("DescribeStream")
-        if call.arrived and call.answer and call.began <= before
-        for shard in call.answer["StreamDescription"]["Shards"]
-    )
+def _followed(world: World, lists: Lists, arn: str, line: Sequence[str], began: float, ended: float) -> bool:
+    """Whether of each shard in the line the parent, which is the next, had been shown when it was begun."""
+    for child, parent in pairwise(line):
+        begun = [at for at in _beginnings(world, arn, child) if began <= at < ended]
+        # One that was never begun was history, whatever became of its parent.
+        if not begun or not all(_shown(world, lists, arn, parent, at) for at in begun):
+            return False
+    return True
+
+
+def _shown(world: World, lists: Lists, arn: str, name: str, at: float) -> bool:
+    """Whether a whole list of shards had shown this one at that time, since the stream was pinned."""
+    pinned = max((pin for pin in world.pins if pin <= at), default=0.0)
+    return any(of == arn and pinned <= told <= at and name in names for of, told, names in lists)
+
+
+def _looks(world: World, lists: Lists, arn: str) -> list[float]:
+    """When a consumer was told of the stream's shards for the first time, at each pin of it."""
+    told = (min((at for of, at, _ in lists if of == arn and at >= pin), default=None) for pin in world.pins)
+    return [at for at in told if at is not None]
+
+
+def _beginnings(world: World, arn: str, name: str) -> list[float]:
+    """When a consumer asked for a place in the shard."""
+    calls = world.server.called("GetShardIterator", name)
+    return [call.began for call in calls if call.parameters["StreamArn"] == arn]
+
+
+def _lists(world: World) -> Lists:
+    """Each list of a stream's shards that a consumer was told to its last page: of which stream, when, which shards."""
+    lists = []
+    names: set[str] = set()
+    for call in world.server.called("DescribeStream"):
+        if "ExclusiveStartShardId" not in call.parameters:
+            names = set()
+        if call.arrived and call.answer and call.ended is not None:
+            description = call.answer["StreamDescription"]
+            names |= {name_of(shard["ShardId"]) for shard in description["Shards"]}
+            if "LastEvaluatedShardId" not in description:
+                lists.append((call.parameters["StreamArn"], call.ended, frozenset(names)))
+    return lists
 
 
 def _over(call: Call) -> bool:

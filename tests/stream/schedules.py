@@ -31,7 +31,7 @@ class World:
 
     `unheard`: times of the writes that made no record, because the stream was off. `covered`: the times up to which a
     scan of the table has shown everything: a consumer's start, and each gap. `delivered`: sequence numbers, of each
-    consumer in turn.
+    consumer in turn; `led`: when each began. `pins`: when a consumer was about to list the shards for the first time.
     """
 
     def __init__(self, server: ScriptedDynamoDB, streams: Any, tables: Any, *, poll: float, seed: int) -> None:
@@ -40,7 +40,8 @@ class World:
         self.unheard: list[float] = []
         self.covered: list[float] = []
         self.delivered: list[list[int]] = []
-        self.begun: list[float] = []
+        self.led: list[float] = []
+        self.pins: list[float] = []
         self.lost: set[int] = set()
         self._client = streams
         self._table = EndpointTable(tables, TABLE)
@@ -113,6 +114,7 @@ class World:
 
     def _new(self) -> StreamConsumer:
         self.delivered.append([])
+        self.led.append(self.server.now())
         return StreamConsumer(
             self._client,
             self._locate,
@@ -125,7 +127,8 @@ class World:
         )
 
     async def _locate(self) -> StreamLocation:
-        self.begun.append(self.server.now())
+        if self.consumer.snapshot().arn is None:
+            self.pins.append(self.server.now())
         info = await self._table.describe()
         return StreamLocation(arn=info.stream_arn, enabled=info.stream_enabled)
 
@@ -270,14 +273,15 @@ class Pages:
 
 @dataclass(frozen=True)
 class Fail:
-    """What calls meet next."""
+    """What calls meet next, those of one shard or of all ("")."""
 
     operation: str
     misfortune: Misfortune
     times: int
+    shard: str = ""
 
     async def happen(self, world: World) -> None:
-        world.server.fail(self.operation, self.misfortune, times=self.times)
+        world.server.fail(self.operation, self.misfortune, shard=self.shard, times=self.times)
 
 
 @dataclass(frozen=True)

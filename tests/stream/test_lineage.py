@@ -115,6 +115,30 @@ def test_a_shard_whose_parent_was_trimmed_from_the_list_is_read_whole_even_if_it
     assert starts == (whole("a"),)
 
 
+def test_a_shard_whose_parent_no_list_has_shown_is_read_at_once_and_the_parent_whole_when_it_is_listed():
+    lineage, _ = Lineage.pinned([P])
+    lineage, starts = lineage.listed([P_CLOSED, Shard("c", "a")])
+    assert starts == (whole("c"),)
+    lineage, starts = lineage.listed([P_CLOSED, A, Shard("c", "a")])
+    assert starts == ()
+    lineage, starts = lineage.ended("p")
+    assert starts == (whole("a"),)
+
+
+@pytest.mark.parametrize(
+    "later", [[P_CLOSED, A, Shard("c", "a")], [P_CLOSED, Shard("c", "a")], [Shard("c", "a")]], ids=len
+)
+def test_a_shard_waits_for_a_parent_that_a_list_has_shown_though_a_later_list_lacks_it(later):
+    lineage, _ = Lineage.pinned([P])
+    lineage, _ = lineage.listed([P_CLOSED, A])
+    lineage, starts = lineage.listed(later)
+    assert starts == ()
+    lineage, starts = lineage.ended("p")
+    assert starts == (whole("a"),)
+    lineage, starts = lineage.ended("a")
+    assert starts == (whole("c"),)
+
+
 def test_at_the_pin_a_trimmed_parent_is_history():
     _, starts = Lineage.pinned([Shard("a", "trimmed"), Shard("b", "trimmed", closed=True)])
     assert starts == (tail_of("a"),)

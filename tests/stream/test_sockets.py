@@ -33,7 +33,7 @@ MISFORTUNES = [
 
 async def failure(streams, connect, misfortune):
     """The error, by a client that waits no longer than it must; then the page is there as if nothing had happened."""
-    async with connect(timeout=60.0) as patient, connect(timeout=0.2) as impatient:
+    async with connect(timeout=60.0) as patient, connect(timeout=1.0) as impatient:
         api = StreamApi(patient, timeout=60)
         iterator = await api.iterator(streams.stream.arn, id_of("s1"), Begin.TRIM_HORIZON, None)
         streams.record("a", "s1")
