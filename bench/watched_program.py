@@ -1,16 +1,17 @@
 """The program, `gco-stream run`, beside a task that watches its event loop: `python -m bench.watched_program`.
 
-Into the program's log it writes each stall of the loop, and once a second how many tasks there are.
+Into the program's log it writes each stall of the loop, each scan of the table, and once a second how many tasks there
+are.
 """
 
 import asyncio
 import signal
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
+from prometheus_client import Histogram
 
 from gco_stream.engine.controller import Controller
 from gco_stream.ops.logging import configure_logging
@@ -20,6 +21,7 @@ from gco_stream.settings import load_settings
 MODULE = ("bench.watched_program",)
 _STALLED = "the loop has stalled"
 _TASKS = "tasks"
+_SCANNED = "a scan was measured"
 _TICK = 0.002
 # Shorter ones are no more than a few callbacks, and there are very many.
 _STALL = 0.01
@@ -42,13 +44,18 @@ def tasks(lines: Lines) -> list[int]:
 
 def scans(lines: Lines) -> list[Span]:
     """From the program's log: scans of the table, begin and end by `time.monotonic`."""
-    to_monotonic = time.monotonic() - time.time()
-    found = []
-    for line in lines:
-        if line.get("event") == "the table has been scanned":
-            ended = datetime.fromisoformat(line["timestamp"]).timestamp() + to_monotonic
-            found.append((ended - line["seconds"], ended))
-    return found
+    return [(line["at"] - line["lasted"], line["at"]) for line in lines if line.get("event") == _SCANNED]
+
+
+class _Told:
+    """Stands in for a histogram of seconds: what is measured is logged, too, whatever the program itself logs of it."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+
+    def observe(self, seconds: float) -> None:
+        self._histogram.observe(seconds)
+        _log.info(_SCANNED, at=time.monotonic(), lasted=seconds)
 
 
 async def _watch() -> None:
@@ -67,11 +74,12 @@ async def _watch() -> None:
 async def _run() -> None:
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
-    stop = asyncio.Event()
+    stop, metrics = asyncio.Event(), Metrics()
+    metrics.resync_seconds = cast("Histogram", _Told(metrics.resync_seconds))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(), name="watch the loop")
-        await Controller(settings, Metrics()).run(stop)
+        await Controller(settings, metrics).run(stop)
         watching.cancel()
 
 

@@ -17,6 +17,7 @@ import orjson
 from gco_stream.engine.reconciler import Outcome
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.text import shown
+from gco_stream.model.wire import WireItem
 from gco_stream.ops.page.values import Change, Reconciled, Story
 from gco_stream.stream.consumer import StreamRecord
 
@@ -83,10 +84,12 @@ class Journal:
         """The stream has told of a change to what is asked. Of one that was `known` before, the item was read already:
         the answer to a write of ours, or a scan, was faster.
         """
-        if _changes_nothing(record) or (record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)):
+        if _changes_nothing(record.old, record.new) or (
+            record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)
+        ):
             return
         read = self._now()
-        changed, clock = _moment(record, read)
+        changed, clock = _moment(record.old, record.new, record.created, read)
         entry = self._entry(record.name)
         if known and entry.change is not None and (changed or 0.0) < (entry.change.changed or 0.0):
             # A record that comes again: a shard is read anew.
@@ -95,6 +98,15 @@ class Journal:
         if known and changed is not None:
             self._catch_up(change, entry, changed)
         self._on_news(record.name)
+
+    def found(self, name: str, old: WireItem | None, new: WireItem) -> None:
+        """A scan has shown a change of what was known before, where no stream tells of changes."""
+        if _changes_nothing(old, new):
+            return
+        read = self._now()
+        changed, clock = _moment(old, new, None, read)
+        self._entry(name).change = Change("scan", "", read, changed, clock)
+        self._on_news(name)
 
     def _catch_up(self, change: Change, entry: _Entry, changed: float) -> None:
         """Gives a change what had been done for it before the stream told of it."""
@@ -192,23 +204,23 @@ def _ended(outcome: Outcome) -> str:
     return str(made.report.state) if made.report.state in _FINAL and not made.report.error else ""
 
 
-def _changes_nothing(record: StreamRecord) -> bool:
+def _changes_nothing(before: WireItem | None, after: WireItem | None) -> bool:
     """Whether nobody asks for anything else by it: a report of a region, or a promotion that all have agreed on."""
-    if record.old is None or record.new is None:
+    if before is None or after is None:
         return False
-    old, new = (
-        {name: value for name, value in image.items() if name not in _NOT_ASKED} for image in (record.old, record.new)
-    )
+    old, new = ({name: value for name, value in image.items() if name not in _NOT_ASKED} for image in (before, after))
     if (old.get(_STATE), new.get(_STATE)) == _PROMOTED:
         del old[_STATE], new[_STATE]
     return old == new
 
 
-def _moment(record: StreamRecord, read: float) -> tuple[float | None, Literal["item", "stream", ""]]:
+def _moment(
+    before: WireItem | None, after: WireItem | None, created: datetime | None, read: float
+) -> tuple[float | None, Literal["item", "stream", ""]]:
     """When a change was made, and by whose clock. The stream's time is rounded down: to a second, in DynamoDB Local to
     a minute.
     """
-    new, old = _updated_at(record.new), _updated_at(record.old)
+    new, old = _updated_at(after), _updated_at(before)
     if new and new != old:
         try:
             changed = datetime.fromisoformat(new)
@@ -218,9 +230,9 @@ def _moment(record: StreamRecord, read: float) -> tuple[float | None, Literal["i
             at = (changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp()
             if read - _OLDEST_CHANGE <= at <= read + _CLOCKS_DIFFER:
                 return min(at, read), "item"
-    if record.created is None:
+    if created is None:
         return None, ""
-    return min(record.created.timestamp(), read), "stream"
+    return min(created.timestamp(), read), "stream"
 
 
 def _updated_at(image: object) -> str:

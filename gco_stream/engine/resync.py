@@ -34,11 +34,16 @@ _STUCK_INTERVALS = 3
 _STUCK_SECONDS = 600.0
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
 class Resync:
     """Scans at once when asked, else every `interval()` seconds, ±10 %. `clock`: monotonic seconds.
 
     `guard` is told of what a complete scan has shown, and says which names without an item are to be planned. Where
-    changes are `streaming`, a scan that finds one tells of a fault; without a stream that is what scans are for.
+    changes are `streaming`, a scan that finds one tells of a fault; without a stream that is what scans are for, and
+    `on_found` gets the name, the item as it was known, and as it is.
     """
 
     def __init__(
@@ -54,7 +59,9 @@ class Resync:
         streaming: Callable[[], bool],
         clock: Callable[[], float],
         rng: random.Random,
+        on_found: Callable[[str, WireItem | None, WireItem], None] = _ignore,
     ) -> None:
+        self._on_found = on_found
         self._table = table
         self._desired = desired
         self._tokens = tokens
@@ -70,6 +77,7 @@ class Resync:
         self._wish_due = math.inf
         self._last_wish_met = -math.inf
         self._doubtful: set[str] = set()
+        self._changed = 0
         self.last_success: float | None = None
         self._last_try = clock()
         self._fault = ""
@@ -165,6 +173,7 @@ class Resync:
         if missed:
             self._metrics.missed.inc(len(missed))
             _log.warning("changes that the stream had not delivered", endpoints=sorted(missed)[:20], count=len(missed))
+        self._changed = 0
         seen: set[str] = set()
         async for page in self._table.scan():
             for item in page:
@@ -173,6 +182,7 @@ class Resync:
         for name in self._desired:
             if name not in seen:
                 # Gone, it seems. A consistent read of the item itself will tell; an empty scan alone is no proof.
+                self._changed += 1
                 self._desired.mark_stale(name)
                 self._dispatcher.add(name, Band.RESYNC, "resync: not in the scan")
         for name in await self._guard.scan_ended(seen):
@@ -184,7 +194,9 @@ class Resync:
         self._metrics.endpoints.set(len(self._desired))
         took = self.last_success - started
         self._metrics.resync_seconds.observe(took)
-        _log.info("the table has been scanned", endpoints=len(seen), seconds=round(took, 3))
+        # Without a stream there is one every few seconds.
+        log = _log.info if first or self._changed else _log.debug
+        log("the table has been scanned", endpoints=len(seen), changed=self._changed, seconds=round(took, 3))
 
     def _look_at(self, item: WireItem, *, first: bool) -> str:
         name: str = item["endpoint_name"]["S"]
@@ -194,9 +206,13 @@ class Resync:
             self._dispatcher.add(name, Band.RESYNC, "first scan")
             return name
         hint = self._desired.compare(item)
+        self._changed += hint is Hint.CHANGED
         if hint is not Hint.NOTHING_NEW:
-            if hint is Hint.CHANGED and not first and self._streaming() and self._desired.stale_mark(name) is None:
-                self._doubtful.add(name)
+            if hint is Hint.CHANGED and not first and self._desired.stale_mark(name) is None:
+                if self._streaming():
+                    self._doubtful.add(name)
+                else:
+                    self._on_found(name, self._desired.wire(name), item)
             self._desired.mark_stale(name)
         if hint is not Hint.NOTHING_NEW or not self._tokens.is_in_sync(name):
             self._dispatcher.add(name, Band.RESYNC, "resync")

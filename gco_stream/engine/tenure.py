@@ -118,6 +118,7 @@ class Tenure:
             streaming=lambda: self._mode == "stream",
             clock=clock,
             rng=rng,
+            on_found=journal.found,
         )
         backoff = Backoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng)
         self.census = FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now)

@@ -191,6 +191,15 @@ async def test_what_is_approved_needs_neither_budget_nor_scans_nor_a_word_in_the
     assert bench.lease.writes == 0
 
 
+async def test_an_approval_of_one_lets_no_other_go() -> None:
+    bench = await Bench("a", "b").proven()
+    approve(bench.lease, entry_of("a", bench.uids("a")))
+    assert bench.guard.lets_go(bench.guard.decide_orphan("a"))
+    other = bench.guard.decide_orphan("b")
+    assert doomed(other) == bench.uids("b")
+    assert not bench.guard.lets_go(other)
+
+
 async def test_of_an_approved_endpoint_nothing_goes_that_was_made_since() -> None:
     bench = await Bench("a", limit=0).proven()
     approve(bench.lease, entry_of("a", bench.uids("a")))

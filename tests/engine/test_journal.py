@@ -84,6 +84,28 @@ def test_a_change_is_followed_from_the_items_time_to_readiness_and_measured_once
     assert [round(one, 3) for one in kept.ready] == [29.95]
 
 
+def test_a_change_that_a_scan_has_found_is_followed_to_readiness_too() -> None:
+    kept = Kept()
+    asked = wire.encode(item(updated_at=iso(NOON - 12)))
+    kept.journal.found("chat", wire.encode(item(hold="wait")), asked)
+    kept.now = NOON + 1
+    kept.journal.applied("chat")
+    kept.reconciled(outcome(RegionState.UPDATING, SCALED), "resync")
+    kept.now = NOON + 30
+    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
+    change = kept.change
+    assert (change.changed, change.read, change.applied, change.ready) == (NOON - 12, NOON, NOON + 1, NOON + 30)
+    assert (change.clock, change.sequence_number, change.ended) == ("item", "", "running")
+    assert (kept.applied, kept.ready) == ([13], [29])
+
+
+def test_a_promotion_that_a_scan_has_found_is_no_change() -> None:
+    kept = Kept()
+    promoted = wire.encode(item(desired_state="running"))
+    kept.journal.found("chat", {**promoted, "desired_state": {"S": "deploying"}}, promoted)
+    assert kept.journal.story("chat") is None
+
+
 def test_where_the_item_tells_no_time_that_can_be_the_streams_counts() -> None:
     for updated in ("yesterday", iso(NOON - 3600), iso(NOON + 60), "2020-01-01T00:00:00+00:00"):
         kept = Kept()

@@ -45,6 +45,7 @@ class Bench:
     def __init__(self, table: Table, guard: Guard) -> None:
         clock = asyncio.get_running_loop().time
         self.streaming = True
+        self.found: list[tuple[str, WireItem | None, WireItem]] = []
         self.table = table
         self.desired = DesiredState(REGION)
         self.dispatcher = Dispatcher(WorkQueue(), clock)
@@ -59,6 +60,7 @@ class Bench:
             streaming=lambda: self.streaming,
             clock=clock,
             rng=random.Random(0),
+            on_found=lambda name, old, new: self.found.append((name, old, new)),
         )
 
     @asynccontextmanager
@@ -206,3 +208,19 @@ async def test_a_table_that_cannot_be_scanned_is_a_problem_and_no_loop_that_stan
         assert bench.resync.problem == ""
     await asyncio.sleep(3 * INTERVAL + 1000)
     assert bench.resync.stands_still > 1000
+
+
+async def test_without_a_stream_a_scan_tells_of_each_change_that_it_finds_once() -> None:
+    bench = Bench(Table(("new", "old")), GuardBench().guard)
+    before, now = wire.encode(item("old", hold="wait")), wire.encode(item("old"))
+    async with bench.running():
+        for streaming in (True, False):
+            bench.streaming = streaming
+            bench.desired.put(before)
+            bench.desired.clear_stale("old", bench.desired.stale_mark("old") or 0)
+            bench.resync.request("test")
+            await asyncio.sleep(1)
+            assert bench.found == ([] if streaming else [("old", before, now)])
+        bench.resync.request("test")
+        await asyncio.sleep(1)
+    assert len(bench.found) == 1

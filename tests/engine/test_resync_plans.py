@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.queue import Dispatcher, WorkQueue
@@ -27,6 +28,7 @@ class Bench:
     def __init__(self, *names: str) -> None:
         clock = asyncio.get_running_loop().time
         self.streaming = True
+        self.found: list[str] = []
         self.table = Table(names)
         self.desired = DesiredState(REGION)
         self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
@@ -43,6 +45,7 @@ class Bench:
             streaming=lambda: self.streaming,
             clock=clock,
             rng=random.Random(0),
+            on_found=lambda name, _old, _new: self.found.append(name),
         )
 
     @asynccontextmanager
@@ -123,7 +126,7 @@ async def test_an_object_that_changed_ends_being_in_sync() -> None:
     assert not tokens.is_in_sync("chat")
 
 
-async def test_without_a_stream_a_change_that_a_scan_finds_is_none_that_was_missed() -> None:
+async def test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_not_missed() -> None:
     for streaming in (True, False):
         bench = Bench("chat")
         bench.streaming = streaming
@@ -131,4 +134,56 @@ async def test_without_a_stream_a_change_that_a_scan_finds_is_none_that_was_miss
             bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
             await bench.scan_again()
             await bench.scan_again()
-        assert bench.metrics.missed._value.get() == streaming
+        assert missed(bench) == streaming
+        assert bench.found == ([] if streaming else ["chat"])
+
+
+async def test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_it_has_heard_of_nothing_still() -> None:
+    bench = Bench("late", "never", "gone", "known-to-be-stale")
+    async with bench.running():
+        for name in ("late", "never", "known-to-be-stale"):
+            bench.desired.put(wire.encode(item(name, spec={"replicas": 7})))
+        bench.desired.mark_stale("known-to-be-stale")
+        bench.table.pages = [("late", "never", "known-to-be-stale")]
+        await bench.scan_again()
+        assert missed(bench) == 0
+        bench.resync.delivered("late")
+        await bench.scan_again()
+        assert missed(bench) == 1
+        # It is to be read since, so there is nothing new in finding it once more.
+        await bench.scan_again()
+        assert missed(bench) == 1
+
+
+async def test_what_was_in_doubt_when_the_stream_broke_off_is_none_that_was_missed() -> None:
+    bench = Bench("chat")
+    async with bench.running():
+        bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
+        await bench.scan_again()
+        bench.resync.wake()
+        await bench.scan_again()
+    assert missed(bench) == 0
+
+
+async def test_of_scans_that_find_nothing_new_only_the_first_is_told() -> None:
+    with capture_logs() as told:
+        bench = Bench("chat", "code", "rank")
+        async with bench.running():
+            for _ in range(3):
+                await bench.scan_again()
+            bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
+            bench.table.pages = [("chat", "code")]
+            await bench.scan_again()
+    scans = [line for line in told if line["event"] == "the table has been scanned"]
+    assert [(line["log_level"], line["endpoints"], line["changed"]) for line in scans] == [
+        ("info", 3, 0),
+        *[("debug", 3, 0)] * 3,
+        ("info", 2, 2),
+    ]
+
+
+def missed(bench: Bench) -> float:
+    """What `gco_stream_missed_changes_total` has come to."""
+    found = bench.metrics.registry.get_sample_value("gco_stream_missed_changes_total")
+    assert found is not None
+    return found

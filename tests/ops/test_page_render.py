@@ -8,7 +8,7 @@ import pytest
 
 from gco_stream.ops.page.query import Query
 from gco_stream.ops.page.render import Renderer
-from gco_stream.ops.page.values import Endpoint, Fleet, Row, Shard, Story, Stream
+from gco_stream.ops.page.values import Change, Endpoint, Fleet, Row, Shard, Story, Stream
 from tests.ops.pages import NOW, SITE, endpoint, fleet, rows
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=alert(1)>{{ 7 * 7 }}"
@@ -102,7 +102,11 @@ def test_a_standby_says_who_leads(renderer: Renderer) -> None:
 
 def test_an_endpoint_without_anything_to_tell_is_a_page_too(renderer: Renderer) -> None:
     page = renderer.endpoint(SITE, Endpoint("chat", "gone", "the table has no such item", as_asked=True), NOW)
-    assert "No change has come by the stream" in page
+    assert "No change has come since" in page
+    found = Story(change=Change("scan", "", NOW - 2, NOW - 10, "item"))
+    assert "Found by a scan of the table." in renderer.endpoint(
+        SITE, Endpoint("chat", "x", "y", as_asked=False, story=found), NOW
+    )
     told = Endpoint("chat", "x", "y", as_asked=False, story=Story(), events_problem="not allowed")
     assert "They cannot be read: not allowed" in renderer.endpoint(SITE, told, NOW)
 

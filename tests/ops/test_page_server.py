@@ -71,7 +71,7 @@ async def test_there_is_room_for_so_many_listeners_and_a_place_is_free_again_whe
         async with session.get(url + "/live"), session.get(url + "/live") as refused:
             assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
         first.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while values.bell.is_full:
                 values.bell.ring()
                 await asyncio.sleep(0.02)
@@ -84,15 +84,14 @@ async def test_open_pages_do_not_hold_up_the_end() -> None:
     async with aiohttp.ClientSession() as session:
         async with values.served() as url:
             answer = await session.get(url + "/live")
-            began = time.monotonic()
-        assert time.monotonic() - began < 0.8
-        answer.close()
+        # It was ended, where a server that has waited for it in vain would have broken it off.
+        assert await answer.content.read() == b"retry: 1000\n\n"
 
 
 async def test_what_comes_fast_is_one_piece_of_news() -> None:
     bell = Bell()
     with bell.listening("") as listener:
-        news = bell.news(listener, spacing=0.2, repeat=5)
+        news = bell.news(listener, spacing=0.2, repeat=600)
         for _ in range(1000):
             bell.ring("chat")
         assert await anext(news) is True
@@ -123,9 +122,9 @@ def test_ten_thousand_rows_take_little_more_than_a_hundred() -> None:
         for query in queries:
             runs = []
             for _ in range(3):
-                began = time.perf_counter()
+                began = time.thread_time()
                 renderer.fleet(SITE, shown, query, NOW)
-                runs.append(time.perf_counter() - began)
+                runs.append(time.thread_time() - began)
             best.append(min(runs))
         took.append(sum(best))
     assert took[1] < 12 * took[0]

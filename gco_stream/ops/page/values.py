@@ -17,7 +17,8 @@ class Change:
     """The moments of an endpoint's last change; None: not yet, or not known.
 
     `clock`: whose `changed` is: the item's updated_at, or the stream's (whole seconds). `ended`: what became of it, ""
-    while it is under way. `counted`: its time to `applied` is in the metrics.
+    while it is under way. `sequence_number`: "" where a scan found it. `counted`: its time to `applied` is in the
+    metrics.
     """
 
     event: str
