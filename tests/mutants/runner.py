@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from tests.mutants.mutant import Mutant, NotApplicable
 
-_SOURCES = ("gco_stream", "tests", "tools", "pyproject.toml")
+_SOURCES = ("gco_stream", "tests", "tools", "helm", "pyproject.toml")
 # A mutant may make its tests wait for ever, which is one way to fail.
 _UNIT_SECONDS, _REAL_SECONDS = 40, 100
 _START_SECONDS = 200

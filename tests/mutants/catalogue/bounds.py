@@ -66,7 +66,10 @@ BOUNDS: Final = (
         old="            async with asyncio.timeout(self._timeout):\n",
         new="            async with asyncio.timeout(None):\n",
         breaks="a table that hangs takes one worker after another",
-        tests=("tests/table/test_bad_answers.py::test_no_answer_in_time_is_unreachable",),
+        tests=(
+            "tests/table/test_bad_answers.py::test_no_answer_in_time_is_unreachable",
+            "tests/table/test_timeouts.py::test_a_call_that_is_never_answered_is_given_up_once_its_time_is_over",
+        ),
     ),
     Mutant(
         name="a-stream-call-without-a-deadline",

@@ -161,7 +161,10 @@ CONVERGENCE: Final = (
         old="if entry.state is State.WAITING and entry.shard.parent not in unread:",
         new="if entry.state is State.WAITING:",
         breaks="changes of one item are told in the wrong order",
-        tests=("tests/stream/test_lineage.py::test_both_children_of_a_split_start_when_their_parent_is_drained",),
+        tests=(
+            "tests/stream/test_lineage.py::test_both_children_of_a_split_start_when_their_parent_is_drained",
+            "tests/stream/test_listed_late.py::test_what_is_listed_while_its_parent_cannot_be_read_breaks_no_promise",
+        ),
     ),
     Mutant(
         name="a-lost-shard-is-given-up",

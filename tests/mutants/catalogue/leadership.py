@@ -208,4 +208,130 @@ LEADERSHIP: Final = (
         breaks="every roll-out kills the leader, and nobody leads until its lease has run out",
         tests=("tests/integration/test_operations.py::test_sigterm_releases_the_lease_and_exits_cleanly",),
     ),
+    Mutant(
+        name="the-lease-is-written-without-its-uid",
+        invariant="I4",
+        file="gco_stream/cluster/lease_view.py",
+        old="body=orjson.dumps(raw),",
+        new='body=orjson.dumps({**raw, "metadata": {**raw["metadata"], "uid": None}}),',
+        breaks="a renewal brings back a Lease that somebody deleted, at once",
+        tests=(
+            "tests/cluster/test_election_writes.py::test_each_write_of_the_lease_names_its_uid_and_the_version_that_was_seen",
+            "tests/cluster/test_election_writes.py::test_a_renewal_does_not_bring_back_a_lease_that_somebody_deleted",
+        ),
+    ),
+    Mutant(
+        name="the-lease-is-written-without-its-version",
+        invariant="I4",
+        file="gco_stream/cluster/lease_view.py",
+        old="body=orjson.dumps(raw),",
+        new='body=orjson.dumps({**raw, "metadata": {**raw["metadata"], "resourceVersion": None}}),',
+        breaks="a write may replace what others wrote since, and the API server takes none",
+        tests=(
+            "tests/cluster/test_election_writes.py::test_each_write_of_the_lease_names_its_uid_and_the_version_that_was_seen",
+            "tests/cluster/test_election.py::test_of_three_replicas_one_leads_and_renews",
+        ),
+    ),
+    Mutant(
+        name="whoever-holds-the-lease-it-is-renewed",
+        invariant="I4",
+        file="gco_stream/cluster/election.py",
+        old="                if not self._holds(term) or (left := self.remaining(term)) <= 0:\n",
+        new="                if (left := self.remaining(term)) <= -1e9:\n",
+        breaks="a Lease that another has made anew is written over",
+        tests=(
+            "tests/cluster/test_election_writes.py::test_a_lease_that_somebody_deleted_and_made_anew_is_not_overwritten",
+        ),
+    ),
+    Mutant(
+        name="a-renewal-outlasts-the-lease",
+        invariant="I4",
+        file="gco_stream/cluster/election.py",
+        old="self._lease.write(raw, within=left)",
+        new="self._lease.write(raw)",
+        breaks="a renewal that hung lands when the lease is out, and holds it for a leader that has ended",
+        tests=("tests/cluster/test_election_writes.py::test_no_renewal_may_land_when_the_lease_is_out",),
+    ),
+    Mutant(
+        name="a-renewal-is-sent-when-the-lease-is-out",
+        invariant="I4",
+        file="gco_stream/cluster/election.py",
+        old=" or (left := self.remaining(term)) <= 0:\n",
+        new=" or (left := self.remaining(term)) <= -1e9:\n",
+        breaks="a replica whose lease is out renews it, though it may not act any more",
+        tests=("tests/cluster/test_election_writes.py::test_no_renewal_may_land_when_the_lease_is_out",),
+    ),
+    Mutant(
+        name="a-renewal-does-not-wait-as-it-is-asked-to",
+        invariant="I11",
+        file="gco_stream/cluster/election.py",
+        old="asked = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)",
+        new="asked = -math.inf",
+        breaks="an overloaded API server is asked every two seconds by each leader, whatever it says",
+        tests=(
+            "tests/cluster/test_election_writes.py::test_a_renewal_is_tried_again_when_the_server_asked_for_it_and_not_before",
+        ),
+    ),
+    Mutant(
+        name="a-renewal-waits-for-as-long-as-it-is-asked-to",
+        invariant="I4",
+        file="gco_stream/cluster/election.py",
+        old="(error.retry_after or 0), term.deadline - self._try_seconds)",
+        new="(error.retry_after or 0), math.inf)",
+        breaks="a balancer that says `Retry-After: 120` ends the term without another try",
+        tests=(
+            "tests/cluster/test_election_writes.py::test_a_server_that_asks_for_longer_than_the_lease_is_asked_once_more_before_the_deadline",
+        ),
+    ),
+    Mutant(
+        name="a-renewal-does-not-light-the-fuse-anew",
+        invariant="I4",
+        file="gco_stream/cluster/election.py",
+        old="""        self._light_fuse(term)
+        self._problem = None
+""",
+        new="        self._problem = None\n",
+        breaks="each leader is ended by its own fuse, one lease after it began",
+        tests=(
+            "tests/cluster/test_election_terms.py::test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads",
+            "tests/cluster/test_election_writes.py::test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease",
+        ),
+    ),
+    Mutant(
+        name="the-fuse-counts-from-the-answer",
+        invariant="I4",
+        file="gco_stream/cluster/election.py",
+        old="self._fuse(term.expiry - _TRAVEL - self._clock())",
+        new="self._fuse(self._duration - _TRAVEL)",
+        breaks="after a slow renewal a frozen leader outlives its lease",
+        tests=(
+            "tests/cluster/test_election_writes.py::test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease",
+        ),
+    ),
+    Mutant(
+        name="the-fuse-burns-on-after-the-term",
+        invariant="I10",
+        file="gco_stream/cluster/election.py",
+        old="""            self._fuse(0)
+            self._term = None
+""",
+        new="            self._term = None\n",
+        breaks="a replica that let the lease go is ended a little later",
+        tests=(
+            "tests/cluster/test_election_terms.py::test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads",
+            "tests/cluster/test_election_writes.py::test_the_fuse_burns_on_while_the_leaders_task_has_not_ended",
+            "tests/cluster/test_election_writes.py::test_the_fuse_is_out_before_the_lease_is_released",
+        ),
+    ),
+    Mutant(
+        name="the-fuse-goes-out-with-the-cancellation",
+        invariant="I4",
+        file="gco_stream/cluster/election.py",
+        old="            term.end()\n        return not term.ended",
+        new="""            term.end()
+            self._fuse(0)
+        return not term.ended""",
+        breaks="work that ignores its cancellation is ended by nobody",
+        tests=("tests/cluster/test_election_writes.py::test_the_fuse_burns_on_while_the_leaders_task_has_not_ended",),
+    ),
 )

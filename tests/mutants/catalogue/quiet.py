@@ -219,4 +219,35 @@ QUIET: Final = (
             "::test_standbys_that_can_watch_read_nothing_while_the_leader_renews",
         ),
     ),
+    Mutant(
+        name="an-ingress-ahead-of-time-is-waited-for",
+        invariant="I8",
+        file="gco_stream/planning/watchdog.py",
+        old="and age > -threshold and _never_served",
+        new="and _never_served",
+        breaks="an Ingress that was made by a clock an hour ahead is not withdrawn for an hour",
+        tests=(
+            "tests/planning/test_watchdog.py::test_an_ingress_that_was_made_in_an_hour_from_now_is_counted_from_now",
+        ),
+    ),
+    Mutant(
+        name="a-clock-ahead-of-ours-is-believed",
+        invariant="I8",
+        file="gco_stream/planning/watchdog.py",
+        old="if text is None or since is None or since > now:",
+        new="if text is None or since is None:",
+        breaks="an Ingress whose clock was written by a machine that is ahead is not withdrawn for as long",
+        tests=(
+            "tests/planning/test_watchdog.py::test_a_clock_ahead_of_ours_is_set_back_so_that_it_does_not_wait_for_ever",
+        ),
+    ),
+    Mutant(
+        name="each-scan-is-told",
+        invariant="I9",
+        file="gco_stream/engine/resync.py",
+        old="log = _log.info if first or self._changed else _log.debug",
+        new="log = _log.info",
+        breaks="a table without a stream fills the log, a line each few seconds",
+        tests=("tests/engine/test_resync_plans.py::test_of_scans_that_find_nothing_new_only_the_first_is_told",),
+    ),
 )

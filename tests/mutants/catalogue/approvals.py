@@ -1,0 +1,98 @@
+"""I7: what a person's approval covers, and for how long."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+APPROVALS: Final = (
+    Mutant(
+        name="an-approval-of-one-is-of-all",
+        invariant="I7",
+        file="gco_stream/engine/approvals.py",
+        old="return bool(uids) and self.any and entry_of(name, uids) in self._entries",
+        new="return bool(uids) and self.any",
+        breaks="whoever approves one removal approves them all",
+        tests=("tests/engine/test_approvals.py::test_exactly_what_was_approved_is_covered",),
+    ),
+    Mutant(
+        name="an-approval-covers-what-was-made-since",
+        invariant="I7",
+        file="gco_stream/engine/approvals.py",
+        old="return short_digest(name, *sorted(uids))",
+        new="return short_digest(name)",
+        breaks="what was made anew since the list was shown goes as well",
+        tests=(
+            "tests/engine/test_approvals.py::test_an_entry_is_of_a_name_and_of_exactly_these_objects",
+            "tests/engine/test_approvals.py::test_exactly_what_was_approved_is_covered",
+            "tests/engine/test_approvals.py::test_of_an_approved_endpoint_nothing_goes_that_was_made_since",
+        ),
+    ),
+    Mutant(
+        name="an-approval-holds-for-ever",
+        invariant="I7",
+        file="gco_stream/engine/approvals.py",
+        old="return 0 < self._until - self._now() <= GOOD_FOR + _SKEW",
+        new="return self._until > 0",
+        breaks="an approval of last month lets an endpoint go today",
+        tests=(
+            "tests/engine/test_approvals.py::test_it_holds_for_an_hour_whatever_clock_it_was_written_by",
+            "tests/engine/test_approvals.py::test_what_nobody_needs_any_more_leaves_the_lease",
+        ),
+    ),
+    Mutant(
+        name="an-approval-of-any-date-is-believed",
+        invariant="I7",
+        file="gco_stream/engine/approvals.py",
+        old="return 0 < self._until - self._now() <= GOOD_FOR + _SKEW",
+        new="return 0 < self._until - self._now()",
+        breaks="an annotation that somebody wrote by hand approves removals for years",
+        tests=("tests/engine/test_approvals.py::test_it_holds_for_an_hour_whatever_clock_it_was_written_by",),
+    ),
+    Mutant(
+        name="what-has-begun-may-grow",
+        invariant="I7",
+        file="gco_stream/engine/approvals.py",
+        old="if uids and uids <= begun and self._now() < until:",
+        new="if uids and uids & begun and self._now() < until:",
+        breaks="an object that appears while an approved removal goes on is taken away with it",
+        tests=("tests/engine/test_approvals.py::test_once_begun_what_is_left_is_covered_and_nothing_new",),
+    ),
+    Mutant(
+        name="what-has-begun-is-approved-for-ever",
+        invariant="I7",
+        file="gco_stream/engine/approvals.py",
+        old="if uids and uids <= begun and self._now() < until:",
+        new="if uids and uids <= begun:",
+        breaks="a removal that could not be carried out in its hour goes on by itself days later",
+        tests=("tests/engine/test_approvals.py::test_once_begun_what_is_left_is_covered_and_nothing_new",),
+    ),
+    Mutant(
+        name="an-approval-of-any-form-is-read",
+        invariant="I7",
+        file="gco_stream/engine/approvals.py",
+        old="if isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):",
+        new="if entries is not None:",
+        breaks="an annotation that is no list is taken for one",
+        tests=("tests/engine/test_approvals.py::test_what_cannot_be_read_approves_nothing",),
+    ),
+    Mutant(
+        name="what-is-approved-waits-for-the-budget",
+        invariant="I7",
+        file="gco_stream/engine/guard.py",
+        old="        if not allowed.steps or self._approvals.covers(name, doomed(allowed)):\n",
+        new="        if not allowed.steps:\n",
+        breaks="a person's word does not let go what no scan has proven, so nobody can clear a region",
+        tests=(
+            "tests/engine/test_approvals.py::test_what_is_approved_needs_neither_budget_nor_scans_nor_a_word_in_the_lease",
+        ),
+    ),
+    Mutant(
+        name="a-plan-is-let-go-by-another-ones-approval",
+        invariant="I7",
+        file="gco_stream/engine/guard.py",
+        old="        if self._approvals.covers(made.endpoint, uids):\n            if self._approvals.begin",
+        new="        if self._approvals.any:\n            if self._approvals.begin",
+        breaks="while anything is approved all may be removed",
+        tests=("tests/engine/test_approvals.py::test_an_approval_of_one_lets_no_other_go",),
+    ),
+)
