@@ -58,8 +58,9 @@ chaos: $(READY) ## Three replicas under faults of every kind (CHAOS_SECONDS=300 
 mutants: $(READY) ## Break each promise on purpose and see its tests object (minutes; nothing here is changed)
 	$(BIN)/python -m tests.mutants
 
-screenshots: $(READY) ## The status page's pictures in docs/images/, from a run of the real parts
+screenshots: $(READY) ## The pictures of the status page and the dashboard in docs/images/, from runs of the real parts
 	$(BIN)/python -m tools.screenshots
+	$(BIN)/python -m tools.dashboard
 
 chart: $(READY) ## Write the chart's schema and README anew, of its values and the settings
 	$(BIN)/python -m tools.chart

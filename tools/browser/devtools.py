@@ -32,9 +32,9 @@ _FLAGS: Final = (
     "--font-render-hinting=none",
     "--remote-debugging-port=0",
 )
-_START_SECONDS: Final = 40.0
-_CALL_SECONDS: Final = 30.0
-_PATIENCE: Final = 15.0
+_START_SECONDS: Final = 120.0
+_CALL_SECONDS: Final = 60.0
+_PATIENCE: Final = 90.0
 _LOOK_EVERY: Final = 0.03
 _KEYS: Final = {"Escape": 27, "Enter": 13, "Tab": 9}
 

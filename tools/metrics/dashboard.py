@@ -19,7 +19,8 @@ _HEIGHT: Final = 8
 class Panel:
     """One picture: `asks` has a legend for each expression, `{}` or `{,` in these stands for the chosen fleet.
 
-    `unit` is Grafana's: short, s, percentunit, bytes, reqps, ops.
+    `unit` is Grafana's: short, s, percentunit, bytes, reqps, ops. `alarming`: the colour of a stat from 1 on; without
+    it, any number is as good as another.
     """
 
     title: str
@@ -29,12 +30,18 @@ class Panel:
     kind: str = "timeseries"
     width: int = 8
     stacked: bool = False
+    alarming: str = ""
 
 
 def quantiles(metric: str) -> dict[str, str]:
     """The median and the slowest in a hundred of a histogram."""
     rate = f"sum by (le) (rate({metric}_bucket{{}}[$__rate_interval]))"
     return {name: f"histogram_quantile({part}, {rate})" for name, part in (("p50", 0.5), ("p99", 0.99))}
+
+
+def of_those_seen(metric: str, labels: str) -> str:
+    """How often a second, by these labels, without what has never happened: that would fill the legend."""
+    return f"sum by ({labels}) (rate({metric}{{}}[$__rate_interval])) and sum by ({labels}) ({metric}{{}}) > 0"
 
 
 _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
@@ -46,6 +53,7 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             {"": 'sum(gco_stream_endpoints_by_state{,state="error"})'},
             kind="stat",
             width=4,
+            alarming="red",
         ),
         Panel(
             "Removals held back",
@@ -53,6 +61,7 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             {"": "max(gco_stream_deletions_held{})"},
             kind="stat",
             width=4,
+            alarming="orange",
         ),
         Panel(
             "Endpoints by state",
@@ -131,7 +140,7 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel(
             "Steps on objects",
             "What was done, by kind of object.",
-            {"{{step}} {{kind}}": "sum by (step, kind) (rate(gco_stream_steps_total{}[$__rate_interval]))"},
+            {"{{step}} {{kind}}": of_those_seen("gco_stream_steps_total", "step, kind")},
             unit="ops",
             stacked=True,
         ),
@@ -179,10 +188,7 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel(
             "Requests to AWS",
             "By operation and result.",
-            {
-                "{{operation}} {{result}}": "sum by (operation, result) "
-                "(rate(gco_stream_aws_requests_total{}[$__rate_interval]))"
-            },
+            {"{{operation}} {{result}}": of_those_seen("gco_stream_aws_requests_total", "operation, result")},
             unit="reqps",
             width=12,
         ),
@@ -321,6 +327,8 @@ def _panel(panel: Panel) -> dict[str, Any]:
     if panel.kind == "timeseries":
         stacking = {"mode": "normal" if panel.stacked else "none"}
         defaults["custom"] = {"fillOpacity": 20 if panel.stacked else 5, "stacking": stacking, "showPoints": "never"}
+    else:
+        defaults["thresholds"] = {"mode": "absolute", "steps": list(_thresholds(panel))}
     return {
         "type": panel.kind,
         "title": panel.title,
@@ -332,6 +340,13 @@ def _panel(panel: Panel) -> dict[str, Any]:
             for number, (legend, expr) in enumerate(panel.asks.items())
         ],
     }
+
+
+def _thresholds(panel: Panel) -> Iterator[dict[str, Any]]:
+    """Where a number changes its colour. Grafana's own, which are used where none are named, turn red at 80."""
+    yield {"color": "green" if panel.alarming else "blue", "value": None}
+    if panel.alarming:
+        yield {"color": panel.alarming, "value": 1}
 
 
 def _chosen(expr: str) -> str:

@@ -23,9 +23,22 @@ endpoints, queue and stream is 0 on the others; sum over the replicas, or take t
 endpoint's name: the number of series does not grow with the table. Values of labels that are listed are there from the
 start, at 0; the others come with the first event.
 
-The alerts made of them are in `helm/gco-stream/alerts/`, what to do about each in [operations.md](operations.md). The
-dashboard is `helm/gco-stream/dashboards/gco-stream.json`.
+The alerts made of them are in `helm/gco-stream/alerts/`, what to do about each in [Operations](operations.md). The
+dashboard is `helm/gco-stream/dashboards/gco-stream.json`; [its pictures](#the-dashboard) are below.
 """
+_TAIL: Final = """
+## The dashboard
+
+The chart brings it with `metrics.dashboards.enabled`. These pictures are not Grafana's: a script (`make screenshots`)
+lets two replicas work on a fleet that changes, on a control plane of its own. A real Prometheus scrapes them and
+answers the dashboard's own queries, and a page draws the answers of the last three minutes: places, units, legends and
+thresholds are the file's, fonts and margins are not. On the way the leader is replaced.
+"""
+_PICTURES: Final = (
+    ("dashboard", "The rows Fleet and Changes: states, what is held back, how long changes take, what was done"),
+    ("dashboard-stream", "The rows Stream and Kubernetes: lag, records, scans, requests and how long they take"),
+    ("dashboard-process", "The rows Leadership and Process: the lead goes over to the other replica"),
+)
 
 _ROOMS: Final = (
     ("Leadership and health", ("leader_", "gco_stream_ready", "gco_stream_build_info")),
@@ -69,11 +82,17 @@ def reference() -> str:
     rooms: dict[str, list[str]] = {title: [] for title, _ in _ROOMS}
     for metric in sorted(everything.collect(), key=lambda metric: metric.name):
         rooms[_room(metric.name)] += _row(metric, labels.get(metric.name) or _bound(metric))
-    return _HEAD + "".join(_section(title, rows) for title, rows in rooms.items())
+    pictures = (_picture(name, told) for name, told in _PICTURES)
+    return "".join((_HEAD, *(_section(title, rows) for title, rows in rooms.items()), _TAIL, *pictures))
 
 
 def _section(title: str, rows: list[str]) -> str:
     return "\n".join([f"\n## {title}\n", "| metric | type | labels | what it tells |", "|---|---|---|---|", *rows, ""])
+
+
+def _picture(name: str, told: str) -> str:
+    dark = f'<source media="(prefers-color-scheme: dark)" srcset="images/{name}-dark.png">'
+    return f'\n<picture>\n  {dark}\n  <img src="images/{name}-light.png" alt="{told}">\n</picture>\n'
 
 
 def _room(name: str) -> str:
