@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import typer
@@ -19,7 +20,7 @@ def demo() -> None:
     """Show the main job: endpoint items become Kubernetes objects, each step with its milliseconds.
 
     Starts a Kubernetes API server and a DynamoDB of its own on this machine; nothing else is touched. The first line is
-    the address of the status page, which shows the same as it happens. With DEMO_KEEP=1
+    the address of the status page, which shows the same as it happens from when the controller runs. With DEMO_KEEP=1
     everything is left running afterwards, and the last lines say how to play on.
 
     Examples:
@@ -37,14 +38,15 @@ def demo() -> None:
 
 def _told_and_gone(console: Console) -> None:
     from gco_stream.cli.story import SETTINGS
-    from gco_stream.local.controller import NAME, log_of
+    from gco_stream.local.controller import log_of
     from gco_stream.local.progress import Progress
     from gco_stream.local.session import standing
 
     with ExitStack() as stack:
+        port = stack.enter_context(_reserved_port())
+        _announce(console, port)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gco-stream-demo-")))
-        plane = stack.enter_context(standing(folder / "local", Progress(), SETTINGS))
-        _begin(console, plane.servers[NAME].port)
+        plane = stack.enter_context(standing(folder / "local", Progress(), {**SETTINGS, "HTTP_PORT": str(port)}))
         try:
             _tell(console, plane.environment())
         except Failure:
@@ -56,15 +58,19 @@ def _told_and_gone(console: Console) -> None:
 def _told_and_kept(console: Console) -> None:
     from gco_stream.cli.story import SETTINGS
     from gco_stream.local.controller import NAME
-    from gco_stream.local.session import default_folder, read
+    from gco_stream.local.session import default_folder, owner, read
 
-    settings = [f"--setting={name}={value}" for name, value in SETTINGS.items()]
-    up = [sys.executable, "-m", "gco_stream", "local", "up", "--detach", "--controller", *settings]
-    if subprocess.run(up, check=False).returncode:  # noqa: S603 - our own program
-        raise Failure("the control plane was not started; `gco-stream local down` ends one that is running")
+    is_there = owner(default_folder()) is not None
+    if not is_there:
+        with _reserved_port() as chosen:
+            _announce(console, chosen)
+            _up({**SETTINGS, "HTTP_PORT": str(chosen)})
     state = read(default_folder())
     port = next((server.port for server in state.servers if server.name == NAME), None)
-    _begin(console, port)
+    if port is None:
+        raise Failure("a control plane without a controller is running; `gco-stream local down` ends it")
+    if is_there:
+        _announce(console, port)
     _tell(console, state.environment)
     console.print("\nEverything is still running. To play on:", style="bold")
     console.print(f"  {_address(port)}", style="cyan", highlight=False)
@@ -83,13 +89,33 @@ def _told_and_kept(console: Console) -> None:
     typer.echo("(gco-stream is .venv/bin/gco-stream in a checkout)")
 
 
-def _address(port: int | None) -> str:
+def _up(settings: dict[str, str]) -> None:
+    """Starts what stays. Raises Failure."""
+    given = [f"--setting={name}={value}" for name, value in settings.items()]
+    up = [sys.executable, "-m", "gco_stream", "local", "up", "--detach", "--controller", *given]
+    if subprocess.run(up, check=False).returncode:  # noqa: S603 - our own program
+        raise Failure("the control plane was not started")
+
+
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A port that no other control plane takes while the block runs, so that it can be told before it is used."""
+    from gco_stream.local.cache import default_cache
+    from gco_stream.local.ports import Ports
+
+    ports = Ports(default_cache() / "ports")
+    try:
+        yield ports.take()
+    finally:
+        ports.release()
+
+
+def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}/"
 
 
-def _begin(console: Console, port: int | None) -> None:
+def _announce(console: Console, port: int) -> None:
     console.print(f"The status page shows all of it as it happens: [bold cyan]{_address(port)}[/]", highlight=False)
-    console.print("The controller leads. What it does next, it does because the table changed.")
 
 
 def _tell(console: Console, environment: dict[str, str]) -> None:
@@ -98,6 +124,7 @@ def _tell(console: Console, environment: dict[str, str]) -> None:
     from gco_stream.local.rest import KubeApi
     from gco_stream.table.user_writes import UserTable
 
+    console.print("The controller leads. What it does next, it does because the table changed.")
     dynamodb = client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
     kube = KubeApi.from_kubeconfig(environment["KUBECONFIG"])
     try:

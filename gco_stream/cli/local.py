@@ -22,7 +22,7 @@ from gco_stream.local.progress import Progress, in_words
 if TYPE_CHECKING:
     from gco_stream.local.plane import ControlPlane
 
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 _LOOK_SECONDS = 1.0
 
 app = typer.Typer(

@@ -12,7 +12,7 @@ from gco_stream.local.plane import ControlPlane
 from gco_stream.local.servers import Recipe, Server
 
 NAME = "controller"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 
 
 def controller(plane: ControlPlane, port: int, **settings: str) -> Server:
@@ -41,10 +41,13 @@ def controller(plane: ControlPlane, port: int, **settings: str) -> Server:
 def start_controller(plane: ControlPlane, **settings: str) -> Server:
     """Starts it and returns once it leads and works; it ends with the control plane.
 
+    It serves on a free port, or on that of the setting HTTP_PORT.
+
     Raises:
-        StartError: it ended, or was not ready within a minute.
+        StartError: it ended, or was not ready within two minutes.
     """
-    server = plane.servers[NAME] = controller(plane, plane.free_port(), **settings)
+    port = int(settings.get("HTTP_PORT") or plane.free_port())
+    server = plane.servers[NAME] = controller(plane, port, **settings)
     server.start()
     server.wait_ready(time.monotonic() + _READY_SECONDS)
     return server

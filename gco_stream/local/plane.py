@@ -22,7 +22,7 @@ NAMESPACE = "gco-inference"
 TABLE = "gco-inference-endpoints"
 CLUSTER = "local"
 
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _ADMINS = ("system:masters",)
 
 
@@ -93,7 +93,7 @@ class ControlPlane:
 
         Raises:
             BuildError: as `prepare`.
-            StartError: a server ended or was not ready within a minute.
+            StartError: a server ended or was not ready within two minutes.
         """
         parts = self.prepare()
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -175,7 +175,7 @@ class KubeApi:
         except urllib3.exceptions.HTTPError:
             return False
 
-    def wait_for(self, look: Callable[[], T], timeout: float = 30, what: str = "") -> T:
+    def wait_for(self, look: Callable[[], T], timeout: float = 120, what: str = "") -> T:
         """Call `look` until it returns something true, and return that.
 
         Raises:
@@ -188,7 +188,7 @@ class KubeApi:
             time.sleep(_POLL_SECONDS)
         return seen
 
-    async def until(self, look: Callable[[], T], timeout: float = 30, what: str = "") -> T:  # noqa: ASYNC109
+    async def until(self, look: Callable[[], T], timeout: float = 120, what: str = "") -> T:  # noqa: ASYNC109
         """`wait_for` in a thread, so that what runs on this event loop goes on."""
         return await asyncio.to_thread(self.wait_for, look, timeout, what)
 

@@ -15,7 +15,7 @@ from gco_stream.local.errors import StartError
 
 _LOG_LINES = 15
 _POLL_SECONDS = 0.02
-_FREEZE_SECONDS = 5.0
+_FREEZE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

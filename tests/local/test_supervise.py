@@ -13,6 +13,8 @@ import pytest
 
 from gco_stream.local import supervise
 
+PATIENCE = 100.0
+
 SERVER = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -35,7 +37,7 @@ time.sleep(600)
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -74,12 +76,12 @@ def marker(tmp_path: Path) -> Iterator[Path]:
 
 def test_its_exit_status_is_the_servers() -> None:
     with supervised(sys.executable, "-c", "raise SystemExit(7)") as process:
-        assert process.wait(30) == 7
+        assert process.wait(PATIENCE) == 7
 
 
 def test_a_server_killed_by_a_signal_shows_as_128_and_the_signal() -> None:
     with supervised(sys.executable, "-c", "import os; os.kill(os.getpid(), 9)") as process:
-        assert process.wait(30) == 137
+        assert process.wait(PATIENCE) == 137
 
 
 def test_when_the_pipe_closes_the_server_and_its_children_are_killed(marker: Path) -> None:
@@ -87,7 +89,7 @@ def test_when_the_pipe_closes_the_server_and_its_children_are_killed(marker: Pat
         pids = pids_in(marker)
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(PATIENCE)
     all_gone(*pids)
 
 
@@ -97,7 +99,7 @@ def test_a_frozen_server_is_killed_as_well(marker: Path) -> None:
         os.kill(pids[0], signal.SIGSTOP)
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(PATIENCE)
     all_gone(*pids)
 
 
@@ -123,6 +125,6 @@ def test_when_the_supervisor_is_killed_the_kernel_takes_the_server_along(marker:
     with supervised(sys.executable, "-c", SERVER, str(marker)) as process:
         server, child = pids_in(marker)
         process.kill()
-        process.wait(30)
+        process.wait(PATIENCE)
         all_gone(server)
         os.kill(child, signal.SIGKILL)
