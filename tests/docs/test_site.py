@@ -20,7 +20,8 @@ _Loader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda _loader, 
 def pages(entries: list[object]) -> list[str]:
     found: list[str] = []
     for entry in entries:
-        found += [entry] if isinstance(entry, str) else [page for part in entry.values() for page in pages(part)]
+        for part in [entry] if isinstance(entry, str) else entry.values():
+            found += [part] if isinstance(part, str) else pages(part)
     return found
 
 
