@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.integration.conftest import controller, program, world
+from tests.integration.conftest import controller, controller_env, program, world
 from tools.browser.chromium import chromium
 from tools.browser.devtools import Tab, opened, running
 
-__all__ = ["controller", "program", "world"]
+__all__ = ["controller", "controller_env", "program", "world"]
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +22,5 @@ def browser() -> Iterator[int]:
 @pytest.fixture
 async def tab(browser: int) -> AsyncIterator[Tab]:
     """An empty tab."""
-    async with asyncio.timeout(100), opened(browser) as one:
+    async with asyncio.timeout(500), opened(browser) as one:
         yield one

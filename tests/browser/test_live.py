@@ -8,7 +8,7 @@ from tests.integration.conftest import Program, World
 from tests.items import item
 from tools.browser.devtools import Tab
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 SHOWN = "document.querySelector('#list tbody') ? document.querySelector('#list tbody').textContent : ''"
 
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from gco_stream.local.cache import default_cache
+from gco_stream.local.ports import Ports
 from gco_stream.ops.page.live import Bell
 from gco_stream.ops.page.values import Row
 from tests.ops.pages import NOW, Values, endpoint, fleet, rows
 from tools.browser.chromium import axe
 from tools.browser.devtools import Tab
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 LIVE = "document.getElementById('live').dataset.state === 'on'"
 LISTED = "Array.from(document.querySelectorAll('#list tbody th a'), (one) => one.textContent)"
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -51,7 +54,7 @@ async def test_the_list_follows_what_is_typed(tab: Tab, values: Values) -> None:
         assert await tab.evaluate("document.activeElement.id") == "search"
         await tab.type("e0011")
         await tab.until(f"{LISTED}.length === 10", "the list is narrowed down")
-        assert await tab.evaluate("location.search") == "?q=e0011"
+        await tab.until("location.search === '?q=e0011'", "the address says so")
         assert await tab.evaluate("document.activeElement.value") == "e0011"
         await tab.press("Escape")
         await tab.until(f"{LISTED}.length === 50", "the list is whole again")
@@ -64,7 +67,7 @@ async def test_news_are_shown_without_a_reload_and_said_to_who_only_hears(tab: T
         values.now_has(SICK)
         await tab.until("document.getElementById('wrong-count').textContent === '3'", "the count has changed")
         await tab.until("document.getElementById('announce').textContent", "the change is announced")
-        assert await tab.evaluate("document.getElementById('attention').textContent.includes('e00003')")
+        await tab.until("document.getElementById('attention').textContent.includes('e00003')", "it is shown")
         assert await tab.evaluate("window.untouched")
 
 
@@ -78,15 +81,23 @@ async def test_the_focus_stays_where_it_is_while_parts_are_renewed(tab: Tab, val
         assert await tab.evaluate("document.activeElement.textContent") == "e00009"
 
 
-async def test_a_page_whose_server_goes_away_says_so_and_catches_up(tab: Tab, values: Values) -> None:
-    async with values.served() as url:
+@pytest.fixture
+def port() -> Iterator[int]:
+    """One that stays ours while its server is away."""
+    ports = Ports(default_cache() / "ports")
+    yield ports.take()
+    ports.release()
+
+
+async def test_a_page_whose_server_goes_away_says_so_and_catches_up(tab: Tab, values: Values, port: int) -> None:
+    async with values.served(port) as url:
         await ready(tab, url)
         await tab.evaluate("window.untouched = true")
     await tab.until("document.getElementById('live-text').textContent === 'away'", "it says so")
     values.bell = Bell()
     values.now_has(SICK)
-    async with values.served(values.port):
-        await tab.until(LIVE, "it is live again", patience=30)
+    async with values.served(port):
+        await tab.until(LIVE, "it is live again")
         await tab.until("document.getElementById('wrong-count').textContent === '3'", "it has caught up")
         assert await tab.evaluate("window.untouched")
 
@@ -109,11 +120,12 @@ async def test_rendering_for_many_pages_leaves_the_loop_to_others(values: Values
     values.all = fleet(rows(10_000))
     async with values.served() as url:
         await ready(tab, url)
-        longest, last = 0.0, time.perf_counter()
+        longest, last = 0.0, time.thread_time()
         for _ in range(100):
             values.bell.ring()
             await asyncio.sleep(0.02)
-            now = time.perf_counter()
+            # What this thread did in between, and not how long the machine stood still.
+            now = time.thread_time()
             longest, last = max(longest, now - last), now
     # A guard against rendering all rows, which takes seconds.
     assert longest < 1

@@ -1,6 +1,18 @@
 """What the tests of faults share with the other tests on real parts: programs as processes, and one test's world."""
 
-from tests.chaos.replicas import replicas
-from tests.integration.conftest import controller, program, webhook, world
+from pathlib import Path
 
-__all__ = ["controller", "program", "replicas", "webhook", "world"]
+import pytest
+
+from tests.chaos.replicas import replicas
+from tests.integration.conftest import controller, controller_env, program, unlimited_env, webhook, world
+
+__all__ = ["controller", "controller_env", "program", "replicas", "unlimited_env", "webhook", "world"]
+_TEST_SECONDS = 600.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test on real parts is ended when it hangs, not when the machine is slow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(_TEST_SECONDS), append=False)

@@ -73,7 +73,7 @@ def _asked(plain: dict[str, Any]) -> tuple[int | None, str]:
             return int(plain["spec"]["replicas"]), "running"
 
 
-def until_as_asked(world: World, one: Program, *names: str, patience: float = 150.0) -> None:
+def until_as_asked(world: World, one: Program, *names: str, patience: float = 240.0) -> None:
     """Until the Deployments and the reports are what the items ask."""
     try:
         one.until(lambda: not any(differs(world, name) for name in names), "all is as asked", patience)

@@ -88,13 +88,13 @@ class _Upstream(aiohttp.ClientResponse):
 class FaultyHttp:
     """The proxy before the server at `upstream` (http: plain on both sides). A context manager; synchronous.
 
-    Of several faults that match, the first injected strikes. `injected`: how often each fault struck, by name; `seen`:
-    the requests that arrived, the newest 200,000. Use `before_kubernetes` for an API server.
+    Of several faults that match, the first injected strikes. `injected`: how often each fault struck, by name. Use
+    `before_kubernetes` for an API server.
     """
 
     def __init__(self, upstream: str, *, kubeconfig: Path | None = None, seed: int = 0) -> None:
         self.injected: Counter[str] = Counter()
-        self.seen: deque[Seen] = deque(maxlen=_REMEMBERED)
+        self._seen: deque[Seen] = deque(maxlen=_REMEMBERED)
         self.port = 0
         self._upstream = upstream
         self._rng = random.Random(seed)
@@ -132,6 +132,16 @@ class FaultyHttp:
     def url(self) -> str:
         """Where it listens."""
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """The requests that have arrived, the newest 200,000."""
+        return tuple(self._seen)
+
+    @property
+    def owes(self) -> int:
+        """How many requests whose callers have lost the answer are still to be done by the server."""
+        return len(self._late)
 
     def kubeconfig(self, path: Path, *, token: str | None = None, **user: object) -> Path:
         """Writes a kubeconfig to `path` for a user that the proxy admits; by `user` (tokenFile=..., exec={...}) for one
@@ -243,7 +253,7 @@ class FaultyHttp:
         fault = self._struck(request)
         name, target = "" if fault is None else fault.name, raw.headers.get("X-Amz-Target", "")
         agent = raw.headers.get("User-Agent", "")
-        self.seen.append(Seen(time.monotonic(), raw.method, raw.path, request.query, target, agent, name))
+        self._seen.append(Seen(time.monotonic(), raw.method, raw.path, request.query, target, agent, name))
         action = None if fault is None else fault.does
         match action:
             case Answer():

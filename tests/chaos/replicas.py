@@ -30,17 +30,21 @@ from tests.chaos.acting import Act
 from tests.chaos.relay import Relay
 from tests.integration.conftest import Program, World
 
-# Between deadline and duration there is time for a leader's end even where the machine is busy.
-DURATION, DEADLINE, RETRY = 5, 3.0, 0.4
+# Between deadline and duration there is time for a leader's end even where the machine is busy. Where it stands still
+# for longer a leader rightly loses its lease, so tests ask who leads.
+DURATION, DEADLINE, RETRY = 8, 5.0, 0.4
+# For tests in which nobody has to wait until a lease has run out.
+LONG_DURATION = 60
 # The exit code of a leader that has not ended by itself when its lease ran out.
 BURNT = 14
-PATIENCE = 60.0
+PATIENCE = 120.0
 SHORT_LEASE = {
     "LEASE_DURATION_SECONDS": f"{DURATION}",
     "LEASE_RENEW_DEADLINE_SECONDS": f"{DEADLINE}",
     "LEASE_RETRY_PERIOD_SECONDS": f"{RETRY}",
     "CANARY_DRAIN_SECONDS": "1",
 }
+LONG_LEASE = {"LEASE_DURATION_SECONDS": f"{LONG_DURATION}", "LEASE_RENEW_DEADLINE_SECONDS": f"{LONG_DURATION / 2:g}"}
 
 
 class Replica:
@@ -84,9 +88,13 @@ class Replica:
         return bool(look) and bool(look["leader"]["holder"]) and not look["leader"]["leading"] and self.is_ready()
 
     def is_ready(self) -> bool:
+        return self.readiness()[0] == 200
+
+    def readiness(self) -> tuple[int, str]:
+        """What /readyz answers, (0, "") where it does not."""
         with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
-            return self.program.http("/readyz")[0] == 200
-        return False
+            return self.program.http("/readyz")
+        return 0, ""
 
     def has_ended(self) -> bool:
         """Whether the process has come to its end."""
@@ -95,13 +103,27 @@ class Replica:
         except psutil.NoSuchProcess:
             return True
 
+    def revive(self) -> None:
+        """What kubelet does for one whose lease ran out while the machine was too busy to let it end by itself."""
+        if self.has_ended() and self.program.stop() == BURNT:
+            self.program.start()
+
+    def has_stepped_down(self, since: int) -> bool:
+        """Whether it has ceased to lead after line number `since` of its log: by itself, or burnt and revived."""
+        return bool(self.said("leadership lost", since) or self.said("started", since))
+
     def said(self, event: str, since: int = 0) -> list[dict[str, Any]]:
         """The lines of its log with this event, from line number `since` on."""
         return [line for line in self.program.lines()[since:] if line.get("event") == event]
 
     def until(self, look: Callable[["Replica"], object], what: str) -> "Replica":
-        """Wait until it holds for this one."""
-        self.program.until(lambda: look(self), f"{self.host}: {what}", PATIENCE)
+        """Wait until it holds for this one, which is revived meanwhile."""
+
+        def looked() -> object:
+            self.revive()
+            return look(self)
+
+        self.program.until(looked, f"{self.host}: {what}", PATIENCE)
         return self
 
     def freeze(self) -> None:
@@ -119,12 +141,19 @@ class Replicas:
     ) -> None:
         self.world = world
         self.all: list[Replica] = []
+        self.duration = DURATION
+        self._settings = SHORT_LEASE
         self._plane = plane
         self._program = program
         self._folder = folder
         self._stack = stack
         self._mark = plane.audit.mark()
         self._path = path_of("Lease", world.namespace, LEASE_NAME)
+
+    def hold_long(self) -> None:
+        """From now on leases outlast a machine that stands still for half a minute."""
+        self.duration = LONG_DURATION
+        self._settings = SHORT_LEASE | LONG_LEASE
 
     def start(self, *, relayed: bool = False, relayed_dynamodb: bool = False, **settings: str) -> Replica:
         """One more, on its own user."""
@@ -138,7 +167,7 @@ class Replicas:
         if dynamodb is not None:
             address = f"http://127.0.0.1:{dynamodb.port}"
             settings |= {"AWS_ENDPOINT_URL_DYNAMODB": address, "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": address}
-        environment = {"KUBECONFIG": str(kubeconfig), "HOSTNAME": host, **SHORT_LEASE, **settings}
+        environment = {"KUBECONFIG": str(kubeconfig), "HOSTNAME": host, **self._settings, **settings}
         one = Replica(self._program(**environment), user, api_server, dynamodb)
         self.all.append(one)
         return one
@@ -159,16 +188,26 @@ class Replicas:
         by_user = {one.user: one for one in self.all if one is not but}
 
         def writers() -> list[Replica]:
-            self.revive()
+            for one in self.all:
+                one.revive()
             return [by_user[act.user] for act in acting.changes(self.acts(mark)) if act.user in by_user]
 
         return self.world.kube.wait_for(writers, timeout=PATIENCE, what="one writes")[0]
 
-    def revive(self) -> None:
-        """What kubelet does for those whose lease ran out while the machine was too busy to let them end."""
-        for one in self.all:
-            if one.has_ended() and one.program.stop() == BURNT:
-                one.program.start()
+    def leading(self) -> Replica:
+        """The one that leads and works now."""
+
+        def found() -> list[Replica]:
+            for one in self.all:
+                one.revive()
+            return [one for one in self.all if one.is_leading() and one.is_working()]
+
+        return self.world.kube.wait_for(found, timeout=PATIENCE, what="one leads and works")[0]
+
+    def other_than(self, one: Replica) -> Replica:
+        """The other one of two."""
+        (other,) = (found for found in self.all if found is not one)
+        return other
 
     def lease(self) -> JsonObject:
         found = self.world.kube.find(self._path)
@@ -202,7 +241,7 @@ class Replicas:
     def one_acted_at_a_time(self) -> list[Act]:
         """All acts; asserts that nobody has ever acted who was not the leader, on the cluster or the table."""
         all_acts = self.acts()
-        found = acting.wrongs(all_acts, DURATION)
+        found = acting.wrongs(all_acts, self.duration)
         assert not found, "\n".join(found)
         acting.epochs_in_order(self.records())
         return all_acts

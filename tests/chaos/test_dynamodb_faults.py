@@ -45,14 +45,16 @@ from tests.integration.test_guard import scans
 from tests.integration.watched import GONE, history
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 Start = Callable[..., Program]
 # Enough on a machine that is busy with other things, and far less than a cap of minutes.
-SOON = 60.0
+SOON = 120.0
 # Asked again each minute by design.
-STREAM_IS_BACK = 75.0
+STREAM_IS_BACK = 180.0
 QUICK = {"DYNAMODB_TIMEOUT_SECONDS": "1", "RECONCILE_INTERVAL_SECONDS": "1", "RESYNC_INTERVAL_SECONDS": "86400"}
 GPU_FREE = {"gpu_count": 0}
+# Seconds that credentials are good for; the SDK renews them from ten minutes before their end.
+SHORT = 400
 OUTAGES: dict[str, tuple[Action, ...]] = {
     "throttling": tuple(says(code) for code in THROTTLED),
     "faults": (says("InternalServerError", status=500), Answer(503), Answer(502, b"<html>bad gateway</html>")),
@@ -135,8 +137,8 @@ def test_every_kind_of_outage_costs_time_and_nothing_else(
         assert struck <= 40 + 15 * lasted, kind
     assert world.pods("rock").keys() == rock
     assert {templates(world, name) for name in ("rock", "scaled", "stopped")} == {1}
-    assert one.http("/healthz") == one.http("/readyz") == (200, "ok\n")
     at_rest(one, proxy, control_plane.audit, controller_user)
+    assert one.http("/healthz") == one.http("/readyz") == (200, "ok\n")
     assert process.memory_info().rss < memory + 64 * 2**20
     assert process.num_fds() <= files + 10
     assert one.stop() == 0
@@ -195,11 +197,13 @@ def test_writes_whose_answers_are_lost_are_not_done_twice(world: World, start: S
     assert not world.objects()
     assert proxy.injected["lost"] >= 5
     states = history(world, "chat")
-    assert states == [state for state in ("", *LIFE, GONE) if state in states]
+    # In order, and none of them again; one that lasted for a moment need not have been told.
+    rest = iter(LIFE)
+    assert all(state in rest for state in states), states
     assert {"running", "deleted"} <= set(states)
 
 
-LIFE = ("creating", "running", "updating", "running", "deleting", "deleted")
+LIFE = ("", "creating", "running", "updating", "running", "deleting", "deleted", GONE)
 
 
 def state_in(update: dict[str, dict[str, object]]) -> object:
@@ -218,8 +222,7 @@ def test_a_report_that_lands_late_does_not_undo_a_newer_one(world: World, start:
     one.until(lambda: proxy.injected["late"], "a report is lost", SOON)
     until_as_asked(world, one, "chat")
     assert world.state("chat") == "running"
-    began = time.monotonic()
-    one.until(lambda: time.monotonic() > began + 3, "the lost report has landed", SOON)
+    one.until(lambda: not proxy.owes, "the lost report has landed", SOON)
     assert world.state("chat") == "running"
     assert scans(one) == 1
 
@@ -234,9 +237,9 @@ def test_rights_that_are_missing_at_the_start_are_named_and_work_begins_once_the
         one.until(
             lambda: says_not_ready(one, "table:", "does not allow", "arn:aws:iam::1:role/gco"), "it is said", SOON
         )
-        assert "arn:aws:iam::1:role/gco" in words(one)
+        one.until(lambda: "arn:aws:iam::1:role/gco" in words(one), "it is logged", SOON)
     until_as_asked(world, one, "chat")
-    assert one.http("/readyz") == (200, "ok\n")
+    one.until(lambda: one.http("/readyz") == (200, "ok\n"), "it is ready", SOON)
 
 
 def says_not_ready(one: Program, *expected: str) -> bool:
@@ -258,7 +261,7 @@ def test_rights_that_are_taken_away_and_given_back_cost_no_change(
     with striking(proxy, denied, *STREAM_CALLS):
         one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is lost", SOON)
         assert "dynamodb:GetRecords" in one.status()["stream"]["reason"]
-        assert "dynamodb:GetRecords" in words(one)
+        one.until(lambda: "dynamodb:GetRecords" in words(one), "it is logged", SOON)
         world.user.scale(world.seen("chat"), 2)
         until_as_asked(world, one, "chat")
         with striking(proxy, denied, *TABLE_CALLS) as fault:
@@ -314,21 +317,21 @@ def test_a_source_of_credentials_that_fails_is_named_and_asked_again(
     # Within the time of a call a process has to be run, too.
     one = start(**none, AWS_CONFIG_FILE=str(config), AWS_EC2_METADATA_DISABLED="true", DYNAMODB_TIMEOUT_SECONDS="5")
     one.until(lambda: says_not_ready(one, "table:", "no usable AWS credentials", str(answer)), "it is said", SOON)
-    # So short that the process is asked each time.
-    give(60)
+    # So short that the process is asked each time, and longer than all of this takes.
+    give(SHORT)
     put(world, "chat")
     until_as_asked(world, one, "chat")
     answer.write_text("no JSON")
     one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is lost", SOON)
     assert "no usable AWS credentials" in one.status()["stream"]["reason"]
     world.user.scale(world.seen("chat"), 2)
-    give(60)
+    give(SHORT)
     until_as_asked(world, one, "chat")
     give(-60)
     world.user.scale(world.seen("chat"), 1)
     one.until(lambda: "still expired" in words(one), "it is said", SOON)
     assert one.http("/healthz") == (200, "ok\n")
-    give(60)
+    give(SHORT)
     until_as_asked(world, one, "chat")
     assert one.stop() == 0
 
@@ -343,7 +346,7 @@ def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_
     pods = world.pods("chat").keys()
     client.update_table(TableName=name, StreamSpecification={"StreamEnabled": False})
     one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is missed", SOON)
-    assert "gco-stream table enable-stream" in words(one)
+    one.until(lambda: "gco-stream table enable-stream" in words(one), "the command is named", SOON)
     put(world, "polled")
     until_as_asked(world, one, "chat", "polled")
     items = list(world.user.scan())

@@ -5,6 +5,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ from tests.chaos.faulty_http import (
 
 
 @pytest.fixture
-def proxy(controller_env: dict[str, str]) -> Iterator[FaultyHttp]:
-    with FaultyHttp.before_kubernetes(Path(controller_env["KUBECONFIG"])) as one:
+def proxy(control_plane: ControlPlane, controller_user: str) -> Iterator[FaultyHttp]:
+    # Here the user writes ConfigMaps, too.
+    with FaultyHttp.before_kubernetes(control_plane.kubeconfig_for(controller_user)) as one:
         yield one
 
 
@@ -45,7 +47,7 @@ def call(proxy: FaultyHttp, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     authority = orjson.loads(proxy.kubeconfig_text({}))["clusters"][0]["cluster"]["certificate-authority-data"]
     context = ssl.create_default_context(cadata=base64.b64decode(authority).decode())
     token = config["users"][0]["user"]["token"]
-    with urllib3.PoolManager(ssl_context=context, retries=False, timeout=1.0) as pool:
+    with urllib3.PoolManager(ssl_context=context, retries=False, timeout=60.0) as pool:
 
         def send(method: str, path: str, body: Any = None, token: str = token, **options: Any) -> Any:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -57,6 +59,17 @@ def call(proxy: FaultyHttp, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 def _strike(proxy: FaultyHttp, does: Action, **options: Any) -> None:
     proxy.inject(Fault("it", lambda request: "configmaps" in request.path, does, **options))
+
+
+def _impatient(proxy: FaultyHttp, kube: KubeApi, does: Action, call: Callable[[], Any]) -> Any:
+    """What becomes of a call whose caller is gone as soon as it has been struck, where it would have to wait."""
+    _strike(proxy, does)
+    with ThreadPoolExecutor(1) as callers:
+        answer = callers.submit(call)
+        kube.wait_for(lambda: proxy.injected["it"], what="the fault strikes")
+        if not isinstance(does, Answer):
+            proxy.drop_connections()
+        return answer.result()
 
 
 def _map(namespace: str, name: str = "m", size: int = 1) -> dict[str, Any]:
@@ -84,7 +97,7 @@ def test_a_watch_passes_event_by_event(
 ) -> None:
     kube.create(path_of("ConfigMap", namespace), _map(namespace, "first"))
     path = path_of("ConfigMap", namespace) + "?watch=true&fieldSelector=metadata.name%3Dfirst"
-    watch = call("GET", path, preload_content=False, timeout=10.0)
+    watch = call("GET", path, preload_content=False, timeout=60.0)
     assert orjson.loads(watch.readline())["type"] == "ADDED"
     kube.patch(path_of("ConfigMap", namespace, "first"), {"data": {"x": "z"}})
     assert orjson.loads(watch.readline())["object"]["data"] == {"x": "z"}
@@ -104,9 +117,9 @@ def test_a_token_that_is_revoked_is_refused_by_the_api_server(proxy: FaultyHttp,
 def test_a_request_that_hangs_is_reset_or_answered_never_reaches_the_server(
     proxy: FaultyHttp, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
 ) -> None:
-    _strike(proxy, does)
     try:
-        assert call("POST", path_of("ConfigMap", namespace), _map(namespace)).status == 500
+        answer = _impatient(proxy, kube, does, lambda: call("POST", path_of("ConfigMap", namespace), _map(namespace)))
+        assert answer.status == 500
     except urllib3.exceptions.HTTPError:
         assert not isinstance(does, Answer)
     assert kube.find(path_of("ConfigMap", namespace, "m")) is None
@@ -117,9 +130,8 @@ def test_a_request_that_hangs_is_reset_or_answered_never_reaches_the_server(
 def test_a_lost_answer_is_lost_after_the_server_has_done_it(
     proxy: FaultyHttp, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
 ) -> None:
-    _strike(proxy, does)
     with pytest.raises(urllib3.exceptions.HTTPError):
-        call("POST", path_of("ConfigMap", namespace), _map(namespace))
+        _impatient(proxy, kube, does, lambda: call("POST", path_of("ConfigMap", namespace), _map(namespace)))
     kube.wait_for(lambda: kube.find(path_of("ConfigMap", namespace, "m")), what="the write that landed")
 
 
@@ -133,7 +145,7 @@ def test_answers_are_cut_silenced_changed_and_slowed(
         call("GET", path)
     _strike(proxy, Silence(after=100), times=1)
     with pytest.raises(urllib3.exceptions.HTTPError):
-        call("GET", path)
+        call("GET", path, timeout=1.0)
     _strike(proxy, Rewrite(lambda body: body[:50]), times=1)
     assert len(call("GET", path).data) == 50
     _strike(proxy, Trickle(10_000), times=1)

@@ -10,16 +10,17 @@ import pytest
 from gco_stream.cluster import lease
 from gco_stream.model.names import DRAINING_SINCE_ANNOTATION as DRAINING
 from tests.chaos.acting import terms
-from tests.chaos.replicas import DURATION, Replica, Replicas
+from tests.chaos.replicas import Replica, Replicas
 from tests.integration.conftest import World
 from tests.integration.test_canary import weights
 from tests.items import item
 
 LIBRARY = Path(sysconfig.get_path("purelib")) / "libfaketime/vendor/libfaketime/src/libfaketime.so.1"
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 HOUR = timedelta(hours=1)
+RENEWALS = 12
 
 
 class Clock:
@@ -68,6 +69,7 @@ def test_a_stepped_clock_ends_no_term_and_begins_none(
     leader_by: timedelta, replicas: Replicas, world: World, clock: Callable[[], Clock]
 ) -> None:
     clocks = clock(), clock()
+    replicas.hold_long()
     one = replicas.leader(**clocks[0].environment)
     other = replicas.standby(**clocks[1].environment)
     world.put(item(spec={"gpu_count": 0, "image": "registry.example/serve:1.0"}))
@@ -77,9 +79,7 @@ def test_a_stepped_clock_ends_no_term_and_begins_none(
     stepped = len(terms(replicas.acts())[-1])
     # The renewals tell the new time, and go on.
     one.until(lambda _: abs(renewed(replicas) - clocks[0].now) < timedelta(minutes=1), "renews by its new time")
-    one.until(
-        lambda _: len(terms(replicas.acts())[-1]) > stepped + DURATION / 0.4, "has renewed for a lease's duration"
-    )
+    one.until(lambda _: len(terms(replicas.acts())[-1]) > stepped + RENEWALS, "goes on renewing by it")
     assert replicas.holder == one.host
     assert len(terms(replicas.acts())) == 1
     # Work goes on, and reports carry the time that this machine believes it is.
@@ -111,6 +111,7 @@ def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_second
 ) -> None:
     its_clock = clock()
     its_clock.step(HOUR)
+    replicas.hold_long()
     threshold = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "3", "CANARY_DRAIN_SECONDS": "3"}
     one = replicas.leader(**its_clock.environment, **threshold)
     canary = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
@@ -124,9 +125,16 @@ def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_second
     # Ingresses are now made an hour from now.
     its_clock.step(-HOUR)
     world.put(item("dead", spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
-    one.until(lambda _: world.get("Ingress", "inference-dead"), "the Ingress is made")
+    # It stands for no longer than the threshold, so that who looks now and then may miss it.
+    one.until(lambda one: did(one, "create Ingress", "inference-dead"), "the Ingress is made")
     one.until(lambda _: world.get("Ingress", "inference-dead") is None, "the Ingress is withdrawn")
     assert world.get("Ingress", "inference-chat") is not None
+
+
+def did(one: Replica, *words: str) -> bool:
+    """Whether a step of these words stands in its log."""
+    steps = [step for line in one.program.lines() for step in line.get("steps", ())]
+    return any(all(word in step for word in words) for step in steps)
 
 
 def annotations(world: World, name: str) -> dict[str, str]:

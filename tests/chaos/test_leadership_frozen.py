@@ -7,11 +7,11 @@ import time
 import pytest
 
 from tests.chaos.acting import terms
-from tests.chaos.replicas import BURNT, Replica, Replicas, changing
+from tests.chaos.replicas import BURNT, PATIENCE, Replica, Replicas, changing
 from tests.integration.conftest import World
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 
 NAMES = [f"e{number:02}" for number in range(12)]
 FREEZES = int(os.environ.get("FREEZES") or 3)
@@ -32,7 +32,7 @@ def test_frozen_in_a_burst_of_writes_and_thawed_after_another_leads_it_writes_no
             one.freeze()
             replicas.next_to_write(but=one)
             one.thaw()
-            one.until(lambda one: one.has_ended() or one.is_standing_by(), "ends or stands by")
+            one.program.until(lambda one=one: one.has_ended() or one.is_standing_by(), "it ends or stands by", PATIENCE)  # type: ignore[misc]
             if one.has_ended():
                 assert one.program.stop() == BURNT
                 burnt += 1

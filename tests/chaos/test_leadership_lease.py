@@ -23,7 +23,7 @@ from tests.chaos.replicas import DEADLINE, DURATION, RETRY, Replica, Replicas
 from tests.integration.conftest import World
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 # Calls about the Lease in a second that are no storm: renewals, and what one edit costs all who watch it.
 MOST_CALLS = 2 / RETRY
@@ -53,6 +53,8 @@ EDITS: dict[str, tuple[dict[str, Any], bool]] = {
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_lease_edited_by_hand_is_put_right_or_waited_for(edit: str, replicas: Replicas, world: World) -> None:
     patch, goes_on = EDITS[edit]
+    if goes_on:
+        replicas.hold_long()
     one = replicas.leader()
     other = replicas.standby()
     world.put(item(spec={"gpu_count": 0}))
@@ -66,9 +68,9 @@ def test_a_lease_edited_by_hand_is_put_right_or_waited_for(edit: str, replicas: 
     one.until(lambda _: serves(world, 2), "somebody leads and works")
     one.until(lambda _: right(replicas, before.acquired or 0), "the Lease is right again")
     took = time.monotonic() - edited
-    assert len(one.said("leadership lost")) == (not goes_on)
-    assert one.is_ready()
-    assert other.is_ready()
+    assert bool(one.said("leadership lost")) == (not goes_on)
+    one.until(Replica.is_ready, "is ready")
+    other.until(Replica.is_ready, "is ready")
     calls = [call for call in replicas.calls(mark) if call.name == LEASE_NAME or call.resource == "leases"]
     assert len(calls) <= 8 + MOST_CALLS * took, calls
     if not goes_on:
@@ -91,7 +93,7 @@ def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out
     world.respec("chat", replicas=2)
     one.until(lambda _: serves(world, 2), "somebody leads and works")
     # Its epoch is above those of the Lease that is gone.
-    assert right(replicas, (before.acquired or 0) + 1)
+    one.until(lambda _: right(replicas, (before.acquired or 0) + 1), "the Lease is right again")
     proofs = [act for act in replicas.acts() if act.is_proof]
     assert max(after.received - before.received for before, after in pairwise(proofs)) >= DURATION * 1e6
     assert [act.verb for act in replicas.acts(mark) if act.is_proof and act.verb == "create"] == ["create"]
@@ -101,7 +103,9 @@ def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out
 def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_its_cycles(
     replicas: Replicas, world: World
 ) -> None:
-    cycle = 2
+    # A monitor that cannot renew for three cycles may be followed, and a machine stands still for some seconds.
+    cycle = 4
+    replicas.hold_long()
     # As GCO's monitor makes and renews it: neither acquireTime nor leaseTransitions, and a duration of its own.
     path = path_of("Lease", world.namespace)
     world.kube.create(
@@ -119,7 +123,7 @@ def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_i
     first = next(act for act in replicas.one_acted_at_a_time() if act.is_proof)
     assert first.received - renewals[-1] >= 3 * cycle * 1e6
     # The monitor never writes the duration, so it is not left with another one than ours.
-    assert right(replicas, 0)
+    both[0].until(lambda _: right(replicas, 0), "the Lease is right again")
 
 
 @contextmanager
@@ -152,7 +156,7 @@ def right(replicas: Replicas, epoch: int) -> bool:
     hosts = {one.host for one in replicas.all}
     return (
         now.holder.partition("_")[0] in hosts
-        and now.duration == DURATION
+        and now.duration == replicas.duration
         and (now.acquired or 0) >= epoch
         and now.renewed is not None
     )
@@ -183,7 +187,7 @@ def test_a_slow_server_lets_nobody_lead_who_does_not_know_it_in_time(
         proxy.clear()
         slow.until(Replica.is_standing_by, "stands by")
         # Late, but in time to lead: it counts from when it began to ask.
-        proxy.inject(Fault("late", is_lease_write, Delay(DEADLINE / 4)))
+        proxy.inject(Fault("late", is_lease_write, Delay(DEADLINE / 8)))
         healthy.program.kill()
         world.respec("chat", replicas=3)
         slow.until(lambda _: serves(world, 3), "the slow one works")

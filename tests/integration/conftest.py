@@ -14,15 +14,29 @@ import orjson
 import pytest
 import urllib3
 
+from gco_stream.local.plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.rest import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.table.user_writes import UserTable
+from tests.integration.rights import allow, as_installed, charts_rules
 from tests.integration.webhook import Webhook, mutating
 from tests.warm import Forked
 
 LOOK_EVERY = 0.02
-PATIENCE = 30.0
+# Conditions end a wait early; only a fault, or a machine that stands still, uses all of it.
+PATIENCE = 120.0
+_ANSWER_SECONDS = 60.0
+_TEST_SECONDS = 600.0
+# A process that stands still for 15 s keeps its lease: only tests of the lease itself are about losing it.
+LONG_LEASE = {"LEASE_DURATION_SECONDS": "30", "LEASE_RENEW_DEADLINE_SECONDS": "20"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test on real parts is ended when it hangs, not when the machine is slow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(_TEST_SECONDS), append=False)
 
 
 class Program:
@@ -40,8 +54,10 @@ class Program:
         self._module = module
         self._command = command
         self._process: subprocess.Popen[bytes] | Forked | None = None
+        self._lines_before = 0
 
     def start(self) -> "Program":
+        self._lines_before = len(self.lines())
         if self._command is None and "LD_PRELOAD" not in self.environment:
             self._process = Forked(self._module, self.environment, self.log, self.log)
             return self
@@ -72,10 +88,13 @@ class Program:
 
     @property
     def port(self) -> int:
-        return int(next(line["http_port"] for line in reversed(self.lines()) if line.get("event") == "started"))
+        # That of an earlier life may be another program's by now.
+        lines = self.lines()[self._lines_before :]
+        return int(next(line["http_port"] for line in reversed(lines) if line.get("event") == "started"))
 
     def http(self, path: str) -> tuple[int, str]:
-        answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}{path}", timeout=5.0, retries=False)
+        url = f"http://127.0.0.1:{self.port}{path}"
+        answer = urllib3.request("GET", url, timeout=_ANSWER_SECONDS, retries=False)
         return answer.status, answer.data.decode()
 
     def status(self) -> dict[str, Any]:
@@ -94,6 +113,14 @@ class Program:
                 return False
 
         return self.until(working, "the program works")
+
+    def wait_idle(self) -> "Program":
+        """Until no name waits or is in work. A write that it has answered may still be on its way back to it."""
+        return self.until(self.is_idle, "nothing waits")
+
+    def is_idle(self) -> bool:
+        status = self.status()
+        return (status["working"], status["queue"], status["in_work"]) == (True, 0, [])
 
     def until(self, look: Callable[[], object], what: str, patience: float = PATIENCE) -> "Program":
         deadline = time.monotonic() + patience
@@ -126,7 +153,7 @@ class Program:
         assert self._process is not None
         if self._process.poll() is None:
             self._process.terminate()
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=PATIENCE)
 
 
 class World:
@@ -202,22 +229,47 @@ class World:
 
 
 @pytest.fixture
+def controller_env(
+    control_plane: ControlPlane, namespace: str, table: Table, controller_user: str, helm_binary: Path
+) -> dict[str, str]:
+    """The plugin's, of a user who may do what the chart's own Role allows, and nothing else.
+
+    helm renders the chart; who asks for it has it built before the first test's time runs.
+    """
+    environment = control_plane.environment(namespace=namespace, table=table.name)
+    kubeconfig = as_installed(control_plane, controller_user, namespace)
+    return environment | {"KUBECONFIG": str(kubeconfig), "HTTP_PORT": "0"}
+
+
+@pytest.fixture
+def unlimited_env(controller_env: dict[str, str], control_plane: ControlPlane) -> dict[str, str]:
+    """The same of a user who may do everything: a person, or where Roles go away with their namespace."""
+    return controller_env | {"KUBECONFIG": str(control_plane.kubeconfig)}
+
+
+@pytest.fixture
 def world(table: Table, kube: KubeApi, namespace: str, controller_env: dict[str, str]) -> World:
     return World(table, kube, namespace, controller_env["REGION"])
 
 
 @pytest.fixture
-def program(controller_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Program]]:
+def program(
+    controller_env: dict[str, str], controller_user: str, kube: KubeApi, tmp_path: Path
+) -> Iterator[Callable[..., Program]]:
     """`program(SETTING="x")` starts one; all are killed when the test ends. `module`: what to run instead."""
     started: list[Program] = []
 
     def start(module: tuple[str, ...] = ("gco_stream", "run"), **settings: str) -> Program:
+        for further in filter(None, settings.get("ALLOWED_NAMESPACES", "").split(",")):
+            if kube.find(path_of("Namespace", name=further)):
+                allow(kube, controller_user, further, charts_rules()[1])
         environment = {
             "PATH": os.environ["PATH"],
             **controller_env,
             "LOG_FORMAT": "json",
             "HTTP_HOST": "127.0.0.1",
             "STATUS_INTERVAL_SECONDS": "1",
+            **LONG_LEASE,
             **settings,
         }
         one = Program(environment, tmp_path / f"program-{len(started)}.log", module)

@@ -15,7 +15,10 @@ from typing import Any
 import orjson
 import urllib3
 
-PATIENCE = 30.0
+PATIENCE = 120.0
+_LATER = orjson.dumps(
+    {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "another such write is held"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,11 @@ def report(name: str, region: str, state: str) -> Matching:
 
 @dataclass(eq=False)
 class Held:
-    """The first write that matches, from when it has come until it is let go; all after it pass."""
+    """The first write that matches, from when it has come until it is let go; all after it pass.
+
+    Meanwhile others that match are told to come later: whoever else finds the same thing due, a second after the first,
+    does not do it instead.
+    """
 
     matches: Matching
     came: threading.Event = field(default_factory=threading.Event)
@@ -103,10 +110,14 @@ class HeldWrites:
             for one in self._all:
                 one.may_go.set()
 
-    def send(self, operation: str, path: str, headers: dict[str, str], body: bytes) -> urllib3.BaseHTTPResponse:
+    def send(self, operation: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
+        """The answer's status, content type and body."""
         held = None
         if operation in {"UpdateItem", "DeleteItem"}:
-            held = self._holder_of(Write(operation, orjson.loads(body)))
+            write = Write(operation, orjson.loads(body))
+            held = self._holder_of(write)
+            if held is None and self._is_held(write):
+                return 400, "application/x-amz-json-1.0", _LATER
             time.sleep(self.slowness())
         if held is not None:
             held.came.set()
@@ -115,7 +126,12 @@ class HeldWrites:
         if held is not None:
             held.accepted = answer.status == 200
             held.answered.set()
-        return answer
+        return answer.status, answer.headers.get("Content-Type", ""), answer.data
+
+    def _is_held(self, write: Write) -> bool:
+        """Whether another one like it is held now."""
+        with self._lock:
+            return any(one.came.is_set() and not one.may_go.is_set() and one.matches(write) for one in self._all)
 
     def _holder_of(self, write: Write) -> Held | None:
         with self._lock:
@@ -150,14 +166,14 @@ def _handler(one: HeldWrites) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name: value for name, value in self.headers.items() if name != "Host"}
             operation = headers.get("X-Amz-Target", "").rpartition(".")[2]
-            answer = one.send(operation, self.path, headers, body)
+            status, kind, answer = one.send(operation, self.path, headers, body)
             # A client that has given up does not stop what was sent on.
             with contextlib.suppress(ConnectionError):
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
-                self.send_header("Content-Length", str(len(answer.data)))
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(answer.data)
+                self.wfile.write(answer)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its base's
             """Says nothing."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from gco_stream.local.furniture import clear_namespace, furnish_namespace
 from gco_stream.local.plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
@@ -17,11 +19,14 @@ from gco_stream.model import wire
 from gco_stream.table.bootstrap import create
 from gco_stream.table.user_writes import UserTable
 from tests.integration.conftest import Program
+from tests.integration.leases import let_go
+from tests.integration.pods import unless_gone
+from tests.integration.rights import as_installed
 from tests.items import item
 
 US, EU, AP = REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-1")
 FIRST, SECOND = "registry.example/serve:1.0", "registry.example/serve:2.0"
-PATIENCE = 30.0
+PATIENCE = 120.0
 LOOK_EVERY = 0.05
 # Nothing here may be found by a resync, and no test's removals are a mistake to be stopped.
 _SETTINGS = {
@@ -31,6 +36,9 @@ _SETTINGS = {
     "STATUS_INTERVAL_SECONDS": "1",
     "RESYNC_INTERVAL_SECONDS": "86400",
     "MASS_DELETE_LIMIT": "1000",
+    # A machine may stand still for a time, and nobody else could lead here.
+    "LEASE_DURATION_SECONDS": "30",
+    "LEASE_RENEW_DEADLINE_SECONDS": "20",
 }
 
 
@@ -69,21 +77,27 @@ class Region:
             if obj["metadata"]["annotations"]["gco.io/endpoint"] == name
         }
 
-    def pods(self, name: str) -> list[str]:
-        """The names of an endpoint's pods."""
+    def pods(self, name: str, image: str = "") -> list[str]:
+        """The names of an endpoint's pods, or of those that run this image."""
         found = self.kube.list(path_of("Pod", self.namespace), labels=f"app={name}")
-        return [pod["metadata"]["name"] for pod in found]
+        return [
+            pod["metadata"]["name"]
+            for pod in found
+            if image in {"", *(one["image"] for one in pod["spec"]["containers"])}
+        ]
 
-    def make_ready(self, name: str, *, ready: bool = True) -> None:
-        for pod in self.pods(name):
-            told = {"metadata": {"annotations": {"gco.local/ready": str(ready).lower()}}}
-            self.kube.patch(path_of("Pod", self.namespace, pod), told)
+    def make_ready(self, name: str, *, ready: bool = True, image: str = "") -> None:
+        for pod in self.pods(name, image):
+            self._tell(pod, {"annotations": {"gco.local/ready": str(ready).lower()}})
 
     def keep_pods(self, name: str, *, keep: bool = True) -> None:
         """Lets the endpoint's pods outlast their deletion, or no longer."""
         for pod in self.pods(name):
-            finalizers = {"metadata": {"finalizers": ["gco.local/kept"] if keep else None}}
-            self.kube.patch(path_of("Pod", self.namespace, pod), finalizers)
+            self._tell(pod, {"finalizers": ["gco.local/kept"] if keep else None})
+
+    def _tell(self, pod: str, metadata: dict[str, Any]) -> None:
+        with unless_gone():
+            self.kube.patch(path_of("Pod", self.namespace, pod), {"metadata": metadata})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +209,12 @@ class Regions:
                 raise AssertionError(f"after {patience:g} s still not: {what}\n{items}\n{logs}")
             time.sleep(LOOK_EVERY)
 
+    def kill_all(self) -> None:
+        """kill -9 of every program; nobody has to wait for its lease to run out."""
+        for region in self:
+            region.program.kill()
+            let_go(region.kube, region.namespace)
+
     def until_promoted(self, name: str) -> None:
         self.until(lambda: self.desired(name) == "running", f"{name} is promoted")
 
@@ -208,7 +228,10 @@ class Regions:
         def settled() -> bool:
             before = len(self._read())
             for region in regions or REGIONS:
-                status = self[region].program.status()
+                try:
+                    status = self[region].program.status()
+                except (StopIteration, urllib3.exceptions.HTTPError):
+                    return False
                 read = {shard["shard_id"]: shard["last_sequence_number"] for shard in status["stream"]["shards"]}
                 if status["queue"] or status["in_work"] or not self._last.items() <= read.items():
                     return False
@@ -268,7 +291,8 @@ def three_regions(
             namespace = f"t-{mark}-{region}"
             furnish_namespace(plane.kube, namespace)
             stack.callback(clear_namespace, plane.kube, namespace)
-            environment = plane.environment(namespace=namespace, table=name, user=f"gco-stream:{namespace}")
+            environment = plane.environment(namespace=namespace, table=name)
+            environment["KUBECONFIG"] = str(as_installed(plane, f"gco-stream:{namespace}", namespace))
             environment |= {"PATH": os.environ["PATH"], "REGION": region, **_SETTINGS, **settings}
             if dynamodb_url:
                 environment["AWS_ENDPOINT_URL_DYNAMODB"] = dynamodb_url

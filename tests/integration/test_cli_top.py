@@ -18,7 +18,7 @@ import pytest
 from gco_stream.cli.failure import FAILED, NOT_FOUND, USAGE
 from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import path_of
-from tests.integration.conftest import World
+from tests.integration.conftest import PATIENCE, World
 from tests.integration.test_cli_endpoint import HERE, Shell, put, shell
 from tests.items import item
 
@@ -99,7 +99,7 @@ class Watching:
                 self._lines.put(line.rstrip("\n"))
 
     def line(self) -> str:
-        return self._lines.get(timeout=30)
+        return self._lines.get(timeout=PATIENCE)
 
     def end(self) -> None:
         self.process.kill()
@@ -128,7 +128,7 @@ def test_in_a_pipe_only_changes_are_told(shell: Shell, world: World, watching: l
     world.table.client.delete_item(TableName=world.table.name, Key={"endpoint_name": {"S": "chat"}})
     assert one.line() == "chat  no longer among them"
     one.process.send_signal(signal.SIGINT)
-    assert one.process.wait(timeout=10) == 0
+    assert one.process.wait(timeout=PATIENCE) == 0
 
 
 def test_as_json_each_look_is_a_document_a_line(shell: Shell, world: World, watching: list[Watching]) -> None:
@@ -149,7 +149,7 @@ def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, w
         shown = bytearray()
 
         def until(words: str) -> None:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE
             while words.encode() not in shown:
                 assert time.monotonic() < deadline, shown[-2000:].decode(errors="replace")
                 if select.select([ours], [], [], 1)[0]:
@@ -161,5 +161,5 @@ def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, w
         process.send_signal(signal.SIGINT)
         # The end of the other screen: what was there before is seen again.
         until("\x1b[?1049l")
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE) == 0
     os.close(ours)

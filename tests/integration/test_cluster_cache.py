@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,9 +18,11 @@ from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.local.plane import ControlPlane
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
-from tests.cluster.fake_api import until
+from tests.cluster import fake_api
+from tests.integration.conftest import PATIENCE
 
 pytestmark = pytest.mark.integration
+until = partial(fake_api.until, seconds=PATIENCE)
 
 
 class Following:
@@ -49,7 +52,7 @@ class Following:
 
 @asynccontextmanager
 async def following(kubeconfig: str, *namespaces: str) -> AsyncIterator[Following]:
-    async with KubeClient.connect(kubeconfig=kubeconfig, timeout=10) as client:
+    async with KubeClient.connect(kubeconfig=kubeconfig, timeout=60) as client:
         world = Following(client, *namespaces)
         task = asyncio.create_task(world.cache.run())
         try:
@@ -62,7 +65,7 @@ async def following(kubeconfig: str, *namespaces: str) -> AsyncIterator[Followin
 @pytest.fixture
 async def world(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Following]:
     async with following(str(control_plane.kubeconfig), namespace) as world:
-        await asyncio.wait_for(world.cache.wait_synced(), 10)
+        await asyncio.wait_for(world.cache.wait_synced(), PATIENCE)
         yield world
 
 
@@ -99,8 +102,8 @@ async def test_what_others_make_change_and_delete_is_shown_and_reported(world: F
     await until(world.shown)
     await world.edit({"metadata": {"annotations": {"edited": "once"}}})
     await until(annotated(world, "once"))
+    await until(lambda: len(world.reported) == 2)
     assert all("llm" in reported for reported in world.reported)
-    assert len(world.reported) == 2
     await world.client.request("DELETE", object_path(world.ref))
     await until(lambda: world.shown() is None)
     await until(lambda: len(world.reported) == 3)
@@ -144,7 +147,7 @@ async def test_more_than_a_page_is_listed_whole(control_plane: ControlPlane, nam
     async with KubeClient.connect(kubeconfig=str(control_plane.kubeconfig), connections=8) as client:
         await asyncio.gather(*(create(client, ingress(namespace, f"e{number}")) for number in range(count)))
     async with following(str(control_plane.kubeconfig), namespace) as world:
-        await asyncio.wait_for(world.cache.wait_synced(), 20)
+        await asyncio.wait_for(world.cache.wait_synced(), PATIENCE)
         assert world.cache.snapshot().objects == count
         assert world.cache.endpoint_names() == {f"e{number}" for number in range(count)}
 
@@ -167,7 +170,7 @@ async def test_a_namespace_without_rights_is_named_until_they_are_given_and_othe
         await asyncio.to_thread(kube.create, path, binding)
 
     await allow(namespace)
-    async with following(kubeconfig, namespace, forbidden) as world, asyncio.timeout(60):
+    async with following(kubeconfig, namespace, forbidden) as world, asyncio.timeout(PATIENCE):
         await world.cache.wait_settled()
         await until(lambda: set(world.cache.unsynced) == {forbidden})
         assert not world.cache.synced
@@ -191,7 +194,7 @@ async def test_a_restarted_api_server_is_followed_again_and_nothing_is_missed(
     disposable_control_plane: Callable[..., ControlPlane],
 ) -> None:
     plane = await asyncio.to_thread(disposable_control_plane, controllers=False, dynamodb=False)
-    async with following(str(plane.kubeconfig), "default") as world, asyncio.timeout(60):
+    async with following(str(plane.kubeconfig), "default") as world, asyncio.timeout(PATIENCE):
         await world.cache.wait_synced()
         await create(world.client, ingress("default"))
         await until(world.shown)
@@ -199,6 +202,6 @@ async def test_a_restarted_api_server_is_followed_again_and_nothing_is_missed(
         await asyncio.to_thread(
             plane.kube.patch, object_path(world.ref), {"metadata": {"annotations": {"edited": "meanwhile"}}}
         )
-        await until(annotated(world, "meanwhile"), 40)
-        await until(lambda: all(watch.problem is None for watch in world.cache.snapshot().watches), 40)
+        await until(annotated(world, "meanwhile"))
+        await until(lambda: all(watch.problem is None for watch in world.cache.snapshot().watches))
         assert world.cache.synced

@@ -13,6 +13,7 @@ from gco_stream.cluster.pods import pods_of
 from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import KubeApi, path_of
 from gco_stream.model.objects import PodHealth
+from tests.integration.conftest import PATIENCE
 
 pytestmark = pytest.mark.integration
 
@@ -36,12 +37,12 @@ class Pods:
         return path_of("Pod", self.namespace, name)
 
     async def seen(self, app: str = "llm") -> dict[str, PodHealth]:
-        return {health.name: health for health in await pods_of(self.client, self.namespace, app, timeout=10)}
+        return {health.name: health for health in await pods_of(self.client, self.namespace, app, timeout=60)}
 
     async def sees(self, *expected: PodHealth) -> None:
         """Wait until these, and no others, are seen."""
         wanted = {health.name: health for health in expected}
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while (seen := await self.seen()) != wanted:
             assert time.monotonic() < deadline, seen
             await asyncio.sleep(0.05)
@@ -102,4 +103,4 @@ async def test_who_may_not_list_pods_gets_the_clients_error(control_plane: Contr
     config = control_plane.kubeconfig_for("nobody", groups=())
     async with KubeClient.connect(kubeconfig=str(config)) as client:
         with pytest.raises(errors.Forbidden):
-            await pods_of(client, namespace, "llm", timeout=10)
+            await pods_of(client, namespace, "llm", timeout=60)

@@ -81,7 +81,8 @@ def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_re
     controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
     world.respec("chat", canary={"image": "registry.example/serve:2.0"})
     controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary is made")
-    marked, sent = annotation(world, "Deployment", "chat"), writes("deployments")
+    marked = annotation(world, "Deployment", "chat")
+    controller.until(lambda: rolled_out(world), "no pod is of an earlier template")
     pods = world.pods("chat").keys()
     assert controller.stop() == 0
     controller.start().wait_working()
@@ -173,6 +174,14 @@ def updater(world: World) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def rolled_out(world: World) -> bool:
+    found = world.get("Deployment", "chat")
+    assert found is not None
+    status, wanted = found["status"], found["spec"]["replicas"]
+    counts = {status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")}
+    return status.get("observedGeneration") == found["metadata"]["generation"] and counts == {wanted}
 
 
 def images(world: World) -> list[str]:

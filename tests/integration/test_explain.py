@@ -10,7 +10,8 @@ import pytest
 
 from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import path_of
-from tests.integration.conftest import Program, World
+from tests.integration.conftest import PATIENCE, Program, World
+from tests.integration.leases import let_go
 from tests.items import item
 from tests.warm import completed
 
@@ -20,7 +21,7 @@ FINALIZER = "example.org/slow"
 
 
 def gco_stream(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return completed(("gco_stream", *arguments), {"PATH": os.environ["PATH"], **environment}, 60)
+    return completed(("gco_stream", *arguments), {"PATH": os.environ["PATH"], **environment}, PATIENCE)
 
 
 def asked(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes: Any) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def left(world: World, controller: Program) -> Iterator[Callable[..., None]]:
         names = [one["endpoint_name"] for one in items]
         controller.until(lambda: {world.state(name) for name in names} == {"running"}, f"{names} run")
         controller.kill()
+        let_go(world.kube, world.namespace)
 
     yield leave
     for key in world.objects():
@@ -258,6 +260,7 @@ def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
     body = {"metadata": {"name": "chat", "labels": made["metadata"]["labels"]}, "spec": made["spec"]}
     collection = path_of("Deployment", world.namespace)
     world.kube.request("POST", collection, body, query={"fieldManager": "OpenAPI-Generator"})
+    world.kube.wait_for(lambda: world.kube.get(path).get("status", {}).get("readyReplicas"), what="its pod is ready")
     upgrade = (
         "an upgrade would change, and so restart its pods:\n"
         "spec.template.spec.containers[inference].readinessProbe.periodSeconds: is 33, should be 10"
@@ -266,7 +269,12 @@ def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
     assert "Deployment chat would change: it is adopted as it runs, without a restart" in before
     assert upgrade in before
     controller = program().wait_working()
-    controller.until(lambda: world.state("chat") == "running", "it is adopted")
+
+    def adopted() -> bool:
+        annotations = world.kube.get(path)["metadata"].get("annotations", {})
+        return "gco.io/template-version" in annotations and controller.is_idle() and world.state("chat") == "running"
+
+    controller.until(adopted, "it is adopted, and reported")
     assert told.objects()["Deployment/chat"][0] == "left alone"
     after = told.text("run", "--dry-run")
     assert upgrade in after

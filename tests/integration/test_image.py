@@ -39,7 +39,6 @@ def running(image: Image, controller_env: dict[str, str], tmp_path: Path) -> Ite
     program.kill()
 
 
-@pytest.mark.timeout(240)
 def test_the_image_runs_the_controller_and_its_health_check_tells_how_it_is(image: Image, running: Program) -> None:
     running.wait_working()
     port = running.port

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import pytest
@@ -15,6 +16,7 @@ from gco_stream.cluster.events import EventRecorder
 from gco_stream.local.rest import path_of
 from gco_stream.model.objects import Kind, ObjectRef
 from tests.cluster.replicas import Replica, Terms, contending
+from tests.integration.conftest import PATIENCE
 
 if TYPE_CHECKING:
     from gco_stream.local.plane import ControlPlane
@@ -22,9 +24,22 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-DURATION, DEADLINE, RETRY, CYCLE = 4, 2.4, 0.4, 3.0
+RETRY, CYCLE = 0.4, 3.0
 NAME = "leader"
 Start = Callable[[Terms, str], Replica]
+
+
+class Times(NamedTuple):
+    """How long a lease holds without renewal, and when a leader that cannot renew steps down; seconds."""
+
+    duration: int
+    deadline: float
+
+
+# For what is told by a lease's running out. It is longer than a machine stands still between two steps of a test.
+SHORT = Times(6, 4.8)
+# Nobody loses it in a test.
+LONG = Times(120, 100)
 
 
 class Lease:
@@ -61,7 +76,7 @@ def the_lease(kube: "KubeApi", namespace: str) -> Lease:
 
 
 @asynccontextmanager
-async def starting(kubeconfig: str, namespace: str) -> AsyncIterator[Start]:
+async def starting(kubeconfig: str, namespace: str, times: Times = LONG) -> AsyncIterator[Start]:
     """What starts replicas, with one client for all of them."""
     async with KubeClient.connect(kubeconfig=kubeconfig, connections=16) as client:
 
@@ -71,8 +86,8 @@ async def starting(kubeconfig: str, namespace: str) -> AsyncIterator[Start]:
                 terms,
                 pod,
                 namespace=namespace,
-                duration=DURATION,
-                renew_deadline=DEADLINE,
+                duration=times.duration,
+                renew_deadline=times.deadline,
                 retry_period=RETRY,
                 legacy_interval=CYCLE,
             )
@@ -81,15 +96,17 @@ async def starting(kubeconfig: str, namespace: str) -> AsyncIterator[Start]:
 
 
 @asynccontextmanager
-async def replicas(plane: "ControlPlane", namespace: str, count: int) -> AsyncIterator[tuple[Terms, list[Replica]]]:
+async def replicas(
+    plane: "ControlPlane", namespace: str, count: int, times: Times = LONG
+) -> AsyncIterator[tuple[Terms, list[Replica]]]:
     async with (
-        starting(str(plane.kubeconfig), namespace) as start,
+        starting(str(plane.kubeconfig), namespace, times) as start,
         contending(lambda terms: [start(terms, f"pod-{number}") for number in range(count)]) as contenders,
     ):
         yield contenders
 
 
-async def until(condition: Callable[[], object], within: float = 30) -> float:
+async def until(condition: Callable[[], object], within: float = PATIENCE) -> float:
     started = time.monotonic()
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - any condition
@@ -97,7 +114,7 @@ async def until(condition: Callable[[], object], within: float = 30) -> float:
     return time.monotonic() - started
 
 
-async def reached(condition: Callable[[], Awaitable[object]], within: float = 30) -> None:
+async def reached(condition: Callable[[], Awaitable[object]], within: float = PATIENCE) -> None:
     async with asyncio.timeout(within):
         while not await condition():  # noqa: ASYNC110 - any condition
             await asyncio.sleep(0.05)
@@ -108,7 +125,7 @@ async def leader_of(terms: Terms) -> Replica:
     return terms.leading[0]
 
 
-async def test_one_of_three_leads_and_on_its_release_the_next_within_two_seconds(
+async def test_one_of_three_leads_and_on_its_release_the_next_long_before_the_lease_has_run_out(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease
 ) -> None:
     async with replicas(control_plane, namespace, 3) as (terms, all_of_them):
@@ -116,10 +133,12 @@ async def test_one_of_three_leads_and_on_its_release_the_next_within_two_seconds
         await until(lambda: all(one.snapshot.holder == first.identity for one in all_of_them))
         assert (await the_lease.spec())["leaseTransitions"] == 0
         await first.stop()
-        assert await until(lambda: terms.leading) < 2
+        took = await until(lambda: terms.leading)
+        print(f"led again {took:.2f} s after the release")
+        assert took < LONG.duration / 2
         second = terms.leading[0]
         spec = await the_lease.spec()
-        assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == (second.identity, DURATION)
+        assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == (second.identity, LONG.duration)
         assert spec["leaseTransitions"] == 1
         assert spec["acquireTime"] == lease.micro_time(terms.epochs[1])
         for one in all_of_them:
@@ -127,41 +146,45 @@ async def test_one_of_three_leads_and_on_its_release_the_next_within_two_seconds
         for one in all_of_them:
             await one.stop()
         spec = await the_lease.spec()
-        assert spec["leaseDurationSeconds"] == DURATION
+        assert spec["leaseDurationSeconds"] == LONG.duration
         assert not spec.get("holderIdentity")
 
 
-async def test_a_killed_leaders_lease_runs_out_first(control_plane: "ControlPlane", namespace: str) -> None:
-    async with replicas(control_plane, namespace, 3) as (terms, _):
+async def test_a_killed_leaders_lease_runs_out_first(
+    control_plane: "ControlPlane", namespace: str, the_lease: Lease
+) -> None:
+    async with replicas(control_plane, namespace, 3, SHORT) as (terms, _):
         first = await leader_of(terms)
         await first.kill()
-        assert await until(lambda: terms.leading) > DURATION - 1.5 * RETRY
+        renewed = datetime.fromisoformat((await the_lease.spec())["renewTime"]).timestamp()
+        await until(lambda: terms.leading)
+        assert terms.epochs[1] / 1e6 - renewed >= SHORT.duration
 
 
 async def test_a_deleted_lease_ends_the_term_and_comes_back_a_duration_later(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease
 ) -> None:
-    async with replicas(control_plane, namespace, 3) as (terms, all_of_them):
+    async with replicas(control_plane, namespace, 3, SHORT) as (terms, all_of_them):
         first = await leader_of(terms)
         await until(lambda: all(one.snapshot.holder == first.identity for one in all_of_them))
         deleted = time.monotonic()
         await the_lease.delete()
         await until(lambda: not terms.leading)
         await until(lambda: terms.leading)
-        assert time.monotonic() - deleted > DURATION - 0.1
+        assert time.monotonic() - deleted > SHORT.duration - 0.1
 
 
 @pytest.mark.parametrize("holder", ["", "somebody_0f8fad5b-d9cb-469f-a165-70867728950e"])
 async def test_a_holder_edited_by_hand_ends_the_term_and_is_waited_for(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease, holder: str
 ) -> None:
-    async with replicas(control_plane, namespace, 3) as (terms, _):
+    async with replicas(control_plane, namespace, 3, SHORT) as (terms, _):
         await leader_of(terms)
         edited = time.monotonic()
         await the_lease.edit(holderIdentity=holder)
         await until(lambda: not terms.leading)
         await until(lambda: terms.leading)
-        assert time.monotonic() - edited > DURATION - 0.1
+        assert time.monotonic() - edited > SHORT.duration - 0.1
 
 
 async def test_a_holder_of_gcos_kind_is_given_three_cycles_and_then_relieved(
@@ -174,11 +197,11 @@ async def test_a_holder_of_gcos_kind_is_given_three_cycles_and_then_relieved(
         renewTime=lease.micro_time(time.time_ns() // 1000),
     )
     started = time.monotonic()
-    async with replicas(control_plane, namespace, 2) as (terms, _):
+    async with replicas(control_plane, namespace, 2, SHORT) as (terms, _):
         await leader_of(terms)
         assert time.monotonic() - started > 3 * CYCLE - 0.1
         spec = await the_lease.spec()
-        assert (spec["leaseDurationSeconds"], spec["leaseTransitions"]) == (DURATION, 1)
+        assert (spec["leaseDurationSeconds"], spec["leaseTransitions"]) == (SHORT.duration, 1)
 
 
 async def test_annotations_and_epochs_are_kept_through_edits_and_leaders(
@@ -200,7 +223,7 @@ async def test_annotations_and_epochs_are_kept_through_edits_and_leaders(
         assert metadata["annotations"] == both
 
         async def put_right() -> bool:
-            return bool((await the_lease.spec())["leaseDurationSeconds"] == DURATION)
+            return bool((await the_lease.spec())["leaseDurationSeconds"] == LONG.duration)
 
         await reached(put_right)
         assert terms.leading == [first]
@@ -272,12 +295,14 @@ async def test_a_server_that_dies_ends_the_term_in_time_and_is_led_again_when_it
     disposable_control_plane: "Callable[..., ControlPlane]",
 ) -> None:
     plane = await asyncio.to_thread(disposable_control_plane, controllers=False, dynamodb=False)
-    async with replicas(plane, "default", 3) as (terms, _):
+    # The deadline is a timer: what it ends on a machine that stands still a while has as long to be late.
+    times = Times(15, 5)
+    async with replicas(plane, "default", 3, times) as (terms, _):
         await leader_of(terms)
         plane.servers["kube-apiserver"].freeze()
         frozen = time.monotonic()
         await until(lambda: not terms.leading)
-        assert time.monotonic() - frozen < DURATION - 1
+        assert time.monotonic() - frozen < times.duration - 1
         plane.servers["kube-apiserver"].thaw()
         await leader_of(terms)
 

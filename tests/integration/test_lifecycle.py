@@ -1,5 +1,6 @@
 """What an endpoint lives through, on the real API server: a test for each way in which we are better than before."""
 
+from collections.abc import Set
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import path_of
 from gco_stream.model import wire
 from tests.integration.conftest import Program, World
+from tests.integration.leases import let_go
 from tests.items import item
 
 
@@ -22,16 +24,19 @@ def promoted(world: World, controller: Program, name: str = "chat") -> None:
     controller.until(lambda: (world.item(name) or {}).get("desired_state") == "running", f"{name} is promoted")
 
 
+def make_ready(world: World, uids: Set[str]) -> None:
+    for uid, pod in world.pods("chat").items():
+        if uid in uids:
+            path = path_of("Pod", world.namespace, pod["metadata"]["name"])
+            world.kube.patch(path, {"metadata": {"annotations": {"gco.local/ready": "true"}}})
+
+
 def test_create_makes_every_object_and_reports_creating_then_running(world: World, controller: Program) -> None:
     world.put(item(spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
     controller.until(lambda: world.state("chat") == "creating", "creating is reported")
     assert set(world.objects()) == {"Service/chat", "Ingress/inference-chat", "Deployment/chat"}
     controller.until(lambda: world.pods("chat"), "a pod stands")
-    for pod in world.pods("chat").values():
-        world.kube.patch(
-            path_of("Pod", world.namespace, pod["metadata"]["name"]),
-            {"metadata": {"annotations": {"gco.local/ready": "true"}}},
-        )
+    make_ready(world, world.pods("chat").keys())
     controller.until(lambda: world.state("chat") == "running", "running is reported")
     report = world.report("chat")
     assert (report["replicas_ready"], report["replicas_desired"]) == (1, 1)
@@ -52,12 +57,15 @@ def test_an_image_change_rolls_out_and_is_running_only_when_no_old_pod_is_left(
     world: World, controller: Program
 ) -> None:
     running(world, controller)
-    world.respec("chat", image="registry.example/serve:2.0-ready-after-2s")
-    controller.until(lambda: world.container("chat")["image"].endswith("2.0-ready-after-2s"), "it rolls out")
+    old, image = world.pods("chat"), "registry.example/serve:2.0-never-ready"
+    world.respec("chat", image=image)
+    controller.until(lambda: world.container("chat")["image"] == image, "it rolls out")
     controller.until(lambda: world.state("chat") == "updating", "updating is reported")
+    controller.until(lambda: world.pods("chat").keys() - old.keys(), "the new pod stands")
+    assert world.pods("chat").keys() > old.keys()
+    make_ready(world, world.pods("chat").keys() - old.keys())
     controller.until(lambda: world.state("chat") == "running", "running is reported")
-    images = {pod["spec"]["containers"][0]["image"] for pod in world.pods("chat").values()}
-    assert images == {"registry.example/serve:2.0-ready-after-2s"}
+    assert {pod["spec"]["containers"][0]["image"] for pod in world.pods("chat").values()} == {image}
     promoted(world, controller)
 
 
@@ -189,6 +197,7 @@ def test_deleting_is_reported_until_everything_is_gone_and_then_the_item_is_purg
 def test_objects_left_without_a_deployment_are_deleted_too(world: World, controller: Program) -> None:
     running(world, controller)
     controller.kill()
+    let_go(world.kube, world.namespace)
     world.kube.delete(path_of("Deployment", world.namespace, "chat"))
     world.ask("chat", "deleted")
     controller.start().wait_working()
@@ -231,15 +240,20 @@ def test_status_is_written_on_change_only_and_nothing_happens_at_rest(
     world: World, controller: Program, control_plane: ControlPlane, controller_user: str
 ) -> None:
     running(world, controller)
-    # The last echo of the promotion has been read when its record has.
-    controller.until(lambda: controller.status()["queue"] == 0, "nothing waits")
-    before, mark = world.item("chat"), control_plane.audit.mark()
 
-    def calls() -> list[Call]:
-        return control_plane.audit.calls(mark, user=controller_user)
+    def calls(mark: int, renewals: int) -> list[Call]:
+        """Those of a time in which the lease has been renewed so often."""
 
-    controller.until(lambda: sum(call.resource == "leases" for call in calls()) >= 3, "the lease is renewed thrice")
-    assert [call for call in calls() if call.resource != "leases" and call.verb != "watch"] == []
+        def made() -> list[Call]:
+            return control_plane.audit.calls(mark, user=controller_user)
+
+        controller.until(lambda: sum(call.resource == "leases" for call in made()) >= renewals, "the lease is renewed")
+        return [call for call in made() if call.resource != "leases" and call.verb != "watch"]
+
+    # Events and the echoes of its own writes come after them.
+    controller.until(lambda: not calls(control_plane.audit.mark(), 1), "it comes to rest")
+    before = world.item("chat")
+    assert calls(control_plane.audit.mark(), 3) == []
     assert world.item("chat") == before
 
 
@@ -283,6 +297,8 @@ def test_an_object_that_is_not_ours_is_left_alone_and_named(world: World, contro
 def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World, controller: Program) -> None:
     running(world, controller)
     controller.kill()
+    let_go(world.kube, world.namespace)
+    before = world.pods("chat").keys()
     objects = world.objects()
     world.kube.delete(path_of("Deployment", world.namespace, "chat"))
     world.kube.delete(path_of("Service", world.namespace, "chat"))
@@ -294,11 +310,12 @@ def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World
             "spec": {key: value for key, value in plain["spec"].items() if key not in {"clusterIP", "clusterIPs"}},
         }
         world.kube.request("POST", path_of(kind, world.namespace), body, query={"fieldManager": "OpenAPI-Generator"})
-    world.kube.wait_for(lambda: len(world.pods("chat")) == 1, what="the pod runs")
+    # Those of the Deployment that was deleted go a while after it.
+    world.kube.wait_for(lambda: len(world.pods("chat").keys() - before) == len(world.pods("chat")) == 1, what="its pod")
     pods = world.pods("chat").keys()
     controller.start().wait_working()
     controller.until(
-        lambda: "gco.io/template-version" in (world.get("Deployment", "chat") or {})["metadata"]["annotations"],
+        lambda: "gco.io/template-version" in world.objects()["Deployment/chat"]["metadata"].get("annotations", {}),
         "it is adopted",
     )
     world.user.scale(world.seen("chat"), 2)

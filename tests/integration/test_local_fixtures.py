@@ -60,16 +60,28 @@ def test_an_images_tag_says_how_its_pods_fare(kube: KubeApi, namespace: str) -> 
     }
     for name, tag in tags.items():
         kube.create(path_of("Deployment", namespace), deployment(name, f"model:{tag}"))
+
+    def states() -> dict[str, list[str]]:
+        return {
+            pod["metadata"]["labels"]["app"]: [
+                pod["status"]["phase"],
+                *(
+                    one["state"].get("waiting", {}).get("reason", "")
+                    for one in pod["status"].get("containerStatuses", [])
+                ),
+            ]
+            for pod in kube.list(path_of("Pod", namespace))
+        }
+
+    expected = {
+        "never": ["Running", ""],
+        "late": ["Running", ""],
+        "pull": ["Pending", "ErrImagePull"],
+        "crash": ["Running", "CrashLoopBackOff"],
+    }
+    kube.wait_for(lambda: states() == expected, what="each pod fares as its tag says")
     kube.wait_for(lambda: ready(kube, namespace, "late"), what="the late pod ready")
-
-    def state(app: str) -> list[str]:
-        (pod,) = kube.list(path_of("Pod", namespace), labels=f"app={app}")
-        statuses = pod["status"].get("containerStatuses", [])
-        return [pod["status"]["phase"], *(s["state"].get("waiting", {}).get("reason", "") for s in statuses)]
-
-    assert state("never") == ["Running", ""]
-    assert state("pull") == ["Pending", "ErrImagePull"]
-    assert state("crash") == ["Running", "CrashLoopBackOff"]
+    assert states() == expected
     assert [ready(kube, namespace, name) for name in ("never", "pull", "crash")] == [0, 0, 0]
 
 

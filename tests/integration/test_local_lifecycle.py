@@ -23,6 +23,7 @@ from gco_stream.local.errors import StartError
 from gco_stream.local.plane import ControlPlane
 from gco_stream.local.progress import Progress
 from gco_stream.local.rest import KubeApi, path_of
+from tests.integration.conftest import PATIENCE
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +40,7 @@ with ControlPlane(Path(sys.argv[1])) as plane:
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -68,7 +69,7 @@ def test_no_server_outlives_its_parent_however_that_ends(tmp_path: Path, sent: s
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 12
         parent.send_signal(sent)
-        parent.wait(30)
+        parent.wait(PATIENCE)
     wait(lambda: all(map(gone, pids)), "some servers live on")
 
 
@@ -85,7 +86,7 @@ def test_two_that_start_at_once_do_not_disturb_each_other(tmp_path: Path) -> Non
         pids = all_pids(one)
         one.stop()
         assert all(map(gone, pids))
-        assert other.kube.healthy()
+        other.kube.wait_for(other.kube.healthy, what="the other healthy")
         assert all(server.running for server in other.servers.values())
     finally:
         one.stop()
@@ -167,7 +168,7 @@ def test_up_leaves_a_control_plane_that_the_other_commands_find_until_down(local
 
     pids = local.pids()
     local("down")
-    assert all(map(gone, pids[1:]))
+    wait(lambda: all(map(gone, pids[1:])), "some servers live on")
     wait(lambda: gone(pids[0]), "their owner lives on")
     for command in ("down", "status", "env"):
         assert local(command, status=1).startswith("Error: no control plane runs in ")
@@ -209,7 +210,7 @@ def test_ctrl_c_ends_it_with_a_word_and_status_0(tmp_path: Path) -> None:
         wait((folder / "state.json").exists, "it did not start")
         pids = Commands(folder).pids()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
     assert said.splitlines()[-1] == "Stopped."
-    assert all(map(gone, pids[1:]))
+    wait(lambda: all(map(gone, pids[1:])), "some servers live on")

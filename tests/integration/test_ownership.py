@@ -38,24 +38,34 @@ def test_what_the_former_system_made_is_adopted_scaled_and_kept_in_order_without
 ) -> None:
     name = made_by_gco(world, case)
     count = deployment(world, name)["spec"]["replicas"]
+    world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet stands")
     world.kube.wait_for(lambda: len(world.pods(name)) == count, what="its pods stand")
-    pods, sets = world.pods(name).keys(), replica_sets(world, name)
+    # Which says that it has pods only afterwards.
+    sets = world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet")
+    pods = world.pods(name).keys()
     before = deployment(world, name)["spec"]["template"]
     controller = program().wait_working()
     runs(world, controller, name)
     if case != "autoscaled":
         world.user.scale(world.seen(name), count + 1)
         controller.until(lambda: world.replicas(name) == count + 1, "it is scaled")
-    after = deployment(world, name)
-    assert after["metadata"]["annotations"]["gco.io/template-version"] == "0"
-    assert after["spec"]["template"] == before
+    for kind, other in (("Service", name), ("Ingress", f"inference-{name}")):
+        controller.until(lambda ref=(kind, other): is_taken_over(world, *ref), f"the {kind} is taken over")  # type: ignore[misc]
+    controller.until(
+        lambda: deployment(world, name)["metadata"].get("annotations", {}).get("gco.io/template-version") == "0",
+        "the Deployment is adopted",
+    )
+    assert deployment(world, name)["spec"]["template"] == before
     assert pods <= world.pods(name).keys()
     assert replica_sets(world, name) == sets
-    for kind, other in (("Service", name), ("Ingress", f"inference-{name}")):
-        found = world.get(kind, other)
-        assert found is not None
-        managers = {(entry["manager"], entry["operation"]) for entry in found["metadata"]["managedFields"]}
-        assert managers == {("gco-stream", "Apply")}
+
+
+def is_taken_over(world: World, kind: str, name: str) -> bool:
+    """Whether all its fields are this controller's."""
+    found = world.get(kind, name)
+    assert found is not None
+    managers = {(entry["manager"], entry["operation"]) for entry in found["metadata"]["managedFields"]}
+    return managers == {("gco-stream", "Apply")}
 
 
 def test_a_field_that_the_former_system_set_goes_with_the_item_that_drops_it(
@@ -104,7 +114,8 @@ def test_a_foreign_object_of_the_name_stays_as_it_is_whatever_the_item_says(
     post(world, {"kind": kind, "metadata": {"name": name}, "spec": copy.deepcopy(spec)}, "somebody")
     world.put(small(autoscaling=SCALED))
     controller.until(lambda: world.state("chat") == "error", "it is refused")
-    assert f"{kind} {world.namespace}/{name} exists and is not this controller's" in error(world)
+    refusal = f"{kind} {world.namespace}/{name} exists and is not this controller's"
+    controller.until(lambda: refusal in error(world), "the reason is reported")
     theirs = world.get(kind, name)
     assert theirs is not None
     assert all(entry["manager"] != "gco-stream" for entry in theirs["metadata"]["managedFields"])
@@ -125,11 +136,11 @@ def test_a_canary_and_an_endpoint_of_its_name_the_first_keeps_it_and_then_the_ot
     world.put(small(canary=CANARY))
     runs(world, controller)
     world.put(small("chat-canary"))
-    controller.until(lambda: world.state("chat-canary") == "error", "the second is refused")
-    assert "belongs to the endpoint chat" in error(world, "chat-canary")
+    controller.until(lambda: "belongs to the endpoint chat" in error(world, "chat-canary"), "the second is refused")
+    assert world.state("chat-canary") == "error"
     pods = world.pods("chat").keys()
     world.respec("chat", canary=None)
-    controller.until(lambda: world.state("chat-canary") == "running", "the other has the name", patience=60)
+    controller.until(lambda: world.state("chat-canary") == "running", "the other has the name", patience=180)
     assert deployment(world, "chat-canary")["metadata"]["annotations"]["gco.io/endpoint"] == "chat-canary"
     others = world.pods("chat-canary").keys()
 
@@ -202,8 +213,8 @@ def test_another_selector_is_an_error_and_the_deployment_and_its_pods_stay(
     pods = world.pods("chat").keys()
     world.put(small())
     controller = program().wait_working()
-    controller.until(lambda: world.state("chat") == "error", "it is refused")
-    assert "a selector cannot be changed; delete the Deployment to have it made anew" in error(world)
+    refusal = "a selector cannot be changed; delete the Deployment to have it made anew"
+    controller.until(lambda: world.state("chat") == "error" and refusal in error(world), "it is refused")
     assert deployment(world)["metadata"]["uid"] == made["metadata"]["uid"]
     assert world.pods("chat").keys() == pods
     world.kube.delete(path_of("Deployment", world.namespace, "chat"))
@@ -227,7 +238,7 @@ def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_ma
     world.ask("gone", "deleted")
     controller.until(lambda: world.state("gone") == "deleting", "it is being deleted")
 
-    controller.until(lambda: "finalizer example.com/hold" in error(world, "gone"), "it is said", patience=60)
+    controller.until(lambda: "finalizer example.com/hold" in error(world, "gone"), "it is said", patience=180)
     assert world.state("gone") == "deleting"
     assert error(world, "gone").endswith("is terminating and waits for the finalizer example.com/hold")
 
@@ -235,7 +246,7 @@ def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_ma
         found = world.get("Deployment", "lost")
         return found is not None and found["metadata"]["uid"] != uid
 
-    controller.until(is_new, "it is made anew", patience=60)
+    controller.until(is_new, "it is made anew", patience=180)
     runs(world, controller, "lost")
     deletions = [
         step for line in controller.lines() for step in line.get("steps", ()) if step.startswith("delete Deployment")

@@ -30,22 +30,29 @@ def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
     world.user.scale(world.seen("chat"), 3)
     scaled = shows(controller, "/endpoints/chat", "running here, as asked", "3 of 3 ready")
     controller.until(scaled, "it is scaled")
-    page = controller.http("/endpoints/chat")[1]
     (record,) = (
         entry["dynamodb"]["SequenceNumber"]
         for entry in records(world)
         if entry["eventName"] == "MODIFY"
         and entry["dynamodb"]["NewImage"]["spec"] != entry["dynamodb"]["OldImage"]["spec"]
     )
-    assert f'sequence number <span class="mono">{record}</span>' in page
-    assert "the change's is the item's updated_at" in page
-    assert "not yet" not in page[page.index("Last change") : page.index("What is asked")]
-    for words in ("create Service", "create Deployment", "reported: running, 3 of 3 ready", "by stream"):
-        assert words in page
-    # Kubernetes' own Event of the scaling.
-    controller.until(shows(controller, "/endpoints/chat", "ScalingReplicaSet"), "the Events are shown")
-    assert metric(controller, "gco_stream_change_to_applied_seconds_count") == 2
-    assert metric(controller, "gco_stream_applied_to_ready_seconds_count") == 2
+    told = (
+        f'sequence number <span class="mono">{record}</span>',
+        "the change's is the item's updated_at",
+        *("create Service", "create Deployment", "reported: running, 3 of 3 ready", "by stream"),
+        # Kubernetes' own Event of the scaling.
+        "ScalingReplicaSet",
+    )
+    for words in told:
+        controller.until(shows(controller, "/endpoints/chat", words), f"it tells: {words}")
+
+    def last_change() -> str:
+        page = controller.http("/endpoints/chat")[1]
+        return page[page.index("Last change") : page.index("What is asked")]
+
+    controller.until(lambda: "not yet" not in last_change(), "the change has gone all its way")
+    for count in ("gco_stream_change_to_applied_seconds_count", "gco_stream_applied_to_ready_seconds_count"):
+        controller.until(lambda count=count: metric(controller, count) == 2, f"{count} is 2")  # type: ignore[misc]
 
 
 def records(world: World) -> list[dict[str, object]]:
@@ -92,11 +99,14 @@ def test_what_is_not_as_asked_is_told_first_and_since_when(world: World, control
     world.put(item("wrong", spec={"replicas": -2}))
     controller.until(shows(controller, "/", "spec.replicas: -2 is not allowed", '<span class="count">1</span>'), "told")
     controller.until(shows(controller, "/?state=running", 'href="/endpoints/fine"'), "the other is well")
-    page = controller.http("/")[1]
-    card = page[page.index("Not as asked") : page.index("States here")]
-    assert 'href="/endpoints/wrong"' in card
-    assert "since <time" in card
-    assert "fine" not in card
+
+    def card() -> str:
+        page = controller.http("/")[1]
+        return page[page.index("Not as asked") : page.index("States here")]
+
+    controller.until(lambda: "fine" not in card(), "nothing is told of the other")
+    assert 'href="/endpoints/wrong"' in card()
+    assert "since <time" in card()
     assert controller.http("/endpoints/nothing-of-the-kind")[0] == 404
 
 
@@ -109,7 +119,7 @@ def test_a_standby_says_who_leads_and_shows_what_the_cluster_shows(
     leader = controller.status()["leader"]["identity"]
     standby.until(lambda: answers(standby) and shows(standby, "/", "This replica stands by", leader)(), "it says so")
     standby.until(shows(standby, "/", 'href="/endpoints/chat"', "1 of 1"), "it shows the cluster")
-    assert "stands here" in standby.http("/endpoints/chat")[1]
+    standby.until(shows(standby, "/endpoints/chat", "stands here"), "its page says what stands")
     assert controller.stop() == 0
     standby.wait_working()
     standby.until(shows(standby, "/endpoints/chat", "running here, as asked"), "it shows what a leader knows")
@@ -126,17 +136,17 @@ def test_an_open_page_hears_of_a_write_to_the_table_and_does_not_hold_up_the_end
     world: World, controller: Program
 ) -> None:
     address = f"http://127.0.0.1:{controller.port}/live?endpoint=chat"
-    page = urllib3.request("GET", address, preload_content=False, timeout=10, retries=False)
+    page = urllib3.request("GET", address, preload_content=False, timeout=120, retries=False)
     heard = page.stream(1)
     text = b""
     world.put(item(spec={"gpu_count": 0}))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while b"event: news" not in text:
         assert time.monotonic() < deadline
         text += next(heard)
-    began = time.monotonic()
     assert controller.stop() == 0
-    assert time.monotonic() - began < 10
+    # It was ended, where a server that has waited for it in vain would have broken it off.
+    assert list(heard)
     page.release_conn()
 
 

@@ -10,7 +10,7 @@ from gco_stream.local.plane import ControlPlane
 from tests.integration.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, asked, three_regions
 from tests.items import item
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.integration
 SLOW = "registry.example/serve:1.0-never-ready"
 # A region that no program serves here: it is down, or another system still looks after it.
 ELSEWHERE = "sa-east-1"
@@ -37,9 +37,9 @@ def running(regions: Regions, name: str, **attributes: Any) -> None:
 
 
 def came_up(regions: Regions, name: str, region: str) -> None:
-    """Lets a region's slow pods become ready, once they are there."""
-    regions.until(lambda: regions[region].pods(name), f"{region} has a pod")
-    regions[region].make_ready(name)
+    """Lets a region's slow pods become ready, once they are there: pods of the image before may be, too."""
+    regions.until(lambda: regions[region].pods(name, SLOW), f"{region} has a slow pod")
+    regions[region].make_ready(name, image=SLOW)
 
 
 def test_an_endpoint_is_promoted_once_when_every_region_runs_it(regions: Regions, name: str) -> None:

@@ -52,13 +52,17 @@ class Life:
     def reported(self, state: str) -> None:
         self.until(lambda: self.world.state("chat") == state, f"{state} is reported")
 
-    def on_the_way(self, ask: Callable[[], object], state: str) -> None:
-        """Asks, and lets the cluster's own controllers move only when the state on the way has been reported."""
+    def on_the_way(self, ask: Callable[[], object], state: str, look: Callable[[], object] = lambda: None) -> None:
+        """Asks, and lets the cluster's own controllers move only when the state on the way has been reported.
+
+        `look` is called just before they may.
+        """
         controllers = self.plane.servers["kube-controller-manager"]
         controllers.freeze()
         try:
             ask()
             self.reported(state)
+            look()
         finally:
             controllers.thaw()
 
@@ -70,8 +74,8 @@ class Life:
         self.begins(**spec)
         promoted(self.world, self.controller)
 
-    def is_asked(self, state: str, on_the_way: str) -> None:
-        self.on_the_way(lambda: self.world.ask("chat", state), on_the_way)
+    def is_asked(self, state: str, on_the_way: str, look: Callable[[], object] = lambda: None) -> None:
+        self.on_the_way(lambda: self.world.ask("chat", state), on_the_way, look)
 
     def stops(self) -> dict[str, Any]:
         """The item, stopped."""
@@ -232,8 +236,8 @@ def test_an_endpoint_that_is_created_anew_waits_for_the_old_one_to_be_gone(
     else:
         world.ask("chat", "deploying")
     life.reported("creating")
-    # What can be made is made; there is nothing to route to.
-    assert set(world.objects()) == {"Deployment/chat", "Service/chat"}
+    # What can be made is made; there is nothing to route to. It is said before anything is made.
+    life.until(lambda: set(world.objects()) == {"Deployment/chat", "Service/chat"}, "the Service is made")
     assert life.uid("Deployment") == old
     assert world.report("chat").get("error") is None
     for pod in pods:
@@ -309,8 +313,9 @@ def test_a_canary_stops_and_starts_with_its_endpoint_and_is_routed_again(world: 
     assert world.pods("chat-canary") == {}
     assert (world.replicas("chat"), world.replicas("chat-canary")) == (0, 0)
     assert world.get("Ingress", "inference-chat") is None
-    life.is_asked("deploying", "creating")
-    assert weights(world) == {}
+    routed = []
+    life.is_asked("deploying", "creating", lambda: routed.append(weights(world)))
+    assert routed == [{}]
     life.until(lambda: weights(world) == {"chat": 80, "chat-canary": 20}, "the canary is routed again")
     promoted(world, life.controller)
     assert (world.replicas("chat"), world.replicas("chat-canary")) == (1, 2)
@@ -373,8 +378,11 @@ def test_a_stop_that_is_taken_back_at_once_ends_up_running(world: World, life: L
     life.runs()
     for state in ("stopped", "deploying") * 4:
         world.ask("chat", state)
-    promoted(world, life.controller)
-    life.until(lambda: len(world.pods("chat")) == 1, "one pod runs")
     life.another_was_dealt_with()
-    assert (world.state("chat"), world.replicas("chat")) == ("running", 1)
-    assert {key for key in world.objects() if "chat" in key} == WHOLE
+    # What it ran before may have counted for its promotion, on its way down and up again.
+    promoted(world, life.controller)
+    life.until(
+        lambda: (world.state("chat"), world.replicas("chat"), len(world.pods("chat"))) == ("running", 1, 1),
+        "one pod runs",
+    )
+    life.until(lambda: {key for key in world.objects() if "chat" in key} == WHOLE, "all of it stands")

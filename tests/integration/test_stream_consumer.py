@@ -13,7 +13,7 @@ from gco_stream.table.clients import streams_client
 pytestmark = pytest.mark.integration
 
 POLL = 0.02
-PATIENCE = 30
+PATIENCE = 120
 
 
 class Heard:
@@ -196,7 +196,7 @@ async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(disposab
     tables = dynamodb.client(plane.dynamodb_url)
     create(tables, "endpoints")
     item = {"endpoint_name": {"S": "chat"}}
-    options = {"call_timeout": 0.3}
+    options = {"call_timeout": 1.0}
     async with consumer_of(plane.dynamodb_url, monkeypatch, tables, "endpoints", **options) as heard:
         await heard.consumer.pin()
         async with heard.running():

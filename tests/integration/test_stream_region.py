@@ -32,10 +32,10 @@ def test_a_replicas_stream_is_found_by_its_own_region(
         program = Program(controller_env | addresses | {"STREAM_REGION": ELSEWHERE}, tmp_path / "log").start()
         try:
             program.wait_working()
-            assert program.status()["stream"]["mode"] == "stream"
+            program.until(lambda: program.status()["stream"]["mode"] == "stream", "the stream is read")
             assert program.status()["stream"]["arn"] == arn
             assert proxy.injected["home"] > 0
             world.put(item("chat"))
-            program.until(lambda: world.item("chat")["region_status"], "the region reports to the home region")
+            program.until(lambda: world.state("chat"), "the region reports to the home region")
         finally:
             program.kill()

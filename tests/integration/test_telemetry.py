@@ -1,7 +1,7 @@
 """What whoever is paged relies on, of the real program: alerts and panels have their metrics, logs lead on."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -42,20 +42,37 @@ def first_sequence_number(table: Table) -> str:
 def test_every_metric_and_label_that_an_alert_or_a_panel_asks_for_is_scraped(world: World, controller: Program) -> None:
     world.put(item(spec={"gpu_count": 0}))
     promoted(world, controller)
-    labels: dict[str, list[dict[str, str]]] = {}
-    for family in text_string_to_metric_families(controller.http("/metrics")[1]):
-        for sample in family.samples:
-            labels.setdefault(sample.name, []).append(sample.labels)
-    for asker, expr in ASKED.items():
-        asked = list(selectors(expr))
-        assert asked, asker
-        for one in asked:
-            assert one.metric in labels, f"{asker}: there is no {one.metric}"
-            found = labels[one.metric]
-            assert all(one.labels <= each.keys() for each in found), f"{asker}: {one.metric} has no {one.labels}"
-            assert any(dict(one.values).items() <= each.items() for each in found), f"{asker}: {one}"
-        known = {label for one in asked for each in labels[one.metric] for label in each}
-        assert groupings(expr) <= known, f"{asker}: grouped by {groupings(expr) - known}, which is no label"
+
+    def lacking() -> list[str]:
+        labels: dict[str, list[dict[str, str]]] = {}
+        for family in text_string_to_metric_families(controller.http("/metrics")[1]):
+            for sample in family.samples:
+                labels.setdefault(sample.name, []).append(sample.labels)
+        return [f"{asker}: {what}" for asker, expr in ASKED.items() for what in unanswered(expr, labels)]
+
+    # Some are told of a moment after the promotion.
+    try:
+        controller.until(lambda: not lacking(), "all is scraped")
+    finally:
+        assert lacking() == []
+
+
+def unanswered(expr: str, labels: dict[str, list[dict[str, str]]]) -> Iterator[str]:
+    """What an expression asks for that is not among the samples; `labels`: each sample's, by name."""
+    asked = list(selectors(expr))
+    if not asked:
+        yield "asks for nothing"
+    for one in asked:
+        found = labels.get(one.metric, [])
+        if not found:
+            yield f"there is no {one.metric}"
+        if not all(one.labels <= each.keys() for each in found):
+            yield f"{one.metric} has no {one.labels}"
+        if not any(dict(one.values).items() <= each.items() for each in found):
+            yield f"there is no {one}"
+    known = {label for one in asked for each in labels.get(one.metric, []) for label in each}
+    if not groupings(expr) <= known:
+        yield f"grouped by {groupings(expr) - known}, which is no label"
 
 
 def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_object(
@@ -85,15 +102,21 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
     assert (asked, set(reported)) == ("get_item", {"update_item"})
 
     # Whatever was written, and why ever: a line tells of it, and it bears the id of a reconcile that was logged.
-    reconciles = {line["reconcile"] for line in one.lines() if line.get("event") == "reconciled"}
-    logged = [line for line in one.lines() if line.get("event") == "api call" and line["verb"] == "PATCH"]
-    audited = [
-        call.uri.partition("?")[0]
-        for call in control_plane.audit.calls(mark, user=controller_user, namespace=world.namespace)
-        if call.verb in WRITES and call.resource not in {"leases", "events"}
-    ]
-    assert sorted(line["path"] for line in logged) == sorted(audited)
-    assert {line["reconcile"] for line in logged} <= reconciles
+    def logged() -> list[dict[str, Any]]:
+        return [line for line in one.lines() if line.get("event") == "api call" and line["verb"] == "PATCH"]
+
+    def audited() -> list[str]:
+        return [
+            call.uri.partition("?")[0]
+            for call in control_plane.audit.calls(mark, user=controller_user, namespace=world.namespace)
+            if call.verb in WRITES and call.resource not in {"leases", "events"}
+        ]
+
+    def reconciles() -> set[str]:
+        return {line["reconcile"] for line in one.lines() if line.get("event") == "reconciled"}
+
+    one.until(lambda: sorted(line["path"] for line in logged()) == sorted(audited()), "each write is logged")
+    one.until(lambda: {line["reconcile"] for line in logged()} <= reconciles(), "each bears a reconcile's id")
 
 
 def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(
@@ -114,8 +137,12 @@ def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(
         promoted(world, one)
     for name in ("wrong", "taken", "refused"):
         one.until(lambda name=name: world.state(name) == "error", f"{name} is in error")
+
+    def reconciled() -> set[str]:
+        return {line["endpoint"] for line in one.lines() if line.get("event") == "reconciled"}
+
+    one.until(lambda: reconciled() >= {"wrong", "taken", "refused"}, "their reconciles are logged")
     lines = one.lines()
-    assert {line["endpoint"] for line in lines if line.get("event") == "reconciled"} >= {"wrong", "taken", "refused"}
     (number,) = {tuple(line["records"]) for line in lines if line.get("endpoint") == "refused" and "records" in line}
     assert len(number) == 1
     assert SECRET not in one.log.read_text()

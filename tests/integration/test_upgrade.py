@@ -33,8 +33,20 @@ def version(world: World, name: str) -> str:
 
 
 def all_run(world: World, controller: Program, *names: str) -> None:
+    """Until all of them are said to run, and have rolled out: what is said may be of before the last change."""
     for name in names:
-        controller.until(lambda name=name: world.state(name) == "running", f"{name} runs")
+        controller.until(
+            lambda name=name: has_rolled_out(world, name) and world.state(name) == "running", f"{name} runs"
+        )
+
+
+def has_rolled_out(world: World, name: str) -> bool:
+    found = world.get("Deployment", name)
+    if found is None:
+        return False
+    status, wanted = found.get("status", {}), found["spec"]["replicas"]
+    counts = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")}
+    return status.get("observedGeneration") == found["metadata"]["generation"] and counts == {wanted}
 
 
 def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_restart(
@@ -147,13 +159,13 @@ def test_a_newer_program_restarts_nothing_and_upgrades_what_is_asked_and_an_olde
     assert {version(world, name) for name in names} == {"1"}
     assert {grace(world, name) for name in names} == {30}
 
-    later.until(lambda: world.state("a") == "running", "it runs again")
+    all_run(world, later, *names)
     standing = {name: world.pods(name).keys() for name in names}
     told = command(controller_env, "tests.integration.two_renderings", "upgrade", "1")
     assert told.stdout == "a\n2 left\n", told.stderr
     later.until(lambda: version(world, "a") == "2", "it is upgraded")
     later.until(lambda: not standing["a"] & world.pods("a").keys(), "its pods are new ones")
-    later.until(lambda: world.state("a") == "running", "it runs")
+    all_run(world, later, "a")
     assert (grace(world, "a"), grace(world, "b")) == (GRACE_SECONDS, 30)
     upgraded = world.pods("a").keys()
 

@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import path_of
 from gco_stream.model import names
 from tests.integration.conftest import Program, World
+from tests.integration.leases import let_go
+from tests.integration.pods import unless_gone
+from tests.integration.watched import Watched
 from tests.integration.webhook import Webhook
 from tests.items import item
 
@@ -14,11 +21,11 @@ INGRESS = "inference-chat"
 _STRATEGIC = "application/strategic-merge-patch+json"
 CLOCK = names.UNREADY_SINCE_ANNOTATION
 QUICK = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "2"}
-QUICK_LEASE = {
-    "LEASE_DURATION_SECONDS": "3",
-    "LEASE_RENEW_DEADLINE_SECONDS": "1.5",
-    "LEASE_RETRY_PERIOD_SECONDS": "0.4",
-}
+
+
+@pytest.fixture
+def kubeconfig(control_plane: ControlPlane) -> Path:
+    return control_plane.kubeconfig
 
 
 def put(world: World, name: str = "chat", *, tag: str = "1.0", **spec: Any) -> None:
@@ -27,11 +34,10 @@ def put(world: World, name: str = "chat", *, tag: str = "1.0", **spec: Any) -> N
 
 def tell_pods(world: World, ready: str, name: str = "chat", *, all_but: int = 0) -> None:
     """Makes the endpoint's pods ready or not, all but so many."""
-    for uid in sorted(world.pods(name))[all_but:]:
-        pod = world.pods(name)[uid]["metadata"]["name"]
-        world.kube.patch(
-            path_of("Pod", world.namespace, pod), {"metadata": {"annotations": {"gco.local/ready": ready}}}
-        )
+    for _, pod in sorted(world.pods(name).items())[all_but:]:
+        path = path_of("Pod", world.namespace, pod["metadata"]["name"])
+        with unless_gone():
+            world.kube.patch(path, {"metadata": {"annotations": {"gco.local/ready": ready}}})
 
 
 def is_running(world: World, program: Program, name: str = "chat", replicas: int = 1) -> None:
@@ -41,10 +47,16 @@ def is_running(world: World, program: Program, name: str = "chat", replicas: int
 
 
 def clock(world: World) -> str | None:
-    ingress = world.get("Ingress", INGRESS)
-    assert ingress is not None
+    """What the clock on the Ingress says; None where there is none, or no Ingress."""
+    ingress = world.get("Ingress", INGRESS) or {"metadata": {}}
     found: str | None = ingress["metadata"].get("annotations", {}).get(CLOCK)
     return found
+
+
+def killed(world: World, program: Program) -> None:
+    """kill -9; whoever comes next need not wait until its lease has run out."""
+    program.kill()
+    let_go(world.kube, world.namespace)
 
 
 def told(world: World, reason: str) -> list[str]:
@@ -54,34 +66,38 @@ def told(world: World, reason: str) -> list[str]:
 
 
 def test_an_endpoint_without_a_ready_replica_loses_its_ingress_and_gets_it_back_with_the_first_that_is(
-    world: World, program: Callable[..., Program]
+    world: World, program: Callable[..., Program], kubeconfig: Path
 ) -> None:
     controller = program(**QUICK).wait_working()
     put(world)
     is_running(world, controller)
-    tell_pods(world, "false")
-    controller.until(lambda: clock(world), "the clock is set")
-    controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+    with Watched(kubeconfig, world, "chat") as watched:
+        tell_pods(world, "false")
+        controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+        assert any(watched.routed(CLOCK)), "the clock was set before"
     controller.until(lambda: world.state("chat") == "error", "the region says error")
     assert "no replica is ready" in world.report("chat")["error"]
     assert world.get("Service", "chat") is not None
     assert world.replicas("chat") == 1
     controller.until(lambda: told(world, "IngressWithdrawn"), "an Event tells of it")
-    assert 'gco_stream_steps_told_total{reason="IngressWithdrawn"} 1.0' in controller.http("/metrics")[1]
+    counted = 'gco_stream_steps_told_total{reason="IngressWithdrawn"} 1.0'
+    controller.until(lambda: counted in controller.http("/metrics")[1], "it is counted")
     tell_pods(world, "true")
     controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back")
     controller.until(lambda: world.state("chat") == "running", "it runs again")
     assert not world.report("chat").get("error")
-    assert clock(world) is None
+    controller.until(lambda: clock(world) is None, "no clock runs")
     controller.until(lambda: told(world, "IngressRestored"), "an Event tells of it")
 
 
 def test_an_endpoint_that_never_becomes_ready_is_withdrawn_and_says_error(
-    world: World, program: Callable[..., Program]
+    world: World, program: Callable[..., Program], kubeconfig: Path
 ) -> None:
     controller = program(**QUICK).wait_working()
-    put(world, tag="1.0-never-ready")
-    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is made with the Deployment")
+    with Watched(kubeconfig, world, "chat") as watched:
+        put(world, tag="1.0-never-ready")
+        # It stands for no longer than the threshold.
+        controller.until(lambda: watched.routed(CLOCK), "the Ingress is made with the Deployment")
     controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
     controller.until(lambda: world.state("chat") == "error", "the region says error")
 
@@ -89,43 +105,46 @@ def test_an_endpoint_that_never_becomes_ready_is_withdrawn_and_says_error(
 def test_one_of_four_replicas_that_serves_keeps_the_ingress(world: World, program: Callable[..., Program]) -> None:
     controller = program(**QUICK).wait_working()
     put(world, replicas=4)
-    put(world, "other", tag="1.0-never-ready")
     is_running(world, controller, replicas=4)
     uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
     tell_pods(world, "false", all_but=1)
     controller.until(lambda: world.report("chat")["replicas_ready"] == 1, "one is left")
     # The other endpoint, ill from the start, is the measure of the threshold's time.
-    controller.until(lambda: world.get("Ingress", "inference-other") is None, "the other one is withdrawn")
+    put(world, "other", tag="1.0-never-ready")
+    controller.until(lambda: world.state("other") == "error", "the other one is withdrawn")
     ingress = world.get("Ingress", INGRESS)
     assert ingress is not None
     assert ingress["metadata"]["uid"] == uid
     assert clock(world) is None
 
 
-def test_the_clock_outlasts_a_killed_leader_and_replaced_pods(world: World, program: Callable[..., Program]) -> None:
-    settings = QUICK_LEASE | {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8"}
+def test_the_clock_outlasts_a_killed_leader_and_replaced_pods(
+    world: World, program: Callable[..., Program], kubeconfig: Path
+) -> None:
+    settings = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8"}
     first = program(**settings).wait_working()
     put(world, tag="1.0-never-ready")
     first.until(lambda: world.pods("chat"), "a pod stands")
     tell_pods(world, "true")
     is_running(world, first)
-    tell_pods(world, "false")
-    first.until(lambda: clock(world), "the clock is set")
-    started, before = clock(world), world.pods("chat")
-    first.kill()
-    for pod in before.values():
-        world.kube.delete(path_of("Pod", world.namespace, pod["metadata"]["name"]))
-    second = program(**settings).wait_working()
-    second.until(lambda: world.pods("chat") and not world.pods("chat").keys() & before.keys(), "the pods are new")
-    assert clock(world) == started
-    second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
-    assert started is not None
+    with Watched(kubeconfig, world, "chat") as watched:
+        tell_pods(world, "false")
+        first.until(lambda: any(watched.routed(CLOCK)), "the clock is set")
+        started, before = watched.routed(CLOCK)[-1], world.pods("chat")
+        killed(world, first)
+        for pod in before.values():
+            world.kube.delete(path_of("Pod", world.namespace, pod["metadata"]["name"]))
+        second = program(**settings).wait_working()
+        second.until(lambda: world.pods("chat") and not world.pods("chat").keys() & before.keys(), "the pods are new")
+        second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+        clocks = watched.routed(CLOCK)
+    assert clocks[clocks.index(started) :] == [started]
     withdrawn_after = datetime.now(UTC) - datetime.fromisoformat(started)
     assert withdrawn_after.total_seconds() >= 8
 
 
 def test_never_more_than_half_of_the_endpoints_are_withdrawn(world: World, program: Callable[..., Program]) -> None:
-    controller = program(**QUICK, **QUICK_LEASE).wait_working()
+    controller = program(**QUICK).wait_working()
     several = ("a", "b", "c", "d")
     for name in several:
         put(world, name)
@@ -138,16 +157,18 @@ def test_never_more_than_half_of_the_endpoints_are_withdrawn(world: World, progr
         return {name for name in several if world.get("Ingress", names.ingress_name(name)) is not None}
 
     controller.until(lambda: all(world.state(name) == "error" for name in several), "all four say error")
-    assert len(ingresses()) == 2
+    # It is said first.
+    controller.until(lambda: len(ingresses()) == 2, "half of them are withdrawn")
     controller.until(
         lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in controller.http("/metrics")[1],
         "two are held back",
     )
     controller.until(lambda: any("cluster itself seems ill" in note for note in told(world, "Attention")), "it is told")
     kept = ingresses()
-    controller.kill()
+    assert len(kept) == 2
+    killed(world, controller)
     # A new process counts what is withdrawn by what stands, not by what it remembers.
-    again = program(**QUICK, **QUICK_LEASE).wait_working()
+    again = program(**QUICK).wait_working()
     again.until(lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in again.http("/metrics")[1], "again")
     assert ingresses() == kept
 
@@ -200,7 +221,7 @@ def test_a_withdrawn_endpoint_gets_its_ingress_back_when_containers_are_ready_al
     tell_pods(world, "true")
     controller.until(lambda: containers_ready(world), "its containers are ready")
     assert world.report("chat")["replicas_ready"] == 0
-    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back", patience=40)
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back")
     assert world.report("chat")["replicas_ready"] == 0
     set_gate(world, "True")
     is_running(world, controller)
@@ -212,7 +233,8 @@ def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress(
     webhook(gated, "pods")
     controller = program(**QUICK).wait_working()
     put(world)
-    controller.until(lambda: containers_ready(world), "its containers are ready")
+    # Where its containers take longer than the threshold, the Ingress goes and comes back with them.
+    controller.until(lambda: containers_ready(world) and world.get("Ingress", INGRESS), "its containers are ready")
     uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
     controller.until(lambda: "load balancer" in world.report("chat").get("error", ""), "it is said")
     assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]

@@ -1,15 +1,12 @@
-"""What was there in between: every replica count that a watch showed, and every state that a region reported.
+"""What was there in between: all that a watch showed of an endpoint's objects, and every state that a region reported.
 
 Looking again and again misses what lasts for a moment; a watch and the table's stream hold all of it.
 """
 
-import base64
 import contextlib
-import ssl
 import threading
 from itertools import groupby
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Self
 
 import orjson
@@ -18,21 +15,22 @@ import urllib3
 from gco_stream.local.rest import path_of
 from gco_stream.model import wire
 from tests.integration.conftest import World
+from tests.watches import access
 
 GONE = "(the item is gone)"
-_KINDS = ("Deployment", "ReplicaSet")
-_CATCH_UP_SECONDS = 20.0
+_KINDS = ("Deployment", "ReplicaSet", "Ingress")
+_CATCH_UP_SECONDS = 120.0
+# Longer than any test: a watch that breaks off would miss what comes after.
+_READ_SECONDS = 1800.0
 
 
 class Watched:
-    """The Deployment `name` and its ReplicaSets, watched from the moment of entering to that of leaving."""
+    """The Deployment `name`, its ReplicaSets and its Ingress, watched from entering to leaving."""
 
     def __init__(self, kubeconfig: Path, world: World, name: str) -> None:
         self._world = world
         self._name = name
-        config = orjson.loads(kubeconfig.read_bytes())
-        self._server = config["clusters"][0]["cluster"]["server"]
-        self._pool = urllib3.PoolManager(maxsize=len(_KINDS), ssl_context=_tls(config), retries=False)
+        self._server, self._pool = access(kubeconfig, len(_KINDS))
         self._news = threading.Condition()
         self._events: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _KINDS}
         self._open: list[urllib3.BaseHTTPResponse] = []
@@ -47,7 +45,9 @@ class Watched:
                 f"{self._server}{self._path(kind)}?watch=1&labelSelector=app%3D{self._name}"
                 f"&resourceVersion={answer['metadata']['resourceVersion']}"
             )
-            stream = self._pool.request("GET", url, preload_content=False, timeout=urllib3.Timeout(connect=5, read=90))
+            stream = self._pool.request(
+                "GET", url, preload_content=False, timeout=urllib3.Timeout(connect=30, read=_READ_SECONDS)
+            )
             assert stream.status == 200, stream.data
             self._open.append(stream)
             self._threads.append(threading.Thread(target=self._follow, args=(kind, stream)))
@@ -82,6 +82,12 @@ class Watched:
         for obj in self._until_now("ReplicaSet"):
             counts.setdefault(obj["metadata"]["name"], []).append(obj["spec"]["replicas"])
         return [_in_turn(each) for each in counts.values()]
+
+    def routed(self, annotation: str) -> list[str]:
+        """What the Ingress said by an annotation, "" where it had none; nothing where there never was an Ingress."""
+        return _in_turn(
+            (obj["metadata"].get("annotations") or {}).get(annotation, "") for obj in self._until_now("Ingress")
+        )
 
     def _until_now(self, kind: str) -> list[dict[str, Any]]:
         """Every state seen so far, once the watch has shown what the API server answers now."""
@@ -147,14 +153,3 @@ def _state(record: dict[str, Any], region: str) -> str:
 
 def _in_turn(values: Any) -> list[Any]:
     return [value for value, _ in groupby(values)]
-
-
-def _tls(config: dict[str, Any]) -> ssl.SSLContext:
-    authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
-    user = config["users"][0]["user"]
-    context = ssl.create_default_context(cadata=authority.decode())
-    with NamedTemporaryFile() as file:
-        file.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context

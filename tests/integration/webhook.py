@@ -26,7 +26,7 @@ Change = Callable[[Json, str], list[Json]]
 
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 _PROBE = {"gco.local/webhook": "probe"}
-_CLIENT_PATIENCE = 10.0
+_CLIENT_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,8 @@ def _configuration(name: str, namespace: str, url: str, authority: Authority, re
             "rules": [rule],
             "failurePolicy": "Fail",
             "sideEffects": "None",
-            "timeoutSeconds": 5,
+            # The longest that the API server allows.
+            "timeoutSeconds": 30,
             "admissionReviewVersions": ["v1"],
         }
 

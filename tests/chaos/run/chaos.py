@@ -19,14 +19,17 @@ from tests.chaos.run.faults import ON_THE_WAY, Faults, planned
 from tests.chaos.run.figures import by_kind, figures
 from tests.chaos.run.ground import NAMESPACES, TABLE, Ground, prepared
 from tests.chaos.run.hands import Hands
-from tests.chaos.run.judges import ending
+from tests.chaos.run.judges import ending, standing
 from tests.chaos.run.users import Users
 from tests.chaos.run.verdict import Verdict
 
-_START_PATIENCE = 60.0
+_START_PATIENCE = 180.0
 _LOOK_EVERY = 1.0
 _SHARE_RELEASED = 0.7
 _EXPLAIN_SECONDS = 90.0
+# Nothing is written for so long before rest begins; where that never happens, rest begins all the same.
+_QUIET_SECONDS = 3.0
+_QUIET_PATIENCE = 60.0
 
 Say = Callable[[str], None]
 
@@ -211,7 +214,13 @@ class _Run:
 
     def _rest(self) -> float:
         """Since when it is to be silent."""
-        time.sleep(2.0)
+        began = time.time()
+        while (now := time.time()) < began + _QUIET_PATIENCE:
+            recorded = gather.evidence(self._ground, began, began, now, self._hands.foreign)
+            if now > began + _QUIET_SECONDS and not standing.not_silent(recorded, now - _QUIET_SECONDS):
+                break
+            self._look()
+            time.sleep(_LOOK_EVERY)
         rest = time.time()
         deadline = time.monotonic() + self._plan.rest
         while time.monotonic() < deadline:

@@ -3,15 +3,12 @@
 A watch that breaks (the API server was restarted) goes on where it was, or lists anew and tells what it has missed.
 """
 
-import base64
 import contextlib
 import hashlib
-import ssl
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import orjson
@@ -19,6 +16,7 @@ import urllib3
 
 from gco_stream.local.rest import path_of
 from tests.chaos.run.evidence import KINDS, Event
+from tests.watches import access
 
 WATCHED = (*KINDS, "Lease")
 _RETRY = 0.2
@@ -30,10 +28,8 @@ class ClusterLog:
     """Watches all namespaces, from the moment of entering. `names`: the only namespaces of which it remembers."""
 
     def __init__(self, kubeconfig: Path, namespaces: frozenset[str]) -> None:
-        config = orjson.loads(kubeconfig.read_bytes())
-        self._server = config["clusters"][0]["cluster"]["server"]
+        self._server, self._pool = access(kubeconfig, len(WATCHED))
         self._namespaces = namespaces
-        self._pool = urllib3.PoolManager(maxsize=len(WATCHED), ssl_context=_tls(config), retries=False)
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._standing: dict[str, dict[str, Event]] = {kind: {} for kind in WATCHED}
@@ -184,14 +180,3 @@ def reduce(kind: str, obj: Mapping[str, Any]) -> dict[str, Any]:
 
 def _digest(template: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(template, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-
-
-def _tls(config: dict[str, Any]) -> ssl.SSLContext:
-    authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
-    user = config["users"][0]["user"]
-    context = ssl.create_default_context(cadata=authority.decode())
-    with NamedTemporaryFile() as file:
-        file.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context

@@ -20,7 +20,7 @@ from tests.chaos.run.sites import Site, Way
 
 LEADER = -1
 _LEASE = "inference-monitor-leader"
-_TERM_PATIENCE = 30.0
+_TERM_PATIENCE = 60.0
 # A process that has just begun does not handle SIGTERM yet.
 _STATUSES = {"kill -9": (128 + signal.SIGKILL,), "SIGTERM": (0, 128 + signal.SIGTERM)}
 

@@ -198,7 +198,7 @@ class Replica:
             self._process.stdin.close()
             self._process.wait()
 
-    def stop(self, seconds: float = 30.0) -> int | None:
+    def stop(self, seconds: float = 60.0) -> int | None:
         """SIGTERM; the exit status, None where it had to be killed in the end."""
         if not self.signal(signal.SIGTERM):
             return None

@@ -43,7 +43,7 @@ class TableLog:
         with self._lock:
             return tuple(self._changes)
 
-    def catch_up(self, seconds: float = 20.0) -> tuple[Change, ...]:
+    def catch_up(self, seconds: float = 120.0) -> tuple[Change, ...]:
         """All until now."""
         self._next_look = 0.0
         with self._turned:

@@ -13,6 +13,7 @@ from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import path_of
 from tests.chart.helm import Helm, environment, laid_over
 from tests.integration.conftest import Program, World
+from tests.integration.rights import charts_rules, may
 
 NAME = "gco-stream"
 _TOKEN_SECONDS = 3600
@@ -54,7 +55,10 @@ class Release:
         return str(path)
 
     def install(self, *options: str, **values: Any) -> str:
-        return self("install", NAME, str(self.helm.chart), "--values", self.file(**values), *options)
+        said = self("install", NAME, str(self.helm.chart), "--values", self.file(**values), *options)
+        kube, namespace, rules = self.plane.kube, self.world.namespace, charts_rules()[0]
+        kube.wait_for(lambda: may(kube, self.user, namespace, rules), what="the server knows the Role")
+        return said
 
     def __call__(self, *arguments: str) -> str:
         return self.helm(*arguments, "--namespace", self.system)

@@ -14,7 +14,7 @@ def examine(release: Release, kube: KubeApi) -> tuple[subprocess.CompletedProces
     """What `helm test` says, and what the doctor does."""
     path = path_of("Pod", release.system, POD)
     with ThreadPoolExecutor(1) as pool:
-        testing = pool.submit(release.helm.run, "test", NAME, "--namespace", release.system, "--timeout", "60s")
+        testing = pool.submit(release.helm.run, "test", NAME, "--namespace", release.system, "--timeout", "300s")
         pod = kube.wait_for(lambda: running(kube.find(path)), what="the doctor's pod runs")
         assert pod is not None
         doctor = release.start(pod)

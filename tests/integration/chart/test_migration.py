@@ -59,7 +59,8 @@ def page(
             "./helm/gco-stream": str(helm.chart),
         },
         programs={"helm": helm.binary, "kubectl": kubectl_binary},
-        environment=helm.environment | controller_env,
+        # A person walks through it, not the controller.
+        environment=controller_env | helm.environment,
         folder=tmp_path,
     )
     # The page's values, on this test's table and with the monitor's cycle.

@@ -20,11 +20,11 @@ from tests.items import item
 @contextmanager
 def ready_all_the_while(release: Release) -> Iterator[list[int]]:
     """How many replicas are Ready, over and over, while the block runs."""
-    seen: list[int] = []
+    seen = [release.ready()]
     over = threading.Event()
 
     def look() -> None:
-        while not over.is_set():
+        while not over.wait(0.01):
             seen.append(release.ready())
 
     looking = threading.Thread(target=look)
@@ -127,4 +127,4 @@ def test_the_commands_of_the_charts_page_install_upgrade_and_remove_it(
         kube.get(path_of("Deployment", system, NAME))["metadata"]["generation"] == installed["metadata"]["generation"]
     )
     page.walk("Upgrade, rollback, removal")
-    assert kube.find(path_of("Deployment", system, NAME)) is None
+    kube.wait_for(lambda: kube.find(path_of("Deployment", system, NAME)) is None, what="the Deployment is gone")

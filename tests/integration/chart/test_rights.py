@@ -126,6 +126,14 @@ async def test_nothing_but_the_role_is_allowed_to_the_service_account(release: R
     assert sorted(map(str, allowed[world.namespace] ^ needs(world))) == []
 
 
+async def test_the_programs_of_the_other_tests_have_the_same_rights_and_no_others(
+    world: World, controller_env: dict[str, str]
+) -> None:
+    async with KubeClient.connect(kubeconfig=controller_env["KUBECONFIG"]) as client:
+        assert sorted(map(str, await rules(client, world.namespace) ^ needs(world))) == []
+        assert await rules(client, "default") == set()
+
+
 async def rules(client: KubeClient, namespace: str) -> set[Permission]:
     """What the server says is allowed to this client in a namespace, but for what is allowed to everybody."""
     answer = await client.request("POST", RULES, body=orjson.dumps({"spec": {"namespace": namespace}}))

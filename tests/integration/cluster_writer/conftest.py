@@ -15,13 +15,14 @@ from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.local.plane import ControlPlane
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+from tests.integration.conftest import PATIENCE
 
 UNKNOWN = "11111111-2222-3333-4444-555555555555"
 
 
 async def reached(condition: Callable[..., Awaitable[object]], *args: Any) -> None:
-    """Return when the condition holds; TimeoutError if it does not within 30 seconds."""
-    async with asyncio.timeout(30):
+    """Return when the condition holds; TimeoutError if it does not in time."""
+    async with asyncio.timeout(PATIENCE):
         while True:
             if await condition(*args):
                 return
