@@ -66,14 +66,20 @@ class Users:
         }
         sent = time.monotonic()
         for _ in range(_ATTEMPTS):
-            answer = self._pool.request("POST", self._url, body=orjson.dumps(body), headers=_HEADERS)
-            if answer.status == 200:
-                return Change(name, revision, sent, time.monotonic())
-            if answer.status < 500:
-                break
-            # DynamoDB Local gives up on its own locks where the machine is busy; a user's SDK tries again, too.
+            # A user's SDK tries again, too: DynamoDB Local gives up on its own locks where the machine is busy, and
+            # closes what was idle while it was frozen. What is written is the same the second time.
+            try:
+                answer = self._pool.request("POST", self._url, body=orjson.dumps(body), headers=_HEADERS)
+            except urllib3.exceptions.ProtocolError as error:
+                problem = str(error)
+            else:
+                if answer.status == 200:
+                    return Change(name, revision, sent, time.monotonic())
+                problem = f"{answer.status} {answer.data[:200]!r}"
+                if answer.status < 500:
+                    break
             time.sleep(_PAUSE)
-        raise RuntimeError(f"{name}: {answer.status} {answer.data[:200]!r}")
+        raise RuntimeError(f"{name}: {problem}")
 
     def at_pace(
         self, names: Sequence[str], per_second: float, seconds: float, replicas: Callable[[int], int]
