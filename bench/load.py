@@ -111,7 +111,7 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
     return Measurement(
         figures,
         [
-            f"{count:,} endpoints in sync, changes of replicas for {seconds:g} s at each pace, in a program of its own; "
+            f"{count:,} endpoints in sync, changes of replicas for {seconds:g} s at each pace, each in a new program; "
             "the API server runs alone, no pods. With a kubeconfig (about 30 MiB more than in a pod).",
             "Applied: a watch beside the program receives the Deployment with the change's gco.io/revision or a later "
             "one. Stalls: of a task on the program's loop that wakes each 2 ms; those under 10 ms count as none.",
