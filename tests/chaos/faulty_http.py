@@ -13,9 +13,7 @@ import base64
 import contextlib
 import random
 import secrets
-import socket
 import ssl
-import struct
 import threading
 import time
 from collections import Counter, deque
@@ -31,6 +29,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gco_stream.local.certificates import Authority, Pair, write_private
+from tests.chaos.connections import GivenUp, reset, waits
 from tests.chaos.http_faults import (
     Action,
     Answer,
@@ -72,17 +71,6 @@ _HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", 
 _OF_THE_BODY = ("Content-Length", "Content-MD5", "x-amz-crc32")
 _REMEMBERED = 200_000
 _STEPS_A_SECOND = 10
-# TCP_ESTABLISHED of the kernel's tcp_states.h.
-_ESTABLISHED = 1
-
-
-class _Upstream(aiohttp.ClientResponse):
-    """An answer that is given up in the middle takes its connection with it: nobody waits for a goodbye."""
-
-    def close(self) -> None:
-        if self.connection is not None and self.connection.transport is not None:
-            self.connection.transport.abort()
-        super().close()
 
 
 class FaultyHttp:
@@ -207,7 +195,7 @@ class FaultyHttp:
 
     def _reset_all(self) -> None:
         for transport in tuple(self._connections):
-            _reset(transport)
+            reset(transport)
 
     def _run(self) -> None:
         try:
@@ -220,7 +208,7 @@ class FaultyHttp:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            response_class=_Upstream,
+            response_class=GivenUp,
             auto_decompress=False,
             skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
         )
@@ -270,7 +258,7 @@ class FaultyHttp:
                 await _gone(raw)
             case Delay():
                 await asyncio.sleep(action.seconds)
-        if not _waits(raw):
+        if not waits(raw):
             # On a busy machine this loop may come to a request when its client has long given it up.
             await _gone(raw)
         try:
@@ -371,33 +359,14 @@ async def _trickle(answer: web.StreamResponse, chunk: bytes, bytes_per_second: i
 
 async def _gone(raw: web.BaseRequest) -> NoReturn:
     if raw.transport is not None:
-        _reset(raw.transport)
+        reset(raw.transport)
     await _for_ever()
-
-
-def _waits(raw: web.BaseRequest) -> bool:
-    """Whether the client's connection is still whole, as the kernel knows it."""
-    connection = raw.transport.get_extra_info("socket") if raw.transport is not None else None
-    if connection is None:
-        return False
-    with contextlib.suppress(OSError):
-        return bool(connection.getsockopt(socket.SOL_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED)
-    return False
 
 
 async def _for_ever() -> NoReturn:
     # This task is cancelled when the client's connection ends.
     while True:
         await asyncio.Event().wait()
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        # No lingering: the kernel sends RST instead of FIN.
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
 
 
 def _read(kubeconfig: Path) -> tuple[str, bytes, Pair]:
