@@ -30,7 +30,8 @@ class LeaseServer:
     `latency`: seconds each way. `event_delay`: seconds by which watches lag. `down`: no answers. `lose_answers`: writes
     happen, and nobody is told. `refusal`: the answer to everything but watches. `watchable`: whether watches are
     allowed. `conflicts`: how many writes were refused for their version or uid. `calls`: the methods of all requests,
-    `sent`: the same with the loop's time, the timeout in seconds and the metadata of what was to be written.
+    `sent`: the same with the loop's time, the timeout in seconds and the metadata of what was to be written. `refused`:
+    those of them that got `refusal`.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class LeaseServer:
         self.refusal: errors.ClusterError | None = None
         self.calls: list[str] = []
         self.sent: list[Sent] = []
+        self.refused: list[Sent] = []
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
         self._watchers: set[asyncio.Queue[Raw | None]] = set()
@@ -88,12 +90,14 @@ class LeaseServer:
         assert timeout is not None
         self.calls.append(method)
         metadata = orjson.loads(body)["metadata"] if body else {}
-        self.sent.append(Sent(method, asyncio.get_running_loop().time(), timeout, metadata))
+        sent = Sent(method, asyncio.get_running_loop().time(), timeout, metadata)
+        self.sent.append(sent)
         if self.down:
             await asyncio.sleep(timeout)
             raise errors.Unreachable(0, "Unreachable", f"{path}: no answer in {timeout:g} s")
         await asyncio.sleep(self.latency)
         if self.refusal:
+            self.refused.append(sent)
             raise self.refusal
         answer = deepcopy(self._get() if method == "GET" else self._write(method, orjson.loads(body or b"")))
         if self.lose_answers and method != "GET":

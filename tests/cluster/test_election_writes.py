@@ -89,12 +89,11 @@ async def test_a_renewal_is_tried_again_when_the_server_asked_for_it_and_not_bef
         await leader_of(terms)
         await asyncio.sleep(10)
         server.refusal = asks_to_wait(waits)
-        refused = now()
-        await until(lambda: since(server, refused))
+        await until(lambda: server.refused)
         # Neither does the watch's word for somebody's change make it come earlier.
         server.edit(annotations={"team": "ml"})
-        await until(lambda: len(since(server, refused)) > 1)
-        first, second = since(server, refused)
+        await until(lambda: len(server.refused) > 1)
+        first, second = server.refused
         assert second.at - first.at >= waits
         assert second.at - first.at < max(waits, 1.3 * RETRY) + 0.1
         server.refusal = None
@@ -112,11 +111,11 @@ async def test_a_server_that_asks_for_longer_than_the_lease_is_asked_once_more_b
         await leader_of(terms)
         await asyncio.sleep(10)
         server.refusal = asks_to_wait(120)
-        refused = now()
-        await until(lambda: since(server, refused))
+        await until(lambda: server.refused)
         server.refusal = None
         await asyncio.sleep(2 * DURATION)
-        first, second, *_ = since(server, refused)
+        [first] = server.refused
+        second = next(sent for sent in server.sent if sent.at > first.at)
         assert second.at - first.at > DEADLINE / 3
         assert terms.leading == [only]
         assert len(terms.epochs) == 1
@@ -128,9 +127,8 @@ async def test_a_server_that_goes_on_asking_to_wait_ends_the_term_at_the_deadlin
         await leader_of(terms)
         await asyncio.sleep(10)
         server.refusal = asks_to_wait(120)
-        refused = now()
         assert await until(lambda: not terms.leading) <= DEADLINE + 0.1
-        assert 2 <= len(since(server, refused)) <= 4
+        assert 2 <= len(server.refused) <= 4
         server.refusal = None
 
 
