@@ -99,20 +99,23 @@ def lives(world: World, leader: Program, *adopted: str) -> None:
 
 
 async def repeat_an_event(release: Release) -> None:
-    """The same news twice, ten minutes apart by the recorder's clock: the second one changes the first's Event."""
+    """The same news twice, ten minutes apart by the recorder's clock: the second one changes the first's Event.
+
+    A last one is waited for: it is sent when the recorder has its answer to the change, which is in the audit log then.
+    """
     namespace, now = release.world.namespace, [0.0]
     events = path_of("Event", namespace)
 
-    def told(repeated: bool) -> bool:
-        stored = (event for event in release.plane.kube.list(events) if event["reason"] == "Told")
+    def told(reason: str, repeated: bool) -> bool:
+        stored = (event for event in release.plane.kube.list(events) if event["reason"] == reason)
         return any(("series" in event) is repeated for event in stored)
 
     async with KubeClient.connect(kubeconfig=str(release.kubeconfig())) as client:
         recorder = EventRecorder(client, instance="test", clock=lambda: now[0])
         writing = asyncio.create_task(recorder.run())
-        for repeated in (False, True):
-            recorder.emit(ObjectRef(Kind.DEPLOYMENT, namespace, "whole"), "", "Normal", "Told", "something")
-            await release.plane.kube.until(lambda repeated=repeated: told(repeated), what="the Event is written")
+        for reason, repeated in (("Told", False), ("Told", True), ("ToldLast", False)):
+            recorder.emit(ObjectRef(Kind.DEPLOYMENT, namespace, "whole"), "", "Normal", reason, "something")
+            await release.plane.kube.until(partial(told, reason, repeated), what="the Event is written")
             now[0] += 900
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
