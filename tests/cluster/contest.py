@@ -20,25 +20,40 @@ def wall() -> int:
     return WALL + int(now() * 1e6)
 
 
-def replica(server: LeaseServer, terms: Terms, name: str) -> Replica:
+class Lit:
+    """A fuse that keeps when it would have burnt down, 0 where it was put out."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.ends.append(now() + seconds if seconds else 0)
+
+
+def replica(
+    server: LeaseServer, terms: Terms, name: str, *, deadline: float = DEADLINE, fuse: Lit | None = None
+) -> Replica:
     return Replica(
         server,
         terms,
         name,
         namespace="ns",
         duration=DURATION,
-        renew_deadline=DEADLINE,
+        renew_deadline=deadline,
         retry_period=RETRY,
         legacy_interval=CYCLE,
-        clock=asyncio.get_running_loop().time,
+        fuse=fuse or Lit(),
+        clock=now,
         wall=wall,
     )
 
 
 @asynccontextmanager
-async def replicas(server: LeaseServer, count: int) -> AsyncIterator[tuple[Terms, list[Replica]]]:
+async def replicas(
+    server: LeaseServer, count: int, *, deadline: float = DEADLINE, fuse: Lit | None = None
+) -> AsyncIterator[tuple[Terms, list[Replica]]]:
     def start(terms: Terms) -> list[Replica]:
-        return [replica(server, terms, f"pod-{number}") for number in range(count)]
+        return [replica(server, terms, f"pod-{number}", deadline=deadline, fuse=fuse) for number in range(count)]
 
     async with contending(start) as (terms, all_of_them):
         yield terms, all_of_them

@@ -7,9 +7,9 @@ import pytest
 
 from gco_stream.cluster import errors, lease
 from gco_stream.cluster.election import Leadership
-from tests.cluster.contest import CYCLE, DEADLINE, DURATION, RETRY, WALL, leader_of, now, replica, replicas, until, wall
+from tests.cluster.contest import DEADLINE, DURATION, RETRY, WALL, Lit, leader_of, now, replica, replicas, until, wall
 from tests.cluster.lease_server import LeaseServer
-from tests.cluster.replicas import Replica, Terms, contending
+from tests.cluster.replicas import Terms
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -224,32 +224,10 @@ async def test_the_snapshot_tells_who_leads_since_when() -> None:
 
 
 async def test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads() -> None:
-    server = LeaseServer()
-    ends: list[float] = []
-
-    def fuse(seconds: float) -> None:
-        ends.append(now() + seconds if seconds else 0)
-
-    def start(terms: Terms) -> list[Replica]:
-        return [
-            Replica(
-                server,
-                terms,
-                "pod",
-                namespace="ns",
-                duration=DURATION,
-                renew_deadline=DEADLINE,
-                retry_period=RETRY,
-                legacy_interval=CYCLE,
-                fuse=fuse,
-                clock=now,
-                wall=wall,
-            )
-        ]
-
-    async with contending(start) as (terms, [only]):
+    server, fuse = LeaseServer(), Lit()
+    async with replicas(server, 1, fuse=fuse) as (terms, [only]):
         await leader_of(terms)
-        taken = now()
+        taken, ends = now(), fuse.ends
         await asyncio.sleep(10 * DURATION)
         # Lit with each proof, to burn down just before another may lead.
         assert len(ends) > 10 * DURATION / (1.3 * RETRY)

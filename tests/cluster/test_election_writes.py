@@ -1,16 +1,15 @@
 """What the election sends to the API server: of which Lease, for how long, and when it is asked to wait."""
 
 import asyncio
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
 from gco_stream.cluster import errors
 from gco_stream.cluster.election import Leadership
-from tests.cluster.contest import CYCLE, DEADLINE, DURATION, RETRY, leader_of, now, replicas, until, wall
+from tests.cluster.contest import DEADLINE, DURATION, RETRY, Lit, leader_of, now, replica, replicas, until
 from tests.cluster.lease_server import LeaseServer, Sent
-from tests.cluster.replicas import Replica, Terms, contending
+from tests.cluster.replicas import Terms
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -70,7 +69,7 @@ async def test_a_lease_that_somebody_deleted_and_made_anew_is_not_overwritten() 
 @pytest.mark.parametrize("deadline", [DEADLINE, DURATION - 0.5])
 async def test_no_renewal_may_land_when_the_lease_is_out(deadline: float) -> None:
     server = LeaseServer()
-    async with contending(contender(server, deadline=deadline)) as (terms, [only]):
+    async with replicas(server, 1, deadline=deadline) as (terms, [only]):
         await leader_of(terms)
         await asyncio.sleep(31)
         proven = [sent for sent in server.sent if sent.method == "PUT"][-1].at
@@ -136,7 +135,7 @@ async def test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease()
     server = LeaseServer()
     server.latency = 0.4
     fuse = Lit()
-    async with contending(contender(server, fuse=fuse)) as (terms, _):
+    async with replicas(server, 1, fuse=fuse) as (terms, _):
         await leader_of(terms)
         await asyncio.sleep(10 * DURATION)
         proofs = [sent.at for sent in server.sent if sent.method in {"POST", "PUT"}]
@@ -149,7 +148,7 @@ async def test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease()
 
 async def test_the_fuse_burns_on_while_the_leaders_task_has_not_ended() -> None:
     server, fuse, terms = LeaseServer(), Lit(), Terms()
-    [first] = contender(server, fuse=fuse)(terms)
+    first = replica(server, terms, "pod", fuse=fuse)
 
     async def linger(_: Leadership) -> None:
         try:
@@ -169,7 +168,7 @@ async def test_the_fuse_burns_on_while_the_leaders_task_has_not_ended() -> None:
 
 async def test_the_fuse_is_out_before_the_lease_is_released() -> None:
     server, fuse = LeaseServer(), Lit()
-    async with contending(contender(server, fuse=fuse)) as (terms, [only]):
+    async with replicas(server, 1, fuse=fuse) as (terms, [only]):
         await leader_of(terms)
         server.lose_answers = True
         stopping = asyncio.create_task(only.stop())
@@ -177,36 +176,3 @@ async def test_the_fuse_is_out_before_the_lease_is_released() -> None:
         assert fuse.ends[-1] == 0
         await stopping
         assert fuse.ends[-1] == 0
-
-
-class Lit:
-    """A fuse that keeps when it would have burnt down, 0 where it was put out."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def __call__(self, seconds: float) -> None:
-        self.ends.append(now() + seconds if seconds else 0)
-
-
-def contender(
-    server: LeaseServer, *, deadline: float = DEADLINE, fuse: Callable[[float], None] = lambda _: None
-) -> Callable[[Terms], list[Replica]]:
-    def start(terms: Terms) -> list[Replica]:
-        return [
-            Replica(
-                server,
-                terms,
-                "pod",
-                namespace="ns",
-                duration=DURATION,
-                renew_deadline=deadline,
-                retry_period=RETRY,
-                legacy_interval=CYCLE,
-                fuse=fuse,
-                clock=now,
-                wall=wall,
-            )
-        ]
-
-    return start
