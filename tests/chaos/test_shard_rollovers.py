@@ -49,8 +49,9 @@ UNLISTED = Fault("unlisted", to("DescribeStream"), _DOWN)
 UNLISTED_AND_UNREADABLE = Fault("down", to(), _DOWN)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def rolling() -> Iterator[RollingDynamoDB]:
+    # One for each test: a full one takes longer to grow older, and what it answers meanwhile stays young.
     with RollingDynamoDB() as one:
         yield one
 
