@@ -18,7 +18,12 @@ from botocore.exceptions import HTTPClientError
 from botocore.parsers import ResponseParserError
 
 # What each answer has to hold to be DynamoDB's; an empty, cut or foreign body would otherwise look like no items.
-_REQUIRED: Final[Mapping[str, str]] = {"ScanOutput": "Items", "GetRecordsOutput": "Records", "GetItemOutput": ""}
+_REQUIRED: Final[Mapping[str, str]] = {
+    "ScanOutput": "Items",
+    "GetRecordsOutput": "Records",
+    "GetItemOutput": "",
+    "UpdateItemOutput": "",
+}
 # A binary value is base64 in JSON and bytes in botocore's answer. An attribute of this name costs only the short cut.
 _BINARY: Final = (b'"B":', b'"BS":')
 _PAGE: Final = 64 * 1024

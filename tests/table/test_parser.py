@@ -20,6 +20,7 @@ MODEL = get_session()
 SHAPES = {
     "Scan": MODEL.get_service_model("dynamodb").operation_model("Scan").output_shape,
     "GetItem": MODEL.get_service_model("dynamodb").operation_model("GetItem").output_shape,
+    "UpdateItem": MODEL.get_service_model("dynamodb").operation_model("UpdateItem").output_shape,
     "DescribeTable": MODEL.get_service_model("dynamodb").operation_model("DescribeTable").output_shape,
     "GetRecords": MODEL.get_service_model("dynamodbstreams").operation_model("GetRecords").output_shape,
 }
@@ -68,6 +69,7 @@ async def test_a_page_of_any_items_is_parsed_as_botocore_does(items: list[Any], 
 @given(item=_items)
 async def test_any_item_is_parsed_as_botocore_does(item: dict[str, Any]) -> None:
     await assert_same("GetItem", {"Item": item})
+    await assert_same("UpdateItem", {"Attributes": item})
 
 
 @given(
@@ -83,11 +85,15 @@ async def test_records_are_parsed_as_botocore_does(image: Any, seconds: float, i
 
 async def test_an_absent_item_is_parsed_as_botocore_does() -> None:
     await assert_same("GetItem", {})
+    await assert_same("UpdateItem", {})
 
 
 async def test_other_operations_and_errors_go_botocores_way() -> None:
     await assert_same("DescribeTable", {"Table": {"TableName": "t", "CreationDateTime": 1_795_250_000.5}})
     await assert_same("Scan", {"__type": "x#ThrottlingException", "message": "slow down"}, status=400)
+    await assert_same(
+        "UpdateItem", {"__type": "x#ConditionalCheckFailedException", "Item": {"a": {"S": "b"}}}, status=400
+    )
     await assert_same("Scan", b"<html>", status=503)
 
 
