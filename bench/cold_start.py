@@ -1,5 +1,7 @@
 """1,000 endpoints onto an empty cluster, against a bare loop that sends the same applies as often at once."""
 
+from datetime import datetime
+
 from bench import bare
 from bench.accepted import Accepted, writes
 from bench.figures import Figure, Measurement
@@ -7,6 +9,7 @@ from bench.fleet import Fleets
 from bench.items import item
 from bench.place import Place, control_plane
 from bench.program import Program
+from gco_stream.local.dynamodb import REGION
 from gco_stream.local.plane import ControlPlane
 from gco_stream.model import wire
 
@@ -61,14 +64,12 @@ def _program(plane: ControlPlane, count: int) -> tuple[float, float, float, floa
         program.wait_idle(_PATIENCE, also=lambda: program.status()["endpoints"] == count)
         done = _complete(plane, mark, place.user, count)
         first = min(write.received for write in done)
-        ended = max(line["ended"] for line in program.reconciled())
         peak, cpu = program.peak_rss_mib(), program.cpu_seconds()
-    unreported = [
-        one["endpoint_name"]["S"] for one in place.table.scan() if len(wire.decode(one)["region_status"]) != 2
-    ]
-    if unreported:
+    items = [wire.decode(one) for one in place.table.scan()]
+    if unreported := [one["endpoint_name"] for one in items if REGION not in one["region_status"]]:
         raise RuntimeError(f"without a status: {unreported[:5]} ({len(unreported)})")
-    return max(write.answered for write in done) - first, ended - first, peak, cpu
+    reported = max(datetime.fromisoformat(one["region_status"][REGION]["last_sync"]).timestamp() for one in items)
+    return max(write.answered for write in done) - first, reported - first, peak, cpu
 
 
 def _bare(plane: ControlPlane, count: int) -> float:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -24,6 +25,8 @@ from gco_stream.ops.metrics import ELSEWHERE, UNREPORTED
 _KEY = "endpoint_name"
 _NOT_ASKED = frozenset({"region_status", "updated_at"})
 _DIGEST_BYTES = 16
+# Models that are kept: about as many as are worked on at once, since one of 400 KB takes megabytes.
+_IN_WORK = 16
 _STATES = {str(state): str(state) for state in RegionState}
 # An attribute that is called B or BS has a map behind it, so these are types.
 _HAS_BINARY = re.compile(rb'"B":"|"BS":\[')
@@ -54,6 +57,8 @@ class DesiredState:
         self._entries: dict[str, _Entry] = {}
         self._stale: dict[str, int] = {}
         self._marks = 0
+        # A reconcile looks at its item several times, and each is the same as long as the bytes are.
+        self._read = lru_cache(maxsize=_IN_WORK)(_read)
 
     def put(self, item: WireItem) -> None:
         """An item as just read from the home table, or returned by a write to it."""
@@ -73,17 +78,13 @@ class DesiredState:
 
     def get(self, name: str) -> Endpoint | Unreadable | None:
         """The endpoint as last read, None where there is none."""
-        item = self.wire(name)
-        return None if item is None else read_endpoint(item)
+        entry = self._entries.get(name)
+        return None if entry is None else self._read(entry.blob)
 
     def wire(self, name: str) -> WireItem | None:
         """The item as last read, in wire form."""
         entry = self._entries.get(name)
-        if entry is None:
-            return None
-        blob = zlib.decompress(entry.blob)
-        item: WireItem = orjson.loads(blob)
-        return {name: _restored(value) for name, value in item.items()} if _HAS_BINARY.search(blob) else item
+        return None if entry is None else _wire(entry.blob)
 
     def whole_digest(self, name: str) -> bytes | None:
         """A digest of the whole item, None where there is none: changes with any attribute."""
@@ -140,6 +141,16 @@ class DesiredState:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _wire(compressed: bytes) -> WireItem:
+    blob = zlib.decompress(compressed)
+    item: WireItem = orjson.loads(blob)
+    return {name: _restored(value) for name, value in item.items()} if _HAS_BINARY.search(blob) else item
+
+
+def _read(compressed: bytes) -> Endpoint | Unreadable:
+    return read_endpoint(_wire(compressed))
 
 
 def _state(item: WireItem, region: str) -> str:

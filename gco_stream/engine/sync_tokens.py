@@ -18,7 +18,7 @@ class SyncTokens:
         self._tokens: dict[str, _Token] = {}
 
     def settle(self, name: str) -> None:
-        """The endpoint was just found in sync."""
+        """The last plan of the endpoint had no step; its report may still wait for a turn."""
         self._tokens[name] = self._token(name)
 
     def forget(self, name: str) -> None:

@@ -29,6 +29,8 @@ _REPORT = "report"
 _RETRY = "retry"
 _RECOVERED = "what it failed of is over"
 _URGENT = frozenset({FROM_STREAM, _REPORT})
+# An echo makes a report that waits for its turn no more urgent.
+_ECHO = frozenset({FROM_CLUSTER, _REPORT})
 
 
 class Workers:
@@ -92,9 +94,11 @@ class Workers:
             trigger = FROM_STREAM if FROM_STREAM in taken.triggers else taken.triggers[0]
             self._dispatcher.add_after(name, rest, trigger, taken.records)
             return
-        if taken.triggers == (FROM_CLUSTER,) and self._tokens.is_in_sync(name):
+        if FROM_CLUSTER in taken.triggers and _ECHO.issuperset(taken.triggers) and self._tokens.is_in_sync(name):
             # The watch's echo of our own write: the last plan was made on the very objects that it tells of. A time
             # to look again that came with it is no echo, though nothing but the time has changed.
+            if _REPORT in taken.triggers:
+                self._report_later(taken)
             return
         with structlog.contextvars.bound_contextvars(**_about(taken)):
             await self._reconcile_now(taken, started)
@@ -149,8 +153,8 @@ class Workers:
             return
         self._retries.succeeded(name, now)
         if outcome.unreported:
-            self._tokens.forget(name)
-            self._dispatcher.add(name, Band.RESYNC, _REPORT, taken.records)
+            self._tokens.settle(name)
+            self._report_later(taken)
             return
         if outcome.result in {"in_sync", "changed"}:
             self._tokens.settle(name)
@@ -158,6 +162,9 @@ class Workers:
             self._tokens.forget(name)
         if outcome.look_again is not None:
             self._look_again(name, outcome.look_again)
+
+    def _report_later(self, taken: Taken) -> None:
+        self._dispatcher.add(taken.name, Band.RESYNC, _REPORT, taken.records)
 
     def is_over(self, cause: str) -> None:
         """What names failed of is gone: they are tried at once."""
