@@ -1,6 +1,6 @@
 """How changes fare under load: 10,000 endpoints, changes for a minute, a resync in the middle.
 
-At 100 changes a second, and at half of it: all parts together take some 22 ms of CPU a change, so that two cores for
+At 100 changes a second, and at half of it: all parts together take some 25 ms of CPU a change, so that two cores for
 everything, this bench included, carry the one and not the other.
 """
 
