@@ -282,4 +282,4 @@ def test_without_a_stream_it_polls_and_says_how_to_turn_it_on_and_then_reads_it(
     one.until(lambda: one.status()["stream"]["mode"] == "stream", "the stream is read, without a restart", SLOW)
     put_in(world, world.namespace, "streamed")
     one.until(lambda: world.state("streamed") == "running", "it comes by the stream")
-    assert one.status()["stream"]["records"] > 0
+    one.until(lambda: one.status()["stream"]["records"] > 0, "its record is read")
