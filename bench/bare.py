@@ -16,11 +16,11 @@ from gco_stream.cluster.access import Access
 from gco_stream.cluster.objects import object_path, ref_of
 from gco_stream.model import names
 from gco_stream.model.endpoint import read_endpoint
-from gco_stream.model.objects import JsonObject, Kind, Observed
+from gco_stream.model.objects import JsonObject, Kind, Observed, ObservedObject, Ownership
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.plan import plan
 from gco_stream.planning.policy import Fleet
-from gco_stream.planning.steps import Create
+from gco_stream.planning.steps import Create, Step
 
 USER = "bare-loop"
 _APPLY = "application/apply-patch+yaml"
@@ -38,17 +38,17 @@ class Request:
 
 
 def creations(item: WireItem, place: Place) -> list[Request]:
-    """The requests by which the program makes the item's objects where there are none, in its order."""
-    endpoint = read_endpoint(item)
-    made = plan(endpoint, Observed({}), Fleet(), datetime.now(UTC), place.policy)
-    if not all(isinstance(step, Create) for step in made.steps):
-        raise ValueError(f"an empty cluster needs more than creations for {endpoint.name}")
-    return [_creation(step.manifest) for step in made.steps if isinstance(step, Create)]
+    """The requests by which the program creates the item's objects where there are none, in its order.
+
+    The Ingress is not among them: it waits for a ready pod.
+    """
+    return [_creation(manifest) for manifest in _from_nothing(item, place)]
 
 
 def running(item: WireItem, place: Place) -> list[Request]:
-    """As `creations`, and what the deployment controller would report once every pod is ready."""
-    requests = creations(item, place)
+    """As `creations`, what the deployment controller would report once every pod is ready, and the Ingress then."""
+    manifests = _from_nothing(item, place)
+    deployment = next(manifest for manifest in manifests if manifest["kind"] == Kind.DEPLOYMENT)
     name = item["endpoint_name"]["S"]
     path = f"/apis/apps/v1/namespaces/{place.namespace}/deployments/{name}/status"
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -71,8 +71,14 @@ def running(item: WireItem, place: Place) -> list[Request]:
         )
     ]
     counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
-    status = {"status": {"observedGeneration": 1, **counts, "conditions": conditions}}
-    return [*requests, Request(path, status, _MERGE)]
+    status = {"observedGeneration": 1, **counts, "conditions": conditions}
+    observed = _observed(deployment, status)
+    routes = [
+        _creation(step.manifest)
+        for step in _steps(item, place, Observed({observed.ref: observed}))
+        if isinstance(step, Create) and step.ref.kind is Kind.INGRESS
+    ]
+    return [*map(_creation, manifests), Request(path, {"status": status}, _MERGE), *routes]
 
 
 def send(place: Place, endpoints: Iterable[Sequence[Request]], *, at_once: int) -> None:
@@ -101,6 +107,33 @@ async def _send(access: Access, waiting: deque[Sequence[Request]], at_once: int)
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
                 group.create_task(work())
+
+
+def _from_nothing(item: WireItem, place: Place) -> list[JsonObject]:
+    steps = _steps(item, place, Observed({}))
+    if not all(isinstance(step, Create) for step in steps):
+        raise ValueError(f"an empty cluster needs more than creations for {item['endpoint_name']}")
+    return [step.manifest for step in steps if isinstance(step, Create)]
+
+
+def _steps(item: WireItem, place: Place, observed: Observed) -> tuple[Step, ...]:
+    return plan(read_endpoint(item), observed, Fleet(), datetime.now(UTC), place.policy).steps
+
+
+def _observed(manifest: JsonObject, status: JsonObject) -> ObservedObject:
+    """The object as the program sees it once it is applied."""
+    metadata = manifest["metadata"]
+    return ObservedObject(
+        ref_of(manifest),
+        uid=metadata["name"],
+        resource_version="1",
+        generation=1,
+        labels=metadata["labels"],
+        annotations=metadata["annotations"],
+        spec=manifest["spec"],
+        status=status,
+        ownership=Ownership(applied=True),
+    )
 
 
 def _creation(manifest: JsonObject) -> Request:

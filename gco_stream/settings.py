@@ -76,9 +76,6 @@ class Settings(BaseSettings):
     inference_unhealthy_threshold_seconds: Seconds = Field(
         300, description="how long an endpoint may have no ready replica before its Ingress is withdrawn"
     )
-    inference_ingress_policy: Literal["immediate", "on-ready"] = Field(
-        "immediate", description="when an endpoint's Ingress is first made"
-    )
     status_interval_seconds: SecondsOrNone = Field(15, description="shortest pause between reports of counts alone")
     status_heartbeat_seconds: SecondsOrNone = Field(0, description="report at least this often; 0: only on change")
     mass_delete_limit: int | None = Field(

@@ -27,17 +27,21 @@ def explain(
 
     Settings come from the environment, as for `gco-stream run`. The first line is the verdict. Below it: what the item
     asks of this region, what the regions reported, each object, and what comes next. An object is in sync, would be
-    created, would change, would be deleted, held (by a hold, a limit or an error), left alone, not ours, terminating,
-    or not there, as it should be.
+    created, would change, would be deleted, held (by a hold, a limit or an error), left alone, not owned, terminating,
+    or not needed.
 
-    Keys of the JSON. `endpoints`: by name, each with `as_asked`, `headline`, `in_sync` (nothing would be done), `hold`,
-    `asked` (by label), `regions` (by name: `here`, `is_target`, `outdated`, `unreadable`, `state`, `replicas_ready`,
-    `replicas_desired`, `last_sync`, `error`), `objects` (each with `kind`, `namespace`, `name`, `verdict`, `why`,
-    `details`, `otherwise`: what would be done if it were not held, `upgrade`: what the newest pod template would
-    change), `steps`, `report`, `write_report`, `table_change`, `agreement` (promotion or purge), `waits_for`,
-    `look_again_seconds`, `look_again_why`, `notes`, `warnings`. Beside it `unknown` (names that cannot be explained,
-    and why), `unclaimed` (names of which objects stand without an item), `orphans` (by these names: `steps` that are
-    taken once two scans have not found the item, `notes`, `warnings`) and `unreadable_namespaces`.
+    Keys of the JSON. `endpoints`: by name, each with `as_asked` (in the desired state), `reason` (the code of why not,
+    or null; docs/reasons.md lists the codes), `headline`, `in_sync` (nothing would be done), `hold`, `asked` (by
+    label), `regions` (by name: `here`, `is_target`, `outdated`, `unreadable`, `state`, `replicas_ready`,
+    `replicas_desired`, `last_sync`, `error`, `reason`: its code), `objects` (each with `kind`, `namespace`, `name`,
+    `verdict` (InSync, WouldCreate, WouldChange, WouldDelete, Held, LeftAlone, NotOwned, Terminating or NotNeeded),
+    `why`, `reason`: the code of what prevents a change, `details`, `otherwise`: the verdict if it were not held,
+    `upgrade`: what the newest pod template would change), `steps`, `withheld` (the steps that a hold prevents),
+    `report`, `write_report`, `table_change` (promote or purge), `agreement` (promotion or purge), `waits_for`,
+    `look_again_seconds`, `look_again_why`, `notes`, `warnings` (each with `reason` and `message`). Beside it `unknown`
+    (names that cannot be explained, and why), `unclaimed` (names whose objects exist without an item), `orphans` (by
+    these names: `steps` that are taken once two scans have not found the item, `notes`, `warnings`) and
+    `unreadable_namespaces`.
 
     Examples:
 

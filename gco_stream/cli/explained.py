@@ -1,6 +1,7 @@
 """How an explanation is shown: text for somebody who is paged, JSON for programs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,17 +20,7 @@ _GOOD: Final = "green"
 _BAD: Final = "bold red"
 _CARE: Final = "yellow"
 _QUIET: Final = "dim"
-_COLOURS: Final = {
-    "in sync": _GOOD,
-    "would be created": _CARE,
-    "would change": _CARE,
-    "would be deleted": _BAD,
-    "held": _CARE,
-    "left alone": _CARE,
-    "not ours": _BAD,
-    "terminating": _CARE,
-    "not there, as it should be": _QUIET,
-}
+_COLOURS: Final = {"InSync": _GOOD, "WouldDelete": _BAD, "NotOwned": _BAD, "NotNeeded": _QUIET}
 _STATES: Final = {"running": _GOOD, "error": _BAD, "stopped": _QUIET, "deleted": _QUIET}
 _SHORT: Final = {"HorizontalPodAutoscaler": "HPA"}
 
@@ -57,8 +48,8 @@ def in_short(one: "Explanation") -> Iterator[str]:
     if one.plan.write_report and one.plan.report is not None:
         yield _labelled("report", f"would be written: {_told(one.plan.report, one)}")
     if one.plan.table_change is not None:
-        yield _labelled("table", f"would {one.plan.table_change}")
-    yield from (_warning(warning) for warning in one.plan.warnings)
+        yield _labelled("table", f"would {one.plan.table_change.description}")
+    yield from (_warning(str(warning)) for warning in one.plan.warnings)
 
 
 def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
@@ -76,8 +67,7 @@ def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
     name_width = max(map(len, names))
     for verdict, name in zip(shown, names, strict=True):
         why = _why(verdict, one)
-        colour = _COLOURS[str(verdict.verdict)]
-        told = _styled(str(verdict.verdict), colour)
+        told = _styled(verdict.verdict.words, _COLOURS.get(verdict.verdict, _CARE))
         start = f"  {_kind(verdict):<{kind_width}}  {name:<{name_width}}  "
         yield start + told + (f": {why}" if why else "")
         for line in _details(verdict):
@@ -91,12 +81,16 @@ def unclaimed(name: str, made: "Plan") -> Iterator[str]:
         yield "  once two scans in a row have not found the item:"
     yield from (f"  would {step}" for step in made.steps)
     yield from (f"  {note}" for note in made.notes)
-    yield from (_warning(warning) for warning in made.warnings)
+    yield from (_warning(str(warning)) for warning in made.warnings)
 
 
 def orphan_as_json(made: "Plan") -> dict[str, Any]:
     """The plan of a name that has no item."""
-    return {"steps": [str(step) for step in made.steps], "notes": made.notes, "warnings": made.warnings}
+    return {
+        "steps": [str(step) for step in made.steps],
+        "notes": list(map(str, made.notes)),
+        "warnings": _warnings_as_json(made),
+    }
 
 
 def as_json(one: "Explanation") -> dict[str, Any]:
@@ -105,6 +99,7 @@ def as_json(one: "Explanation") -> dict[str, Any]:
     return {
         "in_sync": made.in_sync,
         "as_asked": one.as_asked,
+        "reason": None if one.cause is None else str(one.cause.reason),
         "headline": one.headline,
         "hold": one.hold,
         "asked": one.asked,
@@ -118,9 +113,14 @@ def as_json(one: "Explanation") -> dict[str, Any]:
         "waits_for": one.waits_for,
         "look_again_seconds": made.look_again.after if made.look_again else None,
         "look_again_why": made.look_again.why if made.look_again else None,
-        "notes": made.notes,
-        "warnings": made.warnings,
+        "withheld": [str(step) for step in made.withheld],
+        "notes": list(map(str, made.notes)),
+        "warnings": _warnings_as_json(made),
     }
+
+
+def _warnings_as_json(made: "Plan") -> list[dict[str, str]]:
+    return [{"reason": str(warning.reason), "message": warning.message} for warning in made.warnings]
 
 
 def _region_as_json(report: "RegionReport") -> dict[str, Any]:
@@ -135,6 +135,7 @@ def _region_as_json(report: "RegionReport") -> dict[str, Any]:
         "replicas_desired": None if status is None else status.replicas_desired,
         "last_sync": None if status is None else status.last_sync,
         "error": None if status is None else status.error,
+        "reason": (status.reason or None) if status is not None else None,
     }
 
 
@@ -146,6 +147,7 @@ def _object_as_json(verdict: "ObjectVerdict") -> dict[str, Any]:
         "verdict": str(verdict.verdict),
         "why": verdict.why,
         "details": verdict.details,
+        "reason": verdict.reason,
         "otherwise": verdict.otherwise,
         "upgrade": verdict.upgrade,
     }
@@ -167,9 +169,9 @@ def _regions(one: "Explanation", now: datetime) -> Iterator[str]:
 def _reported(report: "RegionReport", since: str) -> str:
     if report.status is None:
         return _styled(str(report), _QUIET)
-    state, _, rest = str(report).partition(",")
-    counts, colon, error = rest.partition(":")
-    return f"{_styled(state, _STATES.get(state, _CARE))},{counts}{since}{colon}{error}"
+    state = report.status.state
+    error = f": {report.status.error}" if report.status.error else ""
+    return f"{_styled(state, _STATES.get(state, _CARE))}, {report.counts}{since}{error}"
 
 
 def _ahead(one: "Explanation") -> Iterator[str]:
@@ -180,7 +182,7 @@ def _ahead(one: "Explanation") -> Iterator[str]:
             "report", f"{'would be written' if made.write_report else 'as it is written'}: {_told(made.report, one)}"
         )
     if made.table_change is not None:
-        yield _labelled("table", f"would {made.table_change}")
+        yield _labelled("table", f"would {made.table_change.description}")
     for number, waits in enumerate(one.waits_for):
         yield _labelled(one.agreement if not number else "", f"waits for {waits}")
     if made.look_again is not None:
@@ -189,12 +191,12 @@ def _ahead(one: "Explanation") -> Iterator[str]:
         yield _labelled("looks again", "when something changes, and at the next resync")
     for note in one.notes:
         yield _labelled("note", note)
-    yield from (_warning(warning) for warning in made.warnings if not one.headline.endswith(warning))
+    yield from (_warning(str(warning)) for warning in made.warnings if warning != one.cause)
 
 
 def _details(verdict: "ObjectVerdict") -> Iterator[str]:
     if verdict.otherwise is not None:
-        yield f"otherwise it {verdict.otherwise}:"
+        yield f"otherwise it {verdict.otherwise.words}:"
     yield from verdict.details
     if verdict.upgrade:
         yield "an upgrade would change, and so restart its pods:"
@@ -209,14 +211,13 @@ def _matters(verdict: "ObjectVerdict") -> bool:
 
 def _why(verdict: "ObjectVerdict", one: "Explanation") -> str:
     """The reason, unless it is long and the first line has just said it."""
-    is_told = len(verdict.why) > _LONG and one.headline.endswith(verdict.why)
-    return "for the reason above" if is_told else verdict.why
+    is_shown = len(verdict.why) > _LONG and one.cause is not None and verdict.why == one.cause.message
+    return "for the reason above" if is_shown else verdict.why
 
 
 def _told(report: "Report", one: "Explanation") -> str:
-    words = str(report)
-    is_told = len(report.error) > _LONG and one.headline.endswith(report.error)
-    return words.replace(report.error, "for the reason above") if is_told else words
+    is_shown = len(report.error) > _LONG and one.cause is not None and report.error == one.cause.message
+    return str(replace(report, error="for the reason above") if is_shown else report)
 
 
 def _kind(verdict: "ObjectVerdict") -> str:

@@ -124,7 +124,7 @@ def with_pods(one: Standing, pods: Mapping[tuple[str, str], Sequence[PodHealth]]
     """With its pods of this cluster, by namespace and app; what ails the first of them is told where it waits."""
     mine = tuple(pods.get((one.namespace or namespace, one.name), ()))
     trouble = next((pod.reason for pod in mine if pod.reason), "")
-    told = trouble and one.verdict in {Verdict.WAITING, Verdict.ERROR} and trouble not in one.why
+    told = trouble and one.verdict in {Verdict.WAITING, Verdict.ERROR}
     return replace(one, pods=mine, why=f"{one.why}; {trouble}" if told else one.why)
 
 

@@ -1,7 +1,7 @@
 """The demo's story: what a user writes, which objects follow, and how many milliseconds later."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -69,7 +69,10 @@ class Story:
             self.table.create(self._item("chat", image="registry.example/serve:1.0", replicas=2, gpu_count=1))
             self.table.create(self._item("embed", image="registry.example/embed:3.1", replicas=1, gpu_count=0))
         for name in names:
-            self._follows(f"Service, Ingress, Deployment {name}", partial(self._stands, name, all))
+            self._follows(f"Service and Deployment {name}", partial(self._exist, name, "Service", "Deployment"))
+        for name in names:
+            exists = partial(self._exist, name, "Ingress")
+            self._follows(f"Ingress inference-{name}, now that a pod is ready", exists, waits_for="pods")
         for name in names:
             self._follows(f"{name} is running, in the item too", self._is_promoted(name), waits_for="pods")
 
@@ -148,9 +151,9 @@ class Story:
         self._follows("chat is stopped", self._reports("chat", "stopped"), waits_for="pods")
         with self._chapter("Start", "chat: desired_state = deploying"):
             self.table.set_state(self._seen("chat"), "deploying")
+        self._follows("4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
         self._follows(
-            "the route and 4 replicas",
-            lambda: self._find("Ingress", "inference-chat") and self._spec("Deployment", "chat").get("replicas") == 4,
+            "the route, once a pod is ready", lambda: self._find("Ingress", "inference-chat"), waits_for="pods"
         )
         self._follows("chat is running", self._is_promoted("chat"), waits_for="pods")
 
@@ -232,12 +235,11 @@ class Story:
         for pod in self.kube.list(path_of("Pod", self.namespace), labels=f"app={app}"):
             self.kube.patch(path_of("Pod", self.namespace, pod["metadata"]["name"]), change)
 
-    def _stands(self, name: str, how_many: Callable[[Iterable[object]], bool]) -> bool:
-        kinds = (("Service", name), ("Ingress", f"inference-{name}"), ("Deployment", name))
-        return how_many(self._find(kind, found) for kind, found in kinds)
+    def _exist(self, name: str, *kinds: str) -> bool:
+        return all(self._find(kind, f"inference-{name}" if kind == "Ingress" else name) for kind in kinds)
 
     def _is_gone(self, name: str) -> bool:
-        return not self._stands(name, any)
+        return not any(self._exist(name, kind) for kind in ("Service", "Ingress", "Deployment"))
 
     def _has_no_item(self, name: str) -> bool:
         return self.table.get(name) is None

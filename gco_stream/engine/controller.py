@@ -51,7 +51,6 @@ def policy_of(settings: Settings, table_arn: str, renderings: Renderings = RENDE
         table_arn=table_arn,
         canary_drain=settings.canary_drain_seconds,
         unhealthy_threshold=settings.inference_unhealthy_threshold_seconds,
-        ingress_on_ready=settings.inference_ingress_policy == "on-ready",
         honor_gpu_type=settings.honor_gpu_type,
         status_interval=settings.status_interval_seconds,
         status_heartbeat=settings.status_heartbeat_seconds,

@@ -57,6 +57,12 @@ class FleetCensus:
         """The last count, with what has been withdrawn since."""
         return Census(self._running, len(self._away | self._recent.keys()))
 
+    def beside(self, name: str) -> Census:
+        """The same for a decision about this endpoint, which does not count itself: it may be decided about again, once
+        its report is written or a deletion has failed.
+        """
+        return Census(self._running, len((self._away | self._recent.keys()) - {name}))
+
     def withdrew(self, name: str) -> None:
         """The endpoint's Ingress is about to be taken away."""
         self._recent[name] = self._clock()

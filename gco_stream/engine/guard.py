@@ -18,16 +18,18 @@ from gco_stream.engine.budget import DeletionBudget, LeaseNotes
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.orphans import Orphans, Standing
 from gco_stream.model import names
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.orphans import NO_ITEM, plan_orphan
 from gco_stream.planning.policy import Fleet, Policy
-from gco_stream.planning.steps import Delete, HeldBack, Plan
+from gco_stream.planning.steps import Delete, HeldBack, Note, Plan
 
-_TABLE_EMPTY: Final = (
-    f"not removed, although {NO_ITEM}: it has no item at all, which may be a mistake; "
-    "`gco-stream approve-deletes` shows what waits, and lets it go"
+_TABLE_EMPTY: Final = Cause(
+    Reason.TABLE_EMPTY,
+    f"not removed, although {NO_ITEM}: the table is empty, which may be a mistake; "
+    "`gco-stream approve-deletes` lists the pending removals and approves them",
 )
-_IN_DOUBT: Final = "its objects go once two scans in a row have not found its item"
+_IN_DOUBT: Final = Note("its objects are deleted once two consecutive scans have not found its item")
 
 _log = structlog.get_logger(__name__)
 

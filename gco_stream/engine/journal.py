@@ -14,7 +14,8 @@ from typing import Final, Literal
 
 import orjson
 
-from gco_stream.engine.reconciler import Outcome
+from gco_stream.engine.reconciler import Outcome, Result
+from gco_stream.engine.triggers import Trigger
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.text import shown
 from gco_stream.model.wire import WireItem
@@ -33,7 +34,6 @@ _LONGEST_SEQUENCE: Final = 40
 # Of one record: when it was made last, and how often in a row.
 _HEAD: Final = struct.Struct("<dI")
 _FINAL: Final = frozenset({RegionState.RUNNING, RegionState.STOPPED, RegionState.DELETED})
-_FROM_STREAM: Final = "stream"
 _NOT_ASKED: Final = frozenset({"region_status", "updated_at"})
 _STATE: Final = "desired_state"
 _PROMOTED: Final = ({"S": "deploying"}, {"S": "running"})
@@ -124,18 +124,20 @@ class Journal:
         if (change := entry.change) is not None and not (change.ended or change.counted):
             change.applied = entry.applied
 
-    def reconciled(self, name: str, triggers: tuple[str, ...], outcome: Outcome, *, took: float, current: bool) -> None:
+    def reconciled(
+        self, name: str, triggers: tuple[Trigger, ...], outcome: Outcome, *, took: float, current: bool
+    ) -> None:
         """A reconcile has ended. `current`: it was made of the newest item that is known of."""
         ended = _ended(outcome)
         entry = self._entries.get(name)
         # Later records of the same change are echoes of our own reports.
-        asked = entry.change if entry is not None and _FROM_STREAM in triggers else None
+        asked = entry.change if entry is not None and Trigger.STREAM in triggers else None
         led = asked is not None and not asked.ended
         if entry is not None and current:
             entry.ended = (self._now(), ended) if ended else None
             if entry.change is not None:
                 self._settle(entry.change, ended, self._now())
-        told = bool(outcome.steps or outcome.errors or outcome.result == "gone" or led)
+        told = bool(outcome.steps or outcome.errors or outcome.result is Result.GONE or led)
         if entry is None and ended and not told:
             return
         if entry is None:
@@ -194,7 +196,7 @@ class Journal:
 
 def _ended(outcome: Outcome) -> str:
     """What the endpoint has come to: running, stopped, deleted, gone; "" where it is not yet, or not as asked."""
-    if outcome.result == "gone":
+    if outcome.result is Result.GONE:
         return "gone"
     made = outcome.made
     if made is None or outcome.errors or made.held_back is not None:
@@ -241,8 +243,8 @@ def _updated_at(image: object) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _packed(triggers: tuple[str, ...], outcome: Outcome, sequence: str, took: float) -> bytes:
-    told = [*map(str, outcome.steps), *outcome.errors]
+def _packed(triggers: tuple[Trigger, ...], outcome: Outcome, sequence: str, took: float) -> bytes:
+    told = [*map(str, outcome.steps), *map(str, outcome.errors)]
     if outcome.made is not None and outcome.made.report is not None and not outcome.errors:
         told.append(f"reported: {outcome.made.report}")
     why = [shown(trigger, _LONGEST_TRIGGER) for trigger in triggers[:_MOST_TRIGGERS]]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from gco_stream.cluster.cache import ClusterCache
-from gco_stream.engine.reconciler import Outcome
+from gco_stream.engine.reconciler import Outcome, Result
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
-from gco_stream.planning.steps import Apply, GiveReplicas, Replace, Scale, Step, tell_of
+from gco_stream.model.reasons import Cause
+from gco_stream.planning.steps import Apply, Delete, GiveReplicas, Replace, Scale, Step, tell_of
 
 Emit = Callable[[ObjectRef, str, Literal["Normal", "Warning"], str, str], None]
 
@@ -28,31 +29,38 @@ class News:
     def __init__(self, emit: Emit, cache: ClusterCache) -> None:
         self._emit = emit
         self._cache = cache
-        self._warned: dict[str, tuple[str, ...]] = {}
+        self._warned: dict[str, tuple[Cause, ...]] = {}
 
     def tell(self, name: str, outcome: Outcome) -> None:
-        """Whatever of one reconcile is worth an Event; nothing where nothing of the endpoint stands."""
+        """Emits the Events of one reconcile.
+
+        They are about the endpoint's Deployment, or what else exists of it. The Event of a deletion is about the
+        deleted object if nothing is left; all others need an object that exists.
+        """
         changes = [step for step in outcome.steps if isinstance(step, _TOLD) and _concerns_people(step)]
-        tells = [tell for tell in map(tell_of, outcome.steps) if tell is not None]
+        tells = [(step, tell) for step in outcome.steps if (tell := tell_of(step)) is not None]
         errors = outcome.errors or _reported_error(outcome)
         warnings = self._new_warnings(name, outcome)
         if not (changes or tells or errors or warnings):
             return
         about = self._object_of(name)
+        for step, tell in tells:
+            target = about or (step if isinstance(step, Delete) else None)
+            if target is not None:
+                self._emit(target.ref, target.uid, "Warning" if tell.warning else "Normal", tell.reason, tell.message)
         if about is None:
             return
         for step in changes:
             self._emit(about.ref, about.uid, "Normal", "Updated", str(step))
-        for tell in tells:
-            self._emit(about.ref, about.uid, "Warning" if tell.warning else "Normal", tell.reason, tell.message)
-        for warning in warnings:
-            self._emit(about.ref, about.uid, "Warning", "Attention", warning)
-        for error in errors:
-            self._emit(about.ref, about.uid, "Warning", "Contested" if outcome.contested else "NotAsAsked", error)
+        # A step that was just carried out may have told of the same cause, and a warning may be the error as well.
+        told = {tell.reason for _, tell in tells}
+        for cause in dict.fromkeys((*warnings, *errors)):
+            if cause.reason not in told:
+                self._emit(about.ref, about.uid, "Warning", cause.reason, cause.message)
 
-    def _new_warnings(self, name: str, outcome: Outcome) -> tuple[str, ...]:
+    def _new_warnings(self, name: str, outcome: Outcome) -> tuple[Cause, ...]:
         if outcome.made is None:
-            if outcome.result == "gone":
+            if outcome.result is Result.GONE:
                 self._warned.pop(name, None)
             return ()
         warnings, told = outcome.made.warnings, self._warned.get(name, ())
@@ -72,6 +80,8 @@ def _concerns_people(step: Step) -> bool:
     return step.ref.kind in {Kind.DEPLOYMENT, Kind.INGRESS}
 
 
-def _reported_error(outcome: Outcome) -> tuple[str, ...]:
+def _reported_error(outcome: Outcome) -> tuple[Cause, ...]:
     report = outcome.made.report if outcome.made is not None else None
-    return (report.error,) if report is not None and report.state is RegionState.ERROR and report.error else ()
+    if report is None or report.state is not RegionState.ERROR or report.reason is None:
+        return ()
+    return (Cause(report.reason, report.error),)

@@ -18,6 +18,7 @@ from gco_stream.engine.one_look import look_once
 from gco_stream.engine.reconciler import claimed, not_known
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.explanation import Explanation, explain
 from gco_stream.planning.plan import plan
 from gco_stream.planning.policy import Fleet, Policy
@@ -142,7 +143,7 @@ class _Look:
         """
         fleet, observed = Fleet(claimed=claimed), self.cache.observed(item.name)
         make = partial(plan, item, observed, now=self.now, policy=self.policy)
-        made, warnings = make(fleet), list[str]()
+        made, warnings = make(fleet), list[Cause]()
         if Need.CENSUS in made.needs:
             fleet = replace(fleet, census=await self.fleet.counted())
         if isinstance(item, Endpoint) and (Need.PODS in made.needs or (with_pods and _lacks_pods(made))):
@@ -151,12 +152,12 @@ class _Look:
                 pods = await pods_of(self.client, namespace, item.name, timeout=timeout)
                 observed = replace(observed, pods=pods)
             except ClusterError as error:
-                warnings.append(f"its pods cannot be listed: {error.message}")
+                warnings.append(Cause(Reason.PODS_UNKNOWN, f"its pods cannot be listed: {error.message}"))
         make = partial(plan, item, observed, now=self.now, policy=self.policy)
         made = make(fleet)
         if doomed(made):
             made, fleet = await self.fleet.decide(item.name, fleet, make)
-            warnings += [self.fleet.doubt] if self.fleet.doubt else []
+            warnings += [Cause(Reason.LIMITS_UNKNOWN, self.fleet.doubt)] if self.fleet.doubt else []
         made = replace(made, warnings=(*made.warnings, *warnings))
         return explain(item, observed, fleet, self.now, self.policy, made)
 

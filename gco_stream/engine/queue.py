@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gco_stream.engine.triggers import Trigger
+
 _FRESH_IN_A_ROW = 4
 # Enough to lead from a reconcile to what it was about; of a name that changes all the time the newest.
 _RECORDS_KEPT = 5
@@ -36,7 +38,7 @@ class Taken:
     name: str
     since: float
     band: Band
-    triggers: tuple[str, ...]
+    triggers: tuple[Trigger, ...]
     records: tuple[str, ...] = ()
 
 
@@ -44,7 +46,7 @@ class Taken:
 class _Waiting:
     since: float
     band: Band
-    triggers: tuple[str, ...]
+    triggers: tuple[Trigger, ...]
     records: tuple[str, ...] = ()
 
     def merged(self, other: "_Waiting") -> "_Waiting":
@@ -65,12 +67,12 @@ class WorkQueue:
         self._bands: tuple[OrderedDict[str, _Waiting], ...] = (OrderedDict(), OrderedDict())
         self._in_work: set[str] = set()
         self._again: dict[str, _Waiting] = {}
-        self._delayed: dict[str, tuple[float, str, tuple[str, ...]]] = {}
+        self._delayed: dict[str, tuple[float, Trigger, tuple[str, ...]]] = {}
         self._heap: list[tuple[float, str]] = []
         self._fresh_in_a_row = fresh_in_a_row
         self._row = 0
 
-    def add(self, name: str, band: Band, now: float, trigger: str, records: tuple[str, ...] = ()) -> None:
+    def add(self, name: str, band: Band, now: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name might need work now. A waiting one moves up if it became more urgent, and no reason is forgotten."""
         waiting = _Waiting(now, band, (trigger,), records)
         if name in self._in_work:
@@ -90,7 +92,7 @@ class WorkQueue:
             del queued[name]
         self._bands[waiting.band][name] = waiting
 
-    def add_at(self, name: str, due: float, trigger: str, records: tuple[str, ...] = ()) -> None:
+    def add_at(self, name: str, due: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name is worth a look at a later time; of several times the earliest holds."""
         planned = self._delayed.get(name)
         if planned is not None and planned[0] <= due:
@@ -223,13 +225,13 @@ class Dispatcher:
         self._closed = False
         self.in_work_since: dict[str, float] = {}
 
-    def add(self, name: str, band: Band, trigger: str, records: tuple[str, ...] = ()) -> None:
+    def add(self, name: str, band: Band, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name might need work now; `records`: the sequence numbers of the stream records that say so."""
         self.queue.add(name, band, self._clock(), trigger, records)
         self._on_add(band)
         self._changed.set()
 
-    def add_after(self, name: str, seconds: float, trigger: str, records: tuple[str, ...] = ()) -> None:
+    def add_after(self, name: str, seconds: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name is worth a look in so many seconds."""
         self.queue.add_at(name, self._clock() + seconds, trigger, records)
         self._changed.set()

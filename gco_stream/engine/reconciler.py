@@ -6,9 +6,10 @@ nothing is left to do, so what is reported is what stands.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from gco_stream.cluster.cache import ClusterCache
@@ -18,8 +19,9 @@ from gco_stream.engine.fleet import FleetCensus
 from gco_stream.engine.guard import Guard
 from gco_stream.engine.steps import Failure, StepRunner
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable
+from gco_stream.model.endpoint import Endpoint, Unreadable
 from gco_stream.model.objects import ObjectRef, PodHealth
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning import contested
 from gco_stream.planning.plan import failing, plan
 from gco_stream.planning.policy import Fleet, Policy
@@ -58,29 +60,40 @@ class Epoch(Protocol):
         """A higher one than `above`, once the table was found to hold that."""
 
 
+class Result(StrEnum):
+    """How a reconcile ended. FAILED is retried, REJECTED is final until something changes, BROKEN is a bug of ours."""
+
+    IN_SYNC = "in_sync"
+    CHANGED = "changed"
+    GONE = "gone"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    BROKEN = "broken"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a reconcile ended.
 
-    `result`: in_sync, changed, gone, failed (to be retried) or rejected (final until something changes).
-    `retry_after`: seconds that the server asked to wait. `contested`: another program keeps changing the object.
-    `unreported`: the table is still to be told. `cause`: what it failed of, the same for all whom that stops.
+    `retry_after`: seconds that the server asked to wait. `contested`: another field manager keeps changing the object.
+    `unreported`: the report is not in the table yet. `failure_key`: shared by all endpoints that fail for the same
+    cause, "" where the cause is this endpoint's own.
     """
 
-    result: str
+    result: Result
     steps: tuple[Step, ...] = ()
     look_again: LookAgain | None = None
-    errors: tuple[str, ...] = ()
+    errors: tuple[Cause, ...] = ()
     retry_after: float | None = None
     contested: bool = False
     unreported: bool = False
     made: Plan | None = None
-    cause: str = ""
+    failure_key: str = ""
 
 
-def not_seen(namespace: str) -> str:
-    """The cause of failing where what stands in a namespace is not known."""
-    return f"namespace {namespace} is not seen"
+def unreadable_namespace(namespace: str) -> str:
+    """The failure key of endpoints whose objects are in a namespace that cannot be read."""
+    return f"namespace {namespace}"
 
 
 def not_known(item: Endpoint | Unreadable, unsynced: Mapping[str, str], policy: Policy) -> str:
@@ -105,6 +118,10 @@ def claimed(name: str, item_of: Callable[[str], Endpoint | Unreadable | None]) -
     if isinstance(other, Endpoint) and other.spec is not None and other.spec.canary is not None:
         found.add(name)
     return frozenset(found)
+
+
+def _done(steps: Sequence[Step]) -> Result:
+    return Result.CHANGED if steps else Result.IN_SYNC
 
 
 class Reconciler:
@@ -161,8 +178,7 @@ class Reconciler:
             made, pods, unknown = await self._look(name, item, pods)
             if item is not None and unknown and not made.steps:
                 return await self._blind(name, item, unknown, done)
-            if item is not None and made.steps and made.write_report and self._said_deleted(item):
-                # Others may purge the item on this region's word, so it is taken back before anything stands again.
+            if item is not None and made.report_first:
                 await self._report(name, item, made)
             elif made.steps:
                 if not self._guard.lets_go(made) or (item is None and not confirmed):
@@ -181,15 +197,16 @@ class Reconciler:
             elif item is None:
                 return await self._without_item(name, made, done)
             elif made.write_report and objects_first:
-                return Outcome("changed", tuple(done), made.look_again, made=made, unreported=True)
+                return Outcome(Result.CHANGED, tuple(done), made.look_again, made=made, unreported=True)
             elif made.write_report:
                 await self._report(name, item, made)
             elif made.table_change is not None:
                 if not await self._change_table(name, made.table_change):
-                    return Outcome("changed" if done else "in_sync", tuple(done), made=made)
+                    return Outcome(_done(done), tuple(done), made=made)
             else:
-                return Outcome("changed" if done else "in_sync", tuple(done), made.look_again, made=made)
-        return Outcome("failed", tuple(done), errors=("what is asked or what stands changes faster than it is read",))
+                return Outcome(_done(done), tuple(done), made.look_again, made=made)
+        error = Cause(Reason.NOT_CONVERGING, "the item or the objects change faster than they can be read")
+        return Outcome(Result.FAILED, tuple(done), errors=(error,))
 
     async def _look(self, name: str, item: Endpoint | Unreadable | None, pods: Pods) -> tuple[Plan, Pods, str]:
         """The plan, the pods if they were looked up, and why what stands is not all known."""
@@ -207,10 +224,6 @@ class Reconciler:
             pods,
             unknown,
         )
-
-    def _said_deleted(self, item: Endpoint | Unreadable) -> bool:
-        written = item.region_status.get(self._policy.region)
-        return written is not None and written.state is RegionState.DELETED
 
     async def read_if_stale(self, name: str) -> None:
         """Reads the item where a hint said that it is not what is known. Raises TableError."""
@@ -236,16 +249,17 @@ class Reconciler:
         # A wiped table leaves thousands of them, and nothing else here waits for anything.
         await asyncio.sleep(0)
         self._runner.forget(name)
-        result = "gone" if made.held_back is None else "in_sync"
+        result = Result.GONE if made.held_back is None else Result.IN_SYNC
         return Outcome(result, tuple(done), made.look_again, made=made)
 
     async def _blind(self, name: str, item: Endpoint | Unreadable, unknown: str, done: list[Step]) -> Outcome:
         made = replace(self._plan(name, item), steps=())
+        error = Cause(Reason.NAMESPACE_UNREADABLE, unknown)
         if self._policy.region in item.target_regions and made.report is not None:
-            await self._say(name, made, {Part.MAIN: unknown})
+            await self._say(name, made, {Part.MAIN: error})
         unseen = [namespace for namespace in concerned(item, self._policy) if namespace in self._cache.unsynced]
-        cause = not_seen(unseen[0]) if unseen else ""
-        return Outcome("failed", tuple(done), errors=(unknown,), made=made, cause=cause)
+        key = unreadable_namespace(unseen[0]) if unseen else ""
+        return Outcome(Result.FAILED, tuple(done), errors=(error,), made=made, failure_key=key)
 
     async def _planned(self, name: str, item: Endpoint | Unreadable, pods: Pods) -> tuple[Plan, Pods]:
         """The plan, with whatever it turned out to need looked up; and the pods, if they were."""
@@ -259,7 +273,7 @@ class Reconciler:
             try:
                 pods = await self._pods_of(item.namespace or self._policy.namespace, name)
             except ClusterError as error:
-                warning = f"its pods cannot be listed: {error.message}"
+                warning = Cause(Reason.PODS_UNKNOWN, f"its pods cannot be listed: {error.message}")
                 again = earliest(made.look_again, LookAgain(_LOOK_AT_PODS_AGAIN, "its pods could not be listed"))
                 return replace(made, warnings=(*made.warnings, warning), look_again=again), None
         return self._plan(name, item, pods, counted=counted), pods
@@ -267,7 +281,7 @@ class Reconciler:
     def _plan(self, name: str, item: Endpoint | Unreadable, pods: Pods = None, *, counted: bool = False) -> Plan:
         fleet = Fleet(
             claimed=claimed(name, self._desired.get),
-            census=self._census.current if counted else None,
+            census=self._census.beside(name) if counted else None,
         )
         observed = replace(self._cache.observed(name), pods=pods)
         made = self._guard.decide(name, fleet, lambda fleet: plan(item, observed, fleet, self._now(), self._policy))
@@ -289,6 +303,7 @@ class Reconciler:
         }
         if report.error:
             status["error"] = report.error
+            status["reason"] = str(report.reason)
         try:
             image = await self._table.write_status(name, self._policy.region, status, self._epoch.epoch)
         except Gone:
@@ -321,22 +336,22 @@ class Reconciler:
         final = all(failure.final for failure in failures)
         # A fault that may pass is reported once it has not: a storm of the API server must not become one of writes.
         if final or self._failures_of(name) + 1 >= _FAILURES_BEFORE_REPORT:
-            await self._say(name, made, {failure.step.part: failure.message for failure in failures})
+            await self._say(name, made, {failure.step.part: failure.cause for failure in failures})
         waits = [failure.error.retry_after for failure in failures if failure.error.retry_after is not None]
         return Outcome(
-            "rejected" if final else "failed",
+            Result.REJECTED if final else Result.FAILED,
             tuple(done),
             look_again=earliest(made.look_again, *(failure.again for failure in failures if failure.again is not None)),
-            errors=tuple(failure.message for failure in failures),
+            errors=tuple(failure.cause for failure in failures),
             retry_after=max(waits, default=None),
             made=made,
-            cause=failures[0].cause,
+            failure_key=failures[0].key,
         )
 
     async def _contested(self, name: str, fought_over: list[ObjectRef], done: list[Step]) -> Outcome:
         item = self._desired.get(name)
         if item is None:
-            return Outcome("gone", tuple(done))
+            return Outcome(Result.GONE, tuple(done))
         made = self._plan(name, item)
         marks = contested.marks(made.steps, fought_over, self._cache.observed(name).objects, self._now())
         if marks:
@@ -344,16 +359,17 @@ class Reconciler:
             done += (await self._runner.carry_out(replace(made, steps=marks))).done
             made = self._plan(name, item)
         if not any(step.ref in fought_over for step in made.steps if isinstance(step, Apply | Replace)):
-            return Outcome("changed", tuple(done), look_again=LookAgain(0, "what is not contested goes on"))
+            return Outcome(Result.CHANGED, tuple(done), look_again=LookAgain(0, "what is not contested continues"))
         reasons = "; ".join(step.reason for step in made.steps if step.ref in fought_over)
-        message = f"another program keeps changing {', '.join(map(str, fought_over))}: {reasons}"
-        await self._say(name, made, {Part.MAIN: message})
-        return Outcome("failed", tuple(done), errors=(message,), contested=True, made=made)
+        message = f"another field manager keeps changing {', '.join(map(str, fought_over))}: {reasons}"
+        error = Cause(Reason.CONTESTED, message)
+        await self._say(name, made, {Part.MAIN: error})
+        return Outcome(Result.FAILED, tuple(done), errors=(error,), contested=True, made=made)
 
-    async def _say(self, name: str, made: Plan, messages: dict[Part, str]) -> None:
+    async def _say(self, name: str, made: Plan, causes: dict[Part, Cause]) -> None:
         item = self._desired.get(name)
         if item is None:
             return
-        said = failing(made, item, messages, self._now(), self._policy)
+        said = failing(made, item, causes, self._now(), self._policy)
         if said.write_report:
             await self._report(name, item, said)

@@ -15,6 +15,7 @@ from gco_stream.engine.desired import DesiredState, Hint
 from gco_stream.engine.guard import Guard
 from gco_stream.engine.queue import Band, Dispatcher
 from gco_stream.engine.sync_tokens import SyncTokens
+from gco_stream.engine.triggers import Trigger
 from gco_stream.model.wire import WireItem
 from gco_stream.ops.metrics import Metrics
 from gco_stream.table.endpoints import EndpointTable
@@ -184,11 +185,11 @@ class Resync:
                 # Gone, it seems. A consistent read of the item itself will tell; an empty scan alone is no proof.
                 self._changed += 1
                 self._desired.mark_stale(name)
-                self._dispatcher.add(name, Band.RESYNC, "resync: not in the scan")
+                self._dispatcher.add(name, Band.RESYNC, Trigger.NOT_IN_SCAN)
         for name in await self._guard.scan_ended(seen):
-            self._dispatcher.add(name, Band.RESYNC, "resync: no item")
+            self._dispatcher.add(name, Band.RESYNC, Trigger.NO_ITEM)
         for name in self._guard.newly_approved():
-            self._dispatcher.add(name, Band.RESYNC, "approval")
+            self._dispatcher.add(name, Band.RESYNC, Trigger.APPROVAL)
         self._last_try = self.last_success = self._clock()
         self._fault = ""
         self._metrics.endpoints.set(len(self._desired))
@@ -203,7 +204,7 @@ class Resync:
         self._guard.orphans.seen(name)
         if first and name not in self._desired:
             self._desired.put(item)
-            self._dispatcher.add(name, Band.RESYNC, "first scan")
+            self._dispatcher.add(name, Band.RESYNC, Trigger.FIRST_SCAN)
             return name
         hint = self._desired.compare(item)
         self._changed += hint is Hint.CHANGED
@@ -215,5 +216,5 @@ class Resync:
                     self._on_found(name, self._desired.wire(name), item)
             self._desired.mark_stale(name)
         if hint is not Hint.NOTHING_NEW or not self._tokens.is_in_sync(name):
-            self._dispatcher.add(name, Band.RESYNC, "resync")
+            self._dispatcher.add(name, Band.RESYNC, Trigger.RESYNC)
         return name

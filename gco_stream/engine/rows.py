@@ -17,6 +17,7 @@ from gco_stream.engine.desired import DesiredState
 from gco_stream.model import wire
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.reasons import Reason, reason_of_report
 from gco_stream.model.text import shown
 from gco_stream.ops.page.values import ELSEWHERE, NOT_REPORTED, UNREADABLE, Fleet, Row
 
@@ -130,7 +131,7 @@ async def _summed_up(rows: list[Row], told: Callable[[Row], Row], removals: tupl
         states[row.state] += 1
         for region, state in row.regions:
             regions.setdefault(region, Counter())[state] += 1
-        if row.wrong:
+        if row.reason:
             rows[number] = told(row)
             wrong.append(rows[number])
         await pause.if_due()
@@ -162,7 +163,7 @@ def row_of_item(name: str, item: wire.WireItem, region: str) -> Row:
     report = _map(reports.get(region))
     state = states.get(region, NOT_REPORTED if region in targets else ELSEWHERE)
     held = "hold" in item and bool(_text(item.get("hold"), "-"))
-    wrong, since = _wrong(item, asked, state, report, is_target=region in targets)
+    reason, message, since = _attention(item, asked, state, report, is_target=region in targets)
     return Row(
         name,
         shown(asked),
@@ -170,7 +171,8 @@ def row_of_item(name: str, item: wire.WireItem, region: str) -> Row:
         _number(report.get("replicas_ready")),
         _number(report.get("replicas_desired")),
         regions,
-        wrong,
+        reason,
+        message,
         since,
         held,
     )
@@ -187,24 +189,27 @@ def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
     return Row(name, "", state, ready, wanted)
 
 
-def _wrong(
+def _attention(
     item: wire.WireItem, asked: str, state: str, report: Mapping[str, Any], *, is_target: bool
-) -> tuple[str, float | None]:
-    """Why the endpoint is not as asked here, and since when the item says so."""
+) -> tuple[str, str, float | None]:
+    """Why the endpoint is not in its desired state here (reason code and message), and since when the item says so."""
     final = _FINAL.get(asked) if is_target else "deleted"
     error = _text(report.get("error"), "")
     outdated = state in _STATES and _is_outdated(item, report)
     if state == ELSEWHERE or (state == final and not error and not outdated):
-        return "", None
+        return "", "", None
     updated, reported = _time(item.get("updated_at")), _time(report.get("last_sync"))
     if state == NOT_REPORTED:
-        return "this region has not reported on it", updated
+        return Reason.NOT_REPORTED, "this region has not reported", updated
     if error:
-        return shown(error, _LONGEST), reported
+        reason = reason_of_report(_text(report.get("reason"), ""), error) or "Unknown"
+        return shown(reason, _LONGEST), shown(error, _LONGEST), reported
     if outdated:
-        return f"{state}, for what was asked before", updated
+        return Reason.OUTDATED_REPORT, f"{state}, for an older spec", updated
+    if final is None:
+        return Reason.INVALID_ITEM, f"desired_state: invalid value {shown(asked)!r}", reported
     counts = f"{_number(report.get('replicas_ready'))} of {_number(report.get('replicas_desired'))} ready"
-    return f"{state}, {counts}" if final else f"{shown(asked)!r} is no state that can be asked for", reported
+    return Reason.PROGRESSING, f"{state}, {counts}", reported
 
 
 def _is_outdated(item: wire.WireItem, report: Mapping[str, Any]) -> bool:

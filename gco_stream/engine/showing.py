@@ -30,7 +30,7 @@ from gco_stream.planning.explanation import Explanation, RegionReport, explain
 from gco_stream.planning.plan import plan
 from gco_stream.planning.policy import Fleet, Policy
 from gco_stream.planning.steps import Need, Plan
-from gco_stream.planning.verdicts import ObjectVerdict
+from gco_stream.planning.verdicts import ObjectVerdict, Verdict
 from gco_stream.settings import Settings
 
 _CALL_SECONDS: Final = 3.0
@@ -179,7 +179,7 @@ def _endpoint(told: Explanation, made: Plan, state: str, story: values.Story) ->
     return values.Endpoint(
         name=told.endpoint,
         state=state,
-        headline=told.headline.removeprefix("NOT as asked: "),
+        headline=told.summary,
         as_asked=told.as_asked,
         held=told.hold is not None,
         asked=tuple(told.asked.items()),
@@ -190,6 +190,7 @@ def _endpoint(told: Explanation, made: Plan, state: str, story: values.Story) ->
                 one.ref.namespace,
                 one.ref.name,
                 str(one.verdict),
+                one.verdict.words,
                 one.why,
                 _details(one),
             )
@@ -198,7 +199,7 @@ def _endpoint(told: Explanation, made: Plan, state: str, story: values.Story) ->
         plan=tuple(map(str, made.steps)),
         waits_for=tuple(f"{told.agreement} waits for {one}" for one in told.waits_for),
         notes=(*(() if made.look_again is None else (str(made.look_again),)), *told.notes),
-        warnings=made.warnings,
+        warnings=tuple(map(str, made.warnings)),
         story=story,
     )
 
@@ -212,7 +213,7 @@ def _report(report: RegionReport) -> values.RegionReport:
     return values.RegionReport(
         report.region,
         values.NOT_REPORTED if status is None else str(status.state),
-        str(report) if status is None else str(report).removeprefix(f"{status.state}, "),
+        report.details,
         report.here,
         report.is_target,
         None if status is None else seconds_of(status.last_sync),
@@ -223,7 +224,11 @@ def _without_item(name: str, observed: Observed, story: values.Story, tenure: Te
     """What is known of a name without its item: a standby knows no items, and for a leader there is none."""
     objects = tuple(
         values.ObjectVerdict(
-            str(one.ref.kind), one.ref.namespace, one.ref.name, "terminating" if one.deleting else "stands here"
+            str(one.ref.kind),
+            one.ref.namespace,
+            one.ref.name,
+            Verdict.TERMINATING if one.deleting else values.UNKNOWN_OBJECT,
+            Verdict.TERMINATING.words if one.deleting else "exists",
         )
         for one in observed.objects.values()
     )

@@ -11,6 +11,7 @@ from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.engine.restarts import Restarts
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning import contested
 from gco_stream.planning.hashing import canonical_hash
 from gco_stream.planning.steps import (
@@ -48,15 +49,19 @@ class Failure:
     again: LookAgain | None = None
 
     @property
-    def message(self) -> str:
-        """What the endpoint's author is told. It holds no time and no counter, so the same fault reads the same."""
+    def cause(self) -> Cause:
+        """What the endpoint's author reads."""
         if isinstance(self.error, Forbidden):
-            return f"{self.step.ref}: not allowed, or the namespace does not exist: {self.error.message}"
-        return f"{self.step.ref}: {self.error.message}"
+            message = f"{self.step.ref}: not allowed, or the namespace does not exist: {self.error.message}"
+            return Cause(Reason.FORBIDDEN, message)
+        reason = Reason.API_ERROR
+        if isinstance(self.error, Rejected):
+            reason = Reason.CONTESTED if self.error.reason == GIVEN_UP else Reason.REJECTED
+        return Cause(reason, f"{self.step.ref}: {self.error.message}")
 
     @property
-    def cause(self) -> str:
-        """What it failed of: the same for all whom a server, a right, a namespace or a webhook stops."""
+    def key(self) -> str:
+        """Failure key shared by all endpoints that a server, a permission, a namespace or a webhook stops."""
         return f"{type(self.error).__name__} for {self.step.ref.kind} in {self.step.ref.namespace}"
 
 

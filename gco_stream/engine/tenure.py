@@ -27,11 +27,12 @@ from gco_stream.engine.journal import Journal
 from gco_stream.engine.news import Emit, News
 from gco_stream.engine.orphans import Orphans
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, WorkQueue
-from gco_stream.engine.reconciler import Reconciler, not_seen
+from gco_stream.engine.reconciler import Reconciler, unreadable_namespace
 from gco_stream.engine.resync import Resync
 from gco_stream.engine.steps import StepRunner
 from gco_stream.engine.sync_tokens import SyncTokens
-from gco_stream.engine.workers import FROM_CLUSTER, FROM_STREAM, Workers
+from gco_stream.engine.triggers import Trigger
+from gco_stream.engine.workers import Workers
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.agreement import may_agree
 from gco_stream.planning.policy import Policy
@@ -49,7 +50,6 @@ _CONTESTED_CAP = 6 * 3600.0
 _RETRY_FLOOR = 20.0
 _RETRY_SPACING = 2.0
 _AGREED_AFTER = 1.0
-_FROM_LEASE = "approval"
 
 
 class Tenure:
@@ -150,7 +150,7 @@ class Tenure:
             tell=News(emit, cache).tell,
             journal=journal,
         )
-        cache.on_synced(lambda namespace: self._workers.is_over(not_seen(namespace)))
+        cache.on_synced(lambda namespace: self._workers.is_over(unreadable_namespace(namespace)))
         self.working = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -180,7 +180,7 @@ class Tenure:
         """Objects of these endpoints have changed in the cluster."""
         for name in names:
             if name in self.desired or name in self.guard.waiting:
-                self.dispatcher.add(name, Band.FRESH, FROM_CLUSTER)
+                self.dispatcher.add(name, Band.FRESH, Trigger.CLUSTER)
 
     def _on_record(self, record: StreamRecord) -> None:
         self._metrics.records.labels(record.event).inc()
@@ -201,14 +201,14 @@ class Tenure:
         hint = self.desired.hear(record.name, image)
         self._journal.changed(record, known=hint is not Hint.CHANGED)
         if hint is Hint.CHANGED:
-            self.dispatcher.add(record.name, Band.FRESH, FROM_STREAM, (record.sequence_number,))
+            self.dispatcher.add(record.name, Band.FRESH, Trigger.STREAM, (record.sequence_number,))
         elif hint is Hint.ECHO and image is not None and may_agree(image):
             # Whoever reports last acts on it at once; this is for reports by others, and for one who has died since.
-            self.dispatcher.add_after(record.name, _AGREED_AFTER, "every region's report is in")
+            self.dispatcher.add_after(record.name, _AGREED_AFTER, Trigger.ALL_REPORTED)
 
     def _on_lease(self) -> None:
         for name in self.guard.newly_approved():
-            self.dispatcher.add(name, Band.FRESH, _FROM_LEASE)
+            self.dispatcher.add(name, Band.FRESH, Trigger.APPROVAL)
 
     def _on_gap(self, reason: str) -> None:
         self._metrics.gaps.inc()

@@ -11,10 +11,12 @@ from gco_stream.cluster.errors import ClusterError
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.journal import Journal
 from gco_stream.engine.queue import Backoff, Band, Dispatcher, Taken
-from gco_stream.engine.reconciler import Outcome, Reconciler
+from gco_stream.engine.reconciler import Outcome, Reconciler, Result
 from gco_stream.engine.retries import Retries
 from gco_stream.engine.staff import Staff
 from gco_stream.engine.sync_tokens import SyncTokens
+from gco_stream.engine.triggers import Trigger
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.calls import RECONCILE_ID
 from gco_stream.ops.metrics import Metrics
 from gco_stream.ops.queue_metrics import Ended
@@ -23,14 +25,9 @@ from gco_stream.table.errors import TableError
 
 _log = structlog.get_logger()
 
-FROM_STREAM = "stream"
-FROM_CLUSTER = "cluster"
-_REPORT = "report"
-_RETRY = "retry"
-_RECOVERED = "what it failed of is over"
-_URGENT = frozenset({FROM_STREAM, _REPORT})
+_URGENT = frozenset({Trigger.STREAM, Trigger.REPORT})
 # An echo makes a report that waits for its turn no more urgent.
-_ECHO = frozenset({FROM_CLUSTER, _REPORT})
+_ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})
 
 
 class Workers:
@@ -91,13 +88,13 @@ class Workers:
         name, started = taken.name, self._clock()
         if rest := self._retries.rest(name, started):
             # The server has asked to be left alone for so long: news of the endpoint makes no difference.
-            trigger = FROM_STREAM if FROM_STREAM in taken.triggers else taken.triggers[0]
+            trigger = Trigger.STREAM if Trigger.STREAM in taken.triggers else taken.triggers[0]
             self._dispatcher.add_after(name, rest, trigger, taken.records)
             return
-        if FROM_CLUSTER in taken.triggers and _ECHO.issuperset(taken.triggers) and self._tokens.is_in_sync(name):
+        if Trigger.CLUSTER in taken.triggers and _ECHO.issuperset(taken.triggers) and self._tokens.is_in_sync(name):
             # The watch's echo of our own write: the last plan was made on the very objects that it tells of. A time
             # to look again that came with it is no echo, though nothing but the time has changed.
-            if _REPORT in taken.triggers:
+            if Trigger.REPORT in taken.triggers:
                 self._report_later(taken)
             return
         with structlog.contextvars.bound_contextvars(**_about(taken)):
@@ -116,11 +113,14 @@ class Workers:
         except (TableError, ClusterError) as error:
             # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None
-            outcome = Outcome("failed", errors=(str(error),), retry_after=wait, cause=type(error).__name__)
+            reason = Reason.TABLE_ERROR if isinstance(error, TableError) else Reason.API_ERROR
+            errors = (Cause(reason, str(error)),)
+            outcome = Outcome(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - it is logged
             # A fault of ours in one endpoint must not end the work on all others (I8); it is logged with its place.
             _log.exception("reconcile broke off")
-            outcome = Outcome("broken", errors=(f"{type(error).__name__}: {error}",))
+            message = f"{type(error).__name__}: {error}"
+            outcome = Outcome(Result.BROKEN, errors=(Cause(Reason.INTERNAL_ERROR, message),))
         self._settle(taken, outcome)
         self._journal.reconciled(
             name,
@@ -141,22 +141,24 @@ class Workers:
             self._held_back.pop(name, None)
         if outcome.contested:
             self._tokens.forget(name)
-            self._dispatcher.add_after(name, self._contested.failed(name), "contested", taken.records)
+            self._dispatcher.add_after(name, self._contested.failed(name), Trigger.CONTESTED, taken.records)
             return
         self._contested.succeeded(name)
-        if outcome.result in {"failed", "broken"}:
+        if outcome.result in {Result.FAILED, Result.BROKEN}:
             self._tokens.forget(name)
-            woken = _RECOVERED in taken.triggers and _RETRY not in taken.triggers
-            wait = self._retries.failed(name, now, cause=outcome.cause, retry_after=outcome.retry_after, woken=woken)
+            woken = Trigger.RECOVERED in taken.triggers and Trigger.RETRY not in taken.triggers
+            wait = self._retries.failed(
+                name, now, cause=outcome.failure_key, retry_after=outcome.retry_after, woken=woken
+            )
             self._metrics.queue.retried()
-            self._dispatcher.add_after(name, wait, _RETRY, taken.records)
+            self._dispatcher.add_after(name, wait, Trigger.RETRY, taken.records)
             return
         self._retries.succeeded(name, now)
         if outcome.unreported:
             self._tokens.settle(name)
             self._report_later(taken)
             return
-        if outcome.result in {"in_sync", "changed"}:
+        if outcome.result in {Result.IN_SYNC, Result.CHANGED}:
             self._tokens.settle(name)
         else:
             self._tokens.forget(name)
@@ -164,7 +166,7 @@ class Workers:
             self._look_again(name, outcome.look_again)
 
     def _report_later(self, taken: Taken) -> None:
-        self._dispatcher.add(taken.name, Band.RESYNC, _REPORT, taken.records)
+        self._dispatcher.add(taken.name, Band.RESYNC, Trigger.REPORT, taken.records)
 
     def is_over(self, cause: str) -> None:
         """What names failed of is gone: they are tried at once."""
@@ -172,33 +174,38 @@ class Workers:
 
     def _wake(self, name: str, wait: float) -> None:
         if wait:
-            self._dispatcher.add_after(name, wait, _RECOVERED)
+            self._dispatcher.add_after(name, wait, Trigger.RECOVERED)
         else:
             # There may be thousands of them: a user's change goes first.
-            self._dispatcher.add(name, Band.RESYNC, _RECOVERED)
+            self._dispatcher.add(name, Band.RESYNC, Trigger.RECOVERED)
 
     def _look_again(self, name: str, look_again: LookAgain) -> None:
-        self._dispatcher.add_after(name, look_again.after, look_again.why)
+        self._dispatcher.add_after(name, look_again.after, Trigger.REQUEUE)
 
     def _tell(self, taken: Taken, outcome: Outcome, started: float) -> None:
         ended = self._clock()
         metrics = self._metrics
         result = outcome.result
         metrics.reconciles.labels(result).inc()
-        is_final, is_broken = result == "rejected", result == "broken"
+        is_final, is_broken = result is Result.REJECTED, result is Result.BROKEN
         metrics.queue.reconciled(_ended(outcome), ended - started, final=is_final, broken=is_broken)
-        if outcome.steps and FROM_STREAM in taken.triggers:
+        if outcome.steps and Trigger.STREAM in taken.triggers:
             metrics.own_share_seconds.observe(ended - taken.since)
         fields = {
-            "result": result,
+            "result": str(result),
             "waited_ms": round((started - taken.since) * 1000, 1),
             "took_ms": round((ended - started) * 1000, 1),
         }
         if outcome.steps:
             fields["steps"] = [str(step) for step in outcome.steps]
         if outcome.errors:
-            _log.warning("reconciled", errors=outcome.errors, **fields)
-        elif outcome.steps or result != "in_sync":
+            _log.warning(
+                "reconciled",
+                errors=[str(error) for error in outcome.errors],
+                reason=str(outcome.errors[0].reason),
+                **fields,
+            )
+        elif outcome.steps or result is not Result.IN_SYNC:
             _log.info("reconciled", **fields)
         else:
             _log.debug("reconciled", **fields)
@@ -212,7 +219,7 @@ def _about(taken: Taken) -> dict[str, object]:
 
 def _ended(outcome: Outcome) -> Ended:
     """The outcome in controller-runtime's words."""
-    if outcome.contested or outcome.result in {"failed", "broken", "rejected"}:
+    if outcome.contested or outcome.result in {Result.FAILED, Result.BROKEN, Result.REJECTED}:
         return "error"
     if outcome.unreported:
         return "requeue"

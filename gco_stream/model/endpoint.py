@@ -16,11 +16,13 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 
 from gco_stream.model import names, rules, wire
 from gco_stream.model.errors import Problem, sentence
 from gco_stream.model.problems import problems_of
+from gco_stream.model.reasons import reason_of_report
 from gco_stream.model.scalars import FEW, MOST_ENTRIES, NUMBER, IngressPath, Region, bounds
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.model.text import shown
@@ -50,7 +52,10 @@ class RegionState(StrEnum):
 
 
 class RegionStatus(BaseModel):
-    """One region's entry of region_status. `epoch` and `intent` are absent where GCO's monitor wrote it."""
+    """One region's entry of region_status. `epoch` and `intent` are absent where GCO's monitor wrote it.
+
+    `reason`: a code of gco_stream.model.reasons, or of a later release; "" where there is none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -59,8 +64,15 @@ class RegionStatus(BaseModel):
     replicas_desired: Annotated[int, NUMBER, bounds(0, 2**31)] = 0
     last_sync: str = ""
     error: str = ""
+    reason: str = ""
     epoch: int | None = None
     intent: str | None = None
+
+    @model_validator(mode="after")
+    def _with_reason(self) -> "RegionStatus":
+        # Assigned once, while the value is made.
+        object.__setattr__(self, "reason", reason_of_report(self.reason, self.error))
+        return self
 
 
 class Endpoint(BaseModel):

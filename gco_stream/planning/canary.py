@@ -10,12 +10,13 @@ from datetime import datetime
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.reasons import Cause
 from gco_stream.model.spec import Canary
 from gco_stream.planning import deployments, manifests
 from gco_stream.planning.deployments import FixedReplicas
 from gco_stream.planning.objects import removal, steps_for
 from gco_stream.planning.situation import Situation
-from gco_stream.planning.steps import LookAgain, Part, Step
+from gco_stream.planning.steps import LookAgain, Note, Part, Step
 from gco_stream.planning.template import TemplateInputs, canary_inputs
 
 
@@ -31,8 +32,8 @@ class CanaryDecision:
     waits_for_pods: bool = False
     draining_since: str | None = None
     steps: tuple[Step, ...] = ()
-    notes: tuple[str, ...] = ()
-    error: str = ""
+    notes: tuple[Note, ...] = ()
+    errors: tuple[Cause, ...] = ()
     look_again: LookAgain | None = None
 
 
@@ -40,7 +41,7 @@ def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, servin
     """A canary that the item asks for. `serving` False: the endpoint is stopped, so its pods stop too."""
     name = situation.canary
     if foreign := situation.foreign((Kind.SERVICE, name), (Kind.DEPLOYMENT, name)):
-        return CanaryDecision(error="; ".join(foreign))
+        return CanaryDecision(errors=foreign)
     service = situation.ours(Kind.SERVICE, name)
     deployment = situation.ours(Kind.DEPLOYMENT, name)
     if not serving:
@@ -61,17 +62,17 @@ def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, servin
     weight = canary.weight if canary.replicas else 0
     waits = weight > 0 and not _serves(deployment)
     if waits:
-        notes = (*notes, f"the canary gets its {canary.weight} % once it is ready")
+        notes = (*notes, Note(f"the canary gets its {canary.weight} % of the traffic once it is ready"))
     draining = None if weight else _draining(situation, situation.ours(Kind.INGRESS, _ingress_of(situation)))
     if draining is not None and not canary.replicas:
-        notes, steps = (*notes, "the canary's pods stop once its connections have drained"), ()
+        notes, steps = (*notes, Note("the canary's pods stop once its connections have drained")), ()
     return CanaryDecision(
         weight=0 if waits else weight,
         waits_for_pods=waits,
         draining_since=draining.since if draining else None,
         steps=(*steps_for(manifest, service, Part.CANARY), *steps),
         notes=notes,
-        error=decision.error,
+        errors=(decision.error,) if decision.error is not None else (),
         look_again=draining.look_again if draining else None,
     )
 
@@ -89,9 +90,8 @@ def unwanted(situation: Situation, main: TemplateInputs | None, *, main_settled:
     weight = routed_weight(ingress, situation.canary)
     promoted = main is not None and deployment is not None and deployments.image_of(deployment) == main.image
     if weight and promoted and not main_settled and _serves(deployment):
-        return CanaryDecision(
-            weight=weight, notes=("the canary became the main and keeps serving until the main has rolled out",)
-        )
+        note = Note("the canary was promoted and keeps serving until the main has rolled out")
+        return CanaryDecision(weight=weight, notes=(note,))
     draining = _draining(situation, ingress)
     if main is None or draining is None:
         return CanaryDecision(steps=_gone(leftovers, "the item has no canary, and nothing is routed to it"))

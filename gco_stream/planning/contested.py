@@ -13,6 +13,7 @@ from typing import Any
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.deployments import TEMPLATE_PATH
 from gco_stream.planning.difference import Difference
 from gco_stream.planning.drift import differences
@@ -36,7 +37,6 @@ from gco_stream.planning.steps import (
 TRIES = 3
 """Applies that have to be undone before an object counts as contested."""
 
-_SAID = "another program keeps changing"
 _FIRST_WAIT = 60.0
 _LONGEST_WAIT = 6 * 3600.0
 _TEMPLATE, _OBJECT = "template", "object"
@@ -72,8 +72,8 @@ class Held:
     """
 
     steps: tuple[Step, ...]
-    errors: tuple[str, ...] = ()
-    complaints: tuple[str, ...] = ()
+    errors: tuple[Cause, ...] = ()
+    complaints: tuple[Cause, ...] = ()
     look_again: LookAgain | None = None
 
 
@@ -115,7 +115,7 @@ def mark(observed: ObservedObject, step: Correction, now: datetime) -> Annotate:
     again = before is not None and (before.digest, before.of_template) == (digest, of_template)
     tries = before.tries + 1 if before is not None and again else 1
     text = str(Mark(digest, tries, now, of_template))
-    why, tell = f"{_SAID} it", Tell("Contested", in_words_of(observed, step))
+    why, tell = "another field manager keeps changing it", Tell("Contested", in_words_of(observed, step))
     return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: text}, why, step.part, tell)
 
 
@@ -142,8 +142,8 @@ def hold_back(steps: Sequence[Step], objects: Mapping[ObjectRef, ObservedObject]
     }
     if not waits:
         return Held(tuple(steps))
-    errors: list[str] = []
-    complaints: list[str] = []
+    errors: list[Cause] = []
+    complaints: list[Cause] = []
     left: list[Step] = []
     for step in steps:
         if step.ref not in waits or not isinstance(step, Correction | GiveReplicas | HandOver):
@@ -151,7 +151,7 @@ def hold_back(steps: Sequence[Step], objects: Mapping[ObjectRef, ObservedObject]
         elif isinstance(step, Correction):
             observed = objects[step.ref]
             said = errors if step.part is not Part.CANARY and _changes_spec(step, observed) else complaints
-            said.append(in_words_of(observed, step))
+            said.append(Cause(Reason.CONTESTED, in_words_of(observed, step)))
             left += _scaled(steps, step, observed)
     again = (LookAgain(wait, f"{ref} is tried again") for ref, wait in waits.items() if wait < math.inf)
     return Held(tuple(left), tuple(errors), tuple(complaints), earliest(*again))
@@ -184,15 +184,10 @@ def in_words_of(observed: ObservedObject, step: Correction) -> str:
     """What is said of a contest. It holds neither times nor counts, so it reads the same as long as it is the same."""
     fields = in_words(_found(step, observed)) if isinstance(step, Apply) else step.reason
     if template_fields(step, observed):
-        rest = f"it is left so until the item's template changes or {names.CONTESTED_ANNOTATION} is taken off it"
+        rest = f"it is left unchanged until the item's pod template changes or {names.CONTESTED_ANNOTATION} is removed"
     else:
-        rest = "it is put back from time to time"
-    return f"{_SAID} {observed.ref} ({rest}): {fields}"
-
-
-def is_said(error: str) -> bool:
-    """Whether what a region reports tells of a contest, which is in the way of the contested object alone."""
-    return _SAID in error
+        rest = "it is restored at growing intervals"
+    return f"another field manager keeps changing {observed.ref} ({rest}): {fields}"
 
 
 def _corrections(steps: Sequence[Step]) -> dict[ObjectRef, Correction]:

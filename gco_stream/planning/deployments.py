@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning import manifests
 from gco_stream.planning.drift import differences, in_observed_order
 from gco_stream.planning.objects import in_words
-from gco_stream.planning.steps import Annotate, Apply, Create, GiveReplicas, HandOver, Part, Scale, Step
+from gco_stream.planning.steps import Annotate, Apply, Create, GiveReplicas, HandOver, Note, Part, Scale, Step
 from gco_stream.planning.template import ADOPTED_VERSION, RENDERINGS, Renderings, TemplateInputs
 
 TEMPLATE_PATH = "spec.template"
@@ -55,8 +56,8 @@ class Decision:
     """Steps for one object, or why it is left alone, or what is wrong."""
 
     steps: tuple[Step, ...] = ()
-    notes: tuple[str, ...] = ()
-    error: str = ""
+    notes: tuple[Note, ...] = ()
+    error: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,14 @@ def decide(
         manifest = wanted.manifest(renderings.current, replicas.start)
         return Decision((Create(manifest, "it is missing", part),))
     if observed.deleting:
-        return Decision(notes=(f"{observed.ref} is terminating; it is made anew once it is gone",))
+        return Decision(notes=(Note("terminating; it is recreated once it is gone", observed.ref),))
     selector = observed.spec.get("selector", {}).get("matchLabels")
     if selector != {names.APP_LABEL: inputs.app}:
-        return Decision(
-            error=f"{observed.ref} selects pods by {selector}, and a selector cannot be changed; "
-            "delete the Deployment to have it made anew"
+        message = (
+            f"{observed.ref} selects pods by {selector}, and a selector cannot be changed; "
+            "delete the Deployment to have it recreated"
         )
+        return Decision(error=Cause(Reason.SELECTOR_IMMUTABLE, message))
     if not observed.ownership.applied and not _is_stamped(observed) and not _is_asked_for(wanted, observed):
         return _stamped(wanted, observed)
     version, why = _version(wanted, observed)
@@ -187,8 +189,8 @@ def _left_alone(observed: ObservedObject, replicas: Replicas, part: Part, why: s
     elif count == 0:
         wanted = replicas.start
     steps = scaled(observed, wanted, part, f"replicas is {count}, should be {wanted}").steps
-    note = f"{observed.ref}: {why}; it is left alone until the item's template changes or it is upgraded"
-    return Decision(steps, (note,))
+    note = f"{why}; it is left unchanged until the item's pod template changes or it is upgraded"
+    return Decision(steps, (Note(note, observed.ref),))
 
 
 def _stamped(wanted: _Wanted, observed: ObservedObject) -> Decision:
@@ -258,6 +260,11 @@ def rolled_out(observed: ObservedObject | None) -> bool:
 def ready(observed: ObservedObject | None) -> int:
     """Pods of this Deployment that serve."""
     return int(observed.status.get("readyReplicas", 0)) if observed is not None else 0
+
+
+def has_pods(observed: ObservedObject) -> bool:
+    """Whether pods of this Deployment exist, ready or not, as its controller counted them last."""
+    return bool(observed.status.get("replicas", 0))
 
 
 def is_at_zero(observed: ObservedObject) -> bool:

@@ -5,13 +5,14 @@ functions that made the plan.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, RegionStatus, Unreadable
 from gco_stream.model.objects import Kind, Observed, ObservedObject
+from gco_stream.model.reasons import REFUSED_REASONS, Cause, Reason
 from gco_stream.planning import canary as canaries
 from gco_stream.planning.asked import asked
 from gco_stream.planning.ownership import is_ours
@@ -23,7 +24,6 @@ from gco_stream.planning.status import is_for_another_intent
 from gco_stream.planning.steps import HeldBack, Plan, Report
 from gco_stream.planning.verdicts import Case, ObjectVerdict, Verdict, verdicts
 
-_HELD_WOULD = "held: would "
 _REASONS = 3
 _GONE = frozenset({RegionState.DELETED})
 _AGREED: Mapping[DesiredState, tuple[str, RegionState]] = MappingProxyType(
@@ -51,27 +51,36 @@ class RegionReport:
     outdated: bool = False
 
     def __str__(self) -> str:
+        return self.details if self.status is None else f"{self.status.state}, {self.details}"
+
+    @property
+    def details(self) -> str:
+        """What it reported, without the state."""
         if self.status is None:
             return "its report cannot be read" if self.unreadable else "has not reported"
-        status = self.status
-        words = f"{status.state}, {status.replicas_ready} of {status.replicas_desired} ready"
-        if self.outdated:
-            words += ", for what was asked before"
-        return f"{words}: {status.error}" if status.error else words
+        return f"{self.counts}: {self.status.error}" if self.status.error else self.counts
+
+    @property
+    def counts(self) -> str:
+        """How many replicas it reported ready, and whether that is of an older spec; "" without a report."""
+        if self.status is None:
+            return ""
+        words = f"{self.status.replicas_ready} of {self.status.replicas_desired} ready"
+        return f"{words}, for an older spec" if self.outdated else words
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """One endpoint in this region, explained.
 
-    `as_asked`: here it is what the item asks, whatever the table still has to be told. `headline`: that in words, with
-    the first reason where it is not. `asked`: what the item asks, by label. `agreement`: what the regions have to agree
-    on (promotion, purge or ""), `waits_for`: whom it waits for and why. `notes`: what else the plan says.
+    `cause`: why the endpoint is not in its desired state here, None where it is, whatever the table still has to be
+    told. `summary`: its state in words. `asked`: what the item asks, by label. `agreement`: what the regions have to
+    agree on (promotion, purge or ""), `waits_for`: whom it waits for and why. `notes`: what else the plan says.
     """
 
     endpoint: str
-    as_asked: bool
-    headline: str
+    cause: Cause | None
+    summary: str
     plan: Plan
     asked: dict[str, str]
     reports: tuple[RegionReport, ...] = ()
@@ -80,6 +89,16 @@ class Explanation:
     agreement: str = ""
     waits_for: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def as_asked(self) -> bool:
+        """Whether the endpoint is in its desired state here."""
+        return self.cause is None
+
+    @property
+    def headline(self) -> str:
+        """The state in one line, with the first cause where it is not the desired one."""
+        return self.summary if self.cause is None else f"needs attention: {self.summary}"
 
     @property
     def has_upgrade(self) -> bool:
@@ -102,19 +121,17 @@ def explain(
     free = _free(situation)
     unlimited = plan(free.endpoint, observed, free.fleet, now, policy)
     if unlimited.report is None:
-        headline = f"not meant for {policy.region}, and nothing of it stands here"
-        return Explanation(
-            item.name, True, headline, made, asked(item, policy), tuple(_reports(item, policy)), notes=made.notes
-        )
+        summary = f"does not target {policy.region}, and no object of it exists here"
+        return Explanation(item.name, None, summary, made, asked(item, policy), tuple(_reports(item, policy)))
     found = verdicts(Case(situation, made, free, unlimited, _limit(item, made)))
-    # What a hold says instead of the state is told as the hold.
+    # A hold is shown as a hold, and the state as if there were none.
     report = unlimited.report if item.hold is not None or made.report is None else made.report
-    wrong = _wrong(situation, made, report, found)
+    cause = _cause(situation, made, report, found)
     agreement, waits_for = _agreement(item, policy, made)
     return Explanation(
         item.name,
-        as_asked=not wrong,
-        headline=_headline(item, policy, report, wrong),
+        cause=cause,
+        summary=_summary(item, policy, report, cause),
         plan=made,
         asked=asked(item, policy),
         reports=tuple(_reports(item, policy)),
@@ -122,7 +139,7 @@ def explain(
         hold=item.hold,
         agreement=agreement,
         waits_for=waits_for,
-        notes=_notes((*made.notes, *_of_pods(observed)), found, wrong),
+        notes=_notes(made, observed, found, cause),
     )
 
 
@@ -136,33 +153,39 @@ def _free(situation: Situation) -> Situation:
     )
 
 
-def _limit(item: Endpoint, made: Plan) -> str:
+def _limit(item: Endpoint, made: Plan) -> Cause:
     if item.hold is not None:
-        return item.hold
+        return Cause(Reason.HELD, item.hold)
     if made.held_back is HeldBack.WITHDRAWAL and made.report is not None:
-        return made.report.error
-    return "; ".join(made.warnings) or "a limit on the whole fleet is reached"
+        return Cause(Reason.WITHDRAWAL_LIMIT_REACHED, made.report.error)
+    message = "; ".join(map(str, made.warnings)) or "a limit on the whole fleet is reached"
+    return Cause(Reason.REMOVAL_LIMIT_REACHED, message)
 
 
-def _wrong(situation: Situation, made: Plan, report: Report, found: tuple[ObjectVerdict, ...]) -> str:
-    """The first reason why the endpoint is not as asked here, "" where it is."""
-    acts = next((one for one in found if one.verdict.acts or one.otherwise), None)
-    if refused := _refusal(situation, made):
-        return f"this region reported: {refused}"
+def _cause(situation: Situation, made: Plan, report: Report, found: tuple[ObjectVerdict, ...]) -> Cause | None:
+    """The first cause why the endpoint is not in its desired state here."""
+    if (refused := _refusal(situation, made)) is not None:
+        return refused
     if report.error:
-        return report.error
+        return Cause(report.reason or Reason.API_ERROR, report.error)
+    acts = next((one for one in found if one.verdict.acts or one.otherwise), None)
     if acts is not None:
-        if acts.otherwise is not None and situation.endpoint.hold is None:
-            return acts.why
-        # Of one that is held, `why` is the hold.
-        reasons = [*([] if acts.otherwise else [acts.why]), *acts.details]
-        first = next((reason for reason in reasons if reason), "")
-        verdict = acts.otherwise or acts.verdict
-        return f"{acts.ref.kind} {acts.ref.name} {verdict}" + (f": {first}" if first else "")
+        return _out_of_sync(situation, acts)
     if report.state is not _final(situation):
         counts = f"{report.state}, {report.ready} of {report.desired} ready"
-        return "; ".join([counts, *_of_pods(situation.observed)])
+        return Cause(Reason.PROGRESSING, "; ".join([counts, *_of_pods(situation.observed)]))
     return _waiting_canary(situation)
+
+
+def _out_of_sync(situation: Situation, acts: ObjectVerdict) -> Cause:
+    if acts.otherwise is not None and situation.endpoint.hold is None:
+        return Cause(acts.reason or Reason.OUT_OF_SYNC, acts.why)
+    # The hold itself is shown beside it.
+    messages = [*([] if acts.otherwise else [acts.why]), *acts.details]
+    first = next((message for message in messages if message), "")
+    verdict = acts.otherwise or acts.verdict
+    message = f"{acts.ref.kind} {acts.ref.name} {verdict.words}" + (f": {first}" if first else "")
+    return Cause(Reason.HELD if acts.otherwise else Reason.OUT_OF_SYNC, message)
 
 
 def _of_pods(observed: Observed) -> list[str]:
@@ -171,14 +194,14 @@ def _of_pods(observed: Observed) -> list[str]:
     return [f"a pod is not ready: {reason}" for reason in reasons[:_REASONS]]
 
 
-def _refusal(situation: Situation, made: Plan) -> str:
-    """What this region reported of the objects that the plan has steps for: the steps may be those that the API server
-    refuses, and then its answer says more than they do.
-    """
-    written = situation.endpoint.region_status.get(situation.policy.region)
-    if written is None or is_for_another_intent(written, situation.endpoint.intent):
-        return ""
-    return written.error if any(str(step.ref) in written.error for step in made.steps) else ""
+def _refusal(situation: Situation, made: Plan) -> Cause | None:
+    """What this region reported of steps that the API server refused: it says more than the steps do."""
+    written = situation.reported
+    if not made.steps or written is None or is_for_another_intent(written, situation.endpoint.intent):
+        return None
+    if written.reason not in REFUSED_REASONS:
+        return None
+    return Cause(Reason(written.reason), f"this region reported: {written.error}")
 
 
 def _final(situation: Situation) -> RegionState:
@@ -188,25 +211,26 @@ def _final(situation: Situation) -> RegionState:
     return RegionState.RUNNING if endpoint.desired_state in _RUNS else RegionState.STOPPED
 
 
-def _waiting_canary(situation: Situation) -> str:
+def _waiting_canary(situation: Situation) -> Cause | None:
     endpoint, spec = situation.endpoint, situation.endpoint.spec
     if _final(situation) is not RegionState.RUNNING or spec is None or spec.canary is None:
-        return ""
+        return None
     decision = canaries.wanted(situation, spec.canary, inputs_of(situation, spec))
     if not decision.waits_for_pods:
-        return ""
-    return f"the canary of {endpoint.name} has no ready replica, and gets no traffic until it has"
+        return None
+    message = f"the canary of {endpoint.name} has no ready replica and gets no traffic until it has one"
+    return Cause(Reason.CANARY_NOT_READY, message)
 
 
-def _headline(item: Endpoint, policy: Policy, report: Report, wrong: str) -> str:
+def _summary(item: Endpoint, policy: Policy, report: Report, cause: Cause | None) -> str:
     held = f"held ({item.hold})" if item.hold is not None else ""
-    if wrong:
-        return f"NOT as asked: {held}: {wrong}" if held else f"NOT as asked: {wrong}"
+    if cause is not None:
+        return f"{held}: {cause}" if held else cause.message
     if report.state in _GONE:
-        why = "as asked" if item.is_deleted else f"the item does not target {policy.region}"
-        words = f"gone from here, {why}"
+        why = "as desired" if item.is_deleted else f"because the item does not target {policy.region}"
+        words = f"deleted here, {why}"
     else:
-        words = f"{report.state} here, as asked"
+        words = f"{report.state} here, as desired"
     return f"{words}; {held}" if held else words
 
 
@@ -244,14 +268,16 @@ def _agreement(item: Endpoint, policy: Policy, made: Plan) -> tuple[str, tuple[s
     return name, tuple(waits)
 
 
-def _notes(notes: Sequence[str], found: tuple[ObjectVerdict, ...], wrong: str) -> tuple[str, ...]:
-    """Those that nothing else says."""
-    told = [text for one in found for text in (one.why, *one.details) if text]
-    return tuple(
-        note
-        for note in dict.fromkeys(notes)
-        if not note.startswith(_HELD_WOULD) and note not in wrong and not any(note.endswith(text) for text in told)
-    )
+def _notes(made: Plan, observed: Observed, found: tuple[ObjectVerdict, ...], cause: Cause | None) -> tuple[str, ...]:
+    """Notes that are shown neither with an object nor in the summary."""
+    shown = {(one.ref, text) for one in found for text in (one.why, *one.details)}
+    notes = [str(note) for note in made.notes if (note.ref, note.message) not in shown]
+    shown_whys = {text for _, text in shown}
+    if cause is None or cause.reason is not Reason.PROGRESSING:
+        notes += _of_pods(observed)
+    else:
+        shown_whys |= set(_of_pods(observed))
+    return tuple(note for note in dict.fromkeys(notes) if note not in shown_whys)
 
 
 def _unreadable(item: Unreadable, observed: Observed, policy: Policy, made: Plan) -> Explanation:
@@ -260,12 +286,14 @@ def _unreadable(item: Unreadable, observed: Observed, policy: Policy, made: Plan
     standing.sort(key=lambda obj: (order.index(obj.ref.kind), obj.ref))
     return Explanation(
         item.name,
-        as_asked=False,
-        headline=f"NOT as asked: the item cannot be read: {item.error}",
+        cause=Cause(Reason.INVALID_ITEM, item.error),
+        summary=f"invalid item: {item.error}",
         plan=made,
         asked=asked(item, policy),
         reports=tuple(_reports(item, policy)),
-        objects=tuple(ObjectVerdict(obj.ref, Verdict.HELD, "the item cannot be read") for obj in standing),
+        objects=tuple(
+            ObjectVerdict(obj.ref, Verdict.HELD, "the item is invalid", reason=Reason.INVALID_ITEM) for obj in standing
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning import contested, deployments, terminating
 from gco_stream.planning.running import Outcome
 from gco_stream.planning.situation import Situation
@@ -67,8 +68,9 @@ def _part_of(situation: Situation, ref: ObjectRef) -> Part:
     return Part.CANARY if ref.name == situation.canary else Part.MAIN
 
 
-def _paused(situation: Situation, asked: tuple[tuple[ObjectRef, Part], ...]) -> Iterator[str]:
+def _paused(situation: Situation, asked: tuple[tuple[ObjectRef, Part], ...]) -> Iterator[Cause]:
     for ref, _ in asked:
         observed = situation.ours(ref.kind, ref.name)
         if observed is not None and observed.spec.get("paused") and not deployments.rolled_out(observed):
-            yield f"{ref} is paused (spec.paused): nothing is rolled out until somebody resumes it"
+            message = f"{ref} is paused (spec.paused): nothing is rolled out until somebody resumes it"
+            yield Cause(Reason.DEPLOYMENT_PAUSED, message)

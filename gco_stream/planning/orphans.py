@@ -11,7 +11,7 @@ from datetime import datetime
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.planning.policy import Fleet, Policy
-from gco_stream.planning.steps import Delete, HeldBack, LookAgain, Part, Plan, Tell
+from gco_stream.planning.steps import Delete, HeldBack, LookAgain, Note, Part, Plan, Tell
 from gco_stream.planning.stopping import MORE_MAY_GO, too_many
 
 NO_ITEM = "the table has no such item"
@@ -67,13 +67,13 @@ def _names_given(kind: Kind, name: str) -> tuple[str, ...]:
             return (name, names.canary_name(name))
 
 
-def _left_alone(name: str, observed: Observed, fleet: Fleet, policy: Policy) -> Iterator[str]:
+def _left_alone(name: str, observed: Observed, fleet: Fleet, policy: Policy) -> Iterator[Note]:
     for _, obj in sorted(observed.objects.items()):
         if _is_certainly_ours(name, obj, policy) or obj.endpoint not in {None, name}:
             continue
         if obj.endpoint is None and obj.ref.name in fleet.claimed:
             continue
-        yield f"{obj.ref} is left as it is, although {NO_ITEM}: {_why(obj, policy)}"
+        yield Note(f"left unchanged, although {NO_ITEM}: {_why(obj, policy)}", obj.ref)
 
 
 def _why(obj: ObservedObject, policy: Policy) -> str:

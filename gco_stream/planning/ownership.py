@@ -2,6 +2,7 @@
 
 from gco_stream.model import names
 from gco_stream.model.objects import ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 
 
 def is_ours(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str) -> bool:
@@ -20,11 +21,16 @@ def is_ours(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str
     return observed.endpoint == endpoint and (observed.ownership.applied or observed.ownership.stamped)
 
 
-def why_not_ours(observed: ObservedObject, table_arn: str) -> str:
-    """What an author is told whose endpoint needs a name that is taken."""
+def not_owned(observed: ObservedObject, table_arn: str) -> Cause:
+    """Why an endpoint cannot have an object of a name that is taken."""
     owner = observed.endpoint
     if observed.annotations.get(names.TABLE_ANNOTATION) not in {None, table_arn}:
-        return f"{observed.ref} belongs to another installation (another table); it is left as it is"
-    if owner:
-        return f"{observed.ref} belongs to the endpoint {owner}; it is left as it is"
-    return f"{observed.ref} exists and is not this controller's; it is left as it is: delete it or rename the endpoint"
+        message = f"{observed.ref} belongs to another installation (another table); it is left unchanged"
+    elif owner:
+        message = f"{observed.ref} belongs to the endpoint {owner}; it is left unchanged"
+    else:
+        message = (
+            f"{observed.ref} exists and is not managed by this controller; it is left unchanged: "
+            "delete it or rename the endpoint"
+        )
+    return Cause(Reason.OBJECT_NOT_OWNED, message)

@@ -11,13 +11,14 @@ from datetime import datetime
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable
 from gco_stream.model.errors import sentence
 from gco_stream.model.objects import Observed
-from gco_stream.planning import status
+from gco_stream.model.reasons import Cause, Reason
+from gco_stream.planning import status, watchdog
 from gco_stream.planning.agreement import table_change
 from gco_stream.planning.hindrances import hanging, hindered
 from gco_stream.planning.policy import Fleet, Policy
 from gco_stream.planning.running import Outcome, plan_running
 from gco_stream.planning.situation import Situation
-from gco_stream.planning.steps import Part, Plan, Report, earliest
+from gco_stream.planning.steps import Delete, Note, Part, Plan, Report, Step, earliest
 from gco_stream.planning.stopping import plan_removal, plan_stopped
 
 
@@ -27,7 +28,8 @@ def plan(item: Endpoint | Unreadable, observed: Observed, fleet: Fleet, now: dat
         return _unreadable(item, now, policy)
     situation = Situation(item, observed, fleet, now, policy)
     if not _concerns(situation):
-        return Plan(item.name, notes=(f"the item does not target {policy.region}, and nothing of it stands here",))
+        note = Note(f"the item does not target {policy.region}, and no object of it exists here")
+        return Plan(item.name, notes=(note,))
     outcome, report = _decide(situation)
     if item.hold is not None:
         return _held(situation, outcome, report)
@@ -35,20 +37,22 @@ def plan(item: Endpoint | Unreadable, observed: Observed, fleet: Fleet, now: dat
 
 
 def failing(
-    made: Plan, item: Endpoint | Unreadable, failures: Mapping[Part, str], now: datetime, policy: Policy
+    made: Plan, item: Endpoint | Unreadable, failures: Mapping[Part, Cause], now: datetime, policy: Policy
 ) -> Plan:
     """The plan once the API server has not taken some of its steps: what is left is to say so.
 
-    `failures`: the answer for each part that is held up. A canary that is held up is said beside the main's state.
+    `failures`: the answer for each part that is held up. A canary that is held up is reported beside the main's state.
     """
     if made.report is None:
         return replace(made, steps=())
     only_canary = set(failures) <= {Part.CANARY}
-    message = "; ".join(failures.values())
+    messages = [made.report.error] if made.report.error else []
+    first = next(iter(failures.values())).reason
     report = replace(
         made.report,
         state=made.report.state if only_canary else RegionState.ERROR,
-        error=f"{made.report.error}; {message}" if made.report.error else message,
+        error="; ".join([*messages, *(cause.message for cause in failures.values())]),
+        reason=(made.report.reason or first) if only_canary else first,
     )
     write, later = status.is_due(
         item, policy.region, report, now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
@@ -87,7 +91,7 @@ def _decide(situation: Situation) -> tuple[Outcome, Report]:
         outcome = hindered(situation, plan_stopped(situation))
         report = status.stopped(situation, pending=bool(outcome.steps), complaints=outcome.complaints)
     elif endpoint.spec is None:
-        errors = (sentence(endpoint.spec_problems),)
+        errors = (Cause(Reason.INVALID_SPEC, sentence(endpoint.spec_problems)),)
         return Outcome(errors=errors), status.failed(situation, errors)
     else:
         outcome = hindered(situation, plan_running(situation, endpoint.spec))
@@ -102,22 +106,23 @@ def _removal(situation: Situation, why: str, *, spends_budget: bool) -> tuple[Ou
     return outcome, status.removed(situation, complaints=outcome.complaints)
 
 
-def _misplaced(situation: Situation) -> tuple[str, ...]:
+def _misplaced(situation: Situation) -> tuple[Cause, ...]:
     allowed = situation.policy.namespaces
     if situation.namespace not in allowed:
-        return (
-            f"namespace: {situation.namespace!r} is not allowed; allowed: {', '.join(allowed)} (ALLOWED_NAMESPACES)",
-        )
+        among = f"{', '.join(allowed)} (ALLOWED_NAMESPACES)"
+        message = f"namespace: invalid value {situation.namespace!r}: must be one of {among}"
+        return (Cause(Reason.NAMESPACE_NOT_ALLOWED, message),)
     elsewhere = sorted({obj.ref.namespace for obj in situation.all_ours()} - {situation.namespace})
     if elsewhere:
-        return (
-            f"namespace: {situation.namespace!r}, but the endpoint's objects stand in {', '.join(elsewhere)}; "
-            "set it back, or delete the endpoint and create it anew",
+        message = (
+            f"namespace: invalid value {situation.namespace!r}: the endpoint's objects are in {', '.join(elsewhere)}; "
+            "change it back, or delete the endpoint and recreate it"
         )
+        return (Cause(Reason.NAMESPACE_CHANGED, message),)
     return ()
 
 
-def _finished(situation: Situation, outcome: Outcome, report: Report) -> Plan:
+def _finished(situation: Situation, outcome: Outcome, report: Report, withheld: tuple[Step, ...] = ()) -> Plan:
     endpoint, policy = situation.endpoint, situation.policy
     write, later = status.is_due(
         endpoint,
@@ -135,9 +140,11 @@ def _finished(situation: Situation, outcome: Outcome, report: Report) -> Plan:
         steps=outcome.steps,
         report=report,
         write_report=write,
+        report_first=write and bool(outcome.steps) and _is_reported_first(situation, outcome),
         table_change=change,
         look_again=earliest(outcome.look_again, later),
-        notes=(*outcome.notes, *outcome.errors),
+        withheld=withheld,
+        notes=outcome.notes,
         warnings=outcome.warnings,
         needs=outcome.needs,
         held_back=outcome.held_back,
@@ -145,22 +152,33 @@ def _finished(situation: Situation, outcome: Outcome, report: Report) -> Plan:
     )
 
 
+def _is_reported_first(situation: Situation, outcome: Outcome) -> bool:
+    """Whether the report must be in the item before the steps are carried out.
+
+    Other regions may purge the item on this region's report that it is deleted, so that is taken back before anything
+    is created again. A withdrawal is reported first because nothing else remembers it.
+    """
+    written = situation.reported
+    was_deleted = written is not None and written.state is RegionState.DELETED
+    withdraws = any(isinstance(step, Delete) and step.withdraws for step in outcome.steps)
+    return was_deleted or (withdraws and not watchdog.was_routed(situation))
+
+
 def _held(situation: Situation, outcome: Outcome, report: Report) -> Plan:
-    """Leaves everything as it is, and says so in the item, with what would be done in the notes."""
+    """Leaves everything unchanged and reports the hold; what would be done is `withheld`."""
     state = RegionState.PENDING if outcome.steps else report.state
-    held = Report(state, report.ready, report.desired, f"held: {situation.endpoint.hold}")
-    would = tuple(f"held: would {step}" for step in outcome.steps)
-    silent = Outcome(notes=(*would, *outcome.notes), warnings=outcome.warnings)
-    return replace(_finished(situation, silent, held), table_change=None)
+    held = Report(state, report.ready, report.desired, f"held: {situation.endpoint.hold}", Reason.HELD)
+    silent = Outcome(notes=outcome.notes, warnings=outcome.warnings)
+    return replace(_finished(situation, silent, held, withheld=outcome.steps), table_change=None)
 
 
 def _unreadable(item: Unreadable, now: datetime, policy: Policy) -> Plan:
     if policy.region not in item.target_regions and policy.region not in item.region_status:
-        return Plan(item.name, notes=(item.error,), intent=item.intent)
+        return Plan(item.name, notes=(Note(item.error),), intent=item.intent)
     written = item.region_status.get(policy.region)
     counts = (written.replicas_ready, written.replicas_desired) if written else (0, 0)
-    report = Report(RegionState.ERROR, *counts, item.error)
+    report = Report(RegionState.ERROR, *counts, item.error, Reason.INVALID_ITEM)
     write, later = status.is_due(
         item, policy.region, report, now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
     )
-    return Plan(item.name, report=report, write_report=write, look_again=later, notes=(item.error,), intent=item.intent)
+    return Plan(item.name, report=report, write_report=write, look_again=later, intent=item.intent)

@@ -18,7 +18,6 @@ class Policy:
     table_arn: str
     canary_drain: float = 30.0
     unhealthy_threshold: float = 300.0
-    ingress_on_ready: bool = False
     honor_gpu_type: bool = False
     status_interval: float = 15.0
     status_heartbeat: float = 0.0

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning import canary as canaries
 from gco_stream.planning import contested, deployments, manifests, template, watchdog
@@ -19,6 +20,7 @@ from gco_stream.planning.steps import (
     HeldBack,
     LookAgain,
     Need,
+    Note,
     Part,
     Step,
     Tell,
@@ -32,10 +34,10 @@ class Outcome:
     """What the objects need. `errors` are the main's and make the region's state; `complaints` are said beside it."""
 
     steps: tuple[Step, ...] = ()
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-    complaints: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    warnings: tuple[Cause, ...] = ()
+    errors: tuple[Cause, ...] = ()
+    complaints: tuple[Cause, ...] = ()
     needs: frozenset[Need] = frozenset()
     held_back: HeldBack | None = None
     look_again: LookAgain | None = None
@@ -66,7 +68,7 @@ def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
     needed = [(Kind.SERVICE, name), (Kind.INGRESS, ingress), (Kind.DEPLOYMENT, name), (Kind.HPA, name)]
     observed = situation.ours(Kind.DEPLOYMENT, name)
     if foreign := situation.foreign(*(needed if spec.autoscaling.enabled else needed[:3])):
-        return Outcome(_leading_nowhere(situation, ingress), errors=tuple(foreign))
+        return Outcome(_leading_nowhere(situation, ingress), errors=foreign)
     inputs, replicas = inputs_of(situation, spec), replicas_of(spec)
     main = deployments.decide(
         inputs,
@@ -77,7 +79,7 @@ def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
         part=Part.MAIN,
         renderings=situation.policy.renderings,
     )
-    if main.error:
+    if main.error is not None:
         return Outcome(errors=(main.error,))
     # What is contested in the main's labels alone does not keep a promoted canary from going.
     held = contested.hold_back(main.steps, situation.observed.objects, situation.now)
@@ -99,7 +101,7 @@ def plan_running(situation: Situation, spec: EndpointSpec) -> Outcome:
         notes=(*main.notes, *route.notes, *canary.notes),
         warnings=(*warnings, *route.warnings),
         errors=route.errors,
-        complaints=(canary.error,) if canary.error else (),
+        complaints=canary.errors,
         needs=route.needs,
         held_back=route.held_back,
         look_again=earliest(canary.look_again, route.look_again),
@@ -125,13 +127,13 @@ def _canary(situation: Situation, spec: EndpointSpec, inputs: TemplateInputs, *,
     return canaries.unwanted(situation, inputs, main_settled=settled)
 
 
-def _autoscaler(situation: Situation, spec: EndpointSpec) -> tuple[tuple[Step, ...], list[str]]:
+def _autoscaler(situation: Situation, spec: EndpointSpec) -> tuple[tuple[Step, ...], tuple[Cause, ...]]:
     name = situation.endpoint.name
     observed = situation.ours(Kind.HPA, name)
     if not spec.autoscaling.enabled:
-        return removal(observed, "the item has no autoscaling", Part.MAIN), []
+        return removal(observed, "the item has no autoscaling", Part.MAIN), ()
     manifest, warnings = manifests.autoscaler(situation.namespace, name, spec.autoscaling, situation.annotations)
-    return steps_for(manifest, observed, Part.MAIN), warnings
+    return steps_for(manifest, observed, Part.MAIN), tuple(Cause(Reason.UNKNOWN_METRIC, text) for text in warnings)
 
 
 def _route(
@@ -147,18 +149,19 @@ def _route(
         return Outcome(removal(ingress, "replicas is 0, there is nothing to route to", Part.ROUTE))
     decision = watchdog.decide(situation, deployment, ingress)
     steps: tuple[Step, ...] = ()
-    if decision.stands:
+    if decision.exists:
         manifest = _ingress(situation, inputs, canary, decision.unready_since)
         tell = decision.tell or _canary_left(situation, ingress, canary)
         steps = tuple(_telling(step, tell) for step in steps_for(manifest, ingress, Part.ROUTE))
         steps += _stray_clocks(manifest, ingress)
     elif decision.withdraws and ingress is not None:
-        steps = (Delete(ingress.ref, ingress.uid, decision.error, Part.ROUTE, withdraws=True, tell=decision.tell),)
+        why = decision.error.message if decision.error is not None else ""
+        steps = (Delete(ingress.ref, ingress.uid, why, Part.ROUTE, withdraws=True, tell=decision.tell),)
     return Outcome(
         steps,
         notes=decision.notes,
         warnings=decision.warnings,
-        errors=(decision.error,) if decision.error else (),
+        errors=(decision.error,) if decision.error is not None else (),
         needs=decision.needs,
         held_back=HeldBack.WITHDRAWAL if decision.refused else None,
         look_again=decision.look_again,

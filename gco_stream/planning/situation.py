@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.endpoint import Endpoint, RegionStatus
 from gco_stream.model.objects import Kind, Observed, ObservedObject
-from gco_stream.planning.ownership import is_ours, why_not_ours
+from gco_stream.model.reasons import Cause
+from gco_stream.planning.ownership import is_ours, not_owned
 from gco_stream.planning.policy import Fleet, Policy
 
 
@@ -38,6 +39,11 @@ class Situation:
             names.REVISION_ANNOTATION: self.endpoint.updated_at,
         }
 
+    @property
+    def reported(self) -> RegionStatus | None:
+        """What this region reported last, as the item has it."""
+        return self.endpoint.region_status.get(self.policy.region)
+
     def get(self, kind: Kind, name: str) -> ObservedObject | None:
         """The object of that name in the endpoint's namespace, whoever's it is."""
         return self.observed.get(kind, self.namespace, name)
@@ -60,10 +66,12 @@ class Situation:
         name = observed.ref.name
         return self.endpoint.name if observed.ref.kind is Kind.INGRESS else name
 
-    def foreign(self, *wanted: tuple[Kind, str]) -> list[str]:
-        """Why names that the endpoint needs cannot be had: a sentence each."""
+    def foreign(self, *wanted: tuple[Kind, str]) -> tuple[Cause, ...]:
+        """A cause for each of these names that belongs to somebody else."""
         found = (self.get(kind, name) for kind, name in wanted)
-        return [why_not_ours(obj, self.policy.table_arn) for obj in found if obj is not None and not self.is_ours(obj)]
+        return tuple(
+            not_owned(obj, self.policy.table_arn) for obj in found if obj is not None and not self.is_ours(obj)
+        )
 
     def all_ours(self) -> list[ObservedObject]:
         """Every object of this endpoint, in every allowed namespace, in the order of taking away.

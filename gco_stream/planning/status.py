@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from gco_stream.model.endpoint import Endpoint, RegionState, RegionStatus, Unreadable
 from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.reasons import Cause
 from gco_stream.model.wire import INTENT_PREFIX
 from gco_stream.planning import deployments
 from gco_stream.planning.running import replicas_of
@@ -14,17 +15,16 @@ _HAS_RUN = frozenset({RegionState.RUNNING, RegionState.UPDATING})
 _UNUSED = frozenset({RegionState.CREATING, RegionState.DELETED, RegionState.DELETING})
 
 
-def running(situation: Situation, *, pending: bool, complaints: tuple[str, ...]) -> Report:
+def running(situation: Situation, *, pending: bool, complaints: tuple[Cause, ...]) -> Report:
     """The report on an endpoint that shall run. `pending`: the plan still has steps to carry out."""
     observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
     ready, desired = _counts(situation, observed)
-    error = "; ".join(complaints)
-    if not pending and deployments.rolled_out(observed):
-        return Report(RegionState.RUNNING, ready, desired, error)
-    return Report(_not_yet_running(situation, observed), ready, desired, error)
+    is_running = not pending and deployments.rolled_out(observed)
+    state = RegionState.RUNNING if is_running else _not_yet_running(situation, observed)
+    return Report.of(state, complaints, ready=ready, desired=desired)
 
 
-def stopped(situation: Situation, *, pending: bool, complaints: tuple[str, ...]) -> Report:
+def stopped(situation: Situation, *, pending: bool, complaints: tuple[Cause, ...]) -> Report:
     """The report on an endpoint that shall be stopped: stopping until its last pod is gone."""
     left = [
         obj
@@ -33,19 +33,20 @@ def stopped(situation: Situation, *, pending: bool, complaints: tuple[str, ...])
     ]
     ready = deployments.ready(situation.ours(Kind.DEPLOYMENT, situation.endpoint.name))
     state = RegionState.STOPPING if pending or left else RegionState.STOPPED
-    return Report(state, ready if left else 0, 0, "; ".join(complaints))
+    return Report.of(state, complaints, ready=ready if left else 0)
 
 
-def removed(situation: Situation, *, complaints: tuple[str, ...] = ()) -> Report:
+def removed(situation: Situation, *, complaints: tuple[Cause, ...] = ()) -> Report:
     """The report on an endpoint that shall be gone: deleting until nothing of it is left."""
     state = RegionState.DELETING if situation.all_ours() else RegionState.DELETED
-    return Report(state, error="; ".join(complaints))
+    return Report.of(state, complaints)
 
 
-def failed(situation: Situation, errors: tuple[str, ...]) -> Report:
+def failed(situation: Situation, errors: tuple[Cause, ...]) -> Report:
     """The report where the endpoint cannot be what is asked, with the reasons; its objects stay as they are."""
     observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
-    return Report(RegionState.ERROR, *_counts(situation, observed), "; ".join(errors))
+    ready, desired = _counts(situation, observed)
+    return Report.of(RegionState.ERROR, errors, ready=ready, desired=desired)
 
 
 def is_due(
@@ -67,7 +68,7 @@ def is_due(
 
 
 def _says_otherwise(written: RegionStatus, report: Report, intent: str) -> bool:
-    if (written.state, written.error) != (report.state, report.error):
+    if (written.state, written.error, written.reason) != (report.state, report.error, report.reason or ""):
         return True
     # An entry without an intent of ours (the former system's) counts by its state alone.
     return is_for_another_intent(written, intent)
@@ -101,7 +102,7 @@ def _counts(situation: Situation, observed: ObservedObject | None) -> tuple[int,
 
 
 def _not_yet_running(situation: Situation, observed: ObservedObject | None) -> RegionState:
-    written = situation.endpoint.region_status.get(situation.policy.region)
+    written = situation.reported
     if written is None or written.state in _UNUSED:
         return RegionState.CREATING
     if written.state in _HAS_RUN or deployments.ready(observed):

@@ -1,12 +1,13 @@
 """A plan as a value: what to do in which order, what to report, when to look again, and why, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.text import shown
 
 MAX_ERROR = 2500
@@ -175,15 +176,24 @@ class Report:
     """This region's entry of region_status, as it ought to be.
 
     `error` may hold the API server's or another program's words: it is kept printable, and short enough for the item.
+    `reason` is its code; None without an error.
     """
 
     state: RegionState
     ready: int = 0
     desired: int = 0
     error: str = ""
+    reason: Reason | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "error", shown(self.error, MAX_ERROR))
+
+    @classmethod
+    def of(cls, state: RegionState, causes: Iterable[Cause] = (), *, ready: int = 0, desired: int = 0) -> "Report":
+        """A report of these causes: the first gives the reason, all of them the message."""
+        causes = tuple(causes)
+        error = "; ".join(cause.message for cause in causes)
+        return cls(state, ready, desired, error, causes[0].reason if causes else None)
 
     def __str__(self) -> str:
         words = f"{self.state}, {self.ready} of {self.desired} ready"
@@ -193,8 +203,15 @@ class Report:
 class TableChange(StrEnum):
     """What the table itself needs once every region has reported."""
 
-    PROMOTE = "promote to running: every target region runs what is asked"
-    PURGE = "remove the item: it is gone in every region"
+    PROMOTE = "promote"
+    PURGE = "purge"
+
+    @property
+    def description(self) -> str:
+        """The change in words."""
+        if self is TableChange.PROMOTE:
+            return "set desired_state to running: every target region runs the current spec"
+        return "delete the item: the endpoint is deleted in every region"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +233,8 @@ def earliest(*times: LookAgain | None) -> LookAgain | None:
 class Need(StrEnum):
     """What a plan could not be made without: to be looked up, and planned again with it."""
 
-    PODS = "the pods of the main Deployment"
-    CENSUS = "how many endpoints are withdrawn"
+    PODS = "pods"
+    CENSUS = "census"
 
 
 class HeldBack(StrEnum):
@@ -228,22 +245,36 @@ class HeldBack(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Why something is left as it is. `ref`: the object that the note is about, None for the endpoint as a whole."""
+
+    message: str
+    ref: ObjectRef | None = None
+
+    def __str__(self) -> str:
+        return self.message if self.ref is None else f"{self.ref}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that one endpoint needs now. Steps of one part are carried out in order; empty means in sync.
 
     `report` is None where this region has nothing to say. `write_report`: the item does not hold it yet, and it is
-    time to write it. `notes` explain what is left alone and why, `warnings` what a person should look at.
-    `needs`: where it is not empty the plan leaves out what depends on it. `held_back`: a limit on the fleet holds.
+    time to write it; `report_first`: before the steps. `withheld`: the steps that a hold prevents. `notes` explain what
+    is left alone and why, `warnings` what a person should look at. `needs`: where it is not empty the plan leaves out
+    what depends on it. `held_back`: a limit on the fleet holds.
     """
 
     endpoint: str
     steps: tuple[Step, ...] = ()
     report: Report | None = None
     write_report: bool = False
+    report_first: bool = False
     table_change: TableChange | None = None
     look_again: LookAgain | None = None
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    withheld: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
+    warnings: tuple[Cause, ...] = ()
     needs: frozenset[Need] = frozenset()
     held_back: HeldBack | None = None
     intent: str = field(default="", repr=False)
@@ -259,10 +290,11 @@ class Plan:
         if self.report is not None:
             lines.append(f"{'report' if self.write_report else 'reported'} {self.report}")
         if self.table_change is not None:
-            lines.append(str(self.table_change))
+            lines.append(self.table_change.description)
         if self.look_again is not None:
             lines.append(str(self.look_again))
-        return lines + [f"warning: {warning}" for warning in self.warnings] + list(self.notes)
+        lines += [f"withheld: {step}" for step in self.withheld]
+        return lines + [f"warning: {warning}" for warning in self.warnings] + list(map(str, self.notes))
 
 
 def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:

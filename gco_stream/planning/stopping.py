@@ -5,6 +5,7 @@ None of it needs a spec that can be read, so that an endpoint with a broken one 
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning import canary as canaries
 from gco_stream.planning import deployments, manifests
 from gco_stream.planning.deployments import Decision, FixedReplicas
@@ -26,12 +27,12 @@ def plan_stopped(situation: Situation) -> Outcome:
     main = _stopped_main(situation)
     canary = _stopped_canary(situation)
     if situation.foreign((Kind.DEPLOYMENT, name)):
-        return Outcome(tuple(steps), errors=tuple(situation.foreign((Kind.DEPLOYMENT, name))))
+        return Outcome(tuple(steps), errors=situation.foreign((Kind.DEPLOYMENT, name)))
     return Outcome(
         (*steps, *_service(situation), *main.steps, *canary.steps),
         notes=(*main.notes, *canary.notes),
-        errors=(main.error,) if main.error else (),
-        complaints=(canary.error,) if canary.error else (),
+        errors=(main.error,) if main.error is not None else (),
+        complaints=canary.errors,
     )
 
 
@@ -50,12 +51,13 @@ def plan_removal(situation: Situation, why: str, *, spends_budget: bool) -> Outc
     return Outcome(steps)
 
 
-def too_many(why: str) -> str:
-    """What is said of an endpoint that would be removed, if the fleet allowed it."""
-    return (
+def too_many(why: str) -> Cause:
+    """Why an endpoint is not removed that would be, if the limit on the fleet allowed it."""
+    message = (
         f"not removed, although {why}: the limit on removals in one hour is reached; "
-        "`gco-stream approve-deletes` shows what waits, and lets it go"
+        "`gco-stream approve-deletes` lists the pending removals and approves them"
     )
+    return Cause(Reason.REMOVAL_LIMIT_REACHED, message)
 
 
 def _stopped_main(situation: Situation) -> Decision:

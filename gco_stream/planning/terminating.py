@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gco_stream.model.objects import ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.steps import Delete, LookAgain, Part, Tell, earliest
 
 PATIENCE = 30.0
@@ -22,14 +23,14 @@ class Hanging:
     """Deletions to be sent again, what is waited for in words, and when the next of them counts as hanging."""
 
     steps: tuple[Delete, ...] = ()
-    complaints: tuple[str, ...] = ()
+    complaints: tuple[Cause, ...] = ()
     look_again: LookAgain | None = None
 
 
 def decide(terminating: Iterable[ObservedObject], remade: Collection[tuple[ObjectRef, Part]], now: datetime) -> Hanging:
     """What to do about objects of ours that are terminating; `remade`: Deployments that are to be made anew."""
     steps: list[Delete] = []
-    complaints: list[str] = []
+    complaints: list[Cause] = []
     look_again: LookAgain | None = None
     parts = dict(remade)
     for observed in terminating:
@@ -39,7 +40,8 @@ def decide(terminating: Iterable[ObservedObject], remade: Collection[tuple[Objec
         elif _PODS in observed.finalizers and observed.ref in parts:
             steps.append(_without_pods(observed, parts[observed.ref]))
         elif observed.finalizers:
-            complaints.append(f"{observed.ref} is terminating and waits for {_awaited(observed)}")
+            message = f"{observed.ref} is terminating and waits for {_awaited(observed)}"
+            complaints.append(Cause(Reason.DELETION_BLOCKED, message))
     return Hanging(tuple(steps), tuple(complaints), look_again)
 
 

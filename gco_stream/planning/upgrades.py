@@ -169,7 +169,7 @@ def _if_asked(
     if found.keys() == marked.keys():
         return found, ""
     reason = made.report.error if made.report is not None else ""
-    return found, reason or "; ".join(made.notes) or "nothing would be done about it"
+    return found, reason or "; ".join(map(str, made.notes)) or "nothing would be done about it"
 
 
 def _comes_back(change: Difference) -> bool:

@@ -4,22 +4,25 @@ A verdict that something would be done comes from the plan's own steps, and one 
 functions that made the plan, so an explanation cannot tell of anything else than what is carried out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
 from gco_stream.model import names
 from gco_stream.model.endpoint import DesiredState, RegionState
 from gco_stream.model.errors import sentence
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import ROUTE_REASONS, Cause, Reason
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning import canary as canaries
 from gco_stream.planning import contested, deployments, watchdog
 from gco_stream.planning.changes import changes, in_lines
 from gco_stream.planning.deployments import Decision, FixedReplicas, Replicas
 from gco_stream.planning.drift import differences
-from gco_stream.planning.ownership import why_not_ours
+from gco_stream.planning.ownership import not_owned
 from gco_stream.planning.running import inputs_of, replicas_of
 from gco_stream.planning.situation import Situation
 from gco_stream.planning.steps import Apply, Create, Delete, Part, Plan, Step
@@ -28,17 +31,22 @@ from gco_stream.planning.watchdog import RouteDecision
 
 
 class Verdict(StrEnum):
-    """What becomes of an object. `would …` are those, and only those, that the plan has steps for."""
+    """What becomes of an object. WOULD_... are those, and only those, that the plan has steps for."""
 
-    IN_SYNC = "in sync"
-    WOULD_CREATE = "would be created"
-    WOULD_CHANGE = "would change"
-    WOULD_DELETE = "would be deleted"
-    HELD = "held"
-    LEFT_ALONE = "left alone"
-    NOT_OURS = "not ours"
-    TERMINATING = "terminating"
-    ABSENT = "not there, as it should be"
+    IN_SYNC = "InSync"
+    WOULD_CREATE = "WouldCreate"
+    WOULD_CHANGE = "WouldChange"
+    WOULD_DELETE = "WouldDelete"
+    HELD = "Held"
+    LEFT_ALONE = "LeftAlone"
+    NOT_OURS = "NotOwned"
+    TERMINATING = "Terminating"
+    ABSENT = "NotNeeded"
+
+    @property
+    def words(self) -> str:
+        """The same for people."""
+        return _WORDS[self]
 
     @property
     def acts(self) -> bool:
@@ -46,12 +54,28 @@ class Verdict(StrEnum):
         return self in {Verdict.WOULD_CREATE, Verdict.WOULD_CHANGE, Verdict.WOULD_DELETE}
 
 
+_WORDS: Final[Mapping[Verdict, str]] = MappingProxyType(
+    {
+        Verdict.IN_SYNC: "in sync",
+        Verdict.WOULD_CREATE: "would be created",
+        Verdict.WOULD_CHANGE: "would change",
+        Verdict.WOULD_DELETE: "would be deleted",
+        Verdict.HELD: "held",
+        Verdict.LEFT_ALONE: "left alone",
+        Verdict.NOT_OURS: "not owned",
+        Verdict.TERMINATING: "terminating",
+        Verdict.ABSENT: "not needed",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectVerdict:
     """One object's verdict. `details`: a line each, of a change every field that differs.
 
     `otherwise`: of one that is held, what would be done if it were not. `upgrade`: of a Deployment that keeps an older
-    pod template, what the newest would change (() nothing); None for every other.
+    pod template, what the newest would change (() nothing); None for every other. `reason`: the code of what is in the
+    way, None where nothing is.
     """
 
     ref: ObjectRef
@@ -60,6 +84,7 @@ class ObjectVerdict:
     details: tuple[str, ...] = ()
     otherwise: Verdict | None = None
     upgrade: tuple[str, ...] | None = None
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +97,7 @@ class Case:
     made: Plan
     free: Situation
     unlimited: Plan
-    limit: str
+    limit: Cause
 
     @property
     def spec(self) -> EndpointSpec | None:
@@ -112,7 +137,7 @@ def verdicts(case: Case) -> tuple[ObjectVerdict, ...]:
     """One for every object that the item asks for or that stands, main first."""
     route = _route(case, case.situation)
     blocked = _blocked(case)
-    canary_error = "" if blocked else _canary_error(case)
+    canary_error = None if blocked else _canary_error(case)
     found: list[ObjectVerdict | None] = []
     for ref in _refs(case):
         observed = case.situation.observed.objects.get(ref)
@@ -156,12 +181,12 @@ def _acted_on(case: Case, ref: ObjectRef, observed: ObservedObject | None, steps
     decision = _decision(case, observed)
     if decision is None or any(isinstance(step, Apply) for step in steps):
         return verdict
-    notes = tuple(_without_ref(note, ref) for note in decision.notes)
+    notes = tuple(note.message for note in decision.notes)
     return replace(verdict, details=(*told.details, *notes), upgrade=_upgrade(case, observed))
 
 
 def _absent(
-    case: Case, ref: ObjectRef, blocked: str, canary_error: str, route: RouteDecision | None
+    case: Case, ref: ObjectRef, blocked: Cause | None, canary_error: Cause | None, route: RouteDecision | None
 ) -> ObjectVerdict | None:
     if case.leaves or not _is_asked_for(case, ref) or (case.stops and blocked):
         return None
@@ -171,26 +196,29 @@ def _absent(
         return ObjectVerdict(ref, Verdict.ABSENT, why)
     if steps := case.steps_if_allowed(ref):
         return _held(case, ref, None, steps)
-    error = blocked or (canary_error if case.is_canarys(ref) else "")
-    if error:
-        return ObjectVerdict(ref, Verdict.HELD, error)
+    error = blocked or (canary_error if case.is_canarys(ref) else None)
+    if error is not None:
+        return ObjectVerdict(ref, Verdict.HELD, error.message, reason=error.reason)
     return ObjectVerdict(ref, Verdict.ABSENT, _why_no_route(case, route) if ref.kind is Kind.INGRESS else "")
 
 
-def _present(case: Case, observed: ObservedObject, blocked: str, canary_error: str) -> ObjectVerdict | None:
+def _present(
+    case: Case, observed: ObservedObject, blocked: Cause | None, canary_error: Cause | None
+) -> ObjectVerdict | None:
     situation, ref = case.situation, observed.ref
     is_leftover = case.is_canarys(ref) and not _is_asked_for(case, ref)
     if is_leftover and observed not in situation.all_ours():
         return None
     if not situation.is_ours(observed):
-        return ObjectVerdict(ref, Verdict.NOT_OURS, why_not_ours(observed, situation.policy.table_arn))
+        cause = not_owned(observed, situation.policy.table_arn)
+        return ObjectVerdict(ref, Verdict.NOT_OURS, cause.message, reason=cause.reason)
     if steps := case.steps_if_allowed(ref):
         return _held(case, ref, observed, steps)
     if (hindered := _hindered(case, observed)) is not None:
         return hindered
-    error = _error_for(case, ref, blocked) or (canary_error if case.is_canarys(ref) else "")
-    if error:
-        return ObjectVerdict(ref, Verdict.HELD, error)
+    error = _error_for(case, ref, blocked) or (canary_error if case.is_canarys(ref) else None)
+    if error is not None:
+        return ObjectVerdict(ref, Verdict.HELD, error.message, reason=error.reason)
     if case.leaves:
         return ObjectVerdict(ref, Verdict.LEFT_ALONE, f"it may be the endpoint {ref.name}'s own")
     if case.spec is None:
@@ -205,7 +233,8 @@ def _present(case: Case, observed: ObservedObject, blocked: str, canary_error: s
 def _held(case: Case, ref: ObjectRef, observed: ObservedObject | None, steps: Sequence[Step]) -> ObjectVerdict:
     told = changes(steps, observed)
     details = (told.why, *told.details) if told.why else told.details
-    return ObjectVerdict(ref, Verdict.HELD, case.limit, details, otherwise=_would(steps))
+    limit = case.limit
+    return ObjectVerdict(ref, Verdict.HELD, limit.message, details, otherwise=_would(steps), reason=limit.reason)
 
 
 def _hindered(case: Case, observed: ObservedObject) -> ObjectVerdict | None:
@@ -214,13 +243,13 @@ def _hindered(case: Case, observed: ObservedObject) -> ObjectVerdict | None:
         return _terminating(case, observed)
     if contested.mark_of(observed) is None or case.leaves:
         return None
-    why = f"another program keeps changing it ({names.CONTESTED_ANNOTATION}); the report names the fields"
-    return ObjectVerdict(observed.ref, Verdict.LEFT_ALONE, why)
+    why = f"another field manager keeps changing it ({names.CONTESTED_ANNOTATION}); the report names the fields"
+    return ObjectVerdict(observed.ref, Verdict.LEFT_ALONE, why, reason=Reason.CONTESTED)
 
 
 def _terminating(case: Case, observed: ObservedObject) -> ObjectVerdict:
     anew = not case.leaves and not case.stops and _is_asked_for(case, observed.ref)
-    details = ("it is made anew once it is gone",) if anew else ()
+    details = ("it is recreated once it is gone",) if anew else ()
     return ObjectVerdict(observed.ref, Verdict.TERMINATING, _for_how_long(observed, case.situation.now), details)
 
 
@@ -239,7 +268,7 @@ def _settled(case: Case, observed: ObservedObject) -> ObjectVerdict:
         return ObjectVerdict(observed.ref, Verdict.IN_SYNC)
     details = _scaled_by(case, observed)
     upgrade = _upgrade(case, observed)
-    why = "; ".join(_without_ref(note, observed.ref) for note in decision.notes)
+    why = "; ".join(note.message for note in decision.notes)
     if not why and upgrade is not None:
         version = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION)
         why = f"its pod template is of version {version}, the newest is {case.situation.policy.renderings.current}"
@@ -322,35 +351,37 @@ def _route(case: Case, situation: Situation) -> RouteDecision | None:
 def _why_no_route(case: Case, route: RouteDecision | None) -> str:
     if route is None:
         return "replicas is 0, there is nothing to route to"
-    return route.error or next(iter(route.notes), "whether it is made depends on its pods, which are not known")
+    if route.error is not None:
+        return route.error.message
+    return next((note.message for note in route.notes), "it depends on its pods, which are not known")
 
 
-def _blocked(case: Case) -> str:
-    """What is in the way of everything: an error of the plan that is not the watchdog's."""
+def _blocked(case: Case) -> Cause | None:
+    """What is in the way of everything: an error of the plan that concerns more than one object."""
     report = case.unlimited.report
-    if case.leaves or report is None or report.state is not RegionState.ERROR:
-        return ""
-    if contested.is_said(report.error):
-        return ""
-    route = _route(case, case.free)
-    return "" if route is not None and report.error == route.error else report.error
+    if case.leaves or report is None or report.state is not RegionState.ERROR or report.reason is None:
+        return None
+    if report.reason in ROUTE_REASONS or report.reason is Reason.CONTESTED:
+        return None
+    return Cause(report.reason, report.error)
 
 
-def _error_for(case: Case, ref: ObjectRef, blocked: str) -> str:
-    """A stop goes on around a main Deployment that cannot be scaled."""
-    if blocked and case.stops and case.main is not None:
+def _error_for(case: Case, ref: ObjectRef, blocked: Cause | None) -> Cause | None:
+    """What blocks this object. A stop goes on around a main Deployment that cannot be scaled."""
+    if blocked is not None and case.stops and case.main is not None and ref != case.main.ref:
         decision = _decision(case, case.main)
-        if decision is not None and decision.error == blocked and ref != case.main.ref:
-            return ""
+        if decision is not None and decision.error is not None and decision.error.reason is blocked.reason:
+            return None
     return blocked
 
 
-def _canary_error(case: Case) -> str:
+def _canary_error(case: Case) -> Cause | None:
     spec = case.spec
     if case.leaves or spec is None or spec.canary is None:
-        return ""
+        return None
     inputs = inputs_of(case.situation, spec)
-    return canaries.wanted(case.situation, spec.canary, inputs, serving=not case.stops).error
+    errors = canaries.wanted(case.situation, spec.canary, inputs, serving=not case.stops).errors
+    return Cause(errors[0].reason, "; ".join(map(str, errors))) if errors else None
 
 
 def _why_canary_stays(case: Case) -> str:
@@ -360,8 +391,4 @@ def _why_canary_stays(case: Case) -> str:
     settled = case.main is not None and not case.steps_if_allowed(case.main.ref) and deployments.rolled_out(case.main)
     decision = canaries.unwanted(case.situation, inputs_of(case.situation, spec), main_settled=settled)
     again = decision.look_again
-    return "; ".join(decision.notes) or (again.why if again is not None else "its route goes first")
-
-
-def _without_ref(note: str, ref: ObjectRef) -> str:
-    return note.removeprefix(f"{ref}: ").removeprefix(f"{ref} ")
+    return "; ".join(map(str, decision.notes)) or (again.why if again is not None else "its route goes first")

@@ -23,7 +23,7 @@ VIOLATIONS = """
 axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
   .then((told) => told.violations.flatMap((one) => one.nodes.map((node) => one.id + ': ' + node.html)))
 """
-SICK = Row("e00003", "running", "error", 0, 1, (("us-east-1", "error"),), "no replica is ready", NOW)
+SICK = Row("e00003", "running", "error", 0, 1, (("us-east-1", "error"),), "IngressWithdrawn", "no ready replicas", NOW)
 
 
 @pytest.fixture

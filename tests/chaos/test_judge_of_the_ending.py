@@ -143,13 +143,14 @@ class TestEnding:
 
     def test_a_broken_spec_and_a_taken_name_are_to_be_said(self) -> None:
         broken = asked(spec={"port": 99999})
-        assert complaints(said(broken, "error", error="spec.port: 99999 is not allowed"), {}) == []
+        assert complaints(said(broken, "error", error="spec.port: 99999", reason="InvalidSpec"), {}) == []
+        assert complaints(said(broken, "error", error="spec.port: 99999", reason="Rejected"), {})
         assert complaints(said(broken, "running"), {})
-        taken = said(asked(), "error", error="Service gco-inference/chat exists and is not this controller's")
+        taken = said(asked(), "error", error="Service gco-inference/chat exists", reason="ObjectNotOwned")
         assert complaints(taken, {}, frozenset({SERVICE})) == []
         assert complaints(said(asked(), "running"), {}, frozenset({SERVICE}))
 
     def test_a_hold_is_to_be_said(self) -> None:
         held = asked(hold="why")
-        assert complaints(said(held, "running", error="held: why"), {}) == []
+        assert complaints(said(held, "running", error="held: why", reason="Held"), {}) == []
         assert complaints(said(held, "running"), {})

@@ -9,9 +9,11 @@ import pytest
 
 from gco_stream.cluster import lease
 from gco_stream.model.names import DRAINING_SINCE_ANNOTATION as DRAINING
+from gco_stream.model.names import UNREADY_SINCE_ANNOTATION as UNREADY
 from tests.chaos.acting import terms
 from tests.chaos.replicas import Replica, Replicas
 from tests.integration.conftest import World
+from tests.integration.pods import tell_pods
 from tests.integration.test_canary import weights
 from tests.items import item
 
@@ -112,29 +114,22 @@ def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_second
     its_clock = clock()
     its_clock.step(HOUR)
     replicas.hold_long()
-    threshold = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "3", "CANARY_DRAIN_SECONDS": "3"}
+    threshold = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8", "CANARY_DRAIN_SECONDS": "3"}
     one = replicas.leader(**its_clock.environment, **threshold)
     canary = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
     world.put(item(spec={"gpu_count": 0, "canary": canary}))
+    world.put(item("dead", spec={"gpu_count": 0}))
     one.until(lambda _: weights(world).get("chat-canary"), "the canary is routed")
+    one.until(lambda _: world.state("dead") == "running", "the other one runs")
     world.respec("chat", canary=None)
     one.until(lambda _: DRAINING in annotations(world, "chat"), "drains")
-    # Draining has now begun an hour from now.
+    tell_pods(world, "false", "dead")
+    one.until(lambda _: UNREADY in annotations(world, "dead"), "the watchdog's clock is set")
+    # Both have now begun an hour from now.
     its_clock.step(timedelta())
     one.until(lambda _: world.get("Deployment", "chat-canary") is None, "has drained")
-    # Ingresses are now made an hour from now.
-    its_clock.step(-HOUR)
-    world.put(item("dead", spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
-    # It stands for no longer than the threshold, so that who looks now and then may miss it.
-    one.until(lambda one: did(one, "create Ingress", "inference-dead"), "the Ingress is made")
     one.until(lambda _: world.get("Ingress", "inference-dead") is None, "the Ingress is withdrawn")
     assert world.get("Ingress", "inference-chat") is not None
-
-
-def did(one: Replica, *words: str) -> bool:
-    """Whether a step of these words stands in its log."""
-    steps = [step for line in one.program.lines() for step in line.get("steps", ())]
-    return any(all(word in step for word in words) for step in steps)
 
 
 def annotations(world: World, name: str) -> dict[str, str]:

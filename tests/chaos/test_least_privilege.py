@@ -11,6 +11,7 @@ import pytest
 from gco_stream.local.plane import ControlPlane
 from gco_stream.local.rest import KubeApi, path_of
 from tests.integration.conftest import Program, World
+from tests.integration.pods import tell_pods
 from tests.items import item
 
 pytestmark = pytest.mark.integration
@@ -79,9 +80,12 @@ def test_the_rights_on_this_page_are_enough_and_no_other_is_asked_for(
 def lives(world: World, one: Program) -> None:
     """All that happens to endpoints: made, changed, scaled, with a canary and without, stopped, withdrawn, deleted."""
     world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
-    world.put(item("ill", spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
-    one.until(lambda: world.state("whole") == "running", "it runs")
-    one.until(lambda: world.state("ill") == "error", "the other's route is withdrawn")
+    world.put(item("ill", spec={"gpu_count": 0}))
+    for name in ("whole", "ill"):
+        one.until(lambda name=name: world.state(name) == "running", f"{name} runs")  # type: ignore[misc]
+    tell_pods(world, "false", "ill")
+    one.until(lambda: world.get("Ingress", "inference-ill") is None, "the other's route is withdrawn")
+    one.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "it is reported")
     assert "They cannot be read" not in one.http("/endpoints/ill")[1]
     world.respec("whole", canary=None, autoscaling=None, replicas=2)
     one.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")

@@ -9,6 +9,7 @@ from gco_stream.cli.explained import as_json, in_full, in_short, unclaimed
 from gco_stream.model.objects import Observed
 from gco_stream.planning.orphans import plan_orphan
 from gco_stream.planning.policy import Fleet
+from gco_stream.planning.verdicts import Verdict
 from tests.items import endpoint
 from tests.planning.simulated import POLICY, SimulatedCluster, running
 from tests.planning.test_explanation import DEPLOYMENT, changed, explained
@@ -21,7 +22,7 @@ def plain(lines: Iterable[str]) -> list[str]:
 def test_the_first_line_is_the_verdict_and_no_other_starts_at_the_margin() -> None:
     cluster, asked = running()
     lines = plain(in_full(explained(cluster, asked), cluster.now))
-    assert lines[0] == "chat: running here, as asked"
+    assert lines[0] == "chat: running here, as desired"
     assert all(line.startswith("  ") or not line for line in lines[1:])
 
 
@@ -44,7 +45,7 @@ def test_a_long_reason_is_told_once() -> None:
 
 def test_in_short_only_what_is_done_is_shown() -> None:
     cluster, asked = running()
-    assert plain(in_short(explained(cluster, asked)))[0] == "chat: running here, as asked"
+    assert plain(in_short(explained(cluster, asked)))[0] == "chat: running here, as desired"
     changed(cluster, DEPLOYMENT, replicas=3)
     lines = plain(in_short(explained(cluster, asked)))
     assert "  Deployment  chat  would change" in lines
@@ -59,6 +60,36 @@ def test_every_key_of_the_json_is_documented() -> None:
     assert keys - {"kind", "namespace", "name"} <= documented
     of_the_plan = {"in_sync", "steps", "report", "write_report", "table_change", "look_again_seconds"}
     assert of_the_plan | {"notes", "warnings"} <= shown.keys()
+
+
+def test_every_verdict_of_the_json_is_documented() -> None:
+    documented = inspect.getdoc(command) or ""
+    assert [verdict for verdict in Verdict if verdict.value not in documented] == []
+
+
+def test_the_json_has_the_reason_of_an_endpoint_of_its_regions_and_of_what_a_hold_prevents() -> None:
+    cluster, asked = running()
+    shown = as_json(explained(cluster, asked))
+    assert (shown["reason"], shown["withheld"], shown["regions"]["us-east-1"]["reason"]) == (None, [], None)
+    held = endpoint(
+        desired_state="stopped",
+        hold="maintenance",
+        region_status={"us-east-1": {"state": "error", "error": "denied", "reason": "Rejected"}},
+    )
+    shown = as_json(explained(cluster, held))
+    assert (shown["as_asked"], shown["reason"]) == (False, "Held")
+    assert shown["withheld"]
+    assert shown["steps"] == []
+    assert {one["reason"] for one in shown["objects"] if one["otherwise"]} == {"Held"}
+    assert shown["regions"]["us-east-1"]["reason"] == "Rejected"
+
+
+def test_a_warning_in_the_json_has_a_reason_and_a_message() -> None:
+    cluster, asked = running({"autoscaling": {"enabled": True, "metrics": [{"type": "custom", "target": 5}]}})
+    (warning, *_) = as_json(explained(cluster, asked))["warnings"]
+    assert warning["reason"] == "UnknownMetric"
+    assert "custom" in warning["message"]
+    assert warning.keys() == {"reason", "message"}
 
 
 def test_a_name_without_an_item_is_told_with_what_would_go() -> None:

@@ -20,6 +20,7 @@ from gco_stream.engine.budget import DeletionBudget, short_digest
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.guard import Guard, doomed
 from gco_stream.engine.orphans import Orphans
+from gco_stream.model.reasons import Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.steps import HeldBack, Plan
 from tests.engine.test_budget import BEGAN, Clock, Lease
@@ -215,7 +216,7 @@ async def test_a_wiped_table_is_told_and_counted_and_lets_nothing_go() -> None:
     for name in ("a", "b"):
         made = bench.guard.decide_orphan(name)
         assert made.steps == ()
-        assert "no item at all" in made.warnings[0]
+        assert [warning.reason for warning in made.warnings] == [Reason.TABLE_EMPTY]
     assert bench.guard.waiting == {"a", "b"}
 
 

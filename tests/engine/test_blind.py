@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+from gco_stream.engine.reconciler import Result
 from gco_stream.model import wire
+from gco_stream.model.reasons import Reason
 from tests.engine.test_removal import Bench
 from tests.planning.simulated import NAMESPACE, POLICY
 
@@ -18,10 +20,12 @@ async def test_a_namespace_that_cannot_be_seen_keeps_no_deletion_in_another_up_b
     bench.put("chat", desired_state="deleted")
     (outcome,) = await bench.run("chat")
     assert bench.deleted
-    assert outcome.result == "failed"
-    assert "namespace other: forbidden" in outcome.errors[0]
+    assert outcome.result is Result.FAILED
+    (error,) = outcome.errors
+    assert error.reason is Reason.NAMESPACE_UNREADABLE
+    assert "namespace other: forbidden" in error.message
     report = wire.decode(bench.items["chat"])["region_status"][POLICY.region]
-    assert (report["state"], report["error"]) == ("error", outcome.errors[0])
+    assert (report["state"], report["reason"], report["error"]) == ("error", error.reason, error.message)
 
 
 async def test_what_stands_where_nothing_can_be_seen_is_left_alone() -> None:

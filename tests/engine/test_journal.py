@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gco_stream.engine.journal import MOST_RECONCILES, Journal
-from gco_stream.engine.reconciler import Outcome
+from gco_stream.engine.reconciler import Outcome, Result
+from gco_stream.engine.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.page.values import Change
 from gco_stream.planning.steps import Plan, Report, Scale, Step
 from gco_stream.stream.consumer import StreamRecord
@@ -35,8 +37,8 @@ class Kept:
             most=most,
         )
 
-    def reconciled(self, outcome: Outcome, *triggers: str, name: str = "chat", current: bool = True) -> None:
-        self.journal.reconciled(name, triggers or ("stream",), outcome, took=0.01, current=current)
+    def reconciled(self, outcome: Outcome, *triggers: Trigger, name: str = "chat", current: bool = True) -> None:
+        self.journal.reconciled(name, triggers or (Trigger.STREAM,), outcome, took=0.01, current=current)
 
     @property
     def change(self) -> Change:
@@ -59,7 +61,7 @@ def record(*, updated: str = "", created: float | None = None, event: Any = "MOD
     )
 
 
-def outcome(state: RegionState, steps: tuple[Step, ...] = (), result: str = "changed", **more: Any) -> Outcome:
+def outcome(state: RegionState, steps: tuple[Step, ...] = (), result: Result = Result.CHANGED, **more: Any) -> Outcome:
     return Outcome(result, steps, made=Plan("chat", report=Report(state, 1, 4)), **more)
 
 
@@ -74,8 +76,8 @@ def test_a_change_is_followed_from_the_items_time_to_readiness_and_measured_once
     kept.journal.applied("chat")
     kept.reconciled(outcome(RegionState.UPDATING, SCALED))
     kept.now = NOON + 30
-    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
-    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
+    kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
+    kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
     change = kept.change
     assert (change.changed, change.clock) == (NOON - 0.25, "item")
     assert (change.read, change.applied, change.ready) == (NOON, NOON + 0.05, NOON + 30)
@@ -90,9 +92,9 @@ def test_a_change_that_a_scan_has_found_is_followed_to_readiness_too() -> None:
     kept.journal.found("chat", wire.encode(item(hold="wait")), asked)
     kept.now = NOON + 1
     kept.journal.applied("chat")
-    kept.reconciled(outcome(RegionState.UPDATING, SCALED), "resync")
+    kept.reconciled(outcome(RegionState.UPDATING, SCALED), Trigger.RESYNC)
     kept.now = NOON + 30
-    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
+    kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
     change = kept.change
     assert (change.changed, change.read, change.applied, change.ready) == (NOON - 12, NOON, NOON + 1, NOON + 30)
     assert (change.clock, change.sequence_number, change.ended) == ("item", "", "running")
@@ -144,7 +146,7 @@ def test_what_an_older_item_had_applied_is_not_the_newer_changes() -> None:
 def test_a_change_that_needs_nothing_ends_without_being_applied() -> None:
     kept = Kept()
     kept.journal.changed(record(updated=iso(NOON)))
-    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"))
+    kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC))
     kept.journal.applied("chat")
     assert (kept.change.ended, kept.change.applied, kept.change.ready) == ("running", None, None)
 
@@ -155,7 +157,7 @@ def test_the_removal_of_an_item_does_not_hide_how_its_deletion_went() -> None:
     kept.journal.applied("chat")
     kept.reconciled(outcome(RegionState.DELETED, SCALED))
     kept.journal.changed(record(event="REMOVE"))
-    kept.reconciled(Outcome("gone"))
+    kept.reconciled(Outcome(Result.GONE))
     assert (kept.change.event, kept.change.ended) == ("MODIFY", "deleted")
     assert kept.ready == []
 
@@ -164,12 +166,12 @@ def test_a_change_that_was_known_before_its_record_came_has_what_was_done_for_it
     kept = Kept()
     kept.now = NOON + 0.1
     kept.journal.applied("chat")
-    kept.reconciled(outcome(RegionState.UPDATING, SCALED), "cluster")
+    kept.reconciled(outcome(RegionState.UPDATING, SCALED), Trigger.CLUSTER)
     kept.now = NOON + 0.2
     kept.journal.changed(record(updated=iso(NOON)), known=True)
     assert (kept.change.read, kept.change.applied, kept.change.ended) == (NOON + 0.1, NOON + 0.1, "")
     kept.now = NOON + 3
-    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
+    kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
     assert (kept.change.ready, kept.change.ended) == (NOON + 3, "running")
     assert ([round(one, 3) for one in kept.applied], [round(one, 3) for one in kept.ready]) == ([0.1], [2.9])
 
@@ -177,7 +179,7 @@ def test_a_change_that_was_known_before_its_record_came_has_what_was_done_for_it
 def test_one_that_had_even_ended_by_then_is_whole_at_once() -> None:
     kept = Kept()
     kept.journal.applied("chat")
-    kept.reconciled(outcome(RegionState.RUNNING, SCALED), "cluster")
+    kept.reconciled(outcome(RegionState.RUNNING, SCALED), Trigger.CLUSTER)
     kept.now = NOON + 0.2
     kept.journal.changed(record(updated=iso(NOON - 0.5)), known=True)
     assert (kept.change.applied, kept.change.ready, kept.change.ended) == (NOON, NOON, "running")
@@ -194,7 +196,7 @@ def test_a_record_that_comes_again_hides_no_newer_change() -> None:
 def test_what_was_done_before_a_change_is_not_the_changes() -> None:
     kept = Kept()
     kept.journal.applied("chat")
-    kept.reconciled(outcome(RegionState.RUNNING, SCALED), "cluster")
+    kept.reconciled(outcome(RegionState.RUNNING, SCALED), Trigger.CLUSTER)
     kept.now = NOON + 9
     kept.journal.changed(record(updated=iso(NOON + 8)), known=True)
     assert (kept.change.read, kept.change.applied, kept.change.ended) == (NOON + 9, None, "")
@@ -203,15 +205,15 @@ def test_what_was_done_before_a_change_is_not_the_changes() -> None:
 def test_reconciles_are_told_newest_first_and_with_the_record_that_led_to_them() -> None:
     kept = Kept()
     kept.journal.changed(record(updated=iso(NOON)))
-    kept.reconciled(outcome(RegionState.UPDATING, SCALED), "stream", "cluster")
+    kept.reconciled(outcome(RegionState.UPDATING, SCALED), Trigger.STREAM, Trigger.CLUSTER)
     kept.now += 5
-    kept.reconciled(Outcome("failed", errors=("the API server is away",)), "retry")
+    kept.reconciled(Outcome(Result.FAILED, errors=(Cause(Reason.API_ERROR, "the API server is away"),)), Trigger.RETRY)
     story = kept.journal.story("chat")
     assert story is not None
     failed, changed = story.reconciles
     assert (changed.result, changed.triggers, changed.sequence_number) == (
         "changed",
-        ("stream", "cluster"),
+        ("stream", Trigger.CLUSTER),
         "100000000000000000212",
     )
     assert changed.lines == (str(SCALED[0]), "reported: updating, 1 of 4 ready")
@@ -222,7 +224,7 @@ def test_the_same_again_is_counted() -> None:
     kept = Kept()
     for _ in range(500):
         kept.now += 20
-        kept.reconciled(Outcome("failed", errors=("not allowed",)), "retry")
+        kept.reconciled(Outcome(Result.FAILED, errors=(Cause(Reason.FORBIDDEN, "not allowed"),)), Trigger.RETRY)
     story = kept.journal.story("chat")
     assert story is not None
     (one,) = story.reconciles
@@ -244,7 +246,7 @@ def test_a_new_report_is_told_though_nothing_was_done_and_the_same_one_is_not() 
     kept = Kept()
     kept.reconciled(outcome(RegionState.UPDATING, SCALED))
     for _ in range(3):
-        kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "cluster")
+        kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
     story = kept.journal.story("chat")
     assert story is not None
     assert story.reconciles[0].lines == ("reported: running, 1 of 4 ready",)
@@ -257,7 +259,7 @@ def test_the_echoes_of_our_own_reports_are_no_part_of_the_story() -> None:
     kept.journal.applied("chat")
     kept.reconciled(outcome(RegionState.RUNNING, SCALED))
     for _ in range(2):
-        kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"))
+        kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC))
     story = kept.journal.story("chat")
     assert story is not None
     assert [(one.result, one.times) for one in story.reconciles] == [("changed", 1)]
@@ -265,7 +267,7 @@ def test_the_echoes_of_our_own_reports_are_no_part_of_the_story() -> None:
 
 def test_who_was_only_found_in_sync_is_not_remembered() -> None:
     kept = Kept()
-    kept.reconciled(outcome(RegionState.RUNNING, result="in_sync"), "resync")
+    kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.RESYNC)
     assert kept.journal.story("chat") is None
     assert kept.rung == []
 
@@ -275,8 +277,8 @@ def test_an_endpoint_takes_two_kilobytes_at_the_most() -> None:
     for number in range(50):
         kept.journal.changed(record(updated=iso(NOON)))
         steps = tuple(Scale(CHAT, "uid", number, f"{number}: " + "why " * 200) for _ in range(9))
-        kept.reconciled(outcome(RegionState.UPDATING, steps), *("trigger",) * 3)
-        kept.reconciled(Outcome("failed", errors=("é\x1b" * 4000,) * 9))
+        kept.reconciled(outcome(RegionState.UPDATING, steps), *(Trigger.RESYNC,) * 3)
+        kept.reconciled(Outcome(Result.FAILED, errors=(Cause(Reason.REJECTED, "é\x1b" * 4000),) * 9))
     story = kept.journal.story("chat")
     assert story is not None
     assert story.reconciles[0].lines[0].endswith("…")

@@ -19,8 +19,11 @@ class Cluster:
 
     def __init__(self, *made: str) -> None:
         simulated = SimulatedCluster()
-        for name in made:
-            simulated.reconcile(endpoint(name))
+        for _ in range(2):
+            # The Ingress comes with the first ready pod.
+            for name in made:
+                simulated.reconcile(endpoint(name))
+            simulated.roll_out()
         self.objects: dict[ObjectRef, ObservedObject] = simulated.objects
         self.unsynced: dict[str, str] = {}
 

@@ -12,7 +12,7 @@ from gco_stream.engine.budget import REMOVALS_ANNOTATION
 from gco_stream.engine.reconciler import Outcome, Reconciler
 from gco_stream.engine.steps import Result
 from gco_stream.model import wire
-from gco_stream.planning.policy import Policy
+from gco_stream.planning.policy import Census, Policy
 from gco_stream.planning.steps import Delete, Plan
 from gco_stream.table.errors import TableUnreachable
 from tests.engine.test_approvals import Bench as GuardBench
@@ -53,6 +53,15 @@ class Bench:
     async def raise_epoch(self, above: int) -> int:
         return above
 
+    def beside(self, _name: str) -> Census:
+        return Census(running=1, withdrawn=0)
+
+    async def take(self) -> None:
+        """The census is what it is."""
+
+    def withdrew(self, name: str) -> None:
+        """It is not counted."""
+
     async def pods_of(self, _namespace: str, _app: str) -> tuple[()]:
         return ()
 
@@ -67,6 +76,12 @@ class Bench:
         status = {**status, "epoch": epoch}
         plain = wire.decode(self.items[name])
         self.items[name] = wire.encode({**plain, "region_status": {**plain["region_status"], region: status}})
+        return self.items[name]
+
+    async def promote(self, seen: wire.WireItem) -> wire.WireItem:
+        name = seen["endpoint_name"]["S"]
+        assert self.items[name] == seen
+        self.items[name] = {**seen, "desired_state": {"S": "running"}}
         return self.items[name]
 
     async def carry_out(self, plan: Plan) -> Result:

@@ -12,6 +12,7 @@ from gco_stream.engine.steps import StepRunner
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject
+from gco_stream.model.reasons import Reason
 from gco_stream.planning import contested
 from gco_stream.planning.plan import plan
 from gco_stream.planning.policy import Fleet
@@ -128,6 +129,7 @@ async def night() -> Night:
     one = Night()
     await one.reconcile()
     one.api.set_status(MAIN, {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "availableReplicas": 1})
+    await one.reconcile()
     return one
 
 
@@ -222,7 +224,8 @@ async def test_where_the_mark_is_forbidden_the_template_is_not_applied_again_eit
     for _ in range(5):
         (failure,) = await night.update(after=WINDOW)
         assert failure.final
-        assert "another program keeps changing Deployment gco-inference/chat" in failure.message
+        assert failure.cause.reason is Reason.CONTESTED
+        assert "Deployment gco-inference/chat" in failure.cause.message
     assert night.image == THEIRS
 
 

@@ -8,10 +8,12 @@ import pytest
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.rows import Rows, row_of_item
 from gco_stream.model import wire
+from gco_stream.model.reasons import Reason
 from gco_stream.ops.page.values import Fleet, Row
 from tests.items import REGION, item
 
 REPORTED = 1_795_000_000.0
+WITHDRAWN_BEFORE_REASONS = "no replica is ready, and the Ingress is away until one is"
 
 
 def report(state: str, **more: Any) -> dict[str, Any]:
@@ -32,28 +34,66 @@ def row(plain: dict[str, Any]) -> Row:
 
 def test_one_that_runs_as_asked_is_not_wrong() -> None:
     found = row(item(region_status=report("running")))
-    assert (found.state, found.ready, found.wanted, found.wrong, found.since) == ("running", 1, 2, "", None)
+    assert (found.state, found.ready, found.wanted, found.since) == ("running", 1, 2, None)
+    assert (found.reason, found.message) == ("", "")
     assert found.regions == ((REGION, "running"),)
 
 
 @pytest.mark.parametrize(
-    ("plain", "wrong"),
+    ("plain", "reason", "message"),
     [
-        (item(region_status=report("creating")), "creating, 1 of 2 ready"),
-        (item(region_status=report("error", error="ImagePullBackOff")), "ImagePullBackOff"),
-        (item(region_status=report("running", error="the canary cannot be made")), "the canary cannot be made"),
-        (item(region_status=report("running", intent="1:another")), "running, for what was asked before"),
-        (item(desired_state="stopped", region_status=report("running")), "running, 1 of 2 ready"),
-        (item(desired_state="deleted", region_status=report("deleting")), "deleting, 1 of 2 ready"),
-        (item(), "this region has not reported on it"),
-        (item(target_regions=["eu-west-1"], region_status=report("running")), "running, 1 of 2 ready"),
-        (item(desired_state="asleep", region_status=report("running")), "'asleep' is no state that can be asked for"),
+        (item(region_status=report("creating")), Reason.PROGRESSING, "creating, 1 of 2 ready"),
+        (
+            item(region_status=report("running", intent="1:another")),
+            Reason.OUTDATED_REPORT,
+            "running, for an older spec",
+        ),
+        (item(desired_state="stopped", region_status=report("running")), Reason.PROGRESSING, "running, 1 of 2 ready"),
+        (item(desired_state="deleted", region_status=report("deleting")), Reason.PROGRESSING, "deleting, 1 of 2 ready"),
+        (item(), Reason.NOT_REPORTED, "this region has not reported"),
+        (
+            item(target_regions=["eu-west-1"], region_status=report("running")),
+            Reason.PROGRESSING,
+            "running, 1 of 2 ready",
+        ),
+        (
+            item(desired_state="asleep", region_status=report("running")),
+            Reason.INVALID_ITEM,
+            "desired_state: invalid value 'asleep'",
+        ),
     ],
 )
-def test_one_that_is_not_says_why_and_since_when(plain: dict[str, Any], wrong: str) -> None:
+def test_one_that_is_not_says_why_and_since_when(plain: dict[str, Any], reason: Reason, message: str) -> None:
     found = row(plain)
-    assert found.wrong == wrong
+    assert (found.reason, found.message) == (reason, message)
     assert found.since is not None
+
+
+@pytest.mark.parametrize("state", ["error", "running"])
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ({"reason": "Rejected", "error": "denied by a policy"}, "Rejected"),
+        ({"reason": "ReasonOfALaterRelease", "error": "something new"}, "ReasonOfALaterRelease"),
+        ({"error": WITHDRAWN_BEFORE_REASONS}, "IngressWithdrawn"),
+        ({"error": "ImagePullBackOff"}, "Unknown"),
+        ({"reason": 7, "error": "ImagePullBackOff"}, "Unknown"),
+    ],
+)
+def test_a_stored_error_is_shown_with_its_reason(state: str, stored: dict[str, Any], reason: str) -> None:
+    found = row(item(region_status=report(state, **stored)))
+    assert (found.state, found.reason, found.message) == (state, reason, stored["error"])
+
+
+def test_a_stored_reason_is_kept_printable_and_short() -> None:
+    found = row(item(region_status=report("error", reason="\x1b[2J" + "x" * 9999, error="away")))
+    assert "\x1b" not in found.reason
+    assert len(found.reason) < 500
+
+
+def test_of_a_reason_without_an_error_nothing_is_shown() -> None:
+    found = row(item(region_status=report("running", reason="Rejected")))
+    assert (found.reason, found.message) == ("", "")
 
 
 def test_the_errors_time_is_the_reports() -> None:
@@ -62,7 +102,7 @@ def test_the_errors_time_is_the_reports() -> None:
 
 def test_one_that_lives_elsewhere_is_as_asked() -> None:
     found = row(item(target_regions=["eu-west-1"]))
-    assert (found.state, found.wrong, found.regions) == ("elsewhere", "", (("eu-west-1", "not reported"),))
+    assert (found.state, found.reason, found.regions) == ("elsewhere", "", (("eu-west-1", "not reported"),))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from gco_stream.cluster.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
+from gco_stream.engine.reconciler import Result as Ended
 from gco_stream.engine.reconciler import not_known
 from gco_stream.engine.steps import Result, StepRunner
 from gco_stream.model import wire
-from gco_stream.model.objects import JsonObject, Observed
+from gco_stream.model.objects import JsonObject, Kind, Observed
+from gco_stream.model.reasons import Reason
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.plan import plan
 from gco_stream.planning.policy import Fleet
@@ -19,7 +21,7 @@ from gco_stream.planning.steps import Create, Part, Step
 from gco_stream.table.errors import Gone, Superseded
 from tests.engine.test_removal import Bench
 from tests.items import REGION, endpoint
-from tests.planning.simulated import CANARY, POLICY, SimulatedCluster
+from tests.planning.simulated import CANARY, POLICY, SCALED, SimulatedCluster, running
 
 
 class Server:
@@ -37,9 +39,10 @@ class Server:
 
 
 async def carried_out(server: Server) -> Result:
-    """A plan that makes an endpoint with a canary."""
-    cluster = SimulatedCluster()
-    made = plan(endpoint("chat", spec=CANARY), Observed({}), Fleet(), cluster.now, POLICY)
+    """A plan that makes all objects of an endpoint with a canary but its Deployment, whose pods are ready."""
+    cluster, asked = running({**CANARY, **SCALED})
+    kept = {ref: obj for ref, obj in cluster.objects.items() if (ref.kind, ref.name) == (Kind.DEPLOYMENT, "chat")}
+    made = plan(asked, Observed(kept), Fleet(), cluster.now, POLICY)
     assert {step.part for step in made.steps} == {Part.MAIN, Part.ROUTE, Part.CANARY}
     assert all(isinstance(step, Create) for step in made.steps)
     return await StepRunner(server, lambda _: None).carry_out(made)  # type: ignore[arg-type]
@@ -52,7 +55,7 @@ def names(steps: list[Step]) -> set[str]:
 @pytest.mark.parametrize("error", [Rejected(422, "Invalid", "wrong"), Unreachable(0, "Unreachable", "no answer")])
 async def test_what_is_refused_of_one_part_holds_up_no_other(error: ClusterError) -> None:
     result = await carried_out(Server(lambda what: error if what == "Service/chat-canary" else None))
-    assert names(result.done) == {"Service/chat", "Ingress/inference-chat", "Deployment/chat"}
+    assert names(result.done) == {"Service/chat", "Ingress/inference-chat", "HorizontalPodAutoscaler/chat"}
     assert [failure.step.part for failure in result.failures] == [Part.CANARY]
     result = await carried_out(Server(lambda what: error if what == "Service/chat" else None))
     assert names(result.done) == {"Ingress/inference-chat", "Service/chat-canary", "Deployment/chat-canary"}
@@ -113,7 +116,8 @@ async def test_what_changes_faster_than_it_is_read_gives_its_worker_back() -> No
     bench.put("chat", target_regions=["us-east-1"], spec={"image": ""})
     async with asyncio.timeout(5):
         (outcome,) = await bench.run("chat")
-    assert outcome.result == "failed"
+    assert outcome.result is Ended.FAILED
+    assert [error.reason for error in outcome.errors] == [Reason.NOT_CONVERGING]
     assert len(bench.happened) > 1
 
 
@@ -133,6 +137,6 @@ async def test_a_leader_that_meets_a_higher_epoch_raises_its_own_and_reports() -
     bench.write_status, bench.raise_epoch = fenced, raised  # type: ignore[method-assign]
     bench.put("chat", spec={"image": ""})
     (outcome,) = await bench.run("chat")
-    assert outcome.result == "in_sync"
+    assert outcome.result is Ended.IN_SYNC
     report = wire.decode(bench.items["chat"])["region_status"][REGION]
     assert (report["state"], report["epoch"]) == ("error", stored + 1)

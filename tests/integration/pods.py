@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gco_stream.local.errors import KubeError
+from gco_stream.local.rest import path_of
+from tests.integration.conftest import World
 
 
 @contextmanager
@@ -14,3 +16,11 @@ def unless_gone() -> Iterator[None]:
     except KubeError as error:
         if error.status != 404:
             raise
+
+
+def tell_pods(world: World, ready: str, name: str = "chat", *, all_but: int = 0) -> None:
+    """Makes the pods of a Deployment ready ("true") or not ("false"), except the first `all_but` of them."""
+    for _, pod in sorted(world.pods(name).items())[all_but:]:
+        path = path_of("Pod", world.namespace, pod["metadata"]["name"])
+        with unless_gone():
+            world.kube.patch(path, {"metadata": {"annotations": {"gco.local/ready": ready}}})

@@ -71,8 +71,9 @@ def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_re
     edit(world, "Deployment", "chat", {"metadata": {"labels": {"team": "b"}}})
     controller.until(lambda: annotation(world, "Deployment", "chat").startswith("template "), "it is contested")
     controller.until(lambda: world.state("chat") == "error", "it is reported")
+    assert world.report("chat")["reason"] == "Contested"
     error = world.report("chat")["error"]
-    assert f"another program keeps changing Deployment {world.namespace}/chat" in error
+    assert f"Deployment {world.namespace}/chat" in error
     assert f"containers[inference].image: is '{THEIRS}', should be '{OURS}'" in error
     assert sent.count() == 4  # three applies and the mark
 
@@ -98,7 +99,7 @@ def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_re
     controller.until(lambda: world.container("chat")["image"] == "registry.example/serve:3.0", "it is applied")
     controller.until(lambda: annotation(world, "Deployment", "chat") == "", "the mark is gone")
     controller.until(lambda: world.state("chat") == "running", "it runs")
-    controller.until(lambda: "error" not in world.report("chat"), "nothing is complained of")
+    controller.until(lambda: not world.report("chat").keys() & {"error", "reason"}, "nothing is complained of")
 
 
 def test_what_a_webhook_does_to_an_annotation_is_said_beside_the_state_and_tried_again_later(
@@ -109,7 +110,7 @@ def test_what_a_webhook_does_to_an_annotation_is_said_beside_the_state_and_tried
     sent = writes("ingresses")
     edit(world, "Ingress", "inference-chat", {"metadata": {"labels": {"team": "b"}}})
     controller.until(lambda: "Ingress" in world.report("chat").get("error", ""), "it is complained of")
-    assert world.state("chat") == "running"
+    assert (world.state("chat"), world.report("chat")["reason"]) == ("running", "Contested")
     marked = annotation(world, "Ingress", "inference-chat")
     assert marked.startswith("object ")
     assert sent.count() == 4
@@ -144,7 +145,8 @@ def test_a_webhook_that_undoes_or_forbids_the_mark_makes_no_loop(
     sent = writes("deployments")
     edit(world, "Deployment", "chat", {"metadata": {"labels": {"team": "b"}}})
     controller.until(lambda: world.state("chat") == "error", "it is reported")
-    assert "another program keeps changing Deployment" in world.report("chat")["error"]
+    assert world.report("chat")["reason"] == "Contested"
+    assert "Deployment" in world.report("chat")["error"]
     for name in ("one", "two", "three"):
         world.put(small(name))
         controller.until(lambda name=name: world.state(name) == "running", f"{name} is worked on")
@@ -216,6 +218,35 @@ def test_an_image_updater_has_its_way_after_three_restarts_and_from_then_on_no_p
     controller.until(lambda: world.state("chat") == "running", "it runs")
 
 
+def test_a_contest_outlasts_a_hold_whose_report_takes_the_place_of_its_own(
+    world: World, controller: Program, webhook: Callable[..., Webhook], writes: Callable[[str], Writes]
+) -> None:
+    runs(world, controller)
+    webhook(insists_on_the_image, "deployments")
+    edit(world, "Deployment", "chat", {"metadata": {"labels": {"team": "b"}}})
+    controller.until(lambda: annotation(world, "Deployment", "chat").startswith("template "), "it is contested")
+    controller.until(lambda: world.report("chat").get("reason") == "Contested", "it is reported")
+    controller.until(lambda: rolled_out(world) and images(world) == [THEIRS], "theirs has rolled out")
+    controller.wait_idle()
+    marked, pods, sent = annotation(world, "Deployment", "chat"), world.pods("chat").keys(), writes("deployments")
+
+    world.user.hold(world.seen("chat"), "incident 12")
+    controller.until(lambda: world.report("chat").get("reason") == "Held", "the hold is reported")
+    # Whoever comes next knows of the contest by the object alone.
+    assert controller.stop() == 0
+    controller.start().wait_working()
+    world.user.release(world.seen("chat"))
+    controller.until(lambda: world.report("chat").get("reason") == "Contested", "it is reported again")
+    assert world.state("chat") == "error"
+    world.put(small("after"))
+    controller.until(lambda: world.state("after") == "running", "what comes after it runs")
+    controller.wait_idle()
+    assert annotation(world, "Deployment", "chat") == marked
+    assert (world.pods("chat").keys(), images(world)) == (pods, [THEIRS])
+    # Only the Deployment of the other one was written.
+    assert sent.count() == 1
+
+
 def test_people_are_told_of_a_contest_by_an_event(
     world: World, controller: Program, webhook: Callable[..., Webhook]
 ) -> None:
@@ -245,5 +276,6 @@ def test_a_write_that_a_webhook_refuses_is_no_contest(
         edit(world, "Ingress", "inference-chat", {"metadata": {"labels": {"team": "b"}}})
     world.respec("chat", port=9000, health_check_path="/other")
     controller.until(lambda: world.state("chat") == "error", "it is reported")
+    assert world.report("chat")["reason"] in {"Rejected", "APIError"}
     assert "failed calling webhook" in world.report("chat")["error"]
     assert annotation(world, "Ingress", "inference-chat") == ""

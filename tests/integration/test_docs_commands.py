@@ -16,7 +16,7 @@ PATIENCE = 480
 # A reader takes a moment before this; a script waits until nothing is under way any more.
 PAUSE_BEFORE = "gco-stream endpoint list"
 PAUSE = (
-    "until gco-stream explain chat >said && grep -q '^chat: running here, as asked$' said"
+    "until gco-stream explain chat >said && grep -q '^chat: running here, as desired$' said"
     " && grep -q '^  asked  *running$' said; do sleep 0.2; done"
 )
 

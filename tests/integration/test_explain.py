@@ -48,7 +48,7 @@ class Told:
         return found
 
     def objects(self, name: str = "chat") -> dict[str, tuple[str, str]]:
-        """Verdict and reason by Kind/name."""
+        """Verdict and why by Kind/name."""
         found = self.endpoint(name)["objects"]
         return {f"{one['kind']}/{one['name']}": (one["verdict"], one["why"]) for one in found}
 
@@ -88,13 +88,13 @@ def test_it_says_what_would_be_done_and_does_nothing(
     before, mark = world.item("chat"), control_plane.audit.mark()
     text = told.text(*command)
     for sentence in (
-        "chat: NOT as asked: Deployment chat would be created: it is missing",
+        "chat: needs attention: Deployment chat would be created: it is missing",
         "Deployment chat would be created: it is missing",
         "Service chat would be created: it is missing",
-        "Ingress inference-chat would be created: it is missing",
         "report would be written: creating, 0 of 1 ready",
     ):
         assert sentence in text
+    assert "Ingress inference-chat would be created" not in text
     assert "\x1b" not in text
     calls = control_plane.audit.calls(mark, user=controller_user)
     assert calls
@@ -106,7 +106,7 @@ def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program,
     world.put(asked())
     controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted")
     text = told.text("explain", "chat")
-    assert text.splitlines()[0] == "chat: running here, as asked"
+    assert text.splitlines()[0] == "chat: running here, as desired"
     for line in (
         "image registry.example/serve:1.0",
         "Deployment chat in sync",
@@ -117,7 +117,7 @@ def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program,
     ):
         assert line in text.splitlines()
     every = told.text("explain", "--all").splitlines()
-    assert every[0] == "chat: running here, as asked"
+    assert every[0] == "chat: running here, as desired"
     assert every[1].startswith("1 endpoints: 1 as asked, 0 not as asked")
     assert "Service chat in sync" in told.text("explain", "--all", "--details")
     dry = told.text("run", "--dry-run")
@@ -129,8 +129,11 @@ def test_what_is_not_known_of_a_spec_is_a_warning_in_the_json(world: World, cont
     told = gco_stream(controller_env, "explain", "--all", "-o", "json")
     chat = orjson.loads(told.stdout)["endpoints"]["chat"]
     assert not chat["in_sync"]
-    assert len(chat["steps"]) == 4
-    assert any("'gpu' is not known" in warning for warning in chat["warnings"])
+    # Service, Deployment and HPA; the Ingress waits for a pod.
+    assert len(chat["steps"]) == 3
+    (warning,) = chat["warnings"]
+    assert warning["reason"] == "UnknownMetric"
+    assert "'gpu'" in warning["message"]
 
 
 def test_every_field_that_somebody_changed_is_a_line(world: World, left: Callable[..., None], told: Told) -> None:
@@ -150,7 +153,7 @@ def test_every_field_that_somebody_changed_is_a_line(world: World, left: Callabl
         "Ingress inference-chat in sync",
     ):
         assert line in text.splitlines()
-    assert text.startswith("chat: NOT as asked: Deployment chat would change: spec.")
+    assert text.startswith("chat: needs attention: Deployment chat would change: spec.")
     assert "s3cret" not in text
 
 
@@ -158,9 +161,12 @@ def test_a_hold_says_what_it_keeps_from_being_done(world: World, left: Callable[
     left(asked())
     world.put((world.item("chat") or {}) | asked(spec={"replicas": 3}, hold="the night of the launch"))
     text = told.text("explain", "chat")
-    assert text.startswith("chat: NOT as asked: held (the night of the launch): Deployment chat would change: spec.")
+    assert text.startswith("chat: needs attention: held (the night of the launch): Deployment chat would change: spec.")
     assert "Deployment chat held: the night of the launch\notherwise it would change:\n" in text
     assert "spec.replicas: is 1, should be 3" in text.splitlines()
+    found = told.endpoint()
+    assert (found["reason"], found["steps"]) == ("Held", [])
+    assert any(step.startswith("apply Deployment") for step in found["withheld"])
     dry = told.text("run", "--dry-run").splitlines()
     assert "1 of 1 endpoints are held" in dry
     assert "spec.replicas: is 1, should be 3" in dry
@@ -172,10 +178,11 @@ def test_a_broken_spec_and_an_item_that_cannot_be_read_hold_what_stands(
     left(asked(), asked("odd"))
     world.put(asked(spec={"replicas": "many"}))
     world.put(asked("odd", desired_state="sideways"))
-    assert told.endpoint()["headline"].startswith("NOT as asked: spec.replicas: 'many' is not allowed")
-    assert {verdict for verdict, _ in told.objects().values()} == {"held"}
-    assert told.endpoint("odd")["headline"].startswith("NOT as asked: the item cannot be read: desired_state")
-    assert {verdict for verdict, _ in told.objects("odd").values()} == {"held"}
+    for name, reason, field in (("chat", "InvalidSpec", "spec.replicas"), ("odd", "InvalidItem", "desired_state")):
+        found = told.endpoint(name)
+        assert found["reason"] == reason
+        assert field in found["headline"]
+        assert {(one["verdict"], one["reason"]) for one in found["objects"]} == {("Held", reason)}
 
 
 def test_an_object_that_is_not_ours_is_named(world: World, told: Told) -> None:
@@ -184,9 +191,10 @@ def test_an_object_that_is_not_ours_is_named(world: World, told: Told) -> None:
     world.kube.create(path_of("Service", world.namespace), foreign)
     world.put(asked())
     objects = told.objects()
-    assert objects["Service/chat"][0] == "not ours"
-    assert objects["Deployment/chat"][0] == "held"
-    assert "is not this controller's" in told.text("explain", "chat").splitlines()[0]
+    assert objects["Service/chat"][0] == "NotOwned"
+    assert objects["Deployment/chat"][0] == "Held"
+    assert told.endpoint()["reason"] == "ObjectNotOwned"
+    assert f"Service {world.namespace}/chat" in told.text("explain", "chat").splitlines()[0]
 
 
 def test_a_stopped_endpoint_is_as_asked_and_its_ingress_is_meant_to_be_away(
@@ -196,8 +204,8 @@ def test_a_stopped_endpoint_is_as_asked_and_its_ingress_is_meant_to_be_away(
     controller.until(lambda: world.state("chat") == "running", "it runs")
     world.ask("chat", "stopped")
     controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
-    assert told.text("explain", "chat").startswith("chat: stopped here, as asked\n")
-    assert told.objects()["Ingress/inference-chat"] == ("not there, as it should be", "the endpoint is stopped")
+    assert told.text("explain", "chat").startswith("chat: stopped here, as desired\n")
+    assert told.objects()["Ingress/inference-chat"] == ("NotNeeded", "the endpoint is stopped")
 
 
 def test_a_deleted_endpoint_says_what_is_still_going(world: World, left: Callable[..., None], told: Told) -> None:
@@ -205,11 +213,11 @@ def test_a_deleted_endpoint_says_what_is_still_going(world: World, left: Callabl
     path = path_of("Deployment", world.namespace, "chat")
     world.kube.patch(path, {"metadata": {"finalizers": [FINALIZER]}})
     world.kube.delete(path)
-    assert "it is made anew once it is gone" in told.text("explain", "chat")
+    assert "it is recreated once it is gone" in told.text("explain", "chat")
     world.ask("chat", "deleted")
     objects = told.objects()
-    assert objects["Deployment/chat"][0] == "terminating"
-    assert objects["Service/chat"] == ("would be deleted", "the endpoint is deleted")
+    assert objects["Deployment/chat"][0] == "Terminating"
+    assert objects["Service/chat"] == ("WouldDelete", "the endpoint is deleted")
     found = told.endpoint()
     assert (found["agreement"], found["report"]) == ("purge", "deleting, 0 of 0 ready")
     assert [waits.partition(":")[0] for waits in found["waits_for"]] == [world.region]
@@ -218,7 +226,7 @@ def test_a_deleted_endpoint_says_what_is_still_going(world: World, left: Callabl
 def test_the_regions_that_promotion_waits_for_are_named(world: World, left: Callable[..., None], told: Told) -> None:
     left(asked(target_regions=[world.region, ELSEWHERE]))
     text = told.text("explain", "chat")
-    assert text.startswith("chat: running here, as asked\n")
+    assert text.startswith("chat: running here, as desired\n")
     assert f"promotion waits for {ELSEWHERE}: has not reported" in text.splitlines()
     assert f"{ELSEWHERE} has not reported" in text.splitlines()
 
@@ -228,22 +236,20 @@ def test_a_canary_that_is_not_ready_is_the_first_reason(world: World, controller
     world.put(asked(spec={"canary": canary}))
     controller.until(lambda: world.state("chat") == "running", "the main runs")
     text = told.text("explain", "chat").splitlines()
-    assert text[0].startswith("chat: NOT as asked: the canary of chat has no ready replica")
+    assert text[0].startswith("chat: needs attention: the canary of chat has no ready replica")
+    assert told.endpoint()["reason"] == "CanaryNotReady"
     assert "Deployment chat-canary in sync" in text
 
 
-def test_a_pod_that_cannot_start_is_named_with_its_reason(
-    world: World, program: Callable[..., Program], controller_env: dict[str, str]
-) -> None:
-    policy = {"INFERENCE_INGRESS_POLICY": "on-ready"}
-    told = Told(controller_env | policy)
-    controller = program(**policy).wait_working()
+def test_a_pod_that_cannot_start_is_named_with_its_reason(world: World, controller: Program, told: Told) -> None:
     world.put(asked(spec={"image": "registry.example/serve:1.0-image-pull-error"}))
     controller.until(lambda: world.state("chat") == "creating", "it is made")
     controller.until(lambda: "ImagePullBackOff" in told.text("explain", "chat").splitlines()[0], "the reason is told")
+    found = told.endpoint()
+    assert (found["reason"], found["report"].partition(":")[0]) == ("Progressing", "creating, 0 of 1 ready")
     assert told.objects()["Ingress/inference-chat"] == (
-        "not there, as it should be",
-        "the Ingress is made once a replica is ready",
+        "NotNeeded",
+        "the Ingress is created once a pod's containers are ready",
     )
 
 
@@ -275,7 +281,7 @@ def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
         return "gco.io/template-version" in annotations and controller.is_idle() and world.state("chat") == "running"
 
     controller.until(adopted, "it is adopted, and reported")
-    assert told.objects()["Deployment/chat"][0] == "left alone"
+    assert told.objects()["Deployment/chat"][0] == "LeftAlone"
     after = told.text("run", "--dry-run")
     assert upgrade in after
     assert after.splitlines()[-1] == "0 of 1 endpoints would change; nothing was done"
@@ -292,7 +298,10 @@ def test_removals_beyond_the_limit_are_held_and_those_within_it_are_not(
     told = gco_stream(limited, "explain", "--all", "-o", "json")
     found = orjson.loads(told.stdout)["endpoints"]
     verdicts = [{one["verdict"] for one in found[name]["objects"]} for name in ("a", "b", "c")]
-    assert sorted(map(sorted, verdicts)) == [["held"], ["held"], ["would be deleted"]]
+    assert sorted(map(sorted, verdicts)) == [["Held"], ["Held"], ["WouldDelete"]]
+    assert sorted(found[name]["reason"] or "" for name in ("a", "b", "c")) == [
+        *("OutOfSync", "RemovalLimitReached", "RemovalLimitReached")
+    ]
     assert "the limit on removals in one hour is reached" in gco_stream(limited, "run", "--dry-run").stdout
 
 

@@ -118,9 +118,7 @@ def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
         after_scans(one, 3)
         assert uids(world) == before
         assert sample(one, "gco_stream_deletions_held") == 2
-        one.until(
-            lambda: any("it has no item at all" in note for note in events(world, "Attention")), "people are told"
-        )
+        one.until(lambda: events(world, "TableEmpty"), "people are told")
         one.kill()
         let_go(world.kube, world.namespace)
 
@@ -196,7 +194,8 @@ def test_a_wrong_region_removes_no_more_than_the_budget_in_all_its_lives(
         assert len(stands(world)) == 4
         assert sample(wrong, "gco_stream_deletions_held") == 4
         wrong.until(
-            lambda: any("no longer targets eu-west-1" in note for note in events(world, "Attention")), "it is told"
+            lambda: any("no longer targets eu-west-1" in note for note in events(world, "RemovalLimitReached")),
+            "it is told",
         )
         wrong.kill()
         let_go(world.kube, world.namespace)

@@ -350,7 +350,8 @@ def test_a_hold_wins_over_stop_and_delete_until_it_is_released(
     life.until(lambda: weights(world), "the canary is routed")
     life.until(lambda: world.report("chat").get("replicas_ready") == 1, "all is reported")
     world.user.hold(world.seen("chat"), "incident 12")
-    life.until(lambda: world.report("chat").get("error") == "held: incident 12", "the hold is reported")
+    life.until(lambda: world.report("chat").get("reason") == "Held", "the hold is reported")
+    assert world.report("chat")["error"] == "held: incident 12"
     assert world.state("chat") == "running"
     before = {key: obj["spec"] for key, obj in world.objects().items()}
     world.ask("chat", asked)

@@ -60,7 +60,6 @@ def test_every_wrong_setting_is_listed_at_once_with_its_value_and_what_is_allowe
         "STATUS_INTERVAL_SECONDS": "inf",
         "STATUS_HEARTBEAT_SECONDS": "-1",
         "CANARY_DRAIN_SECONDS": "nan",
-        "INFERENCE_INGRESS_POLICY": "sometimes",
         "HONOR_GPU_TYPE": "perhaps",
     }
     code, out, err = command("run", REGION=None, **wrong)

@@ -7,8 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gco_stream.engine.desired import DesiredState
 from gco_stream.engine.queue import Band, Dispatcher, WorkQueue
-from gco_stream.engine.reconciler import Outcome
+from gco_stream.engine.reconciler import Outcome, Result
+from gco_stream.engine.triggers import Trigger
 from gco_stream.model import wire
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import ENDPOINT_STATES, Metrics
 from tests.engine.test_workers import Bench
 from tests.items import REGION, item
@@ -81,12 +83,13 @@ async def test_endpoints_that_fail_each_in_its_own_words_make_no_series() -> Non
     answers = iter(range(10**6))
 
     def answer(name: str, _objects_first: bool) -> Outcome:
-        return Outcome("rejected", errors=(f"{name}: {next(answers)} {HOSTILE[2]}",), cause=f"cause {next(answers)}")
+        error = Cause(Reason.REJECTED, f"{name}: {next(answers)} {HOSTILE[2]}")
+        return Outcome(Result.REJECTED, errors=(error,), failure_key=f"key {next(answers)}")
 
     bench = Bench(answer)
     known = series(bench.metrics).keys()
     for number in range(300):
-        bench.dispatcher.add(f"e-{number}{HOSTILE[2]}", Band.FRESH, f"trigger {number}")
+        bench.dispatcher.add(f"e-{number}{HOSTILE[2]}", Band.FRESH, list(Trigger)[number % len(Trigger)])
     await bench.work_off()
     after = series(bench.metrics)
     assert after.keys() == known
@@ -99,7 +102,7 @@ async def test_a_former_leader_tells_of_nothing_any_more() -> None:
     metrics = Metrics()
     fresh = series(metrics)
     queue = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
-    queue.add("chat", Band.FRESH, "stream")
+    queue.add("chat", Band.FRESH, Trigger.STREAM)
     metrics.queue.observe(queue.queue.depth, [3.0], 16)
     metrics.mode_is("poll")
     metrics.guard_is("holding")

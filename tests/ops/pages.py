@@ -24,6 +24,7 @@ from gco_stream.ops.page.values import (
 )
 
 NOW = 1_795_000_000.0
+NO_REPLICA = "no ready replicas"
 SITE = Site(
     version="1.2.3",
     cluster="gco-us-east-1",
@@ -49,7 +50,11 @@ def endpoint(name: str = "chat", text: str = "") -> Endpoint:
         held=True,
         asked=(("image", f"registry.example/serve:1.0{text}"), ("env", f"API_TOKEN{text}")),
         reports=(RegionReport(f"us-east-1{text}", "updating", f"1 of 2 ready{text}", True, True, NOW - 5),),
-        objects=(ObjectVerdict("Deployment", "gco-inference", name, "would change", f"why{text}", (f"line{text}",)),),
+        objects=(
+            ObjectVerdict(
+                "Deployment", "gco-inference", name, "WouldChange", "would change", f"why{text}", (f"line{text}",)
+            ),
+        ),
         plan=(f"apply Deployment{text}",),
         waits_for=(f"promotion waits for eu-west-1{text}",),
         notes=(f"note{text}",),
@@ -59,14 +64,28 @@ def endpoint(name: str = "chat", text: str = "") -> Endpoint:
             (Reconciled(NOW - 9, 3, "changed", (f"stream{text}",), "42", 0.012, (f"apply{text}",)),),
             NOW - 10,
         ),
-        events=(Event(NOW - 8, True, f"Attention{text}", f"Deployment/{name}", f"note{text}", f"kubelet{text}", 2),),
+        events=(
+            Event(
+                NOW - 8, True, f"RemovalLimitReached{text}", f"Deployment/{name}", f"note{text}", f"kubelet{text}", 2
+            ),
+        ),
     )
 
 
 def rows(count: int) -> tuple[Row, ...]:
     """So many endpoints; every hundredth is not as asked."""
     return tuple(
-        Row(f"e{number:05}", "running", "error", 0, 1, (("us-east-1", "error"),), "no replica is ready", NOW - 60)
+        Row(
+            f"e{number:05}",
+            "running",
+            "error",
+            0,
+            1,
+            (("us-east-1", "error"),),
+            "IngressWithdrawn",
+            NO_REPLICA,
+            NOW - 60,
+        )
         if number % 100 == 7
         else Row(f"e{number:05}", "running", "running", 1, 1, (("us-east-1", "running"), ("eu-west-1", "running")))
         for number in range(count)
@@ -77,7 +96,7 @@ def fleet(every: tuple[Row, ...]) -> Fleet:
     """The fleet of these rows."""
     states = {row.state for row in every}
     counts = tuple((state, sum(row.state == state for row in every)) for state in sorted(states))
-    return Fleet(every, tuple(row for row in every if row.wrong), counts, (("us-east-1", counts),))
+    return Fleet(every, tuple(row for row in every if row.reason), counts, (("us-east-1", counts),))
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from gco_stream.ops.page.query import Query
 from gco_stream.ops.page.render import Renderer
 from gco_stream.ops.page.values import Change, Endpoint, Fleet, Row, Shard, Story, Stream
-from tests.ops.pages import NOW, SITE, endpoint, fleet, rows
+from tests.ops.pages import NO_REPLICA, NOW, SITE, endpoint, fleet, rows
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg/onload=alert(1)>{{ 7 * 7 }}"
 
@@ -52,9 +52,9 @@ def test_what_would_hide_or_turn_letters_around_is_written_out(renderer: Rendere
     assert "\\u202egnp.exe" in page
 
 
-@pytest.mark.parametrize("where", ["name", "asked", "state", "wrong"])
+@pytest.mark.parametrize("where", ["name", "asked", "state", "reason", "message"])
 def test_a_row_of_hostile_words_is_a_row_like_any_other(renderer: Renderer, where: str) -> None:
-    row = Row("chat", "running", "running", 1, 1, (("us-east-1", "running"),), "ill", NOW)
+    row = Row("chat", "running", "running", 1, 1, (("us-east-1", "running"),), "Rejected", "ill", NOW)
     pages = [
         renderer.fleet(SITE, fleet((replace(row, **{where: word}),)), Query(), NOW) for word in (HOSTILE, "busy-word")
     ]
@@ -89,7 +89,7 @@ def test_nothing_is_loaded_but_our_own_files_and_nothing_is_inline(renderer: Ren
 
 def test_what_is_not_as_asked_comes_before_the_list(renderer: Renderer) -> None:
     page = renderer.fleet(SITE, fleet(rows(300)), Query(), NOW)
-    assert page.index("no replica is ready") < page.index("All endpoints")
+    assert page.index(NO_REPLICA) < page.index("All endpoints")
     assert "since <time" in page
 
 

@@ -16,6 +16,7 @@ from gco_stream.cluster.objects import is_ours, is_selected
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, PodHealth
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.orphans import plan_orphan
 from gco_stream.planning.plan import failing, plan
 from gco_stream.planning.policy import Census, Fleet, Policy
@@ -166,8 +167,8 @@ class World:
                 return None
             made = self._orphan(name) if item is None else self.plan(name, item)
             self.plans[name] = made
-            if made.steps:
-                failures: dict[Part, str] = {}
+            if made.steps and not made.report_first:
+                failures: dict[Part, Cause | None] = {}
                 for position, step in enumerate(made.steps):
                     if step.part in failures:
                         continue
@@ -176,13 +177,13 @@ class World:
                     if kind == "crash":
                         raise Crashed
                     if kind == "refused":
-                        failures[step.part] = "refused"
+                        failures[step.part] = Cause(Reason.REJECTED, "refused")
                     elif not self._take(item, made, position):
                         # What the plan was made of is not true: it is made anew at once.
-                        failures[step.part] = ""
+                        failures[step.part] = None
                         break
                     elif kind == "lost":
-                        failures[step.part] = "the answer was lost"
+                        failures[step.part] = Cause(Reason.API_ERROR, "the answer was lost")
                     applies[step.ref] += isinstance(step, Apply)
                     assert applies[step.ref] < 3, f"applied again and again: {step}"
                 told = {part: why for part, why in failures.items() if why}
@@ -301,7 +302,7 @@ class World:
         if names.ENDPOINT_ANNOTATION not in stored.body["metadata"]["annotations"]:
             self.promises.makers[stored.uid] = name
 
-    def _failed(self, name: str, item: Endpoint | Unreadable, made: Plan, told: Mapping[Part, str]) -> Plan:
+    def _failed(self, name: str, item: Endpoint | Unreadable, made: Plan, told: Mapping[Part, Cause]) -> Plan:
         said = failing(made, item, told, self.now, self.policy)
         if said.write_report:
             self._report(name, item, said)
@@ -321,7 +322,7 @@ class World:
             "intent": item.intent,
         }
         if made.report.error:
-            entry["error"] = made.report.error
+            entry |= {"error": made.report.error, "reason": str(made.report.reason)}
         self.items[name].setdefault("region_status", {})[self.policy.region] = entry
 
     def _remember(self, name: str, made: Plan) -> None:

@@ -193,6 +193,7 @@ def reported(endpoint: Endpoint, made: Plan, now: datetime, region: str = REGION
         replicas_ready=made.report.ready,
         replicas_desired=made.report.desired,
         error=made.report.error,
+        reason=made.report.reason or "",
         last_sync=now.isoformat(),
         epoch=1,
         intent=endpoint.intent,

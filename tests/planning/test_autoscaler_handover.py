@@ -262,7 +262,9 @@ def test_an_hpa_of_somebody_elses_is_an_error_while_autoscaled_and_nobodys_busin
     plan = owned.reconcile(Asked(2, bounds=(1, 4)))
     assert owned.steps == []
     assert plan.report is not None
-    assert "HorizontalPodAutoscaler gco-inference/chat exists and is not this controller's" in plan.report.error
+    assert (
+        "HorizontalPodAutoscaler gco-inference/chat exists and is not managed by this controller" in plan.report.error
+    )
     owned.reconcile(Asked(2, bounds=(1, 4), stopped=True))
     assert (owned.count, owned.scaler) == (0, theirs)
 

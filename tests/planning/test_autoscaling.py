@@ -1,4 +1,5 @@
 from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.reasons import Reason
 from tests.items import endpoint
 from tests.planning.simulated import NAMESPACE, SCALED, SimulatedCluster, running, with_spec
 
@@ -35,4 +36,5 @@ def test_an_unknown_metric_is_a_warning_and_cpu() -> None:
     made = SimulatedCluster().plan(endpoint(spec={"autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
     manifest = made.steps[-1].manifest  # type: ignore[union-attr]
     assert manifest["spec"]["metrics"][0]["resource"]["name"] == "cpu"
-    assert any("'gpu' is not known" in warning for warning in made.warnings)
+    assert {warning.reason for warning in made.warnings} == {Reason.UNKNOWN_METRIC}
+    assert any("'gpu' is not known" in str(warning) for warning in made.warnings)

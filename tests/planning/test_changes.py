@@ -1,5 +1,5 @@
 from gco_stream.model.objects import Kind, ObjectRef
-from gco_stream.planning.steps import Replace
+from gco_stream.planning.steps import Apply, Create, Replace
 from tests.planning.simulated import NAMESPACE, running, with_spec
 
 
@@ -56,4 +56,8 @@ def test_an_object_that_is_terminating_is_waited_for() -> None:
     made = cluster.plan(asked)
     assert all(step.ref.kind is not Kind.DEPLOYMENT for step in made.steps)
     cluster.collect()
-    assert [step.ref.kind for step in cluster.plan(asked).steps] == [Kind.DEPLOYMENT]
+    # The Ingress has no ready replica behind it now, so its clock starts.
+    assert [(type(step), step.ref.kind) for step in cluster.plan(asked).steps] == [
+        (Apply, Kind.INGRESS),
+        (Create, Kind.DEPLOYMENT),
+    ]

@@ -169,7 +169,7 @@ def test_a_contested_template_is_an_error_that_names_object_and_field_and_does_n
     report = contest.reconcile().report
     assert report is not None
     assert report.state is RegionState.ERROR
-    assert "another program keeps changing Deployment gco-inference/chat" in report.error
+    assert "another field manager keeps changing Deployment gco-inference/chat" in report.error
     assert (
         "spec.template.spec.containers[inference].image: is 'registry.example/theirs:9', "
         "should be 'registry.example/serve:1.0'" in report.error
@@ -182,7 +182,7 @@ def test_marking_tells_people_once() -> None:
     contest = over_template()
     told = [step.tell for step in contest.taken if isinstance(step, Annotate)]
     assert [(tell.reason, tell.warning) for tell in told if tell is not None] == [("Contested", True)]
-    assert "another program keeps changing" in told[0].message  # type: ignore[union-attr]
+    assert "another field manager keeps changing" in told[0].message  # type: ignore[union-attr]
 
 
 def test_a_contested_template_is_tried_again_once_the_item_asks_for_another() -> None:
@@ -366,10 +366,10 @@ def test_an_explanation_tells_of_the_contest_and_calls_the_rest_in_sync() -> Non
     told = explain(contest.asked, seen, Fleet(), contest.now, POLICY, contest.plan())
     found = {one.ref: one for one in told.objects}
     assert found[MAIN].verdict is Verdict.LEFT_ALONE
-    assert "another program keeps changing it" in found[MAIN].why
+    assert "another field manager keeps changing it" in found[MAIN].why
     assert found[SERVICE].verdict is found[INGRESS].verdict is Verdict.IN_SYNC
     assert not told.as_asked
-    assert "another program keeps changing" in told.headline
+    assert "another field manager keeps changing" in told.headline
 
 
 def test_a_contested_endpoint_can_be_deleted() -> None:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from gco_stream.planning.steps import Create
 from tests.items import PARITY_CASES, endpoint, item, parity_item, parity_objects, read
 from tests.planning.simulated import (
     CANARY,
-    POLICY,
     SCALED,
     SimulatedCluster,
     running,
@@ -22,13 +20,15 @@ def test_the_objects_of_a_real_item_are_those_that_the_former_system_made(case: 
     cluster, asked = SimulatedCluster(), read(parity_item(case))
     assert isinstance(asked, Endpoint)
     cluster.reconcile(asked)
+    cluster.roll_out()
+    cluster.reconcile(asked)
     expected = set(parity_objects(case))
     assert {f"{ref.kind}/{ref.name}" for ref in cluster.objects} == expected
 
 
-def test_objects_are_made_in_the_order_service_ingress_deployment_autoscaler() -> None:
+def test_objects_are_created_in_the_order_service_deployment_autoscaler() -> None:
     made = SimulatedCluster().plan(endpoint(spec=SCALED))
-    assert [step.ref.kind for step in made.steps] == [Kind.SERVICE, Kind.INGRESS, Kind.DEPLOYMENT, Kind.HPA]
+    assert [step.ref.kind for step in made.steps] == [Kind.SERVICE, Kind.DEPLOYMENT, Kind.HPA]
     assert all(isinstance(step, Create) for step in made.steps)
 
 
@@ -47,8 +47,8 @@ def test_a_plan_carried_out_leaves_nothing_to_do(spec: dict[str, Any]) -> None:
     assert cluster.plan(asked).steps == ()
 
 
-def test_under_on_ready_the_ingress_is_made_with_the_first_ready_replica() -> None:
-    cluster, asked = SimulatedCluster(replace(POLICY, ingress_on_ready=True)), endpoint()
+def test_the_ingress_is_created_with_the_first_ready_replica() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
     cluster.reconcile(asked)
     assert cluster.find(Kind.INGRESS, "inference-chat") is None
     cluster.roll_out()

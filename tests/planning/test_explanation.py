@@ -6,6 +6,7 @@ from typing import Any
 from gco_stream.cli.explained import as_json, in_full
 from gco_stream.model.endpoint import Endpoint, Unreadable
 from gco_stream.model.objects import Kind, ObjectRef, Observed, Ownership, PodHealth
+from gco_stream.model.reasons import Reason
 from gco_stream.planning.explanation import Explanation, explain
 from gco_stream.planning.plan import plan
 from gco_stream.planning.policy import Census, Fleet
@@ -49,7 +50,7 @@ def changed(cluster: SimulatedCluster, ref: ObjectRef, **fields: Any) -> None:
 def test_an_endpoint_that_runs_as_asked_is_said_to_in_the_first_line() -> None:
     cluster, asked = running()
     found = explained(cluster, asked)
-    assert (found.as_asked, found.headline) == (True, "running here, as asked")
+    assert (found.as_asked, found.headline) == (True, "running here, as desired")
     assert {one.verdict for one in found.objects} == {Verdict.IN_SYNC}
 
 
@@ -72,14 +73,18 @@ def test_every_field_that_differs_is_told_not_only_the_first_three() -> None:
         "spec.template.spec.containers[inference].env[B]",
     }
     assert "spec.replicas: is 4, should be 1" in verdict.details
-    assert found.headline == f"NOT as asked: Deployment chat would change: {verdict.details[0]}"
+    assert found.headline == f"needs attention: Deployment chat would change: {verdict.details[0]}"
     assert "s3cret" not in str(as_json(found)) + "".join(in_full(found, cluster.now))
 
 
 def test_an_absent_object_would_be_created() -> None:
     found = explained(SimulatedCluster(), endpoint(spec={**SCALED, **CANARY}))
-    assert {one.verdict for one in found.objects} == {Verdict.WOULD_CREATE}
+    assert {one.verdict for one in found.objects if one.ref != INGRESS} == {Verdict.WOULD_CREATE}
     assert len(found.objects) == 6
+    assert (of(found, INGRESS).verdict, of(found, INGRESS).why) == (
+        Verdict.ABSENT,
+        "the Ingress is created once a pod's containers are ready",
+    )
     assert not found.as_asked
 
 
@@ -107,7 +112,7 @@ def test_a_stopped_endpoint_is_as_asked_without_ingress_and_autoscaler() -> None
     cluster.reconcile(stopped)
     cluster.roll_out()
     found = explained(cluster, stopped)
-    assert found.headline == "stopped here, as asked"
+    assert found.headline == "stopped here, as desired"
     assert [of(found, ref).verdict for ref in (INGRESS, HPA)] == [Verdict.ABSENT, Verdict.ABSENT]
     assert of(found, INGRESS).why == "the endpoint is stopped"
 
@@ -121,10 +126,10 @@ def test_what_is_being_deleted_is_terminating_until_it_is_gone() -> None:
     cluster.wait(12)
     found = explained(cluster, gone)
     assert [(one.verdict, one.why) for one in found.objects] == [(Verdict.TERMINATING, "for 12 s")]
-    assert "it is made anew once it is gone" in of(explained(cluster, asked), DEPLOYMENT).details
+    assert "it is recreated once it is gone" in of(explained(cluster, asked), DEPLOYMENT).details
     cluster.collect()
     found = explained(cluster, gone)
-    assert (found.headline, found.objects) == ("gone from here, as asked", ())
+    assert (found.headline, found.objects) == ("deleted here, as desired", ())
 
 
 def test_somebody_elses_object_is_named_and_the_others_are_held() -> None:
@@ -132,7 +137,7 @@ def test_somebody_elses_object_is_named_and_the_others_are_held() -> None:
     cluster.change(SERVICE, labels={}, annotations={}, ownership=Ownership())
     found = explained(cluster, asked)
     assert of(found, SERVICE).verdict is Verdict.NOT_OURS
-    assert "is not this controller's" in of(found, SERVICE).why
+    assert "is not managed by this controller" in of(found, SERVICE).why
     assert of(found, DEPLOYMENT).verdict is Verdict.HELD
     assert of(found, SERVICE).why in found.headline
 
@@ -145,8 +150,8 @@ def test_of_a_held_endpoint_it_says_what_would_be_done() -> None:
     assert verdict.details == ("spec.replicas: is 1, should be 3",)
     assert found.plan.steps == ()
     assert found.is_held
-    assert found.headline.startswith("NOT as asked: held (maintenance): Deployment chat would change: spec.replicas")
-    assert explained(cluster, endpoint(hold="maintenance")).headline == "running here, as asked; held (maintenance)"
+    assert found.headline.startswith("needs attention: held (maintenance): Deployment chat would change: spec.replicas")
+    assert explained(cluster, endpoint(hold="maintenance")).headline == "running here, as desired; held (maintenance)"
 
 
 def test_a_removal_beyond_the_limit_is_held_with_the_reason() -> None:
@@ -161,7 +166,7 @@ def test_a_removal_beyond_the_limit_is_held_with_the_reason() -> None:
 def test_a_spec_that_cannot_be_read_holds_everything_and_the_field_is_in_the_first_line() -> None:
     cluster, _ = running()
     found = explained(cluster, endpoint(spec={"replicas": -1}))
-    assert found.headline.startswith("NOT as asked: spec.replicas: -1 is not allowed")
+    assert found.headline.startswith("needs attention: spec.replicas: -1 is not allowed")
     assert {one.verdict for one in found.objects} == {Verdict.HELD}
     assert found.asked["error"].startswith("spec.replicas")
 
@@ -171,7 +176,9 @@ def test_a_namespace_that_is_not_allowed_holds_everything() -> None:
     found = explained(cluster, endpoint(namespace="kube-system"))
     assert {one.verdict for one in found.objects} == {Verdict.HELD}
     assert {one.ref.namespace for one in found.objects} == {NAMESPACE, "kube-system"}
-    assert "'kube-system' is not allowed" in found.headline
+    assert found.cause is not None
+    assert found.cause.reason is Reason.NAMESPACE_NOT_ALLOWED
+    assert "namespace: invalid value 'kube-system'" in found.headline
 
 
 def test_an_item_that_cannot_be_read_leaves_what_stands() -> None:
@@ -180,7 +187,7 @@ def test_an_item_that_cannot_be_read_leaves_what_stands() -> None:
     assert [(one.ref.kind, one.verdict) for one in found.objects] == [
         (kind, Verdict.HELD) for kind in (Kind.DEPLOYMENT, Kind.SERVICE, Kind.INGRESS)
     ]
-    assert found.headline.startswith("NOT as asked: the item cannot be read: target_regions")
+    assert found.headline.startswith("needs attention: invalid item: target_regions")
 
 
 def test_an_adopted_deployment_is_left_alone_and_told_what_an_upgrade_would_change() -> None:
@@ -224,7 +231,8 @@ def test_an_ingress_that_the_watchdog_took_away_is_meant_to_be_absent() -> None:
     cluster.reconcile(asked, alone)
     found = explained(cluster, asked, alone)
     assert of(found, INGRESS).verdict is Verdict.ABSENT
-    assert "no replica is ready" in found.headline
+    assert found.cause is not None
+    assert found.cause.reason is Reason.INGRESS_WITHDRAWN
     assert of(found, SERVICE).verdict is Verdict.IN_SYNC
 
 
@@ -233,7 +241,7 @@ def test_the_reasons_of_pods_that_are_not_ready_are_told_once_each() -> None:
     cluster.reconcile(asked)
     cluster.pods = (DOWN, DOWN, replace(DOWN, reason="Unschedulable: no GPU"))
     assert explained(cluster, asked).headline == (
-        "NOT as asked: creating, 0 of 3 ready; a pod is not ready: CrashLoopBackOff; "
+        "needs attention: creating, 0 of 3 ready; a pod is not ready: CrashLoopBackOff; "
         "a pod is not ready: Unschedulable: no GPU"
     )
 
@@ -244,7 +252,7 @@ def test_a_canary_that_is_not_ready_is_the_first_reason() -> None:
     cluster.roll_out("chat-canary", ready=0)
     cluster.reconcile(asked)
     found = explained(cluster, asked)
-    assert found.headline.startswith("NOT as asked: the canary of chat has no ready replica")
+    assert found.headline.startswith("needs attention: the canary of chat has no ready replica")
     assert of(found, CANARYS).verdict is Verdict.IN_SYNC
 
 
@@ -278,7 +286,7 @@ def test_a_canary_that_became_the_main_stays_until_the_main_has_rolled_out() -> 
 
 def test_an_endpoint_that_is_not_meant_for_this_region_is_as_asked() -> None:
     found = explained(SimulatedCluster(), endpoint(target_regions=["eu-west-1"]))
-    assert (found.as_asked, found.headline) == (True, "not meant for us-east-1, and nothing of it stands here")
+    assert (found.as_asked, found.headline) == (True, "does not target us-east-1, and no object of it exists here")
 
 
 def test_what_the_api_server_refused_is_told_before_the_step_that_it_refused() -> None:
@@ -287,8 +295,10 @@ def test_what_the_api_server_refused_is_told_before_the_step_that_it_refused() -
     answer = f"{DEPLOYMENT}: admission webhook says no"
     made = cluster.plan(asked)
     assert made.report is not None
-    refused = reported(asked, replace(made, report=replace(made.report, error=answer)), cluster.now)
-    assert explained(cluster, refused).headline == f"NOT as asked: this region reported: {answer}"
+    refused = reported(
+        asked, replace(made, report=replace(made.report, error=answer, reason=Reason.REJECTED)), cluster.now
+    )
+    assert explained(cluster, refused).headline == f"needs attention: this region reported: {answer}"
     changed(cluster, DEPLOYMENT, replicas=1)
     assert "admission" not in explained(cluster, refused).headline
 
@@ -296,14 +306,14 @@ def test_what_the_api_server_refused_is_told_before_the_step_that_it_refused() -
 def test_promotion_names_the_regions_that_it_waits_for() -> None:
     cluster, asked = running(target_regions=BOTH)
     found = explained(cluster, asked)
-    assert found.headline == "running here, as asked"
+    assert found.headline == "running here, as desired"
     assert (found.agreement, found.waits_for) == ("promotion", ("eu-west-1: has not reported",))
     there = asked.region_status[REGION].model_copy(update={"state": "creating", "replicas_desired": 2})
     asked = asked.model_copy(update={"region_status": {**asked.region_status, "eu-west-1": there}})
     assert explained(cluster, asked).waits_for == ("eu-west-1: creating, 1 of 2 ready",)
     old = there.model_copy(update={"state": "running", "intent": "1:another"})
     asked = asked.model_copy(update={"region_status": {**asked.region_status, "eu-west-1": old}})
-    assert explained(cluster, asked).waits_for == ("eu-west-1: running, 1 of 2 ready, for what was asked before",)
+    assert explained(cluster, asked).waits_for == ("eu-west-1: running, 1 of 2 ready, for an older spec",)
 
 
 def test_purge_waits_for_every_region_that_ever_reported() -> None:

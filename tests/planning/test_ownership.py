@@ -48,7 +48,7 @@ def test_an_object_of_somebody_else_is_never_touched(ref: ObjectRef) -> None:
     made = cluster.plan(endpoint(spec=SCALED))
     assert made.report is not None
     assert made.report.state is RegionState.ERROR
-    assert f"{ref} exists and is not this controller's" in made.report.error
+    assert f"{ref} exists and is not managed by this controller" in made.report.error
 
 
 def test_an_ingress_that_leads_to_nothing_but_somebody_elses_service_goes_and_none_that_serves() -> None:
@@ -82,7 +82,7 @@ def test_an_object_of_somebody_else_named_like_the_canary_holds_up_the_canary_al
     made = cluster.reconcile(asked)
     assert made.report is not None
     assert made.report.state is RegionState.RUNNING
-    assert f"{ref} exists and is not this controller's" in made.report.error
+    assert f"{ref} exists and is not managed by this controller" in made.report.error
     cluster.reconcile(endpoint(desired_state="deleted"))
     cluster.collect()
     assert list(cluster.objects) == [ref]
@@ -173,7 +173,7 @@ def test_nothing_in_a_namespace_outside_the_list_is_touched(state: str) -> None:
     if state == "deleted":
         assert made.report.state is RegionState.DELETED
     else:
-        assert f"namespace: '{NAMESPACE}' is not allowed; allowed: team-b" in made.report.error
+        assert f"namespace: invalid value '{NAMESPACE}': must be one of team-b" in made.report.error
 
 
 def test_another_selector_is_a_clear_error_and_nothing_is_deleted_for_it() -> None:
@@ -184,7 +184,7 @@ def test_another_selector_is_a_clear_error_and_nothing_is_deleted_for_it() -> No
     assert made.steps == ()
     assert error(made) == (
         f"{MAIN} selects pods by {{'app': 'other'}}, and a selector cannot be changed; "
-        "delete the Deployment to have it made anew"
+        "delete the Deployment to have it recreated"
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind
+from gco_stream.model.reasons import Reason
 from tests.items import endpoint, item, read
 from tests.planning.simulated import (
     CANARY,
@@ -47,7 +48,8 @@ def test_a_namespace_that_is_not_allowed_is_refused() -> None:
     made = SimulatedCluster().plan(endpoint(namespace="kube-system"))
     assert made.steps == ()
     assert made.report is not None
-    assert "namespace: 'kube-system' is not allowed; allowed: gco-inference" in made.report.error
+    assert made.report.reason is Reason.NAMESPACE_NOT_ALLOWED
+    assert "namespace: invalid value 'kube-system': must be one of gco-inference" in made.report.error
 
 
 def test_a_changed_namespace_is_refused_while_objects_stand_in_the_old_one() -> None:
@@ -56,7 +58,8 @@ def test_a_changed_namespace_is_refused_while_objects_stand_in_the_old_one() -> 
     made = cluster.plan(endpoint(namespace="team-b"))
     assert made.steps == ()
     assert made.report is not None
-    assert "objects stand in gco-inference" in made.report.error
+    assert made.report.reason is Reason.NAMESPACE_CHANGED
+    assert "objects are in gco-inference" in made.report.error
 
 
 def test_a_held_endpoint_is_left_as_it_is_and_says_so() -> None:
@@ -64,4 +67,6 @@ def test_a_held_endpoint_is_left_as_it_is_and_says_so() -> None:
     made = cluster.plan(with_spec(asked, replicas=5).model_copy(update={"hold": "incident 12"}))
     assert made.steps == ()
     assert str(made.report) == "pending, 1 of 5 ready: held: incident 12"
-    assert "held: would apply Deployment gco-inference/chat" in made.notes[0]
+    assert made.report is not None
+    assert made.report.reason is Reason.HELD
+    assert "apply Deployment gco-inference/chat" in str(made.withheld[0])

@@ -1,4 +1,5 @@
 from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.reasons import Reason
 from gco_stream.planning.policy import Fleet
 from gco_stream.planning.steps import Delete
 from tests.items import endpoint
@@ -30,7 +31,7 @@ def test_leaving_the_region_removes_the_objects_within_the_budget() -> None:
     elsewhere = endpoint(target_regions=["eu-west-1"])
     held = cluster.plan(elsewhere, Fleet(deletions_left=0))
     assert held.steps == ()
-    assert "limit on removals" in held.warnings[0]
+    assert held.warnings[0].reason is Reason.REMOVAL_LIMIT_REACHED
     steps = cluster.plan(elsewhere).steps
     assert len(steps) == 3
     assert all(isinstance(step, Delete) and step.spends_budget for step in steps)

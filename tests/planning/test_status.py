@@ -22,7 +22,9 @@ def test_creating_becomes_running_once_every_replica_is_new_and_available() -> N
     cluster.roll_out(ready=1)
     assert cluster.plan(asked).report.state is RegionState.CREATING  # type: ignore[union-attr]
     cluster.roll_out()
-    assert str(cluster.plan(asked).report) == "running, 2 of 2 ready"
+    # Running is reported once the Ingress exists as well.
+    assert str(cluster.plan(asked).report) == "creating, 2 of 2 ready"
+    assert str(cluster.reconcile(asked).report) == "running, 2 of 2 ready"
 
 
 def test_a_change_is_reported_as_updating_until_it_is_rolled_out() -> None:

@@ -22,12 +22,14 @@ def test_a_stopped_endpoint_that_never_ran_makes_no_objects() -> None:
     assert (made.steps, str(made.report)) == ((), "stopped, 0 of 0 ready")
 
 
-def test_a_start_makes_the_ingress_before_the_first_pod() -> None:
+def test_a_started_endpoint_has_no_ingress_before_its_first_ready_pod() -> None:
     cluster, asked = running()
     cluster.reconcile(endpoint(desired_state="stopped"))
     cluster.roll_out()
-    kinds = [step.ref.kind for step in cluster.plan(asked).steps]
-    assert kinds == [Kind.INGRESS, Kind.DEPLOYMENT]
+    cluster.reconcile(asked)
+    assert cluster.find(Kind.INGRESS, "inference-chat") is None
+    cluster.roll_out()
+    assert [step.ref.kind for step in cluster.plan(asked).steps] == [Kind.INGRESS]
 
 
 def test_a_replica_count_from_zero_to_one_starts_the_endpoint() -> None:

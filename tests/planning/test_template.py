@@ -14,7 +14,10 @@ VLLM = "registry.example/vllm:1.0"
 
 def made(spec: dict[str, Any], **attributes: Any) -> SimulatedCluster:
     cluster = SimulatedCluster()
-    cluster.reconcile(endpoint(spec=spec, **attributes))
+    asked = endpoint(spec=spec, **attributes)
+    cluster.reconcile(asked)
+    cluster.roll_out()
+    cluster.reconcile(asked)
     return cluster
 
 

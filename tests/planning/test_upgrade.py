@@ -141,7 +141,7 @@ def test_a_program_that_is_behind_upgrades_as_far_as_it_can_and_never_back() -> 
     cluster.policy = POLICY
     made = cluster.plan(asked)
     assert made.steps == ()
-    assert "its pod template is kept, it is of version 2" in made.notes[0]
+    assert "its pod template is kept, it is of version 2" in str(made.notes[0])
 
 
 def test_an_older_program_leaves_what_a_newer_one_made_alone_but_for_its_replicas() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
+from gco_stream.model.reasons import Reason
 from gco_stream.planning.policy import Census, Fleet
 from gco_stream.planning.steps import Apply, Create, Delete, HeldBack, Need, Plan
-from tests.items import endpoint
+from tests.items import endpoint, item, read
 from tests.planning.simulated import CANARY, NAMESPACE, POLICY, SimulatedCluster, reported, running
 
 THRESHOLD = POLICY.unhealthy_threshold
@@ -88,7 +89,7 @@ def test_nothing_but_the_ingress_goes_and_the_region_says_error_with_the_reason(
     assert cluster.find(Kind.SERVICE, "chat") is not None
     assert made.report is not None
     assert made.report.state is RegionState.ERROR
-    assert "no replica is ready" in made.report.error
+    assert made.report.reason is Reason.INGRESS_WITHDRAWN
     assert not made.write_report
 
 
@@ -111,10 +112,20 @@ def test_one_of_four_replicas_that_serves_is_no_illness() -> None:
     assert (made.steps, made.needs, clock(cluster)) == ((), frozenset(), None)
 
 
-def test_an_endpoint_that_never_ran_is_counted_from_its_ingress_without_a_write() -> None:
-    cluster, asked = SimulatedCluster(), endpoint()
-    asked = reported(asked, cluster.reconcile(asked), cluster.now)
-    assert clock(cluster) is None
+def never_ready() -> tuple[SimulatedCluster, Endpoint]:
+    """An endpoint that has an Ingress and never had a ready replica, as GCO's monitor leaves one behind."""
+    cluster, asked = running()
+    entry = asked.region_status[POLICY.region].model_copy(update={"state": RegionState.CREATING})
+    asked = asked.model_copy(update={"region_status": {POLICY.region: entry}})
+    cluster.roll_out(ready=0)
+    return cluster, asked
+
+
+def test_the_ingress_of_an_endpoint_that_never_ran_gets_the_whole_threshold() -> None:
+    cluster, asked = never_ready()
+    cluster.wait(10 * THRESHOLD)
+    asked = seen(cluster, asked)
+    assert clock(cluster) == cluster.now.isoformat()
     cluster.wait(THRESHOLD - 1)
     made = cluster.plan(asked)
     assert (made.steps, made.needs) == ((), frozenset())
@@ -122,35 +133,81 @@ def test_an_endpoint_that_never_ran_is_counted_from_its_ingress_without_a_write(
     assert cluster.plan(asked).needs
 
 
-def test_of_an_endpoint_that_never_ran_it_is_said_before_it_is_withdrawn() -> None:
-    cluster, asked = SimulatedCluster(), endpoint()
-    asked = reported(asked, cluster.reconcile(asked), cluster.now)
+def test_the_withdrawal_of_an_endpoint_that_never_ran_is_reported_first() -> None:
+    cluster, asked = never_ready()
+    asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
     cluster.pods = (DOWN,)
-    made = cluster.reconcile(asked, ALONE)
-    assert cluster.find(Kind.INGRESS, INGRESS) is not None
+    made = cluster.plan(asked, ALONE)
     assert made.report is not None
-    assert made.report.state is RegionState.ERROR
-    assert made.write_report
+    assert made.report.reason is Reason.INGRESS_WITHDRAWN
+    assert (made.write_report, made.report_first) == (True, True)
     asked = reported(asked, made, cluster.now)
+    assert not cluster.plan(asked, ALONE).report_first
     cluster.reconcile(asked, ALONE)
     assert cluster.find(Kind.INGRESS, INGRESS) is None
-    assert cluster.plan(asked, ALONE).in_sync
+    made = cluster.plan(asked, ALONE)
+    assert made.in_sync
+    assert made.report is not None
+    assert (made.report.state, made.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
 
 
-def test_an_ingress_that_could_not_be_made_at_first_is_made_without_waiting_for_a_pod() -> None:
+def test_the_withdrawal_of_an_endpoint_that_ran_does_not_wait_for_the_table() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD)
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked, ALONE)
+    assert (made.write_report, made.report_first) == (True, False)
+
+
+def test_no_pods_are_listed_for_a_deployment_that_has_none() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
-    for step in cluster.plan(asked).steps:
-        if step.ref.kind is not Kind.INGRESS:
-            cluster.take(step)
-    assert [(type(step), step.ref.kind) for step in cluster.plan(asked).steps] == [(Create, Kind.INGRESS)]
+    cluster.reconcile(asked)
+    assert cluster.plan(asked).needs == frozenset()
+    cluster.roll_out(ready=0)
+    assert cluster.plan(asked).needs == {Need.PODS}
+
+
+AFTER = {
+    "a hold": lambda asked: asked.model_copy(update={"hold": "benchmark"}),
+    "a broken spec": lambda asked: asked.model_copy(update={"spec": None}),
+    "a stop": lambda asked: asked.model_copy(update={"desired_state": DesiredState.STOPPED}),
+}
+
+
+@pytest.mark.parametrize("what", AFTER)
+def test_a_withdrawn_ingress_stays_away_until_a_pod_is_ready_whatever_was_reported_since(what: str) -> None:
+    cluster, asked = withdrawn()
+    meanwhile = seen(cluster, AFTER[what](asked))
+    again = asked.model_copy(update={"region_status": meanwhile.region_status})
+    for _ in range(3):
+        again = seen(cluster, again)
+        cluster.roll_out("chat", ready=0)
+        cluster.wait(THRESHOLD)
+        assert cluster.find(Kind.INGRESS, INGRESS) is None
+    cluster.pods = (GATED,)
+    assert [(type(step), step.ref.kind) for step in cluster.plan(again).steps] == [(Create, Kind.INGRESS)]
+
+
+def test_a_report_of_the_version_before_counts_as_withdrawn() -> None:
+    cluster, asked = withdrawn()
+    before = {"state": "error", "error": "no replica is ready, and the Ingress is away until one is"}
+    asked = read(item(region_status={POLICY.region: {**before, "last_sync": "", "epoch": 1}}))  # type: ignore[assignment]
+    made = cluster.plan(asked, ALONE)
+    assert not made.steps
+    assert made.report is not None
+    assert (made.report.state, made.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
+    cluster.roll_out()
+    [step] = cluster.plan(asked).steps
+    assert isinstance(step, Create)
+    assert step.tell is not None
+    assert step.tell.reason == "IngressRestored"
 
 
 def test_the_ingress_of_a_deployment_that_can_never_be_made_is_withdrawn_and_stays_away() -> None:
-    cluster, asked = SimulatedCluster(), endpoint()
-    refused = [step for step in cluster.plan(asked).steps if step.ref.kind is not Kind.DEPLOYMENT]
-    for step in refused:
-        cluster.take(step)
+    cluster, asked = running()
+    del cluster.objects[DEPLOYMENT]
     made = cluster.plan(asked)
     assert made.report is not None
     asked = reported(asked, replace(made, report=replace(made.report, state=RegionState.ERROR)), cluster.now)
@@ -281,19 +338,6 @@ def test_a_clock_ahead_of_ours_is_set_back_so_that_it_does_not_wait_for_ever() -
     assert clock(cluster) == cluster.now.isoformat()
 
 
-def test_an_ingress_that_was_made_in_an_hour_from_now_is_counted_from_now() -> None:
-    cluster, asked = SimulatedCluster(), endpoint()
-    asked = seen(cluster, asked)
-    cluster.wait(-3600)
-    asked = seen(cluster, asked)
-    assert clock(cluster) == cluster.now.isoformat()
-    cluster.wait(THRESHOLD)
-    cluster.pods = (DOWN,)
-    for _ in range(2):
-        asked = reported(asked, cluster.reconcile(asked, ALONE), cluster.now)
-    assert cluster.find(Kind.INGRESS, INGRESS) is None
-
-
 def test_a_withdrawn_endpoint_that_is_stopped_or_deleted_is_as_any_other() -> None:
     for state in ("stopped", "deleted"):
         cluster, asked = withdrawn()
@@ -319,16 +363,17 @@ def test_an_ingress_that_is_restored_has_the_ready_canarys_share() -> None:
     assert "weighted-routing" in str(cluster.get(Kind.INGRESS, INGRESS).spec)
 
 
-def test_under_on_ready_a_new_endpoint_is_creating_until_its_first_pod_and_no_error() -> None:
-    cluster, asked = SimulatedCluster(replace(POLICY, ingress_on_ready=True)), endpoint()
+def test_a_new_endpoint_is_creating_until_its_first_ready_pod_and_no_error() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
     made = cluster.reconcile(asked)
     assert cluster.find(Kind.INGRESS, INGRESS) is None
     asked = reported(asked, made, cluster.now)
+    cluster.roll_out(ready=0)
     cluster.wait(10 * THRESHOLD)
     cluster.pods = (DOWN,)
     made = cluster.plan(asked)
     assert made.report is not None
-    assert (made.report.state, made.report.error) == (RegionState.CREATING, "")
+    assert (made.report.state, made.report.reason) == (RegionState.CREATING, None)
     cluster.pods = (GATED,)
     assert [type(step) for step in cluster.plan(asked).steps] == [Create]
 

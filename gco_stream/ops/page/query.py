@@ -108,7 +108,7 @@ def _matches(row: Row, query: Query) -> bool:
         case "":
             return True
         case "not as asked":
-            return bool(row.wrong)
+            return bool(row.reason)
         case "held":
             return row.held
     return row.state == query.state

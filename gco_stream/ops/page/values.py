@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol
 NOT_REPORTED: Final = "not reported"
 ELSEWHERE: Final = "elsewhere"
 UNREADABLE: Final = "unreadable"
+UNKNOWN_OBJECT: Final = "Unknown"
 
 
 @dataclass(slots=True)
@@ -60,7 +61,8 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One endpoint at a glance. `wrong`: why it is not as asked here, "" where it is; `since`: for how long it is not.
+    """One endpoint at a glance. `reason`: the code of why it is not in its desired state here, "" where it is;
+    `message`: the same for people; `since`: for how long.
 
     `regions`: every region that is asked for or has reported, and what it reported.
     """
@@ -71,7 +73,8 @@ class Row:
     ready: int = 0
     wanted: int = 0
     regions: tuple[tuple[str, str], ...] = ()
-    wrong: str = ""
+    reason: str = ""
+    message: str = ""
     since: float | None = None
     held: bool = False
 
@@ -154,12 +157,13 @@ class RegionReport:
 
 @dataclass(frozen=True, slots=True)
 class ObjectVerdict:
-    """One object and what becomes of it."""
+    """One object and what becomes of it. `verdict`: a code of gco_stream.planning.verdicts, `words` for people."""
 
     kind: str
     namespace: str
     name: str
     verdict: str
+    words: str
     why: str = ""
     details: tuple[str, ...] = ()
 

@@ -5,21 +5,21 @@ from typing import Final
 
 _TONES: Final = {
     "running": "good",
-    "in sync": "good",
+    "InSync": "good",
     "error": "bad",
     "unreadable": "bad",
-    "not ours": "bad",
+    "NotOwned": "bad",
     "failed": "bad",
     "broken": "bad",
     "rejected": "bad",
-    "would be deleted": "bad",
+    "WouldDelete": "bad",
     "stopped": "quiet",
     "deleted": "quiet",
     "elsewhere": "quiet",
     "gone": "quiet",
     "unknown": "quiet",
     "in_sync": "quiet",
-    "not there, as it should be": "quiet",
+    "NotNeeded": "quiet",
     "changed": "good",
 }
 _RESULTS: Final = {"in_sync": "in sync"}

@@ -20,6 +20,7 @@ from tests.integration.chart.pod import WRITES
 from tests.integration.chart.release import Release
 from tests.integration.conftest import Program, World
 from tests.integration.former import made_by_gco
+from tests.integration.pods import tell_pods
 from tests.items import item, parity_item
 
 CANARY = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
@@ -80,11 +81,13 @@ def is_ready(program: Program) -> bool:
 def lives(world: World, leader: Program, *adopted: str) -> None:
     """Adopted, created, with a canary, autoscaled, scaled, withdrawn, looked at, stopped, deleted."""
     world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
-    world.put(item("ill", spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
-    for name in (*adopted, "whole"):
+    world.put(item("ill", spec={"gpu_count": 0}))
+    for name in (*adopted, "whole", "ill"):
         leader.until(lambda name=name: world.state(name) == "running", f"{name} runs")
     leader.until(lambda: world.replicas(adopted[1]) == 3, "an adopted one is scaled")
-    leader.until(lambda: world.state("ill") == "error", "the route of the ill one is withdrawn")
+    tell_pods(world, "false", "ill")
+    leader.until(lambda: world.get("Ingress", "inference-ill") is None, "the route of the ill one is withdrawn")
+    leader.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "it is reported")
     # The page of an endpoint tells its Events.
     assert leader.http("/endpoints/whole")[0] == 200
     world.respec("whole", canary=None, autoscaling=None, replicas=2)

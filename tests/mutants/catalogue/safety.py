@@ -302,8 +302,8 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="a-spec-that-cannot-be-read-is-a-deletion",
         invariant="I7",
         file="gco_stream/planning/plan.py",
-        old="        errors = (sentence(endpoint.spec_problems),)\n        return Outcome(errors=errors), status",
-        new="        errors = (sentence(endpoint.spec_problems),)\n"
+        old="sentence(endpoint.spec_problems)),)\n        return Outcome(errors=errors), status",
+        new="sentence(endpoint.spec_problems)),)\n"
         '        return plan_removal(situation, "no spec", spends_budget=False), status',
         breaks="a typing error in an item takes a running endpoint away",
         tests=("tests/planning/test_refusal.py::test_an_endpoint_with_a_broken_spec_keeps_its_objects_and_says_why",),

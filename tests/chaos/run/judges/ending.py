@@ -67,11 +67,11 @@ class _Endpoint:
             )
         squatted = [ref for ref in self._foreign if ref[1:] == (self.namespace, self.name)]
         if squatted:
-            return self._expect_error("not this controller's")
+            return self._expect_error("ObjectNotOwned")
         if state == "stopped":
             return self._stopped()
         if self.spec.get("port") == 99999:
-            return self._expect_error("spec.port")
+            return self._expect_error("InvalidSpec")
         return [*self._main(), *self._canary(), *self._route(), *self._told()]
 
     def _report(self) -> Mapping[str, Any]:
@@ -102,14 +102,13 @@ class _Endpoint:
         # A region that has nothing to do with it any more says nothing of it.
         if self.region not in self.item["target_regions"] and self._report().get("state", "deleted") == "deleted":
             return []
-        said = str(self._report().get("error", ""))
-        return [] if said.startswith("held: ") else [f"held, and its region says {dict(self._report())}"]
+        return [] if self._report().get("reason") == "Held" else [f"held, and its region says {dict(self._report())}"]
 
-    def _expect_error(self, words: str) -> list[str]:
+    def _expect_error(self, reason: str) -> list[str]:
         report = self._report()
-        if report.get("state") == "error" and words in report.get("error", ""):
+        if (report.get("state"), report.get("reason")) == ("error", reason):
             return []
-        return [f"its region should say error ({words}), and says {dict(report)}"]
+        return [f"its region should say error ({reason}), and says {dict(report)}"]
 
     def _stopped(self) -> list[str]:
         found = []
