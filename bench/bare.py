@@ -12,15 +12,15 @@ import aiohttp
 import orjson
 
 from bench.place import Place
-from gco_stream.cluster.access import Access
-from gco_stream.cluster.objects import object_path, ref_of
+from gco_stream.cluster.api.config import Access
+from gco_stream.cluster.api.objects import object_path, ref_of
 from gco_stream.model import names
 from gco_stream.model.endpoint import read_endpoint
 from gco_stream.model.objects import JsonObject, Kind, Observed, ObservedObject, Ownership
 from gco_stream.model.wire import WireItem
-from gco_stream.planning.plan import plan
-from gco_stream.planning.policy import Fleet
-from gco_stream.planning.steps import Create, Step
+from gco_stream.planning.planner import plan
+from gco_stream.planning.types.plan import Create, Step
+from gco_stream.planning.types.policy import Fleet
 
 USER = "bare-loop"
 _APPLY = "application/apply-patch+yaml"

@@ -9,8 +9,8 @@ from bench.fleet import Fleets
 from bench.items import item
 from bench.place import Place, control_plane
 from bench.program import Program
-from gco_stream.local.dynamodb import REGION
-from gco_stream.local.plane import ControlPlane
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.servers.dynamodb import REGION
 from gco_stream.model import wire
 
 ENDPOINTS = 1000

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gco_stream.local.dynamodb import REGION
+from gco_stream.local.servers.dynamodb import REGION
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 
 from gco_stream import __version__
-from gco_stream.local.build import ETCD_VERSION, KWOK_VERSION
-from gco_stream.local.plane import ControlPlane
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.toolchain.build import ETCD_VERSION, KWOK_VERSION
 
 
 def machine() -> dict[str, Any]:

@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gco_stream.cluster.access import Access, find_access
-from gco_stream.local import dynamodb
-from gco_stream.local.furniture import furnish_namespace
-from gco_stream.local.plane import ControlPlane
+from gco_stream.cluster.api.config import Access, find_access
+from gco_stream.local.cluster_fixtures import furnish_namespace
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.servers import dynamodb
 from gco_stream.model.wire import WireItem
-from gco_stream.planning.policy import Policy
+from gco_stream.planning.types.policy import Policy
 from gco_stream.table import bootstrap
-from gco_stream.table.user_writes import UserTable
+from gco_stream.table.sync_table import UserTable
 
 _BATCH = 25
 

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench.place import Place
-from gco_stream.cluster.access import SERVICE_ACCOUNT
-from gco_stream.local.rest import path_of
+from gco_stream.cluster.api.config import SERVICE_ACCOUNT
+from gco_stream.local.kube_api import path_of
 
 _NAME = "program"
 _UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")

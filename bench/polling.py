@@ -15,7 +15,7 @@ from bench.items import name_of
 from bench.place import Place, control_plane
 from bench.program import Program
 from bench.watching import DeploymentWatch
-from tests.chaos.faulty_http import FaultyHttp
+from tests.chaos.proxies.faulty_http import FaultyHttp
 
 ENDPOINTS = 500
 PER_SECOND = 5.0

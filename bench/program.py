@@ -19,7 +19,7 @@ from bench.place import Place
 from bench.pod import Pod
 from gco_stream.local.controller import NAME
 from gco_stream.local.controller import leads as works
-from gco_stream.local.servers import Recipe, Server, listens
+from gco_stream.local.servers.processes import Recipe, Server, listens
 
 _READY_SECONDS = 180.0
 _STOP_SECONDS = 30.0

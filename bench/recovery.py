@@ -10,7 +10,7 @@ from bench.items import name_of
 from bench.place import Place, control_plane
 from bench.program import Program
 from gco_stream.local.errors import KubeError
-from gco_stream.local.rest import path_of
+from gco_stream.local.kube_api import path_of
 from gco_stream.model import names
 
 ENDPOINTS = 200

@@ -10,7 +10,7 @@ from bench.items import item
 from bench.place import Place, control_plane
 from bench.program import Program
 from gco_stream.local.audit import Call
-from gco_stream.local.dynamodb import REGION
+from gco_stream.local.servers.dynamodb import REGION
 from gco_stream.model import wire
 
 ENDPOINTS = 200

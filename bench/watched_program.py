@@ -13,7 +13,7 @@ from typing import Any, cast
 import structlog
 from prometheus_client import Histogram
 
-from gco_stream.engine.controller import Controller
+from gco_stream.manager.manager import Controller
 from gco_stream.ops.logging import configure_logging
 from gco_stream.ops.metrics import Metrics
 from gco_stream.settings import load_settings

@@ -10,7 +10,7 @@ import orjson
 import urllib3
 
 from bench.place import Place
-from gco_stream.local.rest import path_of
+from gco_stream.local.kube_api import path_of
 from gco_stream.model import names
 
 _USER = "onlooker"

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gco_stream.model import names
 
+LEASE_NAME = "inference-monitor-leader"
+
 _TABLE_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _STREAMS_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.blocking import no_blocking
+from tests.support.blocking_calls import no_blocking
 
 # Shared machines stall: neither a slow example nor slow generation says anything about the code. The same examples are
 # tried each time, so that a change is judged by what it changes; GCO_STREAM_EXAMPLES=N looks for new ones.

@@ -6,8 +6,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gco_stream.cli import approve_deletes, demo, doctor, endpoint, explain, local, run, table, top
-from gco_stream.cli.exits import failure_of
+from gco_stream.cli.commands import approve_deletes, demo, doctor, explain, local, run, table, top
+from gco_stream.cli.commands.endpoint import lifecycle as endpoint
+from gco_stream.cli.errors import failure_of
 from gco_stream.cli.help import EXIT_CODES, tidy
 from gco_stream.model.text import on_terminal
 

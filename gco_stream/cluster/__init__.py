@@ -1,1 +1,1 @@
-"""Kubernetes: JSON client, informer cache, apply and delete, lease election."""
+"""Access to the Kubernetes cluster: API client, cache, leader election, Events and writes."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from gco_stream.cluster.client import KubeClient
+from gco_stream.cluster.api.client import KubeClient
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _OBJECTS: Final = ("get", "list", "watch", "create", "patch", "delete")

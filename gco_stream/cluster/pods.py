@@ -8,8 +8,8 @@ import re
 from typing import Any, Final
 from urllib.parse import quote
 
-from gco_stream.cluster.client import KubeClient
-from gco_stream.cluster.objects import items_of
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.api.objects import items_of
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, PodHealth
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import orjson
 
-from gco_stream.cluster.cache import ClusterCache
-from gco_stream.cluster.client import KubeClient
-from gco_stream.cluster.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
-from gco_stream.cluster.objects import checked, handed_over, object_path, ref_of
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.api.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
+from gco_stream.cluster.api.objects import checked, handed_over, object_path, ref_of
+from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.model import names
 from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject
 

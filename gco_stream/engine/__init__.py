@@ -1,1 +1,1 @@
-"""What turns: the work queue, desired state, workers, resync, and their start and stop."""
+"""The reconcile loop and the state that it keeps in memory."""

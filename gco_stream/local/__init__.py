@@ -1,1 +1,1 @@
-"""An embedded control plane on one machine, for the demo, development and tests."""
+"""A local control plane on one machine, for the demo, development and tests."""

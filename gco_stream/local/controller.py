@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import urllib3
 
-from gco_stream.local.plane import ControlPlane
-from gco_stream.local.servers import Recipe, Server
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.servers.processes import Recipe, Server
 
 NAME = "controller"
 _READY_SECONDS = 120.0

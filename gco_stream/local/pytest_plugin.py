@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gco_stream.local.plane import ControlPlane
-    from gco_stream.local.rest import KubeApi
+    from gco_stream.local.control_plane import ControlPlane
+    from gco_stream.local.kube_api import KubeApi
 
 _NEED_BINARIES = {"control_plane", "disposable_control_plane"}
 _NEED_CLIENTS = {"helm_binary", "kubectl_binary"}
@@ -42,12 +42,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if not asked & (_NEED_BINARIES | _NEED_CLIENTS | _NEED_PROMTOOL):
         return
-    from gco_stream.local.build import binaries
-    from gco_stream.local.cache import Cache, default_cache
-    from gco_stream.local.clients import helm, kubectl
     from gco_stream.local.errors import BuildError
     from gco_stream.local.progress import Progress
-    from gco_stream.local.promtool import promtool
+    from gco_stream.local.toolchain.binaries import helm, kubectl, promtool
+    from gco_stream.local.toolchain.build import binaries
+    from gco_stream.local.toolchain.cache import Cache, default_cache
 
     capture = session.config.pluginmanager.getplugin("capturemanager")
     if capture is not None:
@@ -72,7 +71,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ControlPlane]":
     """The control plane of this run, for every test that does no harm to it."""
-    from gco_stream.local.plane import ControlPlane
+    from gco_stream.local.control_plane import ControlPlane
 
     with ControlPlane(tmp_path_factory.mktemp("control-plane")) as plane:
         yield plane
@@ -83,7 +82,7 @@ def disposable_control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Itera
     """`disposable_control_plane(controllers=False, ...)` starts another one, stopped when the test ends."""
     from contextlib import ExitStack
 
-    from gco_stream.local.plane import ControlPlane
+    from gco_stream.local.control_plane import ControlPlane
 
     with ExitStack() as planes:
 
@@ -96,9 +95,9 @@ def disposable_control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Itera
 @pytest.fixture(scope="session")
 def helm_binary() -> Path:
     """The path of helm."""
-    from gco_stream.local.cache import Cache, default_cache
-    from gco_stream.local.clients import helm
     from gco_stream.local.progress import Progress
+    from gco_stream.local.toolchain.binaries import helm
+    from gco_stream.local.toolchain.cache import Cache, default_cache
 
     return helm(Cache(default_cache(), Progress(quiet=True)))
 
@@ -106,9 +105,9 @@ def helm_binary() -> Path:
 @pytest.fixture(scope="session")
 def kubectl_binary() -> Path:
     """The path of kubectl."""
-    from gco_stream.local.cache import Cache, default_cache
-    from gco_stream.local.clients import kubectl
     from gco_stream.local.progress import Progress
+    from gco_stream.local.toolchain.binaries import kubectl
+    from gco_stream.local.toolchain.cache import Cache, default_cache
 
     return kubectl(Cache(default_cache(), Progress(quiet=True)))
 
@@ -116,9 +115,9 @@ def kubectl_binary() -> Path:
 @pytest.fixture(scope="session")
 def promtool_binary() -> Path:
     """The path of promtool."""
-    from gco_stream.local.cache import Cache, default_cache
     from gco_stream.local.progress import Progress
-    from gco_stream.local.promtool import promtool
+    from gco_stream.local.toolchain.binaries import promtool
+    from gco_stream.local.toolchain.cache import Cache, default_cache
 
     return promtool(Cache(default_cache(), Progress(quiet=True)))
 
@@ -132,7 +131,7 @@ def kube(control_plane: "ControlPlane") -> "KubeApi":
 @pytest.fixture
 def namespace(control_plane: "ControlPlane") -> Iterator[str]:
     """A new namespace's name; it has the claim `efs-claim`. Deleted, without waiting, when the test ends."""
-    from gco_stream.local.furniture import clear_namespace, furnish_namespace
+    from gco_stream.local.cluster_fixtures import clear_namespace, furnish_namespace
 
     name = f"t-{uuid.uuid4().hex[:10]}"
     furnish_namespace(control_plane.kube, name)
@@ -143,7 +142,7 @@ def namespace(control_plane: "ControlPlane") -> Iterator[str]:
 @pytest.fixture(scope="session")
 def dynamodb_clients(control_plane: "ControlPlane") -> Iterator[tuple[Any, Any]]:
     """boto3 clients of the run's DynamoDB Local, for tables and for streams."""
-    from gco_stream.local.dynamodb import client
+    from gco_stream.local.servers.dynamodb import client
 
     tables, streams = client(control_plane.dynamodb_url), client(control_plane.dynamodb_url, "dynamodbstreams")
     yield tables, streams

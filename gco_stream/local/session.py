@@ -21,7 +21,7 @@ from gco_stream.local.errors import AlreadyRunningError, LocalError, NotRunningE
 from gco_stream.local.progress import Progress
 
 if TYPE_CHECKING:
-    from gco_stream.local.plane import ControlPlane
+    from gco_stream.local.control_plane import ControlPlane
 
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
@@ -64,9 +64,9 @@ def standing(folder: Path, progress: Progress, controller: Mapping[str, str] | N
         LocalError: the folder holds something else; or as `ControlPlane.start`.
     """
     # Late: they bring botocore and certificates, and a command's help needs neither.
-    from gco_stream.local import dynamodb  # noqa: PLC0415
+    from gco_stream.local.control_plane import TABLE, ControlPlane  # noqa: PLC0415
     from gco_stream.local.controller import start_controller  # noqa: PLC0415
-    from gco_stream.local.plane import TABLE, ControlPlane  # noqa: PLC0415
+    from gco_stream.local.servers import dynamodb  # noqa: PLC0415
     from gco_stream.table.bootstrap import create  # noqa: PLC0415
 
     folder = folder.absolute()

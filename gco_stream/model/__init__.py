@@ -1,1 +1,1 @@
-"""What an endpoint is: its item, spec, region status, names and their limits. Does no I/O."""
+"""Endpoints and their specs, validation, Kubernetes object records and the DynamoDB wire format."""

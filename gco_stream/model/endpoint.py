@@ -19,13 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from gco_stream.model import names, rules, wire
-from gco_stream.model.errors import Problem, sentence
-from gco_stream.model.problems import problems_of
+from gco_stream.model import names, wire
+from gco_stream.model import validation as rules
+from gco_stream.model.field_types import FEW, MOST_ENTRIES, NUMBER, IngressPath, Region, bounds
+from gco_stream.model.problem import Problem, sentence
 from gco_stream.model.reasons import reason_of_report
-from gco_stream.model.scalars import FEW, MOST_ENTRIES, NUMBER, IngressPath, Region, bounds
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.model.text import shown
+from gco_stream.model.validation import problems_of
 
 
 class DesiredState(StrEnum):

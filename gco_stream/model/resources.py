@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from gco_stream.model.errors import Problem
+from gco_stream.model.field_types import TEXT, is_qualified_name
+from gco_stream.model.problem import Problem
 from gco_stream.model.quantities import value_of
-from gco_stream.model.scalars import TEXT, is_qualified_name
 
 DEVICES: Final[Mapping[str, str]] = MappingProxyType({"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"})
 """The resource of each accelerator's devices."""

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gco_stream.model.resources import DEVICES, ResourceName
-from gco_stream.model.scalars import (
+from gco_stream.model.field_types import (
     FEW,
     MOST_ENTRIES,
     NUMBER,
@@ -22,6 +21,7 @@ from gco_stream.model.scalars import (
     bounds,
     without_nulls,
 )
+from gco_stream.model.resources import DEVICES, ResourceName
 from gco_stream.model.text import shown
 
 MAX_REPLICAS = 10_000

@@ -1,1 +1,1 @@
-"""Logging, metrics and the HTTP server."""
+"""Logging, metrics and process health."""

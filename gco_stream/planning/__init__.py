@@ -1,1 +1,1 @@
-"""The decision: from an item and what stands in the cluster to a plan. Pure: no I/O, no clock."""
+"""Turns an item and the live objects into a plan. Pure: no I/O and no clock."""

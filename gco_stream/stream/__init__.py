@@ -1,1 +1,1 @@
-"""DynamoDB Streams: shard lineage, the reader of one shard, the consumer of all."""
+"""Reads DynamoDB Streams: shard lineage, one reader per shard, and the consumer."""

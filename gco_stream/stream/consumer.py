@@ -15,11 +15,11 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from gco_stream.stream.api import StreamApi
-from gco_stream.stream.errors import AccessDenied, Ended, NoStream, StreamError, Unreachable
-from gco_stream.stream.pacing import Backoff
+from gco_stream.aio.backoff import Backoff
+from gco_stream.aws.stream_errors import AccessDenied, Ended, NoStream, StreamError, Unreachable
+from gco_stream.stream.client import StreamApi
 from gco_stream.stream.records import StreamRecord
-from gco_stream.stream.shard import Listeners, ShardSnapshot
+from gco_stream.stream.shard_reader import Listeners, ShardSnapshot
 from gco_stream.stream.tail import StreamTail
 
 __all__ = ["Mode", "ShardSnapshot", "StreamConsumer", "StreamLocation", "StreamRecord", "StreamSnapshot"]

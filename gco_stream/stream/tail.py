@@ -14,20 +14,12 @@ from typing import Final, NoReturn
 
 import structlog
 
-from gco_stream.stream.api import Listing, StreamApi
-from gco_stream.stream.errors import (
-    AccessDenied,
-    Ended,
-    IteratorExpired,
-    NotFound,
-    Rejected,
-    StreamError,
-    Trimmed,
-)
+from gco_stream.aio.backoff import Backoff
+from gco_stream.aws.stream_errors import AccessDenied, Ended, IteratorExpired, NotFound, Rejected, StreamError, Trimmed
+from gco_stream.stream.client import Listing, StreamApi
 from gco_stream.stream.lineage import Lineage, Start, State
-from gco_stream.stream.pacing import Backoff
-from gco_stream.stream.shard import TROUBLE_SECONDS, End, Listeners, ShardReader, ShardSnapshot
-from gco_stream.stream.tasks import StreamTasks, stream_tasks
+from gco_stream.stream.shard_reader import TROUBLE_SECONDS, End, Listeners, ShardReader, ShardSnapshot
+from gco_stream.stream.task_group import StreamTasks, stream_tasks
 
 _log = structlog.get_logger()
 

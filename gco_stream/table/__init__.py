@@ -1,1 +1,1 @@
-"""DynamoDB: items in and out, the scan, and the conditional writes."""
+"""Reads and conditional writes of the DynamoDB table."""

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gco_stream.table.answers import table_errors
-from gco_stream.table.errors import AlreadyExists, TableError, TableRejected, TableUnreachable
+from gco_stream.aws.botocore_errors import table_errors
+from gco_stream.aws.table_errors import AlreadyExists, TableError, TableRejected, TableUnreachable
 from gco_stream.table.info import TableInfo, table_info
 
 _KEY: Final = "endpoint_name"

@@ -13,10 +13,8 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from gco_stream.model import wire
-from gco_stream.model.wire import WireItem
-from gco_stream.table.answers import CONDITION_FAILED, attributes, old_item, table_errors
-from gco_stream.table.errors import (
+from gco_stream.aws.botocore_errors import CONDITION_FAILED, attributes, old_item, table_errors
+from gco_stream.aws.table_errors import (
     Contended,
     Gone,
     Superseded,
@@ -25,6 +23,8 @@ from gco_stream.table.errors import (
     TableThrottled,
     TableUnreachable,
 )
+from gco_stream.model import wire
+from gco_stream.model.wire import WireItem
 from gco_stream.table.expressions import as_seen
 from gco_stream.table.info import TableInfo, table_info
 

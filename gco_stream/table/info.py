@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gco_stream.table.errors import TableRejected, TableUnreachable
+from gco_stream.aws.table_errors import TableRejected, TableUnreachable
 
 _KEY = "endpoint_name (S)"
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.integration.conftest import Program, World
-from tests.items import item
+from tests.support.items import item
 from tools.browser.devtools import Tab
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

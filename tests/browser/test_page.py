@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from gco_stream.local.cache import default_cache
 from gco_stream.local.ports import Ports
-from gco_stream.ops.page.live import Bell
-from gco_stream.ops.page.values import Row
-from tests.ops.pages import NOW, Values, endpoint, fleet, rows
+from gco_stream.local.toolchain.cache import default_cache
+from gco_stream.server.page.sse import Bell
+from gco_stream.server.page.view_models import Row
+from tests.support.status_page import NOW, Values, endpoint, fleet, rows
 from tools.browser.chromium import axe
 from tools.browser.devtools import Tab
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.replicas import replicas
+from tests.chaos.leadership.replicas import replicas
 from tests.integration.conftest import controller, controller_env, program, unlimited_env, webhook, world
 
 __all__ = ["controller", "controller_env", "program", "replicas", "unlimited_env", "webhook", "world"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from tests.items import item
+from tests.support.items import item
 
 Spoil = Callable[[dict[str, Any]], None]
 

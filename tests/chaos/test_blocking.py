@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.conftest import Program, World
-from tests.items import item
+from tests.support.items import item
 
 pytestmark = pytest.mark.integration
 NAMES = ("steady", "changing", "broken", "leaving")

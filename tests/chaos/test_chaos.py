@@ -6,8 +6,8 @@ tries others.
 
 from pathlib import Path
 
+from tests.chaos.run.actors.faults import KINDS
 from tests.chaos.run.chaos import Plan, run
-from tests.chaos.run.faults import KINDS
 from tests.chaos.run.report import story, table
 
 

@@ -12,15 +12,15 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
 
 from gco_stream.local.errors import KubeError
-from gco_stream.local.rest import APPLY_PATCH, KubeApi, path_of
+from gco_stream.local.kube_api import APPLY_PATCH, KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
 from tests.integration.conftest import Program, World
-from tests.items import item
-from tests.planning.hostile_grammar import checked
-from tests.planning.hostile_items import ANSI, PRIVATE, items
-from tests.planning.simulated import NAMESPACE, SimulatedCluster
-from tests.planning.test_hostile_items import LONGEST_REPORT, lives
+from tests.planning.hostile.hostile_grammar import checked
+from tests.planning.hostile.hostile_items import ANSI, PRIVATE, items
+from tests.planning.hostile.test_hostile_items import LONGEST_REPORT, lives
+from tests.support.items import item
+from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster
 
 pytestmark = pytest.mark.integration
 EXAMPLES = int(os.environ.get("GCO_STREAM_EXAMPLES", "60"))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gco_stream.local.plane import ControlPlane
-from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import KubeApi, path_of
 from tests.integration.conftest import Program, World
-from tests.integration.pods import tell_pods
-from tests.items import item
+from tests.integration.support.pods import tell_pods
+from tests.support.items import item
 
 pytestmark = pytest.mark.integration
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"

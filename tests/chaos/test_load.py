@@ -23,11 +23,11 @@ from bench.load import under_load
 from bench.place import Place, control_plane
 from bench.program import Program
 from bench.watching import DeploymentWatch
-from gco_stream.local.plane import ControlPlane
-from gco_stream.local.rest import path_of
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
-from tests.chaos.faulty_http import Action, Answer, Fault, FaultyHttp, Hang
 from tests.chaos.malformed import malformed_items
+from tests.chaos.proxies.faulty_http import Action, Answer, Fault, FaultyHttp, Hang
 
 pytestmark = pytest.mark.integration
 WORKERS = 16

@@ -3,7 +3,7 @@
 import sys
 
 from gco_stream.cli.main import main
-from tests.blocking import no_blocking
+from tests.support.blocking_calls import no_blocking
 
 if __name__ == "__main__":
     sys.argv = ["gco-stream", "run"]

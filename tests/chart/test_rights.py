@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from gco_stream.cluster.permissions import Permission, needed
-from gco_stream.engine.controller import LEASE_NAME
+from gco_stream.settings import LEASE_NAME
 from tests.chart.helm import Helm, Object
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import yaml
 
 from tests.chart.helm import Helm, Object
 from tests.chart.test_pods import SELECTOR
-from tests.items import parity_objects
+from tests.support.items import parity_objects
 
 pytestmark = pytest.mark.slow
 

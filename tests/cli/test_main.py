@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from gco_stream import __version__
-from gco_stream.cli.access import DEFAULT_TABLE, REGION_VARIABLES, TABLE_VARIABLE, complete_endpoint
-from gco_stream.cli.exits import failure_of
-from gco_stream.cli.failure import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE
+from gco_stream.aws import table_errors as table
+from gco_stream.cli.errors import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE, failure_of
 from gco_stream.cli.main import main
-from gco_stream.cluster import errors as cluster
+from gco_stream.cli.options import DEFAULT_TABLE, REGION_VARIABLES, TABLE_VARIABLE, complete_endpoint
+from gco_stream.cluster.api import errors as cluster
 from gco_stream.settings import SettingsError
-from gco_stream.table import errors as table
 
 COMMANDS = [
     *(f"endpoint {name}" for name in ("put", "get", "list", "wait", "start", "stop", "scale", "delete", "hold")),

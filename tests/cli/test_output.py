@@ -10,9 +10,9 @@ import pytest
 import yaml
 from rich.console import Console
 
+from gco_stream.cli.commands.endpoint.get import endpoint_rows, facts, region_rows
 from gco_stream.cli.output import Format, Rows, age, aligned, as_table, say, show_items, show_rows
-from gco_stream.cli.show import endpoint_rows, facts, region_rows
-from tests.items import endpoint, item, read
+from tests.support.items import endpoint, item, read
 
 NOW = datetime(2026, 11, 21, 9, 3, tzinfo=UTC)
 SECRET = item(spec={"env": {"TOKEN": "s3cret"}, "ratio": Decimal("0.5")})

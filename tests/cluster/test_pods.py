@@ -8,10 +8,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.cluster import errors
+from gco_stream.cluster.api import errors
 from gco_stream.cluster.pods import MOST, health_of, pods_of
 from gco_stream.model.objects import PodHealth
-from tests.cluster.fake_api import connected, json_answer, list_of, status_answer
+from tests.support.fake_api_server import connected, json_answer, list_of, status_answer
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,13 @@ import orjson
 import pytest
 from aiohttp import web
 
-from gco_stream.cluster import errors
-from gco_stream.cluster.cache import ClusterCache
-from gco_stream.cluster.objects import observe
+from gco_stream.cluster.api import errors
+from gco_stream.cluster.api.objects import observe
+from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.model.objects import Kind, ObjectRef
-from tests.cluster.fake_api import connected, json_answer
-from tests.cluster.samples import raw
+from tests.support.fake_api_server import connected, json_answer
+from tests.support.raw_objects import raw
 
 REF = ObjectRef(Kind.DEPLOYMENT, "gco-inference", "llm")
 MANIFEST = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llm", "namespace": "gco-inference"}}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local import toolchains
-from gco_stream.local.cache import Cache, default_cache, digest
 from gco_stream.local.progress import Progress
+from gco_stream.local.toolchain import toolchains
+from gco_stream.local.toolchain.cache import Cache, default_cache, digest
 
 MODULE = Path(__file__).parents[2] / "tools" / "syntax"
 

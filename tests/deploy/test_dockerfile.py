@@ -1,4 +1,4 @@
-"""The Dockerfile as a text; tests/integration/test_image.py carries its steps out."""
+"""The Dockerfile as a text; tests/integration/operations/test_image.py carries its steps out."""
 
 import re
 

@@ -43,7 +43,7 @@ def allowed(name: str) -> dict[str, set[str]]:
 
 
 TABLE = called(CONTROLLER, "table/endpoints.py")
-STREAM = called(CONTROLLER, "stream/api.py")
+STREAM = called(CONTROLLER, "stream/client.py")
 
 
 @pytest.mark.parametrize("name", ["controller", "controller-stream-region"])
@@ -54,7 +54,7 @@ def test_the_controllers_policies_are_the_calls_that_it_makes(name: str) -> None
 
 
 def test_a_users_policy_is_the_calls_of_the_endpoint_commands() -> None:
-    assert allowed("user") == {"table": called(BOTO, "table/user_writes.py")}
+    assert allowed("user") == {"table": called(BOTO, "table/sync_table.py")}
     assert allowed("reader")["table"] == {
         action for action in allowed("user")["table"] if not action.startswith(("Put", "Update"))
     }

@@ -8,7 +8,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 # What keeps a block from being run on the local control plane: an account, an engine, minutes, nodes that run images.
 NEEDS = {"aws", "docker", "time", "cluster"}
-# Pages whose commands tests/integration/test_docs_commands.py runs in one shell; the first's last block comes last.
+# Pages whose commands tests/integration/operations/test_docs_commands.py runs in one shell; the first's last block
+# comes last.
 SESSION = ("start.md", "concepts.md", "development.md")
 # Pages whose commands a test of their own walks through.
 WALKED = {"migration.md": "tests/integration/chart/test_migration.py"}

@@ -14,14 +14,14 @@ import orjson
 import pytest
 import urllib3
 
-from gco_stream.local.plane import ControlPlane
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.pytest_plugin import Table
-from gco_stream.local.rest import KubeApi, path_of
 from gco_stream.model import wire
-from gco_stream.table.user_writes import UserTable
-from tests.integration.rights import allow, as_installed, charts_rules
-from tests.integration.webhook import Webhook, mutating
-from tests.warm import Forked
+from gco_stream.table.sync_table import UserTable
+from tests.integration.support.rights import allow, as_installed, charts_rules
+from tests.integration.support.webhook import Webhook, mutating
+from tests.support.forked_process import Forked
 
 LOOK_EVERY = 0.02
 # Conditions end a wait early; only a fault, or a machine that stands still, uses all of it.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gco_stream.local.cache import default_cache
 from gco_stream.local.ports import Ports
+from gco_stream.local.toolchain.cache import default_cache
 from tools.localstack.host_mode import localstack
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from dev.image_by_hand import Builder
-from gco_stream.local.plane import ControlPlane
+from gco_stream.local.control_plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -63,7 +63,7 @@ def container(control_plane: ControlPlane, namespace: str, localstack_url: str, 
 @pytest.mark.timeout(240)
 def test_a_saved_source_starts_the_controller_again_and_it_leads_at_once(container: Container) -> None:
     container.until("leading", 1)
-    (container.sources / "planning" / "plan.py").touch()
+    (container.sources / "planning" / "planner.py").touch()
     container.until("leading", 2)
     assert container.events().count("lease released") == 1
     container.stop()

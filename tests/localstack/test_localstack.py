@@ -9,11 +9,11 @@ from typing import Any
 import boto3
 import pytest
 
-from gco_stream.local.plane import TABLE, ControlPlane
-from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.control_plane import TABLE, ControlPlane
+from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.table import bootstrap
-from gco_stream.table.user_writes import UserTable
+from gco_stream.table.sync_table import UserTable
 from tests.integration.conftest import Program
 
 ROOT = Path(__file__).parents[2]

@@ -5,15 +5,15 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gco_stream.engine.desired import DesiredState
-from gco_stream.engine.queue import Band, Dispatcher, WorkQueue
-from gco_stream.engine.reconciler import Outcome, Result
-from gco_stream.engine.triggers import Trigger
+from gco_stream.engine.reconcile.reconciler import Outcome, Result
+from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.workqueue.queue import Band, Dispatcher, WorkQueue
+from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import ENDPOINT_STATES, Metrics
-from tests.engine.test_workers import Bench
-from tests.items import REGION, item
+from tests.engine.reconcile.test_controller import Bench
+from tests.support.items import REGION, item
 
 HOSTILE = ["", "a" * 10_000, 'x"} 1\nfake_metric 1', "\x00", "😀", "{{.}}", "running\n", "RUNNING"]
 

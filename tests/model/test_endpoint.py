@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable, read_endpoint
 from gco_stream.model.wire import encode
-from tests.items import PARITY_CASES, endpoint, item, parity_item, read
+from tests.support.items import PARITY_CASES, endpoint, item, parity_item, read
 
 
 @pytest.mark.parametrize("case", PARITY_CASES)

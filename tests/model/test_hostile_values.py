@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from gco_stream.engine.desired import DesiredState
+from gco_stream.engine.state.item_cache import DesiredState
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
-from gco_stream.model.errors import Problem, sentence
-from gco_stream.model.scalars import MOST_ENTRIES
-from tests.items import endpoint, item, read
+from gco_stream.model.field_types import MOST_ENTRIES
+from gco_stream.model.problem import Problem, sentence
+from tests.support.items import endpoint, item, read
 
 ANSI = "\x1b[31mred"
 ITEM = 400 * 1024

@@ -4,7 +4,7 @@ import pytest
 
 from gco_stream.model.endpoint import RegionState, RegionStatus
 from gco_stream.model.reasons import REFUSED_REASONS, ROUTE_REASONS, Cause, Reason, reason_of_report
-from tests.items import REGION, endpoint
+from tests.support.items import REGION, endpoint
 
 WITHDRAWN_BEFORE_REASONS = "no replica is ready, and the Ingress is away until one is"
 

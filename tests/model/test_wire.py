@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_stream.model import wire
-from tests.items import item
+from tests.support.items import item
 
 pytestmark = pytest.mark.slow
 

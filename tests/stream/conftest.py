@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiobotocore.session import AioSession
 
+from gco_stream.aws.session import new_session
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
-from gco_stream.table.clients import new_session
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.server import ScriptedDynamoDB
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from gco_stream.stream.api import StreamApi
-from gco_stream.stream.errors import StreamError
+from gco_stream.aws.stream_errors import StreamError
+from gco_stream.stream.client import StreamApi
 from gco_stream.stream.lineage import Begin
 from tests.stream.conftest import Heard, aws_session
 from tests.stream.scripted.doors import client_in_memory, client_of, listening

@@ -14,10 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tenacity import wait_none
 
-from gco_stream.local.certificates import Authority
-from gco_stream.table import clients, endpoints
-from gco_stream.table.endpoints import EndpointTable
-from gco_stream.table.errors import (
+from gco_stream.aws import session as clients
+from gco_stream.aws.table_errors import (
     TableAccessDenied,
     TableError,
     TableMissing,
@@ -25,6 +23,9 @@ from gco_stream.table.errors import (
     TableThrottled,
     TableUnreachable,
 )
+from gco_stream.local.certificates import Authority
+from gco_stream.table import endpoints
+from gco_stream.table.endpoints import EndpointTable
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ import pytest
 from aiobotocore.session import AioSession
 from tenacity import wait_none
 
+from gco_stream.aws.session import new_session
+from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.table import endpoints
-from gco_stream.table.clients import new_session
 from gco_stream.table.endpoints import EndpointTable
-from gco_stream.table.errors import TableUnreachable
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.faults import Hang
 from tests.stream.scripted.server import TABLE, ScriptedDynamoDB

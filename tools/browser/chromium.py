@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from gco_stream.local.cache import Cache, default_cache, digest
 from gco_stream.local.errors import BuildError
 from gco_stream.local.progress import Progress
-from gco_stream.local.toolchains import python_packages, run, this_machine
+from gco_stream.local.toolchain.cache import Cache, default_cache, digest
+from gco_stream.local.toolchain.toolchains import python_packages, run, this_machine
 
 VARIABLE: Final = "GCO_STREAM_CHROMIUM"
 _HERE: Final = Path(__file__).parent

@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.controller import NAME, controller
-from gco_stream.local.dynamodb import client
-from gco_stream.local.plane import ControlPlane
+from gco_stream.local.kube_api import KubeApi
 from gco_stream.local.progress import Progress
-from gco_stream.local.promtool import PROMTOOL_VERSION
-from gco_stream.local.rest import KubeApi
-from gco_stream.local.servers import Server
+from gco_stream.local.servers.dynamodb import client
+from gco_stream.local.servers.processes import Server
 from gco_stream.local.session import standing
-from gco_stream.table.user_writes import UserTable
+from gco_stream.local.toolchain.binaries import PROMTOOL_VERSION
+from gco_stream.table.sync_table import UserTable
 from tools.browser.chromium import Browser, chromium
 from tools.browser.devtools import opened, running
 from tools.dashboard.page import WIDTH, page

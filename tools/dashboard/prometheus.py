@@ -11,13 +11,13 @@ import orjson
 import urllib3
 import yaml
 
-from gco_stream.local import toolchains
-from gco_stream.local.cache import Cache, default_cache
-from gco_stream.local.go_build import go_build
 from gco_stream.local.ports import Ports
 from gco_stream.local.progress import Progress
-from gco_stream.local.promtool import PROMTOOL_VERSION
-from gco_stream.local.servers import Recipe, Server
+from gco_stream.local.servers.processes import Recipe, Server
+from gco_stream.local.toolchain import toolchains
+from gco_stream.local.toolchain.binaries import PROMTOOL_VERSION
+from gco_stream.local.toolchain.cache import Cache, default_cache
+from gco_stream.local.toolchain.go_build import go_build
 
 _VERSION_FLAG: Final = f"-X github.com/prometheus/common/version.Version={PROMTOOL_VERSION}"
 # As promtool: without the clients of two dozen clouds.

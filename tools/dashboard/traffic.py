@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from gco_stream.aws.table_errors import Changed, Gone
 from gco_stream.local.errors import KubeError
-from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
-from gco_stream.table.errors import Changed, Gone
-from gco_stream.table.user_writes import UserTable
+from gco_stream.table.sync_table import UserTable
 
 # The same day each time.
 _SEED: Final = 7

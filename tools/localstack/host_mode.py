@@ -14,9 +14,9 @@ from pathlib import Path
 
 import urllib3
 
-from gco_stream.local.build import binaries
-from gco_stream.local.cache import Cache, default_cache, digest
 from gco_stream.local.progress import Progress
+from gco_stream.local.toolchain.build import binaries
+from gco_stream.local.toolchain.cache import Cache, default_cache, digest
 from tools.localstack.jars import agent_jar, pointing_jar
 
 ROOT = Path(__file__).resolve().parents[2]

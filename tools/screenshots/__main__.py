@@ -11,15 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from gco_stream.cli.story import SETTINGS
+from gco_stream.cli.commands.demo_scenario import SETTINGS
+from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.controller import NAME
-from gco_stream.local.dynamodb import client
-from gco_stream.local.plane import ControlPlane
+from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.progress import Progress
-from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.servers.dynamodb import client
 from gco_stream.local.session import standing
 from gco_stream.model import wire
-from gco_stream.table.user_writes import UserTable
+from gco_stream.table.sync_table import UserTable
 from tools.browser.chromium import chromium
 from tools.browser.devtools import Tab, opened, running
 from tools.screenshots.fleet import items, others_report

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from gco_stream.model import wire
-from gco_stream.table.user_writes import UserTable
+from gco_stream.table.sync_table import UserTable
 
 _TEAMS: Final = ("assist", "catalog", "claims", "docs", "fraud", "media", "risk", "support")
 _JOBS: Final = ("chat", "embed", "rerank", "summarize", "translate", "vision")

@@ -12,15 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gco_stream.aws.table_errors import TableError
 from gco_stream.local.errors import KubeError
-from gco_stream.table.errors import TableError
-from tests.chaos.run import gather, verdict
-from tests.chaos.run.faults import ON_THE_WAY, Faults, planned
+from tests.chaos.run import verdict
+from tests.chaos.run.actors.cluster_edits import Hands
+from tests.chaos.run.actors.faults import ON_THE_WAY, Faults, planned
+from tests.chaos.run.actors.users import Users
+from tests.chaos.run.environment import NAMESPACES, TABLE, Ground, prepared
 from tests.chaos.run.figures import by_kind, figures
-from tests.chaos.run.ground import NAMESPACES, TABLE, Ground, prepared
-from tests.chaos.run.hands import Hands
-from tests.chaos.run.judges import ending, standing
-from tests.chaos.run.users import Users
+from tests.chaos.run.judges import cluster_state as standing
+from tests.chaos.run.judges import final_state as ending
+from tests.chaos.run.records import gather
 from tests.chaos.run.verdict import Verdict
 
 _START_PATIENCE = 180.0

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from tests.chaos import acting
-from tests.chaos.acting import Act
-from tests.chaos.run.evidence import Evidence, Histories, runs, spec_of
+from tests.chaos.leadership import audited_writes as acting
+from tests.chaos.leadership.audited_writes import Act
 from tests.chaos.run.judges.intents import is_promotion
+from tests.chaos.run.records.evidence import Evidence, Histories, runs, spec_of
 
 
 def figures(

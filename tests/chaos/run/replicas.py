@@ -13,7 +13,7 @@ import orjson
 import psutil
 import urllib3
 
-from gco_stream.local import supervise
+from gco_stream.local.servers import supervise
 
 _STARTED = b'"event":"started"'
 # The exit code of the lease's fuse.

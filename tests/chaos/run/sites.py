@@ -12,9 +12,9 @@ import libfaketime  # type: ignore[import-untyped]
 import orjson
 
 from gco_stream.local.certificates import write_private
-from gco_stream.local.plane import ControlPlane
-from tests.chaos.faulty_http import FaultyHttp
-from tests.chaos.relay import Relay
+from gco_stream.local.control_plane import ControlPlane
+from tests.chaos.proxies.faulty_http import FaultyHttp
+from tests.chaos.proxies.relay import Relay
 from tests.chaos.run.replicas import Replica
 
 _FAKETIME = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"

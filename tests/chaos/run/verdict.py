@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.chaos import acting
-from tests.chaos.acting import Act
-from tests.chaos.run.evidence import Evidence, Span
-from tests.chaos.run.ground import Ground
-from tests.chaos.run.judges import deletions, intents, programs, rollouts, standing
-from tests.chaos.run.judges.held_up import held_up
+from tests.chaos.leadership import audited_writes as acting
+from tests.chaos.leadership.audited_writes import Act
+from tests.chaos.run.environment import Ground
+from tests.chaos.run.judges import cluster_state as standing
+from tests.chaos.run.judges import deletions, intents, programs, rollouts
+from tests.chaos.run.judges.delayed_writes import held_up
+from tests.chaos.run.records.evidence import Evidence, Span
 
 _MOST_MIB = 400.0
 

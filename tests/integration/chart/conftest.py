@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local.furniture import clear_namespace
-from gco_stream.local.plane import ControlPlane
-from gco_stream.local.rest import path_of
+from gco_stream.local.cluster_fixtures import clear_namespace
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
 from tests.chart.helm import Helm
 from tests.integration.chart.release import Release
 from tests.integration.conftest import World

@@ -10,11 +10,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from gco_stream.cluster.lease import micro_time
-from gco_stream.engine.controller import LEASE_NAME
+from gco_stream.cluster.leaderelection.record import micro_time
 from gco_stream.local.errors import KubeError
-from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
+from gco_stream.settings import LEASE_NAME
 from tests.integration.conftest import World
 
 NAME = "inference-monitor"

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.warm import completed
+from tests.support.forked_process import completed
 
 _SECONDS = 300.0
 

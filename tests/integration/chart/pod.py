@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gco_stream.cli.main import main
-from gco_stream.cluster.access import find_access
+from gco_stream.cluster.api.config import find_access
 
 WRITES = "tried to write"
 _CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import orjson
 import yaml
 
-from gco_stream.local.plane import ControlPlane
-from gco_stream.local.rest import path_of
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
 from tests.chart.helm import Helm, environment, laid_over
 from tests.integration.conftest import Program, World
-from tests.integration.rights import charts_rules, may
+from tests.integration.support.rights import charts_rules, may
 
 NAME = "gco-stream"
 _TOKEN_SECONDS = 3600

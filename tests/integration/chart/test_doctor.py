@@ -4,7 +4,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.kube_api import KubeApi, path_of
 from tests.integration.chart.release import NAME, Release
 
 POD = f"{NAME}-doctor"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.local.rest import APPLY_PATCH, KubeApi, path_of
+from gco_stream.local.kube_api import APPLY_PATCH, KubeApi, path_of
 from tests.chart.helm import Helm, Object
 
 PATHS = {

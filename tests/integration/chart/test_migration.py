@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local.plane import ControlPlane
-from gco_stream.local.rest import KubeApi
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import KubeApi
 from tests.chart.helm import Helm, laid_over
 from tests.integration.chart.gco_monitor import CYCLE, GcoMonitor
 from tests.integration.chart.page import Page
 from tests.integration.chart.release import Release
 from tests.integration.chart.test_rights import is_ready
 from tests.integration.conftest import World
-from tests.integration.former import made_by_gco, replica_sets
+from tests.integration.support.legacy_objects import made_by_gco, replica_sets
 
 PAGE = Path(__file__).parents[3] / "docs" / "migration.md"
 RUNNING = ("autoscaled", "cpu-only", "minimal", "vllm-llama", "with-canary")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import gco_stream
 from gco_stream.cluster.permissions import needed
-from gco_stream.engine.controller import LEASE_NAME
-from gco_stream.local.rest import KubeApi, path_of
+from gco_stream.local.kube_api import KubeApi, path_of
+from gco_stream.settings import LEASE_NAME
 from tests.chart.helm import Helm, environment
 from tests.chart.test_rights import granted
 from tests.integration.chart.page import Page
 from tests.integration.chart.release import NAME, Release
 from tests.integration.conftest import World
-from tests.items import item
+from tests.support.items import item
 
 
 @contextmanager

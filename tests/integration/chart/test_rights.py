@@ -9,19 +9,19 @@ from functools import partial
 import orjson
 import urllib3
 
-from gco_stream.cluster.client import KubeClient
-from gco_stream.cluster.events import EventRecorder
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.events.recorder import EventRecorder
 from gco_stream.cluster.permissions import Permission, needed
-from gco_stream.engine.controller import LEASE_NAME
-from gco_stream.local.plane import ControlPlane
-from gco_stream.local.rest import path_of
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
 from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.settings import LEASE_NAME
 from tests.integration.chart.pod import WRITES
 from tests.integration.chart.release import Release
 from tests.integration.conftest import Program, World
-from tests.integration.former import made_by_gco
-from tests.integration.pods import tell_pods
-from tests.items import item, parity_item
+from tests.integration.support.legacy_objects import made_by_gco
+from tests.integration.support.pods import tell_pods
+from tests.support.items import item, parity_item
 
 CANARY = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
 SCALING = {"enabled": True, "min_replicas": 1, "max_replicas": 3}

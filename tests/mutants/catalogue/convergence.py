@@ -8,39 +8,43 @@ CONVERGENCE: Final = (
     Mutant(
         name="failed-work-is-not-retried",
         invariant="I1",
-        file="gco_stream/engine/workers.py",
+        file="gco_stream/engine/reconcile/controller.py",
         old="self._dispatcher.add_after(name, wait, Trigger.RETRY, taken.records)",
         new="pass",
         breaks="an endpoint whose work failed waits for the next hint",
-        tests=("tests/engine/test_workers.py::test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other",),
+        tests=(
+            "tests/engine/reconcile/test_controller.py::test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other",
+        ),
     ),
     Mutant(
         name="looking-again-is-forgotten",
         invariant="I1",
-        file="gco_stream/engine/workers.py",
+        file="gco_stream/engine/reconcile/controller.py",
         old="self._dispatcher.add_after(name, look_again.after, Trigger.REQUEUE)",
         new="pass",
         breaks="a drain, a withdrawal or a count that is due later never comes",
-        tests=("tests/engine/test_workers.py::test_what_must_be_looked_at_again_is_when_it_is_due",),
+        tests=("tests/engine/reconcile/test_controller.py::test_what_must_be_looked_at_again_is_when_it_is_due",),
     ),
     Mutant(
         name="a-withdrawal-is-not-planned-to-be-reported-first",
         invariant="I1",
-        file="gco_stream/planning/plan.py",
+        file="gco_stream/planning/planner.py",
         old="    return was_deleted or (withdraws and not watchdog.was_routed(situation))\n",
         new="    return was_deleted\n",
         breaks="after a crash an endpoint that lost its Ingress without ever having run is being created for ever",
-        tests=("tests/planning/test_watchdog.py::test_the_withdrawal_of_an_endpoint_that_never_ran_is_reported_first",),
+        tests=(
+            "tests/planning/policies/test_watchdog.py::test_the_withdrawal_of_an_endpoint_that_never_ran_is_reported_first",
+        ),
     ),
     Mutant(
         name="what-is-to-be-reported-first-is-reported-last",
         invariant="I1",
-        file="gco_stream/engine/reconciler.py",
+        file="gco_stream/engine/reconcile/reconciler.py",
         old="            if item is not None and made.report_first:\n",
         new="            if False:\n",
         breaks="a crash after a withdrawal loses its reason, and an item is purged while its objects come back",
         tests=(
-            "tests/engine/test_reports.py::test_the_withdrawal_of_an_endpoint_that_never_ran_is_written_before_its_ingress_goes",
+            "tests/engine/reconcile/test_reports.py::test_the_withdrawal_of_an_endpoint_that_never_ran_is_written_before_its_ingress_goes",
         ),
     ),
     Mutant(
@@ -55,72 +59,82 @@ CONVERGENCE: Final = (
     Mutant(
         name="a-resync-leaves-alone-what-is-not-in-sync",
         invariant="I1",
-        file="gco_stream/engine/resync.py",
+        file="gco_stream/engine/reconcile/resync.py",
         old="if hint is not Hint.NOTHING_NEW or not self._tokens.is_in_sync(name):",
         new="if hint is not Hint.NOTHING_NEW:",
         breaks="an endpoint whose objects are not as asked and whose item did not change is never planned by a resync",
-        tests=("tests/engine/test_resync_plans.py::test_a_resync_plans_what_is_not_in_sync_and_nothing_else",),
+        tests=(
+            "tests/engine/reconcile/test_resync_plans.py::test_a_resync_plans_what_is_not_in_sync_and_nothing_else",
+        ),
     ),
     Mutant(
         name="in-sync-whatever-the-objects-are",
         invariant="I1",
-        file="gco_stream/engine/sync_tokens.py",
+        file="gco_stream/engine/state/sync_tokens.py",
         old="return self._desired.whole_digest(name), self._cache.token(name)",
         new="return self._desired.whole_digest(name), ()",
         breaks="drift of an endpoint that was in sync is taken for our own echo",
-        tests=("tests/engine/test_resync_plans.py::test_an_object_that_changed_ends_being_in_sync",),
+        tests=("tests/engine/reconcile/test_resync_plans.py::test_an_object_that_changed_ends_being_in_sync",),
     ),
     Mutant(
         name="in-sync-although-the-item-is-stale",
         invariant="I1",
-        file="gco_stream/engine/sync_tokens.py",
+        file="gco_stream/engine/state/sync_tokens.py",
         old="self._desired.stale_mark(name) is None and ",
         new="",
         breaks="a change that was only hinted at is taken for our own echo",
-        tests=("tests/engine/test_workers.py::test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does",),
+        tests=(
+            "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does",
+        ),
     ),
     Mutant(
         name="a-due-look-is-lost-to-an-echo",
         invariant="I1",
-        file="gco_stream/engine/workers.py",
+        file="gco_stream/engine/reconcile/controller.py",
         old="if Trigger.CLUSTER in taken.triggers and _ECHO.issuperset(taken.triggers) and",
         new="if Trigger.CLUSTER in taken.triggers and",
         breaks="a time-based look that is merged with an echo of the watch is dropped",
-        tests=("tests/engine/test_workers.py::test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it",),
+        tests=(
+            "tests/engine/reconcile/test_controller.py::test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it",
+        ),
     ),
     Mutant(
         name="a-report-is-lost-to-an-echo",
         invariant="I1",
-        file="gco_stream/engine/workers.py",
+        file="gco_stream/engine/reconcile/controller.py",
         old="            if Trigger.REPORT in taken.triggers:\n                self._report_later(taken)\n",
         new="",
         breaks="an endpoint whose report waits for a turn is never reported when the watch's echo comes first",
         tests=(
-            "tests/engine/test_workers.py::test_a_report_that_waits_is_neither_lost_to_an_echo_of_the_watch_nor_hurried_by_it",
+            "tests/engine/reconcile/test_controller.py::test_a_report_that_waits_is_neither_lost_to_an_echo_of_the_watch_nor_hurried_by_it",
         ),
     ),
     Mutant(
         name="news-wait-with-the-report",
         invariant="I1",
-        file="gco_stream/engine/workers.py",
+        file="gco_stream/engine/reconcile/controller.py",
         old="_ECHO.issuperset(taken.triggers) and self._tokens.is_in_sync(name)",
         new="_ECHO.issuperset(taken.triggers)",
         breaks="what somebody did to an object waits until the backlog is worked off, because a report does",
-        tests=("tests/engine/test_workers.py::test_news_of_the_cluster_is_looked_at_though_a_report_waits",),
+        tests=(
+            "tests/engine/reconcile/test_controller.py::test_news_of_the_cluster_is_looked_at_though_a_report_waits",
+        ),
     ),
     Mutant(
         name="nobody-is-woken-when-it-is-over",
         invariant="I1",
-        file="gco_stream/engine/retries.py",
+        file="gco_stream/engine/workqueue/retries.py",
         old="                self.wake(name, max(0.0, failing.not_before - now))\n",
         new="",
         breaks="when a right is given, hundreds of endpoints wait for up to five minutes all the same",
-        tests=("tests/engine/test_retries.py::test_who_gets_over_a_cause_wakes_the_others_that_wait_because_of_it",),
+        tests=(
+            "tests/engine/workqueue/test_retries.py::test_who_gets_over_a_cause_wakes_the_others_that_wait_because_of_it",
+        ),
     ),
     Mutant(
         name="a-watch-that-is-too-old-is-not-listed-again",
         invariant="I1",
-        file="gco_stream/cluster/watch.py",
+        file="gco_stream/cluster/cache/reflector.py",
         old="""            except (Expired, Silence) as error:
                 self._version = None
 """,
@@ -128,32 +142,32 @@ CONVERGENCE: Final = (
 """,
         breaks="after a long cut the watch asks for a version that is gone, for ever",
         tests=(
-            "tests/cluster/test_watch.py"
+            "tests/cluster/cache/test_reflector.py"
             "::test_a_version_too_old_is_answered_by_a_new_list_and_only_differences_are_reported",
         ),
     ),
     Mutant(
         name="a-label-edited-away-is-a-deletion",
         invariant="I1",
-        file="gco_stream/cluster/collection.py",
+        file="gco_stream/cluster/cache/store.py",
         old='if compact.may_be_ours(held) and "deletionTimestamp" not in metadata:',
         new="if False:",
         breaks="an object of ours without its labels is no longer seen, and its creation conflicts for ever",
-        tests=("tests/cluster/test_collection.py::test_a_deletion_is_only_a_hint_while_the_object_could_be_ours",),
+        tests=("tests/cluster/cache/test_store.py::test_a_deletion_is_only_a_hint_while_the_object_could_be_ours",),
     ),
     Mutant(
         name="old-news-replaces-new",
         invariant="I1",
-        file="gco_stream/cluster/collection.py",
+        file="gco_stream/cluster/cache/store.py",
         old=" or (held is not None and compact.version_of(held) >= version)",
         new="",
         breaks="a late event of the watch puts back what was before our own write",
-        tests=("tests/cluster/test_collection.py::test_an_older_answer_does_not_replace_a_newer_event",),
+        tests=("tests/cluster/cache/test_store.py::test_an_older_answer_does_not_replace_a_newer_event",),
     ),
     Mutant(
         name="scan-then-pin",
         invariant="I2",
-        file="gco_stream/engine/tenure.py",
+        file="gco_stream/manager/leader.py",
         old="""        await self.consumer.pin()
         async with asyncio.TaskGroup() as sources:
             listening = [sources.create_task(self.consumer.run(), name="stream")]
@@ -165,7 +179,9 @@ CONVERGENCE: Final = (
             listening = [sources.create_task(self.consumer.run(), name="stream")]
 """,
         breaks="what is written between the scan and the pin is seen by neither",
-        tests=("tests/engine/test_tenure.py::test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream",),
+        tests=(
+            "tests/manager/test_leader.py::test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream",
+        ),
     ),
     Mutant(
         name="a-gap-is-told-before-the-new-place-is-fixed",
@@ -184,7 +200,7 @@ CONVERGENCE: Final = (
     Mutant(
         name="a-page-counts-as-read-before-it-arrives",
         invariant="I2",
-        file="gco_stream/stream/shard.py",
+        file="gco_stream/stream/shard_reader.py",
         old="        page = await self._api.records(self._iterator)\n",
         new="        place, self._iterator = self._iterator, None\n        page = await self._api.records(place)\n",
         breaks="after a failed call a shard that had no record yet is read from its end",
@@ -230,7 +246,7 @@ CONVERGENCE: Final = (
     Mutant(
         name="an-idle-shards-expired-iterator-is-no-gap",
         invariant="I2",
-        file="gco_stream/stream/shard.py",
+        file="gco_stream/stream/shard_reader.py",
         old='self._gap = f"shard {self.shard_id} was not read for longer than its iterator lives"',
         new="pass",
         breaks="what was written during a long outage into a shard that had been idle is lost",
@@ -242,7 +258,7 @@ CONVERGENCE: Final = (
     Mutant(
         name="trimmed-records-are-no-gap",
         invariant="I2",
-        file="gco_stream/stream/shard.py",
+        file="gco_stream/stream/shard_reader.py",
         old='self._begin_anew(f"shard {self.shard_id} was trimmed before it was read")',
         new='self._begin_anew("")',
         breaks="what the stream threw away is found by the next resync alone, and counted by nobody",
@@ -251,56 +267,60 @@ CONVERGENCE: Final = (
     Mutant(
         name="an-answer-without-records-is-an-empty-page",
         invariant="I2",
-        file="gco_stream/stream/api.py",
+        file="gco_stream/stream/client.py",
         old="if response.get(required) is None:",
         new='if required != "Records" and response.get(required) is None:',
         breaks="behind a cut answer the shard is passed over, or ends",
-        tests=("tests/stream/test_errors.py::test_each_answer_is_an_error_of_ours_and_is_counted",),
+        tests=("tests/aws/test_stream_errors.py::test_each_answer_is_an_error_of_ours_and_is_counted",),
     ),
     Mutant(
         name="reading-clears-a-newer-mark",
         invariant="I2",
-        file="gco_stream/engine/desired.py",
+        file="gco_stream/engine/state/item_cache.py",
         old="if self._stale.get(name) == mark:",
         new="if name in self._stale:",
         breaks="a change that is told while the item is being read is never read",
-        tests=("tests/engine/test_desired.py::test_a_newer_mark_outlives_a_read_that_began_before_it",),
+        tests=("tests/engine/state/test_item_cache.py::test_a_newer_mark_outlives_a_read_that_began_before_it",),
     ),
     Mutant(
         name="an-item-that-the-scan-lacks-is-not-read",
         invariant="I2",
-        file="gco_stream/engine/resync.py",
+        file="gco_stream/engine/reconcile/resync.py",
         old="""                self._desired.mark_stale(name)
                 self._dispatcher.add(name, Band.RESYNC, Trigger.NOT_IN_SCAN)
 """,
         new="                pass\n",
         breaks="a removal that the stream did not deliver is never noticed",
-        tests=("tests/engine/test_resync_plans.py::test_an_item_that_the_scan_lacks_is_read_itself",),
+        tests=("tests/engine/reconcile/test_resync_plans.py::test_an_item_that_the_scan_lacks_is_read_itself",),
     ),
     Mutant(
         name="a-name-added-during-its-work-is-dropped",
         invariant="I2",
-        file="gco_stream/engine/queue.py",
+        file="gco_stream/engine/workqueue/queue.py",
         old="""        if (again := self._again.pop(name, None)) is not None:
             self._enqueue(name, again)
 """,
         new="        self._again.pop(name, None)\n",
         breaks="a change that comes while its endpoint is worked on waits for the next resync",
-        tests=("tests/engine/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",),
+        tests=(
+            "tests/engine/workqueue/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",
+        ),
     ),
     Mutant(
         name="a-name-is-worked-on-twice-at-once",
         invariant="I3",
-        file="gco_stream/engine/queue.py",
+        file="gco_stream/engine/workqueue/queue.py",
         old="        if name in self._in_work:\n",
         new="        if name in self._again:\n",
         breaks="two workers write one endpoint's objects against each other",
-        tests=("tests/engine/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",),
+        tests=(
+            "tests/engine/workqueue/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",
+        ),
     ),
     Mutant(
         name="a-records-image-is-taken-for-the-item",
         invariant="I3",
-        file="gco_stream/engine/desired.py",
+        file="gco_stream/engine/state/item_cache.py",
         old="""            self.mark_stale(name)
             return Hint.CHANGED
 """,
@@ -312,28 +332,30 @@ CONVERGENCE: Final = (
 """,
         breaks="an old desired_state=deleted that is read late deletes pods",
         tests=(
-            "tests/engine/test_desired.py"
+            "tests/engine/state/test_item_cache.py"
             "::test_a_record_that_asks_for_something_else_makes_the_name_stale_and_changes_nothing",
         ),
     ),
     Mutant(
         name="a-scanned-page-replaces-what-is-known",
         invariant="I3",
-        file="gco_stream/engine/resync.py",
+        file="gco_stream/engine/reconcile/resync.py",
         old="        if first and name not in self._desired:\n",
         new="        if first or name in self._desired:\n",
         breaks="a page that is older than the answer to a write undoes it",
-        tests=("tests/engine/test_resync_plans.py::test_a_page_that_is_older_than_what_is_known_undoes_nothing",),
+        tests=(
+            "tests/engine/reconcile/test_resync_plans.py::test_a_page_that_is_older_than_what_is_known_undoes_nothing",
+        ),
     ),
     Mutant(
         name="an-item-that-is-stale-is-not-read",
         invariant="I3",
-        file="gco_stream/engine/reconciler.py",
+        file="gco_stream/engine/reconcile/reconciler.py",
         old="            await self.read_if_stale(name)\n            item =",
         new="            item =",
         breaks="plans are made of what the user asked for before",
         tests=(
-            "tests/engine/test_removal.py"
+            "tests/engine/deletion/test_removal.py"
             "::test_an_item_that_is_there_after_all_keeps_its_objects_whatever_the_scans_told",
         ),
     ),
@@ -344,7 +366,7 @@ CONVERGENCE: Final = (
         old='self._call("get_item", Key=_key(name), ConsistentRead=True)',
         new='self._call("get_item", Key=_key(name))',
         breaks="an older image than the one that was told of is planned on",
-        tests=("tests/engine/test_consistent_reads.py::test_an_item_is_read_consistently",),
+        tests=("tests/engine/reconcile/test_consistent_reads.py::test_an_item_is_read_consistently",),
     ),
     Mutant(
         name="the-table-is-scanned-from-a-lagging-replica",
@@ -353,15 +375,15 @@ CONVERGENCE: Final = (
         old='{"Limit": self._page_items, "ConsistentRead": True}',
         new='{"Limit": self._page_items}',
         breaks="the first scan may lack what was written before the pin",
-        tests=("tests/engine/test_consistent_reads.py::test_the_table_is_scanned_consistently",),
+        tests=("tests/engine/reconcile/test_consistent_reads.py::test_the_table_is_scanned_consistently",),
     ),
     Mutant(
         name="our-own-status-comes-from-the-stream",
         invariant="I3",
-        file="gco_stream/engine/desired.py",
+        file="gco_stream/engine/state/item_cache.py",
         old="    status.pop(region, None)\n    if own is not None:\n        status[region] = own\n",
         new="",
         breaks="a late echo of an older report of ours is taken for the present one",
-        tests=("tests/engine/test_desired.py::test_another_regions_status_is_taken_over_and_our_own_is_not",),
+        tests=("tests/engine/state/test_item_cache.py::test_another_regions_status_is_taken_over_and_our_own_is_not",),
     ),
 )

@@ -8,61 +8,61 @@ SAFETY: Final = (
     Mutant(
         name="another-installations-objects-are-ours",
         invariant="I5",
-        file="gco_stream/planning/ownership.py",
+        file="gco_stream/planning/types/ownership.py",
         old="""    if observed.annotations.get(names.TABLE_ANNOTATION) not in {None, table_arn}:
         return False
     if all""",
         new="    if all",
         breaks="two installations in one cluster write and delete each other's objects",
-        tests=("tests/planning/test_ownership.py::test_an_object_of_another_installation_is_foreign",),
+        tests=("tests/planning/types/test_ownership.py::test_an_object_of_another_installation_is_foreign",),
     ),
     Mutant(
         name="another-endpoints-objects-are-ours",
         invariant="I5",
-        file="gco_stream/planning/ownership.py",
+        file="gco_stream/planning/types/ownership.py",
         old="if observed.endpoint not in {None, endpoint}:",
         new="if False:",
         breaks="of `a` with a canary and `a-canary` each writes the other's Deployment",
         tests=(
-            "tests/planning/test_ownership.py"
+            "tests/planning/types/test_ownership.py"
             "::test_of_a_canary_and_an_endpoint_of_its_name_the_canary_keeps_it_if_it_was_first",
         ),
     ),
     Mutant(
         name="the-name-alone-makes-an-object-ours",
         invariant="I5",
-        file="gco_stream/planning/ownership.py",
+        file="gco_stream/planning/types/ownership.py",
         old="    if all(observed.labels",
         new="    if any(observed.labels",
         breaks="somebody's object that has one label like ours is overwritten",
-        tests=("tests/planning/test_ownership.py::test_an_object_of_somebody_else_is_never_touched",),
+        tests=("tests/planning/types/test_ownership.py::test_an_object_of_somebody_else_is_never_touched",),
     ),
     Mutant(
         name="a-clone-is-an-orphan",
         invariant="I5",
-        file="gco_stream/planning/orphans.py",
+        file="gco_stream/planning/lifecycle/orphaned.py",
         old="        and (obj.ownership.applied or obj.ownership.stamped)\n    )",
         new="    )",
         breaks="an object that somebody made by copying ours is deleted",
-        tests=("tests/planning/test_orphans.py::test_what_is_not_certainly_ours_is_named_and_left",),
+        tests=("tests/planning/lifecycle/test_orphaned.py::test_what_is_not_certainly_ours_is_named_and_left",),
     ),
     Mutant(
         name="another-tables-objects-are-orphans",
         invariant="I5",
-        file="gco_stream/planning/orphans.py",
+        file="gco_stream/planning/lifecycle/orphaned.py",
         old="        and obj.annotations.get(names.TABLE_ANNOTATION) == policy.table_arn\n",
         new="",
         breaks="a second installation's endpoints, of which our table knows nothing, are deleted",
-        tests=("tests/planning/test_orphans.py::test_what_is_not_certainly_ours_is_named_and_left",),
+        tests=("tests/planning/lifecycle/test_orphaned.py::test_what_is_not_certainly_ours_is_named_and_left",),
     ),
     Mutant(
         name="any-namespace-is-planned-in",
         invariant="I5",
-        file="gco_stream/planning/plan.py",
+        file="gco_stream/planning/planner.py",
         old="    if situation.namespace not in allowed:\n",
         new="    if False:\n",
         breaks="an item names kube-system, and objects are made there",
-        tests=("tests/planning/test_refusal.py::test_a_namespace_that_is_not_allowed_is_refused",),
+        tests=("tests/planning/lifecycle/test_refusal.py::test_a_namespace_that_is_not_allowed_is_refused",),
     ),
     Mutant(
         name="any-namespace-is-written-to",
@@ -81,7 +81,7 @@ SAFETY: Final = (
         new="preconditions = {**(",
         breaks="an object of somebody else that has taken the name meanwhile is deleted",
         tests=(
-            "tests/integration/cluster_writer/test_successor.py"
+            "tests/integration/cluster/writer/test_successor.py"
             "::test_the_deletion_of_a_predecessor_does_not_begin_to_delete_the_successor",
         ),
     ),
@@ -93,7 +93,7 @@ SAFETY: Final = (
         new='patch = {"metadata": {"annotations": dict(annotations)}}',
         breaks="an object of somebody else that has taken the name meanwhile is adopted",
         tests=(
-            "tests/integration/cluster_writer/test_identity.py"
+            "tests/integration/cluster/writer/test_identity.py"
             "::test_every_write_of_an_object_that_was_made_again_is_refused_and_the_cache_learns_it",
         ),
     ),
@@ -122,7 +122,7 @@ SAFETY: Final = (
         old='("desired_state", "target_regions", "spec", "created_at")',
         new='("target_regions", "spec", "created_at")',
         breaks="a user's stop is undone by a promotion that was decided before it",
-        tests=("tests/integration/test_table_endpoints.py::test_promotion_loses_against_a_faster_user",),
+        tests=("tests/integration/table/test_endpoints.py::test_promotion_loses_against_a_faster_user",),
     ),
     Mutant(
         name="purging-what-was-changed",
@@ -138,7 +138,7 @@ SAFETY: Final = (
                 Key={"endpoint_name": seen["endpoint_name"]},
 """,
         breaks="an endpoint that was taken back, or made anew, is taken out of the table",
-        tests=("tests/integration/test_table_endpoints.py::test_purge_loses_against_a_faster_user",),
+        tests=("tests/integration/table/test_endpoints.py::test_purge_loses_against_a_faster_user",),
     ),
     Mutant(
         name="a-status-brings-an-item-back",
@@ -158,7 +158,7 @@ _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
 """,
         breaks="a report on an endpoint that was just purged puts an empty item into the table",
-        tests=("tests/integration/test_table_endpoints.py::test_a_status_never_brings_an_item_back",),
+        tests=("tests/integration/table/test_endpoints.py::test_a_status_never_brings_an_item_back",),
     ),
     Mutant(
         name="a-status-replaces-the-whole-map",
@@ -167,16 +167,18 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old='_NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"',
         new='_NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(endpoint_name, :M)"',
         breaks="of regions that report at once all but one are lost",
-        tests=("tests/integration/test_table_endpoints.py::test_of_twelve_regions_that_report_at_once_none_is_lost",),
+        tests=("tests/integration/table/test_endpoints.py::test_of_twelve_regions_that_report_at_once_none_is_lost",),
     ),
     Mutant(
         name="a-binary-value-is-no-longer-itself",
         invariant="I6",
-        file="gco_stream/engine/desired.py",
+        file="gco_stream/engine/state/item_cache.py",
         old='            return {"B": bytes.fromhex(content)}\n',
         new='            return {"B": content}\n',
         breaks="the condition that an item is as it was seen never holds: it is neither promoted nor purged",
-        tests=("tests/engine/test_desired.py::test_binary_values_are_given_back_as_they_were_put_wherever_they_stand",),
+        tests=(
+            "tests/engine/state/test_item_cache.py::test_binary_values_are_given_back_as_they_were_put_wherever_they_stand",
+        ),
     ),
     Mutant(
         name="an-older-report-replaces-a-newer-one",
@@ -185,7 +187,9 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old="AND NOT region_status.#r.last_sync > :t)",
         new="AND (NOT region_status.#r.last_sync > :t OR attribute_exists(endpoint_name)))",
         breaks="a report that was given up and lands late is what the item says from then on",
-        tests=("tests/chaos/test_dynamodb_faults.py::test_a_report_that_lands_late_does_not_undo_a_newer_one",),
+        tests=(
+            "tests/chaos/dynamodb/test_dynamodb_faults.py::test_a_report_that_lands_late_does_not_undo_a_newer_one",
+        ),
     ),
     Mutant(
         name="an-absent-attribute-may-have-come",
@@ -199,41 +203,45 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
     Mutant(
         name="a-report-on-an-older-wish-counts",
         invariant="I6",
-        file="gco_stream/planning/agreement.py",
+        file="gco_stream/planning/lifecycle/promotion.py",
         old=" and not is_for_another_intent(endpoint.region_status[region], endpoint.intent)",
         new="",
         breaks="an image that runs nowhere yet is promoted on the reports of the one before",
         tests=(
-            "tests/planning/test_agreement.py"
+            "tests/planning/lifecycle/test_promotion.py"
             "::test_another_regions_report_on_an_older_wish_does_not_count_for_promotion",
         ),
     ),
     Mutant(
         name="a-hold-is-not-obeyed",
         invariant="I6",
-        file="gco_stream/planning/plan.py",
+        file="gco_stream/planning/planner.py",
         old="    if item.hold is not None:\n",
         new="    if False:\n",
         breaks="an endpoint that somebody holds on purpose is changed",
-        tests=("tests/planning/test_refusal.py::test_a_held_endpoint_is_left_as_it_is_and_says_so",),
+        tests=("tests/planning/lifecycle/test_refusal.py::test_a_held_endpoint_is_left_as_it_is_and_says_so",),
     ),
     Mutant(
         name="one-scan-is-proof",
         invariant="I7",
-        file="gco_stream/engine/orphans.py",
+        file="gco_stream/engine/deletion/orphan_tracker.py",
         old="_ENOUGH: Final = 2",
         new="_ENOUGH: Final = 1",
         breaks="one scan of a wrong table begins to delete",
-        tests=("tests/engine/test_orphans.py::test_two_complete_scans_in_a_row_prove_it_and_one_does_not",),
+        tests=(
+            "tests/engine/deletion/test_orphan_tracker.py::test_two_complete_scans_in_a_row_prove_it_and_one_does_not",
+        ),
     ),
     Mutant(
         name="an-empty-table-is-proof",
         invariant="I7",
-        file="gco_stream/engine/orphans.py",
+        file="gco_stream/engine/deletion/orphan_tracker.py",
         old="        self._table_empty = not seen\n        if not seen:\n            self._lacking.clear()\n",
         new="",
         breaks="two scans of a wiped table begin to delete",
-        tests=("tests/engine/test_orphans.py::test_an_empty_table_proves_nothing_however_often_it_is_scanned",),
+        tests=(
+            "tests/engine/deletion/test_orphan_tracker.py::test_an_empty_table_proves_nothing_however_often_it_is_scanned",
+        ),
     ),
     Mutant(
         name="a-cut-scan-is-a-whole-one",
@@ -242,7 +250,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old='            start = page.get("LastEvaluatedKey")\n            if not start:\n',
         new='            start = page.get("LastEvaluatedKey")\n            if not start or len(page["Items"]) < 2:\n',
         breaks="half of the table is taken for all of it",
-        tests=("tests/engine/test_consistent_reads.py::test_a_scan_goes_on_behind_a_page_without_items",),
+        tests=("tests/engine/reconcile/test_consistent_reads.py::test_a_scan_goes_on_behind_a_page_without_items",),
     ),
     Mutant(
         name="a-page-that-was-cut-counts",
@@ -256,7 +264,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
     Mutant(
         name="a-cut-answer-is-a-missing-item",
         invariant="I7",
-        file="gco_stream/table/parser.py",
+        file="gco_stream/aws/item_parser.py",
         old="        parsed = _load(body)\n",
         new='        parsed = _load(body) if body else {"Items": [], "Count": 0, "Records": []}\n',
         breaks="a proxy's empty answer says that an item is gone, and its pods go",
@@ -265,57 +273,63 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
     Mutant(
         name="scans-have-the-last-word",
         invariant="I7",
-        file="gco_stream/engine/reconciler.py",
+        file="gco_stream/engine/reconcile/reconciler.py",
         old="if not self._guard.lets_go(made) or (item is None and not confirmed):",
         new="if not self._guard.lets_go(made):",
         breaks="an item that is there after all loses its objects",
-        tests=("tests/engine/test_removal.py::test_what_needs_no_place_any_more_still_needs_the_tables_word",),
+        tests=("tests/engine/deletion/test_removal.py::test_what_needs_no_place_any_more_still_needs_the_tables_word",),
     ),
     Mutant(
         name="removals-are-not-told-before-they-begin",
         invariant="I7",
-        file="gco_stream/engine/budget.py",
+        file="gco_stream/engine/deletion/budget.py",
         old="return digest in self._current() and digest in self._stored",
         new="return digest in self._current()",
         breaks="a crash loop begins with a whole budget each time",
-        tests=("tests/engine/test_budget.py::test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells",),
+        tests=(
+            "tests/engine/deletion/test_budget.py::test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells",
+        ),
     ),
     Mutant(
         name="a-new-leader-has-a-whole-budget",
         invariant="I7",
-        file="gco_stream/engine/budget.py",
+        file="gco_stream/engine/deletion/budget.py",
         old="self._spent: dict[str, float] = {_ALL: now()} if told is None else told",
         new="self._spent: dict[str, float] = {}",
         breaks="a wrong REGION removes a budget's worth of endpoints with every restart",
-        tests=("tests/engine/test_budget.py::test_a_new_leader_goes_on_where_the_last_one_was",),
+        tests=("tests/engine/deletion/test_budget.py::test_a_new_leader_goes_on_where_the_last_one_was",),
     ),
     Mutant(
         name="leaving-the-region-spends-no-budget",
         invariant="I7",
-        file="gco_stream/planning/plan.py",
+        file="gco_stream/planning/planner.py",
         old='f"the item no longer targets {policy.region}", spends_budget=True)',
         new='f"the item no longer targets {policy.region}", spends_budget=False)',
         breaks="a wrong REGION removes every endpoint at once",
-        tests=("tests/planning/test_removal.py::test_leaving_the_region_removes_the_objects_within_the_budget",),
+        tests=(
+            "tests/planning/lifecycle/test_removal.py::test_leaving_the_region_removes_the_objects_within_the_budget",
+        ),
     ),
     Mutant(
         name="a-spec-that-cannot-be-read-is-a-deletion",
         invariant="I7",
-        file="gco_stream/planning/plan.py",
+        file="gco_stream/planning/planner.py",
         old="sentence(endpoint.spec_problems)),)\n        return Outcome(errors=errors), status",
         new="sentence(endpoint.spec_problems)),)\n"
         '        return plan_removal(situation, "no spec", spends_budget=False), status',
         breaks="a typing error in an item takes a running endpoint away",
-        tests=("tests/planning/test_refusal.py::test_an_endpoint_with_a_broken_spec_keeps_its_objects_and_says_why",),
+        tests=(
+            "tests/planning/lifecycle/test_refusal.py::test_an_endpoint_with_a_broken_spec_keeps_its_objects_and_says_why",
+        ),
     ),
     Mutant(
         name="two-take-the-last-place-in-the-budget",
         invariant="I7",
-        file="gco_stream/engine/budget.py",
+        file="gco_stream/engine/deletion/budget.py",
         old="        self._spent.setdefault(short_digest(name), self._now())\n",
         new="",
         breaks="however many endpoints leave, there is always a place for one more",
-        tests=("tests/engine/test_removal.py::test_many_at_once_never_pass_the_budget",),
+        tests=("tests/engine/deletion/test_removal.py::test_many_at_once_never_pass_the_budget",),
     ),
     Mutant(
         name="blanked-regions-are-a-wish",
@@ -329,10 +343,10 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
     Mutant(
         name="an-answer-without-a-list-is-an-empty-cluster",
         invariant="I7",
-        file="gco_stream/cluster/objects.py",
+        file="gco_stream/cluster/api/objects.py",
         old="    if items is not None and not isinstance(items, list):\n",
         new="    if False:\n",
         breaks="a proxy's answer empties the cache, and everything is made anew",
-        tests=("tests/cluster/test_watch.py::test_a_200_that_is_no_list_never_empties_the_cache",),
+        tests=("tests/cluster/cache/test_reflector.py::test_a_200_that_is_no_list_never_empties_the_cache",),
     ),
 )

@@ -19,7 +19,7 @@ from aiohttp import web
 from botocore import UNSIGNED
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from gco_stream.table.clients import client_config
+from gco_stream.aws.session import client_config
 from tests.stream.scripted.faults import Reply
 from tests.stream.scripted.server import ScriptedDynamoDB
 

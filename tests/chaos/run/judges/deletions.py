@@ -3,8 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from tests.chaos.run.evidence import KINDS, Call, Event, Evidence, Histories, Plain, owner_of, runs, spec_of
-from tests.chaos.run.judges.knowledge import UNREAD, known_since
+from tests.chaos.run.judges.staleness import UNREAD, known_since
+from tests.chaos.run.records.evidence import KINDS, Call, Event, Evidence, Histories, Plain, owner_of, runs, spec_of
 
 _BY_HAND = 90.0
 """Seconds that a deletion by hand may take: pods first."""

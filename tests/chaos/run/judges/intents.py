@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gco_stream.model import wire
-from tests.chaos.run.evidence import Change, Deed, Evidence, Plain
-from tests.chaos.run.judges.knowledge import UNREAD, known_since
+from tests.chaos.run.judges.staleness import UNREAD, known_since
+from tests.chaos.run.records.evidence import Change, Deed, Evidence, Plain
 
 BY_HAND = "take the item out by hand"
 _NOT_ASKED = frozenset({"region_status", "updated_at"})

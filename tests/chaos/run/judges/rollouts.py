@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable
 
-from tests.chaos.run.evidence import Event, Evidence, Histories, Plain, owner_of, runs, spec_of
-from tests.chaos.run.judges.knowledge import MOMENT, UNREAD, known_since
+from tests.chaos.run.judges.staleness import MOMENT, UNREAD, known_since
+from tests.chaos.run.records.evidence import Event, Evidence, Histories, Plain, owner_of, runs, spec_of
 
 _POLICIES = frozenset({"replicas", "autoscaling", "canary", "image"})
 

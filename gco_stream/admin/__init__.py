@@ -1,0 +1,1 @@
+"""Operations behind the administrative commands. They need no lease."""

@@ -1,0 +1,23 @@
+"""One look at the cluster, for commands that show or approve and do not follow it."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.cache.cluster_cache import ClusterCache
+
+_SYNC_SECONDS: Final = 60.0
+
+
+async def look_once(client: KubeClient, namespaces: Sequence[str]) -> ClusterCache:
+    """What stands in the namespaces now. What cannot be listed, or not within a minute, is told by `unsynced`."""
+    cache = ClusterCache(client, namespaces, lambda _: None)
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(cache.run(), name="cache")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SYNC_SECONDS):
+                await cache.wait_settled()
+        watching.cancel()
+    return cache

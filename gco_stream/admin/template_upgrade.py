@@ -1,0 +1,133 @@
+"""Asking for the newest pod template in one cluster: an annotation on a few Deployments, which the controller sees.
+
+An attribute of the item would restart the pods of all regions at once.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+
+from gco_stream.aws.session import table_client
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.api.objects import collection_path, handed_over, object_path, observe, ownership_of
+from gco_stream.model import names
+from gco_stream.model.endpoint import Endpoint, read_endpoint
+from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
+from gco_stream.planning.explain.template_upgrade import Behind, Selection, Upgrade, select, upgrade_of
+from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings
+from gco_stream.planning.types.policy import Policy, policy_of
+from gco_stream.settings import Settings
+from gco_stream.table.endpoints import EndpointTable
+
+_MERGE: Final = "application/merge-patch+json"
+_PAGE: Final = "500"
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """What was done: the selection, the version asked for, and whether the one endpoint that was named exists."""
+
+    selection: Selection
+    version: int
+    exists: bool = True
+
+
+async def upgrade(
+    settings: Settings,
+    name: str | None,
+    limit: int,
+    *,
+    dry_run: bool,
+    on_each: Callable[[Upgrade], None],
+    renderings: Renderings = RENDERINGS,
+) -> Upgraded:
+    """Asks for the newest pod template for one endpoint, or for all, with at most `limit` on the way at once.
+
+    `on_each` is told of each endpoint once it has been asked for (or would be: `dry_run`). Raises TableError and
+    ClusterError; what has been asked for by then stays so.
+    """
+    async with _connections(settings) as (client, table):
+        policy = policy_of(settings, (await table.describe()).arn, renderings)
+        items = [item async for item in _items(table, name)]
+        standing, owned = await _deployments(client, policy)
+        now = datetime.now(UTC)
+        found = [upgrade_of(item, _of(item, standing, policy), owned, now, policy) for item in items]
+        selection = select(found, limit)
+        for one in selection.chosen:
+            for behind in one.behind:
+                if not dry_run:
+                    await _ask(client, behind, renderings.current)
+            on_each(one)
+    return Upgraded(selection, renderings.current, exists=name is None or bool(items))
+
+
+@asynccontextmanager
+async def _connections(settings: Settings) -> AsyncIterator[tuple[KubeClient, EndpointTable]]:
+    async with (
+        KubeClient.connect(timeout=settings.k8s_api_timeout) as client,
+        table_client(settings.home_region, timeout=settings.dynamodb_timeout_seconds, connections=4) as dynamodb,
+    ):
+        yield (
+            client,
+            EndpointTable(dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds),
+        )
+
+
+async def _items(table: EndpointTable, name: str | None) -> AsyncIterator[Endpoint]:
+    if name is not None:
+        item = await table.get(name)
+        found = read_endpoint(item) if item is not None else None
+        if isinstance(found, Endpoint):
+            yield found
+        return
+    async for page in table.scan():
+        for item in page:
+            found = read_endpoint(item)
+            if isinstance(found, Endpoint):
+                yield found
+
+
+async def _deployments(
+    client: KubeClient, policy: Policy
+) -> tuple[dict[ObjectRef, ObservedObject], dict[ObjectRef, Ownership]]:
+    """Every Deployment, and whose each is once its fields have been handed over."""
+    found: dict[ObjectRef, ObservedObject] = {}
+    owned: dict[ObjectRef, Ownership] = {}
+    for namespace in policy.namespaces:
+        query = {"labelSelector": names.OWNED_SELECTOR, "limit": _PAGE}
+        while True:
+            page = await client.request("GET", collection_path(Kind.DEPLOYMENT, namespace), query=query)
+            for raw in page.get("items") or ():
+                one = observe(raw, Kind.DEPLOYMENT)
+                found[one.ref] = one
+                owned[one.ref] = ownership_of(handed_over(raw["metadata"].get("managedFields") or []))
+            rest = page["metadata"].get("continue")
+            if not rest:
+                break
+            query = {**query, "continue": rest}
+    return found, owned
+
+
+def _of(item: Endpoint, standing: dict[ObjectRef, ObservedObject], policy: Policy) -> Observed:
+    refs = (
+        ObjectRef(Kind.DEPLOYMENT, namespace, name)
+        for namespace in policy.namespaces
+        for name in (item.name, names.canary_name(item.name))
+    )
+    return Observed({ref: standing[ref] for ref in refs if ref in standing})
+
+
+async def _ask(client: KubeClient, behind: Behind, version: int) -> None:
+    # The uid is a precondition: a Deployment that was made anew meanwhile has the newest template anyway.
+    patch = {"metadata": {"uid": behind.uid, "annotations": {names.UPGRADE_ANNOTATION: str(version)}}}
+    await client.request(
+        "PATCH",
+        object_path(behind.ref),
+        query={"fieldManager": names.CLI_FIELD_MANAGER},
+        body=orjson.dumps(patch),
+        content_type=_MERGE,
+    )

@@ -1,0 +1,220 @@
+"""`gco-stream endpoint get` and `list`: what is asked for and what the regions report."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from gco_stream.cli import output
+from gco_stream.cli.errors import USAGE, Failure
+from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
+from gco_stream.cli.output import OutputOption, Rows, SecretsOption
+
+if TYPE_CHECKING:
+    from gco_stream.model.endpoint import Endpoint, Unreadable
+    from gco_stream.model.wire import WireItem
+
+_LOOK_EVERY: Final = 2.0
+_LONGEST_CELL: Final = 70
+
+
+class StateFilter(StrEnum):
+    """What `list --state` takes: a state that is asked for, or error for those that some region reports one of."""
+
+    DEPLOYING = "deploying"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DELETED = "deleted"
+    ERROR = "error"
+
+
+def get(
+    name: NameArgument,
+    form: OutputOption = None,
+    show_secrets: SecretsOption = False,
+    table: TableOption = DEFAULT_TABLE,
+    region: RegionOption = None,
+) -> None:
+    """Show one endpoint: what is asked for, and what each region reports.
+
+    Examples:
+
+      gco-stream endpoint get chat
+
+      gco-stream endpoint get chat -o json | jq .region_status
+    """
+    from gco_stream.model import wire
+    from gco_stream.model.endpoint import read_endpoint
+
+    item = item_of(open_table(table, region), name)
+    if form is not None:
+        output.show_items([wire.decode(item)], form, single=True, secrets=show_secrets)
+        return
+    endpoint = read_endpoint(item)
+    output.show_rows(Rows(("FIELD", "VALUE"), list(facts(endpoint))))
+    output.say("")
+    output.show_rows(region_rows(endpoint, datetime.now(UTC)))
+
+
+def list_endpoints(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing changes until Ctrl-C.")] = False,
+    state: Annotated[
+        StateFilter | None,
+        typer.Option(
+            "--state", help="Only endpoints asked to be so, or with an error; all without it.", show_default=False
+        ),
+    ] = None,
+    in_region: Annotated[
+        str | None,
+        typer.Option("--in-region", help="Only endpoints that this region serves; all without it.", metavar="REGION"),
+    ] = None,
+    form: OutputOption = None,
+    show_secrets: SecretsOption = False,
+    table: TableOption = DEFAULT_TABLE,
+    region: RegionOption = None,
+) -> None:
+    """List the endpoints, by name.
+
+    Examples:
+
+      gco-stream endpoint list --state error
+
+      gco-stream endpoint list -w --in-region eu-west-1
+
+      gco-stream endpoint list -o name | xargs -n1 gco-stream endpoint stop
+    """
+    from gco_stream.model import wire
+
+    if watch and form is not None:
+        raise Failure("--watch shows a table; leave --output out", USAGE)
+    endpoints = open_table(table, region)
+
+    def read() -> list[tuple["WireItem", "Endpoint | Unreadable"]]:
+        return sorted(_chosen(endpoints.scan(), state, in_region), key=lambda pair: pair[1].name)
+
+    def rows() -> Rows:
+        return endpoint_rows([endpoint for _, endpoint in read()], datetime.now(UTC), in_region)
+
+    if form is not None:
+        output.show_items((wire.decode(item) for item, _ in read()), form, single=False, secrets=show_secrets)
+    elif watch:
+        _watch(rows)
+    else:
+        output.show_rows(rows())
+
+
+def facts(endpoint: "Endpoint | Unreadable") -> Iterator[tuple[str, str]]:
+    """What `get` shows of an endpoint; never the values of env."""
+    from gco_stream.model.endpoint import Unreadable
+
+    yield "name", endpoint.name
+    if isinstance(endpoint, Unreadable):
+        yield "error", endpoint.error
+        return
+    yield "asked", str(endpoint.desired_state)
+    if endpoint.hold:
+        yield "held", endpoint.hold
+    yield "regions", ", ".join(sorted(endpoint.target_regions))
+    yield "namespace", endpoint.namespace or "(the installation's)"
+    yield "path", endpoint.ingress_path
+    for problem in endpoint.spec_problems:
+        yield "error", str(problem)
+    if (spec := endpoint.spec) is not None:
+        yield "image", spec.image
+        yield from ((f"image in {region}", image) for region, image in sorted(spec.region_image_uris.items()))
+        scaling = spec.autoscaling
+        replicas = f"{scaling.min_replicas} to {scaling.max_replicas}, autoscaled" if scaling.enabled else spec.replicas
+        yield "replicas", str(replicas)
+        yield "accelerators", f"{spec.gpu_count} {spec.accelerator}" if spec.gpu_count else "none"
+        if spec.canary is not None:
+            yield "canary", f"{spec.canary.image}, {spec.canary.replicas} replicas, {spec.canary.weight} % of traffic"
+        if spec.env:
+            yield "env", ", ".join(sorted(spec.env))
+    yield "created", endpoint.created_at or "-"
+    yield "updated", endpoint.updated_at or "-"
+
+
+def region_rows(endpoint: "Endpoint | Unreadable", now: datetime) -> Rows:
+    """What each region reports, those that have not included."""
+    rows = []
+    for region in sorted(endpoint.target_regions | endpoint.region_status.keys()):
+        entry = endpoint.region_status.get(region)
+        if entry is None:
+            rows.append((region, "-", "-", "-", "has not reported"))
+            continue
+        counts = f"{entry.replicas_ready}/{entry.replicas_desired}"
+        note = entry.error or ("" if region in endpoint.target_regions else "no longer a target")
+        rows.append((region, str(entry.state), counts, output.age(entry.last_sync, now), note))
+    return Rows(("REGION", "STATE", "READY", "SINCE", "NOTE"), rows)
+
+
+def endpoint_rows(endpoints: "list[Endpoint | Unreadable]", now: datetime, region: str | None = None) -> Rows:
+    """A row an endpoint; with a region, only that region's report."""
+    from gco_stream.model.endpoint import Unreadable
+
+    rows = []
+    for endpoint in endpoints:
+        reports = {name: entry for name, entry in endpoint.region_status.items() if region in {None, name}}
+        if isinstance(endpoint, Unreadable):
+            asked, updated, note = "-", "-", f"error: {endpoint.error}"
+        else:
+            asked, updated = str(endpoint.desired_state), output.age(endpoint.updated_at, now)
+            problems = [str(problem) for problem in endpoint.spec_problems]
+            problems += [f"{name}: {entry.error}" for name, entry in sorted(reports.items()) if entry.error]
+            note = f"held: {endpoint.hold}" if endpoint.hold else f"error: {problems[0]}" if problems else ""
+        told = ", ".join(f"{name} {reports[name].state}" for name in sorted(reports)) or "-"
+        ready = sum(entry.replicas_ready for entry in reports.values())
+        wanted = sum(entry.replicas_desired for entry in reports.values())
+        rows.append((endpoint.name, asked, f"{ready}/{wanted}", told, updated, _short(note)))
+    return Rows(("NAME", "ASKED", "READY", "REGIONS", "UPDATED", "NOTE"), rows)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
+
+
+def _chosen(
+    items: "Iterator[WireItem]", state: StateFilter | None, region: str | None
+) -> "Iterator[tuple[WireItem, Endpoint | Unreadable]]":
+    from gco_stream.model.endpoint import read_endpoint
+
+    for item in items:
+        endpoint = read_endpoint(item)
+        if region is not None and region not in endpoint.target_regions | endpoint.region_status.keys():
+            continue
+        if state is None or _matches(endpoint, state):
+            yield item, endpoint
+
+
+def _matches(endpoint: "Endpoint | Unreadable", state: StateFilter) -> bool:
+    from gco_stream.model.endpoint import Unreadable
+
+    if state is StateFilter.ERROR:
+        reported = any(entry.state.value == state.value for entry in endpoint.region_status.values())
+        return reported or isinstance(endpoint, Unreadable) or bool(endpoint.spec_problems)
+    return not isinstance(endpoint, Unreadable) and endpoint.desired_state.value == state.value
+
+
+def _watch(rows: Callable[[], Rows]) -> None:
+    if output.is_terminal():
+        from rich.live import Live
+
+        with Live(output.as_table(rows()), auto_refresh=False) as live:
+            while True:
+                time.sleep(_LOOK_EVERY)
+                live.update(output.as_table(rows()), refresh=True)
+    shown: Mapping[str, Any] = {}
+    while True:
+        found = rows()
+        # The age of an update passes by itself; anything else is a change.
+        current = {row[0]: (*row[:4], row[5]) for row in found.rows}
+        changed = [row for row in found.rows if shown.get(row[0]) != current[row[0]]]
+        for line in output.aligned(Rows(found.headings, changed))[0 if not shown else 1 :]:
+            output.say(line)
+        for name in sorted(shown.keys() - current.keys()):
+            output.say(f"{name}  gone")
+        shown = current
+        time.sleep(_LOOK_EVERY)

@@ -1,0 +1,178 @@
+"""Files of endpoints: YAML or JSON, one or many, whole items or a shorthand, to plain items with exact numbers.
+
+The shorthand puts the spec's fields beside the name:
+
+    name: chat
+    regions: [us-east-1]
+    image: registry.example/serve:1.0
+    replicas: 2
+"""
+
+import json
+import sys
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from gco_stream.cli.errors import USAGE, Failure
+from gco_stream.cli.output import REDACTED
+
+_SHORT: Final = {"name": "endpoint_name", "regions": "target_regions"}
+_ATTRIBUTES: Final = frozenset(
+    {"endpoint_name", "target_regions", "desired_state", "namespace", "ingress_path", "labels", "created_by", "hold"}
+)
+# What the table and the regions keep of an endpoint, as `endpoint get -o yaml` shows it: not for a person to set.
+_KEPT: Final = frozenset({"region_status", "created_at", "updated_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One endpoint as a file gives it. `source` says which one, for messages; `item` holds plain values."""
+
+    source: str
+    item: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return str(self.item["endpoint_name"])
+
+
+def read_documents(file: str) -> list[Document]:
+    """The documents of a file, "-" for standard input. Raises Failure naming the file, the line and what is wrong."""
+    source = "standard input" if file == "-" else file
+    text = _text(file, source)
+    values = [value for value in _values(text, source) if value is not None]
+    if not values:
+        raise Failure(f"{source}: there is no endpoint in it", USAGE)
+    documents = []
+    for number, value in enumerate(values, start=1):
+        where = source if len(values) == 1 else f"{source}, document {number}"
+        documents.append(Document(where, _item(value, where)))
+    seen: dict[str, str] = {}
+    for document in documents:
+        if document.name in seen:
+            raise Failure(f"{document.source}: {document.name} stands in {seen[document.name]}, too", USAGE)
+        seen[document.name] = document.source
+    return documents
+
+
+def _text(file: str, source: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return content.decode()
+    except OSError as error:
+        raise Failure(f"{source}: {error.strerror or error}", USAGE) from None
+    except UnicodeDecodeError as error:
+        raise Failure(f"{source}: not UTF-8 text (byte {error.start})", USAGE) from None
+
+
+def _values(text: str, source: str) -> list[Any]:
+    try:
+        if source.endswith(".json"):
+            loaded = [json.loads(text, parse_float=Decimal, object_pairs_hook=_unique)]
+        else:
+            loaded = list(yaml.load_all(text, Loader=_Loader))
+    except json.JSONDecodeError as error:
+        raise Failure(f"{source}, line {error.lineno}: not JSON: {error.msg}", USAGE) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise Failure(f"{source}{line}: not YAML: {error.problem or error.context}", USAGE) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise Failure(f"{source}: {' '.join(str(error).split())}", USAGE) from None
+    return [value for document in loaded for value in (document if isinstance(document, list) else [document])]
+
+
+def _item(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Failure(f"{where}: {value!r:.60} is not an endpoint; needed: a map with endpoint_name and spec", USAGE)
+    complaints = list(_complaints(value, ""))
+    item: dict[str, Any] = {_SHORT.get(str(key), str(key)): inner for key, inner in value.items() if key not in _KEPT}
+    if "spec" not in item:
+        item = _spelled_out(item, complaints)
+    name = item.get("endpoint_name")
+    if not isinstance(name, str) or not name:
+        complaints.append(f"endpoint_name: {'missing' if name is None else repr(name)}; needed: a name")
+    environment = item["spec"].get("env") if isinstance(item.get("spec"), dict) else None
+    for variable, text in environment.items() if isinstance(environment, dict) else ():
+        if text == REDACTED:
+            complaints.append(f"spec.env.{variable}: redacted; `endpoint get -o yaml --show-secrets` has the value")
+    if complaints:
+        raise Failure("\n".join(f"{where}: {complaint}" for complaint in complaints), USAGE)
+    return item
+
+
+def _spelled_out(item: dict[str, Any], complaints: list[str]) -> dict[str, Any]:
+    from gco_stream.model.spec import EndpointSpec
+
+    spec = {key: inner for key, inner in item.items() if key not in _ATTRIBUTES}
+    complaints += [f"{key}: no such field" for key in spec if key not in EndpointSpec.model_fields]
+    return {key: inner for key, inner in item.items() if key in _ATTRIBUTES} | {"spec": spec}
+
+
+def _complaints(value: Any, path: str) -> Iterator[str]:
+    match value:
+        case dict():
+            for key, inner in value.items():
+                if isinstance(key, str):
+                    yield from _complaints(inner, f"{path}.{key}" if path else key)
+                else:
+                    yield f"{path or 'document'}: the key {key!r} is not text; put it in quotes"
+        case list():
+            for number, inner in enumerate(value):
+                yield from _complaints(inner, f"{path}[{number}]")
+        case Decimal() if not value.is_finite():
+            yield f"{path}: {value} is not a number that the table can hold"
+        case Decimal() | int() | str() | None:
+            return
+        case _:
+            yield f"{path}: {value!r:.60} is not a value that the table can hold"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} stands twice in one map")
+        values[key] = value
+    return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with exact numbers, dates as the text they are written as, and no key twice."""
+
+    # A copy without the timestamp's resolver: an unquoted date in env is text.
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to configure a loader
+        first: [pair for pair in resolvers if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A map. Raises ConstructorError for a key that stands twice."""
+        keys = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in keys:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice in one map", key_node.start_mark
+                )
+            keys.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal | str:
+    text = node.value.replace("_", "").lower()
+    try:
+        return Decimal(text.replace(".inf", "inf").replace(".nan", "nan"))
+    except ArithmeticError:
+        return str(node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _decimal)

@@ -1,0 +1,133 @@
+"""`gco-stream endpoint put`: endpoints from a file into the table, all of them valid or none written."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gco_stream.aws.table_errors import AlreadyExists, Changed, Gone
+from gco_stream.cli.commands.endpoint.input_files import Document, read_documents
+from gco_stream.cli.errors import CONFLICT, USAGE, Failure
+from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableOption, open_table
+from gco_stream.cli.output import say, warn
+
+if TYPE_CHECKING:
+    from gco_stream.model.wire import WireItem
+    from gco_stream.table.sync_table import UserTable
+
+_VALID_IDENTITY = {"desired_state": "deploying", "target_regions": ["valid"], "namespace": None, "ingress_path": None}
+
+
+def put(
+    file: Annotated[str, typer.Option("--file", "-f", help="YAML or JSON; - reads standard input.", metavar="FILE")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and compare; write nothing.")] = False,
+    table: TableOption = DEFAULT_TABLE,
+    region: RegionOption = None,
+) -> None:
+    """Create endpoints, or replace the spec of those that exist.
+
+    FILE holds one endpoint or many: whole items (endpoint_name, target_regions, spec), or a short form with the spec's
+    fields beside name and regions. All are checked before any is written. Replacing a spec deploys it, as ever: a
+    stopped endpoint starts.
+
+    Examples:
+
+      gco-stream endpoint put -f chat.yaml
+
+      gco-stream endpoint put -f all.json --dry-run
+
+      gco-stream endpoint get chat -o yaml --show-secrets | sed s/1.0/1.1/ | gco-stream endpoint put -f -
+    """
+    documents = read_documents(file)
+    check(documents)
+    endpoints = open_table(table, region)
+    beaten = []
+    for document in documents:
+        try:
+            say(f"{document.name} {_put(endpoints, document, dry_run=dry_run)}{' (dry run)' if dry_run else ''}")
+        except (AlreadyExists, Changed, Gone) as error:
+            beaten.append(str(error))
+    if beaten:
+        raise Failure("\n".join(beaten), CONFLICT)
+
+
+def check(documents: list[Document]) -> None:
+    """Raises Failure with every problem of every document; warns of spec fields that nobody reads."""
+    complaints = [f"{document.source}: {line}" for document in documents for line in _problems(document.item)]
+    if complaints:
+        raise Failure("\n".join(complaints), USAGE)
+    for document in documents:
+        for path in _unknown(document.item):
+            warn(f"{document.source}: {path}: unknown; it is stored, and nothing reads it")
+
+
+def _problems(item: Mapping[str, Any]) -> Iterator[str]:
+    from gco_stream.model import wire
+    from gco_stream.model.endpoint import Unreadable, read_endpoint
+
+    endpoint = read_endpoint(wire.encode(item))
+    if isinstance(endpoint, Unreadable):
+        yield from map(str, endpoint.problems)
+        endpoint = read_endpoint(wire.encode({**item, **_VALID_IDENTITY, "endpoint_name": "valid"}))
+    if not isinstance(endpoint, Unreadable):
+        yield from map(str, endpoint.spec_problems)
+
+
+def _unknown(item: Mapping[str, Any]) -> Iterator[str]:
+    from gco_stream.model.spec import EndpointSpec, SpecPart
+
+    def of(part: SpecPart, path: str) -> Iterator[str]:
+        yield from (f"{path}{field}" for field in part.model_extra or {})
+        for name in type(part).model_fields:
+            if isinstance(inner := getattr(part, name), SpecPart):
+                yield from of(inner, f"{path}{name}.")
+
+    yield from of(EndpointSpec.model_validate(item["spec"]), "spec.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Replacement:
+    spec: Mapping[str, Any]
+    others: Mapping[str, Any]
+
+
+def _put(endpoints: "UserTable", document: Document, *, dry_run: bool) -> str:
+    """Writes one document and says what became of it."""
+    seen = endpoints.get(document.name)
+    if seen is None:
+        if not dry_run:
+            names = {"endpoint_name": document.name, "ingress_path": f"/inference/{document.name}"}
+            endpoints.create({**names, "spec": document.item["spec"], **_others(document.item)})
+        return "created"
+    if seen.get("desired_state") == {"S": "deleted"} and document.item.get("desired_state") != "deleted":
+        raise Failure(
+            f"{document.name} is being deleted: `gco-stream endpoint wait {document.name} --for gone` waits for that, "
+            f"`gco-stream endpoint start {document.name}` takes it back",
+            CONFLICT,
+        )
+    wanted = _Replacement(document.item["spec"], _others(document.item))
+    if _is_same(seen, wanted):
+        return "unchanged"
+    was = seen.get("desired_state", {}).get("S", "")
+    if not dry_run:
+        endpoints.replace_spec(seen, wanted.spec, **wanted.others)
+    becomes = wanted.others.get("desired_state", "deploying")
+    return "configured" if was in {"deploying", "running", becomes} else f"configured; was {was}, is {becomes} now"
+
+
+def _others(item: Mapping[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in item.items() if name not in {"endpoint_name", "spec"}}
+    if others.get("desired_state") == "running":
+        # Only the regions' reports promote a deploying endpoint to running.
+        others["desired_state"] = "deploying"
+    return others
+
+
+def _is_same(seen: "WireItem", wanted: _Replacement) -> bool:
+    from gco_stream.model import wire
+
+    item = {**seen, **wire.encode({"desired_state": "deploying", **wanted.others, "spec": wanted.spec})}
+    return wire.intent_of(item) == wire.intent_of(seen) and wire.change_digest(
+        {**item, "desired_state": {"S": "-"}}
+    ) == wire.change_digest({**seen, "desired_state": {"S": "-"}})

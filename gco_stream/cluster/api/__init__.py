@@ -1,0 +1,1 @@
+"""The Kubernetes API client: configuration, requests, errors and object conversion."""

@@ -1,0 +1,240 @@
+"""Where the API server is and how this process proves itself: KUBECONFIG, a pod's service account, or ~/.kube/config.
+
+A pod's service account is read here, in a few lines, because importing kubernetes-asyncio costs 64 MiB and 1.5 s for
+models that nothing here uses; kubeconfig files (exec plugins, cloud providers, merged files) are its loader's work.
+"""
+
+import asyncio
+import hashlib
+import os
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+from urllib.request import getproxies, proxy_bypass
+
+import structlog
+import yaml
+from yarl import URL
+
+from gco_stream.cluster.api.errors import Misconfigured
+
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# The kubelet rotates a service account's token in its file, well before it expires.
+_TOKEN_FILE_SECONDS: Final = 60
+# An exec plugin's token is renewed this long before its end, and never more often than the pause.
+_EXPIRY_MARGIN: Final = 300
+RENEWAL_PAUSE: Final = 10
+_PLUGIN_TIMEOUT: Final = 30
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An API server and what it asks of its clients. `authorization` is the header's value, `renew_at` wall time."""
+
+    host: str
+    authorization: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    verify: bool = True
+    server_name: str | None = None
+    proxy: str | None = None
+    renew_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Access({self.host})"
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """What verifies the server and presents the client's certificate. Raises Misconfigured."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file:
+                context.load_cert_chain(self.cert_file, self.key_file)
+        except (OSError, ValueError) as error:
+            raise _misconfigured(f"the certificates for {self.host} cannot be used: {error}") from error
+        # Python 3.13 turned this on; certificates that clusters make for themselves often lack what it asks for,
+        # and Go's clients never asked.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def proxy_url(self) -> str | None:
+        """The proxy to go through: the kubeconfig's, else the environment's (NO_PROXY obeyed)."""
+        if self.proxy:
+            return self.proxy
+        url = URL(self.host)
+        return None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
+
+
+async def find_access(
+    kubeconfig: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    service_account: Path = SERVICE_ACCOUNT,
+) -> Access:
+    """The access of this process; `kubeconfig` (a path) goes before everything. Raises Misconfigured with one line."""
+    environ = os.environ if environ is None else environ
+    if kubeconfig or environ.get("KUBECONFIG"):
+        return await from_kubeconfig(kubeconfig or environ["KUBECONFIG"])
+    if environ.get("KUBERNETES_SERVICE_HOST") and (service_account / "token").exists():
+        return from_service_account(environ, service_account)
+    default = Path.home() / ".kube" / "config"
+    if default.exists():
+        return await from_kubeconfig(str(default))
+    raise _misconfigured(
+        f"no Kubernetes cluster is configured: KUBECONFIG is not set, {default} does not exist, and this is no pod"
+    )
+
+
+def from_service_account(environ: Mapping[str, str], folder: Path) -> Access:
+    """The access of a pod. Raises Misconfigured."""
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
+    try:
+        token = (folder / "token").read_text().strip()
+    except OSError as error:
+        raise _misconfigured(f"the service account's token cannot be read: {error}") from error
+    if not token:
+        raise _misconfigured(f"the service account's token {folder / 'token'} is empty")
+    return Access(
+        host=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        authorization=f"Bearer {token}",
+        ca_file=str(folder / "ca.crt"),
+        renew_at=time.time() + _TOKEN_FILE_SECONDS,
+    )
+
+
+async def from_kubeconfig(path: str) -> Access:
+    """The access that the current context of a kubeconfig names (paths joined by ':' merge). Raises Misconfigured."""
+    if not _any_exists(path):
+        raise _misconfigured(f"kubeconfig {path} does not exist")
+    # Imported here for its cost, see the module's docstring.
+    from kubernetes_asyncio.client import Configuration  # noqa: PLC0415
+    from kubernetes_asyncio.config import ConfigException, load_kube_config  # noqa: PLC0415
+
+    found = Configuration()
+    found.host = ""
+    try:
+        async with asyncio.timeout(_PLUGIN_TIMEOUT):
+            loader = await load_kube_config(path, client_configuration=found, persist_config=False)
+    except TimeoutError:
+        raise _misconfigured(f"kubeconfig {path}: its exec plugin did not end in {_PLUGIN_TIMEOUT} s") from None
+    except yaml.YAMLError as error:
+        raise _misconfigured(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
+    # The loader does not check what it reads, so a wrong shape shows as any of these.
+    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise _misconfigured(f"kubeconfig {path} cannot be used: {_one_line(error)}") from error
+    if not found.host:
+        raise _misconfigured(f"kubeconfig {path} cannot be used: its current context's cluster has no server")
+    expiry = getattr(loader, "exec_plugin_expiry", None)
+    return Access(
+        host=found.host,
+        authorization=(found.api_key.get("BearerToken") or "").strip() or None,
+        ca_file=found.ssl_ca_cert,
+        cert_file=found.cert_file,
+        key_file=found.key_file,
+        verify=bool(found.verify_ssl),
+        server_name=found.tls_server_name,
+        proxy=found.proxy,
+        renew_at=expiry.timestamp() - _EXPIRY_MARGIN if expiry else None,
+    )
+
+
+def _any_exists(path: str) -> bool:
+    return any(Path(part).expanduser().is_file() for part in path.split(os.pathsep) if part)
+
+
+def _misconfigured(message: str) -> Misconfigured:
+    return Misconfigured(0, "Misconfigured", message)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Credential:
+    """What a request goes out with: the Authorization header's value (None where the client's certificate says who it
+    is), and what presents that certificate and verifies the server's. `digest`: of all that, files' contents too.
+    """
+
+    authorization: str | None
+    tls: ssl.SSLContext
+    digest: bytes
+
+    @classmethod
+    def of(cls, access: Access) -> Self:
+        """Read from the files that `access` names, so it may block. Raises Misconfigured."""
+        digest = hashlib.sha256(repr((access.authorization, access.verify)).encode())
+        try:
+            for file in (access.ca_file, access.cert_file, access.key_file):
+                digest.update(Path(file).read_bytes() if file else b"-")
+        except OSError as error:
+            raise _misconfigured(f"the certificates for {access.host} cannot be used: {error}") from error
+        return cls(access.authorization, access.ssl_context(), digest.digest())
+
+
+class Credentials:
+    """The credential of each request, renewed before it ends and after the server refused it, or we the server's.
+
+    Tokens and certificates, the authority's too, are rotated in their files while this process runs.
+    """
+
+    def __init__(
+        self, access: Access, credential: Credential, find: Callable[[], Awaitable[Access]], pause: float
+    ) -> None:
+        self._credential = credential
+        self._renew_at = access.renew_at
+        self._find = find
+        self._pause = pause
+        self._search: asyncio.Task[None] | None = None
+        self._tried = time.monotonic()
+
+    @classmethod
+    async def of(cls, access: Access, find: Callable[[], Awaitable[Access]], *, pause: float = RENEWAL_PAUSE) -> Self:
+        """Those of `access`; `find` finds their successors, at most once in `pause` seconds. Raises Misconfigured."""
+        return cls(access, await asyncio.to_thread(Credential.of, access), find, pause)
+
+    async def current(self) -> Credential:
+        """The credential to use now."""
+        if self._renew_at is not None and time.time() >= self._renew_at:
+            await self.renew(self._credential)
+        return self._credential
+
+    async def renew(self, refused: Credential) -> bool:
+        """Look the credential up again; whether it differs from the one that was `refused`."""
+        if self._credential is refused:
+            if self._search is None and time.monotonic() >= self._tried + self._pause:
+                self._tried = time.monotonic()
+                self._search = asyncio.create_task(self._look(), name="kubernetes credentials")
+            if self._search is not None:
+                # A plugin may take longer than a call: whoever calls next finds what this one has begun.
+                await asyncio.shield(self._search)
+        return self._credential is not refused
+
+    async def close(self) -> None:
+        """Nothing is looked up any more."""
+        if (search := self._search) is not None:
+            search.cancel()
+            await asyncio.gather(search, return_exceptions=True)
+
+    async def _look(self) -> None:
+        try:
+            access = await self._find()
+            found = await asyncio.to_thread(Credential.of, access)
+        except Misconfigured as error:
+            # What we hold may still be good; the server says when it is not.
+            _log.warning("kubernetes credentials cannot be renewed", error=error.message)
+        else:
+            self._renew_at = access.renew_at
+            if found.digest != self._credential.digest:
+                # Another context has connections of its own, so the same one is kept as long as it can be.
+                self._credential = found
+        finally:
+            self._search = None

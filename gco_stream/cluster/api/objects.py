@@ -1,0 +1,197 @@
+"""An object as the API server sends it, cut down to what planning reads; and where each kind lives in the API."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from gco_stream.cluster.api.errors import ServerError
+from gco_stream.model import names
+from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject, Ownership
+
+_PLURALS: Final[Mapping[Kind, str]] = MappingProxyType(
+    {
+        Kind.DEPLOYMENT: "deployments",
+        Kind.SERVICE: "services",
+        Kind.INGRESS: "ingresses",
+        Kind.HPA: "horizontalpodautoscalers",
+    }
+)
+# A Deployment's counts and conditions are what states are told from; the other kinds' status concerns nobody here,
+# and an HPA's changes all the time.
+_DEPLOYMENT_STATUS: Final = (
+    "observedGeneration",
+    "replicas",
+    "updatedReplicas",
+    "readyReplicas",
+    "availableReplicas",
+    "unavailableReplicas",
+)
+_IDENTITY: Final = ("name", "namespace", "uid")
+_CONDITION: Final = ("type", "status", "reason", "message")
+# kubectl's own copy of the whole manifest.
+_UNREAD_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def collection_path(kind: Kind, namespace: str) -> str:
+    """The REST path of all objects of a kind in a namespace."""
+    version = API_VERSIONS[kind]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    return f"{root}/namespaces/{namespace}/{_PLURALS[kind]}"
+
+
+def object_path(ref: ObjectRef) -> str:
+    """The REST path of one object."""
+    return f"{collection_path(ref.kind, ref.namespace)}/{ref.name}"
+
+
+def checked(raw: object) -> JsonObject:
+    """`raw` if it is an object as the API server stores them; what a proxy says in its place is none.
+
+    Raises ServerError, which does not show it: it may hold what nobody should read.
+    """
+    metadata = raw.get("metadata") if isinstance(raw, dict) else None
+    if (
+        not isinstance(raw, dict)
+        or not isinstance(metadata, dict)
+        or not all(isinstance(metadata.get(field), str) and metadata[field] for field in _IDENTITY)
+        or not all(isinstance(raw.get(field) or {}, dict) for field in ("spec", "status"))
+        or not all(isinstance(metadata.get(field) or {}, dict) for field in ("labels", "annotations"))
+    ):
+        raise ServerError(200, "", "the answer is not an object of the Kubernetes API")
+    version_of(metadata)
+    return raw
+
+
+def version_of(metadata: object) -> str:
+    """The resourceVersion that an object's, a list's or a bookmark's metadata names. Raises ServerError."""
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if not isinstance(version, str) or not version.isdecimal():
+        raise ServerError(200, "", "the answer has no resourceVersion")
+    return version
+
+
+def items_of(answer: JsonObject) -> list[JsonObject]:
+    """A list's items, taken out of it. An answer without them is no empty list. Raises ServerError."""
+    items = answer.pop("items", False)
+    if items is not None and not isinstance(items, list):
+        raise ServerError(200, "", "the answer is not a list")
+    return items or []
+
+
+def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
+    """Which object a whole manifest (kind and metadata present) is about."""
+    metadata = manifest["metadata"]
+    return ObjectRef(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
+
+
+def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
+    """What planning reads of an object; `kind` where `raw` is an item of a list, which does not say its own.
+
+    Raises ServerError where it is no object.
+    """
+    metadata = checked(raw)["metadata"]
+    kind = Kind(raw["kind"]) if kind is None else kind
+    annotations = metadata.get("annotations") or {}
+    deleting = "deletionTimestamp" in metadata
+    if _UNREAD_ANNOTATION in annotations:
+        annotations = {key: value for key, value in annotations.items() if key != _UNREAD_ANNOTATION}
+    return ObservedObject(
+        ref=ObjectRef(kind, metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata.get("generation", 0),
+        deleting=deleting,
+        labels=metadata.get("labels") or {},
+        annotations=annotations,
+        spec=raw.get("spec") or {},
+        status=_deployment_status(raw.get("status") or {}) if kind is Kind.DEPLOYMENT else {},
+        ownership=ownership_of(metadata.get("managedFields") or []),
+        # Nothing is decided by the age of the other kinds.
+        created=metadata.get("creationTimestamp") or "" if kind is Kind.INGRESS else "",
+        deleting_since=metadata.get("deletionTimestamp") or "",
+        finalizers=tuple(metadata.get("finalizers") or ()) if deleting else (),
+    )
+
+
+def _deployment_status(status: Mapping[str, Any]) -> JsonObject:
+    kept = {name: status[name] for name in _DEPLOYMENT_STATUS if name in status}
+    if conditions := status.get("conditions"):
+        kept["conditions"] = [{name: one[name] for name in _CONDITION if name in one} for one in conditions]
+    return kept
+
+
+def ownership_of(managed_fields: list[JsonObject]) -> Ownership:
+    """Whose an object is by its managedFields."""
+    applied = stamped = legacy = replicas = False
+    fields: Mapping[str, Any] = {}
+    for entry in managed_fields:
+        manager, operation = entry.get("manager"), entry.get("operation")
+        if entry.get("subresource"):
+            continue
+        if manager == names.FIELD_MANAGER and operation == "Apply":
+            applied, fields = True, entry.get("fieldsV1") or {}
+        elif manager == names.FIELD_MANAGER:
+            stamped = True
+        elif manager in names.LEGACY_FIELD_MANAGERS:
+            legacy = True
+        elif manager == names.REPLICAS_FIELD_MANAGER and operation == "Apply":
+            replicas = True
+    return Ownership(applied=applied, stamped=stamped, legacy=legacy, replicas=replicas, fields=fields)
+
+
+def is_selected(observed: ObservedObject) -> bool:
+    """Whether the object carries the labels that the cache's watches select by."""
+    labels = observed.labels
+    return labels.get(names.PROJECT_LABEL) == "gco" and labels.get(names.TYPE_LABEL) == "inference"
+
+
+def is_ours(observed: ObservedObject) -> bool:
+    """Whether the object is ours even without its labels: applied by us, and saying for which endpoint."""
+    return observed.ownership.applied and observed.endpoint is not None
+
+
+def handed_over(managed_fields: list[JsonObject]) -> list[JsonObject]:
+    """The managedFields once our Apply entry has taken over what GCO's manager and our own plain writes hold.
+
+    What client-go's csaupgrade does: without it, a field that only the old manager holds is never removed by an apply.
+    Entries of subresources, of other API versions and of everybody else stay as they are.
+    """
+    ours = next((entry for entry in managed_fields if _is_apply(entry)), None)
+    taken = [entry for entry in managed_fields if entry is ours or _is_taken(entry, ours)]
+    if not taken:
+        return managed_fields
+    version = taken[0]["apiVersion"] if ours is None else ours["apiVersion"]
+    taken = [entry for entry in taken if entry["apiVersion"] == version]
+    fields: JsonObject = {}
+    for entry in taken:
+        _unite(fields, entry.get("fieldsV1") or {})
+    united = {
+        **{key: value for key, value in taken[0].items() if key != "fieldsV1"},
+        "manager": names.FIELD_MANAGER,
+        "operation": "Apply",
+        "fieldsV1": fields,
+    }
+    return [united, *(entry for entry in managed_fields if not any(entry is one for one in taken))]
+
+
+def _is_apply(entry: JsonObject) -> bool:
+    return entry.get("manager") == names.FIELD_MANAGER and entry.get("operation") == "Apply" and _is_main(entry)
+
+
+def _is_main(entry: JsonObject) -> bool:
+    return not entry.get("subresource")
+
+
+def _is_taken(entry: JsonObject, ours: JsonObject | None) -> bool:
+    managers = names.LEGACY_FIELD_MANAGERS | {names.FIELD_MANAGER}
+    return (
+        entry is not ours
+        and entry.get("manager") in managers
+        and entry.get("operation") == "Update"
+        and _is_main(entry)
+    )
+
+
+def _unite(into: JsonObject, fields: Mapping[str, Any]) -> None:
+    for key, inner in fields.items():
+        _unite(into.setdefault(key, {}), inner)

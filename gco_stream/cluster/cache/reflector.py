@@ -1,0 +1,194 @@
+"""One collection followed for ever: listed page by page, then watched, listed again whenever the watch may have lost
+something.
+
+A watch that was cut off goes on from its last resourceVersion. It is listed again, without a resourceVersion (so the
+answer is the newest there is), where the server says the version is too old (410), and where it fell silent: bookmarks
+come about every minute, and a version from the future (etcd restored from a backup) is answered by silence alone.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.api.errors import (
+    ClusterError,
+    Expired,
+    Forbidden,
+    NotFound,
+    ServerError,
+    Silence,
+    Unauthorized,
+    Unreachable,
+)
+from gco_stream.cluster.api.objects import items_of, version_of
+from gco_stream.model.objects import JsonObject
+
+# Every collection is listed at once, and a page's dicts take megabytes: 500 a page cost 30 MiB for good.
+PAGE: Final = 100
+INACTIVITY_SECONDS: Final = 100
+# The server ends a watch after this long; spread, so that a restarted server does not get them all at once.
+_WATCH_SECONDS: Final = (300, 600)
+_FIRST_DELAY: Final = 0.2
+_LONGEST_DELAY: Final = 30.0
+# A balancer may end each watch as soon as it has brought something.
+_SHORTEST_WATCH: Final = 1.0
+
+
+class Sink(Protocol):
+    """Who takes what a watch finds out. Calls come one after another."""
+
+    def begin(self) -> None:
+        """A new list begins; what is written from now on may be newer than it."""
+
+    async def page(self, items: list[JsonObject]) -> None:
+        """A page of the list; the items are not needed afterwards."""
+
+    async def end(self, version: int) -> None:
+        """The list is complete, and as of this resourceVersion."""
+
+    async def event(self, type_: str, item: JsonObject) -> None:
+        """ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSnapshot:
+    """How one watch is doing. `age`: seconds since the server last sent anything; None: never."""
+
+    name: str
+    synced: bool
+    problem: str | None
+    age: float | None
+    lists: int
+    watches: int
+
+
+class Watch:
+    """Follows one collection for a sink."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        path: str,
+        selector: str,
+        sink: Sink,
+        *,
+        on_state: Callable[[], None],
+        inactivity: float = INACTIVITY_SECONDS,
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._selector = selector
+        self._sink = sink
+        self._on_state = on_state
+        self._inactivity = inactivity
+        self._version: str | None = None
+        self._lists = self._watches = 0
+        self._heard: float | None = None
+        self._failures = 0
+        self._delay = 0.0
+        self._opened_at: float | None = None
+        self._may_be_woken = True
+        self.synced = False
+        self.problem: str | None = None
+
+    def snapshot(self, now: float) -> WatchSnapshot:
+        """Its state; `now` is the running loop's time."""
+        age = None if self._heard is None else now - self._heard
+        return WatchSnapshot(self._path, self.synced, self.problem, age, self._lists, self._watches)
+
+    async def run(self) -> None:
+        """List and watch until cancelled; whatever the server answers is retried."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            try:
+                if self._version is None:
+                    self._version = await self._list()
+                    self._now(synced=True, problem=None)
+                begun = clock()
+                await self._follow()
+                await asyncio.sleep(begun + _SHORTEST_WATCH - clock())
+            except (Expired, Silence) as error:
+                self._version = None
+                await self._pause(error)
+            except (Forbidden, NotFound, Unauthorized) as error:
+                # Nothing that we hold of it can be trusted any more.
+                self._version = None
+                self._now(synced=False, problem=error.message)
+                await self._pause(error)
+            except ClusterError as error:
+                # What we hold is only getting old.
+                self._now(synced=self.synced, problem=error.message)
+                await self._pause(error)
+
+    async def _pause(self, error: ClusterError) -> None:
+        if self._lasted() > self._delay:
+            # No event tells that a watch of what does not change is fine.
+            self._failures = 0
+        self._failures += 1
+        longest = min(_FIRST_DELAY * 2 ** min(self._failures, 10), _LONGEST_DELAY)
+        self._delay = delay = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+        asked = error.retry_after or 0
+        await asyncio.sleep(asked)
+        if isinstance(error, Unreachable | ServerError) and self._may_be_woken:
+            # Once: where only this path gets no answers, those that others get say nothing of it.
+            self._may_be_woken = await self._client.pause(delay - asked)
+        else:
+            await asyncio.sleep(delay - asked)
+
+    def _lasted(self) -> float:
+        """Seconds since the last watch was accepted, 0 if none was since the last pause."""
+        opened, self._opened_at = self._opened_at, None
+        return 0.0 if opened is None else asyncio.get_running_loop().time() - opened
+
+    async def _list(self) -> str:
+        self._lists += 1
+        self._sink.begin()
+        query = {"labelSelector": self._selector, "limit": str(PAGE)}
+        while True:
+            answer = await self._client.request("GET", self._path, query=query)
+            self._heard = asyncio.get_running_loop().time()
+            metadata = answer.get("metadata") or {}
+            items, version, following = items_of(answer), version_of(metadata), metadata.get("continue")
+            await self._sink.page(items)
+            if not following:
+                await self._sink.end(int(version))
+                return version
+            if following == query.get("continue"):
+                raise ServerError(200, "", f"{self._path}: the same page again")
+            query["continue"] = str(following)
+
+    async def _follow(self) -> None:
+        """Pass a watch's events on until it ends; the version moves on with what the sink has taken."""
+        self._watches += 1
+        heard = False
+        query = {
+            "labelSelector": self._selector,
+            "resourceVersion": self._version or "",
+            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - spreads load
+        }
+        events = self._client.watch(self._path, query, inactivity=self._inactivity, on_open=self._opened)
+        async with aclosing(events):
+            async for event in events:
+                type_, item = event.get("type"), event.get("object")
+                if not isinstance(type_, str) or not isinstance(item, dict):
+                    raise ServerError(200, "", f"watch of {self._path}: not an event")
+                version = version_of(item.get("metadata"))
+                self._heard = asyncio.get_running_loop().time()
+                await self._sink.event(type_, item)
+                self._version = version
+                self._failures, self._may_be_woken = 0, True
+                heard = True
+        if not heard:
+            raise Silence(0, "", f"watch of {self._path} ended without an event")
+
+    def _opened(self) -> None:
+        self._opened_at = asyncio.get_running_loop().time()
+        self._now(synced=self.synced, problem=None)
+
+    def _now(self, *, synced: bool, problem: str | None) -> None:
+        self.synced, self.problem = synced, problem
+        self._on_state()

@@ -1,0 +1,72 @@
+"""Kubernetes Events that concern some objects, whoever wrote them: read when a person looks at one endpoint."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.api.objects import items_of
+from gco_stream.model.objects import JsonObject
+from gco_stream.model.text import shown
+
+_LIMIT: Final = 100
+_LONGEST: Final = 600
+_SHORT: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """An Event. `at`: when it was last seen, RFC 3339 ("" where it does not say); `about`: Kind/name."""
+
+    at: str
+    type: str
+    reason: str
+    about: str
+    note: str
+    source: str
+    count: int
+
+
+async def recent_events(
+    client: KubeClient,
+    namespace: str,
+    names: Iterable[str],
+    *,
+    timeout: float,  # noqa: ASYNC109 - of each call, the wait for a connection included
+) -> tuple[SeenEvent, ...]:
+    """The Events on objects of these names, the newest first, at most 100 a name. Raises ClusterError."""
+
+    async def of(name: str) -> JsonObject:
+        query = {"fieldSelector": f"regarding.name={name}", "limit": str(_LIMIT)}
+        path = f"/apis/events.k8s.io/v1/namespaces/{quote(namespace)}/events"
+        return await client.request("GET", path, query=query, timeout=timeout)
+
+    pages = await asyncio.gather(*map(of, names))
+    found = [_seen(item) for page in pages for item in items_of(page)]
+    return tuple(sorted(found, key=lambda event: event.at, reverse=True))
+
+
+def _seen(item: JsonObject) -> SeenEvent:
+    series = item.get("series") or {}
+    regarding = item.get("regarding") or {}
+    times = (series.get("lastObservedTime"), item.get("deprecatedLastTimestamp"), item.get("eventTime"))
+    created = (item.get("metadata") or {}).get("creationTimestamp")
+    return SeenEvent(
+        at=str(next((time for time in (*times, created) if time), "")),
+        type=str(item.get("type") or ""),
+        reason=_text(item.get("reason"), _SHORT),
+        about=_text(f"{regarding.get('kind')}/{regarding.get('name')}", 2 * _SHORT),
+        note=_text(item.get("note"), _LONGEST),
+        source=_text(item.get("reportingController"), _SHORT),
+        count=_count(series.get("count"), item.get("deprecatedCount")),
+    )
+
+
+def _text(value: Any, longest: int) -> str:
+    return shown(value, longest) if isinstance(value, str) else ""
+
+
+def _count(*counts: Any) -> int:
+    return next((count for count in counts if isinstance(count, int) and count > 0), 1)

@@ -1,0 +1,263 @@
+"""Kubernetes Events on the objects that people look at: what was done or is wrong, in a sentence.
+
+They are news, not work: nothing waits for them and nothing fails with them. A repeat counts up the Event that is there,
+rarely; what comes faster than the API server should be asked is dropped and counted.
+"""
+
+import asyncio
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import orjson
+import structlog
+
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.api.errors import ClusterError, Conflict, Forbidden, NotFound, Rejected, Unauthorized
+from gco_stream.cluster.leaderelection.record import micro_time
+from gco_stream.model.objects import API_VERSIONS, JsonObject, ObjectRef
+
+EventType = Literal["Normal", "Warning"]
+
+CONTROLLER: Final = "gco-stream"
+# The server counts bytes.
+MAX_NOTE: Final = 1024
+_MAX_SHORT: Final = 128
+_ACTION: Final = "Reconcile"
+_API_VERSION: Final = "events.k8s.io/v1"
+
+_QUEUE: Final = 500
+_REMEMBERED: Final = 2000
+# A repeat is written at most this often; events are gone after an hour, so later than that it is a new one.
+_QUIET_SECONDS: Final = 600.0
+_FORGET_SECONDS: Final = 3000.0
+_BURST: Final = 50
+_PER_SECOND: Final = 5.0
+# The same for one object, so that one that flaps leaves room for the others.
+_OBJECT_BURST: Final = 25
+_OBJECT_PER_SECOND: Final = 1 / 60
+_ATTEMPTS: Final = 3
+_FIRST_DELAY: Final = 1.0
+_TIMEOUT: Final = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Tokens that come back with time: `burst` at most, `rate` a second."""
+
+    burst: float
+    rate: float
+    tokens: float
+    at: float
+
+    @classmethod
+    def full(cls, burst: float, rate: float, now: float) -> "Bucket":
+        """A bucket nothing was taken from."""
+        return cls(burst, rate, burst, now)
+
+    def wait(self, now: float) -> float:
+        """Seconds until a token is there."""
+        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        return max(0.0, (1 - self.tokens) / self.rate)
+
+    def take(self, now: float) -> bool:
+        """Take a token if there is one."""
+        if self.wait(now) > 0:
+            return False
+        self.spend()
+        return True
+
+    def spend(self) -> None:
+        """Take a token that was waited for."""
+        self.tokens -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    ref: ObjectRef
+    uid: str
+    type: EventType
+    reason: str
+    note: str
+
+
+@dataclass(slots=True)
+class _Series:
+    """One Event and its repeats. `first`, `last`: wall time, microseconds; `written`: monotonic time of the last write.
+
+    The name is ours, so that a second try after a lost answer finds the work of the first.
+    """
+
+    first: int
+    last: int
+    name: str
+    count: int = 1
+    created: bool = False
+    written: float = 0.0
+    queued: bool = True
+
+
+class EventRecorder:
+    """Writes Events of the group events.k8s.io; `instance` is this replica's name.
+
+    `emit` never waits and never raises; `run` writes until cancelled.
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        instance: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._client = client
+        self._instance = instance[:_MAX_SHORT] or CONTROLLER
+        self._clock = clock
+        self._wall = wall
+        self._series: OrderedDict[_Key, _Series] = OrderedDict()
+        self._objects: OrderedDict[ObjectRef, Bucket] = OrderedDict()
+        self._queue: deque[_Key] = deque()
+        self._arrived = asyncio.Event()
+        self._all = Bucket.full(_BURST, _PER_SECOND, clock())
+        self.dropped = 0
+
+    def emit(self, ref: ObjectRef, uid: str, type_: EventType, reason: str, note: str) -> None:
+        """Say something of an object. `reason` is one CamelCase word, `note` a sentence (cut at 1024 bytes)."""
+        key = _Key(ref, uid, type_, reason[:_MAX_SHORT], cut(note))
+        now, wall = self._clock(), self._wall()
+        series = self._series.get(key)
+        if series is not None and series.created and now - series.written > _FORGET_SECONDS:
+            series = None
+        if series is not None:
+            series.count += 1
+            series.last = wall
+            self._series.move_to_end(key)
+            if series.queued or now - series.written < _QUIET_SECONDS:
+                return
+        if len(self._queue) >= _QUEUE or not self._object(ref, now).take(now):
+            self._drop(key, "too many")
+            return
+        if series is None:
+            series = self._series[key] = _Series(wall, wall, _name(ref))
+            self._series.move_to_end(key)
+        series.queued = True
+        self._queue.append(key)
+        self._arrived.set()
+        while len(self._series) > _REMEMBERED:
+            self._series.popitem(last=False)
+
+    async def run(self) -> None:
+        """Write what was emitted until cancelled; failures are logged."""
+        while True:
+            while not self._queue:
+                self._arrived.clear()
+                await self._arrived.wait()
+            await asyncio.sleep(self._all.wait(self._clock()))
+            self._all.spend()
+            key = self._queue.popleft()
+            if series := self._series.get(key):
+                await self._write(key, series)
+            else:
+                self._drop(key, "too many")
+
+    async def _write(self, key: _Key, series: _Series) -> None:
+        # Repeats from here on belong to the next write.
+        series.queued = False
+        series.written = self._clock()
+        delay = _FIRST_DELAY
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await (self._repeat(key, series) if series.created else self._create(key, series))
+            except (Forbidden, NotFound, Rejected, Unauthorized) as error:
+                self._drop(key, error.message)
+                return
+            except ClusterError as error:
+                if attempt == _ATTEMPTS:
+                    self._drop(key, error.message)
+                    return
+                await asyncio.sleep(error.retry_after or delay)
+                delay *= 2
+            else:
+                return
+
+    async def _create(self, key: _Key, series: _Series) -> None:
+        with suppress(Conflict):
+            await self._send("POST", key, "", self._event(key, series))
+        series.created = True
+
+    async def _repeat(self, key: _Key, series: _Series) -> None:
+        patch = {"series": {"count": series.count, "lastObservedTime": micro_time(series.last)}}
+        try:
+            await self._send("PATCH", key, f"/{series.name}", patch)
+        except NotFound:
+            # The server forgets events after a while.
+            series.first, series.count, series.name, series.created = series.last, 1, _name(key.ref), False
+            await self._create(key, series)
+
+    def _event(self, key: _Key, series: _Series) -> JsonObject:
+        ref = key.ref
+        regarding = {
+            "apiVersion": API_VERSIONS[ref.kind],
+            "kind": str(ref.kind),
+            "namespace": ref.namespace,
+            "name": ref.name,
+            **({"uid": key.uid} if key.uid else {}),
+        }
+        repeated = {"series": {"count": series.count, "lastObservedTime": micro_time(series.last)}}
+        return {
+            "apiVersion": _API_VERSION,
+            "kind": "Event",
+            "metadata": {"name": series.name, "namespace": ref.namespace},
+            "eventTime": micro_time(series.first),
+            "type": key.type,
+            "reason": key.reason,
+            "action": _ACTION,
+            "note": key.note,
+            "regarding": regarding,
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._instance,
+            **(repeated if series.count > 1 else {}),
+        }
+
+    async def _send(self, method: str, key: _Key, name: str, body: JsonObject) -> None:
+        await self._client.request(
+            method,
+            f"/apis/{_API_VERSION}/namespaces/{key.ref.namespace}/events{name}",
+            body=orjson.dumps(body),
+            content_type="application/merge-patch+json" if method == "PATCH" else "application/json",
+            timeout=_TIMEOUT,
+        )
+
+    def _object(self, ref: ObjectRef, now: float) -> Bucket:
+        bucket = self._objects.get(ref)
+        if bucket is None:
+            bucket = self._objects[ref] = Bucket.full(_OBJECT_BURST, _OBJECT_PER_SECOND, now)
+        self._objects.move_to_end(ref)
+        while len(self._objects) > _REMEMBERED:
+            self._objects.popitem(last=False)
+        return bucket
+
+    def _drop(self, key: _Key, why: str) -> None:
+        self.dropped += 1
+        _log.info("event not written", object=str(key.ref), reason=key.reason, note=key.note, why=why)
+
+
+def _name(ref: ObjectRef) -> str:
+    return f"{ref.name[:200]}.{uuid.uuid4().hex[:16]}"
+
+
+def cut(note: str) -> str:
+    """The note as the server takes it: at most 1024 bytes, ending in … where something is missing."""
+    raw = note.encode("utf-8", "replace")
+    if len(raw) <= MAX_NOTE:
+        return raw.decode()
+    ellipsis = "…"
+    return raw[: MAX_NOTE - len(ellipsis.encode())].decode("utf-8", "ignore") + ellipsis

@@ -1,0 +1,1 @@
+"""Safeguards for deletions that no item requests: evidence, budget and approvals."""

@@ -1,0 +1,101 @@
+"""The evidence that an endpoint's item is gone from the table: two complete scans in a row that lack it.
+
+A record of its removal in the stream counts as one of them. A scan that failed or was cut counts for nothing; an empty
+one is no proof of anything and makes all evidence begin anew. Whoever acts on it reads the item once more.
+"""
+
+import asyncio
+from collections.abc import Set
+from enum import Enum
+from typing import Final
+
+from gco_stream.cluster.cache.cluster_cache import ClusterCache
+from gco_stream.model.objects import Observed
+from gco_stream.planning.lifecycle.orphaned import removable
+from gco_stream.planning.types.policy import Policy
+
+_ENOUGH: Final = 2
+# Names looked at before the loop gets its turn.
+_SLICE: Final = 50
+
+
+class Standing(Enum):
+    """What is known of an endpoint that has no item."""
+
+    IN_DOUBT = "seen to be missing once at most"
+    PROVEN = "the table has no such item"
+    TABLE_EMPTY = "the table has no item at all"
+
+
+def known_for_certain(cache: ClusterCache, name: str) -> Observed:
+    """What stands of an endpoint in the namespaces that can be read."""
+    blind = cache.unsynced
+    return Observed({ref: obj for ref, obj in cache.observed(name).objects.items() if ref.namespace not in blind})
+
+
+class Orphans:
+    """Counts for each name how often in a row the table has lacked it.
+
+    Bounded by the names in the cluster: nothing is kept of a name of which nothing stands that might be removed.
+    """
+
+    def __init__(self, cache: ClusterCache, policy: Policy) -> None:
+        self._cache = cache
+        self._policy = policy
+        self._lacking: dict[str, int] = {}
+        self._removed_during_scan: set[str] = set()
+        self._table_empty = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of which something stands and that the table was seen to lack."""
+        return frozenset(self._lacking)
+
+    def observed(self, name: str) -> Observed:
+        """What stands of the endpoint, as far as it is known for certain."""
+        return known_for_certain(self._cache, name)
+
+    def standing(self, name: str) -> Standing:
+        """What is known of an endpoint without an item."""
+        if self._table_empty:
+            return Standing.TABLE_EMPTY
+        return Standing.PROVEN if self._lacking.get(name, 0) >= _ENOUGH else Standing.IN_DOUBT
+
+    def seen(self, name: str) -> None:
+        """The table has an item of this name."""
+        self._table_empty = False
+        self._lacking.pop(name, None)
+
+    def removed(self, name: str) -> bool:
+        """The stream tells that the item was removed; whether something stands of it that a scan should ask about."""
+        if not self._stands(name):
+            return False
+        self._lacking[name] = min(_ENOUGH, self._lacking.get(name, 0) + 1)
+        self._removed_during_scan.add(name)
+        return True
+
+    def scan_begins(self) -> None:
+        """A scan begins. One that does not come to its end needs no word."""
+        self._removed_during_scan.clear()
+
+    async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
+        """The scan was complete and has shown these names; the names of which something stands and that it lacked."""
+        self._table_empty = not seen
+        if not seen:
+            self._lacking.clear()
+        lacking = self._cache.endpoint_names() - seen
+        standing = set()
+        for number, name in enumerate(lacking):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            if self._stands(name):
+                standing.add(name)
+                # Whether the page is older than what the stream told meanwhile is not known: the next scan counts.
+                if seen and name not in self._removed_during_scan:
+                    self._lacking[name] = min(_ENOUGH, self._lacking.get(name, 0) + 1)
+        for name in self._lacking.keys() - standing - self._removed_during_scan:
+            del self._lacking[name]
+        return frozenset(standing)
+
+    def _stands(self, name: str) -> bool:
+        return bool(removable(name, self.observed(name), self._policy))

@@ -1,0 +1,1 @@
+"""Reconciles endpoints: plans, executes the plan, reports the status, and resyncs."""

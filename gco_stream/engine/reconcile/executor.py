@@ -1,0 +1,227 @@
+"""Carrying a plan's steps out against the cluster, and telling what became of them."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gco_stream.cluster.api.errors import ClusterError, Conflict, Forbidden, NotFound, NotLeading, Rejected, UidMismatch
+from gco_stream.cluster.writer import ObjectWriter
+from gco_stream.engine.reconcile.restart_tracker import Restarts
+from gco_stream.model import names
+from gco_stream.model.hashing import canonical_hash
+from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
+from gco_stream.planning.policies import contested
+from gco_stream.planning.types.plan import (
+    Annotate,
+    Apply,
+    Create,
+    Delete,
+    GiveReplicas,
+    HandOver,
+    LookAgain,
+    Part,
+    Plan,
+    Replace,
+    Scale,
+    Step,
+)
+
+GIVEN_UP = "Contested"
+_FIRST_PAUSE = 30.0
+_LONGEST_PAUSE = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that the API server did not take.
+
+    `final`: the same step is refused as it is, so until it is another one it is tried again rarely, at `again`, or not
+    at all. `stale`: what the plan was made from has changed; plan again at once.
+    """
+
+    step: Step
+    error: ClusterError
+    final: bool = False
+    stale: bool = False
+    again: LookAgain | None = None
+
+    @property
+    def cause(self) -> Cause:
+        """What the endpoint's author reads."""
+        if isinstance(self.error, Forbidden):
+            message = f"{self.step.ref}: not allowed, or the namespace does not exist: {self.error.message}"
+            return Cause(Reason.FORBIDDEN, message)
+        reason = Reason.API_ERROR
+        if isinstance(self.error, Rejected):
+            reason = Reason.CONTESTED if self.error.reason == GIVEN_UP else Reason.REJECTED
+        return Cause(reason, f"{self.step.ref}: {self.error.message}")
+
+    @property
+    def key(self) -> str:
+        """Failure key shared by all endpoints that a server, a permission, a namespace or a webhook stops."""
+        return f"{type(self.error).__name__} for {self.step.ref.kind} in {self.step.ref.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A step that the API server refused, by its digest; asked again after `pause` seconds, not before `until`."""
+
+    digest: str
+    error: Rejected
+    pause: float
+    until: float
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of a plan's steps: those carried out, and the first failure of each part."""
+
+    done: list[Step] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+class StepRunner:
+    """Carries out steps in order; a failed one holds up its own part only, a stale one all that comes after it.
+
+    What the API server has rejected is remembered, at most one step an object, until the object takes a step or its
+    endpoint is gone: the same step is tried again after half a minute, then ever more rarely, since it may have been a
+    policy's or a quota's word. `clock` gives monotonic seconds, `now` the wall clock with a time zone.
+    """
+
+    def __init__(
+        self,
+        writer: ObjectWriter,
+        on_step: Callable[[Step], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._writer = writer
+        self._on_step = on_step
+        self._now = now
+        self._clock = clock
+        self._restarts = Restarts(clock)
+        self._refused: dict[ObjectRef, _Refusal] = {}
+
+    async def carry_out(self, plan: Plan) -> Result:
+        """Every step of the plan that can be. Raises NotLeading where this process may not write any more."""
+        result = Result()
+        stopped: set[Part] = set()
+        for step in plan.steps:
+            if step.part in stopped:
+                continue
+            try:
+                taken = await self._take(step)
+            except NotLeading:
+                raise
+            except ClusterError as error:
+                stopped.add(step.part)
+                failure = self._failure(step, error)
+                result.failures.append(failure)
+                if failure.stale:
+                    # What comes after it may be wrong as well: an Ingress before somebody else's Service.
+                    break
+            else:
+                result.done.append(taken)
+                self._on_step(taken)
+        return result
+
+    async def _take(self, step: Step) -> Step:
+        """Carries a step out, or what is done in its place, and returns which."""
+        refused = self._refused.get(step.ref)
+        if refused is not None and self._clock() < refused.until and refused.digest == _digest(step):
+            raise refused.error
+        match step:
+            case Create():
+                await self._writer.create(step.manifest)
+            case Apply():
+                step = await self._apply(step)
+            case GiveReplicas():
+                await self._writer.apply_replicas(step.ref, step.uid, step.replicas)
+            case Scale():
+                await self._writer.scale(step.ref, step.uid, step.replicas)
+            case Annotate():
+                await self._annotate(step)
+            case Replace():
+                await self._writer.replace(step.ref, step.uid, step.field, step.value)
+            case HandOver():
+                await self._writer.hand_over(step.observed)
+            case Delete():
+                await self._writer.delete(step.ref, step.uid, background=step.background)
+        self._refused.pop(step.ref, None)
+        return step
+
+    async def _apply(self, step: Apply) -> Step:
+        before = self._writer.standing(step.ref) if step.ref.kind is Kind.DEPLOYMENT else None
+        restart = contested.restart(step, before) if before is not None else ""
+        if before is None or not restart:
+            await self._writer.apply(step.manifest, step.uid)
+            return step
+        if self._restarts.are_in_vain(step.ref, restart):
+            return await self._give_up(step, before)
+        await self._writer.apply(step.manifest, step.uid)
+        self._restarts.happened(step.ref, restart, corrects=_is_unasked(step, before))
+        return step
+
+    async def _give_up(self, step: Apply, before: ObservedObject) -> Step:
+        """Marks a Deployment as contested rather than restart its pods once more. Raises Rejected where it cannot be
+        marked: then this very apply is not tried again either.
+        """
+        mark = contested.mark(before, step, self._now())
+        try:
+            is_marked = await self._annotate(mark)
+        except (Forbidden, Rejected):
+            is_marked = False
+        if not is_marked:
+            raise Rejected(0, GIVEN_UP, contested.in_words_of(before, step))
+        return mark
+
+    async def _annotate(self, step: Annotate) -> bool:
+        """Annotates, and tells whether the object is marked as contested from now on."""
+        standing = await self._writer.annotate(step.ref, step.uid, step.annotations)
+        is_marked = contested.mark_of(standing) is not None
+        if is_marked:
+            # From now on the object itself says it; whoever takes the mark off it wants it to be tried anew.
+            self._restarts.forget(step.ref)
+        return is_marked
+
+    def forget(self, name: str) -> None:
+        """The endpoint is gone: what was refused for it is of no interest any more."""
+        for ref in [ref for ref in self._refused if name in names.endpoints_of_object(ref.name, None)]:
+            del self._refused[ref]
+        self._restarts.forget_endpoint(name)
+
+    def _failure(self, step: Step, error: ClusterError) -> Failure:
+        if isinstance(error, Rejected):
+            return Failure(step, error, final=True, again=self._refuse(step, error))
+        # What stands is not what the plan supposed; the writer has had a look, and the next plan decides whose it is.
+        # Where nothing can be made, it is the namespace that is missing.
+        gone = isinstance(error, NotFound) and not isinstance(step, Create)
+        return Failure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
+
+    def _refuse(self, step: Step, error: Rejected) -> LookAgain | None:
+        before, digest, now = self._refused.get(step.ref), _digest(step), self._clock()
+        same = before is not None and before.digest == digest
+        if before is None or not same:
+            # Whoever restarts pods in vain once in a while restarts them in vain for ever.
+            pause = math.inf if error.reason == GIVEN_UP else _FIRST_PAUSE
+            before = self._refused[step.ref] = _Refusal(digest, error, pause, now + pause)
+        elif now >= before.until:
+            pause = min(_LONGEST_PAUSE, 2 * before.pause)
+            before = self._refused[step.ref] = _Refusal(digest, error, pause, now + pause)
+        left = before.until - now
+        return None if left == math.inf else LookAgain(left, f"{step.ref} was refused and is tried once more")
+
+
+def _is_unasked(step: Apply, before: ObservedObject) -> bool:
+    """Whether the item's template is what it was: pods restart only because somebody else has changed it."""
+    wanted: str = step.manifest["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION]
+    return before.annotations.get(names.TEMPLATE_HASH_ANNOTATION) == wanted
+
+
+def _digest(step: Step) -> str:
+    content = step.manifest if isinstance(step, Create | Apply) else str(step)
+    return canonical_hash([type(step).__name__, content])

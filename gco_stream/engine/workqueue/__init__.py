@@ -1,0 +1,1 @@
+"""The work queue with its dispatcher, retries and worker pool."""

@@ -1,0 +1,110 @@
+"""What stands in a new control plane before anybody uses it: nodes that GCO's selectors find, a class, a claim."""
+
+from typing import Any
+
+from gco_stream.local.errors import KubeError
+from gco_stream.local.kube_api import KubeApi, path_of
+
+_CLAIM = "efs-claim"
+_ROOM = {"cpu": "10000", "memory": "40Ti", "ephemeral-storage": "40Ti", "pods": "100000"}
+
+_NVIDIA = ({"eks.amazonaws.com/instance-gpu-manufacturer": "nvidia"}, {"nvidia.com/gpu": "100000"})
+_NEURON = ({"accelerator": "neuron"}, {"aws.amazon.com/neuron": "100000", "aws.amazon.com/neuroncore": "100000"})
+_NODES = {
+    "cpu": ({"karpenter.sh/capacity-type": "on-demand"}, {}),
+    "gpu-on-demand": (_NVIDIA[0] | {"karpenter.sh/capacity-type": "on-demand"}, _NVIDIA[1]),
+    "gpu-spot": (_NVIDIA[0] | {"karpenter.sh/capacity-type": "spot"}, _NVIDIA[1]),
+    "neuron-on-demand": (_NEURON[0] | {"karpenter.sh/capacity-type": "on-demand"}, _NEURON[1]),
+    "neuron-spot": (_NEURON[0] | {"karpenter.sh/capacity-type": "spot"}, _NEURON[1]),
+}
+
+
+def nodes() -> list[dict[str, Any]]:
+    """One Node of each kind, all Ready and with room for any test."""
+    return [_node(name, labels, devices) for name, (labels, devices) in _NODES.items()]
+
+
+def furnish_nodes(kube: KubeApi) -> None:
+    """Create the nodes."""
+    for node in nodes():
+        kube.create(path_of("Node"), node, exist_ok=True)
+
+
+def furnish_ingress_class(kube: KubeApi) -> None:
+    """Create the class of GCO's Ingresses. No controller stands behind it."""
+    kube.create(
+        path_of("IngressClass"),
+        {"metadata": {"name": "alb"}, "spec": {"controller": "ingress.k8s.aws/alb"}},
+        exist_ok=True,
+    )
+
+
+def furnish_namespace(kube: KubeApi, name: str) -> None:
+    """Create the namespace `name` with a bound claim `efs-claim`, which pods that load a model mount.
+
+    No controller binds claims here, so claim and volume are written as bound: that is what the scheduler looks at.
+    """
+    kube.create(path_of("Namespace"), {"metadata": {"name": name}}, exist_ok=True)
+    volume = f"{name}-{_CLAIM}"
+    size = {"storage": "1Ti"}
+    kube.create(
+        path_of("PersistentVolume"),
+        {
+            "metadata": {"name": volume},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "capacity": size,
+                "hostPath": {"path": f"/efs/{name}"},
+                "claimRef": {"namespace": name, "name": _CLAIM},
+            },
+        },
+        exist_ok=True,
+    )
+    kube.create(
+        path_of("PersistentVolumeClaim", name),
+        {
+            "metadata": {"name": _CLAIM, "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": size},
+                "storageClassName": "",
+                "volumeName": volume,
+            },
+        },
+        exist_ok=True,
+    )
+    status = {"status": {"phase": "Bound"}}
+    kube.patch(f"{path_of('PersistentVolume', name=volume)}/status", status)
+    claimed = {"status": {"phase": "Bound", "accessModes": ["ReadWriteMany"], "capacity": size}}
+    kube.patch(f"{path_of('PersistentVolumeClaim', name, _CLAIM)}/status", claimed)
+
+
+def clear_namespace(kube: KubeApi, name: str) -> None:
+    """Delete the namespace and its volume, without waiting; what is gone already is not an error."""
+    for path in (path_of("Namespace", name=name), path_of("PersistentVolume", name=f"{name}-{_CLAIM}")):
+        try:
+            kube.delete(path)
+        except KubeError as error:
+            if error.status not in (404, 409):
+                raise
+
+
+def _node(name: str, labels: dict[str, str], devices: dict[str, str]) -> dict[str, Any]:
+    room = _ROOM | devices
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": "amd64",
+                **labels,
+            },
+        },
+        "status": {
+            "allocatable": room,
+            "capacity": room,
+            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+            "phase": "Running",
+        },
+    }

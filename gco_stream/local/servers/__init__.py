@@ -1,0 +1,1 @@
+"""The server processes of the local control plane and their supervisor."""

@@ -1,0 +1,145 @@
+"""Go, a Java runtime and a Maven client: the machine's own where they will do, else brought as Python packages.
+
+So a machine with nothing but Python can run the control plane. The packages are pinned with their hashes in the
+requirements files beside the Go modules.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from gco_stream.local.errors import BuildError
+from gco_stream.local.toolchain.cache import Cache, digest
+
+_LEAST_JAVA = 17
+_LOG_LINES = 15
+
+
+def inputs() -> Path:
+    """The folder of Go modules and pinned requirements: of the installed package, else of the checkout."""
+    here = Path(__file__).resolve()
+    for folder in (here.parents[1] / "controlplane", here.parents[3] / "tools" / "controlplane"):
+        if (folder / "go.mod").is_file():
+            return folder
+    raise BuildError("the control plane's Go modules are missing from this installation: install gco-stream again")
+
+
+def this_machine() -> str:
+    """Operating system and processor: what is built for one does not run on another."""
+    return f"{sys.platform}-{platform.machine()}"
+
+
+def run(command: list[str | Path], what: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    """Run `command` to its end.
+
+    Raises:
+        BuildError: it could not be started or failed; the message has `what` and the end of its output.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - our own tools
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise BuildError(f"{what} failed: {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LOG_LINES:])
+        raise BuildError(f"{what} failed (exit status {done.returncode}):\n{tail}")
+
+
+def answer(command: list[str | Path], env: Mapping[str, str] | None = None) -> str:
+    """What `command` prints, both streams; empty where it cannot run."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own tools
+            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr
+
+
+def python_packages(cache: Cache, name: str, title: str) -> Path:
+    """The folder into which `python/<name>.txt` is installed, every file checked against its pinned hash."""
+    requirements = inputs() / "python" / f"{name}.txt"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    def fill(staging: Path) -> None:
+        run(
+            [
+                *_pip(staging),
+                *("install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"),
+                *("--require-hashes", "--only-binary=:all:", "--requirement", requirements),
+                *("--target", staging / "site"),
+            ],
+            title,
+        )
+        shutil.rmtree(staging / "pip", ignore_errors=True)
+
+    key = digest(requirements.read_bytes(), this_machine(), version)
+    return cache.entry(name, key, title, fill) / "site"
+
+
+def _pip(staging: Path) -> list[str | Path]:
+    if find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    run([sys.executable, "-m", "venv", staging / "pip"], "making a Python environment that has pip")
+    return [staging / "pip" / "bin" / "python", "-m", "pip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """A Go toolchain; `brought` says that it came as a Python package and not with the machine."""
+
+    command: Path
+    brought: bool
+
+
+def go(cache: Cache, least: tuple[int, int]) -> Go:
+    """Go on PATH where it is at least `least`, else a pinned one."""
+    found = shutil.which("go")
+    if found and _go_version(found) >= least:
+        return Go(Path(found), brought=False)
+    site = python_packages(cache, "go", "Getting Go")
+    return Go(_single(site, "go/bin/go"), brought=True)
+
+
+def go_least(module: Path) -> tuple[int, int]:
+    """The version that `module`'s go.mod asks for."""
+    match = re.search(r"^go (\d+)\.(\d+)", (module / "go.mod").read_text(), re.MULTILINE)
+    if match is None:
+        raise BuildError(f"{module / 'go.mod'} has no go directive")
+    return int(match[1]), int(match[2])
+
+
+def _go_version(command: str) -> tuple[int, int]:
+    # GOTOOLCHAIN=local: what a build here gets, not what Go would download.
+    match = re.search(r"go(\d+)\.(\d+)", answer([command, "version"], {**os.environ, "GOTOOLCHAIN": "local"}))
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def java(cache: Cache) -> Path:
+    """A Java runtime >= 17: JAVA_HOME's, PATH's, else a pinned one."""
+    home = os.environ.get("JAVA_HOME")
+    for found in ([str(Path(home, "bin", "java"))] if home else []) + [shutil.which("java") or ""]:
+        if found and _java_version(found) >= _LEAST_JAVA:
+            return Path(found)
+    site = python_packages(cache, "java", "Getting a Java runtime")
+    return _single(site, "java-runtime/bin/java")
+
+
+def _java_version(command: str) -> int:
+    match = re.search(r'version "(\d+)', answer([command, "-version"]))
+    return int(match[1]) if match else 0
+
+
+def _single(site: Path, ending: str) -> Path:
+    found = [*site.glob(ending), *site.glob(f"*/{ending}")]
+    if not found:
+        raise BuildError(f"{ending} is missing from the Python package that should bring it ({site})")
+    return found[0]

@@ -1,0 +1,273 @@
+"""The whole program: connections, the warm cache, the election, a tenure while leading, and the health of it all."""
+
+import asyncio
+import gc
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import structlog
+
+from gco_stream import __version__
+from gco_stream.aws.session import new_session, streams_client, table_client
+from gco_stream.aws.table_errors import TableError
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.cache.cluster_cache import ClusterCache
+from gco_stream.cluster.events.recorder import EventRecorder
+from gco_stream.cluster.leaderelection.elector import LeaderElector, Leadership
+from gco_stream.cluster.leaderelection.self_fence import lease_fuse
+from gco_stream.engine.state.history import Journal
+from gco_stream.engine.workqueue.worker_pool import most_at_once
+from gco_stream.manager.leader import Tenure
+from gco_stream.model.objects import Kind
+from gco_stream.ops.metrics import Metrics
+from gco_stream.ops.process import watch_loop
+from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings
+from gco_stream.planning.types.policy import Policy, policy_of
+from gco_stream.server.http import Health, serve
+from gco_stream.server.page.routes import Page
+from gco_stream.server.page.source import Known, Showing
+from gco_stream.server.page.sse import Bell
+from gco_stream.settings import LEASE_NAME, Settings
+from gco_stream.table.endpoints import EndpointTable
+
+_log = structlog.get_logger()
+
+_RETRY_AFTER = 1.0
+_RETRY_CAP = 10.0
+_STUCK_SECONDS = 600.0
+
+
+class Controller:
+    """One replica. `run` is its life; it serves health and metrics from the first moment."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        renderings: Renderings = RENDERINGS,
+    ) -> None:
+        self._settings = settings
+        self._renderings = renderings
+        self._metrics = metrics
+        self._clock = clock
+        self._client: KubeClient | None = None
+        self._cache: ClusterCache | None = None
+        self._elector: LeaderElector | None = None
+        self._tenure: Tenure | None = None
+        self._policy: Policy | None = None
+        self._table_problem = ""
+        metrics.leader.labels(LEASE_NAME).set(0)
+        self._bell = Bell()
+        self._journal = Journal(
+            on_applied=metrics.change_to_applied_seconds.observe,
+            on_ready=metrics.applied_to_ready_seconds.observe,
+            on_news=self._bell.ring,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop` is set and the work in hand is finished. Raises Misconfigured, and OSError of the port."""
+        settings = self._settings
+        kinds = len(Kind)
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            client = await enter(
+                KubeClient.connect(
+                    timeout=settings.k8s_api_timeout,
+                    connections=most_at_once(settings.reconcile_workers) + kinds * len(settings.namespaces) + 8,
+                    on_call=self._metrics.calls.kubernetes,
+                )
+            )
+            self._client = client
+            # The renewal must not wait behind the workers' calls.
+            election_client = await enter(
+                KubeClient.connect(
+                    timeout=settings.k8s_api_timeout, connections=4, on_call=self._metrics.calls.kubernetes
+                )
+            )
+            pool = most_at_once(settings.reconcile_workers) + 4
+            timeout = settings.dynamodb_timeout_seconds
+            # One session for both: each keeps some 8 MiB of AWS' endpoints and models.
+            aws = new_session()
+            dynamodb = await enter(table_client(settings.home_region, timeout=timeout, connections=pool, session=aws))
+            streams = await enter(
+                streams_client(settings.streams_region, timeout=timeout, connections=pool, session=aws)
+            )
+            # A replica has a stream of its own, which only its own region's table names.
+            replica = dynamodb
+            if settings.streams_region != settings.home_region:
+                replica = await enter(
+                    table_client(settings.streams_region, timeout=timeout, connections=2, session=aws)
+                )
+            port = await enter(
+                serve(
+                    settings.http_host,
+                    settings.http_port,
+                    live=self._live,
+                    ready=self._ready,
+                    metrics=self._scrape,
+                    status=self._status,
+                    page=Page(Showing(settings, self._journal, self._known, lambda: self._bell.rings), self._bell),
+                )
+            )
+            # What has been loaded by now stays for good; a full collection would walk it for 20 ms and more each time.
+            gc.freeze()
+            _log.info("started", http_port=port, namespaces=settings.namespaces, home_region=settings.home_region)
+            self._cache = cache = ClusterCache(client, settings.namespaces, self._on_cluster_change)
+            self._elector = elector = LeaderElector(
+                election_client,
+                namespace=settings.inference_namespace,
+                name=LEASE_NAME,
+                identity=f"{settings.hostname}_{uuid.uuid4()}",
+                duration=settings.lease_duration_seconds,
+                renew_deadline=settings.lease_renew_deadline_seconds,
+                retry_period=settings.lease_retry_period_seconds,
+                legacy_interval=settings.reconcile_interval_seconds,
+                fuse=lease_fuse(),
+            )
+            recorder = EventRecorder(client, instance=settings.hostname)
+            observe = partial(self._metrics.calls.aws, "dynamodb")
+            name = settings.inference_endpoints_table_name
+            table = EndpointTable(dynamodb, name, timeout=timeout, on_call=observe)
+            streamed = EndpointTable(replica, name, timeout=timeout, on_call=observe)
+
+            async def lead(leadership: Leadership) -> None:
+                await self._lead(leadership, stop, table, streamed, streams, client, cache, recorder)
+
+            async with asyncio.TaskGroup() as group:
+                beside = [
+                    group.create_task(cache.run(), name="cache"),
+                    group.create_task(recorder.run(), name="events"),
+                    group.create_task(watch_loop(self._metrics.process.late), name="loop watch"),
+                ]
+                await elector.run(lead, stop)
+                for task in beside:
+                    task.cancel()
+            _log.info("stopped")
+
+    async def _lead(
+        self,
+        leadership: Leadership,
+        stop: asyncio.Event,
+        table: EndpointTable,
+        streamed: EndpointTable,
+        streams: object,
+        client: KubeClient,
+        cache: ClusterCache,
+        recorder: EventRecorder,
+    ) -> None:
+        leader = self._metrics.leader.labels(LEASE_NAME)
+        leader.set(1)
+        try:
+            arn = await self._table_arn(table, stop)
+            if arn is None:
+                return
+            self._policy = policy_of(self._settings, arn, self._renderings)
+            self._tenure = Tenure(
+                settings=self._settings,
+                policy=self._policy,
+                table=table,
+                streamed=streamed,
+                streams=streams,
+                client=client,
+                cache=cache,
+                leadership=leadership,
+                metrics=self._metrics,
+                emit=recorder.emit,
+                journal=self._journal,
+                clock=self._clock,
+            )
+            await self._tenure.run(stop)
+        finally:
+            self._tenure = None
+            self._table_problem = ""
+            leader.set(0)
+            self._metrics.not_leading()
+
+    async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
+        """The table's ARN as soon as the table can be described; None if stopped before."""
+        wait = _RETRY_AFTER
+        while not stop.is_set():
+            try:
+                info = await table.describe()
+            except TableError as error:
+                self._table_problem = str(error)
+                _log.error("the table cannot be used; nothing is done until it can", error=str(error), retry_s=wait)
+                try:
+                    async with asyncio.timeout(wait):
+                        await stop.wait()
+                except TimeoutError:
+                    wait = min(_RETRY_CAP, wait * 2)
+            else:
+                self._table_problem = ""
+                return info.arn
+        return None
+
+    def _on_cluster_change(self, names: frozenset[str]) -> None:
+        if self._tenure is not None:
+            self._tenure.on_cluster_change(names)
+        for name in names:
+            self._bell.ring(name)
+
+    def _live(self) -> Health:
+        problems = []
+        if self._tenure is not None:
+            now = self._clock()
+            problems += [
+                f"the work on {name} has not ended for {now - since:.0f} s"
+                for name, since in self._tenure.dispatcher.in_work_since.items()
+                if now - since > _STUCK_SECONDS
+            ]
+            if idle := self._tenure.resync.stands_still:
+                problems.append(f"the table has not been scanned for {idle:.0f} s")
+        return Health(tuple(problems))
+
+    def _known(self) -> Known:
+        return Known(self._client, self._cache, self._elector, self._tenure, self._policy, self._ready().problems)
+
+    def _ready(self) -> Health:
+        if self._cache is None or self._elector is None:
+            return Health(("starting",))
+        problems = [f"namespace {name}: {why}" for name, why in self._cache.unsynced.items()]
+        if problem := self._elector.snapshot().problem:
+            problems.append(f"lease: {problem}")
+        table_problem = self._table_problem or (self._tenure.resync.problem if self._tenure is not None else "")
+        if table_problem:
+            problems.append(f"table: {table_problem}")
+        return Health(tuple(problems))
+
+    def _status(self) -> dict[str, Any]:
+        """How the machinery stands: leader, stream, queue. Holds nothing of any item but names and counts."""
+        tenure = self._tenure
+        return {
+            "version": __version__,
+            "region": self._settings.region,
+            "cluster": self._settings.cluster_name,
+            "leader": asdict(self._elector.snapshot()) if self._elector is not None else None,
+            "working": tenure is not None and tenure.working,
+            "stream": asdict(tenure.consumer.snapshot()) if tenure is not None else None,
+            "endpoints": len(tenure.desired) if tenure is not None else None,
+            "queue": tenure.dispatcher.queue.depth if tenure is not None else None,
+            "in_work": sorted(tenure.dispatcher.queue.in_work) if tenure is not None else [],
+            "cache": asdict(self._cache.snapshot()) if self._cache is not None else None,
+        }
+
+    async def _scrape(self) -> bytes:
+        metrics = self._metrics
+        metrics.ready.set(self._ready().ok)
+        if self._cache is not None:
+            cache = self._cache.snapshot()
+            metrics.cached_objects.set(cache.objects)
+            metrics.watch_silence.set(max((watch.age for watch in cache.watches if watch.age is not None), default=0))
+            synced = sum(watch.synced for watch in cache.watches)
+            metrics.watches.labels("synced").set(synced)
+            metrics.watches.labels("unsynced").set(len(cache.watches) - synced)
+        if self._tenure is not None:
+            self._tenure.observe()
+        return await asyncio.to_thread(metrics.render)

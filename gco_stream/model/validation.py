@@ -1,0 +1,118 @@
+"""pydantic's validation errors as problems: the path as the author wrote it and the nearest field's description.
+
+What has to hold between the fields of an item, once each of them can be read.
+"""
+
+import types
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from gco_stream.model import names
+from gco_stream.model.field_types import is_url_path
+from gco_stream.model.problem import Problem
+from gco_stream.model.resources import resource_problems
+from gco_stream.model.spec import ROOT_PATH, EndpointSpec
+from gco_stream.model.text import shown
+
+_Loc = Sequence[int | str]
+_ENV = "env"
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], prefix: str) -> tuple[Problem, ...]:
+    """Every problem in `error`, which came of validating `model`; `prefix` goes before each path."""
+    return tuple(_problem(detail, model, prefix) for detail in error.errors())
+
+
+def _problem(detail: Any, model: type[BaseModel], prefix: str) -> Problem:
+    loc: _Loc = detail["loc"]
+    path = (prefix + _path(loc)).rstrip(".")
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    allowed = _allowed(model, loc) or message
+    if loc[0] == _ENV:
+        # An env value may be a secret, and problems are logged and written to the table.
+        which = "name" if loc[-1] == "[key]" else "value"
+        return Problem(path, None, allowed, complaint=f"this {which} is not allowed; allowed: {allowed}")
+    if detail["type"] == "missing":
+        return Problem(path, None, allowed)
+    if detail["type"] == "extra_forbidden":
+        return Problem(path, detail["input"], allowed, complaint="no such field")
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+        return Problem(path, detail["input"], allowed, complaint=message)
+    return Problem(path, detail["input"], allowed)
+
+
+def _path(loc: _Loc) -> str:
+    path = ""
+    for step in loc:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step != "[key]":
+            # NAME=value is a common slip, and then the key holds what may be a secret.
+            name = shown(step.partition("=")[0] if loc[0] == _ENV else step)
+            path += f".{name}" if path else name
+    return path
+
+
+def _allowed(annotation: Any, loc: _Loc) -> str:
+    """The description nearest to `loc` on the way down from a type."""
+    own = ""
+    if get_origin(annotation) is Annotated:
+        annotation, *metadata = get_args(annotation)
+        own = next((m.description for m in metadata if isinstance(m, FieldInfo) and m.description), "")
+    deeper = _step_down(annotation, loc)
+    return deeper or own
+
+
+def _step_down(annotation: Any, loc: _Loc) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, types.UnionType}:
+        return next(filter(None, (_allowed(argument, loc) for argument in arguments)), "")
+    if not loc:
+        return ""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _of_field(annotation, loc)
+    if origin is dict:
+        is_key = len(loc) > 1 and loc[1] == "[key]"
+        return _allowed(arguments[0 if is_key else 1], loc[2:] if is_key else loc[1:])
+    if origin in {tuple, frozenset, list}:
+        return _allowed(arguments[0], loc[1:])
+    return ""
+
+
+def _of_field(model: type[BaseModel], loc: _Loc) -> str:
+    for name, field in model.model_fields.items():
+        if loc[0] in {name, field.alias}:
+            nested = _allowed(field.annotation, loc[1:])
+            inner = next((m.description for m in field.metadata if isinstance(m, FieldInfo)), None)
+            return nested or field.description or inner or ""
+    return ""
+
+
+_PATHS = "/inference"
+
+
+def spec_problems(name: str, spec: EndpointSpec) -> Iterator[Problem]:
+    """What is wrong with a spec as a whole."""
+    if spec.canary is not None and not names.is_endpoint_name(name, with_canary=True):
+        yield Problem("endpoint_name", name, names.NAME_RULE)
+    yield from resource_problems(spec.resources.requests, spec.resources.limits, spec.device)
+    root = spec.own_root_path
+    if root is not None and root.startswith("/") and not is_url_path(root):
+        # kubelet and the load balancer ask under it.
+        yield Problem(f"spec.args: {ROOT_PATH}", root, "a URL path starting with '/', without a query")
+
+
+def path_problem(name: str, path: str) -> Problem | None:
+    """Why an endpoint may not have a path.
+
+    All endpoints of a region stand behind one load balancer, where the first rule that matches takes the request. So
+    what lies under /inference/ is each endpoint's by its name, and nobody's path covers all of it.
+    """
+    segments = path.rstrip("/").split("/")[1:]
+    allowed = f"{_PATHS}/{shown(name)}, a path below it, or one that is not in {_PATHS}"
+    if not segments or (f"/{segments[0]}" == _PATHS and segments[1:2] != [name]):
+        return Problem("ingress_path", path, allowed)
+    return None

@@ -1,0 +1,1 @@
+"""Compares desired manifests with live objects."""

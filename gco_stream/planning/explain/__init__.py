@@ -1,0 +1,1 @@
+"""Explains a plan to people, object by object and field by field."""

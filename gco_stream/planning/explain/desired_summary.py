@@ -1,0 +1,56 @@
+"""What an item asks of one region, in words: what `explain` shows first. Never the values of environment variables."""
+
+from collections.abc import Iterator
+
+from gco_stream.model.endpoint import Endpoint, Unreadable
+from gco_stream.model.spec import Autoscaling, Canary, EndpointSpec
+from gco_stream.planning.types.policy import Policy
+
+
+def asked(item: Endpoint | Unreadable, policy: Policy) -> dict[str, str]:
+    """Labels and values, in the order of showing. An item or spec that cannot be read says what is wrong instead."""
+    if isinstance(item, Unreadable):
+        return {"error": item.error}
+    return dict(_of_item(item, policy)) | dict(_of_spec(item, policy))
+
+
+def _of_item(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
+    yield "asked", str(item.desired_state)
+    if item.hold is not None:
+        yield "hold", item.hold
+    yield "regions", ", ".join(sorted(item.target_regions))
+    yield "namespace", item.namespace or f"{policy.namespace} (the installation's)"
+    yield "path", item.ingress_path
+    if item.updated_at:
+        yield "updated", item.updated_at
+
+
+def _of_spec(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
+    for number, problem in enumerate(item.spec_problems):
+        yield f"error {number + 1}" if number else "error", str(problem)
+    spec = item.spec
+    if spec is None:
+        return
+    yield "image", _image(spec, policy.region)
+    yield "replicas", _scaled(spec.autoscaling) if spec.autoscaling.enabled else str(spec.replicas)
+    yield "devices", f"{spec.gpu_count} {spec.accelerator}" if spec.gpu_count else "none"
+    if spec.canary is not None:
+        yield "canary", _canary(spec, spec.canary, policy.region)
+    if spec.env:
+        yield "env", ", ".join(sorted(spec.env))
+
+
+def _image(spec: EndpointSpec, region: str) -> str:
+    image = spec.image_in(region)
+    return image if image == spec.image else f"{image} (this region's own; elsewhere {spec.image})"
+
+
+def _scaled(scaling: Autoscaling) -> str:
+    metrics = ", ".join(f"{metric.type} {metric.target} %" for metric in scaling.metrics)
+    return f"{scaling.min_replicas} to {scaling.max_replicas}, as the HPA decides by {metrics or 'cpu 70 %'}"
+
+
+def _canary(spec: EndpointSpec, canary: Canary, region: str) -> str:
+    image = spec.canary_image_in(region)
+    replicas = "1 replica" if canary.replicas == 1 else f"{canary.replicas} replicas"
+    return f"{image}, {replicas}, {canary.weight} % of the traffic"

@@ -1,0 +1,85 @@
+"""What a plan's steps do to one object, in words: every field that differs, a line each.
+
+A step's own reason names the first few fields, for logs and Events; who asks for an explanation gets them all.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gco_stream.model import names
+from gco_stream.model.objects import ObservedObject
+from gco_stream.planning.diff.difference import Difference
+from gco_stream.planning.diff.drift import differences
+from gco_stream.planning.resources.apply import in_words
+from gco_stream.planning.types.plan import Annotate, Apply, Create, Delete, GiveReplicas, HandOver, Replace, Scale, Step
+
+_ANNOTATIONS = "metadata.annotations"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Why an object changes, "" where the fields say it, and what about it, a line each."""
+
+    why: str
+    details: tuple[str, ...]
+
+
+def changes(steps: Sequence[Step], observed: ObservedObject | None) -> Changes:
+    """What these steps, all of one object, do to it. `observed` None: it is absent."""
+    why = ""
+    details: list[str] = []
+    for step in steps:
+        reason, lines = _of_step(step, observed)
+        why = reason or why
+        details += lines
+        if isinstance(step, Create | Apply | Annotate | Delete) and step.tell is not None:
+            details.append(step.tell.message)
+    return Changes(why, tuple(details))
+
+
+def in_lines(found: Sequence[Difference]) -> list[str]:
+    """Every difference as a line; annotations, which run nothing, come last."""
+    return [_line(one) for one in sorted(found, key=lambda difference: difference.path.startswith(_ANNOTATIONS))]
+
+
+def _of_step(step: Step, observed: ObservedObject | None) -> tuple[str, list[str]]:
+    match step:
+        case Apply() if observed is not None:
+            found = differences(step.manifest, observed)
+            return "" if step.reason == in_words(found) else step.reason, in_lines(found)
+        case Scale():
+            line = f"is {_replicas(observed)}, should be {step.replicas}"
+            return "" if step.reason == f"replicas {line}" else step.reason, [f"spec.replicas: {line}"]
+        case GiveReplicas():
+            return step.reason, [f"spec.replicas: is {_replicas(observed)}, the HPA is to have it at {step.replicas}"]
+        case Annotate():
+            return step.reason, [f"{_ANNOTATIONS}: {', '.join(sorted(step.annotations))}"]
+        case Replace():
+            return "", [step.reason]
+        case HandOver():
+            return step.reason, []
+        case _:
+            return step.reason, []
+
+
+def _replicas(observed: ObservedObject | None) -> int:
+    return int(observed.spec.get("replicas", 1)) if observed is not None else 0
+
+
+def _line(difference: Difference) -> str:
+    if difference.path == f"{_ANNOTATIONS}[{names.WEIGHTED_ROUTING_ANNOTATION}]":
+        # The whole text differs late: cut as other long values are, what is and what should be would read the same.
+        return f"traffic: is {_weights(difference.observed)}, should be {_weights(difference.desired)}"
+    return str(difference)
+
+
+def _weights(text: object) -> str:
+    """The shares in percent of the AWS Load Balancer Controller's forward action, as the annotation's text."""
+    if text is None:
+        return "all to the main"
+    try:
+        groups = json.loads(str(text))["forwardConfig"]["targetGroups"]
+        return " and ".join(f"{group['weight']} % to {group['serviceName']}" for group in groups)
+    except (ValueError, KeyError, TypeError):
+        return repr(text)

@@ -1,0 +1,1 @@
+"""What each desired state means: running, stopped, deleted, orphaned, and rollout completion."""

@@ -1,0 +1,85 @@
+"""An endpoint that has objects here and no item in the table: an orphan.
+
+That the item is gone is for the engine to prove. Here is decided what may go then: only what this installation made and
+what says so three times over, because a table that is wrong, or labels that somebody copied, look like orphans too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from gco_stream.model import names
+from gco_stream.model.objects import Kind, Observed, ObservedObject
+from gco_stream.planning.lifecycle.stopping import MORE_MAY_GO, too_many
+from gco_stream.planning.types.plan import Delete, HeldBack, LookAgain, Note, Part, Plan, Tell
+from gco_stream.planning.types.policy import Fleet, Policy
+
+NO_ITEM = "the table has no such item"
+_TOLD = Tell("Orphaned", f"its objects are removed: {NO_ITEM}")
+_TAKING_AWAY = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
+
+
+def plan_orphan(name: str, observed: Observed, fleet: Fleet, now: datetime, policy: Policy) -> Plan:
+    """What becomes of the objects of an endpoint without an item; `observed` is of this endpoint's names only.
+
+    Nothing here depends on `now`; it is taken so that every plan is made of the same values.
+    """
+    notes = tuple(_left_alone(name, observed, fleet, policy))
+    steps = tuple(
+        Delete(obj.ref, obj.uid, NO_ITEM, Part.MAIN, spends_budget=True)
+        for obj in removable(name, observed, policy)
+        if not obj.deleting
+    )
+    if steps and fleet.deletions_left <= 0:
+        return Plan(
+            name,
+            look_again=LookAgain(fleet.deletions_again, MORE_MAY_GO),
+            notes=notes,
+            warnings=(too_many(NO_ITEM),),
+            held_back=HeldBack.REMOVAL,
+        )
+    return Plan(name, steps=(*(replace(step, tell=_TOLD) for step in steps[:1]), *steps[1:]), notes=notes)
+
+
+def removable(name: str, observed: Observed, policy: Policy) -> list[ObservedObject]:
+    """The objects of an endpoint without an item that may go, in the order of taking away."""
+    found = [obj for obj in observed.objects.values() if _is_certainly_ours(name, obj, policy)]
+    return sorted(found, key=lambda obj: (_TAKING_AWAY.index(obj.ref.kind), obj.ref))
+
+
+def _is_certainly_ours(name: str, obj: ObservedObject, policy: Policy) -> bool:
+    return (
+        obj.ref.namespace in policy.namespaces
+        and obj.endpoint == name
+        and obj.ref.name in _names_given(obj.ref.kind, name)
+        and obj.annotations.get(names.TABLE_ANNOTATION) == policy.table_arn
+        and (obj.ownership.applied or obj.ownership.stamped)
+    )
+
+
+def _names_given(kind: Kind, name: str) -> tuple[str, ...]:
+    match kind:
+        case Kind.INGRESS:
+            return (names.ingress_name(name),)
+        case Kind.HPA:
+            return (name,)
+        case _:
+            return (name, names.canary_name(name))
+
+
+def _left_alone(name: str, observed: Observed, fleet: Fleet, policy: Policy) -> Iterator[Note]:
+    for _, obj in sorted(observed.objects.items()):
+        if _is_certainly_ours(name, obj, policy) or obj.endpoint not in {None, name}:
+            continue
+        if obj.endpoint is None and obj.ref.name in fleet.claimed:
+            continue
+        yield Note(f"left unchanged, although {NO_ITEM}: {_why(obj, policy)}", obj.ref)
+
+
+def _why(obj: ObservedObject, policy: Policy) -> str:
+    table = obj.annotations.get(names.TABLE_ANNOTATION)
+    if table not in {None, policy.table_arn}:
+        return "it belongs to another installation (another table)"
+    if not (obj.ownership.applied or obj.ownership.stamped):
+        return "this controller did not make it"
+    return "it does not say whose it is (gco.io/endpoint, gco.io/table)"

@@ -1,0 +1,46 @@
+"""What the table itself needs once the regions agree: promotion of a deploying item, purge of a deleted one."""
+
+from typing import Final
+
+from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
+from gco_stream.model.wire import WireItem
+from gco_stream.planning.lifecycle.region_status import is_for_another_intent
+from gco_stream.planning.types.plan import TableChange
+
+_AGREED: Final = {"deploying": "running", "deleted": "deleted"}
+
+
+def may_agree(image: WireItem) -> bool:
+    """Whether `table_change` may find a change in an item: a cheap first look at its wire form."""
+    entries = image.get("region_status", {}).get("M", {}).values()
+    states = {entry.get("M", {}).get("state", {}).get("S") for entry in entries}
+    wanted = _AGREED.get(image.get("desired_state", {}).get("S", "deploying"))
+    # A region that has left may be among them.
+    return wanted in states and states <= {wanted, "deleted"}
+
+
+def table_change(endpoint: Endpoint, region: str) -> TableChange | None:
+    """The change that every region's report, as the item holds it, allows. Decided anew on every run."""
+    if region not in endpoint.target_regions and region not in endpoint.reported_regions:
+        return None
+    if endpoint.desired_state is DesiredState.DEPLOYING and _all_targets(endpoint, RegionState.RUNNING):
+        return TableChange.PROMOTE
+    if (
+        endpoint.desired_state is DesiredState.DELETED
+        and _all_targets(endpoint, RegionState.DELETED)
+        and all(_has(endpoint, other, RegionState.DELETED) for other in endpoint.reported_regions)
+    ):
+        return TableChange.PURGE
+    return None
+
+
+def _all_targets(endpoint: Endpoint, state: RegionState) -> bool:
+    return all(
+        _has(endpoint, region, state) and not is_for_another_intent(endpoint.region_status[region], endpoint.intent)
+        for region in endpoint.target_regions
+    )
+
+
+def _has(endpoint: Endpoint, region: str, state: RegionState) -> bool:
+    entry = endpoint.region_status.get(region)
+    return entry is not None and entry.state is state

@@ -1,0 +1,110 @@
+"""What a region says of an endpoint, and when saying it is worth a write."""
+
+from datetime import datetime, timedelta
+
+from gco_stream.model.endpoint import Endpoint, RegionState, RegionStatus, Unreadable
+from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.reasons import Cause
+from gco_stream.model.wire import INTENT_PREFIX
+from gco_stream.planning.lifecycle.running import replicas_of
+from gco_stream.planning.resources import deployment as deployments
+from gco_stream.planning.types.context import Situation
+from gco_stream.planning.types.plan import LookAgain, Report
+
+_HAS_RUN = frozenset({RegionState.RUNNING, RegionState.UPDATING})
+_UNUSED = frozenset({RegionState.CREATING, RegionState.DELETED, RegionState.DELETING})
+
+
+def running(situation: Situation, *, pending: bool, complaints: tuple[Cause, ...]) -> Report:
+    """The report on an endpoint that shall run. `pending`: the plan still has steps to carry out."""
+    observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
+    ready, desired = _counts(situation, observed)
+    is_running = not pending and deployments.rolled_out(observed)
+    state = RegionState.RUNNING if is_running else _not_yet_running(situation, observed)
+    return Report.of(state, complaints, ready=ready, desired=desired)
+
+
+def stopped(situation: Situation, *, pending: bool, complaints: tuple[Cause, ...]) -> Report:
+    """The report on an endpoint that shall be stopped: stopping until its last pod is gone."""
+    left = [
+        obj
+        for name in (situation.endpoint.name, situation.canary)
+        if (obj := situation.ours(Kind.DEPLOYMENT, name)) is not None and not _is_empty(obj)
+    ]
+    ready = deployments.ready(situation.ours(Kind.DEPLOYMENT, situation.endpoint.name))
+    state = RegionState.STOPPING if pending or left else RegionState.STOPPED
+    return Report.of(state, complaints, ready=ready if left else 0)
+
+
+def removed(situation: Situation, *, complaints: tuple[Cause, ...] = ()) -> Report:
+    """The report on an endpoint that shall be gone: deleting until nothing of it is left."""
+    state = RegionState.DELETING if situation.all_ours() else RegionState.DELETED
+    return Report.of(state, complaints)
+
+
+def failed(situation: Situation, errors: tuple[Cause, ...]) -> Report:
+    """The report where the endpoint cannot be what is asked, with the reasons; its objects stay as they are."""
+    observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
+    ready, desired = _counts(situation, observed)
+    return Report.of(RegionState.ERROR, errors, ready=ready, desired=desired)
+
+
+def is_due(
+    item: Endpoint | Unreadable, region: str, report: Report, now: datetime, *, interval: float, heartbeat: float
+) -> tuple[bool, LookAgain | None]:
+    """Whether to write the report now, else when. A new state or error is written at once, counts alone at most every
+    `interval` seconds, and an unchanged report never (or every `heartbeat` seconds, if that is not 0).
+    """
+    written = item.region_status.get(region)
+    if written is None or _says_otherwise(written, report, item.intent):
+        return True, None
+    pause, why = heartbeat, "heartbeat"
+    if (written.replicas_ready, written.replicas_desired) != (report.ready, report.desired):
+        pause, why = interval, "replica counts have changed"
+    elif not heartbeat:
+        return False, None
+    left = pause - _age(written, now)
+    return (True, None) if left <= 0 else (False, LookAgain(left, f"{why}, to be reported"))
+
+
+def _says_otherwise(written: RegionStatus, report: Report, intent: str) -> bool:
+    if (written.state, written.error, written.reason) != (report.state, report.error, report.reason or ""):
+        return True
+    # An entry without an intent of ours (the former system's) counts by its state alone.
+    return is_for_another_intent(written, intent)
+
+
+def is_for_another_intent(written: RegionStatus, intent: str) -> bool:
+    """Whether an entry speaks of something the user no longer asks for, or did not yet."""
+    return written.intent is not None and written.intent.startswith(INTENT_PREFIX) and written.intent != intent
+
+
+def _age(written: RegionStatus, now: datetime) -> float:
+    try:
+        age = now - datetime.fromisoformat(written.last_sync)
+    except (ValueError, TypeError):
+        return float("inf")
+    # A time ahead of ours (another clock) must not silence the report for ever.
+    return age.total_seconds() if age > timedelta(seconds=-1) else float("inf")
+
+
+def _is_empty(deployment: ObservedObject) -> bool:
+    status = deployment.status
+    return not status.get("replicas", 0) and status.get("observedGeneration", 0) >= deployment.generation
+
+
+def _counts(situation: Situation, observed: ObservedObject | None) -> tuple[int, int]:
+    spec = situation.endpoint.spec
+    desired = observed.spec.get("replicas", 1) if observed is not None else 0
+    if spec is not None and (observed is None or not spec.autoscaling.enabled):
+        desired = replicas_of(spec).start
+    return deployments.ready(observed), desired
+
+
+def _not_yet_running(situation: Situation, observed: ObservedObject | None) -> RegionState:
+    written = situation.reported
+    if written is None or written.state in _UNUSED:
+        return RegionState.CREATING
+    if written.state in _HAS_RUN or deployments.ready(observed):
+        return RegionState.UPDATING
+    return RegionState.CREATING

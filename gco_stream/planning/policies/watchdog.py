@@ -1,0 +1,156 @@
+"""The health watchdog: when the Ingress of an endpoint that should run is created and when it is withdrawn.
+
+All endpoints of a region share one load balancer, and a target group without a healthy target makes the whole of it
+unhealthy to Global Accelerator. Hence one rule: the Ingress is created once a pod's containers are ready, and withdrawn
+once no replica has been ready for the threshold. The clock is an annotation of the Ingress, so it survives restarts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import RegionState
+from gco_stream.model.objects import Kind, ObservedObject, PodHealth
+from gco_stream.model.reasons import Cause, Reason
+from gco_stream.planning.resources import deployment as deployments
+from gco_stream.planning.types.context import Situation
+from gco_stream.planning.types.plan import LookAgain, Need, Note, Tell
+from gco_stream.planning.types.policy import Census
+
+# No event announces that containers are ready behind a readiness gate, so those pods are listed this often.
+_GATED_PERIOD = 15.0
+# Without gates the Deployment's counts change; this covers pods that are given gates later.
+_UNGATED_PERIOD = 60.0
+_RUNS = frozenset({RegionState.RUNNING, RegionState.UPDATING})
+_WITHDRAWN = Cause(
+    Reason.INGRESS_WITHDRAWN, "no ready replicas; the Ingress is withdrawn until a pod's containers are ready"
+)
+_WAITING = Note("the Ingress is created once a pod's containers are ready")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Whether the Ingress is to exist.
+
+    `unready_since`: the clock that the Ingress carries. `withdraws`: it exists and is to be deleted; `refused`: it
+    would be, if the limit on the fleet allowed it. `error` makes the region's state. `tell`: the Event of creating or
+    withdrawing it.
+    """
+
+    exists: bool
+    unready_since: str | None = None
+    withdraws: bool = False
+    refused: bool = False
+    error: Cause | None = None
+    tell: Tell | None = None
+    notes: tuple[Note, ...] = ()
+    warnings: tuple[Cause, ...] = ()
+    needs: frozenset[Need] = frozenset()
+    look_again: LookAgain | None = None
+
+
+def decide(situation: Situation, deployment: ObservedObject | None, ingress: ObservedObject | None) -> RouteDecision:
+    """The route of an endpoint that should run at least one replica. `deployment`, `ingress`: ours, or None."""
+    if ingress is None or ingress.deleting:
+        return _absent(situation, deployment)
+    if deployment is not None and (deployments.is_at_zero(deployment) or deployments.ready(deployment)):
+        return RouteDecision(exists=True)
+    return _unready(situation, ingress)
+
+
+def is_withdrawn(situation: Situation) -> bool:
+    """Whether an endpoint that should run has lost its Ingress because no replica of it is ready."""
+    ingress = situation.ours(Kind.INGRESS, names.ingress_name(situation.endpoint.name))
+    deployment = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
+    if deployment is None or deployment.deleting or not (ingress is None or ingress.deleting):
+        return False
+    is_unready = not deployments.is_at_zero(deployment) and not deployments.ready(deployment)
+    return is_unready and was_routed(situation)
+
+
+def was_routed(situation: Situation) -> bool:
+    """Whether this region reported that the endpoint ran, or that its Ingress was withdrawn.
+
+    This decides what is reported of an endpoint without an Ingress (an error, or that it is being created), never
+    whether the Ingress is created.
+    """
+    written = situation.reported
+    return written is not None and (written.state in _RUNS or written.reason == Reason.INGRESS_WITHDRAWN)
+
+
+def _absent(situation: Situation, deployment: ObservedObject | None) -> RouteDecision:
+    error = _WITHDRAWN if is_withdrawn(situation) else None
+    waiting = RouteDecision(exists=False, error=error, notes=(_WAITING,))
+    if deployment is None or deployment.deleting or deployments.is_at_zero(deployment):
+        return waiting
+    written = situation.reported
+    restored = written is not None and written.reason == Reason.INGRESS_WITHDRAWN
+    tell = Tell("IngressRestored", "a pod is ready again, so the Ingress is restored", warning=False)
+    created = RouteDecision(exists=True, tell=tell if restored else None)
+    if deployments.ready(deployment):
+        return created
+    pods = situation.observed.pods
+    if pods is None:
+        # A Deployment without pods needs no call to know that none of them is ready.
+        return replace(waiting, needs=frozenset({Need.PODS})) if deployments.has_pods(deployment) else waiting
+    if any(pod.containers_ready for pod in pods):
+        return created
+    return replace(waiting, notes=(_WAITING, *_unready_pods(pods)), look_again=_check_pods(pods))
+
+
+def _unready(situation: Situation, ingress: ObservedObject) -> RouteDecision:
+    threshold = situation.policy.unhealthy_threshold
+    since, clock = _clock(situation.now, ingress)
+    left = threshold - (situation.now - since).total_seconds()
+    if left > 0:
+        why = "an Ingress without a ready replica is withdrawn"
+        return RouteDecision(exists=True, unready_since=clock, look_again=LookAgain(left, why))
+    pods, census = situation.observed.pods, situation.fleet.census
+    if pods is None or census is None:
+        needs = {need for need, known in ((Need.PODS, pods), (Need.CENSUS, census)) if known is None}
+        return RouteDecision(exists=True, unready_since=clock, needs=frozenset(needs))
+    lasting = f"no replica has been ready for {threshold:.0f} s"
+    kept = RouteDecision(exists=True, unready_since=clock, notes=_unready_pods(pods), look_again=_check_pods(pods))
+    if any(pod.containers_ready for pod in pods):
+        # Only with its Ingress can the load balancer ever find it healthy.
+        message = f"{lasting}, although a pod's containers are ready: the load balancer does not find it healthy"
+        return replace(kept, error=Cause(Reason.LOAD_BALANCER_UNHEALTHY, message))
+    if census.withdrawn >= _max_withdrawn(census):
+        message = (
+            f"{lasting}; the Ingress stays, because half of the endpoints in this region are in this state: the "
+            "cluster itself seems unhealthy, and traffic can only leave it if its load balancer reports unhealthy"
+        )
+        limited = Cause(Reason.WITHDRAWAL_LIMIT_REACHED, message)
+        return replace(kept, refused=True, error=limited, warnings=(limited,))
+    tell = Tell("IngressWithdrawn", f"{lasting}; the Ingress is restored once a pod's containers are ready")
+    return RouteDecision(exists=False, withdraws=True, error=_WITHDRAWN, tell=tell)
+
+
+def _clock(now: datetime, ingress: ObservedObject) -> tuple[datetime, str]:
+    """Since when no replica has been ready, as a time and as the annotation's text.
+
+    Neither a time that cannot be read nor one in the future may stop the clock.
+    """
+    text = ingress.annotations.get(names.UNREADY_SINCE_ANNOTATION, "")
+    try:
+        since = datetime.fromisoformat(text)
+    except ValueError:
+        return now, now.isoformat()
+    if since.tzinfo is None or since > now:
+        return now, now.isoformat()
+    return since, text
+
+
+def _max_withdrawn(census: Census) -> int:
+    return max(1, census.running // 2)
+
+
+def _check_pods(pods: Sequence[PodHealth]) -> LookAgain:
+    period = _GATED_PERIOD if any(pod.has_gates for pod in pods) else _UNGATED_PERIOD
+    return LookAgain(period, "whether a pod's containers are ready")
+
+
+def _unready_pods(pods: Sequence[PodHealth]) -> tuple[Note, ...]:
+    reasons = sorted({pod.reason for pod in pods if pod.reason})
+    return tuple(Note(f"a pod is not ready: {reason}") for reason in reasons[:3]) or (Note("it has no pod"),)

@@ -1,0 +1,272 @@
+"""One Deployment, main or canary: made, adopted, scaled, rolled out, put back; never restarted unasked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gco_stream.model import names
+from gco_stream.model.objects import JsonObject, ObservedObject
+from gco_stream.model.reasons import Cause, Reason
+from gco_stream.planning.diff.drift import differences, in_observed_order
+from gco_stream.planning.resources import manifests
+from gco_stream.planning.resources.apply import in_words
+from gco_stream.planning.resources.pod_template import ADOPTED_VERSION, RENDERINGS, Renderings, TemplateInputs
+from gco_stream.planning.types.plan import Annotate, Apply, Create, GiveReplicas, HandOver, Note, Part, Scale, Step
+
+TEMPLATE_PATH = "spec.template"
+"""Where differences begin that restart pods."""
+
+_ANOTHER_TEMPLATE = "the item asks for another pod template"
+
+
+@dataclass(frozen=True, slots=True)
+class FixedReplicas:
+    """The item says how many."""
+
+    count: int
+
+    @property
+    def start(self) -> int:
+        """How many a new Deployment begins with."""
+        return self.count
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscaledReplicas:
+    """The HPA says how many, within bounds; `asked` is the item's count, which a start begins from."""
+
+    asked: int
+    low: int
+    high: int
+
+    @property
+    def start(self) -> int:
+        """How many a new or restarted Deployment begins with."""
+        return self.clamped(self.asked)
+
+    def clamped(self, count: int) -> int:
+        """The nearest count within bounds; never 0, since an HPA does not act on 0."""
+        return max(self.low, min(self.high, count))
+
+
+Replicas = FixedReplicas | AutoscaledReplicas
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Steps for one object, or why it is left alone, or what is wrong."""
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
+    error: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What one Deployment shall be."""
+
+    inputs: TemplateInputs
+    replicas: Replicas
+    namespace: str
+    annotations: Mapping[str, str]
+    part: Part
+    renderings: Renderings
+
+    def manifest(self, version: int, count: int | None) -> JsonObject:
+        """The whole Deployment with its pod template at a version. `count` None leaves the replicas to the HPA."""
+        marks = {
+            **self.annotations,
+            names.TEMPLATE_HASH_ANNOTATION: self.inputs.hash(),
+            names.TEMPLATE_VERSION_ANNOTATION: str(version),
+        }
+        pods = self.renderings.render(self.inputs, version)
+        return manifests.deployment(self.namespace, self.inputs.app, pods, count, marks)
+
+
+def decide(
+    inputs: TemplateInputs,
+    observed: ObservedObject | None,
+    replicas: Replicas,
+    *,
+    namespace: str,
+    annotations: Mapping[str, str],
+    part: Part,
+    renderings: Renderings = RENDERINGS,
+) -> Decision:
+    """What this Deployment needs. `observed` is ours, or None. `renderings`: the pod templates that can be made."""
+    wanted = _Wanted(inputs, replicas, namespace, annotations, part, renderings)
+    if observed is None:
+        manifest = wanted.manifest(renderings.current, replicas.start)
+        return Decision((Create(manifest, "it is missing", part),))
+    if observed.deleting:
+        return Decision(notes=(Note("terminating; it is recreated once it is gone", observed.ref),))
+    selector = observed.spec.get("selector", {}).get("matchLabels")
+    if selector != {names.APP_LABEL: inputs.app}:
+        message = (
+            f"{observed.ref} selects pods by {selector}, and a selector cannot be changed; "
+            "delete the Deployment to have it recreated"
+        )
+        return Decision(error=Cause(Reason.SELECTOR_IMMUTABLE, message))
+    if not observed.ownership.applied and not _is_stamped(observed) and not _is_asked_for(wanted, observed):
+        return _stamped(wanted, observed)
+    version, why = _version(wanted, observed)
+    if version is None:
+        return _left_alone(observed, replicas, part, why)
+    if not observed.ownership.applied:
+        return _taken_over(wanted, observed, version, why or "it was made by another program")
+    return _corrected(wanted, observed, version, why)
+
+
+def version_of(observed: ObservedObject) -> int | None:
+    """Which rendering made the pod template, as the Deployment says; None where it does not."""
+    text = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION, "")
+    return int(text) if text.isdecimal() else None
+
+
+def upgrade_asked(observed: ObservedObject) -> int:
+    """The version below which somebody asked for a newer pod template; 0 where nobody did."""
+    text = observed.annotations.get(names.UPGRADE_ANNOTATION) or ""
+    return int(text) if text.isdecimal() else 0
+
+
+def _is_stamped(observed: ObservedObject) -> bool:
+    return names.TEMPLATE_HASH_ANNOTATION in observed.annotations
+
+
+def _is_asked_for(wanted: _Wanted, observed: ObservedObject) -> bool:
+    """Whether a roll-out of a Deployment that another program made is what the user waits for."""
+    return image_of(observed) != wanted.inputs.image or upgrade_asked(observed) > ADOPTED_VERSION
+
+
+def _version(wanted: _Wanted, observed: ObservedObject) -> tuple[int | None, str]:
+    """Which rendering the pod template is to be, and why another than stands; None where it is left alone.
+
+    A hash that somebody took away is taken as unchanged, and a version is told from what stands: losing a mark
+    restarts nothing. Nothing ever goes back to an older rendering.
+    """
+    newest = wanted.renderings.current
+    stamped_hash, version = observed.annotations.get(names.TEMPLATE_HASH_ANNOTATION), version_of(observed)
+    unknown = stamped_hash is None and observed.ownership.applied and version != ADOPTED_VERSION
+    if stamped_hash != wanted.inputs.hash() and not unknown:
+        return newest, _ANOTHER_TEMPLATE
+    if version is None:
+        version = _fitting(wanted, observed)
+    if version < upgrade_asked(observed) and version < newest:
+        return newest, f"an upgrade of its pod template from version {version} to {newest} was asked for"
+    if not wanted.renderings.can_render(version):
+        made_by = "it was made by another program" if version == ADOPTED_VERSION else f"it is of version {version}"
+        return None, f"its pod template is kept, {made_by}"
+    return version, ""
+
+
+def _fitting(wanted: _Wanted, observed: ObservedObject) -> int:
+    """The newest rendering that makes the pod template that stands, else the newest."""
+    for version in sorted(wanted.renderings.by_version, reverse=True):
+        found = differences(wanted.manifest(version, None), observed)
+        if not any(one.path.startswith(TEMPLATE_PATH) for one in found):
+            return version
+    return wanted.renderings.current
+
+
+def scaled(observed: ObservedObject | None, count: int, part: Part, why: str) -> Decision:
+    """Replicas alone, through the scale subresource: for a Deployment whose template cannot be made or is not ours."""
+    if observed is None or observed.deleting or observed.spec.get("replicas", 1) == count:
+        return Decision()
+    return Decision((Scale(observed.ref, observed.uid, count, why, part),))
+
+
+def image_of(observed: ObservedObject) -> str | None:
+    """The image of the first container, which is the one that serves."""
+    containers = observed.spec.get("template", {}).get("spec", {}).get("containers") or [{}]
+    image: str | None = containers[0].get("image")
+    return image
+
+
+def _left_alone(observed: ObservedObject, replicas: Replicas, part: Part, why: str) -> Decision:
+    count = observed.spec.get("replicas", 1)
+    wanted = count
+    if isinstance(replicas, FixedReplicas):
+        wanted = replicas.count
+    elif count == 0:
+        wanted = replicas.start
+    steps = scaled(observed, wanted, part, f"replicas is {count}, should be {wanted}").steps
+    note = f"{why}; it is left unchanged until the item's pod template changes or it is upgraded"
+    return Decision(steps, (Note(note, observed.ref),))
+
+
+def _stamped(wanted: _Wanted, observed: ObservedObject) -> Decision:
+    marks = {
+        **wanted.annotations,
+        names.TEMPLATE_HASH_ANNOTATION: wanted.inputs.hash(),
+        names.TEMPLATE_VERSION_ANNOTATION: str(ADOPTED_VERSION),
+    }
+    marks.pop(names.REVISION_ANNOTATION, None)
+    stamp = Annotate(observed.ref, observed.uid, marks, "it is adopted as it runs, without a restart", wanted.part)
+    scaling = _left_alone(observed, wanted.replicas, wanted.part, "it was made by another program")
+    return Decision((stamp, *scaling.steps), scaling.notes)
+
+
+def _taken_over(wanted: _Wanted, observed: ObservedObject, version: int, why: str) -> Decision:
+    steps: list[Step] = []
+    count: int | None = None
+    if isinstance(wanted.replicas, FixedReplicas):
+        count = wanted.replicas.count
+    else:
+        steps.append(_given(observed, wanted.replicas, wanted.part))
+    steps.append(HandOver(observed, why, wanted.part))
+    manifest = in_observed_order(wanted.manifest(version, count), observed)
+    steps.append(Apply(manifest, observed.uid, why, wanted.part))
+    return Decision(tuple(steps))
+
+
+def _corrected(wanted: _Wanted, observed: ObservedObject, version: int, why: str) -> Decision:
+    steps: list[Step] = []
+    count: int | None = None
+    if isinstance(wanted.replicas, FixedReplicas):
+        count = wanted.replicas.count
+    elif _we_own_replicas(observed) or observed.spec.get("replicas", 1) == 0:
+        steps.append(_given(observed, wanted.replicas, wanted.part))
+    manifest = in_observed_order(wanted.manifest(version, count), observed)
+    if found := differences(manifest, observed):
+        reason = in_words(found) if why in {"", _ANOTHER_TEMPLATE} else f"{why}: {in_words(found)}"
+        steps.append(Apply(manifest, observed.uid, reason, wanted.part))
+    return Decision(tuple(steps))
+
+
+def _we_own_replicas(observed: ObservedObject) -> bool:
+    return "f:replicas" in observed.ownership.fields.get("f:spec", {})
+
+
+def _given(observed: ObservedObject, replicas: AutoscaledReplicas, part: Part) -> GiveReplicas:
+    present = observed.spec.get("replicas", 1)
+    count = replicas.clamped(present) if present else replicas.start
+    return GiveReplicas(observed.ref, observed.uid, count, f"autoscaling is on, replicas is {present}", part)
+
+
+def rolled_out(observed: ObservedObject | None) -> bool:
+    """Whether every replica asked for is there, new and available, and nothing older is.
+
+    Counts decide, not conditions: after an image change `Available` stays True on the old pod, and a Deployment that
+    a user paused has a current observedGeneration and no updatedReplicas. An absent count is 0.
+    """
+    if observed is None or observed.deleting:
+        return False
+    status, wanted = observed.status, observed.spec.get("replicas", 1)
+    if status.get("observedGeneration", 0) < observed.generation:
+        return False
+    counts = (status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas"))
+    return all(count == wanted for count in counts)
+
+
+def ready(observed: ObservedObject | None) -> int:
+    """Pods of this Deployment that serve."""
+    return int(observed.status.get("readyReplicas", 0)) if observed is not None else 0
+
+
+def has_pods(observed: ObservedObject) -> bool:
+    """Whether pods of this Deployment exist, ready or not, as its controller counted them last."""
+    return bool(observed.status.get("replicas", 0))
+
+
+def is_at_zero(observed: ObservedObject) -> bool:
+    """Whether the Deployment is asked for no pods."""
+    return bool(observed.spec.get("replicas", 1) == 0)

@@ -1,0 +1,221 @@
+"""The pod template: what an endpoint's pods run.
+
+A new template is a roll-out, and GPU pods take many minutes to load a model. So the rendering has a version: a
+Deployment whose inputs are unchanged keeps the rendering it was made with, and a newer program restarts nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from gco_stream.model import names
+from gco_stream.model.hashing import canonical_hash
+from gco_stream.model.objects import JsonObject
+from gco_stream.model.resources import DEVICES
+from gco_stream.model.spec import ROOT_PATH, EndpointSpec
+
+ADOPTED_VERSION = 0
+"""The version of a template that this program did not render: left alone until its inputs change."""
+
+_ROOT_PATH_SERVERS = ("vllm", "text-generation-inference", "tgi")
+_DEVICE_NODES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "nvidia": MappingProxyType({"eks.amazonaws.com/instance-gpu-manufacturer": "nvidia"}),
+        "neuron": MappingProxyType({"accelerator": "neuron"}),
+    }
+)
+_MODELS = "/models"
+_MODEL_VOLUME = "model-storage"
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateInputs:
+    """Everything the pod template of one Deployment is made of, and nothing else.
+
+    `app`: the Deployment's name. `model_folder`: the endpoint's name; main and canary read the same model.
+    `image`: as this region runs it. `args` with the root path already in. `probe_path`: what kubelet and the load
+    balancer ask for.
+    """
+
+    app: str
+    model_folder: str
+    image: str
+    spec: EndpointSpec
+    args: tuple[str, ...]
+    probe_path: str
+    gpu_type: str | None
+
+    def hash(self) -> str:
+        """A digest of the inputs: equal as long as the user changed nothing that the pods are made of."""
+        spec = self.spec
+        return canonical_hash(
+            {
+                "app": self.app,
+                "image": self.image,
+                "args": self.args,
+                "command": spec.command,
+                "probe": self.probe_path,
+                "port": spec.port,
+                "gpu": [spec.gpu_count, spec.accelerator, self.gpu_type],
+                "model": [bool(spec.model_path), spec.model_source, self.model_folder],
+                "env": spec.env,
+                "resources": [spec.resources.requests, spec.resources.limits],
+                "tolerations": [toleration.manifest() for toleration in spec.tolerations],
+                "nodes": [spec.node_selector, spec.capacity_type],
+            }
+        )
+
+
+def main_inputs(
+    name: str, spec: EndpointSpec, *, region: str, ingress_path: str, honor_gpu_type: bool
+) -> TemplateInputs:
+    """The inputs of the main Deployment's template."""
+    image = spec.image_in(region)
+    args, prefix = _with_root_path(spec, image, ingress_path)
+    return TemplateInputs(
+        app=name,
+        model_folder=name,
+        image=image,
+        spec=spec,
+        args=args,
+        probe_path=prefix + spec.health_check_path,
+        gpu_type=spec.gpu_type if honor_gpu_type else None,
+    )
+
+
+def canary_inputs(main: TemplateInputs, image: str) -> TemplateInputs:
+    """The inputs of the canary's template: the main's but for name and image.
+
+    Root path and probe path stay the main's, since both stand behind one Ingress path.
+    """
+    return TemplateInputs(
+        app=names.canary_name(main.app),
+        model_folder=main.model_folder,
+        image=image,
+        spec=main.spec,
+        args=main.args,
+        probe_path=main.probe_path,
+        gpu_type=main.gpu_type,
+    )
+
+
+def _with_root_path(spec: EndpointSpec, image: str, ingress_path: str) -> tuple[tuple[str, ...], str]:
+    """The container's args and the path prefix that its server answers under ("" for none).
+
+    Servers known to take --root-path are given the Ingress path, since the load balancer does not strip it; an author's
+    own --root-path, or a command of theirs, is left as it is.
+    """
+    if spec.own_root_path is not None:
+        return spec.args, _prefix(spec.own_root_path)
+    if spec.command or not any(server in image.lower() for server in _ROOT_PATH_SERVERS):
+        return spec.args, ""
+    return (*spec.args, ROOT_PATH, ingress_path), _prefix(ingress_path)
+
+
+def _prefix(path: str) -> str:
+    return path.rstrip("/") if path.startswith("/") else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Renderings:
+    """The pod templates that a program can make of the same inputs, by version from 1 on; the highest is the newest.
+
+    An older one stays as long as Deployments may stand that were made by it. It is never changed: whatever it makes
+    of the same inputs is what stands, and anything else would restart it.
+    """
+
+    by_version: Mapping[int, Callable[[TemplateInputs], JsonObject]] = field(hash=False)
+
+    @property
+    def current(self) -> int:
+        """The newest version: what is made anew is made by it."""
+        return max(self.by_version)
+
+    def can_render(self, version: int) -> bool:
+        """Whether this program knows the rendering (not that of a template it adopted, nor of a newer program)."""
+        return version in self.by_version
+
+    def render(self, inputs: TemplateInputs, version: int) -> JsonObject:
+        """The pod template at a version. Raises KeyError for a version that this program cannot render."""
+        return self.by_version[version](inputs)
+
+
+def _version_1(inputs: TemplateInputs) -> JsonObject:
+    spec = inputs.spec
+    pod: JsonObject = {
+        "serviceAccountName": "gco-service-account",
+        "containers": [_container(inputs)],
+        "tolerations": _tolerations(spec),
+    }
+    if nodes := _node_selector(spec, inputs.gpu_type):
+        pod["nodeSelector"] = nodes
+    if spec.model_path or spec.model_source:
+        pod["volumes"] = [{"name": _MODEL_VOLUME, "persistentVolumeClaim": {"claimName": "efs-claim"}}]
+    if spec.model_source and spec.model_source.startswith("s3://"):
+        pod["initContainers"] = [_model_sync(spec.model_source, f"{_MODELS}/{inputs.model_folder}")]
+    return {"metadata": {"labels": names.labels(inputs.app)}, "spec": pod}
+
+
+def _container(inputs: TemplateInputs) -> JsonObject:
+    spec = inputs.spec
+    probe = {"httpGet": {"path": inputs.probe_path, "port": spec.port}}
+    container: JsonObject = {
+        "name": "inference",
+        "image": inputs.image,
+        "ports": [{"containerPort": spec.port, "protocol": "TCP"}],
+        "resources": _resources(spec),
+        "livenessProbe": {**probe, "initialDelaySeconds": 120, "periodSeconds": 15, "failureThreshold": 5},
+        "readinessProbe": {**probe, "initialDelaySeconds": 30, "periodSeconds": 10},
+    }
+    if spec.env:
+        # DynamoDB keeps no order of a map; ours is by name, and an apply keeps the order of what stands.
+        container["env"] = [{"name": name, "value": spec.env[name]} for name in sorted(spec.env)]
+    if spec.command:
+        container["command"] = list(spec.command)
+    if inputs.args:
+        container["args"] = list(inputs.args)
+    if spec.model_path or spec.model_source:
+        container["volumeMounts"] = [{"name": _MODEL_VOLUME, "mountPath": _MODELS}]
+    return container
+
+
+def _resources(spec: EndpointSpec) -> JsonObject:
+    devices = {spec.device: str(spec.gpu_count)} if spec.device else {}
+    return {
+        "requests": {**spec.resources.requests, **devices},
+        "limits": {**spec.resources.limits, **devices},
+    }
+
+
+def _tolerations(spec: EndpointSpec) -> list[JsonObject]:
+    tolerations = [{"key": DEVICES[spec.accelerator], "operator": "Equal", "value": "true", "effect": "NoSchedule"}]
+    return tolerations + [own for own in (t.manifest() for t in spec.tolerations) if own not in tolerations]
+
+
+def _node_selector(spec: EndpointSpec, gpu_type: str | None) -> dict[str, str]:
+    nodes = dict(spec.node_selector)
+    if spec.gpu_count and not nodes:
+        nodes = dict(_DEVICE_NODES[spec.accelerator])
+    if spec.gpu_count and gpu_type and spec.accelerator == "nvidia":
+        nodes["eks.amazonaws.com/instance-gpu-name"] = gpu_type
+    if spec.capacity_type in {"spot", "on-demand"}:
+        nodes["karpenter.sh/capacity-type"] = spec.capacity_type
+    return nodes
+
+
+def _model_sync(source: str, target: str) -> JsonObject:
+    # The image's entry point is `aws`: the source is an argument, so no text of an item ever reaches a shell.
+    return {
+        "name": "model-sync",
+        "image": "amazon/aws-cli:latest",
+        "args": ["s3", "sync", source, target, "--quiet"],
+        "volumeMounts": [{"name": _MODEL_VOLUME, "mountPath": _MODELS}],
+        "resources": {
+            "requests": {"cpu": "1", "memory": "2Gi"},
+            "limits": {"cpu": "4", "memory": "8Gi"},
+        },
+    }
+
+
+RENDERINGS = Renderings(MappingProxyType({1: _version_1}))
+"""This program's own."""

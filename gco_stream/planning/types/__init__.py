@@ -1,0 +1,1 @@
+"""The values that planning takes and returns: plan, policy, context and ownership."""

@@ -1,0 +1,100 @@
+"""Everything one decision is made from, and the questions that all parts of it ask."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import Endpoint, RegionStatus
+from gco_stream.model.objects import Kind, Observed, ObservedObject
+from gco_stream.model.reasons import Cause
+from gco_stream.planning.types.ownership import is_ours, not_owned
+from gco_stream.planning.types.policy import Fleet, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One endpoint that can be read, what stands of it, and the rules. `now` has a time zone."""
+
+    endpoint: Endpoint
+    observed: Observed
+    fleet: Fleet
+    now: datetime
+    policy: Policy
+    namespace: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "namespace", self.endpoint.namespace or self.policy.namespace)
+
+    @property
+    def canary(self) -> str:
+        """The name of the canary's Deployment and Service."""
+        return names.canary_name(self.endpoint.name)
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What every object of this endpoint is marked with."""
+        return {
+            names.ENDPOINT_ANNOTATION: self.endpoint.name,
+            names.TABLE_ANNOTATION: self.policy.table_arn,
+            names.REVISION_ANNOTATION: self.endpoint.updated_at,
+        }
+
+    @property
+    def reported(self) -> RegionStatus | None:
+        """What this region reported last, as the item has it."""
+        return self.endpoint.region_status.get(self.policy.region)
+
+    def get(self, kind: Kind, name: str) -> ObservedObject | None:
+        """The object of that name in the endpoint's namespace, whoever's it is."""
+        return self.observed.get(kind, self.namespace, name)
+
+    def ours(self, kind: Kind, name: str) -> ObservedObject | None:
+        """The same, if it is ours."""
+        found = self.get(kind, name)
+        return found if found is not None and self.is_ours(found) else None
+
+    def is_ours(self, observed: ObservedObject) -> bool:
+        """Whether this object is this endpoint's; where it does not say and another item claims its name, it is not."""
+        if observed.endpoint is None and observed.ref.name in self.fleet.claimed:
+            return False
+        return is_ours(
+            observed, endpoint=self.endpoint.name, app=self.app_of(observed), table_arn=self.policy.table_arn
+        )
+
+    def app_of(self, observed: ObservedObject) -> str:
+        """The `app` label that an object of this name must carry."""
+        name = observed.ref.name
+        return self.endpoint.name if observed.ref.kind is Kind.INGRESS else name
+
+    def foreign(self, *wanted: tuple[Kind, str]) -> tuple[Cause, ...]:
+        """A cause for each of these names that belongs to somebody else."""
+        found = (self.get(kind, name) for kind, name in wanted)
+        return tuple(
+            not_owned(obj, self.policy.table_arn) for obj in found if obj is not None and not self.is_ours(obj)
+        )
+
+    def all_ours(self) -> list[ObservedObject]:
+        """Every object of this endpoint, in every allowed namespace, in the order of taking away.
+
+        An object without gco.io/endpoint is the canary's only where no other item claims
+        its name and this endpoint's Ingress says that there is a canary.
+        """
+        mine = [
+            obj
+            for obj in self.observed.objects.values()
+            if obj.ref.namespace in self.policy.namespaces and self.is_ours(obj) and not self._is_anothers_main(obj)
+        ]
+        return sorted(mine, key=lambda obj: (_TAKING_AWAY.index(obj.ref.kind), obj.ref))
+
+    def _is_anothers_main(self, obj: ObservedObject) -> bool:
+        if obj.ref.name != self.canary or obj.endpoint == self.endpoint.name:
+            return False
+        return not self.has_canary_route(obj.ref.namespace)
+
+    def has_canary_route(self, namespace: str) -> bool:
+        """Whether the endpoint's Ingress of that namespace sends traffic to a canary, or carries its label."""
+        ingress = self.observed.get(Kind.INGRESS, namespace, names.ingress_name(self.endpoint.name))
+        return ingress is not None and names.CANARY_LABEL in ingress.labels
+
+
+_TAKING_AWAY = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)

@@ -1,0 +1,1 @@
+"""The HTTP server: health probes, metrics and the status page."""

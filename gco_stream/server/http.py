@@ -1,0 +1,78 @@
+"""The HTTP server: liveness, readiness, metrics, the state of the machinery as JSON, and the status page."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from gco_stream.server.page.headers import read_only, with_headers
+from gco_stream.server.page.routes import Page
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """An answer of a health check: what is wrong, a sentence each; nothing means well."""
+
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        return not self.problems
+
+
+@asynccontextmanager
+async def serve(
+    host: str,
+    port: int,
+    *,
+    live: Callable[[], Health],
+    ready: Callable[[], Health],
+    metrics: Callable[[], Awaitable[bytes]],
+    status: Callable[[], dict[str, Any]],
+    page: Page,
+) -> AsyncIterator[int]:
+    """Serves until left; gives the port (of `port` 0 any free one). Raises OSError where it cannot listen."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return _answer(live())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _answer(ready())
+
+    async def scrape(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics(), headers={"Content-Type": _METRICS_TYPE})
+
+    async def statusz(_: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(status(), default=str), content_type="application/json")
+
+    app = web.Application(middlewares=[read_only])
+    app.on_response_prepare.append(with_headers)
+    app.add_routes(
+        [
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/metrics", scrape),
+            web.get("/status", statusz),
+        ]
+    )
+    page.add_to(app)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def _answer(health: Health) -> web.Response:
+    if health.ok:
+        return web.Response(text="ok\n")
+    return web.Response(status=503, text="".join(f"{problem}\n" for problem in health.problems))

@@ -1,0 +1,264 @@
+"""Every endpoint at a glance, for the page: made of what is known, remade only for what has changed.
+
+Ten thousand items take a second to look through. So it is done in slices, between which the loop is given back, and
+only while somebody looks; a row is kept until its item changes.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gco_stream.cluster.cache.cluster_cache import ClusterCache
+from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.model import wire
+from gco_stream.model.endpoint import RegionState
+from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.reasons import Reason, reason_of_report
+from gco_stream.model.text import shown
+from gco_stream.server.page.view_models import ELSEWHERE, NOT_REPORTED, UNREADABLE, Fleet, Row
+
+# Seconds of work after which the loop is given back.
+_SLICE: Final = 0.004
+_AT_MOST_EVERY: Final = 0.5
+# Of all time, looking may take so much.
+_SHARE: Final = 0.1
+# What nobody rings for: other regions' reports.
+_GOOD_FOR: Final = 4.0
+_LONGEST: Final = 300
+_STATES: Final = frozenset(map(str, RegionState))
+_ORDER: Final = (*map(str, (RegionState.RUNNING, RegionState.UPDATING, RegionState.CREATING, RegionState.PENDING)),)
+_FINAL: Final = {"deploying": "running", "running": "running", "stopped": "stopped", "deleted": "deleted"}
+_RowMaker = tuple[Iterable[str], Callable[[str], Hashable], Callable[[str], Row]]
+
+
+class Rows:
+    """The fleet, kept. `version` differs once something has changed; `clock` gives monotonic seconds."""
+
+    def __init__(self, region: str, version: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self._region = region
+        self._version = version
+        self._clock = clock
+        self._rows: dict[str, tuple[Hashable, Row]] = {}
+        self._turn = asyncio.Lock()
+        self._made_at = self._due = float("-inf")
+        self._made_of: object = None
+        self._made_version = -1
+        self._fleet = Fleet()
+
+    async def of_table(
+        self, desired: DesiredState, wrong_since: Callable[[str], float | None], removals: Iterable[str]
+    ) -> Fleet:
+        """The fleet as its items have it: a leader's view. `wrong_since`: what else is known of that."""
+
+        def row(name: str) -> Row:
+            item = desired.wire(name)
+            return Row(name, "", ELSEWHERE) if item is None else row_of_item(name, item, self._region)
+
+        def told(row: Row) -> Row:
+            seen = wrong_since(row.name)
+            return row if seen is None or (row.since is not None and row.since <= seen) else replace(row, since=seen)
+
+        return await self._fresh(desired, (desired, desired.whole_digest, row), told, removals)
+
+    async def of_cluster(self, cache: ClusterCache) -> Fleet:
+        """The fleet as its Deployments have it: all that a replica knows which does not lead."""
+
+        def row(name: str) -> Row:
+            found = cache.observed(name).objects.values()
+            main = next((obj for obj in found if obj.ref.kind is Kind.DEPLOYMENT and obj.ref.name == name), None)
+            return row_of_deployment(name, main)
+
+        names = [endpoint or name for _, name, endpoint in cache.named(Kind.DEPLOYMENT)]
+        return await self._fresh(cache, (dict.fromkeys(names), cache.token, row), lambda row: row, ())
+
+    async def _fresh(
+        self, made_of: object, maker: _RowMaker, told: Callable[[Row], Row], removals: Iterable[str]
+    ) -> Fleet:
+        asked_at = self._clock()
+        async with self._turn:
+            if made_of is not self._made_of:
+                self._rows, self._made_of = {}, made_of
+            elif self._made_at > asked_at or self._is_as_it_was():
+                return self._fleet
+            # Whoever asks meanwhile is answered with the same.
+            await asyncio.sleep(max(0.0, self._due - self._clock()))
+            began = self._made_at = self._clock()
+            self._made_version = self._version()
+            self._rows = await self._remade(*maker)
+            self._fleet = await _summed_up([row for _, row in self._rows.values()], told, tuple(sorted(removals)))
+            ended = self._clock()
+            self._due = max(began + _AT_MOST_EVERY, ended + (ended - began) / _SHARE)
+            return self._fleet
+
+    def _is_as_it_was(self) -> bool:
+        return self._version() == self._made_version and self._clock() - self._made_at < _GOOD_FOR
+
+    async def _remade(
+        self, names: Iterable[str], version: Callable[[str], Hashable], make: Callable[[str], Row]
+    ) -> dict[str, tuple[Hashable, Row]]:
+        kept = self._rows
+        rows: dict[str, tuple[Hashable, Row]] = {}
+        pause = _Pause()
+        for name in sorted(names):
+            now, held = version(name), kept.get(name)
+            rows[name] = held if held is not None and held[0] == now else (now, make(name))
+            await pause.if_due()
+        return rows
+
+
+class _Pause:
+    """Gives the loop back once a slice of time is used up."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    async def if_due(self) -> None:
+        if time.perf_counter() - self._since > _SLICE:
+            await asyncio.sleep(0)
+            self._since = time.perf_counter()
+
+
+async def _summed_up(rows: list[Row], told: Callable[[Row], Row], removals: tuple[str, ...]) -> Fleet:
+    pause = _Pause()
+    states: Counter[str] = Counter()
+    regions: dict[str, Counter[str]] = {}
+    wrong = []
+    for number, row in enumerate(rows):
+        states[row.state] += 1
+        for region, state in row.regions:
+            regions.setdefault(region, Counter())[state] += 1
+        if row.reason:
+            rows[number] = told(row)
+            wrong.append(rows[number])
+        await pause.if_due()
+    wrong.sort(key=lambda row: (row.state not in {"error", UNREADABLE}, row.since or 0.0, row.name))
+    return Fleet(
+        tuple(rows),
+        tuple(wrong),
+        _in_order(states),
+        tuple((name, _in_order(counts)) for name, counts in sorted(regions.items())),
+        removals,
+    )
+
+
+def _in_order(states: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    first = [(state, states[state]) for state in _ORDER if state in states]
+    return (*first, *sorted((state, count) for state, count in states.items() if state not in _ORDER))
+
+
+def row_of_item(name: str, item: wire.WireItem, region: str) -> Row:
+    """An item's row. What cannot be read of it is not guessed at; the values of its spec are not looked at."""
+    asked = _text(item.get("desired_state"), "deploying")
+    targets = _regions(item.get("target_regions"))
+    reports = _map(item.get("region_status"))
+    states = {one: _state(_map(entry)) for one, entry in reports.items()}
+    regions = tuple(
+        (shown(one), states.get(one, NOT_REPORTED))
+        for one in sorted({*targets, *states}, key=lambda r: (r != region, r))
+    )
+    report = _map(reports.get(region))
+    state = states.get(region, NOT_REPORTED if region in targets else ELSEWHERE)
+    held = "hold" in item and bool(_text(item.get("hold"), "-"))
+    reason, message, since = _attention(item, asked, state, report, is_target=region in targets)
+    return Row(
+        name,
+        shown(asked),
+        state,
+        _number(report.get("replicas_ready")),
+        _number(report.get("replicas_desired")),
+        regions,
+        reason,
+        message,
+        since,
+        held,
+    )
+
+
+def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
+    """The row of an endpoint of which only the Deployment is known."""
+    if main is None:
+        return Row(name, "", UNREADABLE)
+    wanted, ready = int(main.spec.get("replicas", 1)), int(main.status.get("readyReplicas", 0))
+    current = main.status.get("observedGeneration", 0) >= main.generation
+    settled = current and ready == wanted == main.status.get("updatedReplicas", 0)
+    state = "deleting" if main.deleting else "stopped" if not wanted else "running" if settled else "updating"
+    return Row(name, "", state, ready, wanted)
+
+
+def _attention(
+    item: wire.WireItem, asked: str, state: str, report: Mapping[str, Any], *, is_target: bool
+) -> tuple[str, str, float | None]:
+    """Why the endpoint is not in its desired state here (reason code and message), and since when the item says so."""
+    final = _FINAL.get(asked) if is_target else "deleted"
+    error = _text(report.get("error"), "")
+    outdated = state in _STATES and _is_outdated(item, report)
+    if state == ELSEWHERE or (state == final and not error and not outdated):
+        return "", "", None
+    updated, reported = _time(item.get("updated_at")), _time(report.get("last_sync"))
+    if state == NOT_REPORTED:
+        return Reason.NOT_REPORTED, "this region has not reported", updated
+    if error:
+        reason = reason_of_report(_text(report.get("reason"), ""), error) or "Unknown"
+        return shown(reason, _LONGEST), shown(error, _LONGEST), reported
+    if outdated:
+        return Reason.OUTDATED_REPORT, f"{state}, for an older spec", updated
+    if final is None:
+        return Reason.INVALID_ITEM, f"desired_state: invalid value {shown(asked)!r}", reported
+    counts = f"{_number(report.get('replicas_ready'))} of {_number(report.get('replicas_desired'))} ready"
+    return Reason.PROGRESSING, f"{state}, {counts}", reported
+
+
+def _is_outdated(item: wire.WireItem, report: Mapping[str, Any]) -> bool:
+    intent = _text(report.get("intent"), "")
+    if not intent.startswith(wire.INTENT_PREFIX):
+        return False
+    try:
+        return intent != wire.intent_of(item)
+    except (ValueError, ArithmeticError, AttributeError, TypeError):
+        return False
+
+
+def _state(entry: Mapping[str, Any]) -> str:
+    state = _text(entry.get("state"), "")
+    return state if state in _STATES else UNREADABLE
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    inner = value.get("M") if isinstance(value, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _text(value: Any, default: str) -> str:
+    text = value.get("S") if isinstance(value, dict) else None
+    return text if isinstance(text, str) else default
+
+
+def _number(value: Any) -> int:
+    text = value.get("N") if isinstance(value, dict) else None
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _regions(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, dict):
+        return ()
+    if isinstance(found := value.get("SS"), list):
+        return tuple(one for one in found if isinstance(one, str))
+    found = value.get("L")
+    return tuple(text for one in found if (text := _text(one, ""))) if isinstance(found, list) else ()
+
+
+def _time(value: Any) -> float | None:
+    return seconds_of(_text(value, ""))
+
+
+def seconds_of(text: str) -> float | None:
+    """An ISO 8601 time as seconds since 1970 (UTC where it names no zone), None where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

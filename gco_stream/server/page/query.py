@@ -1,0 +1,122 @@
+"""What a visitor asks to see of the fleet: search, filters, order and page, and which rows that is.
+
+Whatever stands in an address is taken as far as it makes sense: an old or mangled link shows something, never an error.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from gco_stream.server.page.view_models import Fleet, Row
+
+PAGE_ROWS: Final = 50
+LONGEST_SEARCH: Final = 100
+WRONG: Final = "not as asked"
+HELD: Final = "held"
+_SORTS: Final = ("name", "state", "asked", "ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`search`: part of a name. `state`: a state here, "not as asked" or "held". `page` counts from 1."""
+
+    search: str = ""
+    state: str = ""
+    region: str = ""
+    sort: str = "name"
+    descending: bool = False
+    page: int = 1
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> "Query":
+        """The query of an address."""
+        order = parameters.get("sort", "")
+        sort = order.removeprefix("-")
+        page = parameters.get("page", "")
+        return cls(
+            search=parameters.get("q", "").strip()[:LONGEST_SEARCH],
+            state=parameters.get("state", "")[:LONGEST_SEARCH],
+            region=parameters.get("region", "")[:LONGEST_SEARCH],
+            sort=sort if sort in _SORTS else "name",
+            descending=order.startswith("-") and sort in _SORTS,
+            page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+        )
+
+    def link(self, **changes: Any) -> str:
+        """The address of this query with some of it changed; any change but of the page goes to the first one."""
+        other = replace(self, **({"page": 1} | changes))
+        parameters = {
+            "q": other.search,
+            "state": other.state,
+            "region": other.region,
+            "sort": ("-" if other.descending else "") + other.sort if (other.sort, other.descending) != _PLAIN else "",
+            "page": str(other.page) if other.page > 1 else "",
+        }
+        text = urlencode({name: value for name, value in parameters.items() if value})
+        return f"/?{text}" if text else "/"
+
+    def sorted_by(self, sort: str) -> str:
+        """The address of this query in the order of a column; by the same column again: the other way round."""
+        return self.link(sort=sort, descending=sort == self.sort and not self.descending)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether it leaves rows out."""
+        return bool(self.search or self.state or self.region)
+
+
+_PLAIN: Final = ("name", False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The rows of one page: those from `first` to `last` (counted from 1) of `found`."""
+
+    rows: tuple[Row, ...]
+    found: int
+    page: int
+    pages: int
+
+    @property
+    def first(self) -> int:
+        """The number of the first row, 0 without any."""
+        return (self.page - 1) * PAGE_ROWS + 1 if self.found else 0
+
+    @property
+    def last(self) -> int:
+        """The number of the last row."""
+        return min(self.page * PAGE_ROWS, self.found)
+
+
+def listing(fleet: Fleet, query: Query) -> Listing:
+    """The rows that a query asks for. A page beyond the last is the last."""
+    rows = [row for row in fleet.rows if _matches(row, query)] if query.is_filtered else list(fleet.rows)
+    if (query.sort, query.descending) != _PLAIN:
+        rows.sort(key=_KEYS[query.sort], reverse=query.descending)
+    pages = max(1, -(-len(rows) // PAGE_ROWS))
+    page = min(query.page, pages)
+    return Listing(tuple(rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]), len(rows), page, pages)
+
+
+def _matches(row: Row, query: Query) -> bool:
+    if query.search and query.search.lower() not in row.name:
+        return False
+    if query.region and all(region != query.region for region, _ in row.regions):
+        return False
+    match query.state:
+        case "":
+            return True
+        case "not as asked":
+            return bool(row.reason)
+        case "held":
+            return row.held
+    return row.state == query.state
+
+
+_KEYS: Final[Mapping[str, Callable[[Row], Any]]] = {
+    "name": lambda row: row.name,
+    "state": lambda row: (row.state, row.name),
+    "asked": lambda row: (row.asked, row.name),
+    "ready": lambda row: (row.ready, row.wanted, row.name),
+}

@@ -1,0 +1,103 @@
+"""The page as HTML, of values alone: no I/O but the templates' loading, and no clock.
+
+Whatever comes from an item, a Kubernetes object or an Event is text: Jinja2 escapes it, and no template marks any of it
+as safe. What would hide or turn letters around is written out.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Final
+from urllib.parse import quote
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+
+from gco_stream.model.text import printable
+from gco_stream.server.page import formatting as words
+from gco_stream.server.page import svg as pictures
+from gco_stream.server.page.query import HELD, WRONG, Query, listing
+from gco_stream.server.page.view_models import Endpoint, Fleet, Site
+
+_WRONG_SHOWN: Final = 12
+_TYPES: Final[Mapping[str, str]] = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
+
+
+def _visible(value: Any) -> Any:
+    # What a template or a macro has made (Markup) is ours.
+    return printable(value) if type(value) is str else value
+
+
+class Renderer:
+    """The templates and the files beside them, loaded once; reads the package's files, so not within the event loop."""
+
+    def __init__(self) -> None:
+        here = resources.files(__package__)
+        self.files = {name: (type_, here.joinpath("static", name).read_bytes()) for name, type_ in _TYPES.items()}
+        digest = hashlib.sha256(b"".join(content for _, content in self.files.values())).hexdigest()[:12]
+        templates = {one.name: one.read_text("utf-8") for one in here.joinpath("templates").iterdir() if one.is_file()}
+        self._environment = Environment(
+            loader=DictLoader(templates),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=_visible,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "tone": words.tone,
+            "span": words.span,
+            "iso": words.iso,
+            "exact": words.exact,
+            "clock": words.clock,
+            "number": words.number,
+            "result": words.result,
+            "short_kind": words.short_kind,
+            "short_id": pictures.short_id,
+            "path": lambda text: quote(text, safe=""),
+        }
+        self._environment.globals |= {"ago": words.ago, "digest": digest, "WRONG": WRONG, "HELD": HELD}
+        for name in templates:
+            self._environment.get_template(name)
+
+    def fleet(self, site: Site, fleet: Fleet, query: Query, now: float) -> str:
+        """The fleet at a glance."""
+        return self._render(
+            "fleet.html",
+            site=site,
+            fleet=fleet,
+            query=query,
+            listing=listing(fleet, query),
+            wrong=fleet.wrong[:_WRONG_SHOWN],
+            states=pictures.bar(fleet.states),
+            regions=[(name, sum(count for _, count in counts), pictures.bar(counts)) for name, counts in fleet.regions],
+            now=now,
+        )
+
+    def endpoint(self, site: Site, endpoint: Endpoint, now: float) -> str:
+        """One endpoint."""
+        change = endpoint.story.change
+        return self._render(
+            "endpoint.html",
+            site=site,
+            endpoint=endpoint,
+            timeline=None if change is None else pictures.timeline(change),
+            query=Query(),
+            now=now,
+        )
+
+    def stream(self, site: Site, now: float) -> str:
+        """Leader and stream."""
+        stream = site.stream
+        lanes = None if stream is None else pictures.lanes(stream.shards, stream.poll_interval)
+        return self._render("stream.html", site=site, lanes=lanes, query=Query(), now=now)
+
+    def message(self, site: Site, title: str, text: str, now: float) -> str:
+        """A page that only says something."""
+        return self._render("message.html", site=site, title=title, text=text, query=Query(), now=now)
+
+    def _render(self, template: str, **values: Any) -> str:
+        return self._environment.get_template(template).render(**values)

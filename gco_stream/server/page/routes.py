@@ -1,0 +1,100 @@
+"""The page's addresses: the fleet, one endpoint, leader and stream, the files, and the news."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from aiohttp import web
+
+from gco_stream.server.page.query import Query
+from gco_stream.server.page.render import Renderer
+from gco_stream.server.page.sse import Bell
+from gco_stream.server.page.view_models import Source
+
+_HTML: Final = "text/html"
+# A listener that does not read is let go.
+_SECONDS: Final = 10.0
+# An endpoint's page asks the API server for pods and Events: no more of them than this do so at once.
+_AT_ONCE: Final = 2
+# Of a Kubernetes object. The table's keys may be longer, but then nothing stands of them.
+_LONGEST_NAME: Final = 253
+
+
+class Page:
+    """The handlers. Templates are loaded, in a thread, when somebody looks for the first time."""
+
+    def __init__(self, source: Source, bell: Bell, now: Callable[[], float] = time.time) -> None:
+        self._source = source
+        self._bell = bell
+        self._now = now
+        self._renderer: Renderer | None = None
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the page's addresses."""
+        app.add_routes(
+            [
+                web.get("/", self._fleet),
+                web.get("/endpoints/{name}", self._endpoint),
+                web.get("/stream", self._stream),
+                web.get("/static/{file}", self._file),
+                web.get("/live", self._live, allow_head=False),
+            ]
+        )
+        app.on_shutdown.append(self._let_go)
+
+    async def _let_go(self, _: web.Application) -> None:
+        self._bell.close()
+
+    async def _fleet(self, request: web.Request) -> web.Response:
+        renderer = await self._loaded()
+        fleet = await self._source.fleet()
+        return _page(renderer.fleet(self._source.site(), fleet, Query.of(request.query), self._now()))
+
+    async def _endpoint(self, request: web.Request) -> web.Response:
+        renderer = await self._loaded()
+        name = request.match_info["name"]
+        async with self._turn:
+            found = await self._source.endpoint(name) if len(name) <= _LONGEST_NAME else None
+            site, now = self._source.site(), self._now()
+            if found is None:
+                text = "This replica knows neither an item nor objects of that name, and remembers nothing of it."
+                return _page(renderer.message(site, f"No endpoint {name[:_LONGEST_NAME]}", text, now), status=404)
+            return _page(renderer.endpoint(site, found, now))
+
+    async def _stream(self, _: web.Request) -> web.Response:
+        renderer = await self._loaded()
+        return _page(renderer.stream(self._source.site(), self._now()))
+
+    async def _file(self, request: web.Request) -> web.Response:
+        found = (await self._loaded()).files.get(request.match_info["file"])
+        if found is None:
+            raise web.HTTPNotFound
+        type_, content = found
+        # The address changes with the content.
+        headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return web.Response(body=content, content_type=type_, charset="utf-8", headers=headers)
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        if self._bell.is_full:
+            return web.Response(status=503, text="too many pages are open\n", headers={"Retry-After": "30"})
+        name = request.query.get("endpoint", "")[:_LONGEST_NAME]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        with self._bell.listening(name) as listener, suppress(ConnectionError, TimeoutError):
+            await response.prepare(request)
+            await response.write(b"retry: 1000\n\n")
+            async for rang in self._bell.news(listener):
+                async with asyncio.timeout(_SECONDS):
+                    await response.write(b"event: news\ndata:\n\n" if rang else b"event: time\ndata:\n\n")
+        return response
+
+    async def _loaded(self) -> Renderer:
+        if self._renderer is None:
+            self._renderer = await asyncio.to_thread(Renderer)
+        return self._renderer
+
+
+def _page(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text, content_type=_HTML, charset="utf-8", status=status)

@@ -1,0 +1,162 @@
+"""The pictures' geometry: where things stand in an SVG, of values alone. The templates draw them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from gco_stream.engine.state.endpoint_history import Change
+from gco_stream.server.page import formatting as words
+from gco_stream.server.page.view_models import Shard
+
+_LEFT: Final = 60.0
+_RIGHT: Final = 900.0
+_LEAST: Final = 120.0
+_LANE: Final = 44.0
+_MOST_LANES: Final = 64
+# A lag of this many seconds fills a lane.
+_FULL: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A moment of a change: its place, its name, the time of day, and whether it has come."""
+
+    x: float
+    label: str
+    time: str
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """The way between two moments. `took` in words, "" where one of them has not come or is not known."""
+
+    x: float
+    width: float
+    took: str
+    reached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A change as a line of stations. `told`: the same in a sentence."""
+
+    stations: tuple[Station, ...]
+    legs: tuple[Leg, ...]
+    told: str
+
+
+def timeline(change: Change) -> Timeline:
+    """From change to read to applied to ready. Long legs are wider, by their logarithm: seconds dwarf milliseconds."""
+    last = "ready" if change.ended in {"", "running"} else change.ended
+    labels = ("changed", "read", "applied", last)
+    times = (change.changed, change.read, change.applied, change.ready)
+    spans = [
+        max(0.0, after - before) if before is not None and after is not None else None
+        for before, after in pairwise(times)
+    ]
+    weights = [0.0 if one is None else math.log10(1 + 1000 * one) for one in spans]
+    spare = _RIGHT - _LEFT - _LEAST * len(spans)
+    total = sum(weights) or 1.0
+    widths = [_LEAST + spare * weight / total if any(weights) else (_RIGHT - _LEFT) / len(spans) for weight in weights]
+    places = [_LEFT + sum(widths[:number]) for number in range(len(times))]
+    stations = tuple(
+        Station(round(x, 1), label, words.clock(time) if time is not None else "not yet", time is not None)
+        for x, label, time in zip(places, labels, times, strict=True)
+    )
+    legs = tuple(
+        Leg(round(x, 1), round(width, 1), "" if took is None else words.span(took), took is not None)
+        for x, width, took in zip(places, widths, spans, strict=False)
+    )
+    return Timeline(stations, legs, _told(change, spans, last))
+
+
+def _told(change: Change, spans: Sequence[float | None], last: str) -> str:
+    parts = []
+    for took, what in zip(spans, ("read", "applied", last), strict=True):
+        if took is not None:
+            parts.append(f"{what} {words.span(took)} later")
+    if change.applied is None and change.ended:
+        parts.append("nothing had to be applied")
+    elif change.applied is None:
+        parts.append("not applied yet")
+    elif change.ready is None:
+        parts.append("not ready yet")
+    return f"Changed; {', '.join(parts)}."
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A shard as a lane: the bar is how far behind its reading may be, on a scale of logarithms up to 5 minutes."""
+
+    y: float
+    id: str
+    state: str
+    behind: str
+    width: float
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """All shards that there is room for; `left_out` there is not."""
+
+    lanes: tuple[Lane, ...]
+    height: float
+    left_out: int
+
+
+def lanes(shards: Sequence[Shard], poll_interval: float) -> Lanes:
+    """The stream's shards, those that are read first. One that is behind by some polls is late."""
+    ordered = sorted(shards, key=lambda shard: (shard.state != "reading", shard.id))
+    drawn = []
+    for number, shard in enumerate(ordered[:_MOST_LANES]):
+        share = 0.0 if shard.behind is None else min(1.0, math.log10(1 + shard.behind) / math.log10(1 + _FULL))
+        late = shard.behind is not None and shard.behind > max(5.0, 10 * poll_interval)
+        drawn.append(
+            Lane(
+                y=number * _LANE,
+                id=short_id(shard.id),
+                state=shard.state,
+                behind="waits for its parent's end" if shard.state == "waiting" else _behind(shard),
+                width=round(max(12.0, share * 560), 1),
+                tone="quiet" if shard.behind is None else "bad" if late else "good",
+            )
+        )
+    return Lanes(tuple(drawn), max(_LANE, len(drawn) * _LANE), max(0, len(ordered) - _MOST_LANES))
+
+
+def _behind(shard: Shard) -> str:
+    return "not read yet" if shard.behind is None else f"at most {words.span(shard.behind)} behind"
+
+
+def short_id(shard_id: str) -> str:
+    """The part of a shard's id in which shards differ."""
+    return shard_id if len(shard_id) <= 24 else f"{shard_id[:15]}…{shard_id[-8:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a bar of 1000 units."""
+
+    x: float
+    width: float
+    label: str
+    count: int
+
+
+def bar(counts: Sequence[tuple[str, int]]) -> tuple[Segment, ...]:
+    """Counts as parts of one bar; each that there is can be seen."""
+    total = sum(count for _, count in counts)
+    shown = [(label, count) for label, count in counts if count]
+    if not total:
+        return ()
+    raw = [max(6.0, 1000 * count / total) for _, count in shown]
+    scale = 1000 / sum(raw)
+    segments, x = [], 0.0
+    for (label, count), width in zip(shown, raw, strict=True):
+        segments.append(Segment(round(x, 1), round(width * scale, 1), label, count))
+        x += width * scale
+    return tuple(segments)

@@ -1,0 +1,141 @@
+"""The three calls of DynamoDB Streams: each with a timeout, an answer that counts only when whole, and our own errors.
+
+The SDK's retries are off: nothing here tries again, that is for the caller, who knows what else waits.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gco_stream.aio.backoff import Pacer
+from gco_stream.aws.stream_errors import StreamError, Unreachable, stream_errors
+from gco_stream.stream.lineage import Begin, Shard
+
+PAGE_RECORDS: Final = 1000
+# A page ends at 1000 records or about 1 MiB, and one record may have most of that: from here on there may be more.
+_FULL_BYTES: Final = 256 * 1024
+# DescribeStream is limited to 10 a second for the whole account, and other regions' controllers read the same stream.
+_DESCRIBE_INTERVAL: Final = 0.25
+# Fewer than a client has connections, so that no call's timeout is spent on waiting for one.
+_CALLS_AT_ONCE: Final = 16
+_CODES_COUNTED: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A stream's status (ENABLING, ENABLED, DISABLING, DISABLED) and all its shards."""
+
+    status: str
+    shards: Sequence[Shard]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records as GetRecords has them; `next_iterator` is None after the last page of a closed shard."""
+
+    records: Sequence[Mapping[str, Any]]
+    next_iterator: str | None
+
+    @property
+    def full(self) -> bool:
+        """Whether the next page probably has records already."""
+        if len(self.records) >= PAGE_RECORDS:
+            return True
+        return sum(map(_size, self.records)) >= _FULL_BYTES
+
+
+class StreamApi:
+    """DynamoDB Streams by an aiobotocore "dynamodbstreams" client. All methods raise StreamError.
+
+    `timeout`: seconds for one call. `errors` counts failed calls by DynamoDB's or botocore's name for the failure.
+    `on_call` is told of each call: which operation, "ok" or the kind of failure, and its seconds.
+    """
+
+    def __init__(
+        self, client: Any, *, timeout: float, on_call: Callable[[str, str, float], None] = lambda *_: None
+    ) -> None:
+        self._client = client
+        self._on_call = on_call
+        self._timeout = timeout
+        self._pacer = Pacer(_DESCRIBE_INTERVAL)
+        self._slots = asyncio.Semaphore(_CALLS_AT_ONCE)
+        self.errors: Counter[str] = Counter()
+
+    async def shards(self, arn: str) -> Listing:
+        """Every shard of a stream: all pages, or an error."""
+        shards: dict[str, Shard] = {}
+        parameters = {"StreamArn": arn}
+        while True:
+            await self._pacer.turn()
+            description = (await self._call("describe_stream", "StreamDescription", **parameters))["StreamDescription"]
+            for shard in map(_shard, description.get("Shards") or ()):
+                # Pages are of different moments: whichever saw the shard closed is the newer one.
+                if shard.id not in shards or shard.closed:
+                    shards[shard.id] = shard
+            last = description.get("LastEvaluatedShardId")
+            if not last:
+                return Listing(description.get("StreamStatus", ""), tuple(shards.values()))
+            if last == parameters.get("ExclusiveStartShardId"):
+                raise Unreachable("the list of shards goes round in circles", "BadBody")
+            parameters["ExclusiveStartShardId"] = last
+
+    async def iterator(self, arn: str, shard_id: str, begin: Begin, after: str | None) -> str:
+        """An iterator that begins after the sequence number `after`, or, where that is None, at `begin`."""
+        place = (
+            {"ShardIteratorType": begin.value}
+            if after is None
+            else {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
+        )
+        response = await self._call("get_shard_iterator", "ShardIterator", StreamArn=arn, ShardId=shard_id, **place)
+        return str(response["ShardIterator"])
+
+    async def records(self, iterator: str) -> Page:
+        """The page at an iterator."""
+        response = await self._call("get_records", "Records", ShardIterator=iterator, Limit=PAGE_RECORDS)
+        return Page(response["Records"], response.get("NextShardIterator"))
+
+    async def _call(self, operation: str, required: str, **parameters: Any) -> Mapping[str, Any]:
+        try:
+            async with self._slots:
+                response = await self._timed(operation, required, parameters)
+        except StreamError as error:
+            known = error.code in self.errors or len(self.errors) < _CODES_COUNTED
+            self.errors[error.code if known else "other"] += 1
+            raise
+        return response
+
+    async def _timed(self, operation: str, required: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        began, result = time.monotonic(), "Cancelled"
+        try:
+            with stream_errors():
+                async with asyncio.timeout(self._timeout):
+                    response: Mapping[str, Any] = await getattr(self._client, operation)(**parameters)
+            if response.get(required) is None:
+                # So looks an empty, cut or foreign body behind botocore: a success with nothing in it.
+                raise Unreachable(f"the answer to {operation} has no {required}", "BadBody")
+            result = "ok"
+        except StreamError as error:
+            result = type(error).__name__
+            raise
+        finally:
+            self._on_call(operation, result, time.monotonic() - began)
+        return response
+
+
+def _shard(raw: Mapping[str, Any]) -> Shard:
+    try:
+        closed = bool((raw.get("SequenceNumberRange") or {}).get("EndingSequenceNumber"))
+        return Shard(raw["ShardId"], raw.get("ParentShardId") or None, closed)
+    except (KeyError, AttributeError) as error:
+        raise Unreachable(f"the list of shards has one that is incomplete: {error!r}", "BadBody") from None
+
+
+def _size(record: Any) -> int:
+    try:
+        size = record["dynamodb"]["SizeBytes"]
+    except (KeyError, TypeError):
+        return 0
+    return size if isinstance(size, int) else 0

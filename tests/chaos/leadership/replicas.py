@@ -1,0 +1,299 @@
+"""Several replicas of the program on one Lease, each with a user of its own, by which the audit log tells them apart.
+
+Each may have a relay before the API server, which cuts it off and nobody else.
+"""
+
+import contextlib
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import psutil
+import pytest
+import urllib3
+
+from gco_stream.aws.table_errors import Changed
+from gco_stream.local.audit import Call
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
+from gco_stream.model.objects import JsonObject
+from gco_stream.settings import LEASE_NAME
+from tests.chaos.leadership import audited_writes as acting
+from tests.chaos.leadership.audited_writes import Act
+from tests.chaos.proxies.relay import Relay
+from tests.integration.conftest import Program, World
+
+# Between deadline and duration there is time for a leader's end even where the machine is busy. Where it stands still
+# for longer a leader rightly loses its lease, so tests ask who leads.
+DURATION, DEADLINE, RETRY = 8, 5.0, 0.4
+# For tests in which nobody has to wait until a lease has run out.
+LONG_DURATION = 60
+# The exit code of a leader that has not ended by itself when its lease ran out.
+BURNT = 14
+PATIENCE = 120.0
+SHORT_LEASE = {
+    "LEASE_DURATION_SECONDS": f"{DURATION}",
+    "LEASE_RENEW_DEADLINE_SECONDS": f"{DEADLINE}",
+    "LEASE_RETRY_PERIOD_SECONDS": f"{RETRY}",
+    "CANARY_DRAIN_SECONDS": "1",
+}
+LONG_LEASE = {"LEASE_DURATION_SECONDS": f"{LONG_DURATION}", "LEASE_RENEW_DEADLINE_SECONDS": f"{LONG_DURATION / 2:g}"}
+
+
+class Replica:
+    """One replica: the program, its user, and the relays before its servers, where it has any."""
+
+    def __init__(self, program: Program, user: str, api_server: Relay | None, dynamodb: Relay | None) -> None:
+        self.program = program
+        self.user = user
+        self._api_server = api_server
+        self._dynamodb = dynamodb
+
+    @property
+    def api_server(self) -> Relay:
+        assert self._api_server is not None
+        return self._api_server
+
+    @property
+    def dynamodb(self) -> Relay:
+        assert self._dynamodb is not None
+        return self._dynamodb
+
+    @property
+    def host(self) -> str:
+        return self.user.rpartition(":")[2]
+
+    def look(self) -> dict[str, Any]:
+        """Its status, nothing where it does not answer."""
+        with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
+            return self.program.status()
+        return {}
+
+    def is_leading(self) -> bool:
+        return bool((self.look().get("leader") or {}).get("leading"))
+
+    def is_working(self) -> bool:
+        return bool(self.look().get("working"))
+
+    def is_standing_by(self) -> bool:
+        """Whether it knows who leads, and has nothing left to look at before it can."""
+        look = self.look()
+        return bool(look) and bool(look["leader"]["holder"]) and not look["leader"]["leading"] and self.is_ready()
+
+    def is_ready(self) -> bool:
+        return self.readiness()[0] == 200
+
+    def readiness(self) -> tuple[int, str]:
+        """What /readyz answers, (0, "") where it does not."""
+        with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
+            return self.program.http("/readyz")
+        return 0, ""
+
+    def has_ended(self) -> bool:
+        """Whether the process has come to its end."""
+        try:
+            return psutil.Process(self.program.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    def revive(self) -> None:
+        """What kubelet does for one whose lease ran out while the machine was too busy to let it end by itself."""
+        if self.has_ended() and self.program.stop() == BURNT:
+            self.program.start()
+
+    def has_stepped_down(self, since: int) -> bool:
+        """Whether it has ceased to lead after line number `since` of its log: by itself, or burnt and revived."""
+        return bool(self.said("leadership lost", since) or self.said("started", since))
+
+    def said(self, event: str, since: int = 0) -> list[dict[str, Any]]:
+        """The lines of its log with this event, from line number `since` on."""
+        return [line for line in self.program.lines()[since:] if line.get("event") == event]
+
+    def until(self, look: Callable[["Replica"], object], what: str) -> "Replica":
+        """Wait until it holds for this one, which is revived meanwhile."""
+
+        def looked() -> object:
+            self.revive()
+            return look(self)
+
+        self.program.until(looked, f"{self.host}: {what}", PATIENCE)
+        return self
+
+    def freeze(self) -> None:
+        self.program.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.program.signal(signal.SIGCONT)
+
+
+class Replicas:
+    """Starts replicas of one World, and looks at the Lease and at what all of them have done."""
+
+    def __init__(
+        self, plane: ControlPlane, world: World, program: Callable[..., Program], folder: Path, stack: ExitStack
+    ) -> None:
+        self.world = world
+        self.all: list[Replica] = []
+        self.duration = DURATION
+        self._settings = SHORT_LEASE
+        self._plane = plane
+        self._program = program
+        self._folder = folder
+        self._stack = stack
+        self._mark = plane.audit.mark()
+        self._path = path_of("Lease", world.namespace, LEASE_NAME)
+
+    def hold_long(self) -> None:
+        """From now on leases outlast a machine that stands still for half a minute."""
+        self.duration = LONG_DURATION
+        self._settings = SHORT_LEASE | LONG_LEASE
+
+    def start(self, *, relayed: bool = False, relayed_dynamodb: bool = False, **settings: str) -> Replica:
+        """One more, on its own user."""
+        host = f"r{len(self.all)}"
+        user = f"{self.world.namespace}:{host}"
+        kubeconfig = self._plane.kubeconfig_for(user)
+        api_server = self._relay(self._plane.server_url) if relayed else None
+        dynamodb = self._relay(self._plane.dynamodb_url) if relayed_dynamodb else None
+        if api_server is not None:
+            kubeconfig = self._through(api_server, kubeconfig, host)
+        if dynamodb is not None:
+            address = f"http://127.0.0.1:{dynamodb.port}"
+            settings |= {"AWS_ENDPOINT_URL_DYNAMODB": address, "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": address}
+        environment = {"KUBECONFIG": str(kubeconfig), "HOSTNAME": host, **self._settings, **settings}
+        one = Replica(self._program(**environment), user, api_server, dynamodb)
+        self.all.append(one)
+        return one
+
+    def leader(self, **options: Any) -> Replica:
+        """One that leads and works; for the first of all."""
+        one = self.start(**options)
+        return one.until(Replica.is_working, "leads and works")
+
+    def standby(self, **options: Any) -> Replica:
+        """One more, that stands by."""
+        one = self.start(**options)
+        return one.until(Replica.is_standing_by, "stands by")
+
+    def next_to_write(self, *, but: Replica | None = None) -> Replica:
+        """The replica that writes to the cluster next, of all but one; there has to be something to do."""
+        mark = self.mark()
+        by_user = {one.user: one for one in self.all if one is not but}
+
+        def writers() -> list[Replica]:
+            for one in self.all:
+                one.revive()
+            return [by_user[act.user] for act in acting.changes(self.acts(mark)) if act.user in by_user]
+
+        return self.world.kube.wait_for(writers, timeout=PATIENCE, what="one writes")[0]
+
+    def leading(self) -> Replica:
+        """The one that leads and works now."""
+
+        def found() -> list[Replica]:
+            for one in self.all:
+                one.revive()
+            return [one for one in self.all if one.is_leading() and one.is_working()]
+
+        return self.world.kube.wait_for(found, timeout=PATIENCE, what="one leads and works")[0]
+
+    def other_than(self, one: Replica) -> Replica:
+        """The other one of two."""
+        (other,) = (found for found in self.all if found is not one)
+        return other
+
+    def lease(self) -> JsonObject:
+        found = self.world.kube.find(self._path)
+        return {} if found is None else found
+
+    @property
+    def holder(self) -> str:
+        """The host of the replica that the Lease names, "" where it names none."""
+        return str((self.lease().get("spec") or {}).get("holderIdentity") or "").partition("_")[0]
+
+    def edit(self, patch: JsonObject) -> None:
+        """What somebody does with kubectl edit (a merge patch)."""
+        self.world.kube.patch(self._path, patch)
+
+    def delete(self) -> None:
+        self.world.kube.delete(self._path)
+
+    def acts(self, since: int | None = None) -> list[Act]:
+        """What all of them have written to the API server, since the test's beginning or a mark."""
+        users = [one.user for one in self.all]
+        return acting.acts(self._plane.audit, users, self._mark if since is None else since)
+
+    def calls(self, since: int) -> list[Call]:
+        """All that they have called since a mark, watches that have ended among it."""
+        users = {one.user for one in self.all}
+        return [call for call in self._plane.audit.calls(since) if call.user in users]
+
+    def mark(self) -> int:
+        return self._plane.audit.mark()
+
+    def one_acted_at_a_time(self) -> list[Act]:
+        """All acts; asserts that nobody has ever acted who was not the leader, on the cluster or the table."""
+        all_acts = self.acts()
+        found = acting.wrongs(all_acts, self.duration)
+        assert not found, "\n".join(found)
+        acting.epochs_in_order(self.records())
+        return all_acts
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Every record of the table's stream so far."""
+        streams, arn = self.world.table.streams, self.world.table.stream_arn
+        for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+            iterator = streams.get_shard_iterator(
+                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+            while iterator:
+                page = streams.get_records(ShardIterator=iterator)
+                yield from page["Records"]
+                iterator = page.get("NextShardIterator") if page["Records"] else None
+
+    def _relay(self, url: str) -> Relay:
+        return self._stack.enter_context(Relay(urlsplit(url).port or 0))
+
+    def _through(self, relay: Relay, kubeconfig: Path, host: str) -> Path:
+        config = orjson.loads(kubeconfig.read_bytes())
+        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{relay.port}"
+        path = self._folder / f"kubeconfig-{host}"
+        path.write_bytes(orjson.dumps(config))
+        return path
+
+
+@pytest.fixture
+def replicas(
+    control_plane: ControlPlane, world: World, program: Callable[..., Program], tmp_path: Path
+) -> Iterator[Replicas]:
+    """Several replicas on the test's own table and namespace; `program` ends them."""
+    with ExitStack() as relays:
+        yield Replicas(control_plane, world, program, tmp_path, relays)
+
+
+@contextmanager
+def changing(world: World, names: Sequence[str], rng: random.Random, pause: float = 0.02) -> Iterator[None]:
+    """Meanwhile somebody changes the replicas of one of these endpoints after another."""
+    over = threading.Event()
+    own_rng = random.Random(rng.random())
+
+    def change() -> None:
+        while not over.wait(pause):
+            # Promoted since it was read, for example.
+            with contextlib.suppress(Changed):
+                world.respec(own_rng.choice(names), replicas=own_rng.randrange(1, 4))
+
+    with ThreadPoolExecutor(1) as pool:
+        changes = pool.submit(change)
+        try:
+            yield
+        finally:
+            over.set()
+            changes.result()

@@ -1,0 +1,137 @@
+"""A machine's time of day jumps by an hour while the program runs: nobody's lease, watchdog or drain takes notice."""
+
+import sysconfig
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gco_stream.cluster.leaderelection import record as lease
+from gco_stream.model.names import DRAINING_SINCE_ANNOTATION as DRAINING
+from gco_stream.model.names import UNREADY_SINCE_ANNOTATION as UNREADY
+from tests.chaos.leadership.audited_writes import terms
+from tests.chaos.leadership.replicas import Replica, Replicas
+from tests.integration.conftest import World
+from tests.integration.lifecycle.test_canary import weights
+from tests.integration.support.pods import tell_pods
+from tests.support.items import item
+
+LIBRARY = Path(sysconfig.get_path("purelib")) / "libfaketime/vendor/libfaketime/src/libfaketime.so.1"
+
+pytestmark = pytest.mark.integration
+
+HOUR = timedelta(hours=1)
+RENEWALS = 12
+
+
+class Clock:
+    """One process's time of day, which a test steps; its monotonic time is the machine's."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.step(timedelta())
+        self.environment = {
+            "LD_PRELOAD": str(LIBRARY),
+            "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_CACHE_DURATION": "1",
+        }
+
+    def step(self, by: timedelta) -> None:
+        """Its time of day is ahead of the machine's by so much, from now on."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{by.total_seconds():+.0f}\n")
+        new.replace(self._file)
+        self.ahead = by
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Callable[[], Clock]:
+    made: list[Clock] = []
+
+    def make() -> Clock:
+        made.append(Clock(tmp_path / f"clock-{len(made)}"))
+        return made[-1]
+
+    return make
+
+
+def serves(world: World, image: str) -> bool:
+    images = [pod["spec"]["containers"][0]["image"] for pod in world.pods("chat").values()]
+    return world.state("chat") == "running" and images == [image]
+
+
+@pytest.mark.parametrize("leader_by", [HOUR, -HOUR], ids=["leader-ahead", "leader-behind"])
+def test_a_stepped_clock_ends_no_term_and_begins_none(
+    leader_by: timedelta, replicas: Replicas, world: World, clock: Callable[[], Clock]
+) -> None:
+    clocks = clock(), clock()
+    replicas.hold_long()
+    one = replicas.leader(**clocks[0].environment)
+    other = replicas.standby(**clocks[1].environment)
+    world.put(item(spec={"gpu_count": 0, "image": "registry.example/serve:1.0"}))
+    one.until(lambda _: serves(world, "registry.example/serve:1.0"), "it runs")
+    clocks[0].step(leader_by)
+    clocks[1].step(-leader_by)
+    stepped = len(terms(replicas.acts())[-1])
+    # The renewals tell the new time, and go on.
+    one.until(lambda _: abs(renewed(replicas) - clocks[0].now) < timedelta(minutes=1), "renews by its new time")
+    one.until(lambda _: len(terms(replicas.acts())[-1]) > stepped + RENEWALS, "goes on renewing by it")
+    assert replicas.holder == one.host
+    assert len(terms(replicas.acts())) == 1
+    # Work goes on, and reports carry the time that this machine believes it is.
+    world.respec("chat", image="registry.example/serve:2.0")
+    one.until(lambda _: serves(world, "registry.example/serve:2.0"), "the next image runs")
+    one.until(lambda _: abs(reported(world) - clocks[0].now) < timedelta(minutes=1), "has reported by its new time")
+    epoch = lease.read(replicas.lease()).acquired or 0
+    # Its follower believes that it is two hours earlier, or later: its epoch is higher all the same.
+    assert one.program.stop() == 0
+    other.until(Replica.is_working, "leads")
+    assert (lease.read(replicas.lease()).acquired or 0) > epoch
+    world.respec("chat", image="registry.example/serve:3.0")
+    other.until(lambda _: serves(world, "registry.example/serve:3.0"), "the last image runs")
+    assert len(terms(replicas.one_acted_at_a_time())) == 2
+
+
+def reported(world: World) -> datetime:
+    return datetime.fromisoformat(world.report("chat")["last_sync"])
+
+
+def renewed(replicas: Replicas) -> datetime:
+    found = lease.read(replicas.lease()).renewed
+    assert found is not None
+    return lease.moment(found)
+
+
+def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_seconds(
+    replicas: Replicas, world: World, clock: Callable[[], Clock]
+) -> None:
+    its_clock = clock()
+    its_clock.step(HOUR)
+    replicas.hold_long()
+    threshold = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8", "CANARY_DRAIN_SECONDS": "3"}
+    one = replicas.leader(**its_clock.environment, **threshold)
+    canary = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
+    world.put(item(spec={"gpu_count": 0, "canary": canary}))
+    world.put(item("dead", spec={"gpu_count": 0}))
+    one.until(lambda _: weights(world).get("chat-canary"), "the canary is routed")
+    one.until(lambda _: world.state("dead") == "running", "the other one runs")
+    world.respec("chat", canary=None)
+    one.until(lambda _: DRAINING in annotations(world, "chat"), "drains")
+    tell_pods(world, "false", "dead")
+    one.until(lambda _: UNREADY in annotations(world, "dead"), "the watchdog's clock is set")
+    # Both have now begun an hour from now.
+    its_clock.step(timedelta())
+    one.until(lambda _: world.get("Deployment", "chat-canary") is None, "has drained")
+    one.until(lambda _: world.get("Ingress", "inference-dead") is None, "the Ingress is withdrawn")
+    assert world.get("Ingress", "inference-chat") is not None
+
+
+def annotations(world: World, name: str) -> dict[str, str]:
+    ingress = world.get("Ingress", f"inference-{name}") or {"metadata": {}}
+    return dict(ingress["metadata"].get("annotations") or {})

@@ -1,0 +1,43 @@
+"""A leader that is stopped past its lease writes nothing more when it goes on, wherever it was stopped."""
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.chaos.leadership.audited_writes import terms
+from tests.chaos.leadership.replicas import BURNT, PATIENCE, Replica, Replicas, changing
+from tests.integration.conftest import World
+from tests.support.items import item
+
+pytestmark = pytest.mark.integration
+
+NAMES = [f"e{number:02}" for number in range(12)]
+FREEZES = int(os.environ.get("FREEZES") or 3)
+
+
+def test_frozen_in_a_burst_of_writes_and_thawed_after_another_leads_it_writes_nothing_more(
+    replicas: Replicas, world: World, rng: random.Random
+) -> None:
+    for name in NAMES:
+        world.put(item(name, spec={"gpu_count": 0}))
+    replicas.leader()
+    replicas.standby()
+    burnt = 0
+    with changing(world, NAMES, rng):
+        for _ in range(FREEZES):
+            one = replicas.next_to_write()
+            time.sleep(rng.uniform(0, 0.3))
+            one.freeze()
+            replicas.next_to_write(but=one)
+            one.thaw()
+            one.program.until(lambda one=one: one.has_ended() or one.is_standing_by(), "it ends or stands by", PATIENCE)  # type: ignore[misc]
+            if one.has_ended():
+                assert one.program.stop() == BURNT
+                burnt += 1
+                one.program.start()
+                one.until(Replica.is_standing_by, "stands by")
+    all_acts = replicas.one_acted_at_a_time()
+    assert len(terms(all_acts)) > FREEZES
+    assert burnt

@@ -1,0 +1,93 @@
+"""A leader that is cut off from one of its servers: what it may still do, who follows it, and how both come back."""
+
+import random
+
+import pytest
+
+from tests.chaos.leadership.audited_writes import Act, changes, terms
+from tests.chaos.leadership.replicas import Replica, Replicas, changing
+from tests.integration.conftest import World
+from tests.support.items import item
+
+pytestmark = pytest.mark.integration
+
+NAMES = [f"e{number:02}" for number in range(12)]
+
+
+@pytest.mark.parametrize("how", ["cut", "hang"])
+def test_cut_off_from_the_api_server_alone_it_steps_down_by_itself_and_another_leads(
+    how: str, replicas: Replicas, world: World
+) -> None:
+    for name in NAMES:
+        world.put(item(name, spec={"gpu_count": 0}))
+    replicas.leader(relayed=True)
+    replicas.standby(relayed=True)
+    with changing(world, NAMES, random.Random(7)):
+        one = replicas.next_to_write()
+        other = replicas.other_than(one)
+        told = len(one.program.lines())
+        getattr(one.api_server, how)()
+        one.until(lambda one: one.has_stepped_down(told), "steps down")
+        # By itself, and it says why.
+        assert {line["reason"] for line in one.said("leadership lost", told)} <= {"not renewed in time"}
+        one.until(lambda one: "does not answer" in one.readiness()[1], "is not ready")
+        assert replicas.next_to_write() is other
+        assert not one.is_leading()
+        one.api_server.restore()
+        one.until(Replica.is_standing_by, "stands by")
+    replicas.one_acted_at_a_time()
+
+
+def test_what_it_sent_into_a_network_that_lost_it_does_not_arrive_when_another_leads(
+    replicas: Replicas, world: World
+) -> None:
+    for name in NAMES:
+        world.put(item(name, spec={"gpu_count": 0}))
+    first = replicas.leader(relayed=True)
+    first.until(lambda _: all(world.state(name) == "running" for name in NAMES), "all run")
+    replicas.standby(relayed=True)
+    one = replicas.leading()
+    other = replicas.other_than(one)
+    told = len(one.program.lines())
+    one.api_server.hang()
+    # It hears of this, and sends writes that nobody receives.
+    for name in NAMES:
+        world.respec(name, replicas=2)
+    one.until(lambda one: one.has_stepped_down(told), "steps down")
+    for name in NAMES:
+        world.respec(name, replicas=3)
+    other.until(lambda _: all(world.replicas(name) == 3 for name in NAMES), "the next one has done the last change")
+    mark = replicas.mark()
+    one.api_server.restore()
+    one.until(Replica.is_standing_by, "stands by")
+    assert [str(act) for act in changes(replicas.acts(mark)) if act.user == one.user] == []
+    assert all(world.replicas(name) == 3 for name in NAMES)
+    replicas.one_acted_at_a_time()
+
+
+def test_cut_off_from_the_table_it_keeps_its_lease_says_so_and_goes_on_when_it_is_back(
+    replicas: Replicas, world: World
+) -> None:
+    world.put(item(spec={"gpu_count": 0}))
+    replicas.hold_long()
+    one = replicas.leader(relayed_dynamodb=True, RESYNC_INTERVAL_SECONDS="1")
+    other = replicas.standby()
+    one.until(lambda _: world.state("chat") == "running", "it runs")
+    one.dynamodb.cut()
+    # Nobody else need have a better way to the table, and one who waits for it does no harm: what runs goes on running.
+    one.until(lambda one: "table: " in one.readiness()[1], "is not ready")
+    assert one.program.http("/healthz")[0] == 200
+    before = world.objects()
+    world.respec("chat", replicas=2)
+    proofs = len(acting_proofs(replicas))
+    one.until(lambda _: len(acting_proofs(replicas)) > proofs + 3, "renews its lease")
+    assert one.is_leading()
+    assert not other.is_leading()
+    assert world.objects().keys() == before.keys()
+    one.dynamodb.restore()
+    one.until(lambda _: world.replicas("chat") == 2 and one.is_ready(), "goes on")
+    assert len(terms(replicas.one_acted_at_a_time())) == 1
+
+
+def acting_proofs(replicas: Replicas) -> list[Act]:
+    return [act for act in replicas.acts() if act.is_proof]

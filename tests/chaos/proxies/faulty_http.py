@@ -1,0 +1,377 @@
+"""An HTTP proxy that does to requests what networks and overloaded servers do: before kube-apiserver or DynamoDB Local.
+
+It runs in a thread of its own, so synchronous tests and programs as processes may use it. What no fault strikes passes
+as it is, byte by byte: a watch's events are not held back. A fault strikes requests that arrive after it was injected.
+
+Client certificates do not pass a proxy that ends TLS. So a kubeconfig that this proxy writes holds a bearer token, and
+the proxy calls the API server with the client certificate that the token stands for: the audit log shows the same user
+as without it. A token that the proxy does not know goes to the API server, which refuses it.
+"""
+
+import asyncio
+import base64
+import contextlib
+import random
+import secrets
+import ssl
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import NoReturn, Self
+from weakref import WeakSet
+
+import aiohttp
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gco_stream.local.certificates import Authority, Pair, write_private
+from tests.chaos.proxies.connections import GivenUp, reset, waits
+from tests.chaos.proxies.http_faults import (
+    Action,
+    Answer,
+    CutAfter,
+    Delay,
+    Fault,
+    Hang,
+    LoseResponse,
+    Request,
+    Reset,
+    Rewrite,
+    Seen,
+    Silence,
+    Swallow,
+    Trickle,
+)
+
+__all__ = [
+    "Action",
+    "Answer",
+    "CutAfter",
+    "Delay",
+    "Fault",
+    "FaultyHttp",
+    "Hang",
+    "LoseResponse",
+    "Request",
+    "Reset",
+    "Rewrite",
+    "Seen",
+    "Silence",
+    "Swallow",
+    "Trickle",
+]
+
+# Of one connection, not of a request; and what aiohttp sets anew.
+_HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Host")
+# Of the bytes as the server sent them.
+_OF_THE_BODY = ("Content-Length", "Content-MD5", "x-amz-crc32")
+_REMEMBERED = 200_000
+_STEPS_A_SECOND = 10
+
+
+class FaultyHttp:
+    """The proxy before the server at `upstream` (http: plain on both sides). A context manager; synchronous.
+
+    Of several faults that match, the first injected strikes. `injected`: how often each fault struck, by name. Use
+    `before_kubernetes` for an API server.
+    """
+
+    def __init__(self, upstream: str, *, kubeconfig: Path | None = None, seed: int = 0) -> None:
+        self.injected: Counter[str] = Counter()
+        self._seen: deque[Seen] = deque(maxlen=_REMEMBERED)
+        self.port = 0
+        self._upstream = upstream
+        self._rng = random.Random(seed)
+        self._faults: tuple[Fault, ...] = ()
+        self._connections: WeakSet[asyncio.Transport] = WeakSet()
+        self._late: set[asyncio.Task[None]] = set()
+        self._users: dict[str, ssl.SSLContext] = {}
+        self._authority = b""
+        self._tls: ssl.SSLContext | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"faulty {upstream}")
+        if kubeconfig is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.serve_as(Authority())
+            self._unknown = ssl.create_default_context(cadata=_read(kubeconfig)[1].decode())
+            self._token = self.admit(kubeconfig)
+
+    @classmethod
+    def before_kubernetes(cls, kubeconfig: Path, *, seed: int = 0) -> Self:
+        """Before the API server of a control plane's kubeconfig, as the user whose client certificate it holds."""
+        return cls(_read(kubeconfig)[0], kubeconfig=kubeconfig, seed=seed)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        if not self.port:
+            raise RuntimeError(f"the proxy before {self._upstream} did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """The requests that have arrived, the newest 200,000."""
+        return tuple(self._seen)
+
+    @property
+    def owes(self) -> int:
+        """How many requests whose callers have lost the answer are still to be done by the server."""
+        return len(self._late)
+
+    def kubeconfig(self, path: Path, *, token: str | None = None, **user: object) -> Path:
+        """Writes a kubeconfig to `path` for a user that the proxy admits; by `user` (tokenFile=..., exec={...}) for one
+        who gets the token otherwise.
+        """
+        return write_private(path, self.kubeconfig_text(user or {"token": token or self._token}))
+
+    def kubeconfig_text(self, user: Mapping[str, object]) -> bytes:
+        """A kubeconfig (JSON, which is YAML) of this proxy."""
+        authority = base64.b64encode(self._authority).decode()
+        cluster = {"server": self.url, "certificate-authority-data": authority}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "faulty", "cluster": cluster}],
+            "users": [{"name": "faulty", "user": user}],
+            "contexts": [{"name": "faulty", "context": {"cluster": "faulty", "user": "faulty"}}],
+            "current-context": "faulty",
+        }
+        return orjson.dumps(config, option=orjson.OPT_INDENT_2)
+
+    def admit(self, kubeconfig: Path) -> str:
+        """A new token, by which a caller is the user of `kubeconfig`."""
+        _, authority, pair = _read(kubeconfig)
+        context = ssl.create_default_context(cadata=authority.decode())
+        with NamedTemporaryFile() as file:
+            # ssl reads a client's certificate from a file only.
+            file.write(pair.certificate + pair.key)
+            file.flush()
+            context.load_cert_chain(file.name)
+        token = secrets.token_urlsafe(24)
+        self._users = {**self._users, token: context}
+        return token
+
+    def revoke(self, token: str | None = None) -> None:
+        """From now on the API server refuses the token (the first one's by default)."""
+        revoked = token or self._token
+        self._users = {known: context for known, context in self._users.items() if known != revoked}
+
+    def serve_as(self, authority: Authority) -> None:
+        """New connections get a serving certificate of this authority; kubeconfigs written from now on name it."""
+        assert self._tls is not None, "a plain server has no certificate"
+        pair = authority.server()
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "server.pem"
+            file.write_bytes(pair.certificate + pair.key)
+            self._tls.load_cert_chain(file)
+        self._authority = authority.certificate
+
+    def inject(self, fault: Fault) -> Fault:
+        """From now on `fault` strikes."""
+        self._faults = (*self._faults, fault)
+        return fault
+
+    def clear(self, *faults: Fault) -> None:
+        """No more faults, or no more of these; a request that was struck stays so."""
+        kept = [one for one in self._faults if not any(one is fault for fault in faults)]
+        self._faults = tuple(kept) if faults else ()
+
+    def drop_connections(self) -> None:
+        """Resets every connection of every client, open watches among them."""
+        self._loop.call_soon_threadsafe(self._reset_all)
+
+    def _reset_all(self) -> None:
+        for transport in tuple(self._connections):
+            reset(transport)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            response_class=GivenUp,
+            auto_decompress=False,
+            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
+        )
+        runner = web.ServerRunner(
+            web.Server(lambda request: self._handle(session, request), access_log=None, handler_cancellation=True),
+            shutdown_timeout=0.1,
+        )
+        try:
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
+            await site.start()
+            self.port = runner.addresses[0][1]
+            self._ready.set()
+            await self._stop.wait()
+            await site.stop()
+            for transport in tuple(self._connections):
+                transport.abort()
+            for task in self._late:
+                task.cancel()
+            await asyncio.gather(*self._late, return_exceptions=True)
+        finally:
+            await runner.cleanup()
+            await session.close()
+
+    async def _handle(self, session: aiohttp.ClientSession, raw: web.BaseRequest) -> web.StreamResponse:
+        if raw.transport is not None:
+            self._connections.add(raw.transport)
+        body = await raw.content.read()
+        request = Request(raw.method, raw.path, dict(raw.query), raw.headers, body)
+        fault = self._struck(request)
+        name, target = "" if fault is None else fault.name, raw.headers.get("X-Amz-Target", "")
+        agent = raw.headers.get("User-Agent", "")
+        self._seen.append(Seen(time.monotonic(), raw.method, raw.path, request.query, target, agent, name))
+        action = None if fault is None else fault.does
+        match action:
+            case Answer():
+                return web.Response(status=action.status, body=action.body, headers=CIMultiDict(action.headers))
+            case Hang():
+                await _for_ever()
+            case Reset():
+                await _gone(raw)
+            case Swallow():
+                await self._do_all_the_same(session, raw, body, 0)
+                await _for_ever()
+            case LoseResponse():
+                await self._do_all_the_same(session, raw, body, action.late)
+                await _gone(raw)
+            case Delay():
+                await asyncio.sleep(action.seconds)
+        if not waits(raw):
+            # On a busy machine this loop may come to a request when its client has long given it up.
+            await _gone(raw)
+        try:
+            async with self._call(session, raw, body) as upstream:
+                try:
+                    return await _pass(raw, upstream, action)
+                finally:
+                    upstream.close()
+        except (aiohttp.ClientError, OSError):
+            # The server is gone, or the client: either way it looks like this.
+            await _gone(raw)
+
+    def _struck(self, request: Request) -> Fault | None:
+        for fault in self._faults:
+            if fault.times == 0 or not fault.matches(request):
+                continue
+            if fault.share < 1 and self._rng.random() >= fault.share:
+                continue
+            if fault.times is not None:
+                fault.times -= 1
+            self.injected[fault.name] += 1
+            return fault
+        return None
+
+    def _call(
+        self, session: aiohttp.ClientSession, raw: web.BaseRequest, body: bytes
+    ) -> "contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]":
+        headers = raw.headers.copy()
+        for name in (*_HOP_BY_HOP, "Content-Length"):
+            headers.popall(name, None)
+        tls: ssl.SSLContext | bool = True
+        if self._tls is not None:
+            token = headers.get("Authorization", "").removeprefix("Bearer ")
+            tls = self._users.get(token, self._unknown)
+            if token in self._users:
+                del headers["Authorization"]
+        return session.request(
+            raw.method,
+            self._upstream + raw.raw_path,
+            headers=headers,
+            data=body or None,
+            ssl=tls,
+            allow_redirects=False,
+        )
+
+    async def _do_all_the_same(
+        self, session: aiohttp.ClientSession, raw: web.BaseRequest, body: bytes, late: float
+    ) -> None:
+        async def do() -> None:
+            await asyncio.sleep(late)
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                async with self._call(session, raw, body) as upstream:
+                    await upstream.read()
+
+        # It outlives this handler, which ends with its client.
+        task = asyncio.create_task(do())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        await asyncio.shield(task)
+
+
+async def _pass(raw: web.BaseRequest, upstream: aiohttp.ClientResponse, action: Action | None) -> web.StreamResponse:
+    headers = upstream.headers.copy()
+    for name in _HOP_BY_HOP:
+        headers.popall(name, None)
+    if isinstance(action, Rewrite):
+        body = action.change(await upstream.read())
+        for name in _OF_THE_BODY:
+            headers.popall(name, None)
+        return web.Response(status=upstream.status, reason=upstream.reason, headers=headers, body=body)
+    answer = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+    await answer.prepare(raw)
+    left = action.bytes if isinstance(action, CutAfter) else action.after if isinstance(action, Silence) else None
+    while left != 0 and (chunk := await upstream.content.readany()):
+        if left is not None:
+            chunk = chunk[:left]
+            left -= len(chunk)
+        if isinstance(action, Trickle):
+            await _trickle(answer, chunk, action.bytes_per_second)
+        else:
+            await answer.write(chunk)
+    if isinstance(action, Silence):
+        await _for_ever()
+    if isinstance(action, CutAfter):
+        # What was written before the reset is to arrive.
+        await asyncio.sleep(0.05)
+        await _gone(raw)
+    await answer.write_eof()
+    return answer
+
+
+async def _trickle(answer: web.StreamResponse, chunk: bytes, bytes_per_second: int) -> None:
+    step = max(1, bytes_per_second // _STEPS_A_SECOND)
+    for begin in range(0, len(chunk), step):
+        await answer.write(chunk[begin : begin + step])
+        await asyncio.sleep(step / bytes_per_second)
+
+
+async def _gone(raw: web.BaseRequest) -> NoReturn:
+    if raw.transport is not None:
+        reset(raw.transport)
+    await _for_ever()
+
+
+async def _for_ever() -> NoReturn:
+    # This task is cancelled when the client's connection ends.
+    while True:
+        await asyncio.Event().wait()
+
+
+def _read(kubeconfig: Path) -> tuple[str, bytes, Pair]:
+    """The server, its authority and the user of a control plane's kubeconfig."""
+    config = orjson.loads(kubeconfig.read_bytes())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    pair = Pair(base64.b64decode(user["client-certificate-data"]), base64.b64decode(user["client-key-data"]))
+    return cluster["server"], base64.b64decode(cluster["certificate-authority-data"]), pair

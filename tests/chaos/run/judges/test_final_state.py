@@ -1,0 +1,156 @@
+"""The judge of the end finds each thing that is not as the table asks, and nothing else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.chaos.run.judges import final_state as ending
+from tests.chaos.run.judges.recorded import (
+    CANARY,
+    DEPLOYMENT,
+    HPA,
+    INGRESS,
+    NAMESPACE,
+    ONE,
+    SERVICE,
+    TWO,
+    Ref,
+    asked,
+    said,
+)
+from tests.chaos.run.records.evidence import Plain
+from tests.support.items import REGION
+
+CANARY_SPEC = {"canary": {"image": TWO, "weight": 20, "replicas": 1}}
+SCALED_SPEC = {"autoscaling": {"enabled": True, "min_replicas": 1, "max_replicas": 3}}
+
+
+def deployment(app: str, image: str, count: int = 1) -> dict[str, Any]:
+    container = {"image": image, "env": [{"name": "WHO", "value": "x"}]}
+    return {
+        "metadata": {"name": app, "annotations": {}},
+        "spec": {"replicas": count, "template": {"spec": {"containers": [container]}}},
+        "status": {"replicas": count, "updatedReplicas": count, "readyReplicas": count},
+    }
+
+
+def service(app: str) -> dict[str, Any]:
+    return {"metadata": {"name": app}, "spec": {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": 8000}]}}
+
+
+def ingress(backend: str = "chat", **annotations: str) -> dict[str, Any]:
+    path = {"path": "/inference/chat", "backend": {"service": {"name": backend}}}
+    return {"metadata": {"annotations": annotations}, "spec": {"rules": [{"http": {"paths": [path]}}]}}
+
+
+def weighted(weight: int) -> dict[str, Any]:
+    groups = (
+        f'{{"serviceName": "chat", "weight": {100 - weight}}}, {{"serviceName": "chat-canary", "weight": {weight}}}'
+    )
+    action = f'{{"forwardConfig": {{"targetGroups": [{groups}]}}}}'
+    return ingress("weighted-routing", **{"alb.ingress.kubernetes.io/actions.weighted-routing": action})
+
+
+def right(plain: Mapping[str, Any]) -> dict[Ref, Any]:
+    spec = plain["spec"]
+    found: dict[Ref, Any] = {
+        SERVICE: service("chat"),
+        DEPLOYMENT: deployment("chat", spec["image"]),
+        INGRESS: ingress(),
+    }
+    if "canary" in spec:
+        found[CANARY] = deployment("chat-canary", TWO)
+        found["Service", NAMESPACE, "chat-canary"] = service("chat-canary")
+        found[INGRESS] = weighted(20)
+    if "autoscaling" in spec:
+        found[HPA] = {"spec": {"maxReplicas": 3}}
+    return found
+
+
+def complaints(plain: Plain, objects: Mapping[Ref, Any], foreign: frozenset[Ref] = frozenset()) -> list[str]:
+    items = {"chat": plain} if plain else {}
+    return ending.not_as_asked(items, objects, REGION, [NAMESPACE], ["chat"], foreign)
+
+
+def running(**spec: Any) -> dict[str, Any]:
+    return said(asked(spec={"env": {"WHO": "x"}, **spec}), "running", replicas_ready=1, replicas_desired=1)
+
+
+class TestEnding:
+    """ending.not_as_asked"""
+
+    @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
+    def test_a_cluster_that_is_as_asked_has_no_complaints(self, spec: dict[str, Any]) -> None:
+        assert complaints(running(**spec), right(running(**spec))) == []
+
+    @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
+    def test_every_object_that_is_missing_is_missed(self, spec: dict[str, Any]) -> None:
+        whole = right(running(**spec))
+        for ref in whole:
+            assert complaints(running(**spec), {key: value for key, value in whole.items() if key != ref}), ref
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {DEPLOYMENT: deployment("chat", TWO)},
+            {DEPLOYMENT: deployment("chat", ONE, 2)},
+            {SERVICE: service("other")},
+            {INGRESS: ingress("other")},
+            {INGRESS: weighted(20)},
+            {INGRESS: ingress(**{"gco.io/draining-since": "2026-11-21T09:00:00+00:00"})},
+            {HPA: {"spec": {"maxReplicas": 3}}},
+            {CANARY: deployment("chat-canary", TWO)},
+        ],
+    )
+    def test_an_object_that_is_not_as_asked_is_found(self, wrong: dict[Ref, Any]) -> None:
+        assert complaints(running(), right(running()) | wrong)
+
+    def test_pods_that_are_not_ready_are_found(self) -> None:
+        whole = right(running())
+        whole[DEPLOYMENT]["status"]["readyReplicas"] = 0
+        assert complaints(running(), whole)
+
+    @pytest.mark.parametrize("weight", [0, 50])
+    def test_a_canarys_wrong_share_is_found(self, weight: int) -> None:
+        assert complaints(running(**CANARY_SPEC), right(running(**CANARY_SPEC)) | {INGRESS: weighted(weight)})
+
+    def test_a_report_that_is_not_true_is_found(self) -> None:
+        whole = right(running())
+        for entry in ({"state": "updating"}, {"replicas_ready": 0}, {"error": "something"}):
+            plain = running()
+            plain["region_status"][REGION] |= entry
+            assert complaints(plain, whole)
+
+    def test_what_should_have_been_promoted_is_found(self) -> None:
+        assert complaints({**running(), "desired_state": "deploying"}, right(running()))
+
+    def test_what_should_be_gone_is_found(self) -> None:
+        for plain in ({}, said(asked(target_regions=["eu-west-1"]), "deleted")):
+            assert complaints(plain, {}) == []
+            for ref, obj in right(running(**CANARY_SPEC)).items():
+                assert complaints(plain, {ref: obj})
+        assert complaints(asked(state="deleted"), {})
+        assert complaints(asked(state="deleted", target_regions=["eu-west-1"]), {}) == []
+
+    def test_what_is_stopped_has_no_pods_and_no_route(self) -> None:
+        stopped = said(asked(state="stopped"), "stopped")
+        left = {SERVICE: service("chat"), DEPLOYMENT: deployment("chat", ONE, 0)}
+        assert complaints(stopped, left) == []
+        assert complaints(stopped, left | {DEPLOYMENT: deployment("chat", ONE)})
+        assert complaints(stopped, left | {INGRESS: ingress()})
+        assert complaints(said(asked(state="stopped"), "stopping"), left)
+
+    def test_a_broken_spec_and_a_taken_name_are_to_be_said(self) -> None:
+        broken = asked(spec={"port": 99999})
+        assert complaints(said(broken, "error", error="spec.port: 99999", reason="InvalidSpec"), {}) == []
+        assert complaints(said(broken, "error", error="spec.port: 99999", reason="Rejected"), {})
+        assert complaints(said(broken, "running"), {})
+        taken = said(asked(), "error", error="Service gco-inference/chat exists", reason="ObjectNotOwned")
+        assert complaints(taken, {}, frozenset({SERVICE})) == []
+        assert complaints(said(asked(), "running"), {}, frozenset({SERVICE}))
+
+    def test_a_hold_is_to_be_said(self) -> None:
+        held = asked(hold="why")
+        assert complaints(said(held, "running", error="held: why", reason="Held"), {}) == []
+        assert complaints(said(held, "running"), {})

@@ -1,0 +1,77 @@
+"""Puts together what judges are given, once a run is over."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import orjson
+
+from gco_stream.local.audit import AuditLog
+from tests.chaos.run.environment import Ground
+from tests.chaos.run.records.evidence import Call, Evidence
+
+_KINDS = {
+    "deployments": "Deployment",
+    "services": "Service",
+    "ingresses": "Ingress",
+    "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "leases": "Lease",
+}
+_TOLD = "events"
+
+
+def evidence(
+    ground: Ground, began: float, quiet: float, ended: float, foreign: Iterable[tuple[str, str, str]]
+) -> Evidence:
+    """Everything that was recorded until now."""
+    events = ground.cluster_log.events()
+    return Evidence(
+        region=ground.roster.region,
+        began=began,
+        quiet=quiet,
+        ended=ended,
+        changes=ground.table_log.catch_up(),
+        events=tuple(event for event in events if event.kind != "Lease"),
+        calls=tuple(calls(ground.audit_logs(), {site.user: site.replica.name for site in ground.sites})),
+        deeds=ground.journal.deeds(),
+        spans=ground.journal.spans(),
+        foreign=frozenset(foreign),
+    )
+
+
+def calls(logs: Iterable[AuditLog], replicas: dict[str, str]) -> list[Call]:
+    """The replicas' calls, but for the Events that they tell people; `replicas`: their names by their users'."""
+    marks = [user.encode() for user in replicas]
+    found = []
+    for log in logs:
+        with log.path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n") and any(mark in line for mark in marks):
+                    call = _call(orjson.loads(line), replicas)
+                    if call is not None:
+                        found.append(call)
+    return sorted(found, key=lambda call: call.at)
+
+
+def _call(event: dict[str, object], replicas: dict[str, str]) -> Call | None:
+    user, about, answer = event["user"], event.get("objectRef", {}), event.get("responseStatus", {})
+    assert isinstance(user, dict)
+    assert isinstance(about, dict)
+    assert isinstance(answer, dict)
+    replica, resource = replicas.get(user.get("username", "")), str(about.get("resource", ""))
+    if replica is None or resource == _TOLD or event["stage"] == "ResponseStarted":
+        return None
+    return Call(
+        at=_time(event["requestReceivedTimestamp"]),
+        until=_time(event["stageTimestamp"]),
+        replica=replica,
+        verb=str(event["verb"]),
+        kind=_KINDS.get(resource) or resource,
+        namespace=about.get("namespace", ""),
+        name=about.get("name", ""),
+        status=int(answer.get("code", 0)),
+        subresource=about.get("subresource", ""),
+    )
+
+
+def _time(text: object) -> float:
+    return datetime.fromisoformat(str(text)).timestamp()

@@ -1,0 +1,70 @@
+"""What actors have done and when: kept in memory for the judges and, a line each, in a file for people."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.chaos.run.records.evidence import Deed, Span
+
+
+class Journal:
+    """Takes entries from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._lock = threading.Lock()
+        self._deeds: list[Deed] = []
+        self._spans: list[Span] = []
+        self._open: dict[int, Span] = {}
+
+    def close(self) -> None:
+        self._file.close()
+
+    def note(self, what: str, **fields: Any) -> None:
+        """A line in the file."""
+        line = orjson.dumps({"at": round(time.time(), 3), "what": what, **fields}, default=str)
+        with self._lock:
+            self._file.write(line + b"\n")
+
+    def did(self, deed: Deed) -> None:
+        with self._lock:
+            self._deeds.append(deed)
+        self.note(
+            deed.what,
+            actor=deed.actor,
+            name=deed.name,
+            began=round(deed.at, 3),
+            mark=deed.mark,
+            about=deed.about,
+            failed=deed.failed,
+        )
+
+    @contextmanager
+    def fault(self, kind: str, whom: str = "", **fields: Any) -> Iterator[None]:
+        """A fault lasts while this block does."""
+        began = time.time()
+        span = Span(began, float("inf"), kind, whom)
+        with self._lock:
+            self._open[id(span)] = span
+        self.note(f"fault {kind}", whom=whom, **fields)
+        try:
+            yield
+        finally:
+            ended = Span(began, time.time(), kind, whom)
+            with self._lock:
+                del self._open[id(span)]
+                self._spans.append(ended)
+            self.note(f"end of {kind}", whom=whom, seconds=round(ended.until - began, 2))
+
+    def deeds(self) -> tuple[Deed, ...]:
+        with self._lock:
+            return tuple(self._deeds)
+
+    def spans(self) -> tuple[Span, ...]:
+        with self._lock:
+            return tuple(sorted(self._spans, key=lambda span: span.at)) + tuple(self._open.values())

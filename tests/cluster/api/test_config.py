@@ -1,0 +1,222 @@
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from gco_stream.cluster.api.client import KubeClient
+from gco_stream.cluster.api.config import Access, Credentials, find_access
+from gco_stream.cluster.api.errors import Misconfigured, Unauthorized, Unreachable
+from gco_stream.local.certificates import Authority
+from tests.support.fake_api_server import json_answer, kubeconfig, listening, status_answer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> Path:
+    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "ca.crt").write_bytes(Authority().certificate)
+    return tmp_path
+
+
+IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
+
+
+async def test_kubeconfig_goes_before_the_pods_service_account(pod: Path) -> None:
+    path = kubeconfig(pod / "config", "https://elsewhere:1", {"token": "t"})
+    found = await find_access(environ={**IN_A_POD, "KUBECONFIG": path}, service_account=pod)
+    assert (found.host, found.authorization) == ("https://elsewhere:1", "Bearer t")
+
+
+async def test_a_pods_service_account_is_used_where_there_is_no_kubeconfig(pod: Path) -> None:
+    found = await find_access(environ=IN_A_POD, service_account=pod)
+    assert (found.host, found.authorization) == ("https://10.0.0.1:6443", "Bearer first")
+    assert found.ca_file == str(pod / "ca.crt")
+
+
+async def test_an_address_of_ipv6_is_bracketed(pod: Path) -> None:
+    found = await find_access(environ={**IN_A_POD, "KUBERNETES_SERVICE_HOST": "fd00::1"}, service_account=pod)
+    assert found.host == "https://[fd00::1]:6443"
+
+
+async def test_without_any_configuration_one_line_says_what_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(Misconfigured, match=r"KUBECONFIG is not set, .*/\.kube/config does not exist"):
+        await find_access(environ={}, service_account=tmp_path)
+
+
+async def test_the_home_folders_kubeconfig_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".kube").mkdir()
+    kubeconfig(tmp_path / ".kube" / "config", "http://home:1", {})
+    assert (await find_access(environ={}, service_account=tmp_path)).host == "http://home:1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "just words",
+        "- a\n- list",
+        "a: [",
+        "current-context: it",
+        json.dumps({"current-context": "it", "contexts": [], "clusters": []}),
+        json.dumps(
+            {
+                "current-context": "it",
+                "clusters": [{"name": "it", "cluster": {}}],
+                "contexts": [{"name": "it", "context": {"cluster": "it"}}],
+            }
+        ),
+        json.dumps(
+            {
+                "current-context": "it",
+                "clusters": [{"name": "it", "cluster": {"server": "https://x", "certificate-authority": "absent"}}],
+                "users": [{"name": "it", "user": {}}],
+                "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            }
+        ),
+        json.dumps(
+            {
+                "current-context": "it",
+                "clusters": [{"name": "it", "cluster": {"server": "https://x"}}],
+                "users": [{"name": "it", "user": {"exec": {"apiVersion": "v1", "command": "no-such-plugin"}}}],
+                "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            }
+        ),
+    ],
+)
+async def test_a_kubeconfig_that_cannot_be_used_is_one_line_naming_the_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(Misconfigured) as caught:
+        await find_access(str(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_kubeconfig_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"kubeconfig .*/absent does not exist"):
+        await find_access(str(tmp_path / "absent"))
+
+
+async def test_certificates_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_text("not a certificate")
+    with pytest.raises(Misconfigured, match="certificates for https://x cannot be used"):
+        Access("https://x", ca_file=str(tmp_path / "ca.crt")).ssl_context()
+
+
+def plugin(folder: Path, *, expires: datetime | None) -> dict[str, object]:
+    """A credential plugin that counts its runs in a file and puts the count into its token."""
+    count = folder / "count"
+    status = {"expirationTimestamp": expires.isoformat()} if expires else {}
+    program = (
+        "import json,pathlib,sys;p=pathlib.Path(sys.argv[1]);"
+        "n=int(p.read_text() if p.exists() else 0)+1;p.write_text(str(n));"
+        "print(json.dumps({'apiVersion':'client.authentication.k8s.io/v1','kind':'ExecCredential',"
+        "'status':{'token':f'token-{n}',**json.loads(sys.argv[2])}}))"
+    )
+    return {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-c", program, str(count), json.dumps(status)],
+    }
+
+
+async def test_a_plugins_token_is_renewed_when_it_is_about_to_end(tmp_path: Path) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=60)
+    path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=soon)})
+    access = await find_access(path)
+    credentials = await Credentials.of(access, lambda: find_access(path), pause=0)
+    assert access.authorization == "Bearer token-1"
+    assert (await credentials.current()).authorization == "Bearer token-2"
+
+
+async def test_a_plugins_token_is_kept_while_it_lasts(tmp_path: Path) -> None:
+    late = datetime.now(UTC) + timedelta(hours=1)
+    path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=late)})
+    credentials = await Credentials.of(await find_access(path), lambda: find_access(path), pause=0)
+    assert (await credentials.current()).authorization == "Bearer token-1"
+
+
+async def test_a_pods_token_is_read_again_every_minute(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = await Credentials.of(
+        await find_access(environ=IN_A_POD, service_account=pod),
+        lambda: find_access(environ=IN_A_POD, service_account=pod),
+        pause=0,
+    )
+    (pod / "token").write_text("second")
+    assert (await credentials.current()).authorization == "Bearer first"
+    monkeypatch.setattr("time.time", lambda: datetime.now(UTC).timestamp() + 61)
+    assert (await credentials.current()).authorization == "Bearer second"
+    (pod / "token").unlink()
+    monkeypatch.setattr("time.time", lambda: datetime.now(UTC).timestamp() + 122)
+    assert (await credentials.current()).authorization == "Bearer second"
+
+
+async def test_a_refused_token_is_renewed_and_the_request_sent_once_more(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        good = request.headers.get("Authorization") == "Bearer token-2"
+        return json_answer({"you": "are in"}) if good else status_answer(401, "Unauthorized")
+
+    async with listening(answer) as (url, seen):
+        path = kubeconfig(tmp_path / "config", url, {"exec": plugin(tmp_path, expires=None)})
+        async with KubeClient.connect(kubeconfig=path, renewal_pause=0) as client:
+            assert await client.request("GET", "/x") == {"you": "are in"}
+            assert await client.request("GET", "/x") == {"you": "are in"}
+    assert len(seen.requests) == 3
+
+
+async def test_many_refusals_at_once_renew_once(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        good = request.headers.get("Authorization") == "Bearer token-2"
+        return json_answer({}) if good else status_answer(401, "Unauthorized")
+
+    async with listening(answer) as (url, _):
+        path = kubeconfig(tmp_path / "config", url, {"exec": plugin(tmp_path, expires=None)})
+        async with KubeClient.connect(kubeconfig=path, renewal_pause=0) as client:
+            await asyncio.gather(*(client.request("GET", "/x") for _ in range(8)))
+    assert (tmp_path / "count").read_text() == "2"
+
+
+async def test_a_token_that_stays_refused_is_unauthorized_and_not_looked_up_each_time(tmp_path: Path) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return status_answer(401, "Unauthorized")
+
+    async with listening(answer) as (url, _):
+        path = kubeconfig(tmp_path / "config", url, {"exec": plugin(tmp_path, expires=None)})
+        async with KubeClient.connect(kubeconfig=path, renewal_pause=60) as client:
+            for _ in range(3):
+                with pytest.raises(Unauthorized):
+                    await client.request("GET", "/x")
+    assert int((tmp_path / "count").read_text()) == 1
+
+
+async def test_credentials_that_take_longer_than_one_call_may_are_had_in_the_end(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        first = request.headers.get("Authorization") in {"Bearer token-1", None}
+        return status_answer(401, "Unauthorized") if first else json_answer({"you": "are in"})
+
+    async with listening(answer) as (url, _):
+        spec = plugin(tmp_path, expires=None)
+        slow = tmp_path / "slow"
+        pause = f"import os,time;time.sleep(1 if os.path.exists({str(slow)!r}) else 0);"
+        spec["args"][1] = pause + spec["args"][1]
+        path = kubeconfig(tmp_path / "config", url, {"exec": spec})
+        async with KubeClient.connect(kubeconfig=path, renewal_pause=0) as client:
+            slow.touch()
+            cut = 0
+            async with asyncio.timeout(100):
+                while True:
+                    try:
+                        assert await client.request("GET", "/x", timeout=0.2) == {"you": "are in"}
+                        break
+                    except Unreachable:
+                        cut += 1
+            assert cut

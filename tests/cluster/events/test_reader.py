@@ -1,0 +1,69 @@
+"""Events as a person reads them, from whatever form the API server has them in."""
+
+from typing import Any
+
+import pytest
+
+from gco_stream.cluster.events.reader import recent_events
+
+NOON = "2026-11-21T12:00:00Z"
+
+
+class Api:
+    """A client that answers with events, and notes what it was asked."""
+
+    def __init__(self, *items: dict[str, Any]) -> None:
+        self.items = list(items)
+        self.asked: list[tuple[str, str]] = []
+
+    async def request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        assert method == "GET"
+        self.asked.append((path, options["query"]["fieldSelector"]))
+        return {"items": self.items}
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"metadata": {"creationTimestamp": NOON}, "regarding": {"kind": "Deployment", "name": "chat"}, **fields}
+
+
+async def read(*items: dict[str, Any]) -> list[Any]:
+    return list(await recent_events(Api(*items), "gco-inference", ("chat",), timeout=1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "at", "count"),
+    [
+        ({"eventTime": "2026-11-21T12:00:01.000000Z"}, "2026-11-21T12:00:01.000000Z", 1),
+        ({"deprecatedLastTimestamp": "2026-11-21T12:00:02Z", "deprecatedCount": 7}, "2026-11-21T12:00:02Z", 7),
+        (
+            {"series": {"count": 3, "lastObservedTime": "2026-11-21T12:00:03.000000Z"}, "eventTime": NOON},
+            "2026-11-21T12:00:03.000000Z",
+            3,
+        ),
+        ({}, NOON, 1),
+    ],
+)
+async def test_the_time_and_count_are_those_of_the_last(fields: dict[str, Any], at: str, count: int) -> None:
+    (found,) = await read(event(**fields))
+    assert (found.at, found.count, found.about) == (at, count, "Deployment/chat")
+
+
+async def test_the_newest_is_first() -> None:
+    found = await read(event(reason="Old", eventTime="2026-11-20T12:00:00Z"), event(reason="New", eventTime=NOON))
+    assert [one.reason for one in found] == ["New", "Old"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"note": None, "series": None, "regarding": None}, {"note": 7, "type": 5}, {"note": "\x1b[2J" + "x" * 9000}]
+)
+async def test_what_makes_no_sense_is_left_out(odd: dict[str, Any]) -> None:
+    (found,) = await read({**event(), **odd})
+    assert len(found.note) <= 600
+    assert "\x1b" not in found.note
+
+
+async def test_each_name_is_asked_for_in_its_namespace() -> None:
+    api = Api()
+    await recent_events(api, "team-a", ("chat", "inference-chat"), timeout=1)  # type: ignore[arg-type]
+    path = "/apis/events.k8s.io/v1/namespaces/team-a/events"
+    assert api.asked == [(path, "regarding.name=chat"), (path, "regarding.name=inference-chat")]

@@ -1,0 +1,73 @@
+"""Replicas that contend for a Lease in memory, in the event loop's own (fast) time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from tests.cluster.leaderelection.fake_lease_server import LeaseServer
+from tests.cluster.leaderelection.replicas import Replica, Terms, contending
+
+WALL = 1_763_000_000_000_000
+DURATION, DEADLINE, RETRY, CYCLE = 15, 10.0, 2.0, 15.0
+GCO = "inference-monitor-5d9c7b-x2x4z"
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def wall() -> int:
+    return WALL + int(now() * 1e6)
+
+
+class Lit:
+    """A fuse that keeps when it would have burnt down, 0 where it was put out."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.ends.append(now() + seconds if seconds else 0)
+
+
+def replica(
+    server: LeaseServer, terms: Terms, name: str, *, deadline: float = DEADLINE, fuse: Lit | None = None
+) -> Replica:
+    return Replica(
+        server,
+        terms,
+        name,
+        namespace="ns",
+        duration=DURATION,
+        renew_deadline=deadline,
+        retry_period=RETRY,
+        legacy_interval=CYCLE,
+        fuse=fuse or Lit(),
+        clock=now,
+        wall=wall,
+    )
+
+
+@asynccontextmanager
+async def replicas(
+    server: LeaseServer, count: int, *, deadline: float = DEADLINE, fuse: Lit | None = None
+) -> AsyncIterator[tuple[Terms, list[Replica]]]:
+    def start(terms: Terms) -> list[Replica]:
+        return [replica(server, terms, f"pod-{number}", deadline=deadline, fuse=fuse) for number in range(count)]
+
+    async with contending(start) as (terms, all_of_them):
+        yield terms, all_of_them
+
+
+async def until(condition: Callable[[], object], within: float = 100) -> float:
+    """The seconds until the condition held; fails if it does not."""
+    started = now()
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 - any condition
+            await asyncio.sleep(0.02)
+    return now() - started
+
+
+async def leader_of(terms: Terms, within: float = 100) -> Replica:
+    await until(lambda: terms.leading, within)
+    return terms.leading[0]

@@ -1,0 +1,90 @@
+"""Replicas that contend for one Lease, and a record of who led when."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gco_stream.cluster.leaderelection.elector import ElectionSnapshot, LeaderElector, Leadership
+
+
+@dataclass
+class Terms:
+    """Who leads, the epochs of all terms, and who led beside whom."""
+
+    leading: list["Replica"] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+    overlaps: list[tuple[str, str]] = field(default_factory=list)
+
+    def begin(self, replica: "Replica", epoch: int) -> None:
+        self.overlaps += [(other.identity, replica.identity) for other in self.leading]
+        self.leading.append(replica)
+        self.epochs.append(epoch)
+
+
+class Replica:
+    """One contender. `kill` ends it without a release, `stop` lets it finish."""
+
+    def __init__(self, client: Any, terms: Terms, pod: str, **options: Any) -> None:
+        self.identity = f"{pod}_{uuid.uuid4()}"
+        self.stopping = asyncio.Event()
+        self.leadership: Leadership | None = None
+        self.remaining_at_the_end: list[float] = []
+        self.work: Callable[[Leadership], Any] = self._until_stopped
+        self._terms = terms
+        self._elector = LeaderElector(client, name="leader", identity=self.identity, **options)
+        self._task = asyncio.create_task(self._elector.run(self._lead, self.stopping))
+
+    @property
+    def leading(self) -> bool:
+        return self in self._terms.leading
+
+    @property
+    def snapshot(self) -> ElectionSnapshot:
+        return self._elector.snapshot()
+
+    async def kill(self) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def stop(self) -> None:
+        """Return when it has finished; raises what it raised, but nothing where it was killed before."""
+        self.stopping.set()
+        await asyncio.wait({self._task})
+        if not self._task.cancelled():
+            self._task.result()
+
+    async def ended(self) -> BaseException | None:
+        await asyncio.wait({self._task})
+        return self._task.exception()
+
+    async def _lead(self, leadership: Leadership) -> None:
+        self._terms.begin(self, leadership.epoch)
+        self.leadership = leadership
+        try:
+            await self.work(leadership)
+        finally:
+            self.remaining_at_the_end.append(leadership.remaining())
+            self._terms.leading.remove(self)
+
+    async def _until_stopped(self, leadership: Leadership) -> None:
+        del leadership
+        await self.stopping.wait()
+
+
+@asynccontextmanager
+async def contending(start: Callable[[Terms], list[Replica]]) -> AsyncIterator[tuple[Terms, list[Replica]]]:
+    """Replicas for the time of a test; at its end no two have ever led at once, and no two terms had one epoch."""
+    terms = Terms()
+    replicas = start(terms)
+    try:
+        yield terms, replicas
+    finally:
+        for replica in replicas:
+            replica.stopping.set()
+        for replica in replicas:
+            await replica.stop()
+    assert terms.overlaps == []
+    assert terms.epochs == sorted(set(terms.epochs))

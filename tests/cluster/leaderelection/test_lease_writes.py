@@ -1,0 +1,188 @@
+"""What the election sends to the API server: of which Lease, for how long, and when it is asked to wait."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from gco_stream.cluster.api import errors
+from gco_stream.cluster.leaderelection.elector import Leadership
+from tests.cluster.leaderelection.contest import (
+    DEADLINE,
+    DURATION,
+    RETRY,
+    Lit,
+    leader_of,
+    now,
+    replica,
+    replicas,
+    until,
+)
+from tests.cluster.leaderelection.fake_lease_server import LeaseServer, Sent
+from tests.cluster.leaderelection.replicas import Terms
+
+pytestmark = pytest.mark.looptime(noop_cycles=2)
+
+SOMEBODY = "somebody_0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def asks_to_wait(seconds: int) -> errors.TooManyRequests:
+    return errors.TooManyRequests(429, "TooManyRequests", "too many requests", {"retryAfterSeconds": seconds})
+
+
+def since(server: LeaseServer, began: float) -> list[Sent]:
+    return [sent for sent in server.sent if sent.at > began]
+
+
+async def test_each_write_of_the_lease_names_its_uid_and_the_version_that_was_seen() -> None:
+    server = LeaseServer()
+    async with replicas(server, 2) as (terms, _):
+        first = await leader_of(terms)
+        assert first.leadership is not None
+        await asyncio.sleep(10)
+        await first.leadership.annotate({"budget": "3"})
+        await first.stop()
+        await leader_of(terms)
+    changes = [sent for sent in server.sent if sent.method == "PUT"]
+    assert {sent.metadata["uid"] for sent in changes} == {"uid-1"}
+    versions = [int(sent.metadata["resourceVersion"]) for sent in changes]
+    assert versions == list(range(versions[0], versions[0] + len(changes)))
+
+
+async def test_a_renewal_does_not_bring_back_a_lease_that_somebody_deleted() -> None:
+    server = LeaseServer()
+    server.event_delay = 3 * RETRY
+    async with replicas(server, 1) as (terms, _):
+        await leader_of(terms)
+        await asyncio.sleep(10)
+        server.delete()
+        await until(lambda: not terms.leading, 1.3 * RETRY)
+        assert server.conflicts == 1
+        assert await until(lambda: server.lease) > DURATION - 0.2
+
+
+async def test_a_lease_that_somebody_deleted_and_made_anew_is_not_overwritten() -> None:
+    server = LeaseServer()
+    server.event_delay = 3 * RETRY
+    async with replicas(server, 1) as (terms, _):
+        await leader_of(terms)
+        await asyncio.sleep(10)
+        server.delete()
+        server.edit(holderIdentity=SOMEBODY)
+        theirs = server.lease
+        await until(lambda: not terms.leading, 1.3 * RETRY)
+        await asyncio.sleep(DURATION / 2)
+        assert server.lease is theirs
+        assert server.conflicts == 1
+
+
+@pytest.mark.parametrize("deadline", [DEADLINE, DURATION - 0.5])
+async def test_no_renewal_may_land_when_the_lease_is_out(deadline: float) -> None:
+    server = LeaseServer()
+    async with replicas(server, 1, deadline=deadline) as (terms, [only]):
+        await leader_of(terms)
+        await asyncio.sleep(31)
+        proven = [sent for sent in server.sent if sent.method == "PUT"][-1].at
+        server.lose_answers = True
+        await until(lambda: not only.leading)
+        tries = [sent for sent in since(server, proven) if sent.method == "PUT"]
+        assert len(tries) >= 3
+        assert all(0 < sent.timeout <= proven + DURATION - 1 - sent.at for sent in tries)
+        server.lose_answers = False
+
+
+@pytest.mark.parametrize("waits", [1, 3, 4])
+async def test_a_renewal_is_tried_again_when_the_server_asked_for_it_and_not_before(waits: int) -> None:
+    server = LeaseServer()
+    async with replicas(server, 1) as (terms, [only]):
+        await leader_of(terms)
+        await asyncio.sleep(10)
+        server.refusal = asks_to_wait(waits)
+        await until(lambda: server.refused)
+        # Neither does the watch's word for somebody's change make it come earlier.
+        server.edit(annotations={"team": "ml"})
+        await until(lambda: len(server.refused) > 1)
+        first, second = server.refused
+        assert second.at - first.at >= waits
+        assert second.at - first.at < max(waits, 1.3 * RETRY) + 0.1
+        server.refusal = None
+        await asyncio.sleep(2 * DURATION)
+        assert terms.leading == [only]
+        assert len(terms.epochs) == 1
+        assert (
+            max(later.at - earlier.at for earlier, later in pairwise(since(server, second.at + DURATION))) < 1.3 * RETRY
+        )
+
+
+async def test_a_server_that_asks_for_longer_than_the_lease_is_asked_once_more_before_the_deadline() -> None:
+    server = LeaseServer()
+    async with replicas(server, 1) as (terms, [only]):
+        await leader_of(terms)
+        await asyncio.sleep(10)
+        server.refusal = asks_to_wait(120)
+        await until(lambda: server.refused)
+        server.refusal = None
+        await asyncio.sleep(2 * DURATION)
+        [first] = server.refused
+        second = next(sent for sent in server.sent if sent.at > first.at)
+        assert second.at - first.at > DEADLINE / 3
+        assert terms.leading == [only]
+        assert len(terms.epochs) == 1
+
+
+async def test_a_server_that_goes_on_asking_to_wait_ends_the_term_at_the_deadline() -> None:
+    server = LeaseServer()
+    async with replicas(server, 1) as (terms, _):
+        await leader_of(terms)
+        await asyncio.sleep(10)
+        server.refusal = asks_to_wait(120)
+        assert await until(lambda: not terms.leading) <= DEADLINE + 0.1
+        assert 2 <= len(server.refused) <= 4
+        server.refusal = None
+
+
+async def test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease() -> None:
+    server = LeaseServer()
+    server.latency = 0.4
+    fuse = Lit()
+    async with replicas(server, 1, fuse=fuse) as (terms, _):
+        await leader_of(terms)
+        await asyncio.sleep(10 * DURATION)
+        proofs = [sent.at for sent in server.sent if sent.method in {"POST", "PUT"}]
+        # A quarter of a second before others may lead, counted from before each proof was sent.
+        expected = [at + DURATION - 0.25 for at in proofs]
+        lit = [round(end, 3) for end in fuse.ends]
+        assert lit == [round(at, 3) for at in expected[: len(lit)]]
+        assert len(lit) >= len(expected) - 1
+
+
+async def test_the_fuse_burns_on_while_the_leaders_task_has_not_ended() -> None:
+    server, fuse, terms = LeaseServer(), Lit(), Terms()
+    first = replica(server, terms, "pod", fuse=fuse)
+
+    async def linger(_: Leadership) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(7)
+
+    first.work = linger
+    await until(lambda: first.leading)
+    server.edit(holderIdentity=SOMEBODY)
+    await asyncio.sleep(6)
+    assert fuse.ends[-1] > now()
+    await asyncio.sleep(2)
+    assert fuse.ends[-1] == 0
+    await first.kill()
+
+
+async def test_the_fuse_is_out_before_the_lease_is_released() -> None:
+    server, fuse = LeaseServer(), Lit()
+    async with replicas(server, 1, fuse=fuse) as (terms, [only]):
+        await leader_of(terms)
+        server.lose_answers = True
+        stopping = asyncio.create_task(only.stop())
+        await until(lambda: not server.holder)
+        assert fuse.ends[-1] == 0
+        await stopping
+        assert fuse.ends[-1] == 0

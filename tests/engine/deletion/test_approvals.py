@@ -1,0 +1,254 @@
+"""What an approval covers, and how the guard weighs budget, evidence and approval."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gco_stream.cluster.api.errors import Unreachable
+from gco_stream.engine.deletion.approvals import (
+    APPROVED_ANNOTATION,
+    GOOD_FOR,
+    MOST_APPROVED,
+    Approvals,
+    approval_of,
+    digest_of,
+    entry_of,
+)
+from gco_stream.engine.deletion.budget import DeletionBudget, short_digest
+from gco_stream.engine.deletion.guard import Guard, doomed
+from gco_stream.engine.deletion.orphan_tracker import Orphans
+from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.model.reasons import Reason
+from gco_stream.ops.metrics import Metrics
+from gco_stream.planning.types.plan import HeldBack, Plan
+from tests.engine.deletion.test_budget import BEGAN, Clock, Lease
+from tests.engine.deletion.test_orphan_tracker import Cluster, scan
+from tests.support.items import REGION
+from tests.support.simulated_cluster import POLICY
+
+
+def approve(lease: Lease, *entries: str, now: float = BEGAN) -> None:
+    lease.annotations = {**lease.annotations, APPROVED_ANNOTATION: approval_of(entries, now)}
+
+
+def test_an_entry_is_of_a_name_and_of_exactly_these_objects() -> None:
+    entry = entry_of("a", {"1", "2"})
+    assert entry == entry_of("a", ["2", "1"])
+    others = [entry_of("b", {"1", "2"}), entry_of("a", {"1"}), entry_of("a", {"1", "2", "3"}), entry_of("a", {"12"})]
+    assert entry not in others
+    assert len(set(others)) == 4
+
+
+def test_a_lists_digest_changes_with_every_entry_and_not_with_their_order() -> None:
+    assert digest_of(["x", "y"]) == digest_of(["y", "x"])
+    assert len({digest_of([]), digest_of(["x"]), digest_of(["x", "y"]), digest_of(["xy"])}) == 4
+
+
+def test_exactly_what_was_approved_is_covered() -> None:
+    lease = Lease()
+    approve(lease, entry_of("a", {"1", "2"}))
+    approvals = Approvals(lease, Clock())
+    assert approvals.covers("a", {"1", "2"})
+    for name, uids in (("a", {"1"}), ("a", {"1", "2", "3"}), ("a", {"1", "9"}), ("b", {"1", "2"}), ("a", set[str]())):
+        assert not approvals.covers(name, uids), (name, uids)
+
+
+def test_once_begun_what_is_left_is_covered_and_nothing_new() -> None:
+    lease, clock = Lease(), Clock()
+    approve(lease, entry_of("a", {"1", "2", "3"}))
+    approvals = Approvals(lease, clock)
+    assert approvals.begin("a", {"1", "2", "3"})
+    assert not approvals.begin("a", {"2", "3"})
+    assert approvals.covers("a", {"3"})
+    assert not approvals.covers("a", {"3", "4"})
+    assert not approvals.covers("b", {"3"})
+    clock.now += GOOD_FOR
+    assert not approvals.covers("a", {"3"})
+
+
+@pytest.mark.parametrize(
+    ("after", "holds"), [(0, True), (GOOD_FOR - 1, True), (GOOD_FOR, False), (-300, True), (-301, False)]
+)
+def test_it_holds_for_an_hour_whatever_clock_it_was_written_by(after: float, holds: bool) -> None:
+    lease = Lease()
+    approve(lease, entry_of("a", {"1"}))
+    approvals = Approvals(lease, Clock(BEGAN + after))
+    assert approvals.covers("a", {"1"}) is holds
+    assert approvals.any is holds
+    assert approvals.spent is not holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yes", "[]", "7", "{}", '{"until": 1}', '{"entries": ["x"]}', '{"until": "x", "entries": ["x"]}']
+    + [json.dumps({"until": BEGAN + 60, "entries": wrong}) for wrong in ("x", [1], {"x": 1}, None)]
+    + ['{"until": 1e999, "entries": ["x"]}', '{"until": null, "entries": ["x"]}'],
+)
+def test_what_cannot_be_read_approves_nothing(text: str) -> None:
+    lease = Lease()
+    lease.annotations = {APPROVED_ANNOTATION: text}
+    approvals = Approvals(lease, Clock())
+    assert not approvals.covers("x", {"x"})
+    assert not approvals.any
+
+
+def test_a_new_approval_is_news_once_even_where_somebody_has_looked_before() -> None:
+    lease = Lease()
+    approvals = Approvals(lease, Clock())
+    assert not approvals.is_new()
+    approve(lease, entry_of("a", {"1"}))
+    assert approvals.covers("a", {"1"})
+    assert approvals.is_new()
+    assert not approvals.is_new()
+    approve(lease, entry_of("b", {"1"}))
+    assert approvals.is_new()
+    assert not approvals.covers("a", {"1"})
+    lease.annotations = {}
+    assert not approvals.is_new()
+
+
+def test_a_full_approval_fits_into_the_lease() -> None:
+    text = approval_of([short_digest(str(number)) for number in range(MOST_APPROVED)], BEGAN)
+    assert len(text) <= 141_000
+
+
+class Bench:
+    """A guard over endpoints that stand, none of which has an item."""
+
+    def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None) -> None:
+        self.cluster = Cluster(*made)
+        self.lease = lease or Lease()
+        self.desired = DesiredState(REGION)
+        self.clock = Clock()
+        self.orphans = Orphans(self.cluster, POLICY)  # type: ignore[arg-type]
+        self.metrics = Metrics()
+        self.guard = Guard(
+            orphans=self.orphans,
+            budget=DeletionBudget(limit, self.lease, self.clock),
+            approvals=Approvals(self.lease, self.clock),
+            lease=self.lease,
+            desired=self.desired,
+            policy=POLICY,
+            metrics=self.metrics,
+            now=lambda: datetime.fromtimestamp(self.clock.now, UTC),
+        )
+
+    async def proven(self) -> "Bench":
+        for _ in range(2):
+            await scan(self.orphans, "another")
+        return self
+
+    def uids(self, name: str) -> set[str]:
+        return {obj.uid for obj in self.cluster.objects.values() if obj.endpoint == name}
+
+
+async def test_an_orphan_goes_when_it_is_proven_and_the_lease_tells_of_it() -> None:
+    bench = Bench("gone")
+    assert bench.guard.decide_orphan("gone").steps == ()
+    await bench.proven()
+    made = bench.guard.decide_orphan("gone")
+    assert doomed(made) == bench.uids("gone")
+    assert not bench.guard.lets_go(made)
+    await bench.guard.reserve(made)
+    assert bench.guard.lets_go(made)
+    assert bench.guard.waiting == set()
+
+
+async def test_where_the_lease_cannot_be_written_nothing_is_let_go() -> None:
+    bench = await Bench("gone").proven()
+    made = bench.guard.decide_orphan("gone")
+    bench.lease.fails = Unreachable(0, "Unreachable", "away")
+    with pytest.raises(Unreachable):
+        await bench.guard.reserve(made)
+    assert not bench.guard.lets_go(made)
+
+
+async def test_two_that_were_planned_on_the_last_place_do_not_both_get_it() -> None:
+    bench = await Bench("a", "b", limit=1).proven()
+    first, second = bench.guard.decide_orphan("a"), bench.guard.decide_orphan("b")
+    assert first.steps
+    assert second.steps
+    await bench.guard.reserve(first)
+    await bench.guard.reserve(second)
+    assert bench.guard.lets_go(first)
+    assert not bench.guard.lets_go(second)
+    held = bench.guard.decide_orphan("b")
+    assert (held.steps, held.held_back) == ((), HeldBack.REMOVAL)
+    assert bench.guard.waiting == {"b"}
+    bench.clock.now += 3600
+    assert bench.guard.decide_orphan("b").steps
+    assert bench.guard.waiting == set()
+
+
+async def test_what_is_approved_needs_neither_budget_nor_scans_nor_a_word_in_the_lease() -> None:
+    bench = Bench("a", "b", limit=0)
+    approve(bench.lease, entry_of("a", bench.uids("a")))
+    made = bench.guard.decide_orphan("a")
+    assert doomed(made) == bench.uids("a")
+    assert bench.guard.lets_go(made)
+    assert bench.guard.decide_orphan("b").steps == ()
+    assert bench.lease.writes == 0
+
+
+async def test_an_approval_of_one_lets_no_other_go() -> None:
+    bench = await Bench("a", "b").proven()
+    approve(bench.lease, entry_of("a", bench.uids("a")))
+    assert bench.guard.lets_go(bench.guard.decide_orphan("a"))
+    other = bench.guard.decide_orphan("b")
+    assert doomed(other) == bench.uids("b")
+    assert not bench.guard.lets_go(other)
+
+
+async def test_of_an_approved_endpoint_nothing_goes_that_was_made_since() -> None:
+    bench = await Bench("a", limit=0).proven()
+    approve(bench.lease, entry_of("a", bench.uids("a")))
+    ref, obj = next(iter(bench.cluster.objects.items()))
+    bench.cluster.objects[ref] = replace(obj, uid="anew")
+    made = bench.guard.decide_orphan("a")
+    assert (made.steps, made.held_back) == ((), HeldBack.REMOVAL)
+
+
+async def test_a_wiped_table_is_told_and_counted_and_lets_nothing_go() -> None:
+    bench = Bench("a", "b")
+    await scan(bench.orphans)
+    for name in ("a", "b"):
+        made = bench.guard.decide_orphan(name)
+        assert made.steps == ()
+        assert [warning.reason for warning in made.warnings] == [Reason.TABLE_EMPTY]
+    assert bench.guard.waiting == {"a", "b"}
+
+
+async def test_a_plan_that_removes_nothing_unasked_needs_nobodys_leave() -> None:
+    bench = Bench()
+    assert bench.guard.lets_go(Plan("a"))
+
+
+async def test_what_nobody_needs_any_more_leaves_the_lease() -> None:
+    bench = Bench("a")
+    approve(bench.lease, "x", now=BEGAN - GOOD_FOR)
+    await bench.guard.scan_ended({"another"})
+    assert APPROVED_ANNOTATION not in bench.lease.annotations
+    assert bench.lease.writes == 1
+    await bench.guard.scan_ended({"another"})
+    assert bench.lease.writes == 1
+
+
+async def test_a_lease_that_cannot_be_put_in_order_does_not_end_the_scan() -> None:
+    bench = Bench("a")
+    approve(bench.lease, "x", now=BEGAN - GOOD_FOR)
+    bench.lease.fails = Unreachable(0, "Unreachable", "away")
+    await bench.guard.scan_ended({"another"})
+    assert await bench.guard.scan_ended({"another"}) == {"a"}
+
+
+async def test_only_names_that_may_go_are_planned_after_a_scan() -> None:
+    bench = Bench("a", "b")
+    assert await bench.guard.scan_ended({"another"}) == frozenset()
+    bench.orphans.seen("b")
+    assert await bench.guard.scan_ended({"another"}) == {"a"}
+    approve(bench.lease, entry_of("b", bench.uids("b")))
+    assert await bench.guard.scan_ended({"another"}) == {"a", "b"}
+    assert bench.guard.newly_approved() == {"a", "b"}
+    assert bench.guard.newly_approved() == frozenset()

@@ -1,0 +1,214 @@
+"""The budget of removals: what it allows, what it remembers, and what it makes of what others wrote in its place."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from gco_stream.cluster.api.errors import ClusterError, Conflict
+from gco_stream.engine.deletion.budget import MOST_REMOVALS, REMOVALS_ANNOTATION, DeletionBudget, short_digest
+from tests.support.simulated_cluster import START
+
+BEGAN = START.timestamp()
+HOUR = 3600.0
+
+
+class Lease:
+    """A Lease's annotations; `fails` is raised at writes, `gate` holds them up."""
+
+    def __init__(self, **annotations: str) -> None:
+        self.annotations: Mapping[str, str] = annotations
+        self.fails: ClusterError | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.writes = 0
+
+    async def annotate(self, annotations: Mapping[str, str | None]) -> None:
+        self.writes += 1
+        await self.gate.wait()
+        if self.fails is not None:
+            raise self.fails
+        merged = {**self.annotations, **annotations}
+        self.annotations = {key: value for key, value in merged.items() if value is not None}
+
+
+class Clock:
+    def __init__(self, now: float = BEGAN) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def budget(limit: int | None, lease: Lease | None = None, clock: Clock | None = None) -> DeletionBudget:
+    return DeletionBudget(limit, lease or Lease(), clock or Clock())
+
+
+def with_removals(text: str) -> Lease:
+    lease = Lease()
+    lease.annotations = {REMOVALS_ANNOTATION: text}
+    return lease
+
+
+def test_the_budget_is_five_or_a_tenth_of_what_is_known() -> None:
+    assert budget(None).left("a", 10) == 5
+    assert budget(None).left("a", 200) == 20
+    assert budget(0).left("a", 200) == 0
+
+
+def test_no_budget_is_larger_than_what_the_lease_can_tell() -> None:
+    assert budget(10_000).left("a", 10) == MOST_REMOVALS
+    assert budget(None).left("a", 50_000) == MOST_REMOVALS
+
+
+def test_a_reserved_endpoint_may_be_finished_but_no_further_one_begun() -> None:
+    one = budget(1)
+    assert one.reserve("a", 10)
+    assert one.left("a", 10) == 1
+    assert one.left("b", 10) == 0
+    assert not one.reserve("b", 10)
+    assert one.reserve("a", 10)
+
+
+def test_an_hour_later_the_budget_is_whole_again_and_says_so_before() -> None:
+    clock = Clock()
+    one = budget(1, clock=clock)
+    assert one.again(10) == 0
+    one.reserve("a", 10)
+    clock.now += 600
+    assert one.again(10) == HOUR - 600
+    clock.now = BEGAN + HOUR - 1
+    assert one.left("b", 10) == 0
+    clock.now = BEGAN + HOUR
+    assert (one.left("b", 10), one.again(10)) == (1, 0)
+
+
+def test_where_more_is_spent_than_allowed_the_next_is_free_when_enough_have_run_out() -> None:
+    clock = Clock()
+    lease = with_removals(json.dumps({"a": int(BEGAN) - 300, "b": int(BEGAN) - 200, "c": int(BEGAN) - 100}))
+    assert budget(2, lease, clock).again(10) == HOUR - 200
+    assert budget(0, lease, clock).again(10) == HOUR
+
+
+async def test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells() -> None:
+    lease = Lease(others="stay")
+    one = budget(2, lease)
+    one.reserve("a", 10)
+    assert not one.is_stored("a")
+    await one.store()
+    assert one.is_stored("a")
+    assert not one.is_stored("b")
+    assert json.loads(lease.annotations[REMOVALS_ANNOTATION]) == {short_digest("a"): int(BEGAN)}
+    assert lease.annotations["others"] == "stay"
+
+
+async def test_a_lease_that_cannot_be_written_lets_nothing_begin_and_is_tried_again() -> None:
+    lease = Lease()
+    one = budget(2, lease)
+    one.reserve("a", 10)
+    lease.fails = Conflict(409, "Conflict", "changed by others each time")
+    with pytest.raises(Conflict):
+        await one.store()
+    assert not one.is_stored("a")
+    lease.fails = None
+    await one.store()
+    assert one.is_stored("a")
+
+
+async def test_many_that_begin_at_once_are_told_by_few_writes() -> None:
+    lease = Lease()
+    one = budget(100, lease)
+    lease.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        for number in range(50):
+            one.reserve(str(number), 1000)
+            group.create_task(one.store())
+        await asyncio.sleep(0)
+        lease.gate.set()
+    assert lease.writes <= 2
+    assert all(one.is_stored(str(number)) for number in range(50))
+
+
+async def test_one_that_is_reserved_while_the_lease_is_written_is_not_taken_for_told() -> None:
+    lease = Lease()
+    one = budget(100, lease)
+    one.reserve("a", 10)
+    lease.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(one.store())
+        await asyncio.sleep(0)
+        one.reserve("b", 10)
+        lease.gate.set()
+    assert one.is_stored("a")
+    assert not one.is_stored("b")
+
+
+async def test_a_new_leader_goes_on_where_the_last_one_was() -> None:
+    lease, clock = Lease(), Clock()
+    old = budget(2, lease, clock)
+    for name in ("a", "b"):
+        old.reserve(name, 10)
+    await old.store()
+    clock.now += 10
+    new = budget(2, lease, clock)
+    assert new.left("c", 10) == 0
+    assert new.left("a", 10) == 1
+    assert new.is_stored("a")
+    assert new.again(10) == HOUR - 10
+    assert new.is_told
+
+
+async def test_what_has_run_out_leaves_the_lease_with_the_next_write() -> None:
+    lease, clock = with_removals(json.dumps({"old": int(BEGAN - HOUR)})), Clock()
+    one = budget(2, lease, clock)
+    assert one.left("a", 10) == 2
+    one.reserve("a", 10)
+    await one.store()
+    assert set(json.loads(lease.annotations[REMOVALS_ANNOTATION])) == {short_digest("a")}
+
+
+def test_a_time_in_the_future_counts_as_now_and_lasts_an_hour() -> None:
+    clock = Clock()
+    one = budget(1, with_removals(json.dumps({"a": int(BEGAN) + 30 * 86_400})), clock)
+    assert one.left("b", 10) == 0
+    assert one.again(10) == HOUR
+    clock.now += HOUR
+    assert one.left("b", 10) == 1
+
+
+def test_a_clock_that_is_set_back_frees_nothing_and_blocks_for_an_hour_at_most() -> None:
+    clock = Clock()
+    one = budget(1, clock=clock)
+    one.reserve("a", 10)
+    clock.now -= 86_400
+    assert one.left("b", 10) == 0
+    clock.now += HOUR
+    assert one.left("b", 10) == 1
+
+
+RUBBISH = ["", "yes", "[]", "3", "null", '{"a": "soon"}', '{"a": true}', '{"a": null}', '{"a": 1e400}', '{"a": {}}']
+
+
+@pytest.mark.parametrize("text", RUBBISH)
+async def test_what_cannot_be_read_counts_as_all_spent_for_an_hour_across_leaders(text: str) -> None:
+    lease, clock = with_removals(text), Clock()
+    one = budget(5, lease, clock)
+    assert one.left("a", 10) == 0
+    assert not one.reserve("a", 10)
+    assert not one.is_told
+    await one.store()
+    clock.now += 1800
+    later = budget(5, lease, clock)
+    assert (later.left("a", 10), later.again(10)) == (0, 1800)
+    assert later.is_told
+    clock.now += 1800
+    assert one.left("a", 10) == 5
+    assert later.left("a", 10) == 5
+
+
+def test_a_full_budget_fits_into_the_lease_beside_a_full_approval() -> None:
+    names = json.dumps(
+        {short_digest(str(number)): int(BEGAN) for number in range(MOST_REMOVALS)}, separators=(",", ":")
+    )
+    assert len(names) <= 56_000

@@ -1,0 +1,233 @@
+"""The evidence that an item is gone: what counts, what does not, and what makes it begin anew."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+import pytest
+
+from gco_stream.engine.deletion.orphan_tracker import Orphans, Standing
+from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
+from tests.support.items import endpoint
+from tests.support.simulated_cluster import NAMESPACE, POLICY, SimulatedCluster
+
+pytestmark = pytest.mark.slow
+
+
+class Cluster:
+    """What a cache shows of some endpoints that we made."""
+
+    def __init__(self, *made: str) -> None:
+        simulated = SimulatedCluster()
+        for _ in range(2):
+            # The Ingress comes with the first ready pod.
+            for name in made:
+                simulated.reconcile(endpoint(name))
+            simulated.roll_out()
+        self.objects: dict[ObjectRef, ObservedObject] = simulated.objects
+        self.unsynced: dict[str, str] = {}
+
+    def endpoint_names(self) -> frozenset[str]:
+        return frozenset(obj.endpoint or obj.ref.name for obj in self.objects.values())
+
+    def observed(self, name: str) -> Observed:
+        given = {name, f"{name}-canary", f"inference-{name}"}
+        return Observed({ref: obj for ref, obj in self.objects.items() if ref.name in given})
+
+    def forget(self, name: str) -> None:
+        self.objects = {ref: obj for ref, obj in self.objects.items() if obj.endpoint != name}
+
+
+def orphans(cluster: Cluster) -> Orphans:
+    return Orphans(cluster, POLICY)  # type: ignore[arg-type]
+
+
+async def scan(one: Orphans, *seen: str) -> frozenset[str]:
+    one.scan_begins()
+    for name in seen:
+        one.seen(name)
+    return await one.scan_ended(set(seen))
+
+
+async def test_two_complete_scans_in_a_row_prove_it_and_one_does_not() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    assert await scan(one, "chat") == {"gone"}
+    assert one.standing("gone") is Standing.IN_DOUBT
+    assert await scan(one, "chat") == {"gone"}
+    assert one.standing("gone") is Standing.PROVEN
+    assert one.standing("chat") is Standing.IN_DOUBT
+
+
+async def test_a_record_of_the_removal_counts_as_one_of_them() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    assert one.removed("gone")
+    assert one.standing("gone") is Standing.IN_DOUBT
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.PROVEN
+
+
+async def test_an_item_that_is_seen_makes_it_begin_anew() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    await scan(one, "chat")
+    await scan(one, "chat", "gone")
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.IN_DOUBT
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.PROVEN
+    one.seen("gone")
+    assert one.standing("gone") is Standing.IN_DOUBT
+
+
+async def test_a_scan_that_did_not_come_to_its_end_counts_for_nothing() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    for _ in range(5):
+        one.scan_begins()
+        one.seen("chat")
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.IN_DOUBT
+    one.scan_begins()
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.PROVEN
+
+
+async def test_an_empty_table_proves_nothing_however_often_it_is_scanned() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    for _ in range(3):
+        assert await scan(one) == {"chat", "gone"}
+        assert one.standing("gone") is Standing.TABLE_EMPTY
+    one.removed("gone")
+    await scan(one)
+    assert one.standing("gone") is Standing.TABLE_EMPTY
+
+
+async def test_a_table_that_has_an_item_again_is_not_empty_any_more() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    await scan(one)
+    one.seen("chat")
+    one.removed("gone")
+    assert one.standing("gone") is Standing.IN_DOUBT
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.PROVEN
+
+
+async def test_what_was_seen_before_the_table_was_empty_does_not_count_after() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    await scan(one, "chat")
+    one.removed("gone")
+    assert one.standing("gone") is Standing.PROVEN
+    await scan(one)
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.IN_DOUBT
+
+
+async def test_a_page_read_before_the_removal_does_not_undo_it() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    one.scan_begins()
+    one.seen("gone")
+    one.removed("gone")
+    await one.scan_ended({"chat", "gone"})
+    await scan(one, "chat")
+    assert one.standing("gone") is Standing.PROVEN
+
+
+async def test_a_removal_and_the_scan_during_which_it_came_are_one_piece_of_evidence() -> None:
+    one = orphans(Cluster("chat", "gone"))
+    one.scan_begins()
+    one.removed("gone")
+    await one.scan_ended({"chat"})
+    assert one.standing("gone") is Standing.IN_DOUBT
+
+
+async def test_removals_of_which_nothing_stands_are_not_kept() -> None:
+    one = orphans(Cluster("chat"))
+    for number in range(1000):
+        assert not one.removed(f"elsewhere-{number}")
+    assert one.names == frozenset()
+
+
+async def test_nothing_is_kept_of_what_has_gone() -> None:
+    cluster = Cluster("chat", "gone", "back")
+    one = orphans(cluster)
+    await scan(one, "chat")
+    assert one.names == {"gone", "back"}
+    cluster.forget("gone")
+    await scan(one, "chat", "back")
+    assert one.names == frozenset()
+
+
+@pytest.mark.parametrize("whose", ["a clone", "another table's", "nobody's"])
+async def test_what_may_not_be_removed_is_no_orphan(whose: str) -> None:
+    cluster = Cluster("gone")
+    for ref, obj in cluster.objects.items():
+        changed = {
+            "a clone": replace(obj, ownership=Ownership()),
+            "another table's": replace(obj, annotations={**obj.annotations, "gco.io/table": "arn:other"}),
+            "nobody's": replace(obj, annotations={}),
+        }[whose]
+        cluster.objects[ref] = changed
+    one = orphans(cluster)
+    assert not one.removed("gone")
+    assert await scan(one, "chat") == frozenset()
+
+
+async def test_what_stands_in_a_namespace_that_cannot_be_read_now_is_not_judged() -> None:
+    cluster = Cluster("gone")
+    cluster.unsynced = {NAMESPACE: "watch refused"}
+    one = orphans(cluster)
+    assert await scan(one, "chat") == frozenset()
+    assert one.observed("gone").get(Kind.DEPLOYMENT, NAMESPACE, "gone") is None
+    cluster.unsynced = {}
+    assert await scan(one, "chat") == {"gone"}
+    assert one.standing("gone") is Standing.IN_DOUBT
+
+
+async def test_a_wiped_table_of_thousands_leaves_the_loop_to_others() -> None:
+    cluster = Cluster("chat")
+    first = dict(cluster.objects)
+    for number in range(300):
+        for ref, obj in first.items():
+            name = ref.name.replace("chat", f"e{number}")
+            notes = {**obj.annotations, "gco.io/endpoint": f"e{number}"}
+            cluster.objects[replace(ref, name=name)] = replace(obj, ref=replace(ref, name=name), annotations=notes)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    one = orphans(cluster)
+    task = asyncio.create_task(count())
+    assert len(await scan(one, "chat")) == 300
+    task.cancel()
+    assert turns >= 5
+
+
+async def test_whatever_comes_an_item_that_stands_is_never_proven_gone() -> None:
+    rng = random.Random(7)
+    for _ in range(300):
+        one = orphans(Cluster("a", "b", "c"))
+        table = {"a", "b", "c"}
+        lacks: dict[str, int] = dict.fromkeys(table, 0)
+        for _ in range(20):
+            name = rng.choice(sorted(lacks))
+            match rng.randrange(4):
+                case 0 if name in table:
+                    table.discard(name)
+                    lacks[name] = 1
+                    one.removed(name)
+                case 0:
+                    table.add(name)
+                    lacks[name] = 0
+                    one.seen(name)
+                case 1:
+                    one.scan_begins()
+                case _:
+                    await scan(one, *table)
+                    lacks = {other: 0 if other in table or not table else n + 1 for other, n in lacks.items()}
+            for other, times in lacks.items():
+                proven = one.standing(other) is Standing.PROVEN
+                assert proven <= (other not in table)
+                if one.standing(other) is not Standing.TABLE_EMPTY:
+                    assert proven == (times >= 2), (other, table, lacks)

@@ -1,0 +1,242 @@
+"""Removing what no item asks for: the Lease is told first, the table has the last word, the budget is kept."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.cluster.api.errors import Unreachable
+from gco_stream.engine.deletion.approvals import entry_of
+from gco_stream.engine.deletion.budget import REMOVALS_ANNOTATION
+from gco_stream.engine.reconcile.executor import Result
+from gco_stream.engine.reconcile.reconciler import Outcome, Reconciler
+from gco_stream.model import wire
+from gco_stream.planning.types.plan import Delete, Plan
+from gco_stream.planning.types.policy import Census, Policy
+from tests.engine.deletion.test_approvals import Bench as GuardBench
+from tests.engine.deletion.test_approvals import approve
+from tests.engine.deletion.test_budget import Lease
+from tests.support.items import item
+from tests.support.simulated_cluster import POLICY
+
+
+class Bench:
+    """A reconciler over a cluster in memory. It is the table, the runner of steps and whatever else is asked."""
+
+    def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None, policy: Policy = POLICY) -> None:
+        self.parts = GuardBench(*made, limit=limit, lease=lease)
+        self.cluster = self.parts.cluster
+        self.lease = self.parts.lease
+        self.items: dict[str, wire.WireItem] = {}
+        self.away = False
+        self.happened: list[str] = []
+        self.written: list[str] = []
+        self.reconciler = Reconciler(
+            desired=self.parts.desired,
+            table=self,  # type: ignore[arg-type]
+            cache=self.cluster,  # type: ignore[arg-type]
+            runner=self,  # type: ignore[arg-type]
+            policy=policy,
+            guard=self.parts.guard,
+            census=self,  # type: ignore[arg-type]
+            pods_of=self.pods_of,
+            epoch=self,
+            now=lambda: datetime.fromtimestamp(self.parts.clock.now, UTC),
+            failures_of=lambda _: 0,
+            on_write=self.written.append,
+        )
+
+    epoch = 1
+
+    async def raise_epoch(self, above: int) -> int:
+        return above
+
+    def beside(self, _name: str) -> Census:
+        return Census(running=1, withdrawn=0)
+
+    async def take(self) -> None:
+        """The census is what it is."""
+
+    def withdrew(self, name: str) -> None:
+        """It is not counted."""
+
+    async def pods_of(self, _namespace: str, _app: str) -> tuple[()]:
+        return ()
+
+    async def get(self, name: str) -> wire.WireItem | None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise TableUnreachable("away", "Timeout")
+        self.happened.append(f"read {name}")
+        return self.items.get(name)
+
+    async def write_status(self, name: str, region: str, status: dict[str, Any], epoch: int) -> wire.WireItem:
+        status = {**status, "epoch": epoch}
+        plain = wire.decode(self.items[name])
+        self.items[name] = wire.encode({**plain, "region_status": {**plain["region_status"], region: status}})
+        return self.items[name]
+
+    async def promote(self, seen: wire.WireItem) -> wire.WireItem:
+        name = seen["endpoint_name"]["S"]
+        assert self.items[name] == seen
+        self.items[name] = {**seen, "desired_state": {"S": "running"}}
+        return self.items[name]
+
+    async def carry_out(self, plan: Plan) -> Result:
+        told = REMOVALS_ANNOTATION in self.lease.annotations
+        for step in plan.steps:
+            assert isinstance(step, Delete), step
+            self.happened.append(f"delete {step.ref.kind} of {plan.endpoint}{'' if told else ', untold'}")
+            await asyncio.sleep(0)
+            del self.cluster.objects[step.ref]
+        return Result(done=list(plan.steps))
+
+    def forget(self, name: str) -> None:
+        """Nothing was refused."""
+
+    def put(self, name: str, **attributes: Any) -> None:
+        """An item that the controller knows."""
+        self.items[name] = wire.encode(item(name, **attributes))
+        self.parts.desired.put(self.items[name])
+
+    async def run(self, *names: str) -> list[Outcome]:
+        return list(await asyncio.gather(*map(self.reconciler.reconcile, names)))
+
+    @property
+    def deleted(self) -> list[str]:
+        return [line for line in self.happened if line.startswith("delete")]
+
+
+async def test_before_the_first_deletion_the_lease_is_told_and_then_the_item_is_read() -> None:
+    bench = Bench("gone")
+    await bench.parts.proven()
+    (outcome,) = await bench.run("gone")
+    assert outcome.result == "gone"
+    assert bench.happened == [
+        "read gone",
+        "delete Ingress of gone",
+        "delete Service of gone",
+        "delete Deployment of gone",
+    ]
+    assert bench.lease.writes == 1
+
+
+async def test_an_item_that_is_there_after_all_keeps_its_objects_whatever_the_scans_told() -> None:
+    bench = Bench("gone")
+    await bench.parts.proven()
+    bench.items["gone"] = wire.encode(item("gone"))
+    await bench.run("gone")
+    assert bench.deleted == []
+    assert len(bench.cluster.objects) == 3
+    # It is known again, and proven nothing any more.
+    assert bench.parts.orphans.names == frozenset()
+
+
+async def test_without_the_tables_word_nothing_goes() -> None:
+    bench = Bench("gone")
+    await bench.parts.proven()
+    bench.away = True
+    with pytest.raises(TableUnreachable):
+        await bench.run("gone")
+    assert bench.deleted == []
+    bench.away = False
+    await bench.run("gone")
+    assert len(bench.deleted) == 3
+
+
+async def test_without_the_leases_word_nothing_goes_and_it_is_tried_again() -> None:
+    bench = Bench("gone")
+    await bench.parts.proven()
+    bench.lease.fails = Unreachable(0, "Unreachable", "away")
+    with pytest.raises(Unreachable):
+        await bench.run("gone")
+    assert bench.deleted == []
+    bench.lease.fails = None
+    await bench.run("gone")
+    assert len(bench.deleted) == 3
+
+
+async def test_an_item_that_comes_back_while_the_lease_is_written_keeps_its_objects() -> None:
+    bench = Bench("gone")
+    await bench.parts.proven()
+    bench.lease.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.run("gone"))
+        await asyncio.sleep(0.01)
+        bench.items["gone"] = wire.encode(item("gone"))
+        bench.lease.gate.set()
+    assert bench.deleted == []
+
+
+async def test_an_endpoint_that_is_to_stay_after_all_while_the_lease_is_written_stays() -> None:
+    bench = Bench("a")
+    bench.put("a", target_regions=["eu-west-1"])
+    bench.lease.gate.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.run("a"))
+        await asyncio.sleep(0.01)
+        bench.items["a"] = wire.encode(item("a"))
+        bench.lease.gate.set()
+    assert bench.deleted == []
+
+
+@pytest.mark.parametrize("how", ["leaving", "orphans", "both"])
+async def test_many_at_once_never_pass_the_budget(how: str) -> None:
+    names = [f"e{number}" for number in range(12)]
+    bench = Bench(*names, limit=3)
+    await bench.parts.proven()
+    for number, name in enumerate(names):
+        if how == "leaving" or (how == "both" and number % 2):
+            bench.put(name, target_regions=["eu-west-1"])
+    outcomes = await bench.run(*names)
+    assert len({line.rpartition(" ")[2] for line in bench.deleted}) == 3
+    assert len(bench.cluster.objects) == 9 * 3
+    assert not any("untold" in line for line in bench.deleted)
+    assert len(bench.parts.guard.waiting) == 9
+    held = [outcome for outcome in outcomes if outcome.made is not None and outcome.made.warnings]
+    assert len(held) == 9
+    assert all(outcome.look_again is not None and outcome.look_again.after == 3600 for outcome in held)
+    # Nor when they are looked at again.
+    await bench.run(*names)
+    assert len(bench.cluster.objects) == 9 * 3
+    bench.parts.clock.now += 3600
+    await bench.run(*names)
+    assert len(bench.cluster.objects) == 6 * 3
+
+
+async def test_what_the_item_asks_for_by_desired_state_deleted_passes_no_guard() -> None:
+    names = [f"e{number}" for number in range(8)]
+    bench = Bench(*names, limit=0)
+    for name in names:
+        bench.put(name, desired_state="deleted", target_regions=["us-east-1", "eu-west-1"])
+    await bench.run(*names)
+    assert bench.cluster.objects == {}
+    assert bench.lease.writes == 0
+
+
+async def test_what_was_begun_before_a_crash_is_finished_by_the_next_without_another_place() -> None:
+    before = Bench("a", "b", limit=1)
+    before.put("a", target_regions=["eu-west-1"])
+    await before.run("a")
+    # As if the process had been killed right after the Lease was told.
+    after = Bench("a", "b", limit=1, lease=before.lease)
+    for name in ("a", "b"):
+        after.put(name, target_regions=["eu-west-1"])
+    await after.run("b", "a")
+    assert {line.rpartition(" ")[2] for line in after.deleted} == {"a"}
+
+
+@pytest.mark.parametrize("why", ["approved", "begun before a crash"])
+async def test_what_needs_no_place_any_more_still_needs_the_tables_word(why: str) -> None:
+    bench = Bench("gone")
+    await bench.parts.proven()
+    if why == "approved":
+        approve(bench.lease, entry_of("gone", bench.parts.uids("gone")))
+    else:
+        await bench.parts.guard.reserve(bench.parts.guard.decide_orphan("gone"))
+    bench.items["gone"] = wire.encode(item("gone"))
+    await bench.run("gone")
+    assert bench.deleted == []
+    assert bench.happened[0] == "read gone"

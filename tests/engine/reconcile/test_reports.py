@@ -1,0 +1,124 @@
+"""What is written to the item, with which reason, and in which order with the steps."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.engine.reconcile.executor import Result as Steps
+from gco_stream.engine.reconcile.reconciler import Result
+from gco_stream.model import names, wire
+from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.reasons import Reason
+from gco_stream.planning.types.plan import Apply, Plan
+from tests.engine.deletion import test_removal
+from tests.support.items import REGION
+from tests.support.simulated_cluster import NAMESPACE, POLICY
+
+INGRESS = ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")
+DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+
+
+class Bench(test_removal.Bench):
+    """Reports are among what happened, too, and annotations can be applied."""
+
+    async def write_status(self, name: str, region: str, status: dict[str, Any], epoch: int) -> wire.WireItem:
+        if self.away:
+            raise TableUnreachable("away", "Timeout")
+        self.happened.append(f"report {status['state']}, {status.get('reason', 'no reason')}")
+        return await super().write_status(name, region, status, epoch)
+
+    async def carry_out(self, plan: Plan) -> Steps:
+        for step in plan.steps:
+            if not isinstance(step, Apply):
+                return await super().carry_out(plan)
+            self.happened.append(f"apply {step.ref.kind} of {plan.endpoint}")
+            before = self.cluster.objects[step.ref]
+            annotations = {**before.annotations, **step.manifest["metadata"]["annotations"]}
+            self.cluster.objects[step.ref] = replace(before, annotations=annotations)
+        return Steps(done=list(plan.steps))
+
+    def report(self, name: str = "chat") -> dict[str, Any]:
+        status: dict[str, Any] = wire.decode(self.items[name])["region_status"][REGION]
+        return status
+
+
+def unready(state: str, *, has_clock: bool = True) -> Bench:
+    """An endpoint that reported this state and has no ready replica: for the threshold, if its Ingress has a clock."""
+    bench = Bench("chat")
+    now = datetime.fromtimestamp(bench.parts.clock.now, UTC)
+    since = (now - timedelta(seconds=POLICY.unhealthy_threshold)).isoformat()
+    objects = bench.cluster.objects
+    if has_clock:
+        annotations = {**objects[INGRESS].annotations, names.UNREADY_SINCE_ANNOTATION: since}
+        objects[INGRESS] = replace(objects[INGRESS], annotations=annotations)
+    objects[DEPLOYMENT] = replace(objects[DEPLOYMENT], status={"observedGeneration": 1, "replicas": 1})
+    bench.put("chat", region_status={REGION: {"state": state, "last_sync": now.isoformat()}})
+    return bench
+
+
+async def test_an_error_is_written_once_with_its_reason() -> None:
+    bench = Bench()
+    bench.put("chat", spec={"image": ""})
+    for _ in range(3):
+        (outcome,) = await bench.run("chat")
+        assert outcome.result is Result.IN_SYNC
+    assert bench.happened == ["report error, InvalidSpec"]
+    assert (bench.report()["state"], bench.report()["reason"]) == ("error", Reason.INVALID_SPEC)
+    assert "spec.image" in bench.report()["error"]
+
+
+async def test_a_report_that_was_written_without_a_reason_gets_one() -> None:
+    bench = Bench()
+    bench.put("chat", spec={"image": ""})
+    await bench.run("chat")
+    before = bench.report()
+    bench.put("chat", spec={"image": ""}, region_status={REGION: {k: v for k, v in before.items() if k != "reason"}})
+    for _ in range(2):
+        await bench.run("chat")
+    assert bench.happened == ["report error, InvalidSpec"] * 2
+    assert bench.report()["reason"] == before["reason"]
+
+
+async def test_a_report_without_an_error_has_neither_message_nor_reason() -> None:
+    bench = Bench("chat")
+    bench.put("chat")
+    await bench.run("chat")
+    assert bench.happened == ["report running, no reason"]
+    assert not {"error", "reason"} & bench.report().keys()
+
+
+async def test_the_withdrawal_of_an_endpoint_that_never_ran_is_written_before_its_ingress_goes() -> None:
+    bench = unready("creating")
+    await bench.run("chat")
+    assert bench.happened == ["report error, IngressWithdrawn", "delete Ingress of chat, untold"]
+
+
+async def test_the_withdrawal_of_an_endpoint_that_ran_is_written_after_its_ingress_has_gone() -> None:
+    bench = unready("running")
+    await bench.run("chat")
+    assert bench.happened == ["delete Ingress of chat, untold", "report error, IngressWithdrawn"]
+
+
+@pytest.mark.parametrize("state", ["creating", "running"])
+async def test_an_ingress_without_a_clock_gets_one_and_the_whole_threshold(state: str) -> None:
+    bench = unready(state, has_clock=False)
+    await bench.run("chat")
+    assert bench.happened[0] == "apply Ingress of chat"
+    bench.parts.clock.now += POLICY.unhealthy_threshold - 1
+    await bench.run("chat")
+    assert bench.deleted == []
+    bench.parts.clock.now += 1
+    await bench.run("chat")
+    assert bench.deleted == ["delete Ingress of chat, untold"]
+
+
+@pytest.mark.parametrize(("state", "stays"), [("creating", True), ("running", False)])
+async def test_without_the_table_only_an_ingress_whose_endpoint_ran_is_withdrawn(state: str, stays: bool) -> None:
+    bench = unready(state)
+    bench.away = True
+    with pytest.raises(TableUnreachable):
+        await bench.run("chat")
+    assert (INGRESS in bench.cluster.objects) is stays

@@ -1,0 +1,189 @@
+"""Which endpoints a resync has planned: those that may have changed, and none that are in sync."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from gco_stream.engine.reconcile.resync import Resync
+from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.sync_tokens import SyncTokens
+from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
+from gco_stream.model import wire
+from gco_stream.model.endpoint import Endpoint
+from gco_stream.ops.metrics import Metrics
+from tests.engine.deletion.test_approvals import Bench as GuardBench
+from tests.engine.reconcile.test_resync import Table
+from tests.support.items import REGION, item
+
+pytestmark = pytest.mark.looptime
+
+
+class Bench:
+    """A resync of `table`. Objects of the endpoints do not change."""
+
+    def __init__(self, *names: str) -> None:
+        clock = asyncio.get_running_loop().time
+        self.streaming = True
+        self.found: list[str] = []
+        self.table = Table(names)
+        self.desired = DesiredState(REGION)
+        self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
+        self.dispatcher = Dispatcher(WorkQueue(), clock)
+        self.metrics = Metrics()
+        self.resync = Resync(
+            table=self.table,  # type: ignore[arg-type]
+            desired=self.desired,
+            tokens=self.tokens,
+            dispatcher=self.dispatcher,
+            guard=GuardBench().guard,
+            metrics=self.metrics,
+            interval=lambda: 300.0,
+            streaming=lambda: self.streaming,
+            clock=clock,
+            rng=random.Random(0),
+            on_found=lambda name, _old, _new: self.found.append(name),
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """From the first scan on, and as if all that it queued had been found in sync, but for "not-yet"."""
+        await self.resync.first()
+        for name in self.queued() - {"not-yet"}:
+            self.tokens.settle(name)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.resync.run())
+            await asyncio.sleep(0)
+            yield
+            task.cancel()
+
+    async def scan_again(self) -> set[str]:
+        """One more scan, and the names that it had planned."""
+        self.resync.request("a test asks")
+        await asyncio.sleep(1)
+        return self.queued()
+
+    def queued(self) -> set[str]:
+        taken = set()
+        while (one := self.dispatcher.queue.take(0)) is not None:
+            taken.add(one.name)
+            self.dispatcher.done(one.name)
+        return taken
+
+
+class Versions:
+    """The version of an endpoint's Deployment."""
+
+    def __init__(self) -> None:
+        self.version = 1
+
+    def token(self, _name: str) -> tuple[str, ...]:
+        return (f"{self.version}",)
+
+
+async def test_a_resync_plans_what_is_not_in_sync_and_nothing_else() -> None:
+    bench = Bench("as-asked", "not-yet")
+    async with bench.running():
+        assert await bench.scan_again() == {"not-yet"}
+        bench.tokens.settle("not-yet")
+        assert await bench.scan_again() == set()
+
+
+async def test_an_item_that_the_scan_lacks_is_read_itself() -> None:
+    bench = Bench("stays", "gone")
+    async with bench.running():
+        bench.table.pages = [("stays",)]
+        assert await bench.scan_again() == {"gone"}
+        assert bench.desired.stale_mark("gone") is not None
+        assert "gone" in bench.desired
+
+
+async def test_a_page_that_is_older_than_what_is_known_undoes_nothing() -> None:
+    bench = Bench("chat")
+    async with bench.running():
+        bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
+        assert await bench.scan_again() == {"chat"}
+        known = bench.desired.get("chat")
+        assert isinstance(known, Endpoint)
+        assert known.spec is not None
+        assert known.spec.replicas == 7
+        assert bench.desired.stale_mark("chat") is not None
+
+
+async def test_an_object_that_changed_ends_being_in_sync() -> None:
+    desired, versions = DesiredState(REGION), Versions()
+    desired.put(wire.encode(item("chat")))
+    tokens = SyncTokens(desired, versions)  # type: ignore[arg-type]
+    tokens.settle("chat")
+    assert tokens.is_in_sync("chat")
+    versions.version = 2
+    assert not tokens.is_in_sync("chat")
+    tokens.settle("chat")
+    desired.put(wire.encode(item("chat", spec={"replicas": 2})))
+    assert not tokens.is_in_sync("chat")
+
+
+async def test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_not_missed() -> None:
+    for streaming in (True, False):
+        bench = Bench("chat")
+        bench.streaming = streaming
+        async with bench.running():
+            bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
+            await bench.scan_again()
+            await bench.scan_again()
+        assert missed(bench) == streaming
+        assert bench.found == ([] if streaming else ["chat"])
+
+
+async def test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_it_has_heard_of_nothing_still() -> None:
+    bench = Bench("late", "never", "gone", "known-to-be-stale")
+    async with bench.running():
+        for name in ("late", "never", "known-to-be-stale"):
+            bench.desired.put(wire.encode(item(name, spec={"replicas": 7})))
+        bench.desired.mark_stale("known-to-be-stale")
+        bench.table.pages = [("late", "never", "known-to-be-stale")]
+        await bench.scan_again()
+        assert missed(bench) == 0
+        bench.resync.delivered("late")
+        await bench.scan_again()
+        assert missed(bench) == 1
+        # It is to be read since, so there is nothing new in finding it once more.
+        await bench.scan_again()
+        assert missed(bench) == 1
+
+
+async def test_what_was_in_doubt_when_the_stream_broke_off_is_none_that_was_missed() -> None:
+    bench = Bench("chat")
+    async with bench.running():
+        bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
+        await bench.scan_again()
+        bench.resync.wake()
+        await bench.scan_again()
+    assert missed(bench) == 0
+
+
+async def test_of_scans_that_find_nothing_new_only_the_first_is_told() -> None:
+    with capture_logs() as told:
+        bench = Bench("chat", "code", "rank")
+        async with bench.running():
+            for _ in range(3):
+                await bench.scan_again()
+            bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
+            bench.table.pages = [("chat", "code")]
+            await bench.scan_again()
+    scans = [line for line in told if line["event"] == "the table has been scanned"]
+    assert [(line["log_level"], line["endpoints"], line["changed"]) for line in scans] == [
+        ("info", 3, 0),
+        *[("debug", 3, 0)] * 3,
+        ("info", 2, 2),
+    ]
+
+
+def missed(bench: Bench) -> float:
+    """What `gco_stream_missed_changes_total` has come to."""
+    found = bench.metrics.registry.get_sample_value("gco_stream_missed_changes_total")
+    assert found is not None
+    return found

@@ -1,0 +1,326 @@
+"""`explain` and `run --dry-run`: how endpoints stand, what would be done and why, acting on nothing."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
+from tests.integration.conftest import PATIENCE, Program, World
+from tests.integration.support.leases import let_go
+from tests.support.forked_process import completed
+from tests.support.items import item
+
+_WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+ELSEWHERE = "eu-west-1"
+FINALIZER = "example.org/slow"
+
+
+def gco_stream(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return completed(("gco_stream", *arguments), {"PATH": os.environ["PATH"], **environment}, PATIENCE)
+
+
+def asked(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes: Any) -> dict[str, Any]:
+    return item(name, spec={"gpu_count": 0, **(spec or {})}, **attributes)
+
+
+class Told:
+    """What `explain` says of the endpoints of a world."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, *arguments: str) -> str:
+        """The text, its lines with single blanks."""
+        told = gco_stream(self._environment, *arguments)
+        assert told.returncode == 0, told.stderr
+        return "\n".join(" ".join(line.split()) for line in told.stdout.splitlines())
+
+    def endpoint(self, name: str = "chat") -> dict[str, Any]:
+        """The JSON of one endpoint."""
+        told = gco_stream(self._environment, "explain", name, "-o", "json")
+        assert told.returncode == 0, told.stderr
+        found: dict[str, Any] = orjson.loads(told.stdout)["endpoints"][name]
+        return found
+
+    def objects(self, name: str = "chat") -> dict[str, tuple[str, str]]:
+        """Verdict and why by Kind/name."""
+        found = self.endpoint(name)["objects"]
+        return {f"{one['kind']}/{one['name']}": (one["verdict"], one["why"]) for one in found}
+
+
+@pytest.fixture
+def told(controller_env: dict[str, str]) -> Told:
+    return Told(controller_env)
+
+
+@pytest.fixture
+def left(world: World, controller: Program) -> Iterator[Callable[..., None]]:
+    """`left(items...)`: the program runs them, and is then no more."""
+
+    def leave(*items: dict[str, Any]) -> None:
+        for one in items:
+            world.put(one)
+        names = [one["endpoint_name"] for one in items]
+        controller.until(lambda: {world.state(name) for name in names} == {"running"}, f"{names} run")
+        controller.kill()
+        let_go(world.kube, world.namespace)
+
+    yield leave
+    for key in world.objects():
+        kind, _, name = key.partition("/")
+        world.kube.patch(path_of(kind, world.namespace, name), {"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize("command", [("explain", "chat"), ("explain", "--all"), ("run", "--dry-run")])
+def test_it_says_what_would_be_done_and_does_nothing(
+    command: tuple[str, ...],
+    world: World,
+    told: Told,
+    control_plane: ControlPlane,
+    controller_user: str,
+) -> None:
+    world.put(asked())
+    before, mark = world.item("chat"), control_plane.audit.mark()
+    text = told.text(*command)
+    for sentence in (
+        "chat: needs attention: Deployment chat would be created: it is missing",
+        "Deployment chat would be created: it is missing",
+        "Service chat would be created: it is missing",
+        "report would be written: creating, 0 of 1 ready",
+    ):
+        assert sentence in text
+    assert "Ingress inference-chat would be created" not in text
+    assert "\x1b" not in text
+    calls = control_plane.audit.calls(mark, user=controller_user)
+    assert calls
+    assert [call for call in calls if call.verb in _WRITES] == []
+    assert (world.item("chat"), world.objects()) == (before, {})
+
+
+def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program, told: Told) -> None:
+    world.put(asked())
+    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted")
+    text = told.text("explain", "chat")
+    assert text.splitlines()[0] == "chat: running here, as desired"
+    for line in (
+        "image registry.example/serve:1.0",
+        "Deployment chat in sync",
+        "Service chat in sync",
+        "Ingress inference-chat in sync",
+        "report as it is written: running, 1 of 1 ready",
+        "looks again when something changes, and at the next resync",
+    ):
+        assert line in text.splitlines()
+    every = told.text("explain", "--all").splitlines()
+    assert every[0] == "chat: running here, as desired"
+    assert every[1].startswith("1 endpoints: 1 as asked, 0 not as asked")
+    assert "Service chat in sync" in told.text("explain", "--all", "--details")
+    dry = told.text("run", "--dry-run")
+    assert dry.splitlines() == ["0 of 1 endpoints would change; nothing was done"]
+
+
+def test_what_is_not_known_of_a_spec_is_a_warning_in_the_json(world: World, controller_env: dict[str, str]) -> None:
+    world.put(item(spec={"gpu_count": 0, "autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
+    told = gco_stream(controller_env, "explain", "--all", "-o", "json")
+    chat = orjson.loads(told.stdout)["endpoints"]["chat"]
+    assert not chat["in_sync"]
+    # Service, Deployment and HPA; the Ingress waits for a pod.
+    assert len(chat["steps"]) == 3
+    (warning,) = chat["warnings"]
+    assert warning["reason"] == "UnknownMetric"
+    assert "'gpu'" in warning["message"]
+
+
+def test_every_field_that_somebody_changed_is_a_line(world: World, left: Callable[..., None], told: Told) -> None:
+    left(asked(spec={"env": {"TOKEN": "s3cret"}}))
+    template = {"containers": [{"name": "inference", "image": "x:2", "args": ["--fast"], "env": []}]}
+    world.kube.patch(
+        path_of("Deployment", world.namespace, "chat"),
+        {"spec": {"replicas": 3, "template": {"spec": template}}},
+        content_type="application/strategic-merge-patch+json",
+    )
+    world.kube.delete(path_of("Service", world.namespace, "chat"))
+    text = told.text("explain", "chat")
+    for line in (
+        "spec.replicas: is 3, should be 1",
+        "spec.template.spec.containers[inference].image: is 'x:2', should be 'registry.example/serve:1.0'",
+        "Service chat would be created: it is missing",
+        "Ingress inference-chat in sync",
+    ):
+        assert line in text.splitlines()
+    assert text.startswith("chat: needs attention: Deployment chat would change: spec.")
+    assert "s3cret" not in text
+
+
+def test_a_hold_says_what_it_keeps_from_being_done(world: World, left: Callable[..., None], told: Told) -> None:
+    left(asked())
+    world.put((world.item("chat") or {}) | asked(spec={"replicas": 3}, hold="the night of the launch"))
+    text = told.text("explain", "chat")
+    assert text.startswith("chat: needs attention: held (the night of the launch): Deployment chat would change: spec.")
+    assert "Deployment chat held: the night of the launch\notherwise it would change:\n" in text
+    assert "spec.replicas: is 1, should be 3" in text.splitlines()
+    found = told.endpoint()
+    assert (found["reason"], found["steps"]) == ("Held", [])
+    assert any(step.startswith("apply Deployment") for step in found["withheld"])
+    dry = told.text("run", "--dry-run").splitlines()
+    assert "1 of 1 endpoints are held" in dry
+    assert "spec.replicas: is 1, should be 3" in dry
+
+
+def test_a_broken_spec_and_an_item_that_cannot_be_read_hold_what_stands(
+    world: World, left: Callable[..., None], told: Told
+) -> None:
+    left(asked(), asked("odd"))
+    world.put(asked(spec={"replicas": "many"}))
+    world.put(asked("odd", desired_state="sideways"))
+    for name, reason, field in (("chat", "InvalidSpec", "spec.replicas"), ("odd", "InvalidItem", "desired_state")):
+        found = told.endpoint(name)
+        assert found["reason"] == reason
+        assert field in found["headline"]
+        assert {(one["verdict"], one["reason"]) for one in found["objects"]} == {("Held", reason)}
+
+
+def test_an_object_that_is_not_ours_is_named(world: World, told: Told) -> None:
+    foreign = {"metadata": {"name": "chat"}, "spec": {"ports": [{"port": 1}], "selector": {"app": "theirs"}}}
+    foreign["metadata"] |= {"labels": {"project": "gco", "gco.io/type": "inference", "app": "theirs"}}
+    world.kube.create(path_of("Service", world.namespace), foreign)
+    world.put(asked())
+    objects = told.objects()
+    assert objects["Service/chat"][0] == "NotOwned"
+    assert objects["Deployment/chat"][0] == "Held"
+    assert told.endpoint()["reason"] == "ObjectNotOwned"
+    assert f"Service {world.namespace}/chat" in told.text("explain", "chat").splitlines()[0]
+
+
+def test_a_stopped_endpoint_is_as_asked_and_its_ingress_is_meant_to_be_away(
+    world: World, controller: Program, told: Told
+) -> None:
+    world.put(asked())
+    controller.until(lambda: world.state("chat") == "running", "it runs")
+    world.ask("chat", "stopped")
+    controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+    assert told.text("explain", "chat").startswith("chat: stopped here, as desired\n")
+    assert told.objects()["Ingress/inference-chat"] == ("NotNeeded", "the endpoint is stopped")
+
+
+def test_a_deleted_endpoint_says_what_is_still_going(world: World, left: Callable[..., None], told: Told) -> None:
+    left(asked(target_regions=[world.region]))
+    path = path_of("Deployment", world.namespace, "chat")
+    world.kube.patch(path, {"metadata": {"finalizers": [FINALIZER]}})
+    world.kube.delete(path)
+    assert "it is recreated once it is gone" in told.text("explain", "chat")
+    world.ask("chat", "deleted")
+    objects = told.objects()
+    assert objects["Deployment/chat"][0] == "Terminating"
+    assert objects["Service/chat"] == ("WouldDelete", "the endpoint is deleted")
+    found = told.endpoint()
+    assert (found["agreement"], found["report"]) == ("purge", "deleting, 0 of 0 ready")
+    assert [waits.partition(":")[0] for waits in found["waits_for"]] == [world.region]
+
+
+def test_the_regions_that_promotion_waits_for_are_named(world: World, left: Callable[..., None], told: Told) -> None:
+    left(asked(target_regions=[world.region, ELSEWHERE]))
+    text = told.text("explain", "chat")
+    assert text.startswith("chat: running here, as desired\n")
+    assert f"promotion waits for {ELSEWHERE}: has not reported" in text.splitlines()
+    assert f"{ELSEWHERE} has not reported" in text.splitlines()
+
+
+def test_a_canary_that_is_not_ready_is_the_first_reason(world: World, controller: Program, told: Told) -> None:
+    canary = {"image": "registry.example/serve:2.0-never-ready", "weight": 20, "replicas": 1}
+    world.put(asked(spec={"canary": canary}))
+    controller.until(lambda: world.state("chat") == "running", "the main runs")
+    text = told.text("explain", "chat").splitlines()
+    assert text[0].startswith("chat: needs attention: the canary of chat has no ready replica")
+    assert told.endpoint()["reason"] == "CanaryNotReady"
+    assert "Deployment chat-canary in sync" in text
+
+
+def test_a_pod_that_cannot_start_is_named_with_its_reason(world: World, controller: Program, told: Told) -> None:
+    world.put(asked(spec={"image": "registry.example/serve:1.0-image-pull-error"}))
+    controller.until(lambda: world.state("chat") == "creating", "it is made")
+    controller.until(lambda: "ImagePullBackOff" in told.text("explain", "chat").splitlines()[0], "the reason is told")
+    found = told.endpoint()
+    assert (found["reason"], found["report"].partition(":")[0]) == ("Progressing", "creating, 0 of 1 ready")
+    assert told.objects()["Ingress/inference-chat"] == (
+        "NotNeeded",
+        "the Ingress is created once a pod's containers are ready",
+    )
+
+
+def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
+    world: World, left: Callable[..., None], program: Callable[..., Program], told: Told
+) -> None:
+    left(asked())
+    made = world.get("Deployment", "chat")
+    assert made is not None
+    path = path_of("Deployment", world.namespace, "chat")
+    world.kube.delete(path)
+    world.kube.wait_for(lambda: world.get("Deployment", "chat") is None, what="gone")
+    made["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] = 33
+    body = {"metadata": {"name": "chat", "labels": made["metadata"]["labels"]}, "spec": made["spec"]}
+    collection = path_of("Deployment", world.namespace)
+    world.kube.request("POST", collection, body, query={"fieldManager": "OpenAPI-Generator"})
+    world.kube.wait_for(lambda: world.kube.get(path).get("status", {}).get("readyReplicas"), what="its pod is ready")
+    upgrade = (
+        "an upgrade would change, and so restart its pods:\n"
+        "spec.template.spec.containers[inference].readinessProbe.periodSeconds: is 33, should be 10"
+    )
+    before = told.text("run", "--dry-run")
+    assert "Deployment chat would change: it is adopted as it runs, without a restart" in before
+    assert upgrade in before
+    controller = program().wait_working()
+
+    def adopted() -> bool:
+        annotations = world.kube.get(path)["metadata"].get("annotations", {})
+        return "gco.io/template-version" in annotations and controller.is_idle() and world.state("chat") == "running"
+
+    controller.until(adopted, "it is adopted, and reported")
+    assert told.objects()["Deployment/chat"][0] == "LeftAlone"
+    after = told.text("run", "--dry-run")
+    assert upgrade in after
+    assert after.splitlines()[-1] == "0 of 1 endpoints would change; nothing was done"
+    assert "1 of 1 endpoints keep an older pod template; an upgrade would change it" in after
+
+
+def test_removals_beyond_the_limit_are_held_and_those_within_it_are_not(
+    world: World, left: Callable[..., None], controller_env: dict[str, str]
+) -> None:
+    left(asked("a"), asked("b"), asked("c"))
+    for name in ("a", "b", "c"):
+        world.put(asked(name, target_regions=[ELSEWHERE]))
+    limited = controller_env | {"MASS_DELETE_LIMIT": "1"}
+    told = gco_stream(limited, "explain", "--all", "-o", "json")
+    found = orjson.loads(told.stdout)["endpoints"]
+    verdicts = [{one["verdict"] for one in found[name]["objects"]} for name in ("a", "b", "c")]
+    assert sorted(map(sorted, verdicts)) == [["Held"], ["Held"], ["WouldDelete"]]
+    assert sorted(found[name]["reason"] or "" for name in ("a", "b", "c")) == [
+        *("OutOfSync", "RemovalLimitReached", "RemovalLimitReached")
+    ]
+    assert "the limit on removals in one hour is reached" in gco_stream(limited, "run", "--dry-run").stdout
+
+
+def test_objects_without_an_item_are_told_with_what_becomes_of_them(
+    world: World, left: Callable[..., None], told: Told, controller_env: dict[str, str]
+) -> None:
+    left(asked(), asked("lost"))
+    world.table.client.delete_item(TableName=world.table.name, Key={"endpoint_name": {"S": "lost"}})
+    text = told.text("explain", "--all")
+    assert "lost: the table has no such item, but objects of it stand here" in text.splitlines()
+    assert f"would delete Deployment {world.namespace}/lost: the table has no such item" in text.splitlines()
+    alone = gco_stream(controller_env, "explain", "lost")
+    assert alone.returncode == 3
+    assert "would delete Ingress" in alone.stdout
+
+
+def test_an_endpoint_that_is_not_in_the_table_is_an_exit_code_of_its_own(
+    world: World, controller_env: dict[str, str]
+) -> None:
+    told = gco_stream(controller_env, "explain", "nobody")
+    assert (told.returncode, told.stderr.strip()) == (3, "gco-stream: endpoint nobody: the table has no such item")
+    assert world.objects() == {}

@@ -1,0 +1,165 @@
+"""`gco-stream top` against a real DynamoDB and a real API server."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from gco_stream.cli.errors import FAILED, NOT_FOUND, USAGE
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
+from tests.integration.cli.test_endpoint import HERE, Shell, put, shell
+from tests.integration.conftest import PATIENCE, World
+from tests.support.items import item
+
+__all__ = ["shell"]
+
+pytestmark = pytest.mark.integration
+RUNNING = {HERE: {"state": "running", "replicas_ready": 1, "replicas_desired": 1}}
+LABELS = {"app": "chat", "project": "gco", "gco.io/type": "inference"}
+
+
+def pod(name: str) -> dict[str, object]:
+    return {
+        "metadata": {"name": name, "labels": LABELS},
+        "spec": {"containers": [{"name": "serve", "image": "registry.example/serve:1.0"}]},
+    }
+
+
+def test_the_fleet_is_shown_once_with_what_is_not_as_asked_first(
+    shell: Shell, world: World, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    world.put(item("apple", desired_state="running", region_status=RUNNING))
+    world.put(item("chat", region_status={HERE: {"state": "creating", "replicas_desired": 1}}))
+    world.put(item("pear", region_status={HERE: {"state": "error", "error": "no quota"}}))
+    for name in ("one", "two"):
+        world.kube.create(path_of("Pod", world.namespace), pod(name))
+    assert shell("top --once") == 0
+    first, heading, *rows = shell.out.splitlines()
+    assert first == "3 endpoints: 1 as asked, 1 waiting, 1 in error, 0 held"
+    assert heading.split() == ["NAME", "IS", "ASKED", "READY", "PODS", "REGIONS", "SINCE", "WHY"]
+    assert [row.split()[:2] for row in rows] == [["pear", "error"], ["chat", "waiting"], ["apple", "as-asked"]]
+    assert "us-east-1: no quota" in rows[0]
+    assert rows[1].split()[4].endswith("/2")
+
+    assert shell("top --once -o json --sort name --state waiting --state error") == 0
+    found = json.loads(shell.out)["endpoints"]
+    assert [one["name"] for one in found] == ["chat", "pear"]
+    assert {one["name"] for one in found[0]["pods"]} == {"one", "two"}
+    assert shell("top --once --no-pods --not-as-asked --in-region mars-1 -o json") == 0
+    assert json.loads(shell.out)["endpoints"] == []
+
+
+def test_a_cluster_that_is_out_of_reach_is_noted_and_the_fleet_is_shown(
+    shell: Shell, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    world.put(item())
+    assert shell("top --once") == 0
+    assert shell.err.startswith("warning: without pods: ")
+    assert "us-east-1: has not reported" in shell.out
+    assert shell("top --once --pods") == FAILED
+    assert len(shell.err.splitlines()) == 1
+
+
+def test_a_missing_table_and_wrong_options_are_one_line(shell: Shell) -> None:
+    assert shell("top --once --table no-such-table") == NOT_FOUND
+    assert shell("top --once --state broken") == USAGE
+    assert shell.err == ("gco-stream: --state: 'broken' is not allowed; allowed: error, waiting, held, as-asked\n")
+    assert shell("top --once --sort size") == USAGE
+    assert shell("top --once -o yaml") == USAGE
+
+
+class Watching:
+    """`gco-stream top` in a pipe, line by line."""
+
+    def __init__(self, *options: str) -> None:
+        command = [sys.executable, "-u", "-m", "gco_stream", "top", "--no-pods", "--interval", "0.2", *options]
+        self.process = subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
+        self._lines: Queue[str] = Queue()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line.rstrip("\n"))
+
+    def line(self) -> str:
+        return self._lines.get(timeout=PATIENCE)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reading.join()
+
+
+@pytest.fixture
+def watching(shell: Shell) -> Iterator[list[Watching]]:
+    started: list[Watching] = []
+    yield started
+    for one in started:
+        one.end()
+
+
+def test_in_a_pipe_only_changes_are_told(shell: Shell, world: World, watching: list[Watching]) -> None:
+    put(world.table, region_status=RUNNING)
+    one = Watching()
+    watching.append(one)
+    assert one.line().split()[:2] == ["NAME", "IS"]
+    assert one.line().split()[:2] == ["chat", "as-asked"]
+    put(world.table, region_status=RUNNING, hold="ask Ada")
+    assert one.line().split()[:2] == ["chat", "held"]
+    put(world.table, name="embed")
+    assert one.line().split()[:2] == ["embed", "waiting"]
+    world.table.client.delete_item(TableName=world.table.name, Key={"endpoint_name": {"S": "chat"}})
+    assert one.line() == "chat  no longer among them"
+    one.process.send_signal(signal.SIGINT)
+    assert one.process.wait(timeout=PATIENCE) == 0
+
+
+def test_as_json_each_look_is_a_document_a_line(shell: Shell, world: World, watching: list[Watching]) -> None:
+    put(world.table, region_status=RUNNING)
+    one = Watching("-o", "json")
+    watching.append(one)
+    for _ in range(2):
+        assert [each["verdict"] for each in json.loads(one.line())["endpoints"]] == ["as-asked"]
+
+
+def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, world: World) -> None:
+    put(world.table, region_status=RUNNING, desired_state="running")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "gco_stream", "top", "--no-pods", "--interval", "0.2"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = bytearray()
+
+        def until(words: str) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while words.encode() not in shown:
+                assert time.monotonic() < deadline, shown[-2000:].decode(errors="replace")
+                if select.select([ours], [], [], 1)[0]:
+                    shown.extend(os.read(ours, 65536))
+
+        until("1 as asked")
+        put(world.table, region_status=RUNNING, hold="ask Ada")
+        until("1 held")
+        process.send_signal(signal.SIGINT)
+        # The end of the other screen: what was there before is seen again.
+        until("\x1b[?1049l")
+        assert process.wait(timeout=PATIENCE) == 0
+    os.close(ours)

@@ -1,0 +1,17 @@
+"""An object that somebody made under the name of one of ours: our deletion does not even begin to delete it."""
+
+import pytest
+
+from tests.integration.cluster.writer.conftest import Cluster
+
+pytestmark = pytest.mark.integration
+
+
+async def test_the_deletion_of_a_predecessor_does_not_begin_to_delete_the_successor(cluster: Cluster) -> None:
+    ours = await cluster.writer.create(cluster.deployment())
+    theirs = await cluster.made_again(ours.ref, cluster.deployment())
+    await cluster.writer.delete(ours.ref, ours.uid)
+    metadata = (await cluster.read(ours.ref))["metadata"]
+    assert metadata["uid"] == theirs.uid
+    # A Deployment that is being deleted stays until its pods are gone.
+    assert "deletionTimestamp" not in metadata

@@ -1,0 +1,334 @@
+"""What is removed although no item asks for it, and how little of it at a time: on the real parts."""
+
+import copy
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
+from gco_stream.local.pytest_plugin import Table
+from gco_stream.table.bootstrap import create
+from tests.integration.conftest import Program, World
+from tests.integration.support.cut_scans import half_scans
+from tests.integration.support.leases import let_go
+from tests.support.items import item
+
+pytestmark = pytest.mark.integration
+LEASE = "inference-monitor-leader"
+REMOVALS = "gco.io/removals"
+# Each scan is a piece of evidence, so it is soon told whether something would go.
+OFTEN = {"RESYNC_INTERVAL_SECONDS": "1"}
+
+
+def put(world: World, *names: str) -> None:
+    for name in names:
+        world.put(item(name, spec={"gpu_count": 0}))
+
+
+def stands(world: World) -> set[str]:
+    """Endpoints of which something stands that is not going away."""
+    return {
+        obj["metadata"]["annotations"].get("gco.io/endpoint", name)
+        for name, obj in world.objects().items()
+        if "deletionTimestamp" not in obj["metadata"]
+    }
+
+
+def until_running(world: World, program: Program, *names: str) -> None:
+    program.until(lambda: all(world.state(name) == "running" for name in names), f"{names} run")
+
+
+def take_out(world: World, *names: str) -> None:
+    """All at one moment: a scan that shows some of them gone and others there is evidence of another kind."""
+    keys = [{"TableName": world.table.name, "Key": {"endpoint_name": {"S": name}}} for name in names]
+    world.table.client.transact_write_items(TransactItems=[{"Delete": key} for key in keys])
+
+
+def sample(program: Program, metric: str) -> float:
+    lines = program.http("/metrics")[1].splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == metric)
+
+
+def scans(program: Program) -> float:
+    return sample(program, "gco_stream_resync_seconds_count")
+
+
+def after_scans(program: Program, count: int) -> None:
+    """Until so many more complete scans have been made and what came of them is done."""
+    last = scans(program) + count
+    program.until(lambda: scans(program) >= last, f"{count} more scans")
+    program.wait_idle()
+
+
+def events(world: World, reason: str) -> list[str]:
+    found = world.kube.list(path_of("Event", world.namespace))
+    return [event["note"] for event in found if event["reason"] == reason and event["type"] == "Warning"]
+
+
+def uids(world: World) -> dict[str, str]:
+    return {name: obj["metadata"]["uid"] for name, obj in world.objects().items()}
+
+
+def test_the_objects_of_an_item_that_is_gone_go_without_waiting_for_the_next_resync(
+    world: World, program: Callable[..., Program]
+) -> None:
+    one = program(RESYNC_INTERVAL_SECONDS="3600").wait_working()
+    put(world, "chat", "stays")
+    until_running(world, one, "chat", "stays")
+    began, scanned = time.monotonic(), scans(one)
+    take_out(world, "chat")
+    one.until(lambda: stands(world) == {"stays"}, "its objects go")
+    print(f"objects gone after {time.monotonic() - began:.1f} s and {scans(one) - scanned:.0f} scans")
+    assert scans(one) == scanned + 1
+    one.until(
+        lambda: any("the table has no such item" in note for note in events(world, "Orphaned")), "people are told"
+    )
+    assert sample(one, "gco_stream_removals_total") == 1
+    one.until(lambda: not world.pods("chat"), "its pods go, too")
+
+
+def test_one_that_went_while_nobody_led_goes_after_two_scans(world: World, program: Callable[..., Program]) -> None:
+    one = program(**OFTEN).wait_working()
+    put(world, "chat", "stays")
+    until_running(world, one, "chat", "stays")
+    assert one.stop() == 0
+    take_out(world, "chat")
+    one.start().wait_working()
+    one.until(lambda: stands(world) == {"stays"}, "its objects go")
+
+
+def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
+    world: World, program: Callable[..., Program]
+) -> None:
+    one = program(**OFTEN).wait_working()
+    put(world, "a", "b")
+    until_running(world, one, "a", "b")
+    before = uids(world)
+    # The controller is not there when it happens, so no record of a removal is read.
+    one.kill()
+    let_go(world.kube, world.namespace)
+    take_out(world, "a", "b")
+    for _ in range(2):
+        one.start().wait_working()
+        after_scans(one, 3)
+        assert uids(world) == before
+        assert sample(one, "gco_stream_deletions_held") == 2
+        one.until(lambda: events(world, "TableEmpty"), "people are told")
+        one.kill()
+        let_go(world.kube, world.namespace)
+
+
+def test_a_table_that_is_wiped_record_by_record_under_its_eyes_removes_nothing(
+    world: World, program: Callable[..., Program]
+) -> None:
+    names = [f"e{number}" for number in range(4)]
+    one = program(RESYNC_INTERVAL_SECONDS="3600").wait_working()
+    put(world, *names)
+    until_running(world, one, *names)
+    before = uids(world)
+    take_out(world, *names)
+    one.until(lambda: one.status()["endpoints"] == 0, "they are known to be gone")
+    one.until(lambda: sample(one, "gco_stream_deletions_held") == 4, "all are held")
+    assert uids(world) == before
+
+
+def test_the_last_item_that_is_removed_under_its_eyes_keeps_its_objects(
+    world: World, program: Callable[..., Program]
+) -> None:
+    one = program(**OFTEN).wait_working()
+    put(world, "chat")
+    until_running(world, one, "chat")
+    before = uids(world)
+    take_out(world, "chat")
+    one.until(lambda: one.status()["endpoints"] == 0, "it is known to be gone")
+    after_scans(one, 3)
+    assert uids(world) == before
+    put(world, "chat")
+    one.until(lambda: sample(one, "gco_stream_deletions_held") == 0, "nothing is held any more")
+    after_scans(one, 3)
+    assert uids(world) == before
+
+
+def test_a_wrong_table_removes_nothing_however_many_items_it_has(
+    world: World, program: Callable[..., Program], dynamodb_clients: tuple[Any, Any]
+) -> None:
+    one = program(**OFTEN).wait_working()
+    put(world, "a", "b")
+    until_running(world, one, "a", "b")
+    assert one.stop() == 0
+    before = uids(world)
+    tables, streams = dynamodb_clients
+    name = f"endpoints-{uuid.uuid4().hex[:10]}"
+    made = create(tables, name).info
+    try:
+        other = World(Table(name, made.arn, made.stream_arn or "", tables, streams), world.kube, world.namespace, "")
+        put(other, "c")
+        wrong = program(INFERENCE_ENDPOINTS_TABLE_NAME=name, **OFTEN).wait_working()
+        wrong.until(lambda: "c" in stands(world), "it does work")
+        after_scans(wrong, 3)
+        assert before.items() <= uids(world).items()
+        assert sample(wrong, "gco_stream_unclaimed_objects_endpoints") == 2
+    finally:
+        wrong.kill()
+        tables.delete_table(TableName=name)
+
+
+def test_a_wrong_region_removes_no_more_than_the_budget_in_all_its_lives(
+    world: World, program: Callable[..., Program]
+) -> None:
+    names = [f"e{number}" for number in range(6)]
+    one = program(**OFTEN).wait_working()
+    put(world, *names)
+    until_running(world, one, *names)
+    assert one.stop() == 0
+    wrong = program(REGION="eu-west-1", DYNAMODB_REGION="us-east-1", MASS_DELETE_LIMIT="2", **OFTEN)
+    for _ in range(3):
+        wrong.wait_working()
+        wrong.until(lambda: len(stands(world)) <= 4, "two go")
+        after_scans(wrong, 2)
+        assert len(stands(world)) == 4
+        assert sample(wrong, "gco_stream_deletions_held") == 4
+        wrong.until(
+            lambda: any("no longer targets eu-west-1" in note for note in events(world, "RemovalLimitReached")),
+            "it is told",
+        )
+        wrong.kill()
+        let_go(world.kube, world.namespace)
+        wrong.start()
+    wrong.kill()
+    lease = world.get("Lease", LEASE)
+    assert lease is not None
+    assert len(json.loads(lease["metadata"]["annotations"][REMOVALS])) == 2
+
+
+def test_a_budget_that_somebody_edited_to_rubbish_is_a_spent_one(world: World, program: Callable[..., Program]) -> None:
+    one = program(**OFTEN).wait_working()
+    put(world, "chat", "stays")
+    until_running(world, one, "chat", "stays")
+    assert one.stop() == 0
+    take_out(world, "chat")
+    world.kube.patch(path_of("Lease", world.namespace, LEASE), {"metadata": {"annotations": {REMOVALS: "5"}}})
+    before = uids(world)
+    one.start().wait_working()
+    after_scans(one, 3)
+    assert uids(world) == before
+    lease = world.get("Lease", LEASE)
+    assert lease is not None
+    assert list(json.loads(lease["metadata"]["annotations"][REMOVALS])) == ["*"]
+    assert any("what has been removed is not known" in str(line.get("event")) for line in one.lines())
+
+
+@pytest.mark.parametrize("regions", [[], None, "us-east-1", [""]], ids=["empty", "missing", "a text", "a blank"])
+def test_target_regions_that_were_blanked_remove_nothing(regions: object, world: World, controller: Program) -> None:
+    put(world, "chat")
+    until_running(world, controller, "chat")
+    before = uids(world)
+    world.put({**(world.item("chat") or {}), **({"target_regions": regions} if regions is not None else {})})
+    if regions is None:
+        world.table.client.update_item(
+            TableName=world.table.name,
+            Key={"endpoint_name": {"S": "chat"}},
+            UpdateExpression="REMOVE target_regions",
+        )
+    controller.until(lambda: "target_regions" in str(world.report("chat").get("error")), "it is said to be wrong")
+    assert uids(world) == before
+
+
+def test_half_a_scan_removes_nothing(
+    world: World, program: Callable[..., Program], control_plane: ControlPlane
+) -> None:
+    with half_scans(control_plane.dynamodb_url) as proxy:
+        one = program(AWS_ENDPOINT_URL_DYNAMODB=proxy.url, **OFTEN).wait_working()
+        put(world, "a", "b", "c", "d")
+        until_running(world, one, "a", "b", "c", "d")
+        before = uids(world)
+        proxy.cut = True
+        one.until(lambda: proxy.cuts >= 8, "scans are cut")
+        one.until(lambda: any("resync failed" in str(line.get("event")) for line in one.lines()), "it is said")
+        assert uids(world) == before
+        # The same where the process that reads half has never seen the whole.
+        one.kill()
+        let_go(world.kube, world.namespace)
+        one.start()
+        cuts = proxy.cuts
+        one.until(lambda: proxy.cuts >= cuts + 8, "scans are cut")
+        assert uids(world) == before
+
+
+def test_a_burst_of_expired_items_costs_one_scan(world: World, program: Callable[..., Program]) -> None:
+    names = [f"e{number:02}" for number in range(12)]
+    one = program(RESYNC_INTERVAL_SECONDS="3600", MASS_DELETE_LIMIT="100").wait_working()
+    put(world, "stays", *names)
+    until_running(world, one, *names)
+    scanned = scans(one)
+    take_out(world, *names)
+    one.until(lambda: stands(world) == {"stays"}, "all their objects go")
+    assert scans(one) - scanned <= 2
+    lease = world.get("Lease", LEASE)
+    assert lease is not None
+    assert len(json.loads(lease["metadata"]["annotations"][REMOVALS])) == 12
+
+
+def test_a_clone_and_a_second_installations_objects_are_reported_and_stay(
+    world: World, program: Callable[..., Program]
+) -> None:
+    one = program(**OFTEN).wait_working()
+    put(world, "chat", "stays")
+    until_running(world, one, "chat", "stays")
+    service = world.get("Service", "chat")
+    assert service is not None
+    clone, foreign = strangers(service)
+    services = path_of("Service", world.namespace)
+    world.kube.create(services, clone)
+    world.kube.patch(
+        f"{services}/other", foreign, content_type="application/apply-patch+yaml", fieldManager="gco-stream"
+    )
+    take_out(world, "chat")
+    one.until(lambda: stands(world) == {"stays", "cloned", "other"}, "only what is ours goes")
+    after_scans(one, 3)
+    assert stands(world) == {"stays", "cloned", "other"}
+    # A Deployment is there until its pods are gone.
+    one.until(lambda: sample(one, "gco_stream_unclaimed_objects_endpoints") == 2, "the two are reported")
+
+
+def strangers(service: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A copy with all labels and annotations, and what a second installation applied for its own table."""
+    made: list[dict[str, Any]] = []
+    for name in ("cloned", "other"):
+        metadata = copy.deepcopy(service["metadata"])
+        plain: dict[str, Any] = {key: metadata[key] for key in ("labels", "annotations", "namespace")} | {"name": name}
+        plain["annotations"]["gco.io/endpoint"] = name
+        spec = {key: service["spec"][key] for key in ("ports", "selector")}
+        made.append({"apiVersion": "v1", "kind": "Service", "metadata": plain, "spec": copy.deepcopy(spec)})
+    made[1]["metadata"]["annotations"]["gco.io/table"] += "-staging"
+    return made[0], made[1]
+
+
+def test_deletion_that_the_item_asks_for_has_no_limit(world: World, program: Callable[..., Program]) -> None:
+    names = [f"e{number}" for number in range(4)]
+    one = program(MASS_DELETE_LIMIT="0").wait_working()
+    put(world, *names)
+    until_running(world, one, *names)
+    for name in names:
+        world.ask(name, "deleted")
+    one.until(lambda: not world.objects() and not list(world.user.scan()), "all are gone")
+    assert sample(one, "gco_stream_removals_total") == 0
+
+
+def test_an_endpoint_with_a_broken_spec_can_be_stopped_and_deleted(world: World, controller: Program) -> None:
+    put(world, "chat")
+    until_running(world, controller, "chat")
+    broken = world.item("chat") or {}
+    world.put({**broken, "spec": {"image": 7, "replicas": "many"}})
+    controller.until(lambda: world.state("chat") == "error", "the spec is refused")
+    assert world.replicas("chat") == 1
+    world.ask("chat", "stopped")
+    controller.until(lambda: world.replicas("chat") == 0, "it stops")
+    world.ask("chat", "deleted")
+    controller.until(lambda: world.item("chat") is None, "it is purged")
+    assert world.objects() == {}

@@ -1,0 +1,381 @@
+"""Autoscaling on the real API server: every replica count that a Deployment ever had on the way, by a watch of it."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gco_stream.local.audit import Call
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import KubeApi, path_of
+from tests.integration.conftest import Program, World
+from tests.integration.support.watch_history import Watched, history
+from tests.support.items import item, parity_item, parity_objects
+
+OURS = ("gco-stream", "Apply")
+GCO = "OpenAPI-Generator"
+_ASSIGNED = ("clusterIP", "clusterIPs")
+
+
+def promoted(world: World, controller: Program, name: str = "chat") -> None:
+    controller.until(lambda: (world.item(name) or {}).get("desired_state") == "running", f"{name} is promoted")
+
+
+def running(world: World, controller: Program, **spec: Any) -> None:
+    """An endpoint that was put and runs, promoted."""
+    world.put(item(spec={"gpu_count": 0, **spec}))
+    promoted(world, controller)
+
+
+def between(low: int, high: int, *metrics: tuple[str, int]) -> dict[str, Any]:
+    scaling: dict[str, Any] = {"enabled": True, "min_replicas": low, "max_replicas": high}
+    if metrics:
+        scaling["metrics"] = [{"type": type_, "target": target} for type_, target in metrics]
+    return scaling
+
+
+def hpa(world: World, name: str = "chat") -> dict[str, Any] | None:
+    found = world.get("HorizontalPodAutoscaler", name)
+    return None if found is None else dict(found["spec"])
+
+
+def bounds(world: World, name: str = "chat") -> tuple[int, int] | None:
+    spec = hpa(world, name)
+    return None if spec is None else (spec["minReplicas"], spec["maxReplicas"])
+
+
+def metrics(world: World) -> dict[str, int]:
+    """The HPA's targets in percent, by resource."""
+    spec = hpa(world) or {"metrics": []}
+    return {
+        metric["resource"]["name"]: metric["resource"]["target"]["averageUtilization"] for metric in spec["metrics"]
+    }
+
+
+def choose(world: World, count: int, name: str = "chat") -> None:
+    """What an HPA does: the scale subresource, by the controller manager."""
+    path = f"{path_of('Deployment', world.namespace, name)}/scale"
+    # Not of the version that was read: a status may be written at any moment.
+    world.kube.patch(path, {"spec": {"replicas": count}}, fieldManager="kube-controller-manager")
+
+
+def ready(world: World, controller: Program, count: int, name: str = "chat") -> None:
+    """All of so many replicas run and are reported."""
+    controller.until(
+        lambda: (
+            [world.report(name).get(key) for key in ("state", "replicas_ready", "replicas_desired")]
+            == ["running", count, count]
+        ),
+        f"{count} run",
+    )
+
+
+def owners(world: World, field: str, name: str = "chat") -> set[tuple[str, str]]:
+    """Who holds a field of the Deployment's spec: manager and operation."""
+    found = world.get("Deployment", name)
+    assert found is not None
+    return {
+        (entry["manager"], entry["operation"])
+        for entry in found["metadata"]["managedFields"]
+        if field in entry["fieldsV1"].get("f:spec", {})
+    }
+
+
+def handed_over(world: World, controller: Program, name: str = "chat") -> None:
+    """The HPA stands and the replicas are not ours any more."""
+    controller.until(lambda: hpa(world, name) is not None, "the HPA stands")
+    controller.until(lambda: OURS not in owners(world, "f:replicas", name), "the replicas are not ours")
+
+
+@pytest.fixture
+def kubeconfig(control_plane: ControlPlane) -> Path:
+    return control_plane.kubeconfig
+
+
+def test_the_hpa_follows_the_item_and_goes_with_it(world: World, controller: Program, kubeconfig: Path) -> None:
+    running(world, controller, replicas=2, autoscaling=between(2, 8, ("cpu", 60), ("memory", 80)))
+    handed_over(world, controller)
+    spec = hpa(world)
+    assert spec is not None
+    assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}
+    pods = world.pods("chat").keys()
+    with Watched(kubeconfig, world, "chat") as watched:
+        world.respec("chat", autoscaling=between(1, 8, ("cpu", 60), ("memory", 80)))
+        controller.until(lambda: bounds(world) == (1, 8), "min follows")
+        world.respec("chat", autoscaling=between(1, 5, ("cpu", 60), ("memory", 80)))
+        controller.until(lambda: bounds(world) == (1, 5), "max follows")
+        world.respec("chat", autoscaling=between(1, 5, ("cpu", 55), ("memory", 80)))
+        controller.until(lambda: metrics(world) == {"cpu": 55, "memory": 80}, "a target follows")
+        world.respec("chat", autoscaling=between(1, 5, ("memory", 80)))
+        controller.until(lambda: metrics(world) == {"memory": 80}, "a metric that is dropped goes")
+        world.respec("chat", autoscaling={"enabled": True})
+        controller.until(lambda: (bounds(world), metrics(world)) == ((1, 10), {"cpu": 70}), "defaults return")
+        world.respec("chat", autoscaling={"enabled": False})
+        controller.until(lambda: hpa(world) is None, "the HPA goes where it is not enabled")
+        world.respec("chat", autoscaling=between(2, 4))
+        controller.until(lambda: bounds(world) == (2, 4), "the HPA is made anew")
+        world.respec("chat", autoscaling=None)
+        controller.until(lambda: hpa(world) is None, "the HPA goes with autoscaling")
+        promoted(world, controller)
+        assert (watched.replicas(), watched.sets()) == ([2], [[2]])
+    assert world.pods("chat").keys() == pods
+
+
+def test_an_hpa_that_somebody_edits_or_deletes_is_put_back(world: World, controller: Program) -> None:
+    running(world, controller, autoscaling=between(1, 4, ("cpu", 60)))
+    handed_over(world, controller)
+    path = path_of("HorizontalPodAutoscaler", world.namespace, "chat")
+    world.kube.patch(path, {"spec": {"maxReplicas": 50, "minReplicas": 3, "metrics": []}})
+    controller.until(lambda: (bounds(world), metrics(world)) == ((1, 4), {"cpu": 60}), "it is put back")
+    world.kube.delete(path)
+    controller.until(lambda: bounds(world) == (1, 4), "it is made anew")
+
+
+def test_replicas_are_handed_to_the_hpa_and_taken_back_through_no_other_count(
+    world: World, controller: Program, kubeconfig: Path
+) -> None:
+    running(world, controller, replicas=4)
+    pods = world.pods("chat").keys()
+    with Watched(kubeconfig, world, "chat") as watched:
+        world.respec("chat", replicas=2, autoscaling=between(2, 8))
+        handed_over(world, controller)
+        promoted(world, controller)
+        controller.wait_idle()
+        assert (watched.replicas(), watched.sets()) == ([4], [[4]])
+        choose(world, 6)
+        ready(world, controller, 6)
+        assert watched.replicas() == [4, 6]
+        world.respec("chat", replicas=3, autoscaling=None)
+        controller.until(lambda: world.replicas("chat") == 3, "the item says how many again")
+        ready(world, controller, 3)
+        assert hpa(world) is None
+        # A template that changes with it is rolled out at the same count.
+        world.respec("chat", replicas=1, image="registry.example/serve:2.0", autoscaling=between(1, 4))
+        handed_over(world, controller)
+        promoted(world, controller)
+        controller.wait_idle()
+        assert watched.replicas() == [4, 6, 3]
+        assert watched.sets()[0] == [4, 6, 3, *watched.sets()[0][3:]]
+        assert max(max(counts) for counts in watched.sets()) == 6
+    assert len(pods) == 4
+    assert world.replicas("chat") == 3
+
+
+def test_the_count_is_brought_within_bounds_in_one_step_as_it_is_handed_over(
+    world: World, controller: Program, kubeconfig: Path
+) -> None:
+    world.put(item("low", spec={"gpu_count": 0, "replicas": 1}))
+    world.put(item("high", spec={"gpu_count": 0, "replicas": 5}))
+    promoted(world, controller, "low")
+    promoted(world, controller, "high")
+    with Watched(kubeconfig, world, "low") as low, Watched(kubeconfig, world, "high") as high:
+        for name in ("low", "high"):
+            world.respec(name, autoscaling=between(3, 4))
+            handed_over(world, controller, name)
+            promoted(world, controller, name)
+        controller.wait_idle()
+        assert (low.replicas(), low.sets()) == ([1, 3], [[1, 3]])
+        assert (high.replicas(), high.sets()) == ([5, 4], [[5, 4]])
+
+
+def as_gco_made_it(kube: KubeApi, world: World, case: str, replicas: int) -> None:
+    """The objects of a case, each by a POST of the Python client's default manager."""
+    for key, obj in parity_objects(case).items():
+        body = copy.deepcopy(obj)
+        body["metadata"]["namespace"] = world.namespace
+        if key.startswith("Deployment/"):
+            body["spec"]["replicas"] = replicas
+        for assigned in _ASSIGNED:
+            body["spec"].pop(assigned, None)
+        kube.request("POST", path_of(key.partition("/")[0], world.namespace), body, query={"fieldManager": GCO})
+
+
+def test_an_adopted_deployment_is_handed_over_both_ways_through_no_other_count(
+    world: World, program: Any, kubeconfig: Path
+) -> None:
+    name = "autoscaled"
+    as_gco_made_it(world.kube, world, name, replicas=2)
+    world.kube.wait_for(lambda: len(world.pods(name)) == 2, what="both pods")
+    pods = world.pods(name).keys()
+    with Watched(kubeconfig, world, name) as watched:
+        world.put(parity_item(name))
+        controller = program().wait_working()
+        promoted(world, controller, name)
+        controller.wait_idle()
+        assert (watched.replicas(), watched.sets()) == ([2], [[2]])
+        choose(world, 5, name)
+        ready(world, controller, 5, name)
+        scaling = parity_item(name)["spec"]["autoscaling"]
+        world.respec(name, replicas=3, autoscaling=None)
+        controller.until(lambda: hpa(world, name) is None, "the HPA goes")
+        ready(world, controller, 3, name)
+        promoted(world, controller, name)
+        assert watched.replicas() == [2, 5, 3]
+        world.respec(name, replicas=7, autoscaling=scaling)
+        controller.until(lambda: bounds(world, name) == (2, 8), "the HPA stands again")
+        promoted(world, controller, name)
+        controller.wait_idle()
+        assert (watched.replicas(), watched.sets()) == ([2, 5, 3], [[2, 5, 3]])
+        assert len(pods & world.pods(name).keys()) >= 1
+        # It was held back as it ran until here; a change of the template takes it over whole.
+        assert OURS not in owners(world, "f:template", name)
+        world.respec(name, image="registry.example/serve:2.0")
+        controller.until(lambda: OURS in owners(world, "f:template", name), "it is taken over")
+        ready(world, controller, 3, name)
+        promoted(world, controller, name)
+        assert OURS not in owners(world, "f:replicas", name)
+        assert watched.replicas() == [2, 5, 3]
+        world.respec(name, replicas=4, autoscaling=None)
+        ready(world, controller, 4, name)
+        assert watched.replicas() == [2, 5, 3, 4]
+
+
+def test_an_adopted_deployment_whose_template_changes_is_taken_over_without_a_dip(
+    world: World, program: Any, kubeconfig: Path
+) -> None:
+    name = "autoscaled"
+    as_gco_made_it(world.kube, world, name, replicas=6)
+    world.kube.wait_for(lambda: len(world.pods(name)) == 6, what="six pods")
+    plain = parity_item(name)
+    with Watched(kubeconfig, world, name) as watched:
+        world.put(plain | {"spec": plain["spec"] | {"image": "registry.example/serve:2.0"}})
+        controller = program().wait_working()
+        promoted(world, controller, name)
+        controller.wait_idle()
+        assert watched.replicas() == [6]
+        ready(world, controller, 6, name)
+    assert OURS in owners(world, "f:template", name)
+    assert OURS not in owners(world, "f:replicas", name)
+
+
+def test_bounds_in_the_wrong_order_are_an_error_that_names_both_and_changes_nothing(
+    world: World, controller: Program
+) -> None:
+    running(world, controller, replicas=2, autoscaling=between(2, 8))
+    handed_over(world, controller)
+    before = world.objects()
+    world.respec("chat", port=9000, autoscaling=between(9, 4))
+    controller.until(lambda: world.state("chat") == "error", "the error is reported")
+    error = world.report("chat")["error"]
+    assert "spec.autoscaling" in error
+    assert "min_replicas 9 is more than max_replicas 4" in error
+    controller.wait_idle()
+    after = world.objects()
+    assert {key: obj["spec"] for key, obj in after.items()} == {key: obj["spec"] for key, obj in before.items()}
+    assert {key: obj["metadata"]["uid"] for key, obj in after.items()} == {
+        key: obj["metadata"]["uid"] for key, obj in before.items()
+    }
+    # It can be stopped all the same, and what is put right starts.
+    world.ask("chat", "stopped")
+    controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+    assert (hpa(world), world.replicas("chat")) == (None, 0)
+    world.respec("chat", autoscaling=between(3, 4))
+    ready(world, controller, 3)
+    assert bounds(world) == (3, 4)
+    # Pods may be gone before a report is due, so "stopping" may be left out.
+    assert [state for state in history(world, "chat") if state in {"error", "stopped"}] == ["error", "stopped"]
+
+
+def test_an_unknown_metric_is_left_out_and_cpu_is_what_remains(world: World, controller: Program) -> None:
+    running(world, controller, autoscaling=between(1, 4, ("gpu", 50), ("memory", 80)))
+    controller.until(lambda: metrics(world) == {"memory": 80}, "what is known is scaled on")
+    world.respec("chat", autoscaling=between(1, 4, ("gpu", 50)))
+    controller.until(lambda: metrics(world) == {"cpu": 70}, "cpu is what remains")
+    promoted(world, controller)
+    assert world.state("chat") == "running"
+
+
+def test_a_stopped_endpoint_has_no_hpa_and_starts_within_its_bounds(
+    world: World, controller: Program, kubeconfig: Path
+) -> None:
+    running(world, controller, replicas=1, autoscaling=between(2, 8))
+    handed_over(world, controller)
+    choose(world, 5)
+    ready(world, controller, 5)
+    with Watched(kubeconfig, world, "chat") as watched:
+        world.ask("chat", "stopped")
+        controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+        assert (hpa(world), world.get("Ingress", "inference-chat")) == (None, None)
+        world.ask("chat", "deploying")
+        handed_over(world, controller)
+        ready(world, controller, 2)
+        promoted(world, controller)
+        assert (watched.replicas(), watched.sets()) == ([5, 0, 2], [[5, 0, 2]])
+    assert bounds(world) == (2, 8)
+
+
+def writes_to_the_deployment(calls: list[Call]) -> list[tuple[str, str]]:
+    return [
+        (call.verb, call.subresource)
+        for call in calls
+        if call.resource == "deployments" and call.verb not in {"get", "list", "watch"}
+    ]
+
+
+def test_what_the_hpa_chooses_is_never_drift(
+    world: World, controller: Program, control_plane: ControlPlane, controller_user: str, kubeconfig: Path
+) -> None:
+    running(world, controller, replicas=2, autoscaling=between(2, 8))
+    handed_over(world, controller)
+    controller.wait_idle()
+    mark = control_plane.audit.mark()
+    with Watched(kubeconfig, world, "chat") as watched:
+        for count in (7, 3, 5):
+            choose(world, count)
+            ready(world, controller, count)
+        # Neither does a start of the program, which looks at everything.
+        assert controller.stop() == 0
+        controller.start().wait_working()
+        controller.wait_idle()
+        assert writes_to_the_deployment(control_plane.audit.calls(mark, user=controller_user)) == []
+        # What else drifts is put back beside it, and a new template keeps the count.
+        edit = {"metadata": {"labels": {"project": "other"}}}
+        world.kube.patch(path_of("Deployment", world.namespace, "chat"), edit)
+        controller.until(
+            lambda: (world.get("Deployment", "chat") or {})["metadata"]["labels"]["project"] == "gco", "it is put back"
+        )
+        world.respec("chat", image="registry.example/serve:2.0")
+        controller.until(lambda: world.container("chat")["image"].endswith(":2.0"), "the template is new")
+        promoted(world, controller)
+        ready(world, controller, 5)
+        assert watched.replicas() == [2, 7, 3, 5]
+    assert [state for state in history(world, "chat") if state not in {"", "creating", "running", "updating"}] == []
+
+
+@pytest.mark.parametrize(("asked", "started"), [(0, 2), (3, 3), (9, 4)])
+def test_no_replicas_while_autoscaled_is_started_within_the_bounds(
+    asked: int, started: int, world: World, controller: Program, kubeconfig: Path
+) -> None:
+    running(world, controller, replicas=asked, autoscaling=between(2, 4))
+    handed_over(world, controller)
+    with Watched(kubeconfig, world, "chat") as watched:
+        assert watched.replicas() == [started]
+        choose(world, 0)
+        controller.until(lambda: world.replicas("chat") == started, "it is started")
+        ready(world, controller, started)
+        # The Deployment may have been put back before anybody has counted the pods anew, or done anything at all.
+        controller.until(lambda: watched.sets()[0][-1] == started, "its ReplicaSet follows")
+        assert watched.replicas() == [started, 0, started]
+        assert watched.sets() in ([[started, 0, started]], [[started]])
+    assert world.get("Ingress", "inference-chat") is not None
+
+
+def test_a_maximum_below_the_present_count_is_left_to_the_hpa(
+    world: World, controller: Program, control_plane: ControlPlane, controller_user: str, kubeconfig: Path
+) -> None:
+    running(world, controller, replicas=2, autoscaling=between(2, 8))
+    handed_over(world, controller)
+    choose(world, 6)
+    ready(world, controller, 6)
+    controller.wait_idle()
+    mark = control_plane.audit.mark()
+    with Watched(kubeconfig, world, "chat") as watched:
+        world.respec("chat", autoscaling=between(1, 3))
+        controller.until(lambda: bounds(world) == (1, 3), "the HPA follows")
+        # The real one looks every 15 s, and needs no metric to see that there are too many.
+        controller.until(lambda: world.replicas("chat") == 3, "the HPA scales down")
+        ready(world, controller, 3)
+        assert (watched.replicas(), watched.sets()) == ([6, 3], [[6, 3]])
+    assert writes_to_the_deployment(control_plane.audit.calls(mark, user=controller_user)) == []
+    promoted(world, controller)

@@ -1,0 +1,205 @@
+"""The canary on the real API server: it never has traffic while it is not ready, and leaves by its route first."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.errors import KubeError
+from gco_stream.local.kube_api import path_of
+from gco_stream.model import names
+from tests.integration.conftest import Program, World
+from tests.support.items import item
+
+MAIN, SECOND = "registry.example/serve:1.0", "registry.example/serve:2.0"
+INGRESS = "inference-chat"
+SHARED = {"chat": 80, "chat-canary": 20}
+
+
+def canary(image: str = SECOND, **changes: Any) -> dict[str, Any]:
+    return {"image": image, "weight": 20, "replicas": 1, **changes}
+
+
+def weights(world: World) -> dict[str, int]:
+    """The shares that the Ingress gives, {} where it has a plain backend."""
+    ingress = world.get("Ingress", INGRESS)
+    routing = ((ingress or {}).get("metadata", {}).get("annotations") or {}).get(names.WEIGHTED_ROUTING_ANNOTATION)
+    if routing is None:
+        return {}
+    return {group["serviceName"]: group["weight"] for group in json.loads(routing)["forwardConfig"]["targetGroups"]}
+
+
+def backend(world: World) -> str:
+    ingress = world.get("Ingress", INGRESS)
+    assert ingress is not None
+    return str(ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"])
+
+
+def running(world: World, controller: Program, **spec: Any) -> None:
+    world.put(item(spec={"gpu_count": 0, "image": MAIN, **spec}))
+    controller.until(lambda: world.state("chat") == "running", "chat runs")
+
+
+def images(world: World, app: str) -> set[str]:
+    """What the pods run."""
+    return {pod["spec"]["containers"][0]["image"] for pod in world.pods(app).values()}
+
+
+def tell_pods(world: World, app: str, ready: bool) -> None:
+    for pod in world.pods(app).values():
+        path = path_of("Pod", world.namespace, pod["metadata"]["name"])
+        # One that has gone meanwhile need not be told.
+        with suppress(KubeError):
+            world.kube.patch(path, {"metadata": {"annotations": {"gco.local/ready": str(ready).lower()}}})
+
+
+def shared(world: World, controller: Program) -> None:
+    """An endpoint with a canary that has its share."""
+    running(world, controller, canary=canary())
+    controller.until(lambda: weights(world) == SHARED, "the canary has its share")
+
+
+def test_a_canary_has_traffic_once_it_is_ready_and_an_ingress_made_anew_has_its_route(
+    world: World, controller: Program
+) -> None:
+    running(world, controller)
+    world.respec("chat", canary=canary(SECOND + "-never-ready"))
+    controller.until(lambda: world.pods("chat-canary"), "the canary's pod stands")
+    controller.wait_idle()
+    assert weights(world) == {}
+    tell_pods(world, "chat-canary", ready=True)
+    controller.until(lambda: weights(world) == SHARED, "it is routed once it is ready")
+    world.kube.delete(path_of("Ingress", world.namespace, INGRESS))
+    controller.until(lambda: weights(world) == SHARED, "an Ingress made anew has its route")
+
+
+def test_a_canary_that_is_no_longer_ready_is_out_at_once_with_an_event(world: World, controller: Program) -> None:
+    shared(world, controller)
+    tell_pods(world, "chat-canary", ready=False)
+    controller.until(lambda: weights(world) == {}, "it has no traffic")
+    assert backend(world) == "chat"
+
+    def told() -> bool:
+        events = world.kube.list(path_of("Event", world.namespace))
+        return any(event.get("reason") == "CanaryUnready" and event["type"] == "Warning" for event in events)
+
+    controller.until(told, "an Event tells of it")
+    tell_pods(world, "chat-canary", ready=True)
+    controller.until(lambda: weights(world) == SHARED, "it has its share again")
+
+
+def test_a_weight_change_is_one_write_of_the_ingress_and_weight_zero_is_a_plain_backend(
+    world: World, controller: Program, control_plane: ControlPlane, controller_user: str
+) -> None:
+    shared(world, controller)
+    # What it has no answer to yet may not be in the log.
+    controller.wait_idle()
+    mark = control_plane.audit.mark()
+    world.respec("chat", canary=canary(weight=35))
+    controller.until(lambda: weights(world) == {"chat": 65, "chat-canary": 35}, "the weight is changed")
+    world.respec("chat", canary=canary(weight=0))
+    controller.until(lambda: backend(world) == "chat", "it has no traffic")
+    controller.wait_idle()
+    assert weights(world) == {}
+    assert world.replicas("chat-canary") == 1
+    writes = [
+        (call.verb, call.resource)
+        for call in control_plane.audit.calls(mark, user=controller_user)
+        if call.verb in {"create", "update", "patch", "delete"} and call.resource not in {"leases", "events"}
+    ]
+    assert writes == [("patch", "ingresses")] * 2
+
+
+def test_a_canary_and_the_main_do_not_wait_for_one_another(world: World, controller: Program) -> None:
+    running(world, controller)
+    world.respec("chat", image="registry.example/serve:3.0-never-ready", canary=canary())
+    controller.until(lambda: weights(world) == SHARED, "the canary serves while the main rolls out")
+    controller.until(lambda: world.state("chat") == "updating", "the main is said to roll out")
+    world.respec("chat", image=MAIN, canary=canary("registry.example/serve:4.0-never-ready"))
+    controller.until(lambda: world.state("chat") == "running", "the main runs while the canary never does")
+
+
+def test_a_removed_canary_leaves_by_its_route_and_goes_after_the_drain_and_may_come_back_meanwhile(
+    world: World, program: Callable[..., Program]
+) -> None:
+    controller = program(CANARY_DRAIN_SECONDS="600").wait_working()
+    shared(world, controller)
+    uid = world.get("Deployment", "chat-canary")["metadata"]["uid"]  # type: ignore[index]
+    world.respec("chat", canary=None)
+    controller.until(lambda: weights(world) == {}, "its route goes first")
+    assert world.get("Deployment", "chat-canary") is not None
+    world.respec("chat", canary=canary())
+    controller.until(lambda: weights(world) == SHARED, "it is back")
+    found = world.get("Deployment", "chat-canary")
+    assert found is not None
+    assert found["metadata"]["uid"] == uid
+    annotations = world.get("Ingress", INGRESS)["metadata"]["annotations"]  # type: ignore[index]
+    assert names.DRAINING_SINCE_ANNOTATION not in annotations
+    world.respec("chat", canary=None)
+    controller.until(lambda: weights(world) == {}, "its route goes again")
+    controller.wait_idle()
+    assert world.get("Deployment", "chat-canary") is not None
+    # As if the time had passed: the annotation is all that is remembered.
+    earlier = {"metadata": {"annotations": {names.DRAINING_SINCE_ANNOTATION: "2026-01-01T00:00:00+00:00"}}}
+    world.kube.patch(path_of("Ingress", world.namespace, INGRESS), earlier)
+    controller.until(
+        lambda: not world.get("Deployment", "chat-canary") and not world.get("Service", "chat-canary"),
+        "its objects go after the drain",
+    )
+
+
+def test_a_promoted_canary_serves_at_its_weight_until_the_main_has_rolled_out(
+    world: World, program: Callable[..., Program]
+) -> None:
+    controller = program(CANARY_DRAIN_SECONDS="1").wait_working()
+    image = "registry.example/serve:5.0-never-ready"
+    running(world, controller, canary=canary(image))
+    controller.until(lambda: world.pods("chat-canary"), "the canary's pod stands")
+    tell_pods(world, "chat-canary", ready=True)
+    controller.until(lambda: weights(world) == SHARED, "the canary has its share")
+    world.respec("chat", image=image, canary=None)
+    controller.until(lambda: world.container("chat")["image"] == image, "the main rolls out")
+    controller.until(lambda: world.state("chat") == "updating", "updating is reported")
+    assert weights(world) == SHARED
+    controller.until(lambda: image in images(world, "chat"), "the new pod stands")
+    tell_pods(world, "chat", ready=True)
+    controller.until(lambda: weights(world) == {}, "the canary leaves once the main has rolled out")
+    assert world.state("chat") in {"updating", "running"}
+    controller.until(lambda: world.get("Deployment", "chat-canary") is None, "and goes")
+
+
+def test_a_canary_of_a_stopped_endpoint_has_no_pods_and_comes_back_with_it(world: World, controller: Program) -> None:
+    shared(world, controller)
+    world.ask("chat", "stopped")
+    controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+    assert world.get("Ingress", INGRESS) is None
+    assert (world.replicas("chat"), world.replicas("chat-canary")) == (0, 0)
+    world.ask("chat", "deploying")
+    controller.until(lambda: weights(world) == SHARED, "both serve again")
+
+
+def test_a_canary_of_a_withdrawn_endpoint_has_no_traffic(world: World, program: Callable[..., Program]) -> None:
+    controller = program(INFERENCE_UNHEALTHY_THRESHOLD_SECONDS="1").wait_working()
+    shared(world, controller)
+    tell_pods(world, "chat", ready=False)
+    controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+    assert world.replicas("chat-canary") == 1
+    tell_pods(world, "chat", ready=True)
+    controller.until(lambda: weights(world) == SHARED, "both serve again")
+
+
+def test_a_canary_runs_its_own_image_behind_the_mains_root_path(world: World, controller: Program) -> None:
+    images = {world.region: "registry.example/vllm-regional:1.0"}
+    running(
+        world,
+        controller,
+        image="registry.example/vllm:1.0",
+        region_image_uris=images,
+        canary=canary("registry.example/vllm:2.0"),
+    )
+    controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary stands")
+    main, second = world.container("chat"), world.container("chat-canary")
+    assert (main["image"], second["image"]) == (images[world.region], "registry.example/vllm:2.0")
+    assert main["args"] == second["args"] == ["--root-path", "/inference/chat"]
+    assert main["readinessProbe"]["httpGet"] == second["readinessProbe"]["httpGet"]

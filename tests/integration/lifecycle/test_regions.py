@@ -1,0 +1,221 @@
+"""Promotion and purge with three regions on one table: what all of them say counts, and only that."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gco_stream.local.control_plane import ControlPlane
+from tests.integration.support.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, asked, three_regions
+from tests.support.items import item
+
+pytestmark = pytest.mark.integration
+SLOW = "registry.example/serve:1.0-never-ready"
+# A region that no program serves here: it is down, or another system still looks after it.
+ELSEWHERE = "sa-east-1"
+FOUR = [*REGIONS, ELSEWHERE]
+
+
+@pytest.fixture(scope="module")
+def regions(
+    control_plane: ControlPlane, dynamodb_clients: tuple[Any, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Regions]:
+    with three_regions(control_plane, dynamodb_clients, tmp_path_factory.mktemp("regions")) as made:
+        yield made
+
+
+@pytest.fixture
+def name() -> str:
+    """An endpoint of this test's own."""
+    return f"e{uuid.uuid4().hex[:10]}"
+
+
+def running(regions: Regions, name: str, **attributes: Any) -> None:
+    regions.put(asked(name, **attributes))
+    regions.until_promoted(name)
+
+
+def came_up(regions: Regions, name: str, region: str) -> None:
+    """Lets a region's slow pods become ready, once they are there: pods of the image before may be, too."""
+    regions.until(lambda: regions[region].pods(name, SLOW), f"{region} has a slow pod")
+    regions[region].make_ready(name, image=SLOW)
+
+
+def test_an_endpoint_is_promoted_once_when_every_region_runs_it(regions: Regions, name: str) -> None:
+    running(regions, name)
+    regions.until_settled()
+    regions.expect_promotions(name, 1)
+    for region in regions:
+        assert region.objects(name) == {f"Deployment/{name}", f"Service/{name}", f"Ingress/inference-{name}"}
+    entries = regions.item(name)["region_status"]
+    assert entries.keys() == set(REGIONS)
+    assert len({entry["intent"] for entry in entries.values()}) == 1
+
+
+def test_each_new_wish_is_promoted_once(regions: Regions, name: str) -> None:
+    running(regions, name)
+    regions.respec(name, image=SECOND)
+    regions.until(lambda: len(regions.promotions(name)) == 2, "the new image is promoted")
+    regions.ask(name, "stopped")
+    regions.until(lambda: regions.all_say(name, "stopped"), "it is stopped everywhere")
+    assert regions.desired(name) == "stopped"
+    regions.ask(name, "deploying")
+    regions.until_promoted(name)
+    regions.until_settled()
+    regions.expect_promotions(name, 3)
+
+
+def test_one_slow_region_holds_the_promotion_up(regions: Regions, name: str) -> None:
+    regions.put(asked(name, spec={"region_image_uris": {EU: SLOW}}))
+    regions.until(lambda: regions.states(name) == {US: "running", EU: "creating", AP: "running"}, "two regions run it")
+    regions.until_settled()
+    assert regions.desired(name) == "deploying"
+    assert regions[EU].image(name) == SLOW
+    assert {regions[US].image(name), regions[AP].image(name)} == {FIRST}
+    came_up(regions, name, EU)
+    regions.until_promoted(name)
+    regions.expect_promotions(name, 1)
+
+
+def test_a_region_that_still_runs_the_old_image_holds_the_promotion_up(regions: Regions, name: str) -> None:
+    running(regions, name)
+    regions.respec(name, image=SECOND, region_image_uris={AP: SLOW})
+    regions.until(lambda: regions.all_say(name, "running", US, EU), "two regions run the new image")
+    regions.until(lambda: regions.states(name).get(AP) == "updating", "the third is on its way")
+    regions.until_settled()
+    assert regions.desired(name) == "deploying"
+    came_up(regions, name, AP)
+    regions.until_promoted(name)
+    regions.expect_promotions(name, 2)
+
+
+def test_a_region_added_later_is_waited_for(regions: Regions, name: str) -> None:
+    running(regions, name, target_regions=[US], spec={"region_image_uris": {AP: SLOW}})
+    assert regions.item(name)["region_status"].keys() == {US}
+    assert not regions[AP].objects(name)
+    regions.respec(name, target_regions=(US, AP))
+    regions.until(lambda: regions.states(name) == {US: "running", AP: "creating"}, "both report on the new wish")
+    regions.until_settled()
+    assert regions.desired(name) == "deploying"
+    came_up(regions, name, AP)
+    regions.until_promoted(name)
+    regions.expect_promotions(name, 2)
+    assert not regions[EU].objects(name)
+
+
+def test_without_the_only_region_that_does_not_run_it_the_promotion_follows(regions: Regions, name: str) -> None:
+    regions.put(asked(name, spec={"region_image_uris": {EU: SLOW}}))
+    regions.until(lambda: regions.states(name) == {US: "running", EU: "creating", AP: "running"}, "two regions run it")
+    regions.respec(name, target_regions=(US, AP))
+    regions.until_promoted(name)
+    regions.until(lambda: regions.states(name).get(EU) == "deleted", "the third has left")
+    assert not regions[EU].objects(name)
+    regions.expect_promotions(name, 1)
+    assert regions.states(name) == {US: "running", EU: "deleted", AP: "running"}
+
+
+def test_a_report_on_another_wish_does_not_count_for_promotion(regions: Regions, name: str) -> None:
+    said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "epoch": 1, "intent": "1:of-another-wish"}
+    assert regions[EU].program.stop() == 0
+    try:
+        regions.put(asked(name, region_status={EU: said}))
+        regions.until(lambda: regions.all_say(name, "running", US, AP), "the other regions run it")
+        regions.until_settled(US, AP)
+        assert regions.desired(name) == "deploying"
+    finally:
+        regions[EU].program.start()
+    regions.until_promoted(name)
+    regions.expect_promotions(name, 1)
+
+
+def test_what_the_former_system_says_counts_by_its_state(regions: Regions, name: str) -> None:
+    said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
+    regions.put(asked(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
+    regions.until_promoted(name)
+    regions.expect_promotions(name, 1)
+    regions.write(name, region_status=regions.item(name)["region_status"] | {ELSEWHERE: said | {"state": "deleted"}})
+    regions.ask(name, "deleted")
+    regions.until_gone(name)
+
+
+def test_the_former_systems_last_report_is_acted_upon(regions: Regions, name: str) -> None:
+    regions.put(asked(name, target_regions=FOUR))
+    regions.until(lambda: regions.all_say(name, "running"), "all others run it")
+    regions.until_settled()
+    assert regions.desired(name) == "deploying"
+    said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
+    regions.write(name, region_status=regions.item(name)["region_status"] | {ELSEWHERE: said})
+    regions.until_promoted(name)
+
+
+def test_the_item_goes_when_every_region_is_rid_of_the_endpoint(regions: Regions, name: str) -> None:
+    running(regions, name)
+    regions.until(lambda: regions[AP].pods(name), "there is a pod")
+    regions[AP].keep_pods(name)
+    try:
+        regions.ask(name, "deleted")
+        gone = {US: "deleted", EU: "deleted", AP: "deleting"}
+        regions.until(lambda: regions.states(name) == gone, "two regions are rid of it")
+        regions.until_settled()
+        assert regions.desired(name) == "deleted"
+        assert regions[AP].objects(name)
+    finally:
+        regions[AP].keep_pods(name, keep=False)
+    regions.until_gone(name)
+    last = regions.history(name)[-1]
+    assert last.removes
+    assert last.states() == dict.fromkeys(REGIONS, "deleted")
+
+
+def test_a_region_that_is_down_delays_the_purge_until_it_is_back(regions: Regions, name: str) -> None:
+    running(regions, name)
+    assert regions[EU].program.stop() == 0
+    try:
+        regions.ask(name, "deleted")
+        regions.until(lambda: regions.all_say(name, "deleted", US, AP), "the other regions are rid of it")
+        regions.until_settled(US, AP)
+        assert regions.desired(name) == "deleted"
+        assert regions[EU].objects(name)
+    finally:
+        regions[EU].program.start()
+    regions.until_gone(name)
+    regions[EU].program.wait_working()
+
+
+def test_a_region_that_is_no_more_delays_the_purge_until_it_is_forgotten(regions: Regions, name: str) -> None:
+    said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1}
+    regions.put(asked(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
+    regions.until_promoted(name)
+    regions.ask(name, "deleted")
+    regions.until(lambda: regions.all_say(name, "deleted"), "all others are rid of it")
+    regions.write(name, target_regions=list(REGIONS))
+    regions.until(lambda: regions.all_say(name, "deleted"), "they say so of what is asked now")
+    regions.until_settled()
+    assert regions.item(name)["region_status"][ELSEWHERE] == said
+    regions.user.forget_region(regions.seen(name), ELSEWHERE)
+    regions.until_gone(name)
+
+
+def test_a_region_that_left_and_has_not_cleared_up_delays_the_purge(regions: Regions, name: str) -> None:
+    running(regions, name)
+    regions.until(lambda: regions[EU].pods(name), "there is a pod")
+    regions[EU].keep_pods(name)
+    try:
+        regions.respec(name, target_regions=(US, AP))
+        regions.until_promoted(name)
+        regions.ask(name, "deleted")
+        regions.until(lambda: regions.all_say(name, "deleted", US, AP), "its target regions are rid of it")
+        regions.until_settled()
+        assert regions.item(name)["region_status"][EU]["state"] == "deleting"
+    finally:
+        regions[EU].keep_pods(name, keep=False)
+    regions.until_gone(name)
+
+
+def test_an_endpoint_that_never_ran_is_purged_too(regions: Regions, name: str) -> None:
+    regions.put(item(name, target_regions=list(REGIONS), namespace=None, spec={"port": "none"}))
+    regions.until(lambda: regions.all_say(name, "error"), "every region says what is wrong")
+    regions.ask(name, "deleted")
+    regions.until_gone(name)
+    regions.expect_promotions(name, 0)

@@ -1,0 +1,365 @@
+"""A user's stop, delete or redeploy that races a promotion, a purge or a report wins, and is then carried out."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gco_stream.aws.table_errors import Gone
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.model import wire
+from tests.integration.support.held_writes import Held, HeldWrites, held_writes, promotion, purge, report
+from tests.integration.support.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, asked, three_regions
+
+pytestmark = pytest.mark.integration
+ANEW = "2026-11-21T10:00:00+00:00"
+KEPT = ("target_regions", "spec", "created_at")
+WRITING_SECONDS = 20.0
+WRITES_A_SECOND = 8.0
+Write = Callable[[Regions, str], None]
+
+
+@pytest.fixture(scope="module")
+def proxy(control_plane: ControlPlane) -> Iterator[HeldWrites]:
+    with held_writes(control_plane.dynamodb_url) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def regions(
+    control_plane: ControlPlane,
+    dynamodb_clients: tuple[Any, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    proxy: HeldWrites,
+) -> Iterator[Regions]:
+    # A held call must not be given up: its answer is part of what is tested.
+    patient = {"DYNAMODB_TIMEOUT_SECONDS": "600"}
+    folder = tmp_path_factory.mktemp("regions")
+    with three_regions(control_plane, dynamodb_clients, folder, proxy.url, **patient) as made:
+        yield made
+
+
+@pytest.fixture
+def name(proxy: HeldWrites) -> Iterator[str]:
+    """An endpoint of this test's own; no write is held any longer when it ends."""
+    yield f"e{uuid.uuid4().hex[:10]}"
+    proxy.let_all_go()
+
+
+def stop(regions: Regions, name: str) -> None:
+    regions.write(name, desired_state="stopped")
+
+
+def delete(regions: Regions, name: str) -> None:
+    regions.write(name, desired_state="deleted")
+
+
+def redeploy(regions: Regions, name: str) -> None:
+    spec = regions.item(name)["spec"] | {"image": SECOND}
+    regions.write(name, spec=spec, desired_state="deploying")
+
+
+def create_anew(regions: Regions, name: str) -> None:
+    regions.remove(name)
+    regions.put(asked(name, created_at=ANEW))
+
+
+def create_another(regions: Regions, name: str) -> None:
+    regions.remove(name)
+    regions.put(asked(name, created_at=ANEW, spec={"image": SECOND}))
+
+
+def runs(image: str) -> Callable[[Regions, str], bool]:
+    def look(regions: Regions, name: str) -> bool:
+        images = {region.image(name) for region in regions}
+        return images == {image} and regions.all_say(name, "running") and regions.desired(name) == "running"
+
+    return look
+
+
+def is_stopped(regions: Regions, name: str) -> bool:
+    return regions.all_say(name, "stopped") and {region.replicas(name) for region in regions} <= {0, None}
+
+
+def is_gone(regions: Regions, name: str) -> bool:
+    return not regions.item(name) and not any(region.objects(name) for region in regions)
+
+
+# What the user writes, by hand: without a condition, and but for a new item with updated_at as it was. And how that
+# looks when it has been carried out.
+WISHES: dict[str, tuple[Write, Callable[[Regions, str], bool]]] = {
+    "stops it": (stop, is_stopped),
+    "deletes it": (delete, is_gone),
+    "redeploys it": (redeploy, runs(SECOND)),
+    "creates it anew": (create_anew, runs(FIRST)),
+    "creates another of its name": (create_another, runs(SECOND)),
+}
+
+
+def wish_of(regions: Regions, name: str) -> dict[str, Any]:
+    """The user's part of the item."""
+    return {key: value for key, value in regions.item(name).items() if key != "region_status"}
+
+
+def race(regions: Regions, name: str, held: Held, wish: str, *, accepted: bool) -> None:
+    """The user writes while a write is held; then that one lands, or is refused, and the wish is carried out."""
+    held.wait()
+    write, is_reached = WISHES[wish]
+    write(regions, name)
+    asked_for = wish_of(regions, name)
+    assert held.let_go() is accepted
+    regions.until(lambda: is_reached(regions, name), f"{wish}: it is as the user wants it")
+    regions.until_settled()
+    assert is_reached(regions, name)
+    if wish != "deletes it":
+        promoted = {"desired_state", "updated_at"} if asked_for["desired_state"] == "deploying" else set()
+        kept = {key: value for key, value in wish_of(regions, name).items() if key not in promoted}
+        assert kept == {key: value for key, value in asked_for.items() if key not in promoted}
+    assert all(record.all_targets("running") for record in regions.promotions(name))
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_the_user_wins_against_a_promotion(regions: Regions, proxy: HeldWrites, name: str, wish: str) -> None:
+    held = proxy.hold(promotion(name))
+    regions.put(asked(name))
+    race(regions, name, held, wish, accepted=False)
+    regions.expect_promotions(name, 0 if wish in {"stops it", "deletes it"} else 1)
+
+
+@pytest.mark.parametrize("wish", [wish for wish in WISHES if wish != "deletes it"])
+def test_the_user_wins_against_a_purge(regions: Regions, proxy: HeldWrites, name: str, wish: str) -> None:
+    regions.put(asked(name))
+    regions.until_promoted(name)
+    held = proxy.hold(purge(name))
+    regions.ask(name, "deleted")
+    race(regions, name, held, wish, accepted=False)
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_the_user_wins_against_a_report(regions: Regions, proxy: HeldWrites, name: str, wish: str) -> None:
+    held = proxy.hold(report(name, EU, "running"))
+    regions.put(asked(name))
+    race(regions, name, held, wish, accepted=True)
+    regions.expect_promotions(name, 0 if wish in {"stops it", "deletes it"} else 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "matching"),
+    [("deploying", promotion), ("deleted", purge), ("deploying", lambda name: report(name, AP, "running"))],
+    ids=["promotion", "purge", "report"],
+)
+def test_nothing_brings_an_item_back_that_was_taken_out(
+    regions: Regions, proxy: HeldWrites, name: str, state: str, matching: Callable[[str], Any]
+) -> None:
+    held = proxy.hold(matching(name))
+    regions.put(asked(name, desired_state=state))
+    held.wait()
+    regions.remove(name)
+    assert held.let_go() is False
+    regions.until_settled()
+    assert not regions.item(name)
+    assert regions.history(name)[-1].removes
+
+
+def test_a_promotion_does_not_land_once_a_region_was_added(regions: Regions, proxy: HeldWrites, name: str) -> None:
+    held = proxy.hold(promotion(name))
+    slow = {"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}
+    regions.put(asked(name, target_regions=[US, EU], spec=slow))
+    held.wait()
+    regions.write(name, target_regions=list(REGIONS))
+    assert held.let_go() is False
+    regions.until(lambda: regions.states(name) == {US: "running", EU: "running", AP: "creating"}, "all report")
+    regions.until_settled()
+    assert regions.desired(name) == "deploying"
+    regions.until(lambda: regions[AP].pods(name), "there is a pod")
+    regions[AP].make_ready(name)
+    regions.until_promoted(name)
+    regions.expect_promotions(name, 1)
+
+
+def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
+    regions: Regions, proxy: HeldWrites, name: str
+) -> None:
+    # The last to report is the one that promotes, and it must not be the one that stops running.
+    regions.put(asked(name, spec={"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}))
+    regions.until(lambda: regions.all_say(name, "running", US, EU) and regions[AP].pods(name), "two regions run it")
+    held = proxy.hold(promotion(name))
+    regions[AP].make_ready(name)
+    held.wait()
+    regions[EU].make_ready(name, ready=False)
+    regions.until(lambda: regions.states(name).get(EU) == "updating", "a region no longer runs it")
+    assert held.let_go() is False
+    regions.until_settled()
+    assert regions.desired(name) == "deploying"
+    regions[EU].make_ready(name)
+    regions.until_promoted(name)
+    regions.expect_promotions(name, 1)
+
+
+def test_a_purge_does_not_land_once_a_start_was_taken_back(regions: Regions, proxy: HeldWrites, name: str) -> None:
+    regions.put(asked(name))
+    regions.until_promoted(name)
+    # The last to report is the one that purges, and it does nothing else while that is held.
+    regions[AP].keep_pods(name)
+    held = proxy.hold(purge(name))
+    regions.ask(name, "deleted")
+    regions.until(lambda: regions.all_say(name, "deleted", US, EU), "two regions are rid of it")
+    regions[AP].keep_pods(name, keep=False)
+    held.wait()
+    regions.write(name, desired_state="deploying")
+    regions.until(lambda: regions.all_say(name, "running", US, EU), "two regions run it again")
+    regions[US].keep_pods(name)
+    try:
+        regions.write(name, desired_state="deleted")
+        regions.until(lambda: regions.states(name).get(US) == "deleting", "it is deleted again")
+        assert held.let_go() is False
+        regions.until_settled()
+        assert regions.desired(name) == "deleted"
+    finally:
+        regions[US].keep_pods(name, keep=False)
+    regions.until_gone(name)
+
+
+def test_a_promotion_that_lands_long_after_it_was_given_up_changes_nothing(
+    regions: Regions, proxy: HeldWrites, name: str
+) -> None:
+    # Whoever finds it due after the first promotes it as well.
+    held = [proxy.hold(promotion(name)) for _ in regions]
+    regions.put(asked(name))
+    held[0].wait()
+    regions.kill_all()
+    regions.ask(name, "stopped")
+    assert [one.let_go() for one in held if one.came.is_set()].count(True) == 0
+    proxy.let_all_go()
+    assert regions.desired(name) == "stopped"
+    for region in regions:
+        region.program.start()
+    regions.until(lambda: is_stopped(regions, name), "it is stopped")
+    regions.expect_promotions(name, 0)
+
+
+def test_a_region_takes_its_word_back_before_it_makes_anything_again(
+    regions: Regions, proxy: HeldWrites, name: str
+) -> None:
+    regions.put(asked(name))
+    regions.until_promoted(name)
+    regions[AP].keep_pods(name)
+    regions.ask(name, "deleted")
+    regions.until(lambda: regions.states(name) == {US: "deleted", EU: "deleted", AP: "deleting"}, "one region is left")
+    held = proxy.hold(report(name, EU, "creating"))
+    regions.ask(name, "deploying")
+    held.wait()
+    regions.ask(name, "deleted")
+    regions[AP].keep_pods(name, keep=False)
+    regions.until(
+        lambda: regions.all_say(name, "deleted", US, AP) or not regions.item(name), "two regions are rid of it"
+    )
+    held.let_go()
+    regions.until(lambda: is_gone(regions, name), "it is gone everywhere")
+
+
+class Users:
+    """People who change their minds at random, each write as the command line does it. Keeps the last wish of each."""
+
+    def __init__(self, regions: Regions, rng: random.Random) -> None:
+        self._regions = regions
+        self._rng = rng
+        self.last: dict[str, dict[str, Any]] = {}
+        self.written: set[str] = set()
+        self.taken_out: set[str] = set()
+
+    def write(self, name: str) -> None:
+        """One write to an endpoint. Those whose names end in a digit move between regions; others come and go."""
+        seen = self._regions.user.get(name)
+        if seen is None:
+            assert name not in self.last or self.last[name]["desired_state"] == "deleted", f"{name} is lost"
+            self._create(name)
+            return
+        moves = name[-1].isdigit()
+        rarely = self._move if moves else self._replace
+        writes = [self._ask, self._ask, self._ask, self._redeploy, self._redeploy, rarely]
+        try:
+            self._rng.choice(writes)(name, seen, "stopped" if moves else "deleted")
+        except Gone:
+            assert seen["desired_state"] == {"S": "deleted"}, f"{name} was lost"
+
+    def _wrote(self, name: str, image: dict[str, Any]) -> None:
+        self.last[name] = wire.decode(image)
+        self.written.add(self.last[name]["updated_at"])
+
+    def _create(self, name: str) -> None:
+        plain = asked(name, spec={"image": self._rng.choice((FIRST, SECOND))}, desired_state="deploying")
+        self._wrote(name, self._regions.user.create(plain))
+
+    def _ask(self, name: str, seen: dict[str, Any], end: str) -> None:
+        self._wrote(name, self._regions.user.set_state(seen, self._rng.choice(("stopped", "deploying", end))))
+
+    def _redeploy(self, name: str, seen: dict[str, Any], _: str) -> None:
+        spec = wire.decode(seen)["spec"] | {"image": self._rng.choice((FIRST, SECOND))}
+        self._wrote(name, self._regions.user.replace_spec(seen, spec))
+
+    def _move(self, name: str, seen: dict[str, Any], _: str) -> None:
+        targets = self._rng.sample(REGIONS, self._rng.randint(1, 3))
+        image = self._regions.user.replace_spec(seen, wire.decode(seen)["spec"], target_regions=targets)
+        self._wrote(name, image)
+
+    def _replace(self, name: str, seen: dict[str, Any], _: str) -> None:
+        self.taken_out.add(seen["created_at"]["S"])
+        self._regions.remove(name)
+        self._create(name)
+
+
+def is_as_wished(regions: Regions, name: str, wish: dict[str, Any]) -> bool:
+    if wish["desired_state"] == "deleted":
+        return is_gone(regions, name)
+    state = "stopped" if wish["desired_state"] == "stopped" else "running"
+    targets = wish["target_regions"]
+    if regions.desired(name) != state or not regions.all_say(name, state, *targets):
+        return False
+    if any(region.objects(name) for region in regions if region.name not in targets):
+        return False
+    # What was stopped before it was ever made is not made.
+    wanted = {(wish["spec"]["image"], 1)} if state == "running" else {(wish["spec"]["image"], 0), ("", None)}
+    return {(regions[target].image(name), regions[target].replicas(name)) for target in targets} <= wanted
+
+
+def test_whatever_users_do_at_random_each_gets_what_was_asked_last(
+    regions: Regions, proxy: HeldWrites, rng: random.Random
+) -> None:
+    users = Users(regions, rng)
+    names = [f"many-{end}" for end in "a0b1c2d3efgh"]
+    delays = random.Random(rng.random())
+    proxy.slowness = lambda: delays.choice((0.0, 0.0, 0.02, 0.1))
+    began = len(regions.history())
+    end = time.monotonic() + WRITING_SECONDS
+    while time.monotonic() < end:
+        # The first are hardly left alone, the last have time to come up and go.
+        users.write(names[min(rng.randrange(len(names)), rng.randrange(len(names)))])
+        # Faster than the regions can follow, but not so fast that all but the last wishes are skipped.
+        time.sleep(rng.expovariate(WRITES_A_SECOND))
+    proxy.slowness = float
+
+    def unmet() -> list[str]:
+        return [name for name, wish in users.last.items() if not is_as_wished(regions, name, wish)]
+
+    regions.until(lambda: not unmet(), "every last wish is carried out")
+    regions.until_settled()
+    assert unmet() == []
+    for name, wish in users.last.items():
+        if wish["desired_state"] != "deleted":
+            item = regions.item(name)
+            assert [item[key] for key in KEPT] == [wish[key] for key in KEPT]
+
+    for record in regions.history()[began:]:
+        if record.promotes:
+            assert record.all_targets("running"), record
+            assert [record.new[key] for key in KEPT] == [record.old[key] for key in KEPT]
+        elif record.removes:
+            purged = record.old["desired_state"] == "deleted" and record.all_targets("deleted")
+            purged = purged and set(record.states().values()) == {"deleted"}
+            assert purged or record.old["created_at"] in users.taken_out, record
+        elif record.changes_wish():
+            assert record.new["updated_at"] in users.written, record

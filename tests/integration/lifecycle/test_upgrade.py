@@ -1,0 +1,197 @@
+"""Pod templates of several versions side by side: nothing restarts by itself, and an upgrade restarts what it names."""
+
+import os
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.conftest import Program, World
+from tests.integration.support.legacy_objects import edit, made_by_gco, replica_sets, small
+from tests.integration.support.two_renderings import GRACE_SECONDS
+from tests.support.forked_process import completed
+
+pytestmark = pytest.mark.integration
+
+LATER = ("tests.integration.support.two_renderings", "run")
+
+
+def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return completed(arguments, {"PATH": os.environ["PATH"], **environment}, 60)
+
+
+def upgrade(environment: dict[str, str], *arguments: str) -> str:
+    done = command(environment, "gco_stream", "endpoint", "upgrade", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def version(world: World, name: str) -> str:
+    found = world.get("Deployment", name)
+    assert found is not None
+    return str(found["metadata"]["annotations"].get("gco.io/template-version", ""))
+
+
+def all_run(world: World, controller: Program, *names: str) -> None:
+    """Until all of them are said to run, and have rolled out: what is said may be of before the last change."""
+    for name in names:
+        controller.until(
+            lambda name=name: has_rolled_out(world, name) and world.state(name) == "running", f"{name} runs"
+        )
+
+
+def has_rolled_out(world: World, name: str) -> bool:
+    found = world.get("Deployment", name)
+    if found is None:
+        return False
+    status, wanted = found.get("status", {}), found["spec"]["replicas"]
+    counts = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")}
+    return status.get("observedGeneration") == found["metadata"]["generation"] and counts == {wanted}
+
+
+def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_restart(
+    world: World, program: Callable[..., Program], controller_env: dict[str, str]
+) -> None:
+    names = [made_by_gco(world, "vllm-llama", f"llm-{letter}") for letter in "abc"]
+    for name in names:
+        world.kube.wait_for(lambda name=name: world.pods(name), what="its pods stand")
+    controller = program().wait_working()
+    all_run(world, controller, *names)
+    for name in names:
+        controller.until(lambda name=name: version(world, name) == "0", f"{name} is adopted")
+    before = {name: world.pods(name).keys() for name in names}
+
+    told = upgrade(controller_env, "--all", "--max", "2", "--dry-run")
+    assert "llm-a would be upgraded" in told
+    assert "spec.template.spec.initContainers[model-sync].command" in told
+    assert told.endswith("2 would be upgraded, 0 still rolling out, 1 left\n")
+    assert {name: version(world, name) for name in names} == dict.fromkeys(names, "0")
+
+    told = upgrade(controller_env, "--all", "--max", "1")
+    assert told.endswith("1 upgraded, 0 still rolling out, 2 left\n")
+    controller.until(lambda: version(world, "llm-a") == "1", "the first is upgraded")
+    told = upgrade(controller_env, "--all", "--max", "1")
+    if "still rolling out: llm-a" in told:
+        assert "0 upgraded, 1 still rolling out, 2 left" in told
+        assert version(world, "llm-b") == "0"
+
+    def rolled() -> bool:
+        done = upgrade(controller_env, "--all", "--max", "1")
+        return done.endswith("0 upgraded, 0 still rolling out, 0 left\n")
+
+    controller.until(rolled, "all are upgraded, one after another")
+    all_run(world, controller, *names)
+    for name in names:
+        assert version(world, name) == "1"
+        assert not before[name] & world.pods(name).keys()
+    assert "llm-a unchanged: none of its Deployments here keeps" in upgrade(controller_env, "llm-a")
+
+
+def test_one_adopted_endpoint_is_upgraded_and_the_pods_of_the_others_stay(
+    world: World, program: Callable[..., Program], controller_env: dict[str, str]
+) -> None:
+    names = [made_by_gco(world, "vllm-llama", name) for name in ("one", "two")]
+    controller = program().wait_working()
+    all_run(world, controller, *names)
+    before = {name: world.pods(name).keys() for name in names}
+    upgrade(controller_env, "one")
+    controller.until(lambda: version(world, "one") == "1", "it is upgraded")
+    controller.until(lambda: not before["one"] & world.pods("one").keys(), "its pods are new ones")
+    world.user.scale(world.seen("two"), 2)
+    controller.until(lambda: world.report("two").get("replicas_ready") == 2, "the other is scaled")
+    assert before["two"] <= world.pods("two").keys()
+    assert version(world, "two") == "0"
+
+
+def test_an_upgrade_that_changes_nothing_of_the_pods_restarts_nothing(
+    world: World, program: Callable[..., Program], controller_env: dict[str, str]
+) -> None:
+    made_by_gco(world, "cpu-only", "chat")
+    controller = program().wait_working()
+    all_run(world, controller, "chat")
+    before = world.pods("chat").keys()
+    assert "nothing of its pods changes" in upgrade(controller_env, "chat", "--dry-run")
+    upgrade(controller_env, "chat")
+    controller.until(lambda: version(world, "chat") == "1", "it is upgraded")
+    world.user.scale(world.seen("chat"), 2)
+    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
+    assert before <= world.pods("chat").keys()
+    assert len(replica_sets(world, "chat")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (("nobody",), "there is no endpoint nobody", 3),
+        ((), "name one endpoint, or give --all", 2),
+        (("chat", "--all"), "name one endpoint, or give --all", 2),
+        (("--all",), "--all needs --max", 2),
+        (("chat", "--max", "2"), "--max goes with --all", 2),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(
+    world: World, controller_env: dict[str, str], arguments: tuple[str, ...], words: str, code: int
+) -> None:
+    done = command(controller_env, "gco_stream", "endpoint", "upgrade", *arguments)
+    assert done.returncode == code
+    assert words in done.stderr
+
+
+def test_a_newer_program_restarts_nothing_and_upgrades_what_is_asked_and_an_older_one_takes_nothing_back(
+    world: World, program: Callable[..., Program], controller_env: dict[str, str]
+) -> None:
+    names = ["a", "b", "c"]
+    for name in names:
+        world.put(small(name))
+    today = program().wait_working()
+    all_run(world, today, *names)
+    before = {name: world.pods(name).keys() for name in names}
+    assert today.stop() == 0
+
+    later = program(LATER).wait_working()
+    # Drift is put back at the version that stands, and a new replica is like the old ones.
+    edit(world, "Deployment", "a", {"spec": {"template": {"spec": {"serviceAccountName": "default"}}}})
+    later.until(lambda: account(world, "a") == "gco-service-account", "the drift is put back")
+    world.user.scale(world.seen("b"), 2)
+    later.until(lambda: world.report("b").get("replicas_ready") == 2, "it is scaled")
+    assert before["b"] <= world.pods("b").keys()
+    assert before["c"] == world.pods("c").keys()
+    assert {version(world, name) for name in names} == {"1"}
+    assert {grace(world, name) for name in names} == {30}
+
+    all_run(world, later, *names)
+    standing = {name: world.pods(name).keys() for name in names}
+    told = command(controller_env, "tests.integration.support.two_renderings", "upgrade", "1")
+    assert told.stdout == "a\n2 left\n", told.stderr
+    later.until(lambda: version(world, "a") == "2", "it is upgraded")
+    later.until(lambda: not standing["a"] & world.pods("a").keys(), "its pods are new ones")
+    all_run(world, later, "a")
+    assert (grace(world, "a"), grace(world, "b")) == (GRACE_SECONDS, 30)
+    upgraded = world.pods("a").keys()
+
+    # A change of the template takes the newest.
+    world.respec("c", env={"A": "1"})
+    later.until(lambda: version(world, "c") == "2", "it is rendered anew")
+    all_run(world, later, *names)
+    pods = {name: world.pods(name).keys() for name in names}
+    assert later.stop() == 0
+
+    again = program().wait_working()
+    world.user.scale(world.seen("a"), 2)
+    again.until(lambda: world.report("a").get("replicas_ready") == 2, "what the newer one made is scaled")
+    assert upgraded <= world.pods("a").keys()
+    assert (version(world, "a"), grace(world, "a")) == ("2", GRACE_SECONDS)
+    assert pods["b"] == world.pods("b").keys()
+    assert pods["c"] == world.pods("c").keys()
+
+
+def grace(world: World, name: str) -> int:
+    found = world.get("Deployment", name)
+    assert found is not None
+    return int(found["spec"]["template"]["spec"]["terminationGracePeriodSeconds"])
+
+
+def account(world: World, name: str) -> str:
+    found = world.get("Deployment", name)
+    assert found is not None
+    return str(found["spec"]["template"]["spec"]["serviceAccountName"])

@@ -1,0 +1,508 @@
+"""The health watchdog on the real API server: pods become ready, late or never as the test asks."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
+from gco_stream.model import names
+from tests.integration.conftest import Program, World
+from tests.integration.support.leases import let_go
+from tests.integration.support.legacy_objects import GCO, post
+from tests.integration.support.pods import tell_pods
+from tests.integration.support.watch_history import Watched, history
+from tests.integration.support.webhook import Webhook
+from tests.support.items import item
+
+INGRESS = "inference-chat"
+_STRATEGIC = "application/strategic-merge-patch+json"
+CLOCK = names.UNREADY_SINCE_ANNOTATION
+NEVER_READY = "1.0-never-ready"
+QUICK = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "2"}
+WITHDRAWN = "IngressWithdrawn"
+# What the release before reason codes reported of a withdrawn Ingress.
+FORMER_REPORT = "no replica is ready, and the Ingress is away until one is"
+
+
+@pytest.fixture
+def kubeconfig(control_plane: ControlPlane) -> Path:
+    return control_plane.kubeconfig
+
+
+def put(world: World, name: str = "chat", *, tag: str = "1.0", **spec: Any) -> None:
+    world.put(item(name, spec={"gpu_count": 0, "image": f"registry.example/serve:{tag}", **spec}))
+
+
+def is_running(world: World, program: Program, name: str = "chat", replicas: int = 1) -> None:
+    program.until(
+        lambda: world.state(name) == "running" and world.report(name)["replicas_ready"] == replicas, f"{name} runs"
+    )
+
+
+def is_withdrawn(world: World, program: Program, name: str = "chat") -> None:
+    """Until its Ingress is withdrawn and the region reports that."""
+    program.until(lambda: world.get("Ingress", names.ingress_name(name)) is None, "the Ingress is withdrawn")
+    program.until(lambda: reported(world, name) == ("error", WITHDRAWN), "the region reports that")
+
+
+def reported(world: World, name: str = "chat") -> tuple[str, str]:
+    """The region's state and reason code, "" without one."""
+    return world.state(name), str(world.report(name).get("reason", ""))
+
+
+def clock(world: World) -> str | None:
+    """What the clock on the Ingress says; None where there is none, or no Ingress."""
+    ingress = world.get("Ingress", INGRESS) or {"metadata": {}}
+    found: str | None = ingress["metadata"].get("annotations", {}).get(CLOCK)
+    return found
+
+
+def killed(world: World, program: Program) -> None:
+    """kill -9; whoever comes next need not wait until its lease has run out."""
+    program.kill()
+    let_go(world.kube, world.namespace)
+
+
+def told(world: World, reason: str) -> list[str]:
+    """The notes of the Events of that reason."""
+    events = world.kube.list(path_of("Event", world.namespace))
+    return [str(event["note"]) for event in events if event.get("reason") == reason]
+
+
+def creations(control_plane: ControlPlane, mark: int, namespace: str) -> list[str]:
+    """The names of the Ingresses that anybody created since `mark`: by POST, or by an apply of what was not there."""
+    return [
+        call.name
+        for call in control_plane.audit.calls(mark, namespace=namespace)
+        if call.resource == "ingresses" and call.status == 201
+    ]
+
+
+def test_an_endpoint_without_a_ready_replica_loses_its_ingress_and_gets_it_back_with_the_first_that_is(
+    world: World, program: Callable[..., Program], kubeconfig: Path
+) -> None:
+    controller = program(**QUICK).wait_working()
+    put(world)
+    is_running(world, controller)
+    with Watched(kubeconfig, world, "chat") as watched:
+        tell_pods(world, "false")
+        controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+        assert any(watched.routed(CLOCK)), "the clock was set before"
+    controller.until(lambda: reported(world) == ("error", WITHDRAWN), "the region reports that")
+    assert world.report("chat")["error"]
+    assert world.get("Service", "chat") is not None
+    assert world.replicas("chat") == 1
+    controller.until(lambda: any("for 2 s" in note for note in told(world, WITHDRAWN)), "an Event tells of it")
+    counted = 'gco_stream_steps_told_total{reason="IngressWithdrawn"} 1.0'
+    controller.until(lambda: counted in controller.http("/metrics")[1], "it is counted")
+    tell_pods(world, "true")
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back")
+    is_running(world, controller)
+    assert not world.report("chat").keys() & {"error", "reason"}
+    controller.until(lambda: clock(world) is None, "no clock runs")
+    controller.until(lambda: told(world, "IngressRestored"), "an Event tells of it")
+
+
+def test_a_new_endpoint_has_no_ingress_until_its_first_pod_is_ready(
+    world: World, program: Callable[..., Program], kubeconfig: Path
+) -> None:
+    controller = program(**QUICK).wait_working()
+    with Watched(kubeconfig, world, "chat") as watched:
+        put(world, tag=NEVER_READY)
+        controller.until(lambda: world.pods("chat"), "its pod exists")
+        controller.until(lambda: world.state("chat") == "creating", "creating is reported")
+        # An endpoint that is created after it, runs and is withdrawn, is the measure of the threshold's time.
+        put(world, "other")
+        is_running(world, controller, "other")
+        tell_pods(world, "false", "other")
+        is_withdrawn(world, controller, "other")
+        assert watched.routed(CLOCK) == []
+        # Waiting is no error, and nobody lost anything.
+        assert reported(world) == ("creating", "")
+        tell_pods(world, "true")
+        controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is created")
+        is_running(world, controller)
+        controller.wait_idle()
+        assert watched.routed(CLOCK) == [""], "no clock was ever set"
+    assert history(world, "chat") == ["", "creating", "running"]
+    assert not any("restored" in note for note in told(world, "IngressRestored"))
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["killed", "restarted"])
+def test_a_restart_creates_no_ingress_while_no_pod_is_ready(
+    stopped: bool, world: World, program: Callable[..., Program], control_plane: ControlPlane
+) -> None:
+    controller = program(**QUICK).wait_working()
+    put(world)
+    put(world, "new", tag=NEVER_READY)
+    is_running(world, controller)
+    tell_pods(world, "false")
+    is_withdrawn(world, controller)
+    mark = control_plane.audit.mark()
+    if stopped:
+        assert controller.stop() == 0
+    else:
+        killed(world, controller)
+    again = program(**QUICK).wait_working()
+    put(world, "after")
+    is_running(world, again, "after")
+    again.wait_idle()
+    assert creations(control_plane, mark, world.namespace) == ["inference-after"]
+    assert reported(world) == ("error", WITHDRAWN)
+    assert reported(world, "new") == ("creating", "")
+
+
+def test_one_of_four_replicas_that_serves_keeps_the_ingress(world: World, program: Callable[..., Program]) -> None:
+    controller = program(**QUICK).wait_working()
+    put(world, replicas=4)
+    put(world, "other")
+    is_running(world, controller, replicas=4)
+    is_running(world, controller, "other")
+    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    tell_pods(world, "false", all_but=1)
+    controller.until(lambda: world.report("chat")["replicas_ready"] == 1, "one is left")
+    # The other endpoint, ill from now on, is the measure of the threshold's time.
+    tell_pods(world, "false", "other")
+    is_withdrawn(world, controller, "other")
+    ingress = world.get("Ingress", INGRESS)
+    assert ingress is not None
+    assert ingress["metadata"]["uid"] == uid
+    assert clock(world) is None
+
+
+def test_the_clock_outlasts_a_killed_leader_and_replaced_pods(
+    world: World, program: Callable[..., Program], kubeconfig: Path
+) -> None:
+    settings = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8"}
+    first = program(**settings).wait_working()
+    put(world, tag=NEVER_READY)
+    first.until(lambda: world.pods("chat"), "a pod stands")
+    tell_pods(world, "true")
+    is_running(world, first)
+    with Watched(kubeconfig, world, "chat") as watched:
+        tell_pods(world, "false")
+        first.until(lambda: any(watched.routed(CLOCK)), "the clock is set")
+        started, before = watched.routed(CLOCK)[-1], world.pods("chat")
+        killed(world, first)
+        for pod in before.values():
+            world.kube.delete(path_of("Pod", world.namespace, pod["metadata"]["name"]))
+        second = program(**settings).wait_working()
+        second.until(lambda: world.pods("chat") and not world.pods("chat").keys() & before.keys(), "the pods are new")
+        second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+        clocks = watched.routed(CLOCK)
+    assert clocks[clocks.index(started) :] == [started]
+    withdrawn_after = datetime.now(UTC) - datetime.fromisoformat(started)
+    assert withdrawn_after.total_seconds() >= 8
+
+
+def test_never_more_than_half_of_the_endpoints_are_withdrawn(world: World, program: Callable[..., Program]) -> None:
+    controller = program(**QUICK).wait_working()
+    several = ("a", "b", "c", "d")
+    for name in several:
+        put(world, name)
+    for name in several:
+        is_running(world, controller, name)
+    for name in several:
+        tell_pods(world, "false", name)
+
+    def ingresses() -> set[str]:
+        return {name for name in several if world.get("Ingress", names.ingress_name(name)) is not None}
+
+    controller.until(lambda: all(world.state(name) == "error" for name in several), "all four report an error")
+    # It is reported first.
+    controller.until(lambda: len(ingresses()) == 2, "half of them are withdrawn")
+    controller.until(
+        lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in controller.http("/metrics")[1],
+        "two are held back",
+    )
+    controller.until(lambda: told(world, "WithdrawalLimitReached"), "an Event tells of it")
+    kept = ingresses()
+    assert len(kept) == 2
+    controller.until(
+        lambda: {name for name in several if reported(world, name) == ("error", "WithdrawalLimitReached")} == kept,
+        "the reports name the limit",
+    )
+    killed(world, controller)
+    # A new process counts what is withdrawn by what stands, not by what it remembers.
+    again = program(**QUICK).wait_working()
+    again.until(lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in again.http("/metrics")[1], "again")
+    assert ingresses() == kept
+
+
+class Lost:
+    """An endpoint that ran and whose Ingress was withdrawn. Whatever is done to it then, only a ready pod brings its
+    Ingress back.
+    """
+
+    def __init__(self, world: World, controller: Program, control_plane: ControlPlane) -> None:
+        self.world = world
+        self.controller = controller
+        self._plane = control_plane
+        put(world, tag=NEVER_READY)
+        controller.until(lambda: world.pods("chat"), "its pod exists")
+        tell_pods(world, "true")
+        is_running(world, controller)
+        tell_pods(world, "false")
+        is_withdrawn(world, controller)
+        self._mark = control_plane.audit.mark()
+        self._others = 0
+
+    def until(self, *wanted: tuple[str, str]) -> None:
+        """Until the region reports one of these states and reasons."""
+        self.controller.until(lambda: reported(self.world) in wanted, f"reported is one of {wanted}")
+
+    def no_ingress_is_created(self) -> None:
+        """Another endpoint is created, runs, and everything before it was dealt with."""
+        self._others += 1
+        name = f"other-{self._others}"
+        put(self.world, name)
+        is_running(self.world, self.controller, name)
+        self.controller.wait_idle()
+        assert self._created() == [f"inference-other-{number + 1}" for number in range(self._others)]
+        assert self.world.get("Ingress", INGRESS) is None
+
+    def recovers(self) -> None:
+        """The first ready pod brings the Ingress back, once."""
+        assert self.world.get("Ingress", INGRESS) is None
+        tell_pods(self.world, "true")
+        self.controller.until(lambda: self.world.get("Ingress", INGRESS), "the Ingress is back")
+        self.controller.until(lambda: self.world.state("chat") == "running", "it runs")
+        assert not self.world.report("chat").keys() & {"error", "reason"}
+        assert self._created().count(INGRESS) == 1
+        assert clock(self.world) is None
+
+    def _created(self) -> list[str]:
+        return creations(self._plane, self._mark, self.world.namespace)
+
+
+@pytest.fixture
+def lost(world: World, program: Callable[..., Program], control_plane: ControlPlane) -> Lost:
+    return Lost(world, program(**QUICK).wait_working(), control_plane)
+
+
+def test_a_withdrawn_endpoint_that_is_held_and_released_gets_no_ingress_before_a_pod_is_ready(
+    lost: Lost, world: World
+) -> None:
+    world.user.hold(world.seen("chat"), "incident 12")
+    lost.until(("error", "Held"))
+    lost.no_ingress_is_created()
+    world.user.release(world.seen("chat"))
+    # The hold's report took the place of the one that it ran: it is being created, as far as the item says.
+    lost.until(("creating", ""))
+    lost.no_ingress_is_created()
+    lost.recovers()
+
+
+def test_a_pod_that_becomes_ready_during_a_hold_gets_its_ingress_with_the_release(lost: Lost, world: World) -> None:
+    world.user.hold(world.seen("chat"), "incident 12")
+    lost.until(("error", "Held"))
+    tell_pods(world, "true")
+    # The Ingress would be created, and is not.
+    lost.until(("pending", "Held"))
+    lost.no_ingress_is_created()
+    world.user.release(world.seen("chat"))
+    lost.recovers()
+
+
+def test_a_withdrawn_endpoint_whose_spec_is_broken_and_fixed_gets_no_ingress_before_a_pod_is_ready(
+    lost: Lost, world: World
+) -> None:
+    world.respec("chat", port=99999)
+    lost.until(("error", "InvalidSpec"))
+    lost.no_ingress_is_created()
+    world.respec("chat", port=8000)
+    lost.until(("creating", ""))
+    lost.no_ingress_is_created()
+    lost.recovers()
+
+
+def test_a_withdrawn_endpoint_that_is_stopped_and_started_gets_no_ingress_before_a_pod_is_ready(
+    lost: Lost, world: World
+) -> None:
+    world.ask("chat", "stopped")
+    lost.until(("stopped", ""))
+    world.ask("chat", "deploying")
+    lost.until(("creating", ""))
+    lost.controller.until(lambda: world.pods("chat"), "a new pod exists")
+    lost.no_ingress_is_created()
+    lost.recovers()
+
+
+@pytest.mark.parametrize("change", ["image", "canary", "scaled", "ingress_path"])
+def test_a_withdrawn_endpoint_whose_item_changes_stays_withdrawn_and_says_so(
+    change: str, lost: Lost, world: World
+) -> None:
+    match change:
+        case "image":
+            world.respec("chat", image="registry.example/serve:2.0-never-ready")
+        case "canary":
+            # It becomes ready, and is no replica of the main.
+            world.respec("chat", canary={"image": "registry.example/serve:3.0", "weight": 50, "replicas": 1})
+            lost.controller.until(lambda: world.pods("chat-canary"), "the canary's pod exists")
+        case "scaled":
+            world.user.scale(world.seen("chat"), 2)
+            lost.controller.until(lambda: len(world.pods("chat")) == 2, "the second pod exists")
+        case _:
+            world.put((world.item("chat") or {}) | {"ingress_path": "/another"})
+    lost.no_ingress_is_created()
+    assert reported(world) == ("error", WITHDRAWN)
+    if change == "image":
+        lost.controller.until(lambda: len(world.pods("chat")) == 2, "the new pod exists")
+    lost.recovers()
+
+
+def test_a_withdrawn_endpoint_whose_deployment_somebody_deletes_gets_no_ingress_before_a_pod_is_ready(
+    lost: Lost, world: World
+) -> None:
+    path = path_of("Deployment", world.namespace, "chat")
+    uid = world.kube.get(path)["metadata"]["uid"]
+    world.kube.delete(path)
+    lost.controller.until(
+        lambda: (world.kube.find(path) or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid and world.pods("chat"),
+        "the Deployment is recreated",
+    )
+    lost.no_ingress_is_created()
+    lost.recovers()
+
+
+def test_a_report_of_the_release_before_reason_codes_is_one_of_a_withdrawn_ingress(lost: Lost, world: World) -> None:
+    """The controller is upgraded while the Ingress is withdrawn."""
+    assert lost.controller.stop() == 0
+    report = {key: value for key, value in world.report("chat").items() if key != "reason"}
+    stored = {**(world.item("chat") or {}), "region_status": {world.region: report | {"error": FORMER_REPORT}}}
+    world.put(stored)
+    lost.controller.start().wait_working()
+    lost.controller.until(lambda: world.report("chat").get("reason") == WITHDRAWN, "the code is added")
+    assert world.state("chat") == "error"
+    assert world.report("chat")["error"] != FORMER_REPORT
+    lost.no_ingress_is_created()
+    assert reported(world) == ("error", WITHDRAWN)
+    lost.recovers()
+    lost.controller.until(lambda: told(world, "IngressRestored"), "an Event tells of it")
+
+
+def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_recover_and_then_goes(
+    world: World, program: Callable[..., Program], kubeconfig: Path
+) -> None:
+    first = program(**QUICK).wait_working()
+    put(world, tag=NEVER_READY)
+    first.until(lambda: world.pods("chat"), "its pod exists")
+    first.wait_idle()
+    killed(world, first)
+    # GCO creates the Ingress with the Deployment, and its monitor's reports know neither reasons nor intents.
+    post(world, _gcos_route(world), GCO)
+    entry = {"state": "creating", "replicas_ready": 0, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
+    world.put((world.item("chat") or {}) | {"region_status": {world.region: entry}})
+    with Watched(kubeconfig, world, "chat") as watched:
+        began = datetime.now(UTC)
+        second = program(INFERENCE_UNHEALTHY_THRESHOLD_SECONDS="4").wait_working()
+        second.until(lambda: any(watched.routed(CLOCK)), "the clock is set")
+        (started,) = {text for text in watched.routed(CLOCK) if text}
+        # From when it was first seen, however old it is.
+        assert datetime.fromisoformat(started) >= began
+        second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
+        assert (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds() >= 4
+    # Nothing else remembers it, so it was reported before.
+    second.until(lambda: reported(world) == ("error", WITHDRAWN), "the region reports that")
+    tell_pods(world, "true")
+    second.until(lambda: world.get("Ingress", INGRESS), "the Ingress is created")
+    is_running(world, second)
+
+
+def test_a_route_of_the_former_system_stays_where_a_pod_becomes_ready_within_the_threshold(
+    world: World, program: Callable[..., Program]
+) -> None:
+    first = program(**QUICK).wait_working()
+    put(world, tag=NEVER_READY)
+    first.until(lambda: world.pods("chat"), "its pod exists")
+    first.wait_idle()
+    killed(world, first)
+    uid = post(world, _gcos_route(world), GCO)["metadata"]["uid"]
+    second = program(INFERENCE_UNHEALTHY_THRESHOLD_SECONDS="600").wait_working()
+    second.until(lambda: clock(world), "the clock is set")
+    tell_pods(world, "true")
+    is_running(world, second)
+    second.until(lambda: clock(world) is None, "no clock runs")
+    assert (world.get("Ingress", INGRESS) or {})["metadata"]["uid"] == uid
+
+
+def _gcos_route(world: World) -> dict[str, Any]:
+    backend = {"service": {"name": "chat", "port": {"number": 80}}}
+    return {
+        "kind": "Ingress",
+        "metadata": {"name": INGRESS, "labels": {"app": "chat", "project": "gco", "gco.io/type": "inference"}},
+        "spec": {
+            "ingressClassName": "alb",
+            "rules": [{"http": {"paths": [{"path": "/inference/chat", "pathType": "Prefix", "backend": backend}]}}],
+        },
+    }
+
+
+GATE = "target-health.elbv2.k8s.aws/k8s-chat"
+
+
+def gated(_pod: dict[str, Any], operation: str) -> list[dict[str, Any]]:
+    """What the AWS Load Balancer Controller does to new pods of a target group."""
+    gates = [{"conditionType": GATE}]
+    return [{"op": "add", "path": "/spec/readinessGates", "value": gates}] if operation == "CREATE" else []
+
+
+def set_gate(world: World, status: str) -> None:
+    """What it says of the targets' health."""
+    for pod in world.pods("chat").values():
+        condition = {"type": GATE, "status": status}
+        path = path_of("Pod", world.namespace, pod["metadata"]["name"])
+        world.kube.patch(f"{path}/status", {"status": {"conditions": [condition]}}, content_type=_STRATEGIC)
+
+
+def containers_ready(world: World) -> bool:
+    conditions = [one for pod in world.pods("chat").values() for one in pod["status"].get("conditions", ())]
+    return any(one["type"] == "ContainersReady" and one["status"] == "True" for one in conditions)
+
+
+def test_an_endpoint_gets_its_ingress_when_containers_are_ready_although_the_gate_is_false(
+    world: World, program: Callable[..., Program], webhook: Callable[..., Webhook]
+) -> None:
+    webhook(gated, "pods")
+    controller = program(**QUICK).wait_working()
+    put(world, tag=NEVER_READY)
+    controller.until(lambda: world.pods("chat"), "a pod stands")
+    controller.wait_idle()
+    assert world.get("Ingress", INGRESS) is None
+    tell_pods(world, "true")
+    controller.until(lambda: containers_ready(world), "its containers are ready")
+    # Without the Ingress the load balancer would never open the gate.
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is created")
+    assert world.report("chat")["replicas_ready"] == 0
+    set_gate(world, "True")
+    is_running(world, controller)
+    # It is withdrawn and restored in the same way.
+    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    tell_pods(world, "false")
+    is_withdrawn(world, controller)
+    set_gate(world, "False")
+    tell_pods(world, "true")
+    controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back")
+    assert world.report("chat")["replicas_ready"] == 0
+    assert world.get("Ingress", INGRESS)["metadata"]["uid"] != uid  # type: ignore[index]
+    set_gate(world, "True")
+    is_running(world, controller)
+
+
+def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress(
+    world: World, program: Callable[..., Program], webhook: Callable[..., Webhook]
+) -> None:
+    webhook(gated, "pods")
+    controller = program(**QUICK).wait_working()
+    put(world)
+    controller.until(lambda: containers_ready(world) and world.get("Ingress", INGRESS), "its containers are ready")
+    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    controller.until(lambda: reported(world) == ("error", "LoadBalancerUnhealthy"), "it is reported")
+    assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]
+    set_gate(world, "True")
+    is_running(world, controller)
+    assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]

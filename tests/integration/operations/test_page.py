@@ -1,0 +1,157 @@
+"""The status page of the real program: what it tells of real endpoints, and what it never tells."""
+
+import time
+from collections.abc import Callable
+
+import urllib3
+
+from gco_stream.local.kube_api import path_of
+from tests.integration.conftest import Program, World
+from tests.support.items import REGION, item
+
+SECRET = "hunter2-planted"  # noqa: S105 - looked for on every page
+
+
+def metric(one: Program, name: str) -> float:
+    lines = one.http("/metrics")[1].splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def shows(one: Program, path: str, *words: str) -> Callable[[], bool]:
+    return lambda: all(word in one.http(path)[1] for word in words)
+
+
+def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
+    world: World, controller: Program
+) -> None:
+    world.user.create(item(spec={"gpu_count": 0}) | {"namespace": world.namespace})
+    controller.until(lambda: world.state("chat") == "running", "it runs")
+    controller.until(shows(controller, "/endpoints/chat", "running here, as desired"), "its page says so")
+    world.user.scale(world.seen("chat"), 3)
+    scaled = shows(controller, "/endpoints/chat", "running here, as desired", "3 of 3 ready")
+    controller.until(scaled, "it is scaled")
+    (record,) = (
+        entry["dynamodb"]["SequenceNumber"]
+        for entry in records(world)
+        if entry["eventName"] == "MODIFY"
+        and entry["dynamodb"]["NewImage"]["spec"] != entry["dynamodb"]["OldImage"]["spec"]
+    )
+    told = (
+        f'sequence number <span class="mono">{record}</span>',
+        "the change's is the item's updated_at",
+        *("create Service", "create Deployment", "reported: running, 3 of 3 ready", "by stream"),
+        # Kubernetes' own Event of the scaling.
+        "ScalingReplicaSet",
+    )
+    for words in told:
+        controller.until(shows(controller, "/endpoints/chat", words), f"it tells: {words}")
+
+    def last_change() -> str:
+        page = controller.http("/endpoints/chat")[1]
+        return page[page.index("Last change") : page.index("What is asked")]
+
+    controller.until(lambda: "not yet" not in last_change(), "the change has gone all its way")
+    for count in ("gco_stream_change_to_applied_seconds_count", "gco_stream_applied_to_ready_seconds_count"):
+        controller.until(lambda count=count: metric(controller, count) == 2, f"{count} is 2")  # type: ignore[misc]
+
+
+def records(world: World) -> list[dict[str, object]]:
+    """The table's stream from its beginning."""
+    streams, arn = world.table.streams, world.table.stream_arn
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")[
+        "ShardIterator"
+    ]
+    found: list[dict[str, object]] = streams.get_records(ShardIterator=iterator)["Records"]
+    return found
+
+
+def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: World, controller: Program) -> None:
+    env = {"API_TOKEN": SECRET, "OTHER": f"https://user:{SECRET}@host"}
+    world.put(item("held", spec={"gpu_count": 0, "env": env}))
+    world.put(item("broken", spec={"env": {"API_TOKEN": {"nested": SECRET}, "OTHER": [SECRET]}}))
+    world.put(item("unset", spec={"env": SECRET}))
+    controller.until(lambda: world.state("held") == "running", "it runs")
+    controller.until(lambda: world.state("broken") == world.state("unset") == "error", "the others are refused")
+    world.user.hold(world.seen("held"), "nobody touches it")
+    by_hand = [{"name": "API_TOKEN", "value": f"{SECRET}-by-hand"}]
+    container = world.container("held") | {"env": by_hand}
+    world.kube.patch(
+        path_of("Deployment", world.namespace, "held"), {"spec": {"template": {"spec": {"containers": [container]}}}}
+    )
+    controller.until(shows(controller, "/endpoints/held", "API_TOKEN", "held"), "its page names the variable")
+    for path in (
+        "/",
+        "/?q=held",
+        "/stream",
+        "/status",
+        "/metrics",
+        "/endpoints/held",
+        "/endpoints/broken",
+        "/endpoints/unset",
+    ):
+        code, text = controller.http(path)
+        assert (code, SECRET in text) == (200, False), path
+
+
+def test_what_is_not_as_asked_is_told_first_and_since_when(world: World, controller: Program) -> None:
+    world.put(item("fine", spec={"gpu_count": 0}))
+    world.put(item("wrong", spec={"replicas": -2}))
+    controller.until(shows(controller, "/", "spec.replicas: -2 is not allowed", '<span class="count">1</span>'), "told")
+    controller.until(shows(controller, "/?state=running", 'href="/endpoints/fine"'), "the other is well")
+
+    def card() -> str:
+        page = controller.http("/")[1]
+        return page[page.index("Not as asked") : page.index("States here")]
+
+    controller.until(lambda: "fine" not in card(), "nothing is told of the other")
+    assert 'href="/endpoints/wrong"' in card()
+    assert "since <time" in card()
+    assert controller.http("/endpoints/nothing-of-the-kind")[0] == 404
+
+
+def test_a_standby_says_who_leads_and_shows_what_the_cluster_shows(
+    world: World, controller: Program, program: Callable[..., Program]
+) -> None:
+    world.put(item(spec={"gpu_count": 0}))
+    controller.until(lambda: world.state("chat") == "running", "it runs")
+    standby = program(HOSTNAME="standby")
+    leader = controller.status()["leader"]["identity"]
+    standby.until(lambda: answers(standby) and shows(standby, "/", "This replica stands by", leader)(), "it says so")
+    standby.until(shows(standby, "/", 'href="/endpoints/chat"', "1 of 1"), "it shows the cluster")
+    standby.until(shows(standby, "/endpoints/chat", "exists"), "its page says what stands")
+    assert controller.stop() == 0
+    standby.wait_working()
+    standby.until(shows(standby, "/endpoints/chat", "running here, as desired"), "it shows what a leader knows")
+
+
+def answers(one: Program) -> bool:
+    try:
+        return one.http("/")[0] == 200
+    except (StopIteration, urllib3.exceptions.HTTPError):
+        return False
+
+
+def test_an_open_page_hears_of_a_write_to_the_table_and_does_not_hold_up_the_end(
+    world: World, controller: Program
+) -> None:
+    address = f"http://127.0.0.1:{controller.port}/live?endpoint=chat"
+    page = urllib3.request("GET", address, preload_content=False, timeout=120, retries=False)
+    heard = page.stream(1)
+    text = b""
+    world.put(item(spec={"gpu_count": 0}))
+    deadline = time.monotonic() + 120
+    while b"event: news" not in text:
+        assert time.monotonic() < deadline
+        text += next(heard)
+    assert controller.stop() == 0
+    # It was ended, where a server that has waited for it in vain would have broken it off.
+    assert list(heard)
+    page.release_conn()
+
+
+def test_the_page_is_read_only_on_the_real_program_too(controller: Program) -> None:
+    for method in ("POST", "PUT", "DELETE"):
+        answer = urllib3.request(method, f"http://127.0.0.1:{controller.port}/endpoints/chat", timeout=5, retries=False)
+        assert answer.status == 405
+    assert REGION in controller.http("/")[1]

@@ -1,0 +1,285 @@
+"""Where the API server, the table, a namespace or a permission is missing, the program says so, stays, and goes on."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from gco_stream.local.cluster_fixtures import clear_namespace, furnish_namespace
+from gco_stream.local.control_plane import NAMESPACE, TABLE, ControlPlane
+from gco_stream.local.kube_api import KubeApi, path_of
+from gco_stream.local.servers.dynamodb import client as dynamodb_client
+from gco_stream.model import wire
+from gco_stream.table import bootstrap
+from tests.integration.conftest import Program, World
+from tests.support.items import item
+
+pytestmark = pytest.mark.integration
+Planes = Callable[..., ControlPlane]
+Start = Callable[..., Program]
+GPU_FREE = {"gpu_count": 0}
+# As the chart grants it.
+RIGHTS = {
+    ("apps", "deployments"): "*",
+    ("", "services"): "*",
+    ("networking.k8s.io", "ingresses"): "*",
+    ("autoscaling", "horizontalpodautoscalers"): "*",
+    ("", "pods"): "get list",
+    ("coordination.k8s.io", "leases"): "*",
+    ("events.k8s.io", "events"): "create patch",
+}
+SLOW = 240.0
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(tmp_path: Path) -> Iterator[None]:
+    yield
+    for log in tmp_path.glob("program-*.log"):
+        assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
+
+
+def not_ready(one: Program, *words: str) -> Callable[[], bool]:
+    """Whether it is up, and /readyz says all the words."""
+
+    def look() -> bool:
+        try:
+            status, text = one.http("/readyz")
+            alive, _ = one.http("/healthz")
+        except (StopIteration, urllib3.exceptions.HTTPError):
+            return False
+        return (status, alive) == (503, 200) and all(word in text for word in words)
+
+    return look
+
+
+def ready(one: Program) -> Callable[[], bool]:
+    return lambda: one.http("/readyz") == (200, "ok\n")
+
+
+def grant(kube: KubeApi, namespace: str, user: str, rights: dict[tuple[str, str], str]) -> None:
+    """Gives a user these rights in a namespace, and no others there."""
+    rules = [
+        {"apiGroups": [group], "resources": [resource], "verbs": verbs.split()}
+        for (group, resource), verbs in rights.items()
+    ]
+    name = "gco-stream"
+    kube.create(path_of("Role", namespace), {"metadata": {"name": name}, "rules": []}, exist_ok=True)
+    kube.patch(path_of("Role", namespace, name), {"rules": rules})
+    api = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": user}],
+    }
+    kube.create(path_of("RoleBinding", namespace), binding, exist_ok=True)
+
+
+@pytest.fixture
+def limited(control_plane: ControlPlane, namespace: str) -> tuple[str, dict[str, str]]:
+    """A user without any right, and the settings with which the program is that user."""
+    user = f"limited:{namespace}"
+    return user, {"KUBECONFIG": str(control_plane.kubeconfig_for(user, groups=()))}
+
+
+@pytest.fixture
+def everything(control_plane: ControlPlane) -> dict[str, str]:
+    """The settings of a user who may do everything: no Role can be in a namespace that does not exist."""
+    return {"KUBECONFIG": str(control_plane.kubeconfig)}
+
+
+@pytest.fixture
+def other_namespace(kube: KubeApi, namespace: str) -> Iterator[str]:
+    """A name of a namespace that does not exist yet."""
+    name = f"{namespace}-b"
+    yield name
+    clear_namespace(kube, name)
+
+
+def put_in(world: World, namespace: str, name: str, **spec: Any) -> None:
+    plain = item(name, spec={**GPU_FREE, **spec}, namespace=namespace)
+    world.table.client.put_item(TableName=world.table.name, Item=wire.encode(plain))
+
+
+def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(
+    disposable_control_plane: Planes, program: Start
+) -> None:
+    plane = disposable_control_plane(controllers=False)
+    table = dynamodb_client(plane.dynamodb_url)
+    bootstrap.create(table, TABLE)
+    server = plane.servers["kube-apiserver"]
+
+    def put(name: str) -> None:
+        table.put_item(TableName=TABLE, Item=wire.encode(item(name)))
+
+    def stands(name: str) -> Callable[[], object]:
+        return lambda: plane.kube.healthy() and plane.kube.find(path_of("Deployment", NAMESPACE, name))
+
+    server.stop()
+    put("first")
+    one = program(**plane.environment())
+    one.until(not_ready(one, "lease:", "does not answer", plane.server_url), "it says what is wrong", SLOW)
+    server.start()
+    one.until(stands("first"), "it works once the server answers", SLOW)
+    one.until(ready(one), "it is ready", SLOW)
+    server.stop()
+    put("second")
+    one.until(not_ready(one, "does not answer"), "it says what is wrong again", SLOW)
+    server.start()
+    one.until(stands("second"), "the change made meanwhile is applied", SLOW)
+    one.until(ready(one), "it is ready again", SLOW)
+    assert one.stop() == 0
+
+
+def test_a_table_that_is_away_or_missing_is_waited_for(disposable_control_plane: Planes, program: Start) -> None:
+    plane = disposable_control_plane(controllers=False)
+    plane.servers["dynamodb"].stop()
+    one = program(**plane.environment())
+    one.until(not_ready(one, "table:", "DynamoDB cannot be reached"), "it says what is wrong", SLOW)
+    plane.restart("dynamodb")
+    one.until(not_ready(one, f"table: there is no table {TABLE} in us-east-1"), "it says what is wrong", SLOW)
+    table = dynamodb_client(plane.dynamodb_url)
+    bootstrap.create(table, TABLE)
+    table.put_item(TableName=TABLE, Item=wire.encode(item()))
+    one.until(lambda: plane.kube.find(path_of("Deployment", NAMESPACE, "chat")), "it begins to work", SLOW)
+    one.until(ready(one), "it is ready", SLOW)
+    # Away while it works: what stands stays, and what is asked when it is back is done.
+    plane.servers["dynamodb"].freeze()
+    plane.kube.delete(path_of("Service", NAMESPACE, "chat"))
+    one.until(lambda: plane.kube.find(path_of("Service", NAMESPACE, "chat")), "drift is put back all the same", SLOW)
+    plane.servers["dynamodb"].thaw()
+    table.put_item(TableName=TABLE, Item=wire.encode(item("other")))
+    one.until(lambda: plane.kube.find(path_of("Deployment", NAMESPACE, "other")), "it goes on", SLOW)
+    assert one.stop() == 0
+
+
+@pytest.mark.parametrize("key", [("id", "S"), ("endpoint_name", "N")], ids=["another key", "a key of numbers"])
+def test_a_table_that_is_no_table_of_endpoints_is_refused(key: tuple[str, str], world: World, program: Start) -> None:
+    name = f"{world.table.name}-wrong"
+    world.table.client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": key[0], "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key[0], "AttributeType": key[1]}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        world.table.client.put_item(TableName=name, Item={key[0]: {key[1]: "1"}})
+        one = program(INFERENCE_ENDPOINTS_TABLE_NAME=name)
+        one.until(not_ready(one, "table:", name, "endpoint_name"), "it says what is wrong")
+        assert one.stop() == 0
+    finally:
+        world.table.client.delete_table(TableName=name)
+
+
+def test_an_inference_namespace_that_is_missing_is_named_and_waited_for(
+    world: World, program: Start, other_namespace: str, everything: dict[str, str]
+) -> None:
+    one = program(INFERENCE_NAMESPACE=other_namespace, **everything)
+    one.until(not_ready(one, "lease:", f'namespaces "{other_namespace}" not found'), "it says what is wrong")
+    put_in(world, other_namespace, "chat")
+    furnish_namespace(world.kube, other_namespace)
+    one.until(lambda: world.state("chat") == "running", "it works as soon as the namespace is there", SLOW)
+    one.until(ready(one), "it is ready", SLOW)
+
+
+def test_an_allowed_namespace_that_is_missing_holds_up_its_own_endpoints_only(
+    world: World, program: Start, other_namespace: str, everything: dict[str, str]
+) -> None:
+    one = program(ALLOWED_NAMESPACES=other_namespace, **everything).wait_working()
+    put_in(world, other_namespace, "there")
+    put_in(world, world.namespace, "here")
+    one.until(lambda: world.state("here") == "running", "the others work")
+    reason = f'namespaces "{other_namespace}" not found'
+    one.until(lambda: reason in world.report("there").get("error", ""), "the error is reported", SLOW)
+    assert world.state("there") == "error"
+    furnish_namespace(world.kube, other_namespace)
+    one.until(lambda: world.state("there") == "running", "it works as soon as the namespace is there", SLOW)
+
+
+def test_a_right_to_write_ingresses_that_is_missing_holds_up_the_route_only(
+    world: World, program: Start, limited: tuple[str, dict[str, str]]
+) -> None:
+    user, settings = limited
+    grant(world.kube, world.namespace, user, {**RIGHTS, ("networking.k8s.io", "ingresses"): "get list watch"})
+    one = program(**settings).wait_working()
+    put_in(world, world.namespace, "chat")
+    one.until(lambda: world.state("chat") == "error", "the error is reported", SLOW)
+    said = world.report("chat")["error"]
+    assert "inference-chat" in said
+    assert "not allowed" in said
+    assert "ingresses" in said
+    assert world.objects().keys() == {"Service/chat", "Deployment/chat"}
+    put_in(world, world.namespace, "idle", replicas=0)
+    one.until(lambda: world.state("idle") == "running", "who needs no route runs", SLOW)
+    grant(world.kube, world.namespace, user, RIGHTS)
+    one.until(lambda: world.state("chat") == "running", "it goes on once it may", SLOW)
+
+
+def test_a_right_to_read_ingresses_that_is_missing_holds_up_its_namespace_only(
+    world: World, program: Start, limited: tuple[str, dict[str, str]], other_namespace: str
+) -> None:
+    user, settings = limited
+    furnish_namespace(world.kube, other_namespace)
+    grant(world.kube, world.namespace, user, RIGHTS)
+    unseen = {right: verbs for right, verbs in RIGHTS.items() if right != ("networking.k8s.io", "ingresses")}
+    grant(world.kube, other_namespace, user, unseen)
+    one = program(ALLOWED_NAMESPACES=other_namespace, **settings)
+    one.until(not_ready(one, other_namespace, "ingresses"), "it says what is wrong")
+    put_in(world, other_namespace, "there")
+    put_in(world, world.namespace, "here")
+    one.until(lambda: world.state("here") == "running", "the other namespace works")
+    words = (other_namespace, "ingresses", "forbidden")
+    one.until(lambda: all(word in world.report("there").get("error", "") for word in words), "it is reported", SLOW)
+    assert world.state("there") == "error"
+    grant(world.kube, other_namespace, user, RIGHTS)
+    one.until(lambda: world.state("there") == "running", "it goes on once it may", SLOW)
+    one.until(ready(one), "it is ready", SLOW)
+
+
+def test_a_user_without_any_right_says_so_and_begins_once_it_has_them(
+    world: World, program: Start, limited: tuple[str, dict[str, str]]
+) -> None:
+    user, settings = limited
+    one = program(**settings)
+    one.until(not_ready(one, "lease:", "leases", "forbidden", user), "it says what is wrong")
+    put_in(world, world.namespace, "chat")
+    grant(world.kube, world.namespace, user, RIGHTS)
+    one.until(lambda: world.state("chat") == "running", "it works once it may", SLOW)
+    one.until(ready(one), "it is ready", SLOW)
+
+
+def test_credentials_that_the_server_does_not_know_are_said(
+    disposable_control_plane: Planes, program: Start, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "unknown"
+    kubeconfig.write_text(
+        control_plane.kubeconfig.read_text()
+        .replace("client-certificate-data", "ignored-certificate")
+        .replace("client-key-data", "ignored-key")
+    )
+    one = program(KUBECONFIG=str(kubeconfig))
+    one.until(not_ready(one, "lease:"), "it says what is wrong")
+
+
+def test_without_a_stream_it_polls_and_says_how_to_turn_it_on_and_then_reads_it(world: World, program: Start) -> None:
+    world.table.client.update_table(TableName=world.table.name, StreamSpecification={"StreamEnabled": False})
+    one = program(RECONCILE_INTERVAL_SECONDS="1", RESYNC_INTERVAL_SECONDS="86400").wait_working()
+
+    def events() -> list[str]:
+        return [line["event"] for line in one.lines() if line.get("level") == "warning"]
+
+    one.until(lambda: any("gco-stream table enable-stream" in event for event in events()), "the command is named")
+    assert one.status()["stream"]["mode"] == "poll"
+    one.until(ready(one), "it is ready", SLOW)
+    put_in(world, world.namespace, "polled")
+    one.until(lambda: world.state("polled") == "running", "it is found by polling")
+    world.table.client.update_table(
+        TableName=world.table.name,
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    # A table without a stream is looked at once a minute.
+    one.until(lambda: one.status()["stream"]["mode"] == "stream", "the stream is read, without a restart", SLOW)
+    put_in(world, world.namespace, "streamed")
+    one.until(lambda: world.state("streamed") == "running", "it comes by the stream")
+    one.until(lambda: one.status()["stream"]["records"] > 0, "its record is read")

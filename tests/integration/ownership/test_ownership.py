@@ -1,0 +1,268 @@
+"""Whose an object is, on the real API server: what is adopted without a restart, and what is never touched."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gco_stream.local.kube_api import path_of
+from gco_stream.model import wire
+from tests.integration.conftest import Program, World
+from tests.integration.support.legacy_objects import GCO, edit, made_by_gco, post, replica_sets, small
+from tests.support.items import item, parity_objects
+
+pytestmark = pytest.mark.integration
+
+CANARY = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
+SCALED = {"enabled": True, "min_replicas": 1, "max_replicas": 3}
+
+
+def runs(world: World, controller: Program, name: str = "chat") -> None:
+    controller.until(lambda: world.state(name) == "running", f"{name} runs")
+
+
+def error(world: World, name: str = "chat") -> str:
+    return str(world.report(name).get("error", ""))
+
+
+def reason(world: World, name: str = "chat") -> str:
+    return str(world.report(name).get("reason", ""))
+
+
+def deployment(world: World, name: str = "chat") -> dict[str, Any]:
+    found = world.get("Deployment", name)
+    assert found is not None, name
+    return found
+
+
+@pytest.mark.parametrize("case", ["vllm-llama", "autoscaled", "cpu-only"])
+def test_what_the_former_system_made_is_adopted_scaled_and_kept_in_order_without_a_restart(
+    case: str, world: World, program: Callable[..., Program]
+) -> None:
+    name = made_by_gco(world, case)
+    count = deployment(world, name)["spec"]["replicas"]
+    world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet stands")
+    world.kube.wait_for(lambda: len(world.pods(name)) == count, what="its pods stand")
+    # Which says that it has pods only afterwards.
+    sets = world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet")
+    pods = world.pods(name).keys()
+    before = deployment(world, name)["spec"]["template"]
+    controller = program().wait_working()
+    runs(world, controller, name)
+    if case != "autoscaled":
+        world.user.scale(world.seen(name), count + 1)
+        controller.until(lambda: world.replicas(name) == count + 1, "it is scaled")
+    for kind, other in (("Service", name), ("Ingress", f"inference-{name}")):
+        controller.until(lambda ref=(kind, other): is_taken_over(world, *ref), f"the {kind} is taken over")  # type: ignore[misc]
+    controller.until(
+        lambda: deployment(world, name)["metadata"].get("annotations", {}).get("gco.io/template-version") == "0",
+        "the Deployment is adopted",
+    )
+    assert deployment(world, name)["spec"]["template"] == before
+    assert pods <= world.pods(name).keys()
+    assert replica_sets(world, name) == sets
+
+
+def is_taken_over(world: World, kind: str, name: str) -> bool:
+    """Whether all its fields are this controller's."""
+    found = world.get(kind, name)
+    assert found is not None
+    managers = {(entry["manager"], entry["operation"]) for entry in found["metadata"]["managedFields"]}
+    return managers == {("gco-stream", "Apply")}
+
+
+def test_a_field_that_the_former_system_set_goes_with_the_item_that_drops_it(
+    world: World, program: Callable[..., Program]
+) -> None:
+    made_by_gco(world, "vllm-llama", "chat")
+    controller = program().wait_working()
+    runs(world, controller)
+    world.respec("chat", env=None)
+    controller.until(lambda: "env" not in world.container("chat"), "the variables go")
+    spec = deployment(world)["spec"]["template"]["spec"]
+    assert "command" not in spec["initContainers"][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "spec"),
+    [
+        ("Service", "chat", {"ports": [{"port": 1}], "selector": {"app": "theirs"}}),
+        (
+            "Ingress",
+            "inference-chat",
+            {"defaultBackend": {"service": {"name": "theirs", "port": {"number": 1}}}},
+        ),
+        (
+            "Deployment",
+            "chat",
+            {
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": "theirs"}},
+                "template": {
+                    "metadata": {"labels": {"app": "theirs"}},
+                    "spec": {"containers": [{"name": "x", "image": "theirs:1"}]},
+                },
+            },
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            "chat",
+            {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}, "maxReplicas": 2},
+        ),
+    ],
+)
+def test_a_foreign_object_of_the_name_stays_as_it_is_whatever_the_item_says(
+    kind: str, name: str, spec: dict[str, Any], world: World, controller: Program
+) -> None:
+    post(world, {"kind": kind, "metadata": {"name": name}, "spec": copy.deepcopy(spec)}, "somebody")
+    world.put(small(autoscaling=SCALED))
+    controller.until(lambda: world.state("chat") == "error", "it is refused")
+    assert reason(world) == "ObjectNotOwned"
+    controller.until(lambda: f"{kind} {world.namespace}/{name} exists" in error(world), "the object is named")
+    theirs = world.get(kind, name)
+    assert theirs is not None
+    assert all(entry["manager"] != "gco-stream" for entry in theirs["metadata"]["managedFields"])
+    # All that a stop, a start and a change of the item may need is left to whose it is.
+    world.ask("chat", "stopped")
+    world.respec("chat", port=9000)
+    controller.until(lambda: world.state("chat") == "error", "it is still refused")
+    world.put(small("after"))
+    runs(world, controller, "after")
+    there = world.get(kind, name)
+    assert there is not None
+    assert (there["metadata"]["uid"], there["spec"]) == (theirs["metadata"]["uid"], theirs["spec"])
+
+
+def test_a_canary_and_an_endpoint_of_its_name_the_first_keeps_it_and_then_the_other_has_it(
+    world: World, controller: Program
+) -> None:
+    world.put(small(canary=CANARY))
+    runs(world, controller)
+    world.put(small("chat-canary"))
+    controller.until(lambda: "belongs to the endpoint chat" in error(world, "chat-canary"), "the second is refused")
+    assert world.state("chat-canary") == "error"
+    pods = world.pods("chat").keys()
+    world.respec("chat", canary=None)
+    controller.until(lambda: world.state("chat-canary") == "running", "the other has the name", patience=180)
+    assert deployment(world, "chat-canary")["metadata"]["annotations"]["gco.io/endpoint"] == "chat-canary"
+    others = world.pods("chat-canary").keys()
+
+    # And the other way round.
+    world.respec("chat", canary=CANARY)
+    controller.until(lambda: "belongs to the endpoint chat-canary" in error(world), "now the canary is refused")
+    assert world.state("chat") == "running"
+    assert world.pods("chat-canary").keys() == others
+    world.ask("chat-canary", "deleted")
+    controller.until(lambda: world.item("chat-canary") is None, "the other is gone")
+    controller.until(lambda: error(world) == "" and world.get("Deployment", "chat-canary"), "the canary is made")
+    assert deployment(world, "chat-canary")["metadata"]["annotations"]["gco.io/endpoint"] == "chat"
+    assert world.pods("chat").keys() == pods
+
+
+@pytest.mark.parametrize("state", ["deploying", "stopped", "deleted"])
+def test_nothing_is_touched_in_a_namespace_that_is_not_allowed(state: str, world: World, controller: Program) -> None:
+    objects = parity_objects("cpu-only")["Deployment/cpu-only"]
+    name = f"x-{world.namespace}"
+    objects["metadata"].update(name=name, labels={**objects["metadata"]["labels"], "app": name})
+    body = {"metadata": {"name": name, "labels": objects["metadata"]["labels"]}, "spec": objects["spec"]}
+    body["spec"].update(replicas=0, paused=True)
+    path = path_of("Deployment", "default")
+    made = world.kube.request("POST", path, body, query={"fieldManager": GCO})
+    try:
+        plain = item(name, desired_state=state, namespace="default")
+        world.table.client.put_item(TableName=world.table.name, Item=wire.encode(plain))
+        if state == "deleted":
+            controller.until(lambda: world.item(name) is None, "the item is purged")
+        else:
+            controller.until(lambda: reason(world, name) == "NamespaceNotAllowed", "it is refused")
+        there = world.kube.get(f"{path}/{name}")
+        assert (there["metadata"]["uid"], there["metadata"]["generation"]) == (made["metadata"]["uid"], 1)
+        assert "annotations" not in there["metadata"] or not any(
+            key.startswith("gco.io/") for key in there["metadata"]["annotations"]
+        )
+    finally:
+        world.kube.delete(f"{path}/{name}")
+
+
+def test_a_paused_deployment_stays_paused_and_the_report_says_what_it_waits_for(
+    world: World, controller: Program
+) -> None:
+    world.put(small())
+    runs(world, controller)
+    pods = world.pods("chat").keys()
+    edit(world, "Deployment", "chat", {"spec": {"paused": True}})
+    world.respec("chat", image="registry.example/serve:2.0")
+    controller.until(lambda: reason(world) == "DeploymentPaused", "it is said")
+    assert world.state("chat") == "updating"
+    assert deployment(world)["spec"]["paused"] is True
+    assert world.pods("chat").keys() == pods
+    edit(world, "Deployment", "chat", {"spec": {"paused": None}})
+    runs(world, controller)
+    assert error(world) == ""
+
+
+def test_another_selector_is_an_error_and_the_deployment_and_its_pods_stay(
+    world: World, program: Callable[..., Program]
+) -> None:
+    labels = {"app": "chat", "project": "gco", "gco.io/type": "inference"}
+    selector = {**labels, "tier": "old"}
+    spec = {
+        "replicas": 1,
+        "selector": {"matchLabels": selector},
+        "template": {"metadata": {"labels": selector}, "spec": {"containers": [{"name": "inference", "image": "a:1"}]}},
+    }
+    made = post(world, {"kind": "Deployment", "metadata": {"name": "chat", "labels": labels}, "spec": spec}, GCO)
+    world.kube.wait_for(lambda: world.pods("chat"), what="its pod stands")
+    pods = world.pods("chat").keys()
+    world.put(small())
+    controller = program().wait_working()
+    controller.until(lambda: world.state("chat") == "error", "it is refused")
+    assert reason(world) == "SelectorImmutable"
+    assert "delete the Deployment" in error(world)
+    assert deployment(world)["metadata"]["uid"] == made["metadata"]["uid"]
+    assert world.pods("chat").keys() == pods
+    world.kube.delete(path_of("Deployment", world.namespace, "chat"))
+    runs(world, controller)
+
+
+def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_made_anew(
+    world: World, controller: Program
+) -> None:
+    for name in ("lost", "gone"):
+        world.put(small(name))
+        runs(world, controller, name)
+    # A pod on a lost node never goes: nobody there ends it.
+    held = world.pods("lost")
+    for pod in held.values():
+        edit(world, "Pod", pod["metadata"]["name"], {"metadata": {"finalizers": ["example.com/lost-node"]}})
+    edit(world, "Deployment", "gone", {"metadata": {"finalizers": ["example.com/hold"]}})
+    uid = deployment(world, "lost")["metadata"]["uid"]
+    foreground = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+    world.kube.delete(path_of("Deployment", world.namespace, "lost"), foreground)
+    world.ask("gone", "deleted")
+    controller.until(lambda: world.state("gone") == "deleting", "it is being deleted")
+
+    controller.until(lambda: "finalizer example.com/hold" in error(world, "gone"), "it is said", patience=180)
+    assert world.state("gone") == "deleting"
+    assert error(world, "gone").endswith("is terminating and waits for the finalizer example.com/hold")
+
+    def is_new() -> bool:
+        found = world.get("Deployment", "lost")
+        return found is not None and found["metadata"]["uid"] != uid
+
+    controller.until(is_new, "it is made anew", patience=180)
+    runs(world, controller, "lost")
+    deletions = [
+        step for line in controller.lines() for step in line.get("steps", ()) if step.startswith("delete Deployment")
+    ]
+    assert len(deletions) == 2
+    edit(world, "Deployment", "gone", {"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/hold"]}})
+    controller.until(lambda: world.item("gone") is None, "its item is purged")
+    for pod in held.values():
+        edit(
+            world,
+            "Pod",
+            pod["metadata"]["name"],
+            {"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/lost-node"]}},
+        )

@@ -1,0 +1,52 @@
+"""The program of a later day: `run`, and `upgrade N`, with a second pod template beside today's.
+
+Started as a module by tests, which prove with it that a newer program restarts nothing by itself.
+"""
+
+import asyncio
+import copy
+import signal
+import sys
+from types import MappingProxyType
+
+from gco_stream.admin.template_upgrade import upgrade
+from gco_stream.manager.manager import Controller
+from gco_stream.model.objects import JsonObject
+from gco_stream.ops.logging import configure_logging
+from gco_stream.ops.metrics import Metrics
+from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings, TemplateInputs
+from gco_stream.settings import load_settings
+
+GRACE_SECONDS = 45
+
+
+def with_grace(inputs: TemplateInputs) -> JsonObject:
+    """Today's template, and its pods get longer to end."""
+    pods = copy.deepcopy(RENDERINGS.render(inputs, RENDERINGS.current))
+    pods["spec"]["terminationGracePeriodSeconds"] = GRACE_SECONDS
+    return pods
+
+
+TWO = Renderings(MappingProxyType({**RENDERINGS.by_version, RENDERINGS.current + 1: with_grace}))
+
+
+async def run() -> None:
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await Controller(settings, Metrics(), renderings=TWO).run(stop)
+
+
+async def upgrade_some(limit: int) -> None:
+    done = await upgrade(
+        load_settings(), None, limit, dry_run=False, on_each=lambda one: print(one.endpoint), renderings=TWO
+    )
+    print(f"{len(done.selection.left)} left")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "upgrade":
+        asyncio.run(upgrade_some(int(sys.argv[2])))
+    else:
+        asyncio.run(run())

@@ -1,0 +1,210 @@
+"""A leader's time: nothing is missed as it begins, and a stop ends it in order."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gco_stream.engine.state.history import Journal
+from gco_stream.manager.leader import Tenure
+from gco_stream.model import wire
+from gco_stream.model.wire import WireItem
+from gco_stream.ops.metrics import Metrics
+from gco_stream.settings import Settings
+from gco_stream.table.info import TableInfo
+from tests.engine.deletion.test_orphan_tracker import Cluster
+from tests.support.items import REGION, item
+from tests.support.simulated_cluster import POLICY
+
+pytestmark = pytest.mark.looptime
+
+
+class OneShard:
+    """DynamoDB Streams' three calls for a stream of one open shard. LATEST is fixed by the first read, as AWS does."""
+
+    arn = "arn:stream/1"
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.asked: set[str] = set()
+
+    def put(self, name: str) -> None:
+        number = f"{len(self.records):030d}"
+        change = {"Keys": {"endpoint_name": {"S": name}}, "SequenceNumber": number}
+        self.records.append({"eventName": "MODIFY", "dynamodb": change})
+
+    async def describe_stream(self, *, StreamArn: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        self.asked.add(StreamArn)
+        return {"StreamDescription": {"StreamStatus": "ENABLED", "Shards": [{"ShardId": "s1"}]}}
+
+    async def get_shard_iterator(self, **_: Any) -> dict[str, Any]:
+        return {"ShardIterator": "LATEST"}
+
+    async def get_records(self, *, ShardIterator: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        begin = len(self.records) if ShardIterator == "LATEST" else int(ShardIterator)
+        return {"Records": self.records[begin:], "NextShardIterator": str(len(self.records))}
+
+
+class Leadership:
+    """A lease that is held for good."""
+
+    epoch = 1
+    annotations: Mapping[str, str] = {}
+
+    def remaining(self) -> float:
+        return 10.0
+
+    def on_news(self, callback: Callable[[], None]) -> None:
+        """Nobody else writes into the Lease."""
+
+    async def annotate(self, annotations: Mapping[str, str | None]) -> None:
+        """Nothing here removes anything."""
+
+
+class Warm(Cluster):
+    """A cache that has seen all there is."""
+
+    async def wait_settled(self) -> None:
+        """It has."""
+
+    def on_synced(self, callback: Callable[[str], None]) -> None:
+        """Nothing is to be seen for the first time."""
+
+    def token(self, _name: str) -> tuple[str, ...]:
+        return ("",)
+
+
+class Bench:
+    """A tenure over a table and a stream in memory; it is the table. No item concerns this region, so each is read and
+    that is all. `while_scanning` is called in the middle of each scan, `gate` holds up the reads of single items.
+    """
+
+    def __init__(self) -> None:
+        self.streams = OneShard()
+        self.items: dict[str, WireItem] = {}
+        self.while_scanning: Callable[[], None] = lambda: None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.begun: list[str] = []
+        self.read: list[str] = []
+        self.stop = asyncio.Event()
+        cache = Warm()
+        self.tenure = Tenure(
+            settings=Settings(region=REGION, reconcile_workers=1),
+            policy=POLICY,
+            table=self,  # type: ignore[arg-type]
+            streamed=SimpleNamespace(describe=self.describe_replica),  # type: ignore[arg-type]
+            streams=self.streams,
+            client=SimpleNamespace(),  # type: ignore[arg-type]
+            cache=cache,  # type: ignore[arg-type]
+            leadership=Leadership(),  # type: ignore[arg-type]
+            metrics=Metrics(),
+            emit=lambda *_: None,
+            journal=Journal(),
+            clock=asyncio.get_running_loop().time,
+        )
+
+    async def describe(self) -> TableInfo:
+        return TableInfo("arn:table", "arn:home", stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
+
+    async def describe_replica(self) -> TableInfo:
+        return TableInfo("arn:replica", self.streams.arn, stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
+
+    async def scan(self) -> AsyncIterator[list[WireItem]]:
+        shown = list(self.items.values())
+        await asyncio.sleep(0.1)
+        self.while_scanning()
+        yield shown
+
+    async def get(self, name: str) -> WireItem | None:
+        self.begun.append(name)
+        await self.gate.wait()
+        self.read.append(name)
+        return self.items.get(name)
+
+    def write(self, name: str) -> None:
+        """As a user does: the table has it at once, and the stream tells of it."""
+        self.items[name] = wire.encode(item(name, target_regions=["elsewhere-1"]))
+        self.streams.put(name)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():  # noqa: ASYNC110 - what is waited for has no events
+                await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def leading(self) -> AsyncIterator[asyncio.Task[None]]:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self.tenure.run(self.stop))
+            yield running
+            self.stop.set()
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        if name.upper() in os.environ:
+            monkeypatch.delenv(name.upper())
+
+
+async def test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream() -> None:
+    bench = Bench()
+    bench.while_scanning = lambda: bench.write("new")
+    async with bench.leading():
+        await bench.until(lambda: "new" in bench.read)
+        assert "new" in bench.tenure.desired
+
+
+async def test_the_stream_that_is_read_is_the_one_that_its_own_regions_table_names() -> None:
+    bench = Bench()
+    async with bench.leading() as running:
+        await bench.until(lambda: bench.streams.asked)
+        bench.stop.set()
+        await running
+    assert bench.streams.asked == {bench.streams.arn}
+
+
+async def test_a_stop_finishes_the_work_in_hand_and_takes_no_more() -> None:
+    bench = Bench()
+    async with bench.leading() as running:
+        await bench.until(lambda: bench.tenure.working)
+        bench.gate.clear()
+        for name in ("in-hand", "waits"):
+            bench.write(name)
+        await bench.until(lambda: bench.begun and bench.tenure.dispatcher.queue.depth)
+        bench.stop.set()
+        await asyncio.sleep(1)
+        assert not running.done()
+        bench.gate.set()
+        await bench.until(running.done)
+    assert bench.read == ["in-hand"]
+
+
+async def test_work_that_does_not_end_is_given_20_s() -> None:
+    bench = Bench()
+    loop = asyncio.get_running_loop()
+    async with bench.leading() as running:
+        await bench.until(lambda: bench.tenure.working)
+        bench.gate.clear()
+        bench.write("hangs")
+        await bench.until(lambda: bench.begun)
+        bench.stop.set()
+        began = loop.time()
+        await bench.until(running.done)
+        assert loop.time() - began == pytest.approx(20, abs=1)
+    assert bench.read == []
+
+
+async def test_a_stop_before_there_is_work_does_not_wait_for_the_table() -> None:
+    bench = Bench()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with bench.leading() as running:
+        await asyncio.sleep(0.01)
+        bench.stop.set()
+        await bench.until(running.done)
+        assert loop.time() - began < 1

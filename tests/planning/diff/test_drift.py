@@ -1,0 +1,342 @@
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gco_stream.model import names
+from gco_stream.planning.diff.difference import Difference
+from gco_stream.planning.diff.drift import differences, in_observed_order
+from tests.support import observed_objects as live
+from tests.support.items import parity_objects
+from tests.support.observed_objects import MERGE_KEYS, ONE_WHOLE, at, changed, observed, without, without_defaults
+
+pytestmark = pytest.mark.slow
+
+POD = ("spec", "template", "spec")
+CONTAINER = (*POD, "containers", 0)
+INFERENCE = "spec.template.spec.containers[inference]"
+
+
+def rich_deployment():
+    """A Deployment as read back from the API server, with something in every list that we know."""
+    deployment = parity_objects("vllm-llama")["Deployment/vllm-llama"]
+    deployment["metadata"]["annotations"] = {
+        names.ENDPOINT_ANNOTATION: "vllm-llama",
+        names.REVISION_ANNOTATION: "2026-11-21T09:00:00+00:00",
+        "deployment.kubernetes.io/revision": "3",
+    }
+    container = at(deployment, CONTAINER)
+    container["env"] = [{"name": name, "value": name.lower()} for name in ("A", "B", "C", "D")]
+    container["ports"].append({"containerPort": 9090, "protocol": "TCP", "name": "metrics"})
+    container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+    container["command"] = ["vllm", "serve"]
+    at(deployment, POD)["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}})
+    return deployment
+
+
+OBJECTS = {"rich": rich_deployment(), **dict(live.parity())}
+WANTED = {name: without_defaults(standing) for name, standing in OBJECTS.items()}
+
+every_object = pytest.mark.parametrize("name", OBJECTS)
+any_object = st.sampled_from(sorted(OBJECTS))
+
+
+def paths(found):
+    return [difference.path for difference in found]
+
+
+def wanted_deployment():
+    manifest = without_defaults(rich_deployment())
+    del manifest["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+    return manifest
+
+
+def compare(manifest, standing, **options):
+    """The differences between a manifest and an object that our apply of `wanted_deployment` made."""
+    return differences(manifest, observed(standing, applied=wanted_deployment()), **options)
+
+
+@st.composite
+def subset(draw, value, field=""):
+    """What somebody could apply who cares for fewer fields. Merge keys and values that are one whole stay."""
+    if field in ONE_WHOLE or not isinstance(value, dict | list):
+        return value
+    if isinstance(value, dict):
+        kept = {name for name in value if name in MERGE_KEYS.get(field, ()) or draw(st.booleans())}
+        return {name: draw(subset(inner, name)) for name, inner in value.items() if name in kept}
+    if field not in MERGE_KEYS:
+        return value
+    # The items get their list's name, so that their merge keys are known.
+    return [draw(subset(item, field)) for item in value if draw(st.booleans())]
+
+
+def reordered(value, shuffle, field=""):
+    if isinstance(value, dict):
+        return {name: reordered(inner, shuffle, name) for name, inner in value.items()}
+    if isinstance(value, list) and field in MERGE_KEYS:
+        return shuffle([reordered(item, shuffle) for item in value])
+    return value
+
+
+@every_object
+def test_an_object_is_in_sync_with_itself_and_with_what_it_is_without_defaults(name):
+    assert differences(OBJECTS[name], observed(OBJECTS[name])) == ()
+    assert differences(WANTED[name], observed(OBJECTS[name])) == ()
+    assert differences(WANTED[name], observed(OBJECTS[name], applied=WANTED[name])) == ()
+
+
+@given(st.data(), any_object)
+def test_any_subset_of_an_object_is_in_sync_with_it(data, name):
+    standing = OBJECTS[name]
+    fewer = {**standing, "spec": data.draw(subset(standing["spec"]))}
+    assert differences(fewer, observed(standing)) == ()
+
+
+@given(st.data(), any_object)
+def test_one_other_value_anywhere_is_one_difference(data, name):
+    manifest = WANTED[name]
+    path = data.draw(st.sampled_from(sorted(live.leaves(manifest), key=repr)))
+    is_key = len(path) > 2 and isinstance(path[-2], int) and path[-1] in MERGE_KEYS.get(path[-3], ())
+    standing = changed(OBJECTS[name], path, 4242 if isinstance(at(manifest, path), int) else "4242")
+    found = differences(manifest, observed(standing))
+    if path[-1] == names.REVISION_ANNOTATION:
+        assert found == ()
+        return
+    assert len(found) == 1
+    if is_key:
+        assert found[0].observed is None
+        assert found[0].desired == at(manifest, path[:-1])
+    elif {"args", "command"}.isdisjoint(path):
+        assert (found[0].observed, found[0].desired) == (at(standing, path), at(manifest, path))
+        assert found[0].path.rstrip("]").endswith(str(path[-1]))
+    else:
+        assert found[0].path.endswith(str(path[-2]))
+
+
+@given(st.data(), any_object)
+def test_one_value_that_is_gone_is_one_difference(data, name):
+    manifest = WANTED[name]
+    # Of texts in lists another test tells; without its key an item is another.
+    every = (path for path in live.leaves(manifest) if isinstance(path[-1], str))
+    path = data.draw(st.sampled_from(sorted(every, key=repr)))
+    found = differences(manifest, observed(without(OBJECTS[name], path)))
+    if path[-1] == names.REVISION_ANNOTATION:
+        assert found == ()
+    else:
+        assert len(found) == 1
+        assert found[0].observed is None
+
+
+@given(st.randoms(use_true_random=False), any_object)
+def test_another_order_of_what_merges_by_key_is_no_difference(random, name):
+    manifest = reordered(WANTED[name], lambda items: random.sample(items, len(items)))
+    assert differences(manifest, observed(OBJECTS[name], applied=WANTED[name])) == ()
+    back = in_observed_order(manifest, observed(OBJECTS[name]))
+    assert back == WANTED[name]
+
+
+@given(st.data())
+def test_a_field_of_ours_that_is_wanted_no_longer_is_a_difference(data):
+    applied = wanted_deployment()
+    every = [path for path in live.leaves(applied) if isinstance(path[-1], str) and ONE_WHOLE.isdisjoint(path)]
+    path = data.draw(st.sampled_from(sorted(every, key=repr)))
+    found = compare(without(applied, path), rich_deployment())
+    if path[-1] == names.REVISION_ANNOTATION:
+        assert found == ()
+    elif isinstance(path[-2], int) and path[-1] in MERGE_KEYS.get(path[-3], ()):
+        assert found
+    else:
+        assert [(one.observed, one.desired) for one in found] == [(at(applied, path), None)]
+
+
+@pytest.mark.parametrize(
+    ("path", "reported"),
+    [
+        ((*CONTAINER, "env", 1), [f"{INFERENCE}.env[B]"]),
+        ((*CONTAINER, "env"), [f"{INFERENCE}.env[{name}]" for name in "ABCD"]),
+        ((*CONTAINER, "ports", 1), [f"{INFERENCE}.ports[9090/TCP]"]),
+        ((*CONTAINER, "args"), [f"{INFERENCE}.args"]),
+        ((*CONTAINER, "livenessProbe"), [f"{INFERENCE}.livenessProbe"]),
+        (
+            (*CONTAINER, "resources", "requests"),
+            [f"{INFERENCE}.resources.requests{name}" for name in (".cpu", ".memory", "[nvidia.com/gpu]")],
+        ),
+        ((*CONTAINER, "resources", "limits", "nvidia.com/gpu"), [f"{INFERENCE}.resources.limits[nvidia.com/gpu]"]),
+        ((*POD, "initContainers"), ["spec.template.spec.initContainers[model-sync]"]),
+        ((*POD, "tolerations"), ["spec.template.spec.tolerations"]),
+        ((*POD, "nodeSelector"), ["spec.template.spec.nodeSelector"]),
+        (("metadata", "annotations", names.ENDPOINT_ANNOTATION), ["metadata.annotations[gco.io/endpoint]"]),
+        (("metadata", "annotations"), ["metadata.annotations[gco.io/endpoint]"]),
+        (("metadata", "labels", "project"), ["metadata.labels.project"]),
+        (("spec", "replicas"), ["spec.replicas"]),
+    ],
+)
+def test_what_the_item_no_longer_asks_for_is_named_once(path, reported):
+    found = compare(without(wanted_deployment(), path), rich_deployment())
+    assert paths(found) == reported
+    assert all(one.desired is None for one in found)
+
+
+@pytest.mark.parametrize("path", [(*CONTAINER, "env", 1), (*CONTAINER, "args"), ("metadata", "labels", "project")])
+def test_what_we_own_but_is_not_there_any_more_needs_no_apply(path):
+    assert compare(without(wanted_deployment(), path), without(rich_deployment(), path)) == ()
+
+
+def test_an_empty_value_of_ours_that_the_server_keeps_anyway_needs_no_apply():
+    applied = changed(wanted_deployment(), (*POD, "securityContext"), {})
+    standing = observed(rich_deployment(), applied=applied)
+    assert standing.spec["template"]["spec"]["securityContext"] == {}
+    assert differences(wanted_deployment(), standing) == ()
+
+
+def test_every_variable_is_missing_where_somebody_took_them_all_away():
+    standing = without(rich_deployment(), (*CONTAINER, "env"))
+    assert paths(compare(wanted_deployment(), standing)) == [f"{INFERENCE}.env[{name}]" for name in "ABCD"]
+
+
+def test_a_null_is_no_wish():
+    assert differences(changed(wanted_deployment(), ("spec", "replicas"), None), observed(rich_deployment())) == ()
+
+
+def test_what_others_added_stays_theirs():
+    standing = rich_deployment()
+    standing["metadata"]["annotations"]["example.com/owner"] = "somebody"
+    standing["metadata"]["labels"]["team"] = "ml"
+    at(standing, CONTAINER)["env"].append({"name": "INJECTED", "value": "1"})
+    at(standing, POD)["volumes"].append({"name": "sidecar", "emptyDir": {}})
+    at(standing, POD)["containers"].append({"name": "sidecar", "image": "proxy:1"})
+    at(standing, CONTAINER)["resources"]["limits"]["ephemeral-storage"] = "1Gi"
+    assert compare(wanted_deployment(), standing) == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "added", "path"),
+    [
+        ((*POD, "nodeSelector"), {"disk": "ssd"}, "spec.template.spec.nodeSelector.disk"),
+        ((*POD, "tolerations", 0), {"tolerationSeconds": 0}, "spec.template.spec.tolerations[0].tolerationSeconds"),
+    ],
+)
+def test_nothing_may_be_added_to_what_is_applied_as_one(where, added, path):
+    # A Service whose selector somebody narrowed has no endpoints, and fieldsV1 shows no part of it.
+    standing = rich_deployment()
+    at(standing, where).update(added)
+    assert paths(compare(wanted_deployment(), standing)) == [path]
+
+
+def test_a_service_and_an_ingress_that_somebody_narrowed_are_put_back():
+    objects = parity_objects("minimal")
+    service, ingress = objects["Service/minimal"], objects["Ingress/inference-minimal"]
+    narrowed = changed(service, ("spec", "selector", "track"), "")
+    assert paths(differences(without_defaults(service), observed(narrowed))) == ["spec.selector.track"]
+    narrowed = changed(ingress, ("spec", "rules", 0, "host"), "example.com")
+    assert paths(differences(without_defaults(ingress), observed(narrowed))) == ["spec.rules[0].host"]
+
+
+def test_a_metric_with_what_a_server_may_add_is_in_sync_and_one_more_metric_is_not():
+    hpa = parity_objects("autoscaled")["HorizontalPodAutoscaler/autoscaled"]
+    defaulted = copy.deepcopy(hpa)
+    defaulted["spec"]["metrics"][0]["resource"]["container"] = "inference"
+    assert differences(hpa, observed(defaulted)) == ()
+    more = copy.deepcopy(hpa)
+    more["spec"]["metrics"].append(hpa["spec"]["metrics"][0])
+    assert paths(differences(hpa, observed(more))) == ["spec.metrics"]
+
+
+def test_quantities_count_by_value_where_kubernetes_has_quantities_and_nowhere_else():
+    manifest = wanted_deployment()
+    at(manifest, CONTAINER)["resources"]["requests"] = {"cpu": "1000m", "memory": "4096Mi", "nvidia.com/gpu": 2}
+    at(manifest, POD)["volumes"][1]["emptyDir"]["sizeLimit"] = "2048Mi"
+    assert compare(manifest, rich_deployment()) == ()
+    text = changed(wanted_deployment(), (*CONTAINER, "env", 0, "value"), "1000m")
+    standing = changed(rich_deployment(), (*CONTAINER, "env", 0, "value"), "1")
+    assert paths(compare(text, standing)) == [f"{INFERENCE}.env[A].value"]
+
+
+@pytest.mark.parametrize("empty", [None, "", {}, []])
+def test_an_empty_value_equals_an_absent_one(empty):
+    manifest = changed(wanted_deployment(), (*CONTAINER, "workingDir"), empty)
+    assert compare(manifest, rich_deployment()) == ()
+    nested = changed(wanted_deployment(), (*CONTAINER, "lifecycle"), {"preStop": empty})
+    assert compare(nested, rich_deployment()) == ()
+
+
+@pytest.mark.parametrize(("wanted", "there"), [("", "/srv"), ([], ["x"]), (0, None), (False, None)])
+def test_an_empty_value_is_not_any_value_and_zero_and_false_are_values(wanted, there):
+    manifest = changed(wanted_deployment(), (*CONTAINER, "workingDir"), wanted)
+    standing = changed(rich_deployment(), (*CONTAINER, "workingDir"), there)
+    assert paths(compare(manifest, standing)) == [f"{INFERENCE}.workingDir"]
+
+
+@pytest.mark.parametrize("where", [("metadata", "labels"), ("metadata", "annotations"), (*POD, "nodeSelector")])
+def test_an_empty_label_annotation_or_node_label_is_a_value(where):
+    manifest, standing = wanted_deployment(), rich_deployment()
+    at(manifest, where)["flag"] = ""
+    assert len(compare(manifest, standing)) == 1
+    at(standing, where)["flag"] = ""
+    assert compare(manifest, standing) == ()
+
+
+def test_a_port_without_protocol_is_a_tcp_port():
+    manifest = without(wanted_deployment(), (*CONTAINER, "ports", 0, "protocol"))
+    assert differences(manifest, observed(rich_deployment())) == ()
+
+
+def test_of_two_variables_with_one_name_the_one_that_pods_see_counts():
+    standing = rich_deployment()
+    at(standing, CONTAINER)["env"].append({"name": "A", "value": "other"})
+    assert paths(compare(wanted_deployment(), standing)) == [f"{INFERENCE}.env[A].value"]
+
+
+def test_the_revision_never_counts():
+    manifest = wanted_deployment()
+    manifest["metadata"]["annotations"][names.REVISION_ANNOTATION] = "2027-01-01T00:00:00+00:00"
+    assert compare(manifest, rich_deployment()) == ()
+    del manifest["metadata"]["annotations"][names.REVISION_ANNOTATION]
+    assert compare(manifest, rich_deployment()) == ()
+
+
+def test_excluded_paths_and_what_is_below_them_do_not_count_and_neighbours_do():
+    standing = changed(rich_deployment(), (*CONTAINER, "image"), "other:1")
+    standing["spec"]["replicas"] = 7
+    manifest = without(wanted_deployment(), ("spec", "replicas"))
+    assert paths(compare(manifest, standing)) == [f"{INFERENCE}.image", "spec.replicas"]
+    assert paths(compare(manifest, standing, exclude={"spec.replicas"})) == [f"{INFERENCE}.image"]
+    assert paths(compare(manifest, standing, exclude={"spec.template"})) == ["spec.replicas"]
+    assert len(compare(manifest, standing, exclude={"spec.rep", "spec.temp"})) == 2
+
+
+def test_new_items_come_last_and_nothing_else_changes_its_place():
+    manifest = wanted_deployment()
+    container = at(manifest, CONTAINER)
+    container["env"] = [{"name": name, "value": "x"} for name in ("NEW", "D", "ANOTHER", "A")]
+    untouched = copy.deepcopy(manifest)
+    ordered = in_observed_order(manifest, observed(rich_deployment()))
+    assert [variable["name"] for variable in at(ordered, (*CONTAINER, "env"))] == ["A", "D", "NEW", "ANOTHER"]
+    assert at(ordered, (*CONTAINER, "args")) == container["args"]
+    assert manifest == untouched
+
+
+def test_a_difference_reads_as_a_sentence():
+    assert str(Difference("spec.replicas", 3, 2)) == "spec.replicas: is 3, should be 2"
+    assert str(Difference("spec.replicas", None, 2)) == "spec.replicas: is missing, should be 2"
+    assert str(Difference("metadata.labels.a", "b", None)) == "metadata.labels.a: is 'b', should not be there"
+    assert len(str(Difference("x", "a" * 500, "b" * 500))) < 200
+
+
+def test_no_value_of_a_variable_is_ever_shown():
+    secret = "s3cr3t"  # noqa: S105
+    manifest = wanted_deployment()
+    at(manifest, CONTAINER)["env"] = [{"name": "A", "value": secret}, {"name": "TOKEN", "value": secret}]
+    standing = changed(rich_deployment(), (*CONTAINER, "env", 3, "value"), secret)
+    gone = changed(rich_deployment(), (*POD, "containers"), [])
+    no_template = without(rich_deployment(), ("spec", "template"))
+    for found in (compare(manifest, standing), compare(manifest, gone), compare(manifest, no_template)):
+        assert found
+        assert secret not in f"{found} {list(map(str, found))}"
+    container = {"name": "a", "env": [{"name": "TOKEN", "value": secret}]}
+    assert (
+        str(Difference("spec.x", None, [container]))
+        == "spec.x: is missing, should be [{'name': 'a', 'env': ['TOKEN']}]"
+    )
+    assert f"{INFERENCE}.env[TOKEN]: is missing" in map(str, compare(manifest, standing))

@@ -1,0 +1,134 @@
+"""Whatever an item holds: it is read, planned and reported in bounded words, and its manifests keep to a grammar.
+
+GCO_STREAM_EXAMPLES=N tries more of them, as a campaign:
+
+    GCO_STREAM_EXAMPLES=20000 pytest tests/planning/hostile/test_hostile_items.py -p no:cacheprovider
+"""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+
+from gco_stream.cli.render.explain import as_json
+from gco_stream.model import wire
+from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable, read_endpoint
+from gco_stream.planning.types.plan import Apply, Create, Plan
+from tests.planning.explain.test_explanation import explained
+from tests.planning.hostile.hostile_grammar import checked
+from tests.planning.hostile.hostile_items import EXAMPLES, PRIVATE, PRIVILEGED, items
+from tests.support.items import item
+from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster
+
+pytestmark = pytest.mark.slow
+
+LONGEST_REPORT = 2500
+
+
+def said(made: Plan) -> list[str]:
+    """All that a plan says to people and programs."""
+    return [*made.sentences(), *made.notes, *made.warnings, str(made.report)]
+
+
+def lives(asked: Endpoint, cluster: SimulatedCluster) -> list[dict[str, Any]]:
+    """Carries the endpoint out as far as it goes, twice, with pods that become ready; all manifests on the way."""
+    for _ in range(2):
+        cluster.reconcile(asked)
+        cluster.roll_out()
+    return [step.manifest for step in cluster.steps if isinstance(step, Create | Apply)]
+
+
+@settings(max_examples=EXAMPLES)
+@given(items(absurd=True))
+def test_no_item_stops_the_reader_the_plan_or_the_explanation(wired: dict[str, Any]) -> None:
+    asked, cluster = read_endpoint(wired), SimulatedCluster()
+    found = explained(cluster, asked)
+    orjson.dumps(found.asked)
+    if isinstance(asked, Unreadable):
+        assert not found.plan.steps
+        assert asked.error.isprintable()
+    else:
+        lives(asked, cluster)
+        assert (asked.spec is None) == bool(asked.spec_problems)
+
+
+@settings(max_examples=EXAMPLES)
+@given(items())
+def test_what_is_said_of_an_item_is_short_printable_and_holds_no_value_of_its_env(wired: dict[str, Any]) -> None:
+    asked, cluster = read_endpoint(wired), SimulatedCluster()
+    found = explained(cluster, asked)
+    if found.plan.report is not None:
+        assert len(found.plan.report.error) <= LONGEST_REPORT
+        assert found.plan.report.error.isprintable()
+    for text in said(found.plan):
+        assert text.isprintable(), text
+        assert len(text) <= 2 * LONGEST_REPORT
+    assert PRIVATE not in str(as_json(found))
+
+
+@settings(max_examples=EXAMPLES)
+@given(items())
+def test_every_manifest_is_within_a_closed_grammar(wired: dict[str, Any]) -> None:
+    asked = read_endpoint(wired)
+    if isinstance(asked, Endpoint):
+        checked(lives(asked, SimulatedCluster()), asked.name)
+
+
+@pytest.mark.parametrize("field", PRIVILEGED)
+def test_an_unknown_field_of_a_spec_or_an_item_changes_nothing_that_is_made(field: str) -> None:
+    canary = {"image": "registry.example/serve:2.0", "weight": 20}
+    plain = item(spec={"model_source": "s3://b/k", "canary": canary, "autoscaling": {"enabled": True}})
+    smuggled = {field: PRIVILEGED[field]}
+    for changed in (
+        plain | smuggled,
+        plain | {"spec": plain["spec"] | smuggled},
+        plain | {"spec": plain["spec"] | {"canary": canary | smuggled}},
+        plain | {"spec": plain["spec"] | {"resources": smuggled}},
+        plain | {"spec": plain["spec"] | {"autoscaling": {"enabled": True} | smuggled}},
+    ):
+        asked = read_endpoint(wire.encode(changed))
+        assert isinstance(asked, Endpoint)
+        assert asked.spec is not None
+        assert _made_of(changed) == _made_of(plain)
+
+
+def _made_of(plain: dict[str, Any]) -> list[dict[str, Any]]:
+    asked = read_endpoint(wire.encode(plain))
+    assert isinstance(asked, Endpoint)
+    return lives(asked, SimulatedCluster())
+
+
+def test_an_env_value_can_only_be_text() -> None:
+    reference = {"valueFrom": {"secretKeyRef": {"name": "others", "key": "token"}}}
+    asked = read_endpoint(wire.encode(item(spec={"env": {"TOKEN": reference}})))
+    assert isinstance(asked, Endpoint)
+    assert asked.spec is None
+    assert "spec.env.TOKEN" in str(asked.spec_problems[0])
+
+
+def test_a_toleration_can_only_have_a_tolerations_fields() -> None:
+    asked = read_endpoint(wire.encode(item(spec={"tolerations": [{"operator": "Exists", "hostNetwork": True}]})))
+    assert isinstance(asked, Endpoint)
+    assert [str(problem) for problem in asked.spec_problems] == ["spec.tolerations[0].hostNetwork: no such field"]
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "default", "team-inference"])
+def test_no_item_reaches_a_namespace_that_is_not_allowed(namespace: str) -> None:
+    cluster = SimulatedCluster()
+    for state in ("deploying", "running", "stopped", "deleted"):
+        asked = read_endpoint(wire.encode(item(namespace=namespace, desired_state=state)))
+        assert isinstance(asked, Endpoint)
+        made = cluster.plan(asked)
+        assert not made.steps
+        if state != "deleted":
+            assert made.report is not None
+            assert made.report.state is RegionState.ERROR
+            assert NAMESPACE in made.report.error
+
+
+def test_an_item_that_cannot_be_read_has_no_steps() -> None:
+    for name in ("../chat", "Chat", "chat\n", "a" * 64):
+        asked = read_endpoint(wire.encode(item(name)))
+        assert isinstance(asked, Unreadable)
+        assert explained(SimulatedCluster(), asked).plan.steps == ()

@@ -1,0 +1,182 @@
+"""Objects without an item: which of them may go, which are left and why."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
+from gco_stream.planning.lifecycle.orphaned import plan_orphan
+from gco_stream.planning.types.plan import Delete, HeldBack, Plan
+from gco_stream.planning.types.policy import Fleet, Policy
+from tests.support.items import endpoint
+from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SCALED, SimulatedCluster, legacy, running
+
+OTHER = "gco-other"
+DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+
+
+def orphan(cluster: SimulatedCluster, name: str = "chat", fleet: Fleet | None = None, policy: Policy = POLICY) -> Plan:
+    return plan_orphan(name, Observed(dict(cluster.objects)), fleet or Fleet(), cluster.now, policy)
+
+
+def deleted(made: Plan) -> list[str]:
+    return [f"{step.ref.kind}/{step.ref.name}" for step in made.steps]
+
+
+def test_all_that_we_made_goes_the_route_first_and_the_pods_last() -> None:
+    cluster, _ = running({**SCALED, **CANARY})
+    made = orphan(cluster)
+    assert deleted(made) == [
+        "Ingress/inference-chat",
+        "HorizontalPodAutoscaler/chat",
+        "Service/chat",
+        "Service/chat-canary",
+        "Deployment/chat",
+        "Deployment/chat-canary",
+    ]
+    assert all(isinstance(step, Delete) and step.spends_budget for step in made.steps)
+    assert {step.uid for step in made.steps if isinstance(step, Delete)} == {o.uid for o in cluster.objects.values()}
+    assert (made.report, made.write_report, made.table_change, made.notes) == (None, False, None, ())
+
+
+def test_people_are_told_once_that_an_orphan_goes() -> None:
+    cluster, _ = running()
+    tells = [step.tell for step in orphan(cluster).steps if isinstance(step, Delete) and step.tell is not None]
+    assert [(tell.reason, tell.warning) for tell in tells] == [("Orphaned", True)]
+
+
+def test_what_is_stamped_by_us_goes_as_what_we_applied() -> None:
+    cluster, _ = running()
+    cluster.change(DEPLOYMENT, ownership=Ownership(stamped=True, legacy=True))
+    assert "Deployment/chat" in deleted(orphan(cluster))
+
+
+def test_what_is_going_already_is_not_deleted_again_and_does_not_count_as_held() -> None:
+    cluster, _ = running()
+    cluster.objects = {DEPLOYMENT: replace(cluster.objects[DEPLOYMENT], deleting=True)}
+    for left in (0, 5):
+        made = orphan(cluster, fleet=Fleet(deletions_left=left))
+        assert (made.steps, made.warnings, made.held_back) == ((), (), None)
+
+
+def annotated(obj: ObservedObject, **changes: str | None) -> ObservedObject:
+    merged = {**obj.annotations, **{f"gco.io/{key}": value for key, value in changes.items()}}
+    return replace(obj, annotations={key: value for key, value in merged.items() if value is not None})
+
+
+STRANGERS: dict[str, tuple[Callable[[ObservedObject], ObservedObject], str]] = {
+    "a clone with our labels and annotations": (
+        lambda obj: replace(obj, ownership=Ownership()),
+        "this controller did not make it",
+    ),
+    "the former system's, with its labels": (
+        lambda obj: replace(annotated(obj, endpoint=None, table=None), ownership=Ownership(legacy=True)),
+        "this controller did not make it",
+    ),
+    "another installation's": (
+        lambda obj: annotated(obj, table="arn:aws:dynamodb:us-east-1:111122223333:table/staging"),
+        "it belongs to another installation (another table)",
+    ),
+    "ours, but it does not say of which table": (lambda obj: annotated(obj, table=None), "it does not say whose it is"),
+    "ours, but it does not say of which endpoint": (
+        lambda obj: annotated(obj, endpoint=None),
+        "it does not say whose it is",
+    ),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("ref", [DEPLOYMENT, ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")])
+def test_what_is_not_certainly_ours_is_named_and_left(stranger: str, ref: ObjectRef) -> None:
+    cluster, _ = running()
+    change, why = STRANGERS[stranger]
+    cluster.put(change(cluster.objects[ref]))
+    made = orphan(cluster)
+    assert all(step.ref != ref for step in made.steps)
+    assert len(made.steps) == 2
+    assert [note for note in made.notes if note.ref == ref and why in note.message] == list(made.notes)
+
+
+def test_where_everything_is_the_former_systems_nothing_goes_and_nothing_is_held() -> None:
+    cluster = SimulatedCluster()
+    legacy(cluster, endpoint())
+    made = orphan(cluster, fleet=Fleet(deletions_left=0))
+    assert (made.steps, made.warnings, made.held_back) == ((), (), None)
+    assert {note.ref for note in made.notes} == set(cluster.objects)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (Kind.DEPLOYMENT, "chat2"),
+        (Kind.DEPLOYMENT, "inference-chat"),
+        (Kind.SERVICE, "chat-canary-canary"),
+        (Kind.INGRESS, "chat"),
+        (Kind.INGRESS, "inference-chat-canary"),
+        (Kind.HPA, "chat-canary"),
+    ],
+)
+def test_a_name_that_the_endpoint_does_not_give_is_nobodys_to_delete(kind: Kind, name: str) -> None:
+    cluster, _ = running()
+    copied = replace(cluster.objects[DEPLOYMENT], ref=ObjectRef(kind, NAMESPACE, name), uid="uid-copy")
+    cluster.objects = {copied.ref: copied}
+    assert orphan(cluster).steps == ()
+    assert str(copied.ref) in str(orphan(cluster).notes[0])
+
+
+def test_the_objects_of_an_endpoint_called_like_the_canary_are_not_the_orphans() -> None:
+    cluster, _ = running()
+    cluster.reconcile(endpoint("chat-canary"))
+    made = orphan(cluster)
+    assert all(step.ref.name in {"chat", "inference-chat"} for step in made.steps)
+    assert made.notes == ()
+    # And the other way round: what `chat` has as its canary is not `chat-canary`'s.
+    with_canary, _ = running(CANARY)
+    assert orphan(with_canary, "chat-canary").steps == ()
+
+
+def test_an_unmarked_object_that_another_item_claims_is_not_even_named() -> None:
+    cluster = SimulatedCluster()
+    legacy(cluster, endpoint("chat-canary"))
+    cluster.objects = {ref: obj for ref, obj in cluster.objects.items() if ref.kind is not Kind.INGRESS}
+    assert len(orphan(cluster).notes) == 2
+    assert orphan(cluster, fleet=Fleet(claimed=frozenset({"chat-canary"}))).notes == ()
+
+
+def test_objects_in_every_allowed_namespace_go_and_in_no_other() -> None:
+    cluster, _ = running()
+    for obj in list(cluster.objects.values()):
+        cluster.put(replace(obj, ref=replace(obj.ref, namespace=OTHER), uid=f"{obj.uid}-other"))
+    assert {step.ref.namespace for step in orphan(cluster).steps} == {NAMESPACE}
+    both = replace(POLICY, namespaces=(NAMESPACE, OTHER))
+    made = orphan(cluster, policy=both)
+    assert len(made.steps) == 6
+    assert [step.ref.kind for step in made.steps[:2]] == [Kind.INGRESS, Kind.INGRESS]
+
+
+def test_without_budget_nothing_goes_a_warning_says_so_and_it_is_looked_at_again() -> None:
+    cluster, _ = running()
+    made = orphan(cluster, fleet=Fleet(deletions_left=0, deletions_again=1200))
+    assert made.steps == ()
+    assert made.held_back is HeldBack.REMOVAL
+    assert made.look_again is not None
+    assert made.look_again.after == 1200
+    assert "the table has no such item: the limit on removals in one hour" in made.warnings[0].message
+    # What is said does not change by itself, or it would be said again and again.
+    assert made.warnings == orphan(cluster, fleet=Fleet(deletions_left=0, deletions_again=60)).warnings
+
+
+def test_an_endpoint_that_leaves_the_region_is_held_back_the_same_way() -> None:
+    cluster, _ = running()
+    made = cluster.plan(endpoint(target_regions=["eu-west-1"]), Fleet(deletions_left=0, deletions_again=1200))
+    assert (made.steps, made.held_back) == ((), HeldBack.REMOVAL)
+    assert made.look_again is not None
+    assert made.look_again.after == 1200
+    assert "approve-deletes" in made.warnings[0].message
+    assert cluster.plan(endpoint(desired_state="deleted"), Fleet(deletions_left=0)).held_back is None
+
+
+def test_nothing_stands_nothing_is_planned() -> None:
+    made = orphan(SimulatedCluster(), fleet=Fleet(deletions_left=0))
+    assert (made.steps, made.notes, made.warnings, made.look_again) == ((), (), (), None)

@@ -1,0 +1,68 @@
+import pytest
+
+from gco_stream.model import wire
+from gco_stream.planning.lifecycle.promotion import may_agree
+from gco_stream.planning.types.plan import TableChange
+from tests.support.items import REGION, endpoint, item
+from tests.support.simulated_cluster import SimulatedCluster, reported, running
+
+
+def test_the_last_region_to_run_promotes_and_only_then() -> None:
+    cluster, asked = running(target_regions=[REGION, "eu-west-1"])
+    assert cluster.plan(asked).table_change is None
+    other = reported(asked, cluster.plan(asked), cluster.now, region="eu-west-1")
+    assert cluster.plan(other).table_change is TableChange.PROMOTE
+
+
+def test_a_region_that_runs_something_older_does_not_count_for_promotion() -> None:
+    cluster, asked = running()
+    stale = asked.region_status[REGION].model_copy(update={"intent": "1:older"})
+    made = cluster.plan(asked.model_copy(update={"region_status": {REGION: stale}}))
+    assert made.table_change is None
+    assert made.write_report
+
+
+def test_another_regions_report_on_an_older_wish_does_not_count_for_promotion() -> None:
+    cluster, asked = running(target_regions=[REGION, "eu-west-1"])
+    other = asked.region_status[REGION].model_copy(update={"intent": "1:older"})
+    asked = asked.model_copy(update={"region_status": {**asked.region_status, "eu-west-1": other}})
+    assert cluster.plan(asked).table_change is None
+
+
+def test_an_entry_of_the_former_system_counts_by_its_state() -> None:
+    cluster, asked = running()
+    plain = asked.region_status[REGION].model_copy(update={"intent": None, "epoch": None})
+    made = cluster.plan(asked.model_copy(update={"region_status": {REGION: plain}}))
+    assert (made.table_change, made.write_report) == (TableChange.PROMOTE, False)
+
+
+def test_the_item_is_purged_when_every_region_that_ever_reported_is_gone() -> None:
+    cluster = SimulatedCluster()
+    gone = endpoint(desired_state="deleted")
+    gone = reported(gone, cluster.plan(gone), cluster.now)
+    assert cluster.plan(gone).table_change is TableChange.PURGE
+    never_gone = gone.model_copy(update={"reported_regions": frozenset({REGION, "eu-west-1"})})
+    assert cluster.plan(never_gone).table_change is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "states", "worth"),
+    [
+        ("deploying", ["running", "running"], True),
+        ("deploying", ["running", "deleted"], True),
+        ("deploying", ["running", "creating"], False),
+        ("deploying", [], False),
+        ("running", ["running"], False),
+        ("deleted", ["deleted", "deleted"], True),
+        ("deleted", ["deleted", "stopped"], False),
+        ("stopped", ["stopped"], False),
+    ],
+)
+def test_a_report_that_completes_an_agreement_is_worth_a_look(asked: str, states: list[str], worth: bool) -> None:
+    reports = {f"region-{number}": {"state": state} for number, state in enumerate(states)}
+    assert may_agree(wire.encode(item(desired_state=asked, region_status=reports))) is worth
+
+
+def test_an_item_whose_status_is_no_map_is_worth_no_look() -> None:
+    assert not may_agree(wire.encode(item(region_status="gone")))
+    assert not may_agree(wire.encode(item(region_status={"us-east-1": "running"})))

@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+from gco_stream.model.endpoint import RegionState
+from gco_stream.model.objects import Kind, ObjectRef
+from tests.support.items import endpoint
+from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, reported, running, with_spec
+
+
+def test_creating_becomes_running_once_every_replica_is_new_and_available() -> None:
+    cluster, asked = SimulatedCluster(), endpoint(spec={"replicas": 2})
+    made = cluster.reconcile(asked)
+    assert str(made.report) == "creating, 0 of 2 ready"
+    asked = reported(asked, made, cluster.now)
+    cluster.roll_out(ready=1)
+    assert cluster.plan(asked).report.state is RegionState.CREATING  # type: ignore[union-attr]
+    cluster.roll_out()
+    # Running is reported once the Ingress exists as well.
+    assert str(cluster.plan(asked).report) == "creating, 2 of 2 ready"
+    assert str(cluster.reconcile(asked).report) == "running, 2 of 2 ready"
+
+
+def test_a_change_is_reported_as_updating_until_it_is_rolled_out() -> None:
+    cluster, asked = running()
+    asked = with_spec(asked, image="registry.example/serve:2.0")
+    made = cluster.reconcile(asked)
+    assert made.report is not None
+    assert made.report.state is RegionState.UPDATING
+    assert made.write_report
+
+
+def test_an_unchanged_report_is_not_written_again() -> None:
+    cluster, asked = running()
+    assert not cluster.plan(asked).write_report
+    cluster.wait(86_400)
+    assert not cluster.plan(asked).write_report
+
+
+def test_counts_alone_are_reported_at_most_every_interval() -> None:
+    cluster, asked = running({"replicas": 4})
+    cluster.change(
+        ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat"),
+        status={
+            "observedGeneration": 1,
+            "replicas": 4,
+            "updatedReplicas": 4,
+            "availableReplicas": 4,
+            "readyReplicas": 3,
+        },
+    )
+    made = cluster.plan(asked)
+    assert (made.write_report, made.look_again.after) == (False, POLICY.status_interval)  # type: ignore[union-attr]
+    cluster.wait(POLICY.status_interval)
+    assert cluster.plan(asked).write_report
+
+
+def test_a_heartbeat_is_reported_when_it_is_due() -> None:
+    cluster, asked = running()
+    cluster.policy = replace(POLICY, status_heartbeat=60)
+    assert not cluster.plan(asked).write_report
+    cluster.wait(60)
+    assert cluster.plan(asked).write_report
+
+
+def test_a_paused_deployment_is_not_running_what_is_asked() -> None:
+    cluster, asked = running()
+    asked = with_spec(asked, image="registry.example/serve:2.0")
+    cluster.reconcile(asked)
+    ref = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+    generation = cluster.objects[ref].generation
+    cluster.change(ref, status={"observedGeneration": generation, "replicas": 1, "availableReplicas": 1})
+    assert str(cluster.plan(asked).report).startswith("updating")
+
+
+def test_a_canary_on_its_way_does_not_change_what_the_main_reports() -> None:
+    cluster, asked = running()
+    made = cluster.plan(with_spec(asked, **CANARY))
+    assert {step.ref.name for step in made.steps} == {"chat-canary"}
+    assert str(made.report) == "running, 1 of 1 ready"

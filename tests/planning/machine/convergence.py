@@ -1,0 +1,190 @@
+"""What must be true once writes and faults have stopped: everything is as in a fresh cluster, and it is silent."""
+
+import copy
+from typing import Any
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
+from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.planning.types.ownership import is_ours
+from tests.planning.machine.actions import USER_CHANGES
+from tests.planning.machine.machine import World
+from tests.planning.machine.promises import backends
+from tests.support.items import REGION
+from tests.support.simulated_cluster import NAMESPACE, TABLE
+from tests.support.value_api_server import leaves
+
+_STEP = 20.0
+_DAY = 86400.0
+_QUIET = 20
+"""Steps without a change after which no time that a plan waits for is still to come."""
+
+_MOST_STEPS = 400
+_OTHERS = {"team", names.REVISION_ANNOTATION, names.WEIGHTED_ROUTING_ANNOTATION}
+"""What others may add and we leave, or what tells when something was written."""
+
+
+def put_in_order(world: World) -> None:
+    """Users mend what cannot be carried out, so that all of it can come true."""
+    if {"a", "a-canary"} <= world.items.keys():
+        # Who has the name is a question of who was first, which no fresh cluster can tell.
+        world.items["a"]["spec"].pop("canary", None)
+    for name, plain in world.items.items():
+        stand = {ref.namespace for ref, stored in world.api.stored.items() if world.promises.makers[stored.uid] == name}
+        if len(stand) > 1:
+            plain["desired_state"] = "deleted"
+        USER_CHANGES["mended"](plain)
+        plain["namespace"] = min(stand, default=NAMESPACE)
+        world.dirty.add(name)
+
+
+def converge(world: World) -> None:
+    """Lets everything come true, and checks that it ends as it must. Faults have stopped; items are in order."""
+    world.deletions_left = 5
+    world.api.slow_ingresses = False
+    world.miss()
+    world.work()
+    _clear(world)
+    settle(world)
+    for name, plain in world.items.items():
+        _is_reported(world, name, plain)
+    _silent(world)
+    world.wait(_DAY)
+    world.dirty.clear()
+    _silent(world)
+    fresh = World(world.policy)
+    for name, plain in world.items.items():
+        fresh.write(name, {**plain, "region_status": {}, "desired_state": "deploying"})
+    settle(fresh)
+    for name, plain in world.items.items():
+        fresh.write(name, {**plain, "region_status": copy.deepcopy(fresh.items[name]["region_status"])})
+    settle(fresh)
+    _same(world, fresh)
+
+
+def settle(world: World) -> None:
+    """Pods come up, what is terminating goes, other regions follow, until nothing moves any more."""
+    quiet, before = 0, ""
+    for _ in range(_MOST_STEPS):
+        world.work()
+        for stored in world.deployments():
+            if not stored.deleting_since:
+                world.autoscale(stored, stored.body["spec"]["replicas"])
+                world.roll_out(stored)
+        world.collect()
+        _follow(world)
+        world.wait(_STEP)
+        after = _fingerprint(world)
+        quiet, before = (quiet + 1 if after == before and not world.dirty else 0), after
+        if quiet == _QUIET:
+            return
+    raise AssertionError(f"it never comes to rest: {[plan.sentences() for plan in world.plans.values()]}")
+
+
+def _clear(world: World) -> None:
+    """People take away what is foreign, and what was made unrecognizable; paused Deployments go on."""
+    for ref in list(world.api.stored):
+        stored = world.api.stored[ref]
+        maker = world.promises.makers.get(stored.uid)
+        seen = world.api.seen(ref)
+        app = ref.name.removeprefix(names.INGRESS_PREFIX)
+        nobodys = seen is not None and seen.endpoint is None and ref.name.endswith("-canary")
+        if (
+            maker not in world.items
+            or nobodys
+            or seen is None
+            or not is_ours(seen, endpoint=maker, app=app, table_arn=TABLE)
+        ):
+            world.api.remove(ref)
+        elif ref.kind is Kind.DEPLOYMENT:
+            world.api.edit(ref, ("kubectl-edit", "Update"), ("f:spec", "f:paused"), None)
+
+
+def _follow(world: World) -> None:
+    """The other regions report what is asked of them."""
+    for name, plain in list(world.items.items()):
+        item = world.item(name)
+        if not isinstance(item, Endpoint):
+            continue
+        if item.is_deleted and REGION not in item.target_regions | item.reported_regions:
+            world.write(name, None)
+            continue
+        for region in (item.target_regions | item.reported_regions) - {REGION}:
+            states = {DesiredState.STOPPED: RegionState.STOPPED, DesiredState.DELETED: RegionState.DELETED}
+            state = states.get(item.desired_state, RegionState.RUNNING)
+            if region not in item.target_regions:
+                state = RegionState.DELETED
+            entry = {"state": str(state), "intent": item.intent, "epoch": 1}
+            if plain["region_status"].get(region) != entry:
+                world.report(name, region, entry)
+
+
+def _fingerprint(world: World) -> str:
+    versions = sorted((str(ref), stored.version) for ref, stored in world.api.stored.items())
+    return repr((versions, sorted(world.items.items())))
+
+
+def _is_reported(world: World, name: str, plain: dict[str, Any]) -> None:
+    item = world.item(name)
+    assert isinstance(item, Endpoint), plain
+    assert item.desired_state is not DesiredState.DELETED, f"{name} was never purged"
+    entry = item.region_status.get(REGION)
+    if REGION not in item.target_regions:
+        assert entry is None or entry.state is RegionState.DELETED, entry
+        return
+    assert entry is not None, f"{name}: nothing is reported"
+    main = world.api.stored.get(ObjectRef(Kind.DEPLOYMENT, item.namespace or "", name))
+    said = (entry.state, entry.replicas_ready, entry.replicas_desired, entry.error, entry.intent)
+    wanted, count = RegionState.STOPPED, 0
+    if item.desired_state is not DesiredState.STOPPED:
+        assert item.desired_state is DesiredState.RUNNING, f"{name} was never promoted: {plain['region_status']}"
+        wanted, count = RegionState.RUNNING, main.body["spec"]["replicas"] if main else -1
+    assert said == (wanted, count, count, "", item.intent)
+
+
+def _silent(world: World) -> None:
+    for name in world.items:
+        item = world.item(name)
+        assert item is not None
+        made = world.plan(name, item)
+        assert made.in_sync, f"not at rest: {made.sentences()}"
+        assert made.look_again is None, f"not at rest: {made.look_again}"
+
+
+def _same(world: World, fresh: World) -> None:
+    there = {ref for ref, stored in world.api.stored.items() if world.promises.makers[stored.uid] in world.items}
+    assert there - _may_stand(world) == set(fresh.api.stored) - _may_stand(world)
+    for ref in there & set(fresh.api.stored):
+        if ref in _may_stand(world) and ref.name not in world.items:
+            # While it is stopped nothing but its count is looked after.
+            assert ref.kind is not Kind.DEPLOYMENT or world.api.stored[ref].body["spec"]["replicas"] == 0
+            continue
+        _equal(world, fresh, ref)
+
+
+def _may_stand(world: World) -> set[ObjectRef]:
+    """What a stopped endpoint keeps from the time before, if it ever ran."""
+    stopped = {name for name, plain in world.items.items() if plain["desired_state"] == "stopped"}
+    return {
+        ObjectRef(kind, world.items[name]["namespace"], object_name)
+        for name in stopped
+        for kind in (Kind.SERVICE, Kind.DEPLOYMENT)
+        for object_name in (name, names.canary_name(name))
+        if object_name == name or object_name not in world.items
+    }
+
+
+def _equal(world: World, fresh: World, ref: ObjectRef) -> None:
+    mine, theirs = copy.deepcopy(world.api.stored[ref].body), copy.deepcopy(fresh.api.stored[ref].body)
+    if ref.kind is Kind.DEPLOYMENT and (hpa := world.api.stored.get(ObjectRef(Kind.HPA, ref.namespace, ref.name))):
+        low, high = hpa.body["spec"]["minReplicas"], hpa.body["spec"]["maxReplicas"]
+        assert low <= mine["spec"]["replicas"] <= high
+        mine["spec"]["replicas"] = theirs["spec"]["replicas"]
+    # Of lists that merge by key the order is nobody's: what stands keeps its own, lest pods restart for it.
+    assert dict(leaves(mine["spec"])) == dict(leaves(theirs["spec"])), ref
+    for part in ("labels", "annotations"):
+        there = {name: value for name, value in mine["metadata"][part].items() if name not in _OTHERS}
+        wanted = {name: value for name, value in theirs["metadata"][part].items() if name not in _OTHERS}
+        assert there == wanted, f"{ref}: {part}"
+    if names.CANARY_LABEL in theirs["metadata"]["labels"]:
+        assert backends(mine) == backends(theirs)

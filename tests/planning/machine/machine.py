@@ -1,0 +1,376 @@
+"""A region by value: a table, an API server, a controller that loses its memory, and time.
+
+The controller does what the reconciler does: plan, take the steps, plan again on what then stands, report, and change
+the table conditionally. It works on a name when an event or a time that it was told says so.
+"""
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from gco_stream.cluster.api.objects import is_ours, is_selected
+from gco_stream.model import names
+from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable
+from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, PodHealth
+from gco_stream.model.reasons import Cause, Reason
+from gco_stream.planning.lifecycle.orphaned import plan_orphan
+from gco_stream.planning.planner import failing, plan
+from gco_stream.planning.types.plan import Apply, Need, Part, Plan, Step, TableChange
+from gco_stream.planning.types.policy import Census, Fleet, Policy
+from tests.planning.machine.promises import Promises
+from tests.support.items import REGION, read
+from tests.support.simulated_cluster import NAMESPACE, START, TABLE
+from tests.support.value_api_server import HPA, ApiServer, Refused, Stored
+
+OTHER_NAMESPACE = "team-inference"
+OTHER_REGION = "eu-west-1"
+POLICY = Policy(region=REGION, namespaces=(NAMESPACE, OTHER_NAMESPACE), table_arn=TABLE)
+_DECIDED_FROM = ("desired_state", "target_regions", "intent", "created_at")
+_ROUNDS = 12
+_RETRY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What befalls the step at a position of a reconcile.
+
+    `kind`: "crash" (before it), "lost" (done, and the answer lost), "refused" (nothing happened: a 500).
+    """
+
+    position: int
+    kind: str
+
+
+class Crashed(Exception):
+    """The process is gone in the middle of a reconcile."""
+
+
+class World:
+    """One region. `dirty`: names that an event concerns; `due`: when a plan asked to be made again.
+
+    `gone`: names that scans or the stream have shown to be without an item.
+    """
+
+    def __init__(self, policy: Policy = POLICY) -> None:
+        self.policy = policy
+        self.now = START
+        self.items: dict[str, dict[str, Any]] = {}
+        self.api = ApiServer(self._wrote)
+        self.promises = Promises(self.api, policy)
+        self.deletions_left = 5
+        self.gone: set[str] = set()
+        self.dirty: set[str] = set()
+        self.due: dict[str, Any] = {}
+        self.plans: dict[str, Plan] = {}
+        self._read: dict[str, tuple[str, Endpoint | Unreadable]] = {}
+        self._acting: str | None = None
+        self._met: set[str] = set()
+
+    # The table.
+
+    def item(self, name: str) -> Endpoint | Unreadable | None:
+        """The item as read; None where there is none."""
+        plain = self.items.get(name)
+        if plain is None:
+            return None
+        text = json.dumps(plain, sort_keys=True)
+        known = self._read.get(name)
+        if known is None or known[0] != text:
+            known = self._read[name] = (text, read(plain))
+        return known[1]
+
+    def write(self, name: str, plain: Mapping[str, Any] | None) -> None:
+        """Somebody writes an item, or takes it out of the table."""
+        if plain is None:
+            self.items.pop(name, None)
+        else:
+            self.items[name] = copy.deepcopy(dict(plain))
+            self.gone.discard(name)
+        self.dirty.add(name)
+
+    def miss(self) -> None:
+        """Two scans in a row lack the items of what stands."""
+        makers = {self.promises.makers[stored.uid] for stored in self.api.stored.values()}
+        self.gone |= {maker for maker in makers if maker is not None} - self.items.keys()
+        self.dirty |= self.gone
+
+    def report(self, name: str, region: str, entry: Mapping[str, Any]) -> None:
+        """A region's status write."""
+        self.items[name].setdefault("region_status", {})[region] = dict(entry)
+        self.dirty.add(name)
+
+    # Time and memory.
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.api.now = self.now
+        left_alone = (RegionState.ERROR, RegionState.PENDING)
+        reports = ((name, made.report) for name, made in self.plans.items() if name in self.items)
+        looked_after = {name for name, report in reports if report is not None and report.state not in left_alone}
+        looked_after -= self.dirty
+        self.promises.pass_time(max(0.0, seconds), looked_after)
+        ripe = [name for name, time in self.due.items() if time <= self.now]
+        for name in ripe:
+            del self.due[name]
+            self.dirty.add(name)
+
+    def restart(self) -> None:
+        """Another process, or another leader: it knows the items and the cluster, and nothing else."""
+        self.due.clear()
+        self.plans.clear()
+        self._met.clear()
+        self.gone.clear()
+        self.dirty = set(self.items)
+
+    # The controller.
+
+    def plan(self, name: str, item: Endpoint | Unreadable) -> Plan:
+        """The plan, with whatever it needs looked up."""
+        made = self._planned(name, item, None, None)
+        if made.needs:
+            pods = self.pods(name, item) if Need.PODS in made.needs and isinstance(item, Endpoint) else None
+            made = self._planned(name, item, pods, Census(4, 0) if Need.CENSUS in made.needs else None)
+            if made.needs:
+                made = self._planned(name, item, self.pods(name, item), Census(4, 0))
+        assert not made.needs, f"still needs {made.needs}"
+        return made
+
+    def pods(self, name: str, item: Endpoint | Unreadable) -> tuple[PodHealth, ...]:
+        namespace = (item.namespace if isinstance(item, Endpoint) else None) or self.policy.namespace
+        stored = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, name))
+        if stored is None:
+            return ()
+        ready, count = stored.status.get("readyReplicas", 0), stored.status.get("replicas", 0)
+        return tuple(
+            PodHealth(f"{name}-{number}", number < ready, number < ready, "" if number < ready else "it starts")
+            for number in range(count)
+        )
+
+    def reconcile(
+        self, name: str, fault: Fault | None = None, meanwhile: Callable[[dict[str, Any]], None] | None = None
+    ) -> Plan | None:
+        """What the reconciler does with one name; the last plan, None where there is no item.
+
+        `meanwhile`: what a user writes between the plan and the change of the table that it asks for. Raises Crashed.
+        """
+        self.dirty.discard(name)
+        applies: Counter[ObjectRef] = Counter()
+        taken = 0
+        for _ in range(_ROUNDS):
+            item = self.item(name)
+            if item is None and name not in self.gone:
+                self.due.pop(name, None)
+                return None
+            made = self._orphan(name) if item is None else self.plan(name, item)
+            self.plans[name] = made
+            if made.steps and not made.report_first:
+                failures: dict[Part, Cause | None] = {}
+                for position, step in enumerate(made.steps):
+                    if step.part in failures:
+                        continue
+                    kind = fault.kind if fault is not None and fault.position == taken else ""
+                    taken += 1
+                    if kind == "crash":
+                        raise Crashed
+                    if kind == "refused":
+                        failures[step.part] = Cause(Reason.REJECTED, "refused")
+                    elif not self._take(item, made, position):
+                        # What the plan was made of is not true: it is made anew at once.
+                        failures[step.part] = None
+                        break
+                    elif kind == "lost":
+                        failures[step.part] = Cause(Reason.API_ERROR, "the answer was lost")
+                    applies[step.ref] += isinstance(step, Apply)
+                    assert applies[step.ref] < 3, f"applied again and again: {step}"
+                told = {part: why for part, why in failures.items() if why}
+                if told and item is None:
+                    self.due[name] = self.now + timedelta(seconds=_RETRY)
+                    return made
+                if told and item is not None:
+                    return self._failed(name, item, made, told)
+            elif item is not None and made.write_report:
+                self._report(name, item, made)
+            elif item is not None and made.table_change is not None:
+                if meanwhile is not None:
+                    meanwhile(self.items[name])
+                self.change_table(name, item, made.table_change)
+            else:
+                self.dirty.discard(name)
+                self._remember(name, made)
+                return made
+        raise AssertionError(f"never in sync: {self.plans[name].sentences()}")
+
+    def change_table(self, name: str, seen: Endpoint | Unreadable, change: TableChange) -> None:
+        """Promotion or purge, conditional on what was seen."""
+        item = self.item(name)
+        if not isinstance(item, Endpoint) or not isinstance(seen, Endpoint):
+            return
+        if not all(getattr(item, field) == getattr(seen, field) for field in _DECIDED_FROM):
+            self.dirty.add(name)
+            return
+        self.promises.table_change(item, change)
+        if change is TableChange.PURGE:
+            self.items.pop(name)
+        else:
+            self.items[name]["desired_state"] = "running"
+        self.dirty.add(name)
+
+    def work(self, limit: int = 50) -> int:
+        """Whatever events and times ask for, until nothing does; how many reconciles it took."""
+        for done in range(limit):
+            if not self.dirty:
+                return done
+            self.reconcile(min(self.dirty))
+        raise AssertionError(
+            f"no end of work: {[(n, self.plans[n].sentences()) for n in self.dirty if n in self.plans]}"
+        )
+
+    def _planned(
+        self,
+        name: str,
+        item: Endpoint | Unreadable,
+        pods: tuple[PodHealth, ...] | None,
+        census: Census | None,
+    ) -> Plan:
+        fleet = Fleet(deletions_left=self.deletions_left, claimed=self._claimed(name), census=census)
+        return plan(item, Observed(self._concerned(name), pods), fleet, self.now, self.policy)
+
+    def _claimed(self, name: str) -> frozenset[str]:
+        """Names of this endpoint's objects that another item asks for."""
+        canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
+        other = self.item(base) if base != name else None
+        claimed = {canary} if canary in self.items else set()
+        if isinstance(other, Endpoint) and other.spec is not None and other.spec.canary is not None:
+            claimed.add(name)
+        return frozenset(claimed)
+
+    def _concerned(self, name: str) -> dict[ObjectRef, ObservedObject]:
+        """What the watches show: selected by label, ours without one, or met by a refused step."""
+        found = {}
+        for namespace in self.policy.namespaces:
+            canary = names.canary_name(name)
+            for kind, object_name in (
+                (Kind.SERVICE, name),
+                (Kind.SERVICE, canary),
+                (Kind.DEPLOYMENT, name),
+                (Kind.DEPLOYMENT, canary),
+                (Kind.INGRESS, names.ingress_name(name)),
+                (Kind.HPA, name),
+            ):
+                seen = self.api.seen(ObjectRef(kind, namespace, object_name))
+                if seen is not None and (is_selected(seen) or is_ours(seen) or seen.uid in self._met):
+                    found[seen.ref] = seen
+        return found
+
+    def _orphan(self, name: str) -> Plan:
+        fleet = Fleet(deletions_left=self.deletions_left, claimed=self._claimed(name))
+        return plan_orphan(name, Observed(self._concerned(name)), fleet, self.now, self.policy)
+
+    def _take(self, item: Endpoint | Unreadable | None, made: Plan, position: int) -> bool:
+        step: Step = made.steps[position]
+        self._inherit(step, made.endpoint)
+        if item is None:
+            self.promises.before_orphans(made, position, self.deletions_left)
+        else:
+            self.promises.before(item, made, position, self.deletions_left)
+        stored = self.api.stored.get(step.ref)
+        before = None
+        if stored is not None and step.ref.kind is Kind.DEPLOYMENT:
+            before = stored.template, stored.body["spec"]["replicas"]
+        self._acting = made.endpoint
+        try:
+            self.api.take(step)
+        except Refused:
+            if (met := self.api.stored.get(step.ref)) is not None:
+                self._met.add(met.uid)
+            return False
+        finally:
+            self._acting = None
+        if isinstance(item, Endpoint):
+            self.promises.after(item, step, before)
+        return True
+
+    def _inherit(self, step: Step, name: str) -> None:
+        """Of two endpoints that may have a name, an object that lost its annotation goes to the one that claims it."""
+        stored = self.api.stored.get(step.ref)
+        if stored is None or self.promises.makers[stored.uid] is None or step.ref.name in self._claimed(name):
+            return
+        if names.ENDPOINT_ANNOTATION not in stored.body["metadata"]["annotations"]:
+            self.promises.makers[stored.uid] = name
+
+    def _failed(self, name: str, item: Endpoint | Unreadable, made: Plan, told: Mapping[Part, Cause]) -> Plan:
+        said = failing(made, item, told, self.now, self.policy)
+        if said.write_report:
+            self._report(name, item, said)
+        self.due[name] = self.now + timedelta(seconds=_RETRY)
+        return said
+
+    def _report(self, name: str, item: Endpoint | Unreadable, made: Plan) -> None:
+        assert made.report is not None
+        if isinstance(item, Endpoint) and item.hold is None:
+            self.promises.report(item, made.report.state)
+        entry = {
+            "state": str(made.report.state),
+            "replicas_ready": made.report.ready,
+            "replicas_desired": made.report.desired,
+            "last_sync": self.now.isoformat(),
+            "epoch": 1,
+            "intent": item.intent,
+        }
+        if made.report.error:
+            entry |= {"error": made.report.error, "reason": str(made.report.reason)}
+        self.items[name].setdefault("region_status", {})[self.policy.region] = entry
+
+    def _remember(self, name: str, made: Plan) -> None:
+        self.due.pop(name, None)
+        if made.look_again is not None:
+            # A time too short to be told apart from now would come again and again.
+            assert made.look_again.after > 0, f"{made.look_again} is now"
+            self.due[name] = self.now + timedelta(seconds=made.look_again.after)
+
+    def _wrote(self, stored: Stored) -> None:
+        if self._acting is not None:
+            self.promises.makers.setdefault(stored.uid, self._acting)
+        annotated = stored.body["metadata"].get("annotations", {}).get(names.ENDPOINT_ANNOTATION)
+        self.dirty.update(names.endpoints_of_object(stored.ref.name, annotated) & (self.items.keys() | self.gone))
+
+    # The cluster's own hands.
+
+    def deployments(self) -> list[Stored]:
+        return [stored for ref, stored in self.api.stored.items() if ref.kind is Kind.DEPLOYMENT]
+
+    def roll_out(self, stored: Stored, ready: int | None = None, *, observed: bool = True) -> None:
+        """The Deployment's controller has acted: all pods as asked, or `ready` of them."""
+        spec = stored.body["spec"]
+        count = spec["replicas"]
+        there = count if ready is None else min(ready, count)
+        status: dict[str, int] = {"observedGeneration": stored.generation}
+        if not spec.get("paused"):
+            stored.running = stored.template
+        if count:
+            status["replicas"] = count
+            if stored.running == stored.template:
+                status["updatedReplicas"] = count
+        if there:
+            status |= {"readyReplicas": there, "availableReplicas": there}
+        self.api.set_status(stored.ref, status)
+
+    def autoscale(self, stored: Stored, wanted: int) -> None:
+        """The HPA, where one stands, moves a count that is not 0 to what it wants, within its bounds."""
+        hpa = self.api.stored.get(ObjectRef(Kind.HPA, stored.ref.namespace, stored.ref.name))
+        present = stored.body["spec"]["replicas"]
+        if hpa is None or not present or stored.deleting_since:
+            return
+        bounds = hpa.body["spec"]
+        count = max(bounds.get("minReplicas", 1), min(bounds.get("maxReplicas", wanted), wanted))
+        if count != present:
+            self.api.edit(stored.ref, HPA, ("f:spec", "f:replicas"), count)
+
+    def collect(self) -> None:
+        """Whatever is terminating is gone."""
+        for ref in [ref for ref, stored in self.api.stored.items() if stored.deleting_since]:
+            self.api.remove(ref)

@@ -1,0 +1,304 @@
+"""What every single step must keep, told from the item and from what stands, not from how planning decided."""
+
+import json
+from collections.abc import Set
+from typing import Any
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef
+from gco_stream.model.spec import EndpointSpec
+from gco_stream.planning.resources import pod_template as template
+from gco_stream.planning.resources.manifests import deployment
+from gco_stream.planning.types.plan import Apply, Create, Delete, GiveReplicas, Plan, Scale, Step, TableChange
+from gco_stream.planning.types.policy import Policy
+from tests.support.items import REGION
+from tests.support.value_api_server import KUBECTL, ApiServer, Stored, body_of, leaves
+
+CLOCK = ("f:metadata", "f:annotations", f"f:{names.UNREADY_SINCE_ANNOTATION}")
+DRAIN_CLOCK = ("f:metadata", "f:annotations", f"f:{names.DRAINING_SINCE_ANNOTATION}")
+RUN = (DesiredState.DEPLOYING, DesiredState.RUNNING)
+
+
+def asked_template(item: Endpoint, app: str) -> JsonObject | None:
+    """The pod template that an item asks for, for its main or its canary; None for none."""
+    spec = item.spec
+    if spec is None:
+        return None
+    inputs = template.main_inputs(item.name, spec, region=REGION, ingress_path=item.ingress_path, honor_gpu_type=False)
+    if app != item.name:
+        if (image := spec.canary_image_in(REGION)) is None:
+            return None
+        inputs = template.canary_inputs(inputs, image)
+    manifest = deployment("", app, template.RENDERINGS.render(inputs, template.RENDERINGS.current), None, {})
+    asked: JsonObject = body_of(manifest)["spec"]["template"]
+    return asked
+
+
+def image_in(stored: Stored) -> str:
+    """What a Deployment's first container runs."""
+    image: str = stored.body["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image
+
+
+def routed(api: ApiServer, endpoint: str, namespace: str) -> dict[str, int]:
+    """Where the Ingress of an endpoint sends traffic: Service and weight; {} without one."""
+    stored = api.stored.get(ObjectRef(Kind.INGRESS, namespace, names.ingress_name(endpoint)))
+    return {} if stored is None or stored.deleting_since else backends(stored.body)
+
+
+def backends(body: JsonObject) -> dict[str, int]:
+    """Services behind an Ingress, with their weights."""
+    service = body["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
+    if service["name"] != "weighted-routing":
+        return {service["name"]: 100}
+    try:
+        action = json.loads(body["metadata"]["annotations"].get(names.WEIGHTED_ROUTING_ANNOTATION, "{}"))
+    except ValueError:
+        return {}
+    groups = action.get("forwardConfig", {}).get("targetGroups", [])
+    return {group["serviceName"]: group["weight"] for group in groups if group["weight"]}
+
+
+def allowed_counts(item: Endpoint, app: str, present: int | None) -> set[int]:
+    """Replica counts that somebody asked for."""
+    spec = item.spec
+    if item.desired_state is DesiredState.STOPPED:
+        return {0}
+    if spec is None:
+        return set()
+    if app != item.name:
+        return {spec.canary.replicas} if spec.canary else set()
+    if not spec.autoscaling.enabled:
+        return {spec.replicas}
+    low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
+    return {max(low, min(high, present or spec.replicas))}
+
+
+class Promises:
+    """Checks one step before it is taken and what it did after. `makers`: whose each uid is; None is a foreigner's.
+
+    `elapsed`: seconds that have truly passed. `unrouted`: when an apply took traffic from a canary, `served`: when a
+    replica was last ready or the Ingress was made; by namespace and name.
+    """
+
+    def __init__(self, api: ApiServer, policy: Policy) -> None:
+        self.api = api
+        self.policy = policy
+        self.makers: dict[str, str | None] = {}
+        self.made_of: dict[str, tuple[str, bytes]] = {}
+        self.elapsed = 0.0
+        self.served: dict[tuple[str, str], float] = {}
+        self.unrouted: dict[tuple[str, str], float] = {}
+
+    def before(self, item: Endpoint | Unreadable, made: Plan, position: int, deletions_left: int) -> None:
+        step = made.steps[position]
+        assert isinstance(item, Endpoint), f"I7: an unreadable item led to {step}"
+        assert item.hold is None, f"held, and yet {step}"
+        self._own(step, item.name)
+        stored = self.api.stored.get(step.ref)
+        if stored is not None and DRAIN_CLOCK in stored.owners.get(KUBECTL, ()):
+            # Who sets the clock says when it runs out.
+            self.unrouted.pop((step.ref.namespace, names.canary_name(item.name)), None)
+        runs = REGION in item.target_regions and item.desired_state in RUN
+        if runs:
+            assert item.spec is not None, f"I7: a broken spec led to {step}"
+        if isinstance(step, Delete):
+            self._deletion(item, item.spec if runs else None, step)
+            stays = runs or item.desired_state is DesiredState.STOPPED or item.desired_state is DesiredState.DELETED
+            assert stays or (step.spends_budget and deletions_left), f"nobody allowed {step}"
+        taken = isinstance(step, Apply) or (isinstance(step, Create) and stored is None)
+        if taken and step.ref.kind is Kind.INGRESS:
+            body = body_of(step.manifest)
+            self._route(item, made, position, body)
+            for service in routed(self.api, item.name, step.ref.namespace).keys() - backends(body).keys():
+                left = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, step.ref.namespace, service))
+                if left is not None and left.status.get("readyReplicas"):
+                    self.unrouted[step.ref.namespace, service] = self.elapsed
+                    self._left_by(item, left)
+        if stored is not None and isinstance(step, Apply):
+            assert not stored.deleting_since, f"it is terminating: {step}"
+        if stored is not None and step.ref.name == names.canary_name(item.name) and runs:
+            self._canary(item, step, stored)
+
+    def before_orphans(self, made: Plan, position: int, deletions_left: int) -> None:
+        """A step about an endpoint that has no item."""
+        step = made.steps[position]
+        assert isinstance(step, Delete), f"nobody allowed {step}"
+        assert step.spends_budget, f"nobody allowed {step}"
+        assert deletions_left, f"nobody allowed {step}"
+        self._own(step, made.endpoint)
+        assert self.api.says(step.ref, names.ENDPOINT_ANNOTATION) == made.endpoint, f"I5: {step}"
+
+    def _own(self, step: Step, name: str) -> None:
+        assert step.ref.namespace in self.policy.namespaces, f"I5: {step}"
+        stored = self.api.stored.get(step.ref)
+        if stored is not None and not isinstance(step, Create):
+            maker = self.makers.get(stored.uid)
+            assert maker == name, f"I5: {step}, which {maker or 'somebody else'} made"
+
+    def after(self, item: Endpoint, step: Step, before: tuple[bytes, int] | None) -> None:
+        """`before`: template and replicas of the Deployment that the step was about."""
+        if isinstance(step, Create) and step.ref.kind is Kind.INGRESS:
+            self.served[step.ref.namespace, item.name] = self.elapsed
+        if isinstance(step, Delete) and step.ref.kind is Kind.INGRESS:
+            # No Ingress, no drain.
+            self.unrouted.pop((step.ref.namespace, names.canary_name(item.name)), None)
+        stored = self.api.stored.get(step.ref)
+        if stored is None or step.ref.kind is not Kind.DEPLOYMENT or isinstance(step, Delete):
+            return
+        count = stored.body["spec"]["replicas"]
+        if before is None or before[1] != count:
+            allowed = allowed_counts(item, step.ref.name, before[1] if before else None)
+            assert count in allowed, f"nobody asked for {count} replicas, only {allowed}: {step}"
+        if before is not None and before[0] == stored.template:
+            return
+        made_of, template_then = self.made_of.get(stored.uid, ("", b""))
+        self._remember(item, stored)
+        if before is None:
+            return
+        drifted = before[0] != template_then
+        assert drifted or made_of != self.made_of[stored.uid][0], f"a restart that nobody asked for: {step}"
+        wanted = asked_template(item, step.ref.name)
+        assert wanted is not None, f"a restart that nobody asked for: {step}"
+        there = json.loads(before[0])
+        assert dict(leaves(there)) != dict(leaves(wanted)), f"a second roll-out for one change: {step}"
+
+    def _remember(self, item: Endpoint, stored: Stored) -> None:
+        assert item.spec is not None
+        policies = {"replicas", "autoscaling", "canary"}
+        image = item.spec.image_in(REGION) if stored.ref.name == item.name else item.spec.canary_image_in(REGION)
+        spec = item.spec.model_dump(mode="json", exclude={*policies, "image", "region_image_uris"})
+        # Both stand behind one path, so the main's server says what the canary's is asked for.
+        server = "vllm" in item.spec.image_in(REGION)
+        made_of = json.dumps([spec, image, server, item.ingress_path], sort_keys=True)
+        self.made_of[stored.uid] = made_of, stored.template
+
+    def pass_time(self, seconds: float, looked_after: Set[str]) -> None:
+        """So much time has truly passed. `looked_after`: endpoints that are not left alone; nobody minds the others."""
+        self.elapsed += seconds
+        for ref, stored in self.api.stored.items():
+            if ref.name in looked_after and stored.status.get("readyReplicas") and not stored.deleting_since:
+                self.served[ref.namespace, ref.name] = self.elapsed
+
+    def report(self, item: Endpoint, state: RegionState) -> None:
+        """What is reported is so."""
+        name, namespace = item.name, item.namespace or self.policy.namespace
+        main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, name))
+        if main is not None and self.makers[main.uid] != name:
+            main = None
+        if state is RegionState.RUNNING:
+            assert main is not None
+            assert self._rolled_out(main), f"reported running: {main.status}"
+        elif state is RegionState.STOPPED:
+            assert main is None or not main.status.get("replicas"), f"reported stopped: {main}"
+        elif state is RegionState.DELETED:
+            assert not self._left(name), f"reported deleted: {self._left(name)}"
+
+    def table_change(self, item: Endpoint, change: TableChange) -> None:
+        """I6: what the item says at the moment of the write."""
+        entries = [item.region_status.get(region) for region in item.target_regions]
+        states = [
+            entry.state if entry is not None and entry.intent in {None, item.intent} else None for entry in entries
+        ]
+        if change is TableChange.PROMOTE:
+            assert item.desired_state is DesiredState.DEPLOYING
+            assert all(state is RegionState.RUNNING for state in states), f"promoted at {states}"
+            return
+        assert item.desired_state is DesiredState.DELETED
+        everywhere = [entry.state for entry in item.region_status.values()]
+        assert all(state is RegionState.DELETED for state in states + everywhere), f"purged at {states}, {everywhere}"
+        left = self._left(item.name)
+        assert not left, f"purged while {left} are left"
+
+    def _left(self, name: str) -> list[ObjectRef]:
+        return [
+            ref
+            for ref, stored in self.api.stored.items()
+            if self.makers[stored.uid] == name and self.api.says(ref, names.ENDPOINT_ANNOTATION) == name
+        ]
+
+    def _rolled_out(self, stored: Stored) -> bool:
+        count, status = stored.body["spec"]["replicas"], stored.status
+        ready = status.get("readyReplicas", 0)
+        return (not count or stored.running == stored.template) and count == ready == status.get("replicas", 0)
+
+    def _deletion(self, item: Endpoint, runs: EndpointSpec | None, step: Delete) -> None:
+        if runs is None:
+            return
+        if step.ref.kind is Kind.INGRESS:
+            main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, step.ref.namespace, item.name))
+            ready = main.status.get("readyReplicas", 0) if main is not None and not main.deleting_since else 0
+            stopping = not runs.autoscaling.enabled and runs.replicas == 0
+            if stopping:
+                return
+            if self._leads_nowhere(item, step.ref.namespace):
+                return
+            assert step.withdraws, step
+            assert not ready, f"withdrawn while {ready} replicas are ready"
+            unready = self.elapsed - self.served.get((step.ref.namespace, item.name), 0.0)
+            said = item.region_status.get(REGION)
+            never_served = said is not None and said.state is RegionState.CREATING and not said.replicas_ready
+            edited = CLOCK in self.api.stored[step.ref].owners.get(KUBECTL, ())
+            patient = never_served or edited or unready >= self.policy.unhealthy_threshold
+            assert patient, f"withdrawn after {unready} s"
+        elif step.ref.kind is Kind.HPA:
+            assert not runs.autoscaling.enabled, step
+        else:
+            assert step.ref.name == names.canary_name(item.name), f"I7: {step}"
+            assert runs.canary is None, f"I7: {step}"
+
+    def _leads_nowhere(self, item: Endpoint, namespace: str) -> bool:
+        """Somebody else has a name that the endpoint needs, and there are no Deployments, whosever."""
+        deployments = [ObjectRef(Kind.DEPLOYMENT, namespace, app) for app in (item.name, names.canary_name(item.name))]
+        needed = [ObjectRef(kind, namespace, item.name) for kind in (Kind.SERVICE, Kind.HPA)]
+        taken = [self.api.stored[ref].uid for ref in needed if ref in self.api.stored]
+        return not any(ref in self.api.stored for ref in deployments) and any(
+            self.makers[uid] != item.name for uid in taken
+        )
+
+    def _route(self, item: Endpoint, made: Plan, position: int, body: JsonObject) -> None:
+        namespace = made.steps[position].ref.namespace
+        for service, weight in backends(body).items():
+            deployed = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, service))
+            count = deployed.body["spec"]["replicas"] if deployed is not None else 0
+            if service == item.name:
+                raised = any(
+                    isinstance(step, Create | Apply | GiveReplicas | Scale)
+                    and (step.ref.kind, step.ref.name) == (Kind.DEPLOYMENT, service)
+                    for step in made.steps[position:]
+                )
+                going = deployed is not None and deployed.deleting_since
+                assert count or raised or going, f"a route to {service}, which is at 0 and stays there"
+            else:
+                assert deployed is not None, f"{weight} % to {service}, which is not there"
+                assert count, f"{weight} % to {service}, which is at 0"
+                assert not deployed.deleting_since, f"{weight} % to {service}, which is going"
+                assert deployed.status.get("readyReplicas"), f"{weight} % to {service}, which is not ready"
+
+    def _left_by(self, item: Endpoint, canary: Stored) -> None:
+        """A canary that became the main serves until the main has rolled out."""
+        if item.spec is None or item.spec.canary is not None or canary.deleting_since:
+            return
+        main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, canary.ref.namespace, item.name))
+        image = item.spec.image_in(REGION)
+        if main is not None and image_in(canary) == image and canary.ref.name != item.name:
+            rolled_out = self._rolled_out(main) and image_in(main) == image
+            assert rolled_out, f"{canary.ref} became the main, and was left before that was rolled out"
+
+    def _canary(self, item: Endpoint, step: Step, stored: Stored) -> None:
+        goes = isinstance(step, Delete)
+        if isinstance(step, Apply | Scale) and step.ref.kind is Kind.DEPLOYMENT:
+            count: Any = step.replicas if isinstance(step, Scale) else step.manifest["spec"].get("replicas")
+            goes = count == 0 and stored.body["spec"]["replicas"] > 0
+        ref = ObjectRef(Kind.INGRESS, step.ref.namespace, names.ingress_name(item.name))
+        if ref in self.api.stored and self.api.says(ref, names.ENDPOINT_ANNOTATION) is None:
+            # An Ingress that says no longer whose it is may be nobody's.
+            return
+        if goes and not stored.deleting_since:
+            route = routed(self.api, item.name, step.ref.namespace)
+            assert step.ref.name not in route, f"{step}, which gets {route[step.ref.name]} %"
+            left = self.unrouted.get((step.ref.namespace, step.ref.name))
+            serves = stored.status.get("readyReplicas")
+            drained = left is None or self.elapsed - left >= self.policy.canary_drain
+            assert drained or not serves, f"{step}, whose connections have not drained"

@@ -1,0 +1,148 @@
+"""What the machine of tests/planning/machine/test_lifecycle_machine.py has found, by value."""
+
+from datetime import timedelta
+
+import pytest
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.objects import Kind, ObservedObject, Ownership, PodHealth
+from gco_stream.planning.types.plan import Annotate, Create, Delete
+from gco_stream.planning.types.policy import Census, Fleet
+from tests.support.items import endpoint
+from tests.support.simulated_cluster import CANARY, SimulatedCluster, reported, running, with_spec
+
+MAIN, CANARYS, INGRESS = "chat", "chat-canary", "inference-chat"
+LONG_AGO = "2020-01-01T00:00:00+00:00"
+COUNTED = Fleet(census=Census(running=4, withdrawn=0))
+
+
+def with_canary(**changes: object) -> dict[str, dict[str, object]]:
+    return {"canary": {**CANARY["canary"], **changes}}
+
+
+def serving_canary() -> tuple[SimulatedCluster, Endpoint]:
+    cluster, asked = running(CANARY)
+    assert names.CANARY_LABEL in cluster.get(Kind.INGRESS, INGRESS).labels
+    return cluster, asked
+
+
+def annotated(cluster: SimulatedCluster, name: str, value: str) -> ObservedObject:
+    """Somebody else sets an annotation of the Ingress."""
+    ingress = cluster.get(Kind.INGRESS, INGRESS)
+    return cluster.change(ingress.ref, annotations={**ingress.annotations, name: value})
+
+
+def test_a_canary_of_no_replicas_leaves_the_route_and_drains_before_its_pods_stop() -> None:
+    cluster, asked = serving_canary()
+    empty = with_spec(asked, **with_canary(replicas=0))
+    made = cluster.reconcile(empty)
+    assert names.CANARY_LABEL not in cluster.get(Kind.INGRESS, INGRESS).labels
+    assert cluster.get(Kind.DEPLOYMENT, CANARYS).spec["replicas"] == 1
+    assert made.look_again is not None
+    cluster.wait(made.look_again.after)
+    cluster.reconcile(empty)
+    assert cluster.get(Kind.DEPLOYMENT, CANARYS).spec["replicas"] == 0
+    assert names.DRAINING_SINCE_ANNOTATION not in cluster.get(Kind.INGRESS, INGRESS).annotations
+
+
+def test_a_canary_is_not_routed_to_by_the_readiness_it_had_before_it_was_stopped() -> None:
+    cluster, asked = serving_canary()
+    cluster.reconcile(endpoint(spec=CANARY, desired_state="stopped"))
+    assert cluster.get(Kind.DEPLOYMENT, CANARYS).spec["replicas"] == 0
+    assert cluster.get(Kind.DEPLOYMENT, CANARYS).status["readyReplicas"] == 1
+    for step in cluster.plan(asked).steps:
+        cluster.take(step)
+    cluster.roll_out("chat")
+    [made] = [step for step in cluster.plan(asked).steps if step.ref.kind is Kind.INGRESS]
+    assert isinstance(made, Create)
+
+
+def test_a_canary_that_was_taken_to_weight_0_still_drains_when_it_is_removed_at_once() -> None:
+    cluster, asked = serving_canary()
+    cluster.reconcile(with_spec(asked, **with_canary(weight=0)))
+    cluster.wait(1)
+    removed = with_spec(asked)
+    made = cluster.reconcile(removed)
+    assert cluster.find(Kind.DEPLOYMENT, CANARYS)
+    assert made.look_again is not None
+    cluster.wait(made.look_again.after)
+    cluster.reconcile(removed)
+    assert cluster.get(Kind.DEPLOYMENT, CANARYS).deleting
+
+
+@pytest.mark.parametrize("edited", [LONG_AGO, "nonsense", "2036-01-01T00:00:00+00:00"])
+def test_an_edited_drain_clock_neither_shortens_nor_prolongs_a_removal(edited: str) -> None:
+    cluster, asked = serving_canary()
+    annotated(cluster, names.DRAINING_SINCE_ANNOTATION, edited)
+    removed = with_spec(asked)
+    made = cluster.reconcile(removed)
+    assert not cluster.get(Kind.DEPLOYMENT, CANARYS).deleting
+    assert made.look_again is not None
+    assert made.look_again.after == cluster.policy.canary_drain
+    cluster.wait(cluster.policy.canary_drain)
+    cluster.reconcile(removed)
+    assert cluster.get(Kind.DEPLOYMENT, CANARYS).deleting
+
+
+def test_a_route_whose_label_somebody_took_away_is_drained_all_the_same() -> None:
+    cluster, asked = serving_canary()
+    ingress = cluster.get(Kind.INGRESS, INGRESS)
+    cluster.change(
+        ingress.ref, labels={name: value for name, value in ingress.labels.items() if name != names.CANARY_LABEL}
+    )
+    assert not [step for step in cluster.plan(with_spec(asked)).steps if isinstance(step, Delete)]
+
+
+@pytest.mark.parametrize("clock", [names.UNREADY_SINCE_ANNOTATION, names.DRAINING_SINCE_ANNOTATION])
+def test_a_clock_that_somebody_else_set_is_taken_away_before_it_can_run_out(clock: str) -> None:
+    cluster, asked = running()
+    annotated(cluster, clock, LONG_AGO)
+    made = cluster.plan(asked)
+    assert [type(step) for step in made.steps] == [Annotate]
+    cluster.reconcile(asked)
+    assert cluster.get(Kind.INGRESS, INGRESS).annotations.get(clock) is None
+
+
+def unready(cluster: SimulatedCluster) -> None:
+    cluster.roll_out(ready=0)
+    cluster.pods = (PodHealth("chat-1", containers_ready=False, ready=False, reason="it starts"),)
+
+
+def test_the_ingress_of_an_item_made_anew_is_given_its_time() -> None:
+    cluster, _ = running()
+    cluster.wait(86_400)
+    unready(cluster)
+    again = endpoint(created_at=cluster.now.isoformat())
+    made = cluster.reconcile(again, COUNTED)
+    assert cluster.find(Kind.INGRESS, INGRESS)
+    assert made.look_again is not None
+    assert made.look_again.after == cluster.policy.unhealthy_threshold
+    cluster.wait(made.look_again.after)
+    again = reported(again, made, cluster.now)
+    again = reported(again, cluster.reconcile(again, COUNTED), cluster.now)
+    cluster.reconcile(again, COUNTED)
+    assert not cluster.find(Kind.INGRESS, INGRESS)
+
+
+@pytest.mark.parametrize("state", [RegionState.PENDING, RegionState.CREATING])
+def test_an_endpoint_that_was_never_whole_but_served_is_given_its_time(state: RegionState) -> None:
+    cluster, asked = running({"replicas": 3})
+    entry = asked.region_status["us-east-1"].model_copy(update={"state": state, "replicas_ready": 1})
+    asked = asked.model_copy(update={"region_status": {"us-east-1": entry}})
+    cluster.now += timedelta(days=1)
+    unready(cluster)
+    cluster.reconcile(asked, COUNTED)
+    assert cluster.find(Kind.INGRESS, INGRESS)
+
+
+def test_the_main_of_another_item_that_lost_its_annotation_is_not_taken_for_a_canary() -> None:
+    cluster, asked = running()
+    cluster.reconcile(endpoint(CANARYS))
+    for ref in [ref for ref in cluster.objects if ref.name == CANARYS]:
+        cluster.change(ref, annotations={}, ownership=Ownership(applied=True))
+    claimed = Fleet(claimed=frozenset({CANARYS}))
+    made = cluster.plan(with_spec(asked, **CANARY), claimed)
+    assert not [step for step in made.steps if step.ref.name == CANARYS]
+    assert made.report is not None
+    assert CANARYS in made.report.error

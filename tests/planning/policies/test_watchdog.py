@@ -1,0 +1,403 @@
+"""The health watchdog by value: what is withdrawn, when, and what brings it back."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from gco_stream.model import names
+from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
+from gco_stream.model.objects import Kind, ObjectRef, PodHealth
+from gco_stream.model.reasons import Reason
+from gco_stream.planning.types.plan import Apply, Create, Delete, HeldBack, Need, Plan
+from gco_stream.planning.types.policy import Census, Fleet
+from tests.support.items import endpoint, item, read
+from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, reported, running
+
+THRESHOLD = POLICY.unhealthy_threshold
+ALONE = Fleet(census=Census(running=1, withdrawn=0))
+DOWN = PodHealth("chat-1", containers_ready=False, ready=False, reason="CrashLoopBackOff")
+GATED = PodHealth("chat-1", containers_ready=True, ready=False, reason="gate", gated=True, has_gates=True)
+GATED_DOWN = replace(DOWN, has_gates=True)
+DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+INGRESS = "inference-chat"
+
+
+def ill(spec: dict[str, Any] | None = None, ready: int = 0) -> tuple[SimulatedCluster, Endpoint]:
+    """An endpoint that ran, and now has so many ready replicas."""
+    cluster, asked = running(spec)
+    cluster.roll_out("chat", ready=ready)
+    return cluster, asked
+
+
+def seen(cluster: SimulatedCluster, asked: Endpoint) -> Endpoint:
+    """Reconciles once more and has the report written."""
+    made = cluster.reconcile(asked)
+    return reported(asked, made, cluster.now)
+
+
+def clock(cluster: SimulatedCluster) -> str | None:
+    return cluster.get(Kind.INGRESS, INGRESS).annotations.get(names.UNREADY_SINCE_ANNOTATION)
+
+
+def withdrawn(spec: dict[str, Any] | None = None, pods: PodHealth = DOWN) -> tuple[SimulatedCluster, Endpoint]:
+    """An endpoint whose Ingress the watchdog has withdrawn, and the item that says so."""
+    cluster, asked = ill(spec)
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD)
+    cluster.pods = (pods,)
+    asked = reported(asked, cluster.reconcile(asked, ALONE), cluster.now)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+    return cluster, asked
+
+
+def test_the_clock_starts_when_the_last_replica_is_no_longer_ready_and_stops_with_the_first_that_is() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    assert clock(cluster) == cluster.now.isoformat()
+    cluster.wait(THRESHOLD - 1)
+    cluster.roll_out()
+    seen(cluster, asked)
+    assert clock(cluster) is None
+
+
+def test_an_ingress_is_withdrawn_when_no_replica_was_ready_for_the_threshold() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD - 1)
+    made = cluster.plan(asked)
+    assert not made.steps
+    assert made.look_again is not None
+    assert made.look_again.after == pytest.approx(1)
+    cluster.wait(1)
+    assert cluster.plan(asked).needs == {Need.PODS, Need.CENSUS}
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked, ALONE)
+    [step] = made.steps
+    assert isinstance(step, Delete)
+    assert step.ref.kind is Kind.INGRESS
+    assert step.withdraws
+    assert step.tell is not None
+    assert (step.tell.reason, step.tell.warning) == ("IngressWithdrawn", True)
+
+
+def test_nothing_but_the_ingress_goes_and_the_region_says_error_with_the_reason() -> None:
+    cluster, asked = withdrawn()
+    made = cluster.plan(asked, ALONE)
+    assert cluster.find(Kind.DEPLOYMENT, "chat") is not None
+    assert cluster.find(Kind.SERVICE, "chat") is not None
+    assert made.report is not None
+    assert made.report.state is RegionState.ERROR
+    assert made.report.reason is Reason.INGRESS_WITHDRAWN
+    assert not made.write_report
+
+
+def test_the_clock_outlasts_restarts_and_replaced_pods() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    started = clock(cluster)
+    cluster.wait(THRESHOLD / 2)
+    status = {**cluster.objects[DEPLOYMENT].status, "replicas": 2, "updatedReplicas": 1}
+    cluster.change(DEPLOYMENT, status=status)
+    seen(cluster, asked)
+    assert clock(cluster) == started
+
+
+def test_one_of_four_replicas_that_serves_is_no_illness() -> None:
+    cluster, asked = ill({"replicas": 4}, ready=1)
+    asked = seen(cluster, asked)
+    cluster.wait(10 * THRESHOLD)
+    made = cluster.plan(asked)
+    assert (made.steps, made.needs, clock(cluster)) == ((), frozenset(), None)
+
+
+def never_ready() -> tuple[SimulatedCluster, Endpoint]:
+    """An endpoint that has an Ingress and never had a ready replica, as GCO's monitor leaves one behind."""
+    cluster, asked = running()
+    entry = asked.region_status[POLICY.region].model_copy(update={"state": RegionState.CREATING})
+    asked = asked.model_copy(update={"region_status": {POLICY.region: entry}})
+    cluster.roll_out(ready=0)
+    return cluster, asked
+
+
+def test_the_ingress_of_an_endpoint_that_never_ran_gets_the_whole_threshold() -> None:
+    cluster, asked = never_ready()
+    cluster.wait(10 * THRESHOLD)
+    asked = seen(cluster, asked)
+    assert clock(cluster) == cluster.now.isoformat()
+    cluster.wait(THRESHOLD - 1)
+    made = cluster.plan(asked)
+    assert (made.steps, made.needs) == ((), frozenset())
+    cluster.wait(1)
+    assert cluster.plan(asked).needs
+
+
+def test_the_withdrawal_of_an_endpoint_that_never_ran_is_reported_first() -> None:
+    cluster, asked = never_ready()
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD)
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked, ALONE)
+    assert made.report is not None
+    assert made.report.reason is Reason.INGRESS_WITHDRAWN
+    assert (made.write_report, made.report_first) == (True, True)
+    asked = reported(asked, made, cluster.now)
+    assert not cluster.plan(asked, ALONE).report_first
+    cluster.reconcile(asked, ALONE)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+    made = cluster.plan(asked, ALONE)
+    assert made.in_sync
+    assert made.report is not None
+    assert (made.report.state, made.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
+
+
+def test_the_withdrawal_of_an_endpoint_that_ran_does_not_wait_for_the_table() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD)
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked, ALONE)
+    assert (made.write_report, made.report_first) == (True, False)
+
+
+def test_no_pods_are_listed_for_a_deployment_that_has_none() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
+    cluster.reconcile(asked)
+    assert cluster.plan(asked).needs == frozenset()
+    cluster.roll_out(ready=0)
+    assert cluster.plan(asked).needs == {Need.PODS}
+
+
+AFTER = {
+    "a hold": lambda asked: asked.model_copy(update={"hold": "benchmark"}),
+    "a broken spec": lambda asked: asked.model_copy(update={"spec": None}),
+    "a stop": lambda asked: asked.model_copy(update={"desired_state": DesiredState.STOPPED}),
+}
+
+
+@pytest.mark.parametrize("what", AFTER)
+def test_a_withdrawn_ingress_stays_away_until_a_pod_is_ready_whatever_was_reported_since(what: str) -> None:
+    cluster, asked = withdrawn()
+    meanwhile = seen(cluster, AFTER[what](asked))
+    again = asked.model_copy(update={"region_status": meanwhile.region_status})
+    for _ in range(3):
+        again = seen(cluster, again)
+        cluster.roll_out("chat", ready=0)
+        cluster.wait(THRESHOLD)
+        assert cluster.find(Kind.INGRESS, INGRESS) is None
+    cluster.pods = (GATED,)
+    assert [(type(step), step.ref.kind) for step in cluster.plan(again).steps] == [(Create, Kind.INGRESS)]
+
+
+def test_a_report_of_the_version_before_counts_as_withdrawn() -> None:
+    cluster, asked = withdrawn()
+    before = {"state": "error", "error": "no replica is ready, and the Ingress is away until one is"}
+    asked = read(item(region_status={POLICY.region: {**before, "last_sync": "", "epoch": 1}}))  # type: ignore[assignment]
+    made = cluster.plan(asked, ALONE)
+    assert not made.steps
+    assert made.report is not None
+    assert (made.report.state, made.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
+    cluster.roll_out()
+    [step] = cluster.plan(asked).steps
+    assert isinstance(step, Create)
+    assert step.tell is not None
+    assert step.tell.reason == "IngressRestored"
+
+
+def test_the_ingress_of_a_deployment_that_can_never_be_made_is_withdrawn_and_stays_away() -> None:
+    cluster, asked = running()
+    del cluster.objects[DEPLOYMENT]
+    made = cluster.plan(asked)
+    assert made.report is not None
+    asked = reported(asked, replace(made, report=replace(made.report, state=RegionState.ERROR)), cluster.now)
+    cluster.pods = ()
+    for _ in range(3):
+        cluster.wait(THRESHOLD)
+        made = cluster.plan(asked, ALONE)
+        for step in made.steps:
+            if step.ref.kind is not Kind.DEPLOYMENT:
+                cluster.take(step)
+        made = cluster.plan(asked, ALONE)
+        assert made.report is not None
+        asked = reported(asked, replace(made, report=replace(made.report, state=RegionState.ERROR)), cluster.now)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+    assert [step.ref.kind for step in cluster.plan(asked, ALONE).steps] == [Kind.DEPLOYMENT]
+
+
+def test_a_ready_replica_brings_the_ingress_back() -> None:
+    cluster, asked = withdrawn()
+    cluster.pods = None
+    cluster.roll_out()
+    made = cluster.plan(asked)
+    [step] = made.steps
+    assert isinstance(step, Create)
+    assert step.tell is not None
+    assert (step.tell.reason, step.tell.warning) == ("IngressRestored", False)
+    made = cluster.reconcile(asked)
+    assert made.report is not None
+    assert (made.report.state, made.report.error) == (RegionState.RUNNING, "")
+
+
+def test_ready_containers_bring_the_ingress_back_although_the_load_balancers_gate_is_false() -> None:
+    cluster, asked = withdrawn(pods=GATED_DOWN)
+    cluster.pods = (GATED_DOWN, GATED)
+    made = cluster.plan(asked)
+    assert [(type(step), step.ref.kind) for step in made.steps] == [(Create, Kind.INGRESS)]
+
+
+def test_the_pods_of_a_withdrawn_endpoint_are_looked_at_every_15_s_where_they_have_gates() -> None:
+    cluster, asked = withdrawn(pods=GATED_DOWN)
+    made = cluster.plan(asked)
+    assert made.look_again is not None
+    assert made.look_again.after == 15
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked)
+    assert made.look_again is not None
+    assert made.look_again.after == 60
+
+
+def test_an_ingress_that_came_back_gets_the_whole_threshold_anew() -> None:
+    cluster, asked = withdrawn(pods=GATED_DOWN)
+    cluster.pods = (GATED,)
+    asked = reported(asked, cluster.reconcile(asked, ALONE), cluster.now)
+    assert clock(cluster) is None or clock(cluster) == cluster.now.isoformat()
+    cluster.wait(THRESHOLD - 1)
+    assert cluster.find(Kind.INGRESS, INGRESS) is not None
+    assert not cluster.plan(asked, ALONE).steps
+
+
+def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress_and_it_is_said() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD)
+    cluster.pods = (GATED,)
+    made = cluster.plan(asked, ALONE)
+    assert not made.steps
+    assert made.report is not None
+    assert made.report.state is RegionState.ERROR
+    assert "load balancer" in made.report.error
+
+
+@pytest.mark.parametrize(
+    ("running_ones", "away", "goes"),
+    [
+        (1, 0, True),
+        (1, 1, False),
+        (2, 0, True),
+        (2, 1, False),
+        (3, 1, False),
+        (4, 1, True),
+        (10, 4, True),
+        (10, 5, False),
+    ],
+)
+def test_never_more_than_half_of_the_running_endpoints_are_withdrawn_and_always_one_may_be(
+    running_ones: int, away: int, goes: bool
+) -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD)
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked, Fleet(census=Census(running_ones, away)))
+    assert bool(made.steps) is goes
+    assert made.held_back is (None if goes else HeldBack.WITHDRAWAL)
+    assert bool(made.warnings) is not goes
+    assert made.report is not None
+    assert made.report.state is RegionState.ERROR
+
+
+def test_what_was_refused_is_looked_at_again() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD)
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked, Fleet(census=Census(4, 2)))
+    assert made.look_again is not None
+    assert 0 < made.look_again.after <= 60
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-40T00:00:00+00:00", "2026-11-21T09:00:00"])
+def test_a_clock_that_cannot_be_read_is_set_anew(text: str) -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    ref = ObjectRef(Kind.INGRESS, NAMESPACE, INGRESS)
+    annotations = {**cluster.objects[ref].annotations, names.UNREADY_SINCE_ANNOTATION: text}
+    cluster.change(ref, annotations=annotations)
+    seen(cluster, asked)
+    assert clock(cluster) == cluster.now.isoformat()
+
+
+def test_a_clock_ahead_of_ours_is_set_back_so_that_it_does_not_wait_for_ever() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked)
+    ref = ObjectRef(Kind.INGRESS, NAMESPACE, INGRESS)
+    ahead = (cluster.now + timedelta(days=300)).isoformat()
+    cluster.change(ref, annotations={**cluster.objects[ref].annotations, names.UNREADY_SINCE_ANNOTATION: ahead})
+    seen(cluster, asked)
+    assert clock(cluster) == cluster.now.isoformat()
+
+
+def test_a_withdrawn_endpoint_that_is_stopped_or_deleted_is_as_any_other() -> None:
+    for state in ("stopped", "deleted"):
+        cluster, asked = withdrawn()
+        asked = asked.model_copy(update={"desired_state": endpoint(desired_state=state).desired_state})
+        made = cluster.reconcile(asked)
+        assert made.needs == frozenset()
+        assert made.report is not None
+        assert not made.report.error
+
+
+def test_a_withdrawn_endpoint_gives_its_canary_no_traffic_and_keeps_it() -> None:
+    cluster, asked = withdrawn(CANARY)
+    cluster.roll_out("chat-canary")
+    cluster.reconcile(asked)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+    assert cluster.find(Kind.DEPLOYMENT, "chat-canary") is not None
+
+
+def test_an_ingress_that_is_restored_has_the_ready_canarys_share() -> None:
+    cluster, asked = withdrawn(CANARY)
+    cluster.roll_out()
+    cluster.reconcile(asked)
+    assert "weighted-routing" in str(cluster.get(Kind.INGRESS, INGRESS).spec)
+
+
+def test_a_new_endpoint_is_creating_until_its_first_ready_pod_and_no_error() -> None:
+    cluster, asked = SimulatedCluster(), endpoint()
+    made = cluster.reconcile(asked)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+    asked = reported(asked, made, cluster.now)
+    cluster.roll_out(ready=0)
+    cluster.wait(10 * THRESHOLD)
+    cluster.pods = (DOWN,)
+    made = cluster.plan(asked)
+    assert made.report is not None
+    assert (made.report.state, made.report.reason) == (RegionState.CREATING, None)
+    cluster.pods = (GATED,)
+    assert [type(step) for step in cluster.plan(asked).steps] == [Create]
+
+
+def test_a_held_endpoint_is_never_withdrawn() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked).model_copy(update={"hold": "benchmark"})
+    cluster.wait(10 * THRESHOLD)
+    cluster.pods = (DOWN,)
+    assert not cluster.plan(asked, ALONE).steps
+
+
+def test_an_endpoint_whose_spec_cannot_be_read_is_never_withdrawn() -> None:
+    cluster, asked = ill()
+    asked = seen(cluster, asked).model_copy(update={"spec": None})
+    cluster.wait(10 * THRESHOLD)
+    cluster.pods = (DOWN,)
+    assert not cluster.plan(asked, ALONE).steps
+
+
+def test_the_clock_is_one_write_and_then_silence() -> None:
+    cluster, asked = ill()
+    made: Plan = cluster.plan(asked)
+    assert [(type(step), step.ref.kind) for step in made.steps] == [(Apply, Kind.INGRESS)]
+    asked = seen(cluster, asked)
+    cluster.wait(THRESHOLD / 2)
+    assert cluster.plan(asked).in_sync

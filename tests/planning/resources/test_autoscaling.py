@@ -1,0 +1,40 @@
+from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.reasons import Reason
+from tests.support.items import endpoint
+from tests.support.simulated_cluster import NAMESPACE, SCALED, SimulatedCluster, running, with_spec
+
+
+def test_autoscaling_owns_the_replicas_and_an_hpas_choice_is_no_drift() -> None:
+    cluster, asked = running(SCALED)
+    ref = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+    assert "f:replicas" not in cluster.objects[ref].ownership.fields["f:spec"]
+    cluster.change(ref, spec={**cluster.objects[ref].spec, "replicas": 7})
+    assert cluster.plan(asked).steps == ()
+
+
+def test_autoscaling_on_and_off_never_passes_through_another_count() -> None:
+    cluster, asked = running({"replicas": 4})
+    seen = []
+    for spec in (SCALED | {"replicas": 4}, {"replicas": 4}):
+        for step in cluster.plan(with_spec(asked, **spec)).steps:
+            cluster.take(step)
+            seen.append(cluster.get(Kind.DEPLOYMENT, "chat").spec["replicas"])
+        cluster.reconcile(with_spec(asked, **spec))
+    assert set(seen) == {4}
+    assert cluster.find(Kind.HPA, "chat") is None
+
+
+def test_an_autoscaled_endpoint_at_zero_is_started_within_its_bounds() -> None:
+    cluster, asked = running(SCALED)
+    ref = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+    cluster.change(ref, spec={**cluster.objects[ref].spec, "replicas": 0})
+    cluster.reconcile(asked)
+    assert cluster.objects[ref].spec["replicas"] == 2
+
+
+def test_an_unknown_metric_is_a_warning_and_cpu() -> None:
+    made = SimulatedCluster().plan(endpoint(spec={"autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
+    manifest = made.steps[-1].manifest  # type: ignore[union-attr]
+    assert manifest["spec"]["metrics"][0]["resource"]["name"] == "cpu"
+    assert {warning.reason for warning in made.warnings} == {Reason.UNKNOWN_METRIC}
+    assert any("'gpu' is not known" in str(warning) for warning in made.warnings)

@@ -1,0 +1,229 @@
+from dataclasses import replace
+
+import pytest
+
+from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
+from gco_stream.planning.types.plan import Apply, Delete, Plan
+from tests.support.items import endpoint
+from tests.support.simulated_cluster import (
+    CANARY,
+    NAMESPACE,
+    POLICY,
+    SCALED,
+    SimulatedCluster,
+    legacy,
+    running,
+    with_spec,
+)
+
+MAIN = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
+SHARED = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary")
+SHARED_SERVICE = ObjectRef(Kind.SERVICE, NAMESPACE, "chat-canary")
+FOREIGN_MAINS = [
+    ObjectRef(Kind.SERVICE, NAMESPACE, "chat"),
+    ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat"),
+    MAIN,
+    ObjectRef(Kind.HPA, NAMESPACE, "chat"),
+]
+_SERVICE_AND_INGRESS = ((Kind.SERVICE, "chat"), (Kind.INGRESS, "inference-chat"))
+FOREIGN_CANARYS = [SHARED, SHARED_SERVICE]
+
+
+def somebodys(ref: ObjectRef) -> ObservedObject:
+    return ObservedObject(ref, "uid-x", "1", labels={"app": ref.name})
+
+
+def error(made: Plan) -> str:
+    assert made.report is not None
+    return made.report.error
+
+
+def remove(cluster: SimulatedCluster, *refs: ObjectRef) -> None:
+    """They have gone for good."""
+    for ref in refs:
+        cluster.objects.pop(ref, None)
+
+
+@pytest.mark.parametrize("ref", FOREIGN_MAINS)
+def test_an_object_of_somebody_else_is_never_touched(ref: ObjectRef) -> None:
+    cluster = SimulatedCluster()
+    cluster.put(somebodys(ref))
+    for asked in (
+        *(endpoint(spec=SCALED, desired_state=state) for state in ("deploying", "stopped", "deleted")),
+        endpoint(spec=SCALED, target_regions=["eu-west-1"]),
+    ):
+        assert all(step.ref != ref for step in cluster.plan(asked).steps)
+    made = cluster.plan(endpoint(spec=SCALED))
+    assert made.report is not None
+    assert made.report.state is RegionState.ERROR
+    assert f"{ref} exists and is not managed by this controller" in made.report.error
+
+
+def test_an_ingress_that_leads_to_nothing_but_somebody_elses_service_goes_and_none_that_serves() -> None:
+    service, ingress = (ObjectRef(kind, NAMESPACE, name) for kind, name in _SERVICE_AND_INGRESS)
+    cluster, asked = running()
+    remove(cluster, service)
+    cluster.put(somebodys(service))
+    assert cluster.plan(asked).steps == ()
+    remove(cluster, MAIN)
+    (step,) = cluster.plan(asked).steps
+    assert isinstance(step, Delete)
+    assert step.ref == ingress
+    cluster.put(somebodys(MAIN))
+    assert cluster.plan(asked).steps == ()
+
+
+def test_an_autoscaler_of_somebody_else_is_in_nobodys_way_where_none_is_asked_for() -> None:
+    cluster, asked = running()
+    cluster.put(somebodys(ObjectRef(Kind.HPA, NAMESPACE, "chat")))
+    made = cluster.plan(asked)
+    assert (made.steps, error(made)) == ((), "")
+
+
+@pytest.mark.parametrize("ref", FOREIGN_CANARYS)
+def test_an_object_of_somebody_else_named_like_the_canary_holds_up_the_canary_alone(ref: ObjectRef) -> None:
+    cluster = SimulatedCluster()
+    cluster.put(somebodys(ref))
+    asked = endpoint(spec=CANARY)
+    cluster.reconcile(asked)
+    cluster.roll_out("chat")
+    made = cluster.reconcile(asked)
+    assert made.report is not None
+    assert made.report.state is RegionState.RUNNING
+    assert f"{ref} exists and is not managed by this controller" in made.report.error
+    cluster.reconcile(endpoint(desired_state="deleted"))
+    cluster.collect()
+    assert list(cluster.objects) == [ref]
+
+
+def test_an_object_of_another_installation_is_foreign() -> None:
+    cluster, asked = running()
+    ref = ObjectRef(Kind.SERVICE, NAMESPACE, "chat")
+    cluster.change(ref, annotations={**cluster.objects[ref].annotations, "gco.io/table": "arn:another"})
+    made = cluster.plan(asked)
+    assert made.steps == ()
+    assert "another installation" in error(made)
+
+
+def test_an_object_whose_labels_were_edited_away_is_still_ours_and_is_put_back() -> None:
+    cluster, asked = running()
+    cluster.change(MAIN, labels={"team": "b"})
+    (step,) = cluster.plan(asked).steps
+    assert isinstance(step, Apply)
+    cluster.change(MAIN, ownership=Ownership())
+    made = cluster.plan(asked)
+    assert made.steps == ()
+    assert f"{MAIN} " in error(made)
+
+
+def test_of_a_canary_and_an_endpoint_of_its_name_the_canary_keeps_it_if_it_was_first() -> None:
+    cluster, chat = running(CANARY)
+    other = endpoint("chat-canary")
+    made = cluster.plan(other)
+    assert made.steps == ()
+    assert f"{SHARED} belongs to the endpoint chat" in error(made)
+    for state in ("stopped", "deleted"):
+        assert cluster.plan(endpoint("chat-canary", desired_state=state)).steps == ()
+    _without_canary(cluster, chat)
+    cluster.reconcile(other)
+    assert cluster.objects[SHARED].endpoint == "chat-canary"
+    made = cluster.reconcile(chat)
+    assert f"{SHARED} belongs to the endpoint chat-canary" in error(made)
+    assert made.steps == ()
+
+
+def _without_canary(cluster: SimulatedCluster, chat: Endpoint) -> None:
+    cluster.roll_out()
+    cluster.reconcile(chat)
+    cluster.reconcile(with_spec(chat))
+    cluster.wait(31)
+    cluster.reconcile(with_spec(chat))
+    cluster.collect()
+    assert SHARED not in cluster.objects
+
+
+def test_and_the_endpoint_keeps_it_if_it_was_first_and_the_canary_comes_once_that_has_gone() -> None:
+    cluster, other = running(name="chat-canary")
+    chat = endpoint(spec=CANARY)
+    cluster.reconcile(chat)
+    cluster.roll_out()
+    made = cluster.reconcile(chat)
+    assert made.report is not None
+    assert made.report.state is RegionState.RUNNING
+    assert f"{SHARED} belongs to the endpoint chat-canary" in made.report.error
+    assert cluster.objects[SHARED].endpoint == "chat-canary"
+    assert cluster.plan(other).steps == ()
+    cluster.reconcile(endpoint(desired_state="deleted"))
+    assert not cluster.objects[SHARED].deleting
+    cluster.reconcile(endpoint("chat-canary", desired_state="deleted"))
+    cluster.collect()
+    made = cluster.reconcile(chat)
+    assert cluster.objects[SHARED].endpoint == "chat"
+    assert error(made) == ""
+
+
+def test_while_the_first_owner_is_terminating_the_name_is_still_its() -> None:
+    cluster, _ = running(name="chat-canary")
+    cluster.reconcile(endpoint("chat-canary", desired_state="deleted"))
+    assert cluster.objects[SHARED].deleting
+    made = cluster.reconcile(endpoint(spec=CANARY))
+    assert SHARED_SERVICE not in cluster.objects
+    assert "belongs to the endpoint chat-canary" in error(made)
+
+
+@pytest.mark.parametrize("state", ["deploying", "stopped", "deleted"])
+def test_nothing_in_a_namespace_outside_the_list_is_touched(state: str) -> None:
+    cluster, _ = running()
+    cluster.policy = replace(POLICY, namespaces=("team-b",))
+    made = cluster.plan(endpoint(desired_state=state))
+    assert made.steps == ()
+    assert made.report is not None
+    if state == "deleted":
+        assert made.report.state is RegionState.DELETED
+    else:
+        assert f"namespace: invalid value '{NAMESPACE}': must be one of team-b" in made.report.error
+
+
+def test_another_selector_is_a_clear_error_and_nothing_is_deleted_for_it() -> None:
+    cluster, asked = running()
+    spec = {**cluster.objects[MAIN].spec, "selector": {"matchLabels": {"app": "other"}}}
+    cluster.change(MAIN, spec=spec)
+    made = cluster.plan(with_spec(asked, image="registry.example/serve:2.0"))
+    assert made.steps == ()
+    assert error(made) == (
+        f"{MAIN} selects pods by {{'app': 'other'}}, and a selector cannot be changed; "
+        "delete the Deployment to have it recreated"
+    )
+
+
+def test_a_paused_deployment_stays_paused_and_the_report_says_so_while_it_holds_something_up() -> None:
+    cluster, asked = running()
+    cluster.change(MAIN, spec={**cluster.objects[MAIN].spec, "paused": True})
+    cluster.roll_out()
+    made = cluster.plan(asked)
+    assert (made.steps, error(made)) == ((), "")
+    asked = with_spec(asked, image="registry.example/serve:2.0")
+    for step in cluster.plan(asked).steps:
+        assert isinstance(step, Apply)
+        assert "paused" not in step.manifest["spec"]
+        cluster.take(step)
+    status = {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1}
+    standing = cluster.objects[MAIN]
+    status["observedGeneration"] = standing.generation
+    cluster.change(MAIN, spec={**standing.spec, "paused": True}, generation=standing.generation, status=status)
+    cluster.change(MAIN, status={**status, "observedGeneration": cluster.objects[MAIN].generation})
+    made = cluster.plan(asked)
+    assert made.steps == ()
+    assert made.report is not None
+    assert made.report.state is RegionState.UPDATING
+    assert made.report.error == f"{MAIN} is paused (spec.paused): nothing is rolled out until somebody resumes it"
+
+
+def test_a_field_of_the_former_system_that_the_item_drops_later_goes() -> None:
+    cluster, asked = SimulatedCluster(), endpoint(spec={"env": {"KEEP": "1", "DROP": "2"}})
+    legacy(cluster, asked)
+    cluster.reconcile(asked)
+    cluster.reconcile(with_spec(asked, env={"KEEP": "1"}))
+    container = cluster.objects[MAIN].spec["template"]["spec"]["containers"][0]
+    assert [variable["name"] for variable in container["env"]] == ["KEEP"]

@@ -1,0 +1,219 @@
+"""What an item shows of itself in the fleet's list."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.model import wire
+from gco_stream.model.reasons import Reason
+from gco_stream.server.page.fleet_table import Rows, row_of_item
+from gco_stream.server.page.view_models import Fleet, Row
+from tests.support.items import REGION, item
+
+REPORTED = 1_795_000_000.0
+WITHDRAWN_BEFORE_REASONS = "no replica is ready, and the Ingress is away until one is"
+
+
+def report(state: str, **more: Any) -> dict[str, Any]:
+    return {
+        REGION: {
+            "state": state,
+            "replicas_ready": 1,
+            "replicas_desired": 2,
+            "last_sync": "2026-11-18T16:26:40+00:00",
+            **more,
+        }
+    }
+
+
+def row(plain: dict[str, Any]) -> Row:
+    return row_of_item(plain["endpoint_name"], wire.encode(plain), REGION)
+
+
+def test_one_that_runs_as_asked_is_not_wrong() -> None:
+    found = row(item(region_status=report("running")))
+    assert (found.state, found.ready, found.wanted, found.since) == ("running", 1, 2, None)
+    assert (found.reason, found.message) == ("", "")
+    assert found.regions == ((REGION, "running"),)
+
+
+@pytest.mark.parametrize(
+    ("plain", "reason", "message"),
+    [
+        (item(region_status=report("creating")), Reason.PROGRESSING, "creating, 1 of 2 ready"),
+        (
+            item(region_status=report("running", intent="1:another")),
+            Reason.OUTDATED_REPORT,
+            "running, for an older spec",
+        ),
+        (item(desired_state="stopped", region_status=report("running")), Reason.PROGRESSING, "running, 1 of 2 ready"),
+        (item(desired_state="deleted", region_status=report("deleting")), Reason.PROGRESSING, "deleting, 1 of 2 ready"),
+        (item(), Reason.NOT_REPORTED, "this region has not reported"),
+        (
+            item(target_regions=["eu-west-1"], region_status=report("running")),
+            Reason.PROGRESSING,
+            "running, 1 of 2 ready",
+        ),
+        (
+            item(desired_state="asleep", region_status=report("running")),
+            Reason.INVALID_ITEM,
+            "desired_state: invalid value 'asleep'",
+        ),
+    ],
+)
+def test_one_that_is_not_says_why_and_since_when(plain: dict[str, Any], reason: Reason, message: str) -> None:
+    found = row(plain)
+    assert (found.reason, found.message) == (reason, message)
+    assert found.since is not None
+
+
+@pytest.mark.parametrize("state", ["error", "running"])
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ({"reason": "Rejected", "error": "denied by a policy"}, "Rejected"),
+        ({"reason": "ReasonOfALaterRelease", "error": "something new"}, "ReasonOfALaterRelease"),
+        ({"error": WITHDRAWN_BEFORE_REASONS}, "IngressWithdrawn"),
+        ({"error": "ImagePullBackOff"}, "Unknown"),
+        ({"reason": 7, "error": "ImagePullBackOff"}, "Unknown"),
+    ],
+)
+def test_a_stored_error_is_shown_with_its_reason(state: str, stored: dict[str, Any], reason: str) -> None:
+    found = row(item(region_status=report(state, **stored)))
+    assert (found.state, found.reason, found.message) == (state, reason, stored["error"])
+
+
+def test_a_stored_reason_is_kept_printable_and_short() -> None:
+    found = row(item(region_status=report("error", reason="\x1b[2J" + "x" * 9999, error="away")))
+    assert "\x1b" not in found.reason
+    assert len(found.reason) < 500
+
+
+def test_of_a_reason_without_an_error_nothing_is_shown() -> None:
+    found = row(item(region_status=report("running", reason="Rejected")))
+    assert (found.reason, found.message) == ("", "")
+
+
+def test_the_errors_time_is_the_reports() -> None:
+    assert row(item(region_status=report("error", error="away"))).since == 1_795_019_200.0
+
+
+def test_one_that_lives_elsewhere_is_as_asked() -> None:
+    found = row(item(target_regions=["eu-west-1"]))
+    assert (found.state, found.reason, found.regions) == ("elsewhere", "", (("eu-west-1", "not reported"),))
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"region_status": {"NULL": True}},
+        {"region_status": {"M": {REGION: {"S": "running"}}}},
+        {"region_status": {"M": {REGION: {"M": {"state": {"S": "<b>"}, "replicas_ready": {"N": "1e99"}}}}}},
+        {"target_regions": {"N": "1"}, "desired_state": {"M": {}}, "updated_at": {"S": "9" * 400}},
+        {"target_regions": {"L": [{"N": "1"}, {"S": "\x1b[2J"}]}, "hold": {"BOOL": True}},
+        {
+            "region_status": {"M": {REGION: {"M": {"state": {"S": "running"}, "intent": {"S": "1:x"}}}}},
+            "spec": {"M": 3},
+        },
+    ],
+)
+def test_what_makes_no_sense_in_an_item_breaks_nothing(hostile: dict[str, Any]) -> None:
+    found = row_of_item("chat", {**wire.encode(item()), **hostile}, REGION)
+    assert found.name == "chat"
+    assert "\x1b" not in str(found)
+
+
+async def test_the_fleet_counts_states_and_regions_and_puts_errors_first() -> None:
+    desired = DesiredState(REGION)
+    for plain in (
+        item("a", region_status=report("running")),
+        item("b", region_status=report("updating")),
+        item("c", region_status=report("error", error="away"), hold="wait", target_regions=[REGION, "eu-west-1"]),
+    ):
+        desired.put(wire.encode(plain))
+    fleet = await Rows(REGION, int).of_table(desired, {"b": 5.0}.get, {"x"})
+    assert [one.name for one in fleet.rows] == ["a", "b", "c"]
+    assert [(one.name, one.since) for one in fleet.wrong] == [("c", 1_795_019_200.0), ("b", 5.0)]
+    assert fleet.states == (("running", 1), ("updating", 1), ("error", 1))
+    assert fleet.regions == (("eu-west-1", (("not reported", 1),)), (REGION, fleet.states))
+    assert fleet.removals == ("x",)
+    assert fleet.rows[2].held
+
+
+class Kept:
+    """The rows of a table of two, whose time and version are told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.version = 0
+        self.rows = Rows(REGION, lambda: self.version, lambda: self.now)
+        self.desired = DesiredState(REGION)
+        for name in ("a", "b"):
+            self.desired.put(wire.encode(item(name)))
+
+    async def fleet(self) -> Fleet:
+        return await self.rows.of_table(self.desired, lambda _: None, ())
+
+    def change(self, name: str) -> None:
+        self.desired.put(wire.encode(item(name, region_status=report("running"))))
+        self.version += 1
+
+
+async def test_a_row_is_made_anew_only_once_its_item_changes() -> None:
+    kept = Kept()
+    before = await kept.fleet()
+    kept.change("b")
+    kept.now += 1
+    after = await kept.fleet()
+    assert after.rows[0] is before.rows[0]
+    assert after.rows[1].state == "running"
+
+
+async def test_while_nothing_changes_the_fleet_is_not_looked_through_again() -> None:
+    kept = Kept()
+    before = await kept.fleet()
+    kept.now += 1
+    assert await kept.fleet() is before
+    kept.now += 10
+    assert await kept.fleet() is not before
+
+
+async def test_whoever_asks_after_a_change_sees_it_and_many_who_ask_at_once_cost_one_look() -> None:
+    kept = Kept()
+    await kept.fleet()
+    kept.now += 60
+    kept.change("b")
+    found = await asyncio.gather(*(kept.fleet() for _ in range(20)))
+    assert {id(one) for one in found} == {id(found[0])}
+    assert found[0].rows[1].state == "running"
+
+
+async def test_a_change_right_after_a_look_is_waited_for_and_not_passed_over() -> None:
+    kept = Kept()
+    await kept.fleet()
+    kept.change("a")
+    began = asyncio.get_running_loop().time()
+    found = await kept.fleet()
+    assert found.rows[0].state == "running"
+    assert asyncio.get_running_loop().time() - began > 0.3
+
+
+async def test_the_loop_is_given_back_while_many_items_are_looked_through() -> None:
+    kept = Kept()
+    for number in range(6000):
+        kept.desired.put(wire.encode(item(f"e{number}", region_status=report("running", intent="1:another"))))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    busy = asyncio.create_task(others())
+    fleet = await kept.fleet()
+    busy.cancel()
+    assert len(fleet.wrong) == 6002
+    assert turns > 4

@@ -1,0 +1,130 @@
+"""The page as it is served: headers, refusals, and news."""
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+
+from gco_stream.server.page.query import Query
+from gco_stream.server.page.render import Renderer
+from gco_stream.server.page.sse import Bell
+from tests.support.status_page import NOW, SITE, Values, endpoint, fleet, rows
+
+pytestmark = pytest.mark.slow
+PATHS = ("/", "/stream", "/endpoints/chat", "/endpoints/none", "/static/page.css", "/metrics", "/status", "/nowhere")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_answer_carries_the_security_headers(path: str) -> None:
+    values = Values(endpoints={"chat": endpoint()})
+    async with values.served() as url, aiohttp.ClientSession() as session, session.get(url + path) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert ("no-store" in answer.headers["Cache-Control"]) != path.startswith("/static/")
+        assert answer.headers["Server"] == "gco-stream"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/", "/endpoints/chat", "/live", "/metrics", "/nowhere"])
+async def test_whatever_does_not_only_read_is_refused(method: str, path: str) -> None:
+    async with (
+        Values().served() as url,
+        aiohttp.ClientSession() as session,
+        session.request(method, url + path) as answer,
+    ):
+        assert answer.status == 405
+        assert answer.headers["Allow"] == "GET,HEAD"
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/..%2frender.py", "/static/../render.py", "/static/%2e%2e/render.py", "/endpoints/" + "x" * 999]
+)
+async def test_what_is_not_there_is_not_found(path: str) -> None:
+    async with Values().served() as url, aiohttp.ClientSession() as session, session.get(url + path) as answer:
+        assert answer.status == 404
+
+
+async def test_news_come_as_they_happen_and_only_to_who_looks_at_that_endpoint() -> None:
+    values = Values()
+    async with (
+        values.served() as url,
+        aiohttp.ClientSession() as session,
+        session.get(url + "/live?endpoint=chat") as answer,
+    ):
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        assert await answer.content.readuntil(b"\n\n") == b"retry: 1000\n\n"
+        values.bell.ring("embed")
+        values.bell.ring("chat")
+        assert await answer.content.readuntil(b"\n\n") == b"event: news\ndata:\n\n"
+
+
+async def test_there_is_room_for_so_many_listeners_and_a_place_is_free_again_when_one_leaves() -> None:
+    values = Values(bell=Bell(most=2))
+    async with values.served() as url, aiohttp.ClientSession() as session:
+        first = await session.get(url + "/live")
+        async with session.get(url + "/live"), session.get(url + "/live") as refused:
+            assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
+        first.close()
+        async with asyncio.timeout(60):
+            while values.bell.is_full:
+                values.bell.ring()
+                await asyncio.sleep(0.02)
+        async with session.get(url + "/live") as answer:
+            assert answer.status == 200
+
+
+async def test_open_pages_do_not_hold_up_the_end() -> None:
+    values = Values()
+    async with aiohttp.ClientSession() as session:
+        async with values.served() as url:
+            answer = await session.get(url + "/live")
+        # It was ended, where a server that has waited for it in vain would have broken it off.
+        assert await answer.content.read() == b"retry: 1000\n\n"
+
+
+async def test_what_comes_fast_is_one_piece_of_news() -> None:
+    bell = Bell()
+    with bell.listening("") as listener:
+        news = bell.news(listener, spacing=0.2, repeat=600)
+        for _ in range(1000):
+            bell.ring("chat")
+        assert await anext(news) is True
+        waiting = asyncio.create_task(anext(news))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        bell.ring()
+        assert await waiting is True
+
+
+async def test_a_page_hears_from_time_to_time_though_nothing_happens() -> None:
+    bell = Bell()
+    with bell.listening("") as listener:
+        assert await anext(bell.news(listener, repeat=0.01)) is False
+
+
+def test_ten_thousand_rows_take_little_more_than_a_hundred() -> None:
+    renderer, took = Renderer(), []
+    for count in (100, 10_000):
+        shown = fleet(rows(count))
+        queries = (
+            Query(),
+            Query.of({"q": "99"}),
+            Query.of({"sort": "-state", "page": "3"}),
+            Query.of({"state": "error"}),
+        )
+        best = []
+        for query in queries:
+            runs = []
+            for _ in range(3):
+                began = time.thread_time()
+                renderer.fleet(SITE, shown, query, NOW)
+                runs.append(time.thread_time() - began)
+            best.append(min(runs))
+        took.append(sum(best))
+    assert took[1] < 12 * took[0]

@@ -1,0 +1,50 @@
+"""Tasks that end together, and a cancellation that gets through at any moment."""
+
+import asyncio
+
+import pytest
+
+from gco_stream.aws.stream_errors import Ended
+from gco_stream.stream.task_group import stream_tasks
+
+
+async def run_until(*errors, ticks=0):
+    async def fail(error):
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        raise error
+
+    async with stream_tasks() as tasks:
+        for error in errors:
+            tasks.start(lambda error=error: fail(error), "fails")
+        tasks.start(lambda: asyncio.sleep(60), "lasts")
+
+
+async def test_a_stream_error_ends_all_and_comes_out_as_itself():
+    with pytest.raises(Ended):
+        await run_until(Ended("over"))
+
+
+async def test_of_several_the_first_comes_out():
+    with pytest.raises(Ended, match="first"):
+        await run_until(Ended("first"), Ended("second"))
+
+
+async def test_other_errors_stay_in_the_group():
+    with pytest.raises(ExceptionGroup) as raised:
+        await run_until(LookupError(), Ended("over"))
+    assert raised.group_contains(LookupError)
+
+
+@pytest.mark.parametrize("moment", range(12))
+async def test_a_cancellation_beside_a_failure_is_never_forgotten(moment):
+    task = asyncio.ensure_future(run_until(Ended("over"), ticks=5))
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    in_time = task.cancel()
+    if in_time:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        with pytest.raises(Ended):
+            await task
