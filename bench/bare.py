@@ -12,15 +12,15 @@ import aiohttp
 import orjson
 
 from bench.place import Place
-from gco_stream.cluster.api.config import Access
+from gco_stream.cluster.api.config import ClusterConfig
 from gco_stream.cluster.api.objects import object_path, ref_of
 from gco_stream.model import names
 from gco_stream.model.endpoint import read_endpoint
 from gco_stream.model.objects import JsonObject, Kind, Observed, ObservedObject, Ownership
 from gco_stream.model.wire import WireItem
-from gco_stream.planning.planner import plan
+from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Create, Step
-from gco_stream.planning.types.policy import Fleet
+from gco_stream.planning.types.policy import FleetState
 
 USER = "bare-loop"
 _APPLY = "application/apply-patch+yaml"
@@ -89,7 +89,7 @@ def send(place: Place, endpoints: Iterable[Sequence[Request]], *, at_once: int) 
         runner.run(_send(access, waiting, at_once))
 
 
-async def _send(access: Access, waiting: deque[Sequence[Request]], at_once: int) -> None:
+async def _send(access: ClusterConfig, waiting: deque[Sequence[Request]], at_once: int) -> None:
     connector = aiohttp.TCPConnector(limit=at_once, ssl=access.ssl_context())
     async with aiohttp.ClientSession(access.host, connector=connector) as session:
 
@@ -117,7 +117,7 @@ def _from_nothing(item: WireItem, place: Place) -> list[JsonObject]:
 
 
 def _steps(item: WireItem, place: Place, observed: Observed) -> tuple[Step, ...]:
-    return plan(read_endpoint(item), observed, Fleet(), datetime.now(UTC), place.policy).steps
+    return plan_endpoint(read_endpoint(item), observed, FleetState(), datetime.now(UTC), place.policy).steps
 
 
 def _observed(manifest: JsonObject, status: JsonObject) -> ObservedObject:

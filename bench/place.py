@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gco_stream.cluster.api.config import Access, find_access
-from gco_stream.local.cluster_fixtures import furnish_namespace
+from gco_stream.cluster.api.config import ClusterConfig, load_config
+from gco_stream.local.cluster_fixtures import create_namespace
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.servers import dynamodb
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.types.policy import Policy
 from gco_stream.table import bootstrap
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 
 _BATCH = 25
 
@@ -42,8 +42,8 @@ class Place:
         self.user = f"program:{self.namespace}"
         self.client: Any = dynamodb.client(plane.dynamodb_url)
         self._info = bootstrap.create(self.client, self.namespace).info
-        self.table = UserTable(self.client, self.namespace)
-        furnish_namespace(plane.kube, self.namespace)
+        self.table = SyncEndpointTable(self.client, self.namespace)
+        create_namespace(plane.kube, self.namespace)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,9 +55,9 @@ class Place:
         """How the program plans here."""
         return Policy(region=dynamodb.REGION, namespaces=(self.namespace,), table_arn=self._info.arn)
 
-    def access(self, user: str) -> Access:
+    def access(self, user: str) -> ClusterConfig:
         """How a user who may do everything reaches the API server; the audit log tells its calls by the name."""
-        return asyncio.run(find_access(str(self.plane.kubeconfig_for(user))))
+        return asyncio.run(load_config(str(self.plane.kubeconfig_for(user))))
 
     def fill(self, items: Iterable[WireItem]) -> None:
         """Put items into the table, 25 a call."""

@@ -15,7 +15,7 @@ from bench.items import name_of
 from bench.place import Place, control_plane
 from bench.program import Program
 from bench.watching import DeploymentWatch
-from tests.chaos.proxies.faulty_http import FaultyHttp
+from tests.chaos.proxies.faulty_http import FaultyProxy
 
 ENDPOINTS = 500
 PER_SECOND = 5.0
@@ -87,7 +87,7 @@ def _changed(places: Sequence[Place], count: int, per_second: float, seconds: fl
 def _at_rest(place: Place, seconds: float) -> tuple[int, Counter[str]]:
     """Calls to the API server but for the lease and open watches, and calls to DynamoDB by operation."""
     with (
-        FaultyHttp(place.plane.dynamodb_url) as proxy,
+        FaultyProxy(place.plane.dynamodb_url) as proxy,
         Program(place, {**_SETTINGS, **dict.fromkeys(_URLS, proxy.url)}) as program,
     ):
         program.wait_idle(_PATIENCE)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import structlog
 from prometheus_client import Histogram
 
-from gco_stream.manager.manager import Controller
+from gco_stream.manager.manager import Manager
 from gco_stream.ops.logging import configure_logging
 from gco_stream.ops.metrics import Metrics
 from gco_stream.settings import load_settings
@@ -79,7 +79,7 @@ async def _run() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(), name="watch the loop")
-        await Controller(settings, metrics).run(stop)
+        await Manager(settings, metrics).run(stop)
         watching.cancel()
 
 

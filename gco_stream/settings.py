@@ -133,21 +133,21 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """The settings of this process's environment. Raises SettingsError naming every wrong one."""
-    complaints = []
+    degraded_reasons = []
     if bool(os.environ.get(_TABLE_ENDPOINT)) != bool(os.environ.get(_STREAMS_ENDPOINT)) and not os.environ.get(
         "AWS_ENDPOINT_URL"
     ):
-        complaints.append(
+        degraded_reasons.append(
             f"{_TABLE_ENDPOINT} and {_STREAMS_ENDPOINT}: only one is set, so table and stream would not "
             "belong together; set both or neither"
         )
     try:
         settings = Settings()
     except ValidationError as error:
-        complaints += map(_complaint, error.errors())
-        raise SettingsError("\n".join(complaints)) from None
-    if complaints:
-        raise SettingsError("\n".join(complaints))
+        degraded_reasons += map(_complaint, error.errors())
+        raise SettingsError("\n".join(degraded_reasons)) from None
+    if degraded_reasons:
+        raise SettingsError("\n".join(degraded_reasons))
     return settings
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, Never
 from urllib.parse import quote
 
-from gco_stream.admin.snapshot import look_once
+from gco_stream.admin.snapshot import snapshot
 from gco_stream.aws.session import table_client
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, NotFound, NotLeading
@@ -24,29 +24,29 @@ from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.cluster.pods import pods_of
 from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
-from gco_stream.engine.deletion.guard import Guard, doomed
-from gco_stream.engine.deletion.orphan_tracker import Orphans
-from gco_stream.engine.reconcile.reconciler import claimed, not_known
+from gco_stream.engine.deletion.guard import Guard, unrequested_deletions
+from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
+from gco_stream.engine.reconcile.reconciler import names_claimed_by_others, unsynced_reason
 from gco_stream.engine.state.fleet_census import FleetCensus
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
+from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.explain.explanation import Explanation, explain
-from gco_stream.planning.planner import plan
-from gco_stream.planning.types.plan import Need, Plan
-from gco_stream.planning.types.policy import Census, Fleet, Policy, policy_of
+from gco_stream.planning.planner import plan_endpoint
+from gco_stream.planning.types.plan import MissingInput, Plan
+from gco_stream.planning.types.policy import Census, FleetState, Policy, policy_of
 from gco_stream.settings import LEASE_NAME, Settings
 from gco_stream.table.endpoints import EndpointTable
 
-_ENOUGH_SCANS: Final = 2
+_REQUIRED_SCANS: Final = 2
 
 
-class Bystander:
+class ReadOnlyLimits:
     """What the whole fleet allows, looked up when it is first asked for. `now`: the moment that plans are made of.
 
-    `doubt`: what could not be looked up, "" where all could.
+    `warning`: what could not be looked up, "" where all could.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Bystander:
         table: EndpointTable,
         cache: ClusterCache,
         now: datetime,
-        every: DesiredState | None,
+        every: ItemCache | None,
     ) -> None:
         self._settings = settings
         self._policy = policy
@@ -70,65 +70,65 @@ class Bystander:
         self._census: Census | None = None
         self._guard: Guard | None = None
         self._budget: DeletionBudget | None = None
-        self.doubt = ""
+        self.warning = ""
 
-    async def counted(self) -> Census:
+    async def census(self) -> Census:
         """How many endpoints run here and how many of them have lost their Ingress. Raises TableError."""
         if self._census is None:
             census = FleetCensus(
                 cache=self._cache,
-                desired=await self._known(),
+                items=await self._all_items(),
                 policy=self._policy,
                 clock=time.monotonic,
                 now=lambda: self._now,
             )
-            await census.take()
+            await census.refresh()
             self._census = census.current
         return self._census
 
-    async def decide(self, name: str, fleet: Fleet, make: Callable[[Fleet], Plan]) -> tuple[Plan, Fleet]:
+    async def decide(self, name: str, fleet: FleetState, make: Callable[[FleetState], Plan]) -> tuple[Plan, FleetState]:
         """The plan that the limit on removals leaves, and the fleet that it was made of.
 
         Of several endpoints that are asked for in turn, those that would be removed spend the limit as they would in a
         leader. Raises TableError.
         """
-        guard = await self._guarded()
-        made_of: list[tuple[Plan, Fleet]] = []
+        guard = await self._built_guard()
+        fleets: list[tuple[Plan, FleetState]] = []
 
-        def noting(fleet: Fleet) -> Plan:
-            made_of.append((make(fleet), fleet))
-            return made_of[-1][0]
+        def noting(fleet: FleetState) -> Plan:
+            fleets.append((make(fleet), fleet))
+            return fleets[-1][0]
 
-        made = guard.decide(name, fleet, noting)
-        await self._spend(guard, made)
-        return made, next(fleet for other, fleet in made_of if other is made)
+        plan = guard.decide(name, fleet, noting)
+        await self._spend(guard, plan)
+        return plan, next(fleet for other, fleet in fleets if other is plan)
 
     async def decide_orphan(self, name: str) -> Plan:
         """What becomes of the objects of a name that has no item, once scans have proven that. Raises as `decide`."""
-        guard = await self._guarded()
-        made = guard.decide_orphan(name)
-        await self._spend(guard, made)
-        return made
+        guard = await self._built_guard()
+        plan = guard.decide_orphan(name)
+        await self._spend(guard, plan)
+        return plan
 
-    async def _spend(self, guard: Guard, made: Plan) -> None:
-        if self._budget is not None and not guard.lets_go(made):
-            self._budget.reserve(made.endpoint, len(await self._known()))
+    async def _spend(self, guard: Guard, plan: Plan) -> None:
+        if self._budget is not None and not guard.permits(plan):
+            self._budget.reserve(plan.endpoint, len(await self._all_items()))
 
-    async def _known(self) -> DesiredState:
+    async def _all_items(self) -> ItemCache:
         if self._every is None:
-            every = DesiredState(self._policy.region)
+            every = ItemCache(self._policy.region)
             async for page in self._table.scan():
                 for item in page:
                     every.put(item)
             self._every = every
         return self._every
 
-    async def _guarded(self) -> Guard:
+    async def _built_guard(self) -> Guard:
         if self._guard is None:
-            every, notes = await self._known(), await self._lease()
-            orphans = Orphans(self._cache, self._policy)
-            for _ in range(_ENOUGH_SCANS):
-                orphans.scan_begins()
+            every, notes = await self._all_items(), await self._lease()
+            orphans = OrphanTracker(self._cache, self._policy)
+            for _ in range(_REQUIRED_SCANS):
+                orphans.scan_started()
                 await orphans.scan_ended(frozenset(every))
             self._budget = DeletionBudget(self._settings.mass_delete_limit, notes, time.time)
             self._guard = Guard(
@@ -136,28 +136,28 @@ class Bystander:
                 budget=self._budget,
                 approvals=Approvals(notes, time.time),
                 lease=notes,
-                desired=every,
+                items=every,
                 policy=self._policy,
                 metrics=Metrics(),
                 now=lambda: self._now,
             )
         return self._guard
 
-    async def _lease(self) -> "_Notes":
+    async def _lease(self) -> "_ReadOnlyAnnotations":
         path = f"/apis/{lease.API_VERSION}/namespaces/{quote(self._policy.namespace)}/leases/{LEASE_NAME}"
         try:
             found = await self._client.request("GET", path)
         except NotFound:
             # Nobody has led yet.
-            return _Notes({})
+            return _ReadOnlyAnnotations({})
         except ClusterError as error:
-            self.doubt = f"how much of the limit on removals is spent is not known: {error.message}"
-            return _Notes({})
-        return _Notes(lease.annotations_of(found))
+            self.warning = f"how much of the limit on removals is spent is not known: {error.message}"
+            return _ReadOnlyAnnotations({})
+        return _ReadOnlyAnnotations(lease.annotations_of(found))
 
 
 @dataclass(frozen=True, slots=True)
-class _Notes:
+class _ReadOnlyAnnotations:
     """The Lease's annotations as they were."""
 
     annotations: Mapping[str, str]
@@ -167,27 +167,27 @@ class _Notes:
 
 
 # Of more endpoints than this, only pods that a decision hangs on are listed: each takes a call.
-_MOST_PODS = 200
+_MAX_POD_LISTS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class DryRun:
     """The plans made, explained, and what stood in the way of more.
 
     `items` by name, None where the table has no item of the name; the others are in `explanations` or, with the reason,
-    in `unknown`, where what stands of them cannot be read. `unclaimed`: plans of the names of which objects stand
-    without an item. `blind`: namespaces that cannot be read, and why. `now`: when it was looked.
+    in `unknown`, where what stands of them cannot be read. `orphans`: plans of the names of which objects stand
+    without an item. `unsynced`: namespaces that cannot be read, and why. `now`: when it was looked.
     """
 
     now: datetime
-    items: Mapping[str, Endpoint | Unreadable | None]
-    blind: Mapping[str, str]
+    items: Mapping[str, Endpoint | InvalidItem | None]
+    unsynced: Mapping[str, str]
     explanations: dict[str, Explanation] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
-    unclaimed: dict[str, Plan] = field(default_factory=dict)
+    orphans: dict[str, Plan] = field(default_factory=dict)
 
 
-async def preview(settings: Settings, wanted: Collection[str] | None) -> Preview:
+async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> DryRun:
     """Plans for the named endpoints, or for all. Reads only. Raises TableError, ClusterError."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(KubeClient.connect(timeout=settings.k8s_api_timeout))
@@ -198,46 +198,48 @@ async def preview(settings: Settings, wanted: Collection[str] | None) -> Preview
             dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds
         )
         info = await table.describe()
-        every = DesiredState(settings.region) if wanted is None else None
-        cache = await look_once(client, settings.namespaces)
+        every = ItemCache(settings.region) if selected is None else None
+        cache = await snapshot(client, settings.namespaces)
         # After the cluster: whatever was made by then has its item here.
-        items = await _items(table, wanted, every)
-        found = Preview(datetime.now(UTC), items, cache.unsynced)
+        items = await _items(table, selected, every)
+        result = DryRun(datetime.now(UTC), items, cache.unsynced)
         policy = policy_of(settings, info.arn)
-        look = _Look(
+        planner = _DryRunPlanner(
             settings=settings,
             policy=policy,
             client=client,
             table=table,
             cache=cache,
-            now=found.now,
-            fleet=Bystander(
+            now=result.now,
+            fleet=ReadOnlyLimits(
                 settings=settings,
                 policy=policy,
                 client=client,
                 table=table,
                 cache=cache,
-                now=found.now,
+                now=result.now,
                 every=every,
             ),
         )
         for name, item in items.items():
             if item is None:
                 continue
-            if reason := not_known(item, found.blind, policy):
-                found.unknown[name] = reason
+            if reason := unsynced_reason(item, result.unsynced, policy):
+                result.unknown[name] = reason
             else:
-                others = items if wanted is None else await _namesakes(table, name)
-                found.explanations[name] = await look.explained(
-                    item, claimed(name, others.get), with_pods=len(found.explanations) < _MOST_PODS
+                others = items if selected is None else await _namesakes(table, name)
+                result.explanations[name] = await planner.explain(
+                    item, names_claimed_by_others(name, others.get), with_pods=len(result.explanations) < _MAX_POD_LISTS
                 )
-        lacking = cache.endpoint_names() - items.keys() if wanted is None else {n for n in items if items[n] is None}
-        for name in sorted(lacking & cache.endpoint_names()):
-            found.unclaimed[name] = await look.fleet.decide_orphan(name)
-        return found
+        without_item = (
+            cache.endpoint_names() - items.keys() if selected is None else {n for n in items if items[n] is None}
+        )
+        for name in sorted(without_item & cache.endpoint_names()):
+            result.orphans[name] = await planner.fleet.decide_orphan(name)
+        return result
 
 
-async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | Unreadable]:
+async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | InvalidItem]:
     """The items that might want names of this one's objects."""
     found = {}
     for other in {names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)} - {name}:
@@ -247,11 +249,11 @@ async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | Un
 
 
 async def _items(
-    table: EndpointTable, wanted: Collection[str] | None, every: DesiredState | None
-) -> dict[str, Endpoint | Unreadable | None]:
-    found: dict[str, Endpoint | Unreadable | None] = {}
-    if wanted is not None:
-        for name in wanted:
+    table: EndpointTable, selected: Collection[str] | None, every: ItemCache | None
+) -> dict[str, Endpoint | InvalidItem | None]:
+    found: dict[str, Endpoint | InvalidItem | None] = {}
+    if selected is not None:
+        for name in selected:
             item = await table.get(name)
             found[name] = None if item is None else read_endpoint(item)
         return found
@@ -264,7 +266,7 @@ async def _items(
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _DryRunPlanner:
     """One look at one moment. What only some plans need is looked up for those."""
 
     settings: Settings
@@ -273,33 +275,35 @@ class _Look:
     table: EndpointTable
     cache: ClusterCache
     now: datetime
-    fleet: Bystander
+    fleet: ReadOnlyLimits
 
-    async def explained(self, item: Endpoint | Unreadable, claimed: frozenset[str], *, with_pods: bool) -> Explanation:
+    async def explain(self, item: Endpoint | InvalidItem, claimed: frozenset[str], *, with_pods: bool) -> Explanation:
         """The plan with whatever it turns out to need, explained. Raises TableError.
 
         `with_pods`: pods that are not ready are looked at too, for the reason alone.
         """
-        fleet, observed = Fleet(claimed=claimed), self.cache.observed(item.name)
-        make = partial(plan, item, observed, now=self.now, policy=self.policy)
-        made, warnings = make(fleet), list[Cause]()
-        if Need.CENSUS in made.needs:
-            fleet = replace(fleet, census=await self.fleet.counted())
-        if isinstance(item, Endpoint) and (Need.PODS in made.needs or (with_pods and _lacks_pods(made))):
+        fleet, observed = FleetState(names_claimed_by_others=claimed), self.cache.observed(item.name)
+        make = partial(plan_endpoint, item, observed, now=self.now, policy=self.policy)
+        plan, warnings = make(fleet), list[Cause]()
+        if MissingInput.CENSUS in plan.missing_inputs:
+            fleet = replace(fleet, census=await self.fleet.census())
+        if isinstance(item, Endpoint) and (
+            MissingInput.PODS in plan.missing_inputs or (with_pods and _lacks_pods(plan))
+        ):
             namespace, timeout = item.namespace or self.policy.namespace, self.settings.k8s_api_timeout
             try:
                 pods = await pods_of(self.client, namespace, item.name, timeout=timeout)
                 observed = replace(observed, pods=pods)
             except ClusterError as error:
                 warnings.append(Cause(Reason.PODS_UNKNOWN, f"its pods cannot be listed: {error.message}"))
-        make = partial(plan, item, observed, now=self.now, policy=self.policy)
-        made = make(fleet)
-        if doomed(made):
-            made, fleet = await self.fleet.decide(item.name, fleet, make)
-            warnings += [Cause(Reason.LIMITS_UNKNOWN, self.fleet.doubt)] if self.fleet.doubt else []
-        made = replace(made, warnings=(*made.warnings, *warnings))
-        return explain(item, observed, fleet, self.now, self.policy, made)
+        make = partial(plan_endpoint, item, observed, now=self.now, policy=self.policy)
+        plan = make(fleet)
+        if unrequested_deletions(plan):
+            plan, fleet = await self.fleet.decide(item.name, fleet, make)
+            warnings += [Cause(Reason.LIMITS_UNKNOWN, self.fleet.warning)] if self.fleet.warning else []
+        plan = replace(plan, warnings=(*plan.warnings, *warnings))
+        return explain(item, observed, fleet, self.now, self.policy, plan)
 
 
-def _lacks_pods(made: Plan) -> bool:
-    return made.report is not None and made.report.ready < made.report.desired
+def _lacks_pods(plan: Plan) -> bool:
+    return plan.report is not None and plan.report.ready < plan.report.desired

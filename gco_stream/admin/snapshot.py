@@ -11,7 +11,7 @@ from gco_stream.cluster.cache.cluster_cache import ClusterCache
 _SYNC_SECONDS: Final = 60.0
 
 
-async def look_once(client: KubeClient, namespaces: Sequence[str]) -> ClusterCache:
+async def snapshot(client: KubeClient, namespaces: Sequence[str]) -> ClusterCache:
     """What stands in the namespaces now. What cannot be listed, or not within a minute, is told by `unsynced`."""
     cache = ClusterCache(client, namespaces, lambda _: None)
     async with asyncio.TaskGroup() as group:

@@ -13,11 +13,17 @@ import orjson
 
 from gco_stream.aws.session import table_client
 from gco_stream.cluster.api.client import KubeClient
-from gco_stream.cluster.api.objects import collection_path, handed_over, object_path, observe, ownership_of
+from gco_stream.cluster.api.objects import collection_path, object_path, observe, ownership_of, upgraded_managed_fields
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, read_endpoint
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
-from gco_stream.planning.explain.template_upgrade import Behind, Selection, Upgrade, select, upgrade_of
+from gco_stream.planning.explain.template_upgrade import (
+    EndpointUpgrade,
+    OutdatedDeployment,
+    UpgradeSelection,
+    select,
+    upgrade_of,
+)
 from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings
 from gco_stream.planning.types.policy import Policy, policy_of
 from gco_stream.settings import Settings
@@ -28,23 +34,23 @@ _PAGE: Final = "500"
 
 
 @dataclass(frozen=True, slots=True)
-class Upgraded:
+class UpgradeRequest:
     """What was done: the selection, the version asked for, and whether the one endpoint that was named exists."""
 
-    selection: Selection
+    selection: UpgradeSelection
     version: int
     exists: bool = True
 
 
-async def upgrade(
+async def request_upgrade(
     settings: Settings,
     name: str | None,
     limit: int,
     *,
     dry_run: bool,
-    on_each: Callable[[Upgrade], None],
+    on_each: Callable[[EndpointUpgrade], None],
     renderings: Renderings = RENDERINGS,
-) -> Upgraded:
+) -> UpgradeRequest:
     """Asks for the newest pod template for one endpoint, or for all, with at most `limit` on the way at once.
 
     `on_each` is told of each endpoint once it has been asked for (or would be: `dry_run`). Raises TableError and
@@ -53,16 +59,16 @@ async def upgrade(
     async with _connections(settings) as (client, table):
         policy = policy_of(settings, (await table.describe()).arn, renderings)
         items = [item async for item in _items(table, name)]
-        standing, owned = await _deployments(client, policy)
+        live, owned = await _deployments(client, policy)
         now = datetime.now(UTC)
-        found = [upgrade_of(item, _of(item, standing, policy), owned, now, policy) for item in items]
+        found = [upgrade_of(item, _observed(item, live, policy), owned, now, policy) for item in items]
         selection = select(found, limit)
-        for one in selection.chosen:
-            for behind in one.behind:
+        for one in selection.selected:
+            for outdated in one.outdated:
                 if not dry_run:
-                    await _ask(client, behind, renderings.current)
+                    await _annotate(client, outdated, renderings.current)
             on_each(one)
-    return Upgraded(selection, renderings.current, exists=name is None or bool(items))
+    return UpgradeRequest(selection, renderings.current, exists=name is None or bool(items))
 
 
 @asynccontextmanager
@@ -104,7 +110,7 @@ async def _deployments(
             for raw in page.get("items") or ():
                 one = observe(raw, Kind.DEPLOYMENT)
                 found[one.ref] = one
-                owned[one.ref] = ownership_of(handed_over(raw["metadata"].get("managedFields") or []))
+                owned[one.ref] = ownership_of(upgraded_managed_fields(raw["metadata"].get("managedFields") or []))
             rest = page["metadata"].get("continue")
             if not rest:
                 break
@@ -112,21 +118,21 @@ async def _deployments(
     return found, owned
 
 
-def _of(item: Endpoint, standing: dict[ObjectRef, ObservedObject], policy: Policy) -> Observed:
+def _observed(item: Endpoint, live: dict[ObjectRef, ObservedObject], policy: Policy) -> Observed:
     refs = (
         ObjectRef(Kind.DEPLOYMENT, namespace, name)
         for namespace in policy.namespaces
         for name in (item.name, names.canary_name(item.name))
     )
-    return Observed({ref: standing[ref] for ref in refs if ref in standing})
+    return Observed({ref: live[ref] for ref in refs if ref in live})
 
 
-async def _ask(client: KubeClient, behind: Behind, version: int) -> None:
+async def _annotate(client: KubeClient, outdated: OutdatedDeployment, version: int) -> None:
     # The uid is a precondition: a Deployment that was made anew meanwhile has the newest template anyway.
-    patch = {"metadata": {"uid": behind.uid, "annotations": {names.UPGRADE_ANNOTATION: str(version)}}}
+    patch = {"metadata": {"uid": outdated.uid, "annotations": {names.UPGRADE_ANNOTATION: str(version)}}}
     await client.request(
         "PATCH",
-        object_path(behind.ref),
+        object_path(outdated.ref),
         query={"fieldManager": names.CLI_FIELD_MANAGER},
         body=orjson.dumps(patch),
         content_type=_MERGE,

@@ -4,18 +4,18 @@ import asyncio
 import random
 
 
-class Pacer:
+class RateLimiter:
     """Calls that are at least `interval` seconds apart, whoever makes them."""
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._next = float("-inf")
 
-    async def turn(self) -> None:
+    async def acquire(self) -> None:
         """Return when the next call may be made."""
         clock = asyncio.get_running_loop().time
-        async with self._turn:
+        async with self._lock:
             await asyncio.sleep(max(0.0, self._next - clock()))
             self._next = clock() + self._interval
 

@@ -113,21 +113,21 @@ def old_item(error: aws.ClientError) -> dict[str, Any] | None:
 def _answered(error: aws.ClientError, table: str) -> TableError:
     code, message = code_of(error), " ".join(message_of(error).split())[:500]
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    told = f"{code}: {message}" if message else code
+    text = f"{code}: {message}" if message else code
     if code in _MISSING:
         return TableMissing(f"there is no table {table}" if table else message or "no such resource", code)
     if code in _THROTTLED or status == 429:
-        return TableThrottled(f"DynamoDB is throttling: {told}", code)
+        return TableThrottled(f"DynamoDB is throttling: {text}", code)
     if code in _DENIED or status in {401, 403}:
-        return TableAccessDenied(f"DynamoDB does not allow this: {told}", code)
+        return TableAccessDenied(f"DynamoDB does not allow this: {text}", code)
     if status >= 500 or status < 400:
-        return TableUnreachable(f"DynamoDB has a fault: {told}", code)
+        return TableUnreachable(f"DynamoDB has a fault: {text}", code)
     if message.startswith("Item size"):
-        return ItemTooLarge(f"the item would be too large: {told}", code)
-    return TableRejected(f"DynamoDB refuses the request: {told}", code)
+        return ItemTooLarge(f"the item would be too large: {text}", code)
+    return TableRejected(f"DynamoDB refuses the request: {text}", code)
 
 
-def attributes(response: Mapping[str, Any]) -> dict[str, Any]:
+def returned_item(response: Mapping[str, Any]) -> dict[str, Any]:
     """The item that a write returned. Raises TableUnreachable where the answer was cut: the write may have happened."""
     item = response.get("Attributes")
     if not item or "endpoint_name" not in item:

@@ -26,7 +26,7 @@ class NoStream(StreamError):
     """The table has no stream, or it is turned off."""
 
 
-class Ended(StreamError):
+class StreamEnded(StreamError):
     """Nothing more can come from this stream, or nothing can be read of it: look what the table has now."""
 
 
@@ -118,14 +118,14 @@ def stream_errors() -> Iterator[None]:
 def _answered(error: aws.ClientError) -> StreamError:
     details = error.response.get("Error", {})
     code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())[:500]
-    told = f"{code}: {message}" if message else code
+    text = f"{code}: {message}" if message else code
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if kind := _KINDS.get(code):
-        return kind(told, code)
+        return kind(text, code)
     if status == 429:
-        return Throttled(told, code)
+        return Throttled(text, code)
     if status in {401, 403}:
-        return AccessDenied(told, code)
+        return AccessDenied(text, code)
     if status >= 500 or status < 400:
-        return Unreachable(f"the stream has a fault: {told}", code)
-    return Rejected(f"the stream refuses the request: {told}", code)
+        return Unreachable(f"the stream has a fault: {text}", code)
+    return Rejected(f"the stream refuses the request: {text}", code)

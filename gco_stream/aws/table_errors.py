@@ -40,7 +40,7 @@ class Contended(TableError):
     """The item changed under every attempt: try again later."""
 
 
-class Gone(TableError):
+class ItemNotFound(TableError):
     """The item that was to be changed is not in the table."""
 
 
@@ -48,11 +48,11 @@ class AlreadyExists(TableError):
     """The item or table that was to be created is there already."""
 
 
-class Changed(TableError):
+class ConcurrentUpdate(TableError):
     """The item is not as it was read: somebody else was faster, and nothing was written."""
 
 
-class Superseded(TableError):
+class Fenced(TableError):
     """A status of a higher epoch is stored: another leader has written since. `stored_epoch` is in microseconds."""
 
     def __init__(self, message: str, stored_epoch: int) -> None:

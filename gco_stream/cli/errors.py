@@ -16,7 +16,7 @@ CONFLICT = 4
 UNREACHABLE = 5
 
 
-class Failure(Exception):
+class CommandError(Exception):
     """A command failed; the message is all that a person needs, and `code` is the exit code."""
 
     def __init__(self, message: str, code: int = FAILED) -> None:
@@ -25,10 +25,10 @@ class Failure(Exception):
 
 
 # The first that fits, so the narrower kinds stand before the wider ones.
-_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
-    (table.Gone, NOT_FOUND),
+_EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (table.ItemNotFound, NOT_FOUND),
     (table.AlreadyExists, CONFLICT),
-    (table.Changed, CONFLICT),
+    (table.ConcurrentUpdate, CONFLICT),
     (table.Contended, CONFLICT),
     (table.TableUnreachable, UNREACHABLE),
     (table.TableThrottled, UNREACHABLE),
@@ -42,19 +42,21 @@ _CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 )
 
 
-def failure_of(error: Exception) -> Failure | None:
+def command_error_of(error: Exception) -> CommandError | None:
     """The failure that an error of any room stands for; None for a fault of this program."""
-    if isinstance(error, Failure):
+    if isinstance(error, CommandError):
         return error
     if isinstance(error, table.TableMissing):
-        return Failure(f"{error}; `gco-stream table create` makes one, --table and --region name another", NOT_FOUND)
-    for kind, code in _CODES:
+        return CommandError(
+            f"{error}; `gco-stream table create` makes one, --table and --region name another", NOT_FOUND
+        )
+    for kind, code in _EXIT_CODES:
         if isinstance(error, kind):
-            return Failure(str(error), code)
+            return CommandError(str(error), code)
     # Imported late: each brings more than a command needs in order to show its help.
     from gco_stream.local.errors import LocalError
     from gco_stream.settings import SettingsError
 
     if isinstance(error, SettingsError):
-        return Failure(str(error), USAGE)
-    return Failure(str(error)) if isinstance(error, LocalError) else None
+        return CommandError(str(error), USAGE)
+    return CommandError(str(error)) if isinstance(error, LocalError) else None

@@ -8,9 +8,9 @@ import typer
 
 from gco_stream.cli.commands import approve_deletes, demo, doctor, explain, local, run, table, top
 from gco_stream.cli.commands.endpoint import lifecycle as endpoint
-from gco_stream.cli.errors import failure_of
+from gco_stream.cli.errors import command_error_of
 from gco_stream.cli.help import EXIT_CODES, tidy
-from gco_stream.model.text import on_terminal
+from gco_stream.model.text import terminal_safe
 
 app = typer.Typer(
     name="gco-stream",
@@ -32,8 +32,8 @@ app.command("demo")(demo.demo)
 tidy(app)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from gco_stream import __version__
 
         typer.echo(f"gco-stream {__version__}")
@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(arguments, prog_name="gco-stream")
     except Exception as error:
-        failure = failure_of(error)
-        if failure is None:
+        command_error = command_error_of(error)
+        if command_error is None:
             raise
-        for line in str(failure).splitlines():
-            typer.echo(f"gco-stream: {on_terminal(line)}", err=True)
-        sys.exit(failure.code)
+        for line in str(command_error).splitlines():
+            typer.echo(f"gco-stream: {terminal_safe(line)}", err=True)
+        sys.exit(command_error.code)
     sys.exit(0)

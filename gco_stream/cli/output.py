@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gco_stream.model.text import on_terminal, printable
+from gco_stream.model.text import printable, terminal_safe
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,7 +65,7 @@ def is_terminal() -> bool:
 
 def say(line: str) -> None:
     """A line of the result. What an item holds may be meant for the terminal rather than for who reads it."""
-    typer.echo(on_terminal(line))
+    typer.echo(terminal_safe(line))
 
 
 def say_json(value: object) -> None:
@@ -77,7 +77,7 @@ def say_json(value: object) -> None:
 
 def warn(line: str) -> None:
     """A line beside the result."""
-    typer.echo(f"warning: {on_terminal(line)}", err=True)
+    typer.echo(f"warning: {terminal_safe(line)}", err=True)
 
 
 def show_rows(rows: Rows) -> None:

@@ -28,7 +28,7 @@ class Permission:
         return f"{self.verb} {resource}{f' {self.name}' if self.name else ''} in {self.namespace}"
 
 
-def needed(namespaces: tuple[str, ...], lease_namespace: str, lease: str) -> Iterator[Permission]:
+def required_permissions(namespaces: tuple[str, ...], lease_namespace: str, lease: str) -> Iterator[Permission]:
     """Everything that the controller does, for the namespaces of its endpoints and the Lease's."""
     for namespace in namespaces:
         for group, resource in (

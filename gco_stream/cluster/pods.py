@@ -14,9 +14,9 @@ from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, PodHealth
 
 # More pods than this say nothing new, and a plan waits for them.
-MOST: Final = 500
+MAX_PODS: Final = 500
 _PAGE: Final = 250
-_LONGEST: Final = 200
+_MAX_REASON_LENGTH: Final = 200
 _ENDED: Final = ("Succeeded", "Failed")
 _SELECTED: Final = ",".join(f"status.phase!={phase}" for phase in _ENDED)
 
@@ -38,10 +38,10 @@ async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: floa
     deadline = loop.time() + timeout
     query = {"labelSelector": f"{names.APP_LABEL}={app}", "fieldSelector": _SELECTED, "limit": str(_PAGE)}
     found: list[PodHealth] = []
-    for _ in range(MOST // _PAGE):
+    for _ in range(MAX_PODS // _PAGE):
         path = f"/api/v1/namespaces/{quote(namespace)}/pods"
         page = await client.request("GET", path, query=query, timeout=deadline - loop.time())
-        found += [health_of(pod) for pod in items_of(page) if _counts(pod)]
+        found += [health_of(pod) for pod in items_of(page) if _is_active(pod)]
         following = (page.get("metadata") or {}).get("continue")
         if not following:
             break
@@ -60,7 +60,7 @@ async def pods_by_app(client: KubeClient, namespace: str, *, timeout: float) -> 
     while True:
         page = await client.request("GET", path, query=query, timeout=timeout)
         for pod in items_of(page):
-            if _counts(pod):
+            if _is_active(pod):
                 app = pod["metadata"]["labels"].get(names.APP_LABEL, "")
                 found[app] = (*found.get(app, ()), health_of(pod))
         query["continue"] = (page.get("metadata") or {}).get("continue") or ""
@@ -81,10 +81,10 @@ def health_of(pod: JsonObject) -> PodHealth:
         reason = f"readiness gate {gate} is not met"
     else:
         reason = _unscheduled(conditions) or _of_containers(pod) or _of_pod(pod, conditions)
-    return PodHealth(pod["metadata"]["name"], containers_ready, ready, _short(reason), gated, bool(_gates(pod)))
+    return PodHealth(pod["metadata"]["name"], containers_ready, ready, _truncated(reason), gated, bool(_gates(pod)))
 
 
-def _counts(pod: JsonObject) -> bool:
+def _is_active(pod: JsonObject) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and _status(pod).get("phase") not in _ENDED
 
 
@@ -113,11 +113,11 @@ def _unscheduled(conditions: dict[str, Any]) -> str:
     if scheduled.get("status") != "False":
         return ""
     reason = scheduled.get("reason") or "Unschedulable"
-    message = _uncounted(scheduled.get("message") or "") if reason == "Unschedulable" else ""
+    message = _without_counts(scheduled.get("message") or "") if reason == "Unschedulable" else ""
     return f"{reason}: {message}" if message else str(reason)
 
 
-def _uncounted(message: str) -> str:
+def _without_counts(message: str) -> str:
     """The scheduler's message without its counts, which change with every node that comes or goes."""
     counted = _NODES_COUNTED.match(message)
     if counted is None:
@@ -132,7 +132,7 @@ def _of_containers(pod: JsonObject) -> str:
     """The trouble of the first container that has one of its own, else of the first that is not ready."""
     status = _status(pod)
     troubles = [
-        _trouble(container, what)
+        _container_problem(container, what)
         for what, of_kind in (("init container", "initContainerStatuses"), ("container", "containerStatuses"))
         for container in status.get(of_kind) or ()
         if not container.get("ready")
@@ -140,7 +140,7 @@ def _of_containers(pod: JsonObject) -> str:
     return next((trouble for trouble, its_own in troubles if its_own), troubles[0][0] if troubles else "")
 
 
-def _trouble(container: dict[str, Any], what: str) -> tuple[str, bool]:
+def _container_problem(container: dict[str, Any], what: str) -> tuple[str, bool]:
     """Why a container is not ready, and whether the cause is its own.
 
     A crash loop has one name all the time: also while the container runs once more, on its way to the next end.
@@ -163,6 +163,6 @@ def _of_pod(pod: JsonObject, conditions: dict[str, Any]) -> str:
     return "Pending" if status.get("phase", "Pending") == "Pending" else "not ready"
 
 
-def _short(text: str) -> str:
+def _truncated(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if len(text) <= _MAX_REASON_LENGTH else text[: _MAX_REASON_LENGTH - 1] + "…"

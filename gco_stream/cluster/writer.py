@@ -11,7 +11,7 @@ import orjson
 
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
-from gco_stream.cluster.api.objects import checked, handed_over, object_path, ref_of
+from gco_stream.cluster.api.objects import checked, object_path, ref_of, upgraded_managed_fields
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.model import names
 from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject
@@ -40,7 +40,7 @@ class ObjectWriter:
         self._remaining = remaining
         self._timeout = timeout
 
-    def standing(self, ref: ObjectRef) -> ObservedObject | None:
+    def live_object(self, ref: ObjectRef) -> ObservedObject | None:
         """A Deployment or Service as it is known now, None where there is none."""
         return self._cache.observed(ref.name).objects.get(ref)
 
@@ -75,7 +75,7 @@ class ObjectWriter:
     async def annotate(self, ref: ObjectRef, uid: str, annotations: Mapping[str, str | None]) -> ObservedObject:
         """Set annotations (None: remove) and touch nothing else."""
         patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
-        return self._cache.store(await self._patch(ref, uid, patch, _MERGE))
+        return self._cache.put(await self._patch(ref, uid, patch, _MERGE))
 
     async def replace(self, ref: ObjectRef, uid: str, field: str, value: Any) -> ObservedObject:
         """Put a value in a field's place whole, whoever's it was; `field` is a JSON pointer (/spec/ports)."""
@@ -83,9 +83,9 @@ class ObjectWriter:
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "replace", "path": field, "value": value},
         ]
-        return self._cache.store(await self._patch(ref, uid, patch, _JSON_PATCH))
+        return self._cache.put(await self._patch(ref, uid, patch, _JSON_PATCH))
 
-    async def hand_over(self, observed: ObservedObject) -> ObservedObject:
+    async def upgrade_managed_fields(self, observed: ObservedObject) -> ObservedObject:
         """Make the fields that GCO's manager set ours, as if we had applied them: values stay, owners change."""
         ref = observed.ref
         allowed = self._allowed(ref)
@@ -95,14 +95,14 @@ class ObjectWriter:
             self._cache.forget(ref, observed.uid)
             raise
         metadata = checked(raw)["metadata"]
-        managed_fields = handed_over(metadata.get("managedFields") or [])
+        managed_fields = upgraded_managed_fields(metadata.get("managedFields") or [])
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": observed.uid},
             {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
             # Owners as of this version only: anybody's write since then makes it a conflict.
             {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
         ]
-        return self._cache.store(await self._patch(ref, observed.uid, patch, _JSON_PATCH))
+        return self._cache.put(await self._patch(ref, observed.uid, patch, _JSON_PATCH))
 
     async def delete(
         self, ref: ObjectRef, uid: str, *, resource_version: str | None = None, background: bool = False
@@ -127,7 +127,7 @@ class ObjectWriter:
             return
         # What is left of it, if finalizers hold it; otherwise a Status, or its last state.
         if answer.get("kind") != "Status" and checked(answer)["metadata"].get("finalizers"):
-            self._cache.store(answer)
+            self._cache.put(answer)
         else:
             self._cache.forget(ref, uid)
 
@@ -135,7 +135,7 @@ class ObjectWriter:
         named = {**manifest, "metadata": {**manifest["metadata"], **identity}}
         query = {"fieldManager": manager, "force": "true"}
         answer = await self._send("PATCH", ref_of(manifest), identity.get("uid"), query, named, _APPLY)
-        return self._cache.store(answer)
+        return self._cache.put(answer)
 
     async def _patch(
         self, ref: ObjectRef, uid: str, patch: Any, content_type: str, *, subresource: str = ""

@@ -23,7 +23,7 @@ POLICY = {
 }
 
 
-_LONGEST_LINE = 2**16
+_MAX_LINE_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class AuditLog:
         if not self.path.exists():
             return 0
         with self.path.open("rb") as file:
-            begin = max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE)
+            begin = max(0, file.seek(0, os.SEEK_END) - _MAX_LINE_BYTES)
             file.seek(begin)
             return begin + file.read().rfind(b"\n") + 1
 

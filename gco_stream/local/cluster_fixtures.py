@@ -6,7 +6,7 @@ from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import KubeApi, path_of
 
 _CLAIM = "efs-claim"
-_ROOM = {"cpu": "10000", "memory": "40Ti", "ephemeral-storage": "40Ti", "pods": "100000"}
+_CAPACITY = {"cpu": "10000", "memory": "40Ti", "ephemeral-storage": "40Ti", "pods": "100000"}
 
 _NVIDIA = ({"eks.amazonaws.com/instance-gpu-manufacturer": "nvidia"}, {"nvidia.com/gpu": "100000"})
 _NEURON = ({"accelerator": "neuron"}, {"aws.amazon.com/neuron": "100000", "aws.amazon.com/neuroncore": "100000"})
@@ -24,13 +24,13 @@ def nodes() -> list[dict[str, Any]]:
     return [_node(name, labels, devices) for name, (labels, devices) in _NODES.items()]
 
 
-def furnish_nodes(kube: KubeApi) -> None:
+def create_nodes(kube: KubeApi) -> None:
     """Create the nodes."""
     for node in nodes():
         kube.create(path_of("Node"), node, exist_ok=True)
 
 
-def furnish_ingress_class(kube: KubeApi) -> None:
+def create_ingress_class(kube: KubeApi) -> None:
     """Create the class of GCO's Ingresses. No controller stands behind it."""
     kube.create(
         path_of("IngressClass"),
@@ -39,7 +39,7 @@ def furnish_ingress_class(kube: KubeApi) -> None:
     )
 
 
-def furnish_namespace(kube: KubeApi, name: str) -> None:
+def create_namespace(kube: KubeApi, name: str) -> None:
     """Create the namespace `name` with a bound claim `efs-claim`, which pods that load a model mount.
 
     No controller binds claims here, so claim and volume are written as bound: that is what the scheduler looks at.
@@ -79,7 +79,7 @@ def furnish_namespace(kube: KubeApi, name: str) -> None:
     kube.patch(f"{path_of('PersistentVolumeClaim', name, _CLAIM)}/status", claimed)
 
 
-def clear_namespace(kube: KubeApi, name: str) -> None:
+def delete_namespace(kube: KubeApi, name: str) -> None:
     """Delete the namespace and its volume, without waiting; what is gone already is not an error."""
     for path in (path_of("Namespace", name=name), path_of("PersistentVolume", name=f"{name}-{_CLAIM}")):
         try:
@@ -90,7 +90,7 @@ def clear_namespace(kube: KubeApi, name: str) -> None:
 
 
 def _node(name: str, labels: dict[str, str], devices: dict[str, str]) -> dict[str, Any]:
-    room = _ROOM | devices
+    room = _CAPACITY | devices
     return {
         "metadata": {
             "name": name,

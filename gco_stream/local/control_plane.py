@@ -10,7 +10,7 @@ import orjson
 
 from gco_stream.local import certificates
 from gco_stream.local.audit import POLICY, AuditLog
-from gco_stream.local.cluster_fixtures import furnish_ingress_class, furnish_namespace, furnish_nodes
+from gco_stream.local.cluster_fixtures import create_ingress_class, create_namespace, create_nodes
 from gco_stream.local.kube_api import KubeApi
 from gco_stream.local.ports import Ports
 from gco_stream.local.progress import Progress
@@ -125,7 +125,7 @@ class ControlPlane:
 
     def free_port(self) -> int:
         """A port of 127.0.0.1 for one more server beside these; nobody else gets it until `stop`."""
-        return self._ports.take()
+        return self._ports.reserve()
 
     def remove(self) -> None:
         """Remove the folder, logs and all; only after `stop`."""
@@ -161,9 +161,9 @@ class ControlPlane:
     def _start(self, parts: Binaries) -> None:
         deadline = time.monotonic() + _START_SECONDS
         if self._with_dynamodb:
-            self._run(dynamodb.recipe(parts.java, parts.dynamodb, self._ports.take(), self._own("dynamodb")))
-        etcd_port = self._ports.take()
-        self._run(kubernetes.etcd(parts.etcd, etcd_port, self._ports.take(), self._own("etcd")))
+            self._run(dynamodb.recipe(parts.java, parts.dynamodb, self._ports.reserve(), self._own("dynamodb")))
+        etcd_port = self._ports.reserve()
+        self._run(kubernetes.etcd(parts.etcd, etcd_port, self._ports.reserve(), self._own("etcd")))
         # kube-apiserver ends if etcd does not answer soon enough, and looking again takes it a second.
         self.servers["etcd"].wait_ready(deadline)
         self._start_apiserver(parts, etcd_port, deadline)
@@ -174,14 +174,14 @@ class ControlPlane:
                 (kubernetes.kwok, parts.kwok, "kwok"),
             ):
                 self._run(make(binary, self.kubeconfig_for(user), self._own(binary.name)))
-            furnish_nodes(self.kube)
-        furnish_ingress_class(self.kube)
-        furnish_namespace(self.kube, NAMESPACE)
+            create_nodes(self.kube)
+        create_ingress_class(self.kube)
+        create_namespace(self.kube, NAMESPACE)
         for server in self.servers.values():
             server.wait_ready(deadline)
 
     def _start_apiserver(self, parts: Binaries, etcd_port: int, deadline: float) -> None:
-        port = self._ports.take()
+        port = self._ports.reserve()
         folder = self._own("kube-apiserver")
         serving, admin = self._authority.server(), self._authority.client("admin", _ADMINS)
 

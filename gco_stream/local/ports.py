@@ -22,7 +22,7 @@ class Ports:
         self._folder = folder
         self._held: list[TextIO] = []
 
-    def take(self) -> int:
+    def reserve(self) -> int:
         """A free port of 127.0.0.1, held until `release`.
 
         Raises:

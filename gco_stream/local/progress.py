@@ -14,7 +14,7 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 _STILL_SECONDS = 60.0
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as a person says it: `12 s`, `3 min 52 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
@@ -37,7 +37,7 @@ class Progress:
         began = time.monotonic()
         with self._live(title):
             yield
-        self.note(f"{title}: done in {in_words(time.monotonic() - began)}")
+        self.note(f"{title}: done in {format_duration(time.monotonic() - began)}")
 
     @contextmanager
     def _live(self, title: str) -> Iterator[None]:
@@ -46,13 +46,13 @@ class Progress:
                 yield
             return
         self.note(title)
-        over = threading.Event()
-        speaker = threading.Thread(target=self._still, args=(title, over), daemon=True)
+        done = threading.Event()
+        speaker = threading.Thread(target=self._print_still_running, args=(title, done), daemon=True)
         speaker.start()
         try:
             yield
         finally:
-            over.set()
+            done.set()
             speaker.join()
 
     @contextmanager
@@ -71,7 +71,7 @@ class Progress:
             finally:
                 self._bar = None
 
-    def _still(self, title: str, over: threading.Event) -> None:
+    def _print_still_running(self, title: str, done: threading.Event) -> None:
         began = time.monotonic()
-        while not over.wait(_STILL_SECONDS):
-            self.note(f"{title}: still at it after {in_words(time.monotonic() - began)}")
+        while not done.wait(_STILL_SECONDS):
+            self.note(f"{title}: still at it after {format_duration(time.monotonic() - began)}")

@@ -131,12 +131,12 @@ def kube(control_plane: "ControlPlane") -> "KubeApi":
 @pytest.fixture
 def namespace(control_plane: "ControlPlane") -> Iterator[str]:
     """A new namespace's name; it has the claim `efs-claim`. Deleted, without waiting, when the test ends."""
-    from gco_stream.local.cluster_fixtures import clear_namespace, furnish_namespace
+    from gco_stream.local.cluster_fixtures import create_namespace, delete_namespace
 
     name = f"t-{uuid.uuid4().hex[:10]}"
-    furnish_namespace(control_plane.kube, name)
+    create_namespace(control_plane.kube, name)
     yield name
-    clear_namespace(control_plane.kube, name)
+    delete_namespace(control_plane.kube, name)
 
 
 @pytest.fixture(scope="session")

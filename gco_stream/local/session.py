@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
 _LOCK, _STATE, _PLANE = "lock", "state.json", "plane"
-_OURS = {_LOCK, _STATE, _PLANE, f".{_STATE}", "up.log"}
+_OWN_FILES = {_LOCK, _STATE, _PLANE, f".{_STATE}", "up.log"}
 
 
 def default_folder() -> Path:
@@ -54,7 +54,9 @@ class State:
 
 
 @contextmanager
-def standing(folder: Path, progress: Progress, controller: Mapping[str, str] | None = None) -> "Iterator[ControlPlane]":
+def running_control_plane(
+    folder: Path, progress: Progress, controller: Mapping[str, str] | None = None
+) -> "Iterator[ControlPlane]":
     """Own a control plane in `folder` while the block runs, with the table of endpoints made.
 
     What an earlier one left there is removed first. `controller`: the controller runs beside it, with these settings.
@@ -148,7 +150,7 @@ def log_files(folder: Path) -> dict[str, Path]:
 @contextmanager
 def _owned(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    if any(path.name not in _OURS for path in folder.iterdir()):
+    if any(path.name not in _OWN_FILES for path in folder.iterdir()):
         raise LocalError(f"{folder} holds something that is no control plane's: name an empty or a new folder")
     with (folder / _LOCK).open("a+") as file:
         try:

@@ -21,21 +21,21 @@ from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard
-from gco_stream.engine.deletion.orphan_tracker import Orphans
-from gco_stream.engine.reconcile.controller import Workers
-from gco_stream.engine.reconcile.event_publisher import Emit, News
-from gco_stream.engine.reconcile.executor import StepRunner
+from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
+from gco_stream.engine.reconcile.controller import Controller
+from gco_stream.engine.reconcile.event_publisher import Emit, EventPublisher
+from gco_stream.engine.reconcile.executor import PlanExecutor
 from gco_stream.engine.reconcile.reconciler import Reconciler, unreadable_namespace
 from gco_stream.engine.reconcile.resync import Resync
 from gco_stream.engine.state.fleet_census import FleetCensus
-from gco_stream.engine.state.history import Journal
-from gco_stream.engine.state.item_cache import DesiredState, Hint
+from gco_stream.engine.state.history import ReconcileHistory
+from gco_stream.engine.state.item_cache import ChangeKind, ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Backoff, Band, Dispatcher, WorkQueue
+from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.lifecycle.promotion import may_agree
-from gco_stream.planning.types.plan import HeldBack, Step, tell_of
+from gco_stream.planning.lifecycle.promotion import may_complete_or_purge
+from gco_stream.planning.types.plan import FleetLimit, Step, event_of
 from gco_stream.planning.types.policy import Policy
 from gco_stream.settings import Settings
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
@@ -49,10 +49,13 @@ _CONTESTED_CAP = 6 * 3600.0
 # Nobody tells when a right, a namespace or a webhook is back: one name that fails is tried this often, many take turns.
 _RETRY_FLOOR = 20.0
 _RETRY_SPACING = 2.0
-_AGREED_AFTER = 1.0
+_TABLE_CHANGE_DELAY = 1.0
+# Label values are public: they do not follow the names in the code.
+_PRIORITY_LABELS = {Priority.HIGH: "fresh", Priority.LOW: "resync"}
+_STEP_LABELS = {"TransferReplicas": "GiveReplicas", "UpgradeManagedFields": "HandOver"}
 
 
-class Tenure:
+class LeaderRunnables:
     """The stream, the resync, the queue and the workers of one leader; made anew for each tenure."""
 
     def __init__(
@@ -61,14 +64,14 @@ class Tenure:
         settings: Settings,
         policy: Policy,
         table: EndpointTable,
-        streamed: EndpointTable,
+        replica_table: EndpointTable,
         streams: object,
         client: KubeClient,
         cache: ClusterCache,
         leadership: Leadership,
         metrics: Metrics,
         emit: Emit,
-        journal: Journal,
+        history: ReconcileHistory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -76,40 +79,40 @@ class Tenure:
         self._metrics = metrics
         self._clock = clock
         self._leadership = leadership
-        self._journal = journal
+        self._history = history
         self._mode = "stream"
         self.dispatcher = Dispatcher(
             WorkQueue(),
             clock,
-            lambda band: metrics.queue.added(band.name.lower()),
+            lambda priority: metrics.queue.added(_PRIORITY_LABELS[priority]),
         )
-        self.desired = DesiredState(settings.region)
-        self.tokens = SyncTokens(self.desired, cache)
+        self.items = ItemCache(settings.region)
+        self.tokens = SyncTokens(self.items, cache)
         self.guard = Guard(
-            orphans=Orphans(cache, policy),
+            orphans=OrphanTracker(cache, policy),
             budget=DeletionBudget(settings.mass_delete_limit, leadership, time.time),
             approvals=Approvals(leadership, time.time),
             lease=leadership,
-            desired=self.desired,
+            items=self.items,
             policy=policy,
             metrics=metrics,
             now=_now,
         )
-        leadership.on_news(self._on_lease)
+        leadership.on_lease_change(self._on_lease)
         rng = random.Random()  # noqa: S311 - jitter
         self.consumer = StreamConsumer(
             streams,
-            _locate(streamed),
+            _locate(replica_table),
             poll_interval=settings.stream_poll_interval_seconds,
             call_timeout=settings.dynamodb_timeout_seconds,
             on_record=self._on_record,
             on_gap=self._on_gap,
             on_mode=self._on_mode,
-            on_call=partial(metrics.calls.aws, "streams"),
+            on_call=partial(metrics.api_calls.aws, "streams"),
         )
         self.resync = Resync(
             table=table,
-            desired=self.desired,
+            items=self.items,
             tokens=self.tokens,
             dispatcher=self.dispatcher,
             guard=self.guard,
@@ -118,15 +121,15 @@ class Tenure:
             streaming=lambda: self._mode == "stream",
             clock=clock,
             rng=rng,
-            on_found=journal.found,
+            on_change_found=history.record_scan_change,
         )
-        backoff = Backoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng)
-        self.census = FleetCensus(cache=cache, desired=self.desired, policy=policy, clock=clock, now=_now)
+        backoff = ItemBackoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng)
+        self.census = FleetCensus(cache=cache, items=self.items, policy=policy, clock=clock, now=_now)
         self.reconciler = Reconciler(
-            desired=self.desired,
+            items=self.items,
             table=table,
             cache=cache,
-            runner=StepRunner(
+            executor=PlanExecutor(
                 ObjectWriter(client, cache, leadership.remaining, timeout=settings.k8s_api_timeout), self._on_step
             ),
             policy=policy,
@@ -138,49 +141,49 @@ class Tenure:
             failures_of=backoff.failures,
             on_write=lambda kind: metrics.table_writes.labels(kind).inc(),
         )
-        self._workers = Workers(
+        self._controller = Controller(
             dispatcher=self.dispatcher,
             reconciler=self.reconciler,
-            desired=self.desired,
+            items=self.items,
             tokens=self.tokens,
             backoff=backoff,
-            contested=Backoff(base=_CONTESTED_BASE, cap=_CONTESTED_CAP, rng=rng),
+            contested=ItemBackoff(base=_CONTESTED_BASE, cap=_CONTESTED_CAP, rng=rng),
             metrics=metrics,
             clock=clock,
-            tell=News(emit, cache).tell,
-            journal=journal,
+            publish=EventPublisher(emit, cache).publish,
+            history=history,
         )
-        cache.on_synced(lambda namespace: self._workers.is_over(unreadable_namespace(namespace)))
-        self.working = False
+        cache.on_synced(lambda namespace: self._controller.on_cause_resolved(unreadable_namespace(namespace)))
+        self.is_working = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Leads until `stop` is set: then takes no more names and finishes the work in hand, for 20 s at the most."""
         async with asyncio.TaskGroup() as group:
-            turning = group.create_task(self._turn(), name="tenure")
+            working = group.create_task(self._work(), name="tenure")
             await stop.wait()
-            self.dispatcher.close()
-            if self.working:
-                await asyncio.wait({turning}, timeout=_DRAIN_SECONDS)
-            turning.cancel()
+            self.dispatcher.shut_down()
+            if self.is_working:
+                await asyncio.wait({working}, timeout=_DRAIN_SECONDS)
+            working.cancel()
 
-    async def _turn(self) -> None:
+    async def _work(self) -> None:
         await self.consumer.pin()
         async with asyncio.TaskGroup() as sources:
             listening = [sources.create_task(self.consumer.run(), name="stream")]
-            await self.resync.first()
+            await self.resync.first_scan()
             await self._cache.wait_settled()
             listening.append(sources.create_task(self.resync.run(), name="resync"))
-            _log.info("leading", endpoints=len(self.desired), mode=self._mode)
-            self.working = True
-            await self._workers.run(self._settings.reconcile_workers)
+            _log.info("leading", endpoints=len(self.items), mode=self._mode)
+            self.is_working = True
+            await self._controller.run(self._settings.reconcile_workers)
             for task in listening:
                 task.cancel()
 
-    def on_cluster_change(self, names: frozenset[str]) -> None:
+    def on_cluster_change(self, keys: frozenset[str]) -> None:
         """Objects of these endpoints have changed in the cluster."""
-        for name in names:
-            if name in self.desired or name in self.guard.waiting:
-                self.dispatcher.add(name, Band.FRESH, Trigger.CLUSTER)
+        for name in keys:
+            if name in self.items or name in self.guard.held:
+                self.dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
 
     def _on_record(self, record: StreamRecord) -> None:
         self._metrics.records.labels(record.event).inc()
@@ -192,23 +195,23 @@ class Tenure:
             shard=record.shard_id,
             created=record.created,
         )
-        self.resync.delivered(record.name)
+        self.resync.change_delivered(record.name)
         if record.event != "REMOVE":
-            self.guard.orphans.seen(record.name)
-        elif self.guard.orphans.removed(record.name):
+            self.guard.orphans.item_seen(record.name)
+        elif self.guard.orphans.item_removed(record.name):
             self.resync.request_soon()
         image = None if record.event == "REMOVE" else record.new
-        hint = self.desired.hear(record.name, image)
-        self._journal.changed(record, known=hint is not Hint.CHANGED)
-        if hint is Hint.CHANGED:
-            self.dispatcher.add(record.name, Band.FRESH, Trigger.STREAM, (record.sequence_number,))
-        elif hint is Hint.ECHO and image is not None and may_agree(image):
+        change = self.items.observe_record(record.name, image)
+        self._history.record_change(record, known=change is not ChangeKind.CHANGED)
+        if change is ChangeKind.CHANGED:
+            self.dispatcher.add(record.name, Priority.HIGH, Trigger.STREAM, (record.sequence_number,))
+        elif change is ChangeKind.STATUS_ONLY and image is not None and may_complete_or_purge(image):
             # Whoever reports last acts on it at once; this is for reports by others, and for one who has died since.
-            self.dispatcher.add_after(record.name, _AGREED_AFTER, Trigger.ALL_REPORTED)
+            self.dispatcher.add_after(record.name, _TABLE_CHANGE_DELAY, Trigger.ALL_REPORTED)
 
     def _on_lease(self) -> None:
         for name in self.guard.newly_approved():
-            self.dispatcher.add(name, Band.FRESH, Trigger.APPROVAL)
+            self.dispatcher.add(name, Priority.HIGH, Trigger.APPROVAL)
 
     def _on_gap(self, reason: str) -> None:
         self._metrics.gaps.inc()
@@ -217,8 +220,8 @@ class Tenure:
     def _on_mode(self, mode: str, reason: str) -> None:
         if mode != self._mode:
             self._mode = mode
-            self.resync.wake()
-        self._metrics.mode_is(mode)
+            self.resync.interval_changed()
+        self._metrics.set_mode(mode)
         if mode == "poll":
             _log.warning(
                 "changes are found by polling until the stream can be read; where the table has none: "
@@ -229,9 +232,9 @@ class Tenure:
             _log.info("changes arrive by the stream", reason=reason)
 
     def _on_step(self, step: Step) -> None:
-        self._metrics.steps.labels(type(step).__name__, str(step.ref.kind)).inc()
-        if (tell := tell_of(step)) is not None:
-            self._metrics.told.labels(tell.reason).inc()
+        self._metrics.steps.labels(_STEP_LABELS.get(type(step).__name__, type(step).__name__), str(step.ref.kind)).inc()
+        if (event := event_of(step)) is not None:
+            self._metrics.step_events.labels(event.reason).inc()
 
     def _resync_interval(self) -> float:
         if self._mode == "poll":
@@ -241,17 +244,17 @@ class Tenure:
     def observe(self) -> None:
         """Brings the gauges up to date; called before a scrape."""
         metrics, now = self._metrics, self._clock()
-        in_work = (now - since for since in self.dispatcher.in_work_since.values())
-        metrics.queue.observe(self.dispatcher.queue.depth, in_work, self._settings.reconcile_workers)
-        metrics.endpoints.set(len(self.desired))
-        metrics.endpoints_are(self.desired.states)
-        metrics.guard_is(self.guard.state)
+        processing_seconds = (now - since for since in self.dispatcher.processing_since.values())
+        metrics.queue.observe(self.dispatcher.queue.depth, processing_seconds, self._settings.reconcile_workers)
+        metrics.endpoints.set(len(self.items))
+        metrics.set_endpoint_states(self.items.states)
+        metrics.set_guard_state(self.guard.state)
         metrics.deletions_left.set(self.guard.deletions_left)
-        metrics.deletions_held.set(len(self.guard.waiting))
-        for limit in HeldBack:
-            metrics.held_back.labels(limit).set(self._workers.held_back(limit))
-        known = set(self.desired)
-        metrics.unclaimed.set(sum(name not in known for name in self._cache.endpoint_names()))
+        metrics.deletions_held.set(len(self.guard.held))
+        for limit in FleetLimit:
+            metrics.held_back.labels(limit).set(self._controller.count_limited(limit))
+        names = set(self.items)
+        metrics.unclaimed.set(sum(name not in names for name in self._cache.endpoint_names()))
         shards = self.consumer.snapshot().shards
         for state in ("reading", "waiting"):
             metrics.shards.labels(state).set(sum(shard.state == state for shard in shards))

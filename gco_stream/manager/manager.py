@@ -19,10 +19,10 @@ from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.cluster.events.recorder import EventRecorder
 from gco_stream.cluster.leaderelection.elector import LeaderElector, Leadership
-from gco_stream.cluster.leaderelection.self_fence import lease_fuse
-from gco_stream.engine.state.history import Journal
-from gco_stream.engine.workqueue.worker_pool import most_at_once
-from gco_stream.manager.leader import Tenure
+from gco_stream.cluster.leaderelection.self_fence import self_fence
+from gco_stream.engine.state.history import ReconcileHistory
+from gco_stream.engine.workqueue.worker_pool import max_concurrency
+from gco_stream.manager.leader import LeaderRunnables
 from gco_stream.model.objects import Kind
 from gco_stream.ops.metrics import Metrics
 from gco_stream.ops.process import watch_loop
@@ -30,8 +30,8 @@ from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings
 from gco_stream.planning.types.policy import Policy, policy_of
 from gco_stream.server.http import Health, serve
 from gco_stream.server.page.routes import Page
-from gco_stream.server.page.source import Known, Showing
-from gco_stream.server.page.sse import Bell
+from gco_stream.server.page.source import ManagerState, PageSource
+from gco_stream.server.page.sse import ChangeBroadcaster
 from gco_stream.settings import LEASE_NAME, Settings
 from gco_stream.table.endpoints import EndpointTable
 
@@ -42,7 +42,7 @@ _RETRY_CAP = 10.0
 _STUCK_SECONDS = 600.0
 
 
-class Controller:
+class Manager:
     """One replica. `run` is its life; it serves health and metrics from the first moment."""
 
     def __init__(
@@ -60,38 +60,38 @@ class Controller:
         self._client: KubeClient | None = None
         self._cache: ClusterCache | None = None
         self._elector: LeaderElector | None = None
-        self._tenure: Tenure | None = None
+        self._leader: LeaderRunnables | None = None
         self._policy: Policy | None = None
         self._table_problem = ""
         metrics.leader.labels(LEASE_NAME).set(0)
-        self._bell = Bell()
-        self._journal = Journal(
+        self._broadcaster = ChangeBroadcaster()
+        self._history = ReconcileHistory(
             on_applied=metrics.change_to_applied_seconds.observe,
             on_ready=metrics.applied_to_ready_seconds.observe,
-            on_news=self._bell.ring,
+            on_update=self._broadcaster.notify,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set and the work in hand is finished. Raises Misconfigured, and OSError of the port."""
         settings = self._settings
-        kinds = len(Kind)
+        kind_count = len(Kind)
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
             client = await enter(
                 KubeClient.connect(
                     timeout=settings.k8s_api_timeout,
-                    connections=most_at_once(settings.reconcile_workers) + kinds * len(settings.namespaces) + 8,
-                    on_call=self._metrics.calls.kubernetes,
+                    connections=max_concurrency(settings.reconcile_workers) + kind_count * len(settings.namespaces) + 8,
+                    on_call=self._metrics.api_calls.kubernetes,
                 )
             )
             self._client = client
             # The renewal must not wait behind the workers' calls.
             election_client = await enter(
                 KubeClient.connect(
-                    timeout=settings.k8s_api_timeout, connections=4, on_call=self._metrics.calls.kubernetes
+                    timeout=settings.k8s_api_timeout, connections=4, on_call=self._metrics.api_calls.kubernetes
                 )
             )
-            pool = most_at_once(settings.reconcile_workers) + 4
+            pool = max_concurrency(settings.reconcile_workers) + 4
             timeout = settings.dynamodb_timeout_seconds
             # One session for both: each keeps some 8 MiB of AWS' endpoints and models.
             aws = new_session()
@@ -111,9 +111,12 @@ class Controller:
                     settings.http_port,
                     live=self._live,
                     ready=self._ready,
-                    metrics=self._scrape,
+                    metrics=self._render_metrics,
                     status=self._status,
-                    page=Page(Showing(settings, self._journal, self._known, lambda: self._bell.rings), self._bell),
+                    page=Page(
+                        PageSource(settings, self._history, self._manager_state, lambda: self._broadcaster.version),
+                        self._broadcaster,
+                    ),
                 )
             )
             # What has been loaded by now stays for good; a full collection would walk it for 20 ms and more each time.
@@ -129,25 +132,25 @@ class Controller:
                 renew_deadline=settings.lease_renew_deadline_seconds,
                 retry_period=settings.lease_retry_period_seconds,
                 legacy_interval=settings.reconcile_interval_seconds,
-                fuse=lease_fuse(),
+                fence=self_fence(),
             )
             recorder = EventRecorder(client, instance=settings.hostname)
-            observe = partial(self._metrics.calls.aws, "dynamodb")
+            on_call = partial(self._metrics.api_calls.aws, "dynamodb")
             name = settings.inference_endpoints_table_name
-            table = EndpointTable(dynamodb, name, timeout=timeout, on_call=observe)
-            streamed = EndpointTable(replica, name, timeout=timeout, on_call=observe)
+            table = EndpointTable(dynamodb, name, timeout=timeout, on_call=on_call)
+            replica_table = EndpointTable(replica, name, timeout=timeout, on_call=on_call)
 
             async def lead(leadership: Leadership) -> None:
-                await self._lead(leadership, stop, table, streamed, streams, client, cache, recorder)
+                await self._lead(leadership, stop, table, replica_table, streams, client, cache, recorder)
 
             async with asyncio.TaskGroup() as group:
-                beside = [
+                background = [
                     group.create_task(cache.run(), name="cache"),
                     group.create_task(recorder.run(), name="events"),
-                    group.create_task(watch_loop(self._metrics.process.late), name="loop watch"),
+                    group.create_task(watch_loop(self._metrics.process.observe_delay), name="loop watch"),
                 ]
                 await elector.run(lead, stop)
-                for task in beside:
+                for task in background:
                     task.cancel()
             _log.info("stopped")
 
@@ -156,7 +159,7 @@ class Controller:
         leadership: Leadership,
         stop: asyncio.Event,
         table: EndpointTable,
-        streamed: EndpointTable,
+        replica_table: EndpointTable,
         streams: object,
         client: KubeClient,
         cache: ClusterCache,
@@ -169,23 +172,23 @@ class Controller:
             if arn is None:
                 return
             self._policy = policy_of(self._settings, arn, self._renderings)
-            self._tenure = Tenure(
+            self._leader = LeaderRunnables(
                 settings=self._settings,
                 policy=self._policy,
                 table=table,
-                streamed=streamed,
+                replica_table=replica_table,
                 streams=streams,
                 client=client,
                 cache=cache,
                 leadership=leadership,
                 metrics=self._metrics,
                 emit=recorder.emit,
-                journal=self._journal,
+                history=self._history,
                 clock=self._clock,
             )
-            await self._tenure.run(stop)
+            await self._leader.run(stop)
         finally:
-            self._tenure = None
+            self._leader = None
             self._table_problem = ""
             leader.set(0)
             self._metrics.not_leading()
@@ -209,27 +212,29 @@ class Controller:
                 return info.arn
         return None
 
-    def _on_cluster_change(self, names: frozenset[str]) -> None:
-        if self._tenure is not None:
-            self._tenure.on_cluster_change(names)
-        for name in names:
-            self._bell.ring(name)
+    def _on_cluster_change(self, keys: frozenset[str]) -> None:
+        if self._leader is not None:
+            self._leader.on_cluster_change(keys)
+        for name in keys:
+            self._broadcaster.notify(name)
 
     def _live(self) -> Health:
         problems = []
-        if self._tenure is not None:
+        if self._leader is not None:
             now = self._clock()
             problems += [
                 f"the work on {name} has not ended for {now - since:.0f} s"
-                for name, since in self._tenure.dispatcher.in_work_since.items()
+                for name, since in self._leader.dispatcher.processing_since.items()
                 if now - since > _STUCK_SECONDS
             ]
-            if idle := self._tenure.resync.stands_still:
+            if idle := self._leader.resync.stalled_seconds:
                 problems.append(f"the table has not been scanned for {idle:.0f} s")
         return Health(tuple(problems))
 
-    def _known(self) -> Known:
-        return Known(self._client, self._cache, self._elector, self._tenure, self._policy, self._ready().problems)
+    def _manager_state(self) -> ManagerState:
+        return ManagerState(
+            self._client, self._cache, self._elector, self._leader, self._policy, self._ready().problems
+        )
 
     def _ready(self) -> Health:
         if self._cache is None or self._elector is None:
@@ -237,28 +242,28 @@ class Controller:
         problems = [f"namespace {name}: {why}" for name, why in self._cache.unsynced.items()]
         if problem := self._elector.snapshot().problem:
             problems.append(f"lease: {problem}")
-        table_problem = self._table_problem or (self._tenure.resync.problem if self._tenure is not None else "")
+        table_problem = self._table_problem or (self._leader.resync.problem if self._leader is not None else "")
         if table_problem:
             problems.append(f"table: {table_problem}")
         return Health(tuple(problems))
 
     def _status(self) -> dict[str, Any]:
         """How the machinery stands: leader, stream, queue. Holds nothing of any item but names and counts."""
-        tenure = self._tenure
+        leader = self._leader
         return {
             "version": __version__,
             "region": self._settings.region,
             "cluster": self._settings.cluster_name,
             "leader": asdict(self._elector.snapshot()) if self._elector is not None else None,
-            "working": tenure is not None and tenure.working,
-            "stream": asdict(tenure.consumer.snapshot()) if tenure is not None else None,
-            "endpoints": len(tenure.desired) if tenure is not None else None,
-            "queue": tenure.dispatcher.queue.depth if tenure is not None else None,
-            "in_work": sorted(tenure.dispatcher.queue.in_work) if tenure is not None else [],
+            "working": leader is not None and leader.is_working,
+            "stream": asdict(leader.consumer.snapshot()) if leader is not None else None,
+            "endpoints": len(leader.items) if leader is not None else None,
+            "queue": leader.dispatcher.queue.depth if leader is not None else None,
+            "in_work": sorted(leader.dispatcher.queue.processing) if leader is not None else [],
             "cache": asdict(self._cache.snapshot()) if self._cache is not None else None,
         }
 
-    async def _scrape(self) -> bytes:
+    async def _render_metrics(self) -> bytes:
         metrics = self._metrics
         metrics.ready.set(self._ready().ok)
         if self._cache is not None:
@@ -268,6 +273,6 @@ class Controller:
             synced = sum(watch.synced for watch in cache.watches)
             metrics.watches.labels("synced").set(synced)
             metrics.watches.labels("unsynced").set(len(cache.watches) - synced)
-        if self._tenure is not None:
-            self._tenure.observe()
+        if self._leader is not None:
+            self._leader.observe()
         return await asyncio.to_thread(metrics.render)

@@ -21,11 +21,11 @@ from pydantic import (
 
 from gco_stream.model import names, wire
 from gco_stream.model import validation as rules
-from gco_stream.model.field_types import FEW, MOST_ENTRIES, NUMBER, IngressPath, Region, bounds
-from gco_stream.model.problem import Problem, sentence
+from gco_stream.model.field_types import LIMITED_ENTRIES, MAX_ENTRIES, NUMBER, IngressPath, Region, bounds
+from gco_stream.model.problem import Problem, summarize
 from gco_stream.model.reasons import reason_of_report
 from gco_stream.model.spec import EndpointSpec
-from gco_stream.model.text import shown
+from gco_stream.model.text import truncate
 from gco_stream.model.validation import problems_of
 
 
@@ -112,7 +112,7 @@ class Endpoint(BaseModel):
         return region in self.target_regions and self.desired_state in {DesiredState.DEPLOYING, DesiredState.RUNNING}
 
 
-class Unreadable(BaseModel):
+class InvalidItem(BaseModel):
     """An item whose name, state, regions or namespace cannot be read: nothing is done about it but to say so."""
 
     model_config = ConfigDict(frozen=True)
@@ -127,7 +127,7 @@ class Unreadable(BaseModel):
     @property
     def error(self) -> str:
         """All that is wrong, in one line."""
-        return sentence(self.problems)
+        return summarize(self.problems)
 
 
 def _regions(value: Any) -> Any:
@@ -143,8 +143,8 @@ def _namespace(value: str) -> str:
 
 
 _NAME_FIELD = "endpoint_name"
-_LONGEST_REASON = 200
-_LONGEST_TIME = 64
+_MAX_REASON_LENGTH = 200
+_MAX_TIME_LENGTH = 64
 
 
 class _Identity(BaseModel):
@@ -153,8 +153,8 @@ class _Identity(BaseModel):
     target_regions: Annotated[
         frozenset[Region],
         BeforeValidator(_regions),
-        FEW,
-        Field(description=f"a list with at least one region, at most {MOST_ENTRIES}"),
+        LIMITED_ENTRIES,
+        Field(description=f"a list with at least one region, at most {MAX_ENTRIES}"),
     ]
     namespace: Annotated[str, AfterValidator(_namespace), Field(description=names.NAMESPACE_RULE)] | None = None
 
@@ -167,7 +167,7 @@ _SPEC = TypeAdapter(EndpointSpec)
 _STATUS = TypeAdapter(RegionStatus)
 
 
-def read_endpoint(item: Mapping[str, Any]) -> Endpoint | Unreadable:
+def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
     """The endpoint of an item in wire form. Never raises for what an item may hold.
 
     `item` must have its key, `endpoint_name`, as a string; the table guarantees it.
@@ -187,7 +187,7 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | Unreadable:
     if not names.is_endpoint_name(name):
         problems.append(Problem(_NAME_FIELD, name, names.NAME_RULE))
     if problems or identity is None:
-        return Unreadable(
+        return InvalidItem(
             name=name,
             problems=(*problems, *path_problems),
             target_regions=_readable_regions(plain.get("target_regions")),
@@ -229,12 +229,12 @@ def _readable_regions(value: Any) -> frozenset[str]:
 
 
 def _reason(hold: Any) -> str:
-    return shown(hold, _LONGEST_REASON) if isinstance(hold, str) else "for a reason that is no text"
+    return truncate(hold, _MAX_REASON_LENGTH) if isinstance(hold, str) else "for a reason that is no text"
 
 
 def _time(value: Any) -> str:
     """A time as it is written into annotations: what cannot be one is none."""
-    is_time = isinstance(value, str) and len(value) <= _LONGEST_TIME and value.isascii() and value.isprintable()
+    is_time = isinstance(value, str) and len(value) <= _MAX_TIME_LENGTH and value.isascii() and value.isprintable()
     return value if is_time else ""
 
 

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-MOST_ENTRIES = 1000
+MAX_ENTRIES = 1000
 """Of one map or list of an item: more is no endpoint, and checking it would hold up all others."""
-LONGEST_PATH = 512
+MAX_PATH_LENGTH = 512
 # The load balancer takes patterns of 128 characters, and its controller makes two of a prefix: as it is, and with /*.
-LONGEST_INGRESS_PATH = 126
+MAX_INGRESS_PATH_LENGTH = 126
 
 # Decimal would take 1e1000000 as well, and making a whole number of that takes minutes.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,2})?")
@@ -57,16 +57,16 @@ def bounds(low: int, high: int) -> Any:
     return Field(ge=low, le=high, description=f"a whole number from {low} to {high}")
 
 
-def _few(value: Any) -> Any:
-    if isinstance(value, Sized) and not isinstance(value, str) and len(value) > MOST_ENTRIES:
-        raise ValueError(f"more than {MOST_ENTRIES} entries")
+def _limited_entries(value: Any) -> Any:
+    if isinstance(value, Sized) and not isinstance(value, str) and len(value) > MAX_ENTRIES:
+        raise ValueError(f"more than {MAX_ENTRIES} entries")
     return value
 
 
-FEW = BeforeValidator(_few)
+LIMITED_ENTRIES = BeforeValidator(_limited_entries)
 
 
-def satisfying(holds: Callable[[str], object]) -> AfterValidator:
+def accepted_by(holds: Callable[[str], object]) -> AfterValidator:
     """Text must be what `holds` says."""
 
     def check(value: str) -> str:
@@ -79,11 +79,11 @@ def satisfying(holds: Callable[[str], object]) -> AfterValidator:
 
 def matching(pattern: str) -> AfterValidator:
     """Text must match the pattern whole."""
-    return satisfying(re.compile(pattern).fullmatch)
+    return accepted_by(re.compile(pattern).fullmatch)
 
 
-def _about(description: str, longest: int = 1024) -> Any:
-    return Field(max_length=longest, description=description)
+def _text_field(description: str, max_length: int = 1024) -> Any:
+    return Field(max_length=max_length, description=description)
 
 
 # What an image's name may be is the OCI distribution's grammar (distribution/reference), without addresses in brackets.
@@ -98,7 +98,7 @@ _DNS_SUBDOMAIN = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
 _QUALIFIED_NAME = re.compile(rf"({_DNS_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
 _LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 _QUANTITY = r"[+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3}|m|u|n|k|Ki|[MGTPE]i?)?"
-_LONGEST_DOMAIN = 253
+_MAX_DOMAIN_LENGTH = 253
 
 _URL_CHARACTER = r"([A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2})"
 _URL_PATH = re.compile(rf"(/{_URL_CHARACTER}*)+")
@@ -107,18 +107,18 @@ _INGRESS_PATH = re.compile(r"/|(/[A-Za-z0-9_.$~'@:+&-]+)+/?")
 # Lone surrogates are no text: neither UTF-8 nor JSON can carry them.
 _NO_TEXT = "\\x00\\ud800-\\udfff"
 _S3_SOURCE = re.compile(rf"s3://[^/\x00-\x1f\x7f{_NO_TEXT}][^\x00-\x1f\x7f{_NO_TEXT}]*")
-_LONGEST_SOURCE = 2048
+_MAX_SOURCE_LENGTH = 2048
 
 
 def is_qualified_name(name: str) -> bool:
     """Whether Kubernetes takes this as a label's, taint's or resource's name: a name, or a domain and a name."""
     domain = name.rpartition("/")[0]
-    return len(domain) <= _LONGEST_DOMAIN and _QUALIFIED_NAME.fullmatch(name) is not None
+    return len(domain) <= _MAX_DOMAIN_LENGTH and _QUALIFIED_NAME.fullmatch(name) is not None
 
 
 def is_url_path(path: str) -> bool:
     """Whether it is the path of a URL, without a query."""
-    return len(path) <= LONGEST_PATH and _URL_PATH.fullmatch(path) is not None
+    return len(path) <= MAX_PATH_LENGTH and _URL_PATH.fullmatch(path) is not None
 
 
 def _is_ingress_path(path: str) -> bool:
@@ -130,61 +130,66 @@ def _is_model_source(source: str) -> bool:
     """What is not s3:// is ignored, as GCO does."""
     if not source.startswith("s3://"):
         return True
-    return len(source) <= _LONGEST_SOURCE and _S3_SOURCE.fullmatch(source) is not None
+    return len(source) <= _MAX_SOURCE_LENGTH and _S3_SOURCE.fullmatch(source) is not None
 
 
-FreeText = Annotated[str, TEXT, matching(rf"[^{_NO_TEXT}]*"), _about("text without NUL characters", longest=128 * 1024)]
+FreeText = Annotated[
+    str, TEXT, matching(rf"[^{_NO_TEXT}]*"), _text_field("text without NUL characters", max_length=128 * 1024)
+]
 Image = Annotated[
     str,
     TEXT,
-    _about("an image reference like registry/name:tag or registry/name@sha256:…, without spaces"),
+    _text_field("an image reference like registry/name:tag or registry/name@sha256:…, without spaces"),
     matching(_IMAGE),
 ]
 HealthPath = Annotated[
     str,
     TEXT,
-    _about(
+    _text_field(
         "a URL path starting with '/', of letters, digits, %XX and ._~!$&'()+,;=:@-, perhaps with a ?query",
-        LONGEST_PATH,
+        MAX_PATH_LENGTH,
     ),
     matching(rf"{_URL_PATH.pattern}(\?({_URL_CHARACTER}|[/?])*)?"),
 ]
 IngressPath = Annotated[
     str,
     TEXT,
-    _about(
+    _text_field(
         f"a URL path starting with '/', of letters, digits and _.$~'@:+&-, without empty or dot segments, "
-        f"at most {LONGEST_INGRESS_PATH} characters",
-        LONGEST_INGRESS_PATH,
+        f"at most {MAX_INGRESS_PATH_LENGTH} characters",
+        MAX_INGRESS_PATH_LENGTH,
     ),
-    satisfying(_is_ingress_path),
+    accepted_by(_is_ingress_path),
 ]
 ModelSource = Annotated[
     str,
     TEXT,
-    _about("s3://bucket/key without control characters, at most 2048 characters", 128 * 1024),
+    _text_field("s3://bucket/key without control characters, at most 2048 characters", 128 * 1024),
     matching(rf"[^{_NO_TEXT}]*"),
-    satisfying(_is_model_source),
+    accepted_by(_is_model_source),
 ]
 EnvName = Annotated[
     str,
     TEXT,
-    _about("a variable name of letters, digits, '_', '-' and '.', not starting with a digit or '..'"),
+    _text_field("a variable name of letters, digits, '_', '-' and '.', not starting with a digit or '..'"),
     matching(r"(?!\.\.|\.$)[-._a-zA-Z][-._a-zA-Z0-9]*"),
 ]
 Quantity = Annotated[
-    str, TEXT, _about("a Kubernetes quantity like 500m, 2, 4Gi, not negative", 40), matching(_QUANTITY)
+    str, TEXT, _text_field("a Kubernetes quantity like 500m, 2, 4Gi, not negative", 40), matching(_QUANTITY)
 ]
 QualifiedName = Annotated[
-    str, TEXT, _about("a Kubernetes label or resource name like example.com/name", 317), satisfying(is_qualified_name)
+    str,
+    TEXT,
+    _text_field("a Kubernetes label or resource name like example.com/name", 317),
+    accepted_by(is_qualified_name),
 ]
 LabelValue = Annotated[
     str,
     TEXT,
-    _about("at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"),
+    _text_field("at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"),
     matching(_LABEL_VALUE),
 ]
-Region = Annotated[str, TEXT, _about("a region's name like us-east-1"), matching(r"[a-z0-9-]{1,40}")]
+Region = Annotated[str, TEXT, _text_field("a region's name like us-east-1"), matching(r"[a-z0-9-]{1,40}")]
 
 
 def without_nulls(value: Any) -> Any:

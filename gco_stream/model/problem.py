@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 
-from gco_stream.model.text import SHOWN, printable, shown
+from gco_stream.model.text import MAX_LENGTH, printable, truncate
 
-_TOLD = 5
+_MAX_PROBLEMS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +35,21 @@ class Problem:
         return f"{path}: {_repr(self.value)} is not allowed; allowed: {self.allowed}"
 
 
-def sentence(problems: Sequence[Problem]) -> str:
+def summarize(problems: Sequence[Problem]) -> str:
     """The first problems in one line, and how many more there are: it has to fit into the item and into an Event."""
-    words = "; ".join(map(str, islice(problems, _TOLD)))
-    more = len(problems) - _TOLD
+    words = "; ".join(map(str, islice(problems, _MAX_PROBLEMS)))
+    more = len(problems) - _MAX_PROBLEMS
     return f"{words}; and {more} more" if more > 0 else words
 
 
 def _repr(value: object) -> str:
     match value:
         case Decimal():
-            return shown(str(value))
+            return truncate(str(value))
         case str() | bytes():
-            text = repr(value[:SHOWN])
-            return shown(text if len(value) <= SHOWN else text[:-1] + "…")
-        case dict() | list() | tuple() | frozenset() | set() if len(value) > SHOWN:
+            text = repr(value[:MAX_LENGTH])
+            return truncate(text if len(value) <= MAX_LENGTH else text[:-1] + "…")
+        case dict() | list() | tuple() | frozenset() | set() if len(value) > MAX_LENGTH:
             return f"a {type(value).__name__} of {len(value)}"
         case _:
-            return shown(repr(value))
+            return truncate(repr(value))

@@ -13,7 +13,7 @@ _SUFFIXES = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), start=-3)},
     **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
 }
-_LARGEST = Decimal(2**63 - 1)
+_MAX_VALUE = Decimal(2**63 - 1)
 _MILLI = Decimal("0.001")
 # The largest quantity in thousandths has 22 digits. What has more is over the cap or rounded to it, never wrapped.
 _EXACT = Context(prec=2000)
@@ -30,6 +30,6 @@ def value_of(quantity: str | int | float) -> Decimal:
     digits, suffix = match[1], match[2] or ""
     scale = _SUFFIXES.get(suffix)
     value = Decimal(digits + suffix) if scale is None else _EXACT.multiply(Decimal(digits), scale)
-    if abs(value) >= _LARGEST:
-        return _LARGEST.copy_sign(value)
+    if abs(value) >= _MAX_VALUE:
+        return _MAX_VALUE.copy_sign(value)
     return value.quantize(_MILLI, ROUND_UP, _EXACT)

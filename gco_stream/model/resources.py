@@ -15,7 +15,7 @@ from gco_stream.model.quantities import value_of
 DEVICES: Final[Mapping[str, str]] = MappingProxyType({"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"})
 """The resource of each accelerator's devices."""
 
-MOST_DEVICES: Final = 100_000
+MAX_DEVICES: Final = 100_000
 _STANDARD: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 _HUGE_PAGES: Final = re.compile(r"hugepages-(64Ki|2Mi|32Mi|512Mi|1Gi|16Gi)")
 # Kubernetes' own resources, and the names by which quotas count requests of others.
@@ -51,7 +51,7 @@ def resource_problems(requests: Mapping[str, str], limits: Mapping[str, str], gi
         for name, quantity in quantities.items():
             path = f"spec.resources.{half}.{name}"
             if name != given and _is_device(name) and not _is_count(value_of(quantity)):
-                yield Problem(path, quantity, f"a whole number of devices from 0 to {MOST_DEVICES}")
+                yield Problem(path, quantity, f"a whole number of devices from 0 to {MAX_DEVICES}")
             elif (size := _HUGE_PAGES.fullmatch(name)) and value_of(quantity) % value_of(size[1]):
                 yield Problem(path, quantity, f"a multiple of {size[1]}")
     for name, request in requests.items():
@@ -63,12 +63,12 @@ def resource_problems(requests: Mapping[str, str], limits: Mapping[str, str], gi
             if limit is not None and value_of(request) > value_of(limit):
                 yield Problem(path, request, f"at most the limit, which is {limit}")
         elif limit is None or value_of(request) != value_of(limit):
-            there = "there is none" if limit is None else f"that is {limit}"
-            yield Problem(path, request, f"the same as in spec.resources.limits, and {there}")
+            limit_text = "there is none" if limit is None else f"that is {limit}"
+            yield Problem(path, request, f"the same as in spec.resources.limits, and {limit_text}")
     named = requests.keys() | limits.keys()
     if any(map(_HUGE_PAGES.fullmatch, named)) and not named & {"cpu", "memory"}:
         yield Problem("spec.resources", None, "", complaint="huge pages need cpu or memory beside them")
 
 
 def _is_count(value: Decimal) -> bool:
-    return value == value.to_integral_value() and value <= MOST_DEVICES
+    return value == value.to_integral_value() and value <= MAX_DEVICES

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gco_stream.model.field_types import (
-    FEW,
-    MOST_ENTRIES,
+    LIMITED_ENTRIES,
+    MAX_ENTRIES,
     NUMBER,
     EnvName,
     FreeText,
@@ -22,11 +22,11 @@ from gco_stream.model.field_types import (
     without_nulls,
 )
 from gco_stream.model.resources import DEVICES, ResourceName
-from gco_stream.model.text import shown
+from gco_stream.model.text import truncate
 
 MAX_REPLICAS = 10_000
 ROOT_PATH = "--root-path"
-_AT_MOST = f"at most {MOST_ENTRIES}"
+_MAX_ENTRIES_TEXT = f"at most {MAX_ENTRIES}"
 
 
 class SpecPart(BaseModel):
@@ -71,20 +71,20 @@ class Toleration(SpecPart):
 class Resources(SpecPart):
     """What a pod asks for and may use. A missing half has GCO's default; an empty one is empty."""
 
-    requests: Annotated[dict[ResourceName, Quantity], FEW] = Field(
+    requests: Annotated[dict[ResourceName, Quantity], LIMITED_ENTRIES] = Field(
         default_factory=lambda: {"cpu": "1", "memory": "4Gi"},
-        description=f"a map of resource name to quantity, {_AT_MOST}",
+        description=f"a map of resource name to quantity, {_MAX_ENTRIES_TEXT}",
     )
-    limits: Annotated[dict[ResourceName, Quantity], FEW] = Field(
+    limits: Annotated[dict[ResourceName, Quantity], LIMITED_ENTRIES] = Field(
         default_factory=lambda: {"cpu": "4", "memory": "16Gi"},
-        description=f"a map of resource name to quantity, {_AT_MOST}",
+        description=f"a map of resource name to quantity, {_MAX_ENTRIES_TEXT}",
     )
 
 
 class Metric(SpecPart):
     """What the HPA scales on. A type it does not know is kept here and becomes cpu with a warning, as in GCO."""
 
-    type: Annotated[str, Field(description="cpu or memory"), AfterValidator(shown)] = "cpu"
+    type: Annotated[str, Field(description="cpu or memory"), AfterValidator(truncate)] = "cpu"
     target: Annotated[int, NUMBER, bounds(1, 10_000)] = 70
 
 
@@ -94,8 +94,8 @@ class Autoscaling(SpecPart):
     enabled: Annotated[bool, Field(description="true or false")] = False
     min_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 1
     max_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 10
-    metrics: Annotated[tuple[Metric, ...], FEW] = Field(
-        (Metric(),), description=f"a list of maps with type (cpu or memory) and target (percent), {_AT_MOST}"
+    metrics: Annotated[tuple[Metric, ...], LIMITED_ENTRIES] = Field(
+        (Metric(),), description=f"a list of maps with type (cpu or memory) and target (percent), {_MAX_ENTRIES_TEXT}"
     )
 
     @model_validator(mode="after")
@@ -111,8 +111,8 @@ class Canary(SpecPart):
     image: Image
     weight: Annotated[int, NUMBER, bounds(0, 100)] = 10
     replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
-    region_image_uris: Annotated[dict[Region, Image], FEW] = Field(
-        default_factory=dict, description=f"a map of region to image reference, {_AT_MOST}"
+    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES] = Field(
+        default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
     )
 
 
@@ -138,23 +138,27 @@ class EndpointSpec(SpecPart):
     model_path: FreeText | None = None
     model_source: ModelSource | None = None
     health_check_path: HealthPath = "/health"
-    env: Annotated[dict[EnvName, FreeText], FEW] = Field(
-        default_factory=dict, description=f"a map of variable name to text, {_AT_MOST}"
+    env: Annotated[dict[EnvName, FreeText], LIMITED_ENTRIES] = Field(
+        default_factory=dict, description=f"a map of variable name to text, {_MAX_ENTRIES_TEXT}"
     )
     resources: Resources = Field(default_factory=Resources, description="a map with requests and limits")
-    command: Annotated[tuple[FreeText, ...], FEW] = Field((), description=f"a list of texts, {_AT_MOST}")
-    args: Annotated[tuple[FreeText, ...], FEW] = Field((), description=f"a list of texts, {_AT_MOST}")
-    tolerations: Annotated[tuple[Toleration, ...], FEW] = Field(
-        (), description=f"a list of Kubernetes tolerations, {_AT_MOST}"
+    command: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES] = Field(
+        (), description=f"a list of texts, {_MAX_ENTRIES_TEXT}"
     )
-    node_selector: Annotated[dict[QualifiedName, LabelValue], FEW] = Field(
-        default_factory=dict, description=f"a map of node label to value, {_AT_MOST}"
+    args: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES] = Field(
+        (), description=f"a list of texts, {_MAX_ENTRIES_TEXT}"
+    )
+    tolerations: Annotated[tuple[Toleration, ...], LIMITED_ENTRIES] = Field(
+        (), description=f"a list of Kubernetes tolerations, {_MAX_ENTRIES_TEXT}"
+    )
+    node_selector: Annotated[dict[QualifiedName, LabelValue], LIMITED_ENTRIES] = Field(
+        default_factory=dict, description=f"a map of node label to value, {_MAX_ENTRIES_TEXT}"
     )
     capacity_type: Annotated[
         Literal["spot", "on-demand", "mixed"] | None, Field(description="spot, on-demand or mixed")
     ] = None
-    region_image_uris: Annotated[dict[Region, Image], FEW] = Field(
-        default_factory=dict, description=f"a map of region to image reference, {_AT_MOST}"
+    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES] = Field(
+        default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
     )
     autoscaling: Autoscaling = Field(default_factory=Autoscaling, description="a map; see autoscaling's own fields")
     canary: Annotated[Canary | None, BeforeValidator(_empty_is_missing)] = Field(

@@ -15,7 +15,7 @@ from gco_stream.model.field_types import is_url_path
 from gco_stream.model.problem import Problem
 from gco_stream.model.resources import resource_problems
 from gco_stream.model.spec import ROOT_PATH, EndpointSpec
-from gco_stream.model.text import shown
+from gco_stream.model.text import truncate
 
 _Loc = Sequence[int | str]
 _ENV = "env"
@@ -51,7 +51,7 @@ def _path(loc: _Loc) -> str:
             path += f"[{step}]"
         elif step != "[key]":
             # NAME=value is a common slip, and then the key holds what may be a secret.
-            name = shown(step.partition("=")[0] if loc[0] == _ENV else step)
+            name = truncate(step.partition("=")[0] if loc[0] == _ENV else step)
             path += f".{name}" if path else name
     return path
 
@@ -112,7 +112,7 @@ def path_problem(name: str, path: str) -> Problem | None:
     what lies under /inference/ is each endpoint's by its name, and nobody's path covers all of it.
     """
     segments = path.rstrip("/").split("/")[1:]
-    allowed = f"{_PATHS}/{shown(name)}, a path below it, or one that is not in {_PATHS}"
+    allowed = f"{_PATHS}/{truncate(name)}, a path below it, or one that is not in {_PATHS}"
     if not segments or (f"/{segments[0]}" == _PATHS and segments[1:2] != [name]):
         return Problem("ingress_path", path, allowed)
     return None

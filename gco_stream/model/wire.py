@@ -106,18 +106,18 @@ def intent_of(item: Mapping[str, Any]) -> str:
         regions = {"SET": sorted({_dumps({"S": region}).decode() for region in regions["SS"]})}
     else:
         regions = _canonical(regions)
-    asked = {
+    intent = {
         "desired_state": {"S": "running"} if state == {"S": "deploying"} else _canonical(state),
         "target_regions": regions,
         "spec": _canonical(item.get("spec", {"NULL": True})),
     }
-    return INTENT_PREFIX + _digest(asked)
+    return INTENT_PREFIX + _digest(intent)
 
 
 def change_digest(item: Mapping[str, Any]) -> str:
     """A digest of everything but region_status and updated_at: two items with the same one need the same plan."""
-    asked = {name: _canonical(value) for name, value in item.items() if name not in _NOT_INTENT}
-    return _digest(asked)
+    content = {name: _canonical(value) for name, value in item.items() if name not in _NOT_INTENT}
+    return _digest(content)
 
 
 def _digest(value: Any) -> str:

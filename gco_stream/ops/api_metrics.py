@@ -29,7 +29,7 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _log = structlog.get_logger()
 
 
-class Calls:
+class ApiCallMetrics:
     """Counts and tells. Every label has few values, whatever a server answers.
 
     `rest_client_*` have client-go's names and labels (k8s.io/component-base/metrics/prometheus/restclient): `code` is
@@ -74,13 +74,13 @@ class Calls:
         verb = method if method in _METHODS else _OTHER
         self._rest.labels(_code(status), verb, host).inc()
         self._rest_seconds.labels(verb, host).observe(seconds)
-        _tell(verb=method, path=path, status=status or _NO_ANSWER, seconds=seconds)
+        _log_call(verb=method, path=path, status=status or _NO_ANSWER, seconds=seconds)
 
     def aws(self, service: Service, operation: str, result: str, seconds: float) -> None:
         """A request to AWS has ended. `result`: ok, or the kind of failure, of which our own code knows a few."""
         self._aws.labels(service, operation, result).inc()
         self._aws_seconds.labels(service, operation).observe(seconds)
-        _tell(verb=operation, path=service, status=result, seconds=seconds)
+        _log_call(verb=operation, path=service, status=result, seconds=seconds)
 
 
 def _code(status: int) -> str:
@@ -93,6 +93,6 @@ def _code(status: int) -> str:
 _KNOWN: Final = frozenset(int(one) for one in HTTPStatus)
 
 
-def _tell(*, verb: str, path: str, status: int | str, seconds: float) -> None:
+def _log_call(*, verb: str, path: str, status: int | str, seconds: float) -> None:
     if RECONCILE_ID in structlog.contextvars.get_contextvars():
         _log.debug("api call", verb=verb, path=path, status=status, ms=round(seconds * 1000, 1))

@@ -10,7 +10,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from gco_stream.model.endpoint import RegionState
-from gco_stream.ops.api_metrics import Calls
+from gco_stream.ops.api_metrics import ApiCallMetrics
 from gco_stream.ops.process import ProcessMetrics
 from gco_stream.ops.queue_metrics import QueueMetrics
 
@@ -33,7 +33,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         registry = self.registry
         self.queue = QueueMetrics(registry)
-        self.calls = Calls(registry)
+        self.api_calls = ApiCallMetrics(registry)
         self.process = ProcessMetrics(registry)
         self.ready = Gauge("gco_stream_ready", "1 while /readyz answers ok.", registry=registry)
         self.mode = Gauge(
@@ -137,7 +137,7 @@ class Metrics:
             ["allowed_by"],
             registry=registry,
         )
-        self.told = Counter(
+        self.step_events = Counter(
             "gco_stream_steps_told_total",
             "Steps that people are told of by an Event, by its reason (IngressWithdrawn, CanaryUnready, ...).",
             ["reason"],
@@ -164,7 +164,7 @@ class Metrics:
             (self.table_writes, ("status", "promotion", "purge")),
             (self.removals, ("budget", "approval")),
             (self.records, ("INSERT", "MODIFY", "REMOVE")),
-            (self.told, ("IngressWithdrawn", "IngressRestored", "Contested", "CanaryUnready", "PodsLeftBehind")),
+            (self.step_events, ("IngressWithdrawn", "IngressRestored", "Contested", "CanaryUnready", "PodsLeftBehind")),
         ):
             for value in values:
                 counter.labels(value)
@@ -178,26 +178,26 @@ class Metrics:
         for gauge in (self.lag, self.iterator_age, self.endpoints, self.unclaimed, self.deletions_held):
             gauge.set(0)
         self.deletions_left.set(0)
-        self.mode_is("")
-        self.guard_is("")
-        self.endpoints_are({})
+        self.set_mode("")
+        self.set_guard_state("")
+        self.set_endpoint_states({})
         for state in ("reading", "waiting"):
             self.shards.labels(state).set(0)
         for limit in ("withdrawal", "removal"):
             self.held_back.labels(limit).set(0)
         self.queue.observe(0, (), 0)
 
-    def mode_is(self, mode: str) -> None:
+    def set_mode(self, mode: str) -> None:
         """Changes arrive by one of MODES now; any other word: by none."""
         for known in MODES:
             self.mode.labels(known).set(known == mode)
 
-    def guard_is(self, state: str) -> None:
+    def set_guard_state(self, state: str) -> None:
         """The guard on removals is in one of GUARD_STATES; any other word: there is none."""
         for known in GUARD_STATES:
             self.guard.labels(known).set(known == state)
 
-    def endpoints_are(self, states: Mapping[str, int]) -> None:
+    def set_endpoint_states(self, states: Mapping[str, int]) -> None:
         """How many items are in each of ENDPOINT_STATES; one that is not named has none."""
         for state in ENDPOINT_STATES:
             self.endpoint_states.labels(state).set(states.get(state, 0))

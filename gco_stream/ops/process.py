@@ -12,7 +12,7 @@ from gco_stream import __version__
 # Often enough to see what holds the loop for long, and next to nothing at rest.
 TICK_SECONDS: Final = 0.5
 # A loop is never quite on time.
-PUNCTUAL_SECONDS: Final = 0.01
+MAX_NORMAL_DELAY: Final = 0.01
 _BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -35,16 +35,16 @@ class ProcessMetrics:
             buckets=_BUCKETS,
         )
 
-    def late(self, seconds: float) -> None:
+    def observe_delay(self, seconds: float) -> None:
         """The loop came so late to what was due."""
-        if seconds > PUNCTUAL_SECONDS:
+        if seconds > MAX_NORMAL_DELAY:
             self._stalls.observe(seconds)
 
 
-async def watch_loop(late: Callable[[float], None], *, tick: float = TICK_SECONDS) -> Never:
+async def watch_loop(on_delay: Callable[[float], None], *, tick: float = TICK_SECONDS) -> Never:
     """Tells until cancelled how late the loop is, in seconds, once a tick."""
     clock = asyncio.get_running_loop().time
     while True:
         due = clock() + tick
         await asyncio.sleep(tick)
-        late(clock() - due)
+        on_delay(clock() - due)

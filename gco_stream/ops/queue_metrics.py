@@ -2,7 +2,7 @@
 
 Names, labels and meanings are client-go's (`workqueue_*`, k8s.io/component-base/metrics/prometheus/workqueue) and
 controller-runtime's (`controller_runtime_*`, pkg/internal/controller/metrics), so that dashboards made for other
-controllers show this one. `band` is ours: `fresh` for changes, `resync` for what scans find.
+controllers show this one. `priority` is ours: `fresh` for changes, `resync` for what scans find.
 """
 
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 QUEUE_NAME: Final = "endpoints"
-BANDS: Final = ("fresh", "resync")
+PRIORITIES: Final = ("fresh", "resync")
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
-Ended = Literal["success", "requeue", "requeue_after", "error"]
-ENDS: Final = ("success", "requeue", "requeue_after", "error")
+ResultLabel = Literal["success", "requeue", "requeue_after", "error"]
+RESULT_LABELS: Final = ("success", "requeue", "requeue_after", "error")
 
 
 class QueueMetrics:
@@ -33,7 +33,7 @@ class QueueMetrics:
 
         self._depth = gauge("workqueue_depth", "Names that wait.")
         adds = Counter("workqueue_adds_total", "Names added.", ["name", "band"], registry=registry)
-        self._adds = {band: adds.labels(QUEUE_NAME, band) for band in BANDS}
+        self._adds = {priority: adds.labels(QUEUE_NAME, priority) for priority in PRIORITIES}
         self._waited = histogram("workqueue_queue_duration_seconds", "Time that a name waited before it was taken.")
         self._worked = histogram("workqueue_work_duration_seconds", "Time of the work on one name.")
         self._unfinished = gauge(
@@ -42,13 +42,13 @@ class QueueMetrics:
         self._longest = gauge("workqueue_longest_running_processor_seconds", "Age of the oldest work in hand.")
         self._retries = counter("workqueue_retries_total", "Names added again after a failure.", "name")
 
-        ends = Counter(
+        results = Counter(
             "controller_runtime_reconcile_total",
             "Reconciles by how they ended.",
             ["controller", "result"],
             registry=registry,
         )
-        self._ends = {end: ends.labels(QUEUE_NAME, end) for end in ENDS}
+        self._results = {result: results.labels(QUEUE_NAME, result) for result in RESULT_LABELS}
         self._errors = counter("controller_runtime_reconcile_errors_total", "Reconciles that ended in an error.")
         self._final = counter(
             "controller_runtime_terminal_reconcile_errors_total",
@@ -63,11 +63,11 @@ class QueueMetrics:
         )
         self._active = gauge("controller_runtime_active_workers", "Names in work.", "controller")
 
-    def added(self, band: str) -> None:
+    def added(self, priority: str) -> None:
         """A name was added in one of BANDS."""
-        self._adds[band].inc()
+        self._adds[priority].inc()
 
-    def taken(self, waited: float) -> None:
+    def got(self, waited: float) -> None:
         """A name was taken after so many seconds."""
         self._waited.observe(waited)
 
@@ -79,18 +79,18 @@ class QueueMetrics:
         """A name will be tried again, since it failed."""
         self._retries.inc()
 
-    def reconciled(self, ended: Ended, took: float, *, final: bool = False, broken: bool = False) -> None:
+    def reconciled(self, result: ResultLabel, took: float, *, final: bool = False, broken: bool = False) -> None:
         """A reconcile has ended after `took` seconds. `final`: refused for good; `broken`: a fault of ours."""
-        self._ends[ended].inc()
+        self._results[result].inc()
         self._took.observe(took)
-        if ended == "error":
+        if result == "error":
             self._errors.inc()
             self._final.inc(final)
             self._broken.inc(broken)
 
-    def observe(self, depth: int, in_work: Iterable[float], workers: int) -> None:
+    def observe(self, depth: int, processing_seconds: Iterable[float], workers: int) -> None:
         """Before a scrape: how many wait, the ages (seconds) of what is in work, and how many are to work at once."""
-        ages = list(in_work)
+        ages = list(processing_seconds)
         self._depth.set(depth)
         self._unfinished.set(sum(ages))
         self._longest.set(max(ages, default=0))

@@ -10,22 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gco_stream.aio.backoff import Pacer
+from gco_stream.aio.backoff import RateLimiter
 from gco_stream.aws.stream_errors import StreamError, Unreachable, stream_errors
-from gco_stream.stream.lineage import Begin, Shard
+from gco_stream.stream.lineage import Shard, ShardIteratorType
 
 PAGE_RECORDS: Final = 1000
 # A page ends at 1000 records or about 1 MiB, and one record may have most of that: from here on there may be more.
-_FULL_BYTES: Final = 256 * 1024
+_FULL_PAGE_BYTES: Final = 256 * 1024
 # DescribeStream is limited to 10 a second for the whole account, and other regions' controllers read the same stream.
 _DESCRIBE_INTERVAL: Final = 0.25
 # Fewer than a client has connections, so that no call's timeout is spent on waiting for one.
-_CALLS_AT_ONCE: Final = 16
-_CODES_COUNTED: Final = 50
+_MAX_CONCURRENT_CALLS: Final = 16
+_MAX_ERROR_CODES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class StreamDescription:
     """A stream's status (ENABLING, ENABLED, DISABLING, DISABLED) and all its shards."""
 
     status: str
@@ -33,7 +33,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RecordsPage:
     """Records as GetRecords has them; `next_iterator` is None after the last page of a closed shard."""
 
     records: Sequence[Mapping[str, Any]]
@@ -44,10 +44,10 @@ class Page:
         """Whether the next page probably has records already."""
         if len(self.records) >= PAGE_RECORDS:
             return True
-        return sum(map(_size, self.records)) >= _FULL_BYTES
+        return sum(map(_size, self.records)) >= _FULL_PAGE_BYTES
 
 
-class StreamApi:
+class StreamsClient:
     """DynamoDB Streams by an aiobotocore "dynamodbstreams" client. All methods raise StreamError.
 
     `timeout`: seconds for one call. `errors` counts failed calls by DynamoDB's or botocore's name for the failure.
@@ -60,16 +60,16 @@ class StreamApi:
         self._client = client
         self._on_call = on_call
         self._timeout = timeout
-        self._pacer = Pacer(_DESCRIBE_INTERVAL)
-        self._slots = asyncio.Semaphore(_CALLS_AT_ONCE)
+        self._rate_limiter = RateLimiter(_DESCRIBE_INTERVAL)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
         self.errors: Counter[str] = Counter()
 
-    async def shards(self, arn: str) -> Listing:
+    async def describe(self, arn: str) -> StreamDescription:
         """Every shard of a stream: all pages, or an error."""
         shards: dict[str, Shard] = {}
         parameters = {"StreamArn": arn}
         while True:
-            await self._pacer.turn()
+            await self._rate_limiter.acquire()
             description = (await self._call("describe_stream", "StreamDescription", **parameters))["StreamDescription"]
             for shard in map(_shard, description.get("Shards") or ()):
                 # Pages are of different moments: whichever saw the shard closed is the newer one.
@@ -77,32 +77,34 @@ class StreamApi:
                     shards[shard.id] = shard
             last = description.get("LastEvaluatedShardId")
             if not last:
-                return Listing(description.get("StreamStatus", ""), tuple(shards.values()))
+                return StreamDescription(description.get("StreamStatus", ""), tuple(shards.values()))
             if last == parameters.get("ExclusiveStartShardId"):
                 raise Unreachable("the list of shards goes round in circles", "BadBody")
             parameters["ExclusiveStartShardId"] = last
 
-    async def iterator(self, arn: str, shard_id: str, begin: Begin, after: str | None) -> str:
-        """An iterator that begins after the sequence number `after`, or, where that is None, at `begin`."""
+    async def get_shard_iterator(
+        self, arn: str, shard_id: str, iterator_type: ShardIteratorType, after: str | None
+    ) -> str:
+        """An iterator that begins after the sequence number `after`, or, where that is None, at `iterator_type`."""
         place = (
-            {"ShardIteratorType": begin.value}
+            {"ShardIteratorType": iterator_type.value}
             if after is None
             else {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
         )
         response = await self._call("get_shard_iterator", "ShardIterator", StreamArn=arn, ShardId=shard_id, **place)
         return str(response["ShardIterator"])
 
-    async def records(self, iterator: str) -> Page:
+    async def get_records(self, iterator: str) -> RecordsPage:
         """The page at an iterator."""
         response = await self._call("get_records", "Records", ShardIterator=iterator, Limit=PAGE_RECORDS)
-        return Page(response["Records"], response.get("NextShardIterator"))
+        return RecordsPage(response["Records"], response.get("NextShardIterator"))
 
     async def _call(self, operation: str, required: str, **parameters: Any) -> Mapping[str, Any]:
         try:
             async with self._slots:
                 response = await self._timed(operation, required, parameters)
         except StreamError as error:
-            known = error.code in self.errors or len(self.errors) < _CODES_COUNTED
+            known = error.code in self.errors or len(self.errors) < _MAX_ERROR_CODES
             self.errors[error.code if known else "other"] += 1
             raise
         return response

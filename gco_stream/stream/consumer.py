@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 import structlog
 
 from gco_stream.aio.backoff import Backoff
-from gco_stream.aws.stream_errors import AccessDenied, Ended, NoStream, StreamError, Unreachable
-from gco_stream.stream.client import StreamApi
+from gco_stream.aws.stream_errors import AccessDenied, NoStream, StreamEnded, StreamError, Unreachable
+from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.records import StreamRecord
-from gco_stream.stream.shard_reader import Listeners, ShardSnapshot
+from gco_stream.stream.shard_reader import RecordProcessor, ShardSnapshot
 from gco_stream.stream.tail import StreamTail
 
 __all__ = ["Mode", "ShardSnapshot", "StreamConsumer", "StreamLocation", "StreamRecord", "StreamSnapshot"]
@@ -30,10 +30,10 @@ Mode = Literal["stream", "poll"]
 
 CALL_TIMEOUT: Final = 5.0
 # The longest pause before a stream that is off or may not be read is looked for again.
-RECHECK_SECONDS: Final = 60.0
+MAX_RECHECK_SECONDS: Final = 60.0
 # The engine waits for the first pin. A stream that cannot be read must not keep the table's endpoints waiting.
-PIN_PATIENCE: Final = 10.0
-_FIRST_DELAY: Final = 1.0
+PIN_TIMEOUT: Final = 10.0
+_MIN_DELAY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +93,21 @@ class StreamConsumer:
         self._wall_clock = wall_clock
         self._call_timeout = call_timeout
         self._rng = rng or random.Random()  # noqa: S311 - jitter
-        self._api = StreamApi(client, timeout=call_timeout, on_call=on_call)
-        self._backoff = Backoff(self._rng, base=_FIRST_DELAY, cap=RECHECK_SECONDS)
+        self._client = StreamsClient(client, timeout=call_timeout, on_call=on_call)
+        self._backoff = Backoff(self._rng, base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)
         self._tail: StreamTail | None = None
         self._mode: Mode | None = None
         self._reason = "not started"
-        self._troubles: dict[str, str] = {}
+        self._degraded: dict[str, str] = {}
         self._records = 0
 
     async def pin(self) -> None:
         """Fix the place in the stream from which every change will be delivered; a scan that begins afterwards misses
         nothing. Returns in poll mode where there is no stream or it cannot be read for 10 s.
         """
-        problem = f"the stream did not answer for {PIN_PATIENCE:g} s"
+        problem = f"the stream did not answer for {PIN_TIMEOUT:g} s"
         try:
-            async with asyncio.timeout(PIN_PATIENCE):
+            async with asyncio.timeout(PIN_TIMEOUT):
                 while self._tail is None:
                     try:
                         self._tail = await self._pinned_tail()
@@ -131,14 +131,14 @@ class StreamConsumer:
                 continue
             try:
                 await self._tail.run()
-            except Ended as error:
+            except StreamEnded as error:
                 _log.warning("the stream has ended", arn=self._tail.arn, reason=error.message)
                 self._tail = None
                 pause = await self._attach(error.message)
             except StreamError as error:
                 self._tail = None
                 # It could be pinned, and would be again at once: each time costs a gap.
-                pause = RECHECK_SECONDS * self._rng.uniform(0.9, 1)
+                pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)
                 self._set_mode("poll", error.message)
                 self._on_gap(error.message)
 
@@ -151,7 +151,7 @@ class StreamConsumer:
             arn=self._tail.arn if self._tail else None,
             shards=self._tail.snapshot(now, self._wall_clock()) if self._tail else (),
             records=self._records,
-            errors=dict(self._api.errors),
+            errors=dict(self._client.errors),
         )
 
     async def _attach(self, why: str) -> float:
@@ -171,18 +171,20 @@ class StreamConsumer:
         location = await self._location()
         if not location.arn or not location.enabled:
             raise NoStream("the table has no stream" if not location.arn else "the table's stream is turned off")
-        self._troubles.clear()
+        self._degraded.clear()
         arn = location.arn
 
-        async def still_there() -> bool:
+        async def is_current_stream() -> bool:
             try:
                 return await self._location() == StreamLocation(arn, enabled=True)
             except StreamError as error:
                 _log.info("the table's stream cannot be looked up", error=error.message)
                 return True
 
-        listeners = Listeners(self._record, self._on_gap, self._trouble)
-        tail = StreamTail(self._api, arn, listeners, still_there, poll_interval=self._poll_interval, rng=self._rng)
+        processor = RecordProcessor(self._record, self._on_gap, self._set_degraded)
+        tail = StreamTail(
+            self._client, arn, processor, is_current_stream, poll_interval=self._poll_interval, rng=self._rng
+        )
         await tail.pin()
         self._backoff.succeeded()
         self._set_mode("stream", "the table's stream is read")
@@ -200,15 +202,15 @@ class StreamConsumer:
         self._records += 1
         self._on_record(record)
 
-    def _trouble(self, source: str, problem: str | None) -> None:
+    def _set_degraded(self, source: str, problem: str | None) -> None:
         """A source that is not readable makes it poll mode, though reading goes on; nothing is missed meanwhile."""
         if problem is None:
-            if self._troubles.pop(source, None) is None:
+            if self._degraded.pop(source, None) is None:
                 return
         else:
-            self._troubles[source] = problem
-        if self._troubles:
-            self._set_mode("poll", next(iter(self._troubles.values())))
+            self._degraded[source] = problem
+        if self._degraded:
+            self._set_mode("poll", next(iter(self._degraded.values())))
         else:
             self._set_mode("stream", "the table's stream is read")
 

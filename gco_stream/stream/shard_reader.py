@@ -24,26 +24,26 @@ from gco_stream.aws.stream_errors import (
     Throttled,
     Trimmed,
 )
-from gco_stream.stream.client import Page, StreamApi
-from gco_stream.stream.lineage import Begin, Start
+from gco_stream.stream.client import RecordsPage, StreamsClient
+from gco_stream.stream.lineage import ShardIteratorType, ShardStart
 from gco_stream.stream.records import StreamRecord, record_of
 
 _log = structlog.get_logger()
 
-TROUBLE_SECONDS: Final = 30.0
-_PAGES_IN_A_ROW: Final = 10
+DEGRADED_AFTER_SECONDS: Final = 30.0
+_MAX_PAGES_IN_A_ROW: Final = 10
 # A shard that is trimmed as a whole answers so for ever; one that is being trimmed, not so often in a row.
-_TRIMS_IN_A_ROW: Final = 3
-_FIRST_DELAY: Final = 0.1
-_LONGEST_DELAY: Final = 10.0
+_MAX_TRIMS_IN_A_ROW: Final = 3
+_MIN_DELAY: Final = 0.1
+_MAX_DELAY: Final = 10.0
 # Other work gets its turn after so many records.
-_RECORDS_IN_A_ROW: Final = 100
+_YIELD_AFTER_RECORDS: Final = 100
 
 
-class End(Enum):
+class ShardReadResult(Enum):
     """How the reading of a shard ended."""
 
-    DRAINED = "drained"
+    SHARD_END = "drained"
     LOST = "lost"
 
 
@@ -63,16 +63,16 @@ class ShardSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Listeners:
+class RecordProcessor:
     """Where a stream's reader hands things over; all synchronous.
 
-    `trouble` is told once that a source (a shard, or the list of shards) has not been readable for TROUBLE_SECONDS, and
-    None once it is again.
+    `degraded` is told once that a source (a shard, or the list of shards) has not been readable for TROUBLE_SECONDS,
+    and None once it is again.
     """
 
     record: Callable[[StreamRecord], None]
     gap: Callable[[str], None]
-    trouble: Callable[[str, str | None], None]
+    degraded: Callable[[str, str | None], None]
 
 
 class ShardReader:
@@ -80,10 +80,10 @@ class ShardReader:
 
     def __init__(
         self,
-        api: StreamApi,
+        client: StreamsClient,
         arn: str,
-        start: Start,
-        listeners: Listeners,
+        start: ShardStart,
+        processor: RecordProcessor,
         *,
         poll_interval: float,
         rng: random.Random,
@@ -91,16 +91,16 @@ class ShardReader:
         self.shard_id = start.shard_id
         self.closed = False
         """Whether the list of shards says that nothing more will come: then it is read without pauses."""
-        self._api = api
+        self._client = client
         self._arn = arn
-        self._listeners = listeners
+        self._processor = processor
         self._poll_interval = poll_interval
         # Twice, since a delay may be shortened by half: failures must not make for more calls than success does.
-        self._backoff = Backoff(rng, base=max(2 * poll_interval, _FIRST_DELAY), cap=_LONGEST_DELAY)
+        self._backoff = Backoff(rng, base=max(2 * poll_interval, _MIN_DELAY), cap=_MAX_DELAY)
         self._pause = 0.0
-        self._begin = start.begin
+        self._iterator_type = start.iterator_type
         self._iterator: str | None = None
-        self._drained = False
+        self._at_shard_end = False
         self._last_sequence_number: str | None = None
         self._last_created: datetime | None = None
         self._last_page_full = False
@@ -108,7 +108,7 @@ class ShardReader:
         self._throttled = False
         self._trims = 0
         self._failing_since: float | None = None
-        self.troubled = False
+        self.degraded = False
         """Whether it has not been readable for TROUBLE_SECONDS."""
         self._gap = f"shard {start.shard_id} could not be read for a time" if start.gap else ""
 
@@ -117,15 +117,15 @@ class ShardReader:
         await self._read()
         self._pause = self._poll_interval
 
-    def not_pinned(self, error: StreamError) -> None:
+    def pin_failed(self, error: StreamError) -> None:
         """It could not be pinned for the moment: `run` tries on, and tells of a gap when the place is fixed."""
         self._pause = self._failed(error)
         self._gap = self._gap or f"shard {self.shard_id} could not be read from the start"
 
-    async def run(self) -> End:
+    async def run(self) -> ShardReadResult:
         """Read to the shard's end, whatever fails on the way. Raises AccessDenied alone."""
         in_a_row = 0
-        while not self._drained:
+        while not self._at_shard_end:
             await asyncio.sleep(self._pause)
             try:
                 page = await self._read()
@@ -133,20 +133,20 @@ class ShardReader:
                 raise
             except NotFound as error:
                 _log.warning("a shard is gone before its end", shard=self.shard_id, error=error.message)
-                return End.LOST
+                return ShardReadResult.LOST
             except StreamError as error:
                 self._pause, in_a_row = self._failed(error), 0
-                if self._trims >= _TRIMS_IN_A_ROW:
+                if self._trims >= _MAX_TRIMS_IN_A_ROW:
                     _log.warning("a shard was trimmed before its end", shard=self.shard_id)
-                    return End.LOST
+                    return ShardReadResult.LOST
             else:
                 self._succeeded()
                 more = page.full or self.closed
                 # Where the pages come too fast for DynamoDB, they are read at the usual pace until there are no more.
                 self._throttled = self._throttled and more
-                in_a_row = in_a_row + 1 if more and not self._throttled and in_a_row < _PAGES_IN_A_ROW else 0
+                in_a_row = in_a_row + 1 if more and not self._throttled and in_a_row < _MAX_PAGES_IN_A_ROW else 0
                 self._pause = 0.0 if in_a_row else self._poll_interval
-        return End.DRAINED
+        return ShardReadResult.SHARD_END
 
     def snapshot(self, now: float, wall: datetime) -> ShardSnapshot:
         """How it is going; `now` is the running loop's time, `wall` the time of day in UTC."""
@@ -155,23 +155,25 @@ class ShardReader:
             behind = max(0.0, (wall - self._last_created).total_seconds())
         return ShardSnapshot(self.shard_id, "reading", self._last_sequence_number, read_age, behind)
 
-    async def _read(self) -> Page:
+    async def _read(self) -> RecordsPage:
         if self._iterator is None:
-            self._iterator = await self._api.iterator(self._arn, self.shard_id, self._begin, self._last_sequence_number)
-        page = await self._api.records(self._iterator)
+            self._iterator = await self._client.get_shard_iterator(
+                self._arn, self.shard_id, self._iterator_type, self._last_sequence_number
+            )
+        page = await self._client.get_records(self._iterator)
         unreadable = 0
         for number, raw in enumerate(page.records, 1):
             unreadable += not self._deliver(raw)
-            if number % _RECORDS_IN_A_ROW == 0:
+            if number % _YIELD_AFTER_RECORDS == 0:
                 await asyncio.sleep(0)
-        self._iterator, self._drained = page.next_iterator, page.next_iterator is None
+        self._iterator, self._at_shard_end = page.next_iterator, page.next_iterator is None
         self._last_read = asyncio.get_running_loop().time()
         self._last_page_full = page.full
         if unreadable:
             self._gap = self._gap or f"{unreadable} unreadable records in shard {self.shard_id}"
         if self._gap:
             gap, self._gap = self._gap, ""
-            self._listeners.gap(gap)
+            self._processor.gap(gap)
         return page
 
     def _deliver(self, raw: Mapping[str, Any]) -> bool:
@@ -180,7 +182,7 @@ class ShardReader:
         except ValueError as error:
             _log.warning("a stream record cannot be read", shard=self.shard_id, error=str(error))
             return False
-        self._listeners.record(record)
+        self._processor.record(record)
         self._last_sequence_number, self._last_created = record.sequence_number, record.created
         return True
 
@@ -194,29 +196,29 @@ class ShardReader:
                 self._throttled = True
             case Trimmed():
                 self._trims += 1
-                self._begin_anew(f"shard {self.shard_id} was trimmed before it was read")
+                self._restart_at_horizon(f"shard {self.shard_id} was trimmed before it was read")
             case Rejected() if self._iterator is None and self._last_sequence_number is not None:
                 # A place that is refused once is refused for ever.
-                self._begin_anew(f"shard {self.shard_id} could not be read on from where it was")
+                self._restart_at_horizon(f"shard {self.shard_id} could not be read on from where it was")
             case IteratorExpired() | Rejected():
                 self._iterator = None
                 if self._last_sequence_number is None:
                     self._gap = f"shard {self.shard_id} was not read for longer than its iterator lives"
-        if not self.troubled and now - self._failing_since >= TROUBLE_SECONDS:
-            self.troubled = True
-            self._listeners.trouble(self.shard_id, error.message)
+        if not self.degraded and now - self._failing_since >= DEGRADED_AFTER_SECONDS:
+            self.degraded = True
+            self._processor.degraded(self.shard_id, error.message)
         _log.debug("a shard could not be read", shard=self.shard_id, error=error.message)
         return self._backoff.after_failure()
 
-    def _begin_anew(self, gap: str) -> None:
+    def _restart_at_horizon(self, gap: str) -> None:
         # What was lost cannot be told: whatever the shard still holds is delivered, the resync does the rest.
-        self._iterator, self._last_sequence_number, self._begin = None, None, Begin.TRIM_HORIZON
+        self._iterator, self._last_sequence_number, self._iterator_type = None, None, ShardIteratorType.TRIM_HORIZON
         self._gap = gap
 
     def _succeeded(self) -> None:
         self._backoff.succeeded()
         self._trims = 0
         self._failing_since = None
-        if self.troubled:
-            self.troubled = False
-            self._listeners.trouble(self.shard_id, None)
+        if self.degraded:
+            self.degraded = False
+            self._processor.degraded(self.shard_id, None)

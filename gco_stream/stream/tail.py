@@ -15,82 +15,96 @@ from typing import Final, NoReturn
 import structlog
 
 from gco_stream.aio.backoff import Backoff
-from gco_stream.aws.stream_errors import AccessDenied, Ended, IteratorExpired, NotFound, Rejected, StreamError, Trimmed
-from gco_stream.stream.client import Listing, StreamApi
-from gco_stream.stream.lineage import Lineage, Start, State
-from gco_stream.stream.shard_reader import TROUBLE_SECONDS, End, Listeners, ShardReader, ShardSnapshot
+from gco_stream.aws.stream_errors import (
+    AccessDenied,
+    IteratorExpired,
+    NotFound,
+    Rejected,
+    StreamEnded,
+    StreamError,
+    Trimmed,
+)
+from gco_stream.stream.client import StreamDescription, StreamsClient
+from gco_stream.stream.lineage import Lineage, ShardStart, ShardState
+from gco_stream.stream.shard_reader import (
+    DEGRADED_AFTER_SECONDS,
+    RecordProcessor,
+    ShardReader,
+    ShardReadResult,
+    ShardSnapshot,
+)
 from gco_stream.stream.task_group import StreamTasks, stream_tasks
 
 _log = structlog.get_logger()
 
-LOOK_SECONDS: Final = 30.0
-_LOOK_SPREAD: Final = 0.1
-_FIRST_LOOK: Final = 0.2
-_LOOKS: Final = 6
+SHARD_SYNC_SECONDS: Final = 30.0
+_SYNC_JITTER: Final = 0.1
+_MIN_SYNC_DELAY: Final = 0.2
+_MAX_ATTEMPTS: Final = 6
 """How often a child is looked for soon after an end: for 13 s in all."""
-_DOUBTS: Final = 2
+_VERIFY_AFTER_ATTEMPTS: Final = 2
 """After so many of them the table is asked whether this is still its stream."""
-_LONGEST_DELAY: Final = 30.0
-_WRITTEN: Final = frozenset({"ENABLING", "ENABLED"})
-_THE_LIST: Final = "the list of shards"
+_MAX_DELAY: Final = 30.0
+_ACTIVE_STATUSES: Final = frozenset({"ENABLING", "ENABLED"})
+_SHARD_LIST: Final = "the list of shards"
 
 
 class StreamTail:
-    """The stream `arn` from `pin` on. `still_there`: whether the table says that this is its stream."""
+    """The stream `arn` from `pin` on. `is_current_stream`: whether the table says that this is its stream."""
 
     def __init__(
         self,
-        api: StreamApi,
+        client: StreamsClient,
         arn: str,
-        listeners: Listeners,
-        still_there: Callable[[], Awaitable[bool]],
+        processor: RecordProcessor,
+        is_current_stream: Callable[[], Awaitable[bool]],
         *,
         poll_interval: float,
         rng: random.Random,
     ) -> None:
         self.arn = arn
-        self._api = api
-        self._listeners = listeners
-        self._still_there = still_there
+        self._client = client
+        self._processor = processor
+        self._is_current_stream = is_current_stream
         self._poll_interval = poll_interval
         self._rng = rng
         self._lineage = Lineage()
         self._readers: dict[str, ShardReader] = {}
         self._shard_ended = asyncio.Event()
-        self._looks = 0
+        self._attempts = 0
 
     async def pin(self) -> None:
         """Fix the place from which everything will be delivered, on every open shard. Raises StreamError.
 
         A shard that fails for the moment tells of a gap when its place is fixed later; only where all fail, it raises.
         """
-        listing = await self._api.shards(self.arn)
-        if listing.status not in _WRITTEN:
-            raise Ended(f"the stream is {listing.status}")
-        self._lineage, starts = Lineage.pinned(listing.shards)
+        description = await self._client.describe(self.arn)
+        if description.status not in _ACTIVE_STATUSES:
+            raise StreamEnded(f"the stream is {description.status}")
+        self._lineage, starts = Lineage.pinned(description.shards)
         self._add_readers(starts)
         failures: list[StreamError] = []
         async with stream_tasks() as tasks:
             for start in starts:
                 tasks.start(partial(self._pin, start.shard_id, failures), f"pin {start.shard_id}")
         if not self._readers:
-            raise Ended("the stream has no shard that can be read")
+            raise StreamEnded("the stream has no shard that can be read")
         if len(failures) == len(self._readers):
             raise failures[0]
 
     async def run(self) -> NoReturn:
         """Deliver records until cancelled. Raises Ended, AccessDenied."""
         async with stream_tasks() as tasks:
-            self._follow(tasks, tuple(self._readers))
-            tasks.start(partial(self._look_for_shards, tasks), "look for shards")
+            self._start_readers(tasks, tuple(self._readers))
+            tasks.start(partial(self._sync_shards, tasks), "look for shards")
         raise AssertionError("unreachable")
 
     def snapshot(self, now: float, wall: datetime) -> tuple[ShardSnapshot, ...]:
         """The shards that are read or wait; `now` is the running loop's time, `wall` the time of day in UTC."""
-        waiting = (id_ for id_, entry in self._lineage.shards.items() if entry.state is State.WAITING)
+        waiting = (id_ for id_, entry in self._lineage.shards.items() if entry.state is ShardState.WAITING)
         return (
             *(reader.snapshot(now, wall) for reader in self._readers.values()),
-            *(ShardSnapshot(id_, State.WAITING.value) for id_ in waiting),
+            *(ShardSnapshot(id_, ShardState.WAITING.value) for id_ in waiting),
         )
 
     async def _pin(self, shard_id: str, failures: list[StreamError]) -> None:
@@ -107,22 +121,22 @@ class StreamTail:
             self._add_readers(starts)
         except StreamError as error:
             # One shard that fails for the moment does not keep the others from being read.
-            reader.not_pinned(error)
+            reader.pin_failed(error)
             failures.append(error)
 
-    def _add_readers(self, starts: Iterable[Start]) -> tuple[str, ...]:
+    def _add_readers(self, starts: Iterable[ShardStart]) -> tuple[str, ...]:
         ids = []
         for start in starts:
             reader = ShardReader(
-                self._api, self.arn, start, self._listeners, poll_interval=self._poll_interval, rng=self._rng
+                self._client, self.arn, start, self._processor, poll_interval=self._poll_interval, rng=self._rng
             )
             reader.closed = self._lineage.shards[start.shard_id].shard.closed
             self._readers[start.shard_id] = reader
             ids.append(start.shard_id)
-            _log.info("reading a shard", shard=start.shard_id, begin=start.begin.value)
+            _log.info("reading a shard", shard=start.shard_id, begin=start.iterator_type.value)
         return tuple(ids)
 
-    def _follow(self, tasks: StreamTasks, shard_ids: Iterable[str]) -> None:
+    def _start_readers(self, tasks: StreamTasks, shard_ids: Iterable[str]) -> None:
         for shard_id in shard_ids:
             tasks.start(partial(self._read, tasks, self._readers[shard_id]), f"read {shard_id}")
 
@@ -131,62 +145,64 @@ class StreamTail:
         shard_id = reader.shard_id
         del self._readers[shard_id]
         _log.info("a shard has ended", shard=shard_id, end=end.value)
-        self._lineage, starts = self._lineage.ended(shard_id, lost=end is End.LOST)
-        if end is End.LOST:
-            self._listeners.trouble(shard_id, None)
-            self._listeners.gap(f"shard {shard_id} was gone before it was read to its end")
-        self._follow(tasks, self._add_readers(starts))
-        self._looks = 0
+        self._lineage, starts = self._lineage.ended(shard_id, lost=end is ShardReadResult.LOST)
+        if end is ShardReadResult.LOST:
+            self._processor.degraded(shard_id, None)
+            self._processor.gap(f"shard {shard_id} was gone before it was read to its end")
+        self._start_readers(tasks, self._add_readers(starts))
+        self._attempts = 0
         self._shard_ended.set()
 
-    async def _look_for_shards(self, tasks: StreamTasks) -> NoReturn:
-        backoff = Backoff(self._rng, base=_FIRST_LOOK, cap=_LONGEST_DELAY)
+    async def _sync_shards(self, tasks: StreamTasks) -> NoReturn:
+        backoff = Backoff(self._rng, base=_MIN_SYNC_DELAY, cap=_MAX_DELAY)
         clock = asyncio.get_running_loop().time
         while True:
-            soon = self._looks < _LOOKS and bool(self._lineage.childless())
-            regular = await self._pause(_FIRST_LOOK * 2**self._looks if soon else LOOK_SECONDS) and not soon
+            soon = self._attempts < _MAX_ATTEMPTS and bool(self._lineage.childless())
+            is_periodic = (
+                await self._pause(_MIN_SYNC_DELAY * 2**self._attempts if soon else SHARD_SYNC_SECONDS) and not soon
+            )
             began = clock()
-            while (listing := await self._listing()) is None:
-                if clock() - began >= TROUBLE_SECONDS:
-                    self._listeners.trouble(_THE_LIST, "the list of shards cannot be read")
+            while (description := await self._describe_stream()) is None:
+                if clock() - began >= DEGRADED_AFTER_SECONDS:
+                    self._processor.degraded(_SHARD_LIST, "the list of shards cannot be read")
                 await asyncio.sleep(backoff.after_failure())
             backoff.succeeded()
-            self._listeners.trouble(_THE_LIST, None)
-            self._lineage, starts = self._lineage.listed(listing.shards, retry_lost=regular)
+            self._processor.degraded(_SHARD_LIST, None)
+            self._lineage, starts = self._lineage.listed(description.shards, retry_lost=is_periodic)
             for shard_id, reader in self._readers.items():
                 reader.closed = self._lineage.shards[shard_id].shard.closed
-            self._follow(tasks, self._add_readers(starts))
-            await self._doubt(listing.status)
+            self._start_readers(tasks, self._add_readers(starts))
+            await self._verify_stream_arn(description.status)
 
     async def _pause(self, seconds: float) -> bool:
         """Wait for the end of a shard; True if none came in that time."""
         try:
-            async with asyncio.timeout(seconds * self._rng.uniform(1 - _LOOK_SPREAD, 1)):
+            async with asyncio.timeout(seconds * self._rng.uniform(1 - _SYNC_JITTER, 1)):
                 await self._shard_ended.wait()
         except TimeoutError:
             return True
         self._shard_ended.clear()
         return False
 
-    async def _listing(self) -> Listing | None:
+    async def _describe_stream(self) -> StreamDescription | None:
         try:
-            return await self._api.shards(self.arn)
+            return await self._client.describe(self.arn)
         except AccessDenied:
             raise
         except NotFound as error:
-            raise Ended(f"the stream is gone: {error.message}", error.code) from error
+            raise StreamEnded(f"the stream is gone: {error.message}", error.code) from error
         except StreamError as error:
             _log.debug("the shards could not be listed", error=error.message)
             return None
 
-    async def _doubt(self, status: str) -> None:
+    async def _verify_stream_arn(self, status: str) -> None:
         """Ask whether this is still the table's stream, where a listing gives reason to. Raises Ended."""
-        fruitless = bool(self._lineage.childless())
-        self._looks = min(self._looks + 1, _LOOKS) if fruitless else 0
+        childless = bool(self._lineage.childless())
+        self._attempts = min(self._attempts + 1, _MAX_ATTEMPTS) if childless else 0
         nothing_read = not self._readers
-        troubled = any(reader.troubled for reader in self._readers.values())
-        doubtful = fruitless and (self._looks == _DOUBTS or nothing_read)
-        if (doubtful or troubled or status not in _WRITTEN) and not await self._still_there():
-            raise Ended("the table's stream was turned off or made anew")
-        if nothing_read and self._looks >= _LOOKS:
-            raise Ended("no shard of the stream can be read")
+        degraded = any(reader.degraded for reader in self._readers.values())
+        doubtful = childless and (self._attempts == _VERIFY_AFTER_ATTEMPTS or nothing_read)
+        if (doubtful or degraded or status not in _ACTIVE_STATUSES) and not await self._is_current_stream():
+            raise StreamEnded("the table's stream was turned off or made anew")
+        if nothing_read and self._attempts >= _MAX_ATTEMPTS:
+            raise StreamEnded("no shard of the stream can be read")

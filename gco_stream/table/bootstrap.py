@@ -11,11 +11,11 @@ from gco_stream.table.info import TableInfo, table_info
 _KEY: Final = "endpoint_name"
 _STREAM: Final = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 _PAUSE: Final = 0.5
-_BACKUP_ATTEMPTS: Final = 5
+_MAX_BACKUP_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
+class CreatedTable:
     """A table that was made. `backups_problem`: why point-in-time recovery could not be turned on, None if it is on."""
 
     info: TableInfo
@@ -28,8 +28,8 @@ def describe(client: Any, name: str) -> TableInfo:
         return table_info(client.describe_table(TableName=name))
 
 
-def create(client: Any, name: str, *, within: float = 120) -> Created:
-    """Makes the table with its stream, paid per request, and waits until it is active (`within` seconds).
+def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
+    """Makes the table with its stream, paid per request, and waits until it is active (`timeout` seconds).
 
     Point-in-time recovery is turned on where that is possible. Raises AlreadyExists.
     """
@@ -46,11 +46,11 @@ def create(client: Any, name: str, *, within: float = 120) -> Created:
         if error.code == "ResourceInUseException":
             raise AlreadyExists(f"the table {name} is there already", error.code) from error
         raise
-    info = _wait(client, name, within)
-    return Created(info, _turn_backups_on(client, name))
+    info = _wait(client, name, timeout)
+    return CreatedTable(info, _turn_backups_on(client, name))
 
 
-def enable_stream(client: Any, name: str, *, within: float = 120) -> tuple[TableInfo, bool]:
+def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[TableInfo, bool]:
     """Turns the table's stream on and waits until it is. Returns the table and whether anything was changed.
 
     A stream that is on already stays as it is: any view type serves.
@@ -60,7 +60,7 @@ def enable_stream(client: Any, name: str, *, within: float = 120) -> tuple[Table
         return info, False
     with table_errors(_where(client, name)):
         client.update_table(TableName=name, StreamSpecification=_STREAM)
-    return _wait(client, name, within), True
+    return _wait(client, name, timeout), True
 
 
 def backups_enabled(client: Any, name: str) -> bool | None:
@@ -74,22 +74,22 @@ def backups_enabled(client: Any, name: str) -> bool | None:
     return bool(recovery.get("PointInTimeRecoveryStatus") == "ENABLED")
 
 
-def _wait(client: Any, name: str, within: float) -> TableInfo:
-    deadline = time.monotonic() + within
+def _wait(client: Any, name: str, timeout: float) -> TableInfo:
+    deadline = time.monotonic() + timeout
     while True:
         info = describe(client, name)
         if info.status == "ACTIVE" and info.stream_enabled and info.stream_arn:
             return info
         if time.monotonic() > deadline:
             raise TableUnreachable(
-                f"the table {name} is still {info.status or 'unknown'} after {within:g} s", "Timeout"
+                f"the table {name} is still {info.status or 'unknown'} after {timeout:g} s", "Timeout"
             )
         time.sleep(_PAUSE)
 
 
 def _turn_backups_on(client: Any, name: str) -> str | None:
     problem = None
-    for attempt in range(_BACKUP_ATTEMPTS):
+    for attempt in range(_MAX_BACKUP_ATTEMPTS):
         try:
             with table_errors(_where(client, name)):
                 client.update_continuous_backups(

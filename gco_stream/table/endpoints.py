@@ -13,11 +13,11 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from gco_stream.aws.botocore_errors import CONDITION_FAILED, attributes, old_item, table_errors
+from gco_stream.aws.botocore_errors import CONDITION_FAILED, old_item, returned_item, table_errors
 from gco_stream.aws.table_errors import (
     Contended,
-    Gone,
-    Superseded,
+    Fenced,
+    ItemNotFound,
     TableError,
     TableRejected,
     TableThrottled,
@@ -25,23 +25,23 @@ from gco_stream.aws.table_errors import (
 )
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from gco_stream.table.expressions import as_seen
+from gco_stream.table.expressions import unchanged_since
 from gco_stream.table.info import TableInfo, table_info
 
 # A page's dicts take some 25 times the items' bytes, and two pages are held at once: 500 a page cost 30 MiB for good.
 PAGE_ITEMS: Final = 100
-_PAGE_ATTEMPTS: Final = 4
-_STATUS_ATTEMPTS: Final = 4
+_MAX_PAGE_ATTEMPTS: Final = 4
+_MAX_STATUS_ATTEMPTS: Final = 4
 
 _SET_REGION: Final = "SET region_status.#r = :s"
-_NOTHING_NEWER: Final = (
+_EPOCH_NOT_NEWER: Final = (
     "attribute_exists(endpoint_name) AND "
     "(NOT attribute_type(region_status.#r.epoch, :N) OR region_status.#r.epoch < :e"
     " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t))"
 )
 _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"
-_DECIDED_FROM: Final = ("desired_state", "target_regions", "spec", "created_at")
+_DECISION_ATTRIBUTES: Final = ("desired_state", "target_regions", "spec", "created_at")
 
 
 class EndpointTable:
@@ -106,7 +106,7 @@ class EndpointTable:
         Contended where the status map changed its form under every attempt.
         """
         entry = wire.encode_value({**status, "epoch": epoch})
-        for _ in range(_STATUS_ATTEMPTS):
+        for _ in range(_MAX_STATUS_ATTEMPTS):
             try:
                 return await self._write_entry(name, region, entry, epoch)
             except _NoStatusMap:
@@ -114,18 +114,18 @@ class EndpointTable:
                     return item
         raise Contended(f"{name}: region_status changed its form under every attempt to write {region}'s")
 
-    async def promote(self, seen: WireItem) -> WireItem | None:
-        """Sets desired_state to running, if all that the regions agree on is still as in `seen`.
+    async def promote(self, last_read: WireItem) -> WireItem | None:
+        """Sets desired_state to running, if all that the regions agree on is still as in `last_read`.
 
         That is desired_state, target_regions, spec, created_at and each reported state. None: it is not, somebody was
         faster, or the item is gone.
         """
-        condition, names, values = _as_agreed(seen)
+        condition, names, values = _unchanged_agreement(last_read)
         values |= {":running": {"S": "running"}, ":now": {"S": datetime.now(UTC).isoformat()}}
         try:
             response = await self._write(
                 "update_item",
-                Key={"endpoint_name": seen["endpoint_name"]},
+                Key={"endpoint_name": last_read["endpoint_name"]},
                 UpdateExpression="SET desired_state = :running, updated_at = :now",
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
@@ -134,18 +134,18 @@ class EndpointTable:
             )
         except _ConditionFailed:
             return None
-        return attributes(response)
+        return returned_item(response)
 
-    async def purge(self, seen: WireItem) -> bool:
-        """Takes the item out of the table, if all that the regions agree on is still as in `seen`; see `promote`.
+    async def purge(self, last_read: WireItem) -> bool:
+        """Takes the item out of the table, if all that the regions agree on is still as in `last_read`; see `promote`.
 
         True: it is gone (by this call or before it). False: somebody was faster.
         """
-        condition, names, values = _as_agreed(seen)
+        condition, names, values = _unchanged_agreement(last_read)
         try:
             await self._write(
                 "delete_item",
-                Key={"endpoint_name": seen["endpoint_name"]},
+                Key={"endpoint_name": last_read["endpoint_name"]},
                 ConditionExpression=condition,
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
@@ -161,7 +161,7 @@ class EndpointTable:
                 "update_item",
                 Key=_key(name),
                 UpdateExpression=_SET_REGION,
-                ConditionExpression=_NOTHING_NEWER,
+                ConditionExpression=_EPOCH_NOT_NEWER,
                 ExpressionAttributeNames={"#r": region},
                 ExpressionAttributeValues={
                     ":s": entry,
@@ -174,14 +174,14 @@ class EndpointTable:
             )
         except _ConditionFailed as failed:
             if failed.item is None:
-                raise Gone(f"{name}: the item is not in the table") from failed
+                raise ItemNotFound(f"{name}: the item is not in the table") from failed
             stored = _stored_epoch(failed.item, region)
-            raise Superseded(f"{name}: {region}'s status has epoch {stored}, ours is {epoch}", stored) from failed
+            raise Fenced(f"{name}: {region}'s status has epoch {stored}, ours is {epoch}", stored) from failed
         except TableRejected as error:
             if error.code == "ValidationException" and "document path" in error.message:
                 raise _NoStatusMap from error
             raise
-        return attributes(response)
+        return returned_item(response)
 
     async def _write_map(self, name: str, region: str, entry: WireItem) -> WireItem | None:
         try:
@@ -196,9 +196,9 @@ class EndpointTable:
             )
         except _ConditionFailed as failed:
             if failed.item is None:
-                raise Gone(f"{name}: the item is not in the table") from failed
+                raise ItemNotFound(f"{name}: the item is not in the table") from failed
             return None
-        return attributes(response)
+        return returned_item(response)
 
     async def _page(self, start: Mapping[str, Any] | None) -> dict[str, Any]:
         parameters: dict[str, Any] = {"Limit": self._page_items, "ConsistentRead": True}
@@ -207,7 +207,7 @@ class EndpointTable:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((TableThrottled, TableUnreachable)),
             wait=wait_random_exponential(multiplier=0.2, max=3),
-            stop=stop_after_attempt(_PAGE_ATTEMPTS),
+            stop=stop_after_attempt(_MAX_PAGE_ATTEMPTS),
             reraise=True,
         ):
             with attempt:
@@ -261,10 +261,12 @@ def _key(name: str) -> WireItem:
     return {"endpoint_name": {"S": name}}
 
 
-def _as_agreed(seen: WireItem) -> tuple[str, dict[str, str], WireItem]:
-    """A condition, its names and values: the wish and the states that the regions report of it are as in `seen`."""
-    condition, names, values = as_seen(seen, _DECIDED_FROM)
-    for number, (region, entry) in enumerate(seen.get("region_status", {}).get("M", {}).items()):
+def _unchanged_agreement(last_read: WireItem) -> tuple[str, dict[str, str], WireItem]:
+    """A condition, its names and values: the wish and the states that the regions report of it are as in
+    `last_read`.
+    """
+    condition, names, values = unchanged_since(last_read, _DECISION_ATTRIBUTES)
+    for number, (region, entry) in enumerate(last_read.get("region_status", {}).get("M", {}).items()):
         if state := entry.get("M", {}).get("state"):
             names |= {f"#region{number}": region, "#state": "state"}
             values[f":state{number}"] = state

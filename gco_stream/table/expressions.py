@@ -10,16 +10,16 @@ Path = tuple[str, ...]
 """Where in an item: attribute, then keys of the maps inside."""
 
 
-def as_seen(seen: Mapping[str, Any], attributes: Iterable[str]) -> tuple[str, dict[str, str], WireItem]:
-    """A ConditionExpression, its names and values: the item exists and these attributes equal those in `seen`.
+def unchanged_since(last_read: Mapping[str, Any], attributes: Iterable[str]) -> tuple[str, dict[str, str], WireItem]:
+    """A ConditionExpression, its names and values: the item exists and these attributes equal those in `last_read`.
 
-    Maps and lists compare deeply and numbers by value; an attribute that `seen` lacks must still be missing.
+    Maps and lists compare deeply and numbers by value; an attribute that `last_read` lacks must still be missing.
     """
     parts, names, values = ["attribute_exists(endpoint_name)"], {}, {}
     for number, attribute in enumerate(attributes):
         names[f"#seen{number}"] = attribute
-        if attribute in seen:
-            values[f":seen{number}"] = seen[attribute]
+        if attribute in last_read:
+            values[f":seen{number}"] = last_read[attribute]
             parts.append(f"#seen{number} = :seen{number}")
         else:
             parts.append(f"attribute_not_exists(#seen{number})")

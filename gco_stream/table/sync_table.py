@@ -16,16 +16,16 @@ from botocore.exceptions import ClientError
 
 from gco_stream.aws.botocore_errors import (
     CONDITION_FAILED,
-    attributes,
     code_of,
     configuration_errors,
     old_item,
+    returned_item,
     table_errors,
 )
-from gco_stream.aws.table_errors import AlreadyExists, Changed, Gone, TableUnreachable
+from gco_stream.aws.table_errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, TableUnreachable
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from gco_stream.table.expressions import Path, as_seen, changes
+from gco_stream.table.expressions import Path, changes, unchanged_since
 
 
 def dynamodb(region: str, *, attempts: int = 3, timeout: float = 8) -> Any:
@@ -47,7 +47,7 @@ _ATTEMPTS: Final = 3
 _WITH_OLD: Final = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
-class UserTable:
+class SyncEndpointTable:
     """The table `name` through a boto3 "dynamodb" client. Items are in wire form, attributes to write plain values.
 
     Writers return the item as it is afterwards and raise Gone (there is no such item), Changed (somebody else was
@@ -109,39 +109,39 @@ class UserTable:
                     raise AlreadyExists(f"{plain['endpoint_name']} was created by somebody else meanwhile") from error
         return item
 
-    def replace_spec(self, seen: WireItem, spec: Mapping[str, Any], **others: Any) -> WireItem:
+    def replace_spec(self, last_read: WireItem, spec: Mapping[str, Any], **others: Any) -> WireItem:
         """Sets the spec and desired_state deploying, and whatever else is named (target_regions, labels, …)."""
         sets = {"desired_state": "deploying", **others, "spec": spec}
-        return self._update(seen, {(attribute,): value for attribute, value in sets.items()})
+        return self._update(last_read, {(attribute,): value for attribute, value in sets.items()})
 
-    def scale(self, seen: WireItem, replicas: int) -> WireItem:
+    def scale(self, last_read: WireItem, replicas: int) -> WireItem:
         """Sets spec.replicas."""
-        return self._update(seen, {("spec", "replicas"): replicas})
+        return self._update(last_read, {("spec", "replicas"): replicas})
 
-    def set_state(self, seen: WireItem, state: str) -> WireItem:
+    def set_state(self, last_read: WireItem, state: str) -> WireItem:
         """Sets desired_state: deploying, stopped or deleted."""
-        return self._update(seen, {("desired_state",): state})
+        return self._update(last_read, {("desired_state",): state})
 
-    def hold(self, seen: WireItem, why: str) -> WireItem:
+    def hold(self, last_read: WireItem, why: str) -> WireItem:
         """Makes every region leave the endpoint as it is, and say why."""
-        return self._update(seen, {("hold",): why})
+        return self._update(last_read, {("hold",): why})
 
-    def release(self, seen: WireItem) -> WireItem:
+    def release(self, last_read: WireItem) -> WireItem:
         """Takes the hold off."""
-        return self._update(seen, {}, removes=[("hold",)])
+        return self._update(last_read, {}, removes=[("hold",)])
 
-    def forget_region(self, seen: WireItem, region: str) -> WireItem:
+    def forget_region(self, last_read: WireItem, region: str) -> WireItem:
         """Drops a region's status, so that nothing waits any more for a region that is no more."""
-        return self._update(seen, {}, removes=[("region_status", region)])
+        return self._update(last_read, {}, removes=[("region_status", region)])
 
-    def _update(self, seen: WireItem, sets: Mapping[Path, Any], removes: Iterable[Path] = ()) -> WireItem:
-        name, now = seen["endpoint_name"]["S"], _now()
+    def _update(self, last_read: WireItem, sets: Mapping[Path, Any], removes: Iterable[Path] = ()) -> WireItem:
+        name, now = last_read["endpoint_name"]["S"], _now()
         update, names, values = changes({**sets, ("updated_at",): now}, removes)
         for _ in range(_ATTEMPTS):
-            condition, condition_names, condition_values = as_seen(seen, _READ)
+            condition, condition_names, condition_values = unchanged_since(last_read, _READ)
             try:
                 return self._write(
-                    Key={"endpoint_name": seen["endpoint_name"]},
+                    Key={"endpoint_name": last_read["endpoint_name"]},
                     UpdateExpression=update,
                     ConditionExpression=condition,
                     ExpressionAttributeNames=names | condition_names,
@@ -150,14 +150,14 @@ class UserTable:
             except _ConditionFailed as failed:
                 stored = failed.item
             if stored is None:
-                raise Gone(f"{name}: there is no such endpoint (any more)")
+                raise ItemNotFound(f"{name}: there is no such endpoint (any more)")
             if stored.get("updated_at") == {"S": now}:
                 return stored
-            if _asked(stored) != _asked(seen):
-                raise Changed(f"{name} was changed by somebody else meanwhile; nothing was written")
+            if _desired_part(stored) != _desired_part(last_read):
+                raise ConcurrentUpdate(f"{name} was changed by somebody else meanwhile; nothing was written")
             # Only a promotion came between, and that is not what this user has to decide upon.
-            seen = stored
-        raise Changed(f"{name} keeps changing; nothing was written")
+            last_read = stored
+        raise ConcurrentUpdate(f"{name} keeps changing; nothing was written")
 
     def _write(self, **parameters: Any) -> WireItem:
         with table_errors(self._where):
@@ -169,7 +169,7 @@ class UserTable:
                 if code_of(error) == CONDITION_FAILED:
                     raise _ConditionFailed(old_item(error)) from error
                 raise
-        return attributes(response)
+        return returned_item(response)
 
 
 class _ConditionFailed(Exception):
@@ -178,7 +178,7 @@ class _ConditionFailed(Exception):
         self.item = item
 
 
-def _asked(item: WireItem) -> tuple[Any, ...]:
+def _desired_part(item: WireItem) -> tuple[Any, ...]:
     return wire.intent_of(item), item.get("created_at"), item.get("hold")
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiobotocore.credentials import AioCredentials, AioRefreshableCredentials
 from botocore import exceptions as aws
 
-from gco_stream.aws.credentials import Credentials
+from gco_stream.aws.credentials import ReloadingCredentials
 
 
 class Source:
@@ -19,7 +19,7 @@ class Source:
         self._answers = list(answers)
         self.asked = 0
         self.now = 100.0
-        self.credentials = Credentials(self._find, lambda: self.now)
+        self.credentials = ReloadingCredentials(self._find, lambda: self.now)
 
     async def _find(self) -> Any:
         self.asked += 1

@@ -19,7 +19,7 @@ from gco_stream.aws.stream_errors import (
     Unreachable,
     stream_errors,
 )
-from gco_stream.stream.client import Page, StreamApi
+from gco_stream.stream.client import RecordsPage, StreamsClient
 from gco_stream.stream.lineage import Shard
 from tests.stream.scripted.doors import client_of
 
@@ -51,7 +51,7 @@ async def answering(answer):
     port = server.sockets[0].getsockname()[1]
     client = client_of(f"http://127.0.0.1:{port}", plain_session())
     async with server, client as streams:
-        yield StreamApi(streams, timeout=5)
+        yield StreamsClient(streams, timeout=5)
 
 
 def http(status, body, length=None):
@@ -85,7 +85,7 @@ def http(status, body, length=None):
 async def test_each_answer_is_an_error_of_ours_and_is_counted(answer, kind):
     async with answering(answer) as api:
         with pytest.raises(StreamError) as raised:
-            await api.records("somewhere")
+            await api.get_records("somewhere")
         assert type(raised.value) is kind
         assert api.errors == {raised.value.code: 1}
         assert raised.value.code
@@ -93,25 +93,25 @@ async def test_each_answer_is_an_error_of_ours_and_is_counted(answer, kind):
 
 async def test_a_page_without_records_is_a_page():
     async with answering(http(200, '{"Records": [], "NextShardIterator": "on"}')) as api:
-        page = await api.records("somewhere")
+        page = await api.get_records("somewhere")
     assert (page.records, page.next_iterator, page.full) == ([], "on", False)
 
 
 def test_a_page_of_nonsense_is_not_full():
-    assert not Page([None, 7, {}, {"dynamodb": None}, {"dynamodb": {"SizeBytes": "many"}}], "on").full
+    assert not RecordsPage([None, 7, {}, {"dynamodb": None}, {"dynamodb": {"SizeBytes": "many"}}], "on").full
 
 
 async def test_a_list_of_shards_is_whole_or_an_error():
     async with answering(http(200, '{"StreamDescription": {"Shards": [{"SequenceNumberRange": {}}]}}')) as api:
         with pytest.raises(Unreachable, match="incomplete"):
-            await api.shards(ARN)
+            await api.describe(ARN)
 
 
 @pytest.mark.parametrize("ranges", [(CLOSED, "{}"), ("{}", CLOSED)], ids=["first", "last"])
 async def test_a_shard_that_is_listed_twice_is_closed_if_either_says_so(ranges):
     shards = ", ".join(f'{{"ShardId": "{SHARD}", "SequenceNumberRange": {range_}}}' for range_ in ranges)
     async with answering(http(200, f'{{"StreamDescription": {{"Shards": [{shards}]}}}}')) as api:
-        listing = await api.shards(ARN)
+        listing = await api.describe(ARN)
     assert listing.shards == (Shard(SHARD, closed=True),)
 
 
@@ -119,7 +119,7 @@ async def test_a_list_of_shards_that_goes_round_in_circles_is_an_error():
     body = '{"StreamDescription": {"Shards": [], "LastEvaluatedShardId": "' + SHARD + '"}}'
     async with answering(http(200, body)) as api:
         with pytest.raises(Unreachable, match="circles"):
-            await api.shards(ARN)
+            await api.describe(ARN)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_errors_of_programming_stay_as_they_are():
 def test_the_counts_by_code_are_bounded():
     # A proxy may answer with any code.
     async def fail_often():
-        api = StreamApi(Failing(), timeout=1)
+        api = StreamsClient(Failing(), timeout=1)
         for _ in range(300):
             with pytest.raises(StreamError):
-                await api.records("somewhere")
+                await api.get_records("somewhere")
         return api.errors
 
     class Failing:
@@ -159,4 +159,4 @@ def test_the_counts_by_code_are_bounded():
 async def test_a_request_that_cannot_be_made_is_rejected():
     async with answering(b"") as api:
         with pytest.raises(Rejected, match="StreamArn"):
-            await api.shards("short")
+            await api.describe("short")

@@ -23,7 +23,7 @@ async def test_a_table_write_is_seen_on_the_open_page(tab: Tab, world: World, co
     await tab.evaluate("document.querySelector('#list tbody a').click()")
     await tab.until("location.pathname === '/endpoints/chat' && document.querySelector('.timeline svg')", "its page")
     await tab.until("!document.querySelector('.timeline .stop.open')", "the change has gone all its way")
-    await asyncio.to_thread(lambda: world.user.scale(world.seen("chat"), 3))
+    await asyncio.to_thread(lambda: world.user.scale(world.item_of("chat"), 3))
     await tab.until("document.getElementById('observed').textContent.includes('3 of 3 ready')", "the scaling is seen")
     assert not await tab.evaluate("document.documentElement.outerHTML.includes('hunter2')")
     assert tab.console == []

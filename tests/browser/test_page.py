@@ -9,7 +9,7 @@ import pytest
 
 from gco_stream.local.ports import Ports
 from gco_stream.local.toolchain.cache import default_cache
-from gco_stream.server.page.sse import Bell
+from gco_stream.server.page.sse import ChangeBroadcaster
 from gco_stream.server.page.view_models import Row
 from tests.support.status_page import NOW, Values, endpoint, fleet, rows
 from tools.browser.chromium import axe
@@ -85,7 +85,7 @@ async def test_the_focus_stays_where_it_is_while_parts_are_renewed(tab: Tab, val
 def port() -> Iterator[int]:
     """One that stays ours while its server is away."""
     ports = Ports(default_cache() / "ports")
-    yield ports.take()
+    yield ports.reserve()
     ports.release()
 
 
@@ -94,7 +94,7 @@ async def test_a_page_whose_server_goes_away_says_so_and_catches_up(tab: Tab, va
         await ready(tab, url)
         await tab.evaluate("window.untouched = true")
     await tab.until("document.getElementById('live-text').textContent === 'away'", "it says so")
-    values.bell = Bell()
+    values.bell = ChangeBroadcaster()
     values.now_has(SICK)
     async with values.served(port):
         await tab.until(LIVE, "it is live again")
@@ -122,7 +122,7 @@ async def test_rendering_for_many_pages_leaves_the_loop_to_others(values: Values
         await ready(tab, url)
         longest, last = 0.0, time.thread_time()
         for _ in range(100):
-            values.bell.ring()
+            values.bell.notify()
             await asyncio.sleep(0.02)
             # What this thread did in between, and not how long the machine stood still.
             now = time.thread_time()
@@ -177,7 +177,7 @@ async def test_on_a_telephone_nothing_is_wider_than_the_window(tab: Tab, values:
 
 
 async def test_a_standbys_page_becomes_a_leaders_when_it_takes_over(tab: Tab, values: Values) -> None:
-    values.shown = replace(values.shown, leading=False, leader="pod-b_2", stream=None, working=False)
+    values.shown = replace(values.shown, leading=False, leader="pod-b_2", stream=None, is_working=False)
     async with values.served() as url:
         await ready(tab, url)
         assert "stands by" in await tab.evaluate("document.getElementById('standby').textContent")

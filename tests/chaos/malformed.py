@@ -8,14 +8,14 @@ from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from tests.support.items import item
 
-Spoil = Callable[[dict[str, Any]], None]
+Defect = Callable[[dict[str, Any]], None]
 
 
-def _set(**attributes: Any) -> Spoil:
+def _set(**attributes: Any) -> Defect:
     return lambda plain: plain.update(attributes)
 
 
-def _drop(*attributes: str) -> Spoil:
+def _drop(*attributes: str) -> Defect:
     def drop(plain: dict[str, Any]) -> None:
         for attribute in attributes:
             plain.pop(attribute, None)
@@ -23,7 +23,7 @@ def _drop(*attributes: str) -> Spoil:
     return drop
 
 
-def _spec(**fields: Any) -> Spoil:
+def _spec(**fields: Any) -> Defect:
     return lambda plain: plain["spec"].update(fields)
 
 
@@ -35,7 +35,7 @@ def _deep(plain: dict[str, Any]) -> None:
     plain["spec"]["env"] = value
 
 
-SPOILS: tuple[Spoil, ...] = (
+DEFECTS: tuple[Defect, ...] = (
     _drop("spec"),
     _drop("target_regions"),
     _set(spec=[]),
@@ -87,8 +87,8 @@ def malformed_items(count: int, namespace: str, rng: random.Random) -> list[Wire
     found = []
     for number in range(count):
         plain = item(f"malformed-{number:04}", namespace=namespace)
-        spoils = [SPOILS[number % len(SPOILS)]]
-        if number >= len(SPOILS) and isinstance(plain["spec"], dict):
+        spoils = [DEFECTS[number % len(DEFECTS)]]
+        if number >= len(DEFECTS) and isinstance(plain["spec"], dict):
             spoils.insert(0, _spec(**{rng.choice(("port", "replicas", "env")): rng.choice(("", [], True, "??"))}))
         for spoil in spoils:
             spoil(plain)

@@ -26,9 +26,9 @@ def test_no_call_blocks_the_loop_from_start_to_stop(world: World, program: Calla
     one = program(("tests.chaos.unblocked",), RESYNC_INTERVAL_SECONDS="1", LOG_LEVEL="DEBUG").wait_working()
     one.until(lambda: all(world.state(name) == "running" for name in NAMES), "all run")
 
-    world.respec("changing", replicas=2, canary={"image": "registry.example/serve:2.0", "weight": 10})
-    world.respec("broken", image="registry.example/serve:2.0-never-ready")
-    world.ask("leaving", "deleted")
+    world.update_spec("changing", replicas=2, canary={"image": "registry.example/serve:2.0", "weight": 10})
+    world.update_spec("broken", image="registry.example/serve:2.0-never-ready")
+    world.set_desired_state("leaving", "deleted")
     one.until(lambda: world.state("changing") == "running" and world.replicas("changing") == 2, "it is changed")
     one.until(lambda: world.item("leaving") is None, "it is gone")
     seen = resyncs(one)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.chaos.run.actors.faults import KINDS
 from tests.chaos.run.chaos import Plan, run
-from tests.chaos.run.report import story, table
+from tests.chaos.run.report import summary, table
 
 
 def test_whatever_happens_the_cluster_ends_as_the_table_asks_and_nothing_was_done_that_nobody_asked_for(
@@ -29,4 +29,4 @@ def test_whatever_happens_the_cluster_ends_as_the_table_asks_and_nothing_was_don
     )
     result = run(plan, print)
     print(table(result))
-    assert result.verdict.ok, story(result, seed, tmp_path)
+    assert result.verdict.ok, summary(result, seed, tmp_path)

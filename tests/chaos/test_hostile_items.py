@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import APPLY_PATCH, KubeApi, path_of
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
+from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
 from tests.integration.conftest import Program, World
 from tests.planning.hostile.hostile_grammar import checked
 from tests.planning.hostile.hostile_items import ANSI, PRIVATE, items
@@ -55,7 +55,7 @@ def test_whatever_passes_our_checks_the_api_server_takes(kube: KubeApi, namespac
     @given(items())
     def holds(wired: dict[str, Any]) -> None:
         asked = read_endpoint(wired)
-        if isinstance(asked, Unreadable):
+        if isinstance(asked, InvalidItem):
             return
         manifests = lives(asked, SimulatedCluster())
         checked(manifests, asked.name)
@@ -147,7 +147,7 @@ def _runs(world: World, name: str) -> bool:
     return world.state(name) == "running"
 
 
-def _must_be_told(asked: Endpoint | Unreadable, region: str) -> bool:
+def _must_be_told(asked: Endpoint | InvalidItem, region: str) -> bool:
     return region in asked.target_regions and not (isinstance(asked, Endpoint) and asked.is_deleted)
 
 
@@ -163,6 +163,6 @@ def test_an_item_with_text_that_is_no_unicode_keeps_nobody_else_from_running(wor
     controller.until(partial(_runs, world, "good"), "a good one runs")
     # A program that starts meets them in its first scan.
     assert controller.stop() == 0
-    world.respec("good", replicas=2)
+    world.update_spec("good", replicas=2)
     controller.start().wait_working()
     controller.until(lambda: world.replicas("good") == 2, "a good one is worked on")

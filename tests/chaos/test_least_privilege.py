@@ -87,16 +87,16 @@ def lives(world: World, one: Program) -> None:
     one.until(lambda: world.get("Ingress", "inference-ill") is None, "the other's route is withdrawn")
     one.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "it is reported")
     assert "They cannot be read" not in one.http("/endpoints/ill")[1]
-    world.respec("whole", canary=None, autoscaling=None, replicas=2)
+    world.update_spec("whole", canary=None, autoscaling=None, replicas=2)
     one.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
     one.until(lambda: world.replicas("whole") == 2, "it is scaled")
     service = path_of("Service", world.namespace, "whole")
     world.kube.patch(service, {"spec": {"selector": {"app": "other"}}})
     one.until(lambda: world.kube.get(service)["spec"]["selector"] == {"app": "whole"}, "drift is put back")
-    world.ask("whole", "stopped")
+    world.set_desired_state("whole", "stopped")
     one.until(lambda: world.state("whole") == "stopped", "it is stopped")
     for name in ("whole", "ill"):
-        world.ask(name, "deleted")
+        world.set_desired_state(name, "deleted")
         one.until(partial(_is_gone, world, name), f"{name} is gone")
 
 

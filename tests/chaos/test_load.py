@@ -27,7 +27,7 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
 from tests.chaos.malformed import malformed_items
-from tests.chaos.proxies.faulty_http import Action, Answer, Fault, FaultyHttp, Hang
+from tests.chaos.proxies.faulty_http import Action, Answer, Fault, FaultyProxy, Hang
 
 pytestmark = pytest.mark.integration
 WORKERS = 16
@@ -105,11 +105,11 @@ def test_endpoints_whose_applies_hang_or_fail_for_ever_delay_no_others(plane: Co
     )
     assert len(struck["hang"]) > WORKERS
 
-    def strike(proxy: FaultyHttp, name: str, does: Action) -> None:
+    def strike(proxy: FaultyProxy, name: str, does: Action) -> None:
         proxy.inject(Fault(name, lambda request: request.method == "PATCH" and request.path in struck[name], does))
 
     with (
-        FaultyHttp.before_kubernetes(plane.kubeconfig_for(place.user)) as proxy,
+        FaultyProxy.before_kubernetes(plane.kubeconfig_for(place.user)) as proxy,
         DeploymentWatch(place) as watch,
         Users(place) as users,
         Program(place, {**NEVER, "KUBECONFIG": str(proxy.kubeconfig(tmp_path / "kubeconfig"))}) as program,

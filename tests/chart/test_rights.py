@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gco_stream.cluster.permissions import Permission, needed
+from gco_stream.cluster.permissions import Permission, required_permissions
 from gco_stream.settings import LEASE_NAME
 from tests.chart.helm import Helm, Object
 
@@ -33,8 +33,8 @@ def test_the_roles_grant_what_the_controller_needs_and_nothing_else(more: tuple[
     objects = helm.render({"settings": {"ALLOWED_NAMESPACES": list(more)}})
     namespaces = tuple(dict.fromkeys(("gco-inference", *more)))
     grants = list(granted(objects))
-    assert sorted(map(str, grants)) == sorted(map(str, needed(namespaces, "gco-inference", LEASE_NAME)))
-    assert set(grants) == set(needed(namespaces, "gco-inference", LEASE_NAME))
+    assert sorted(map(str, grants)) == sorted(map(str, required_permissions(namespaces, "gco-inference", LEASE_NAME)))
+    assert set(grants) == set(required_permissions(namespaces, "gco-inference", LEASE_NAME))
     assert not {"ClusterRole", "ClusterRoleBinding"} & {obj["kind"] for obj in objects.values()}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gco_stream import __version__
 from gco_stream.aws import table_errors as table
-from gco_stream.cli.errors import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE, failure_of
+from gco_stream.cli.errors import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE, command_error_of
 from gco_stream.cli.main import main
 from gco_stream.cli.options import DEFAULT_TABLE, REGION_VARIABLES, TABLE_VARIABLE, complete_endpoint
 from gco_stream.cluster.api import errors as cluster
@@ -115,8 +115,8 @@ def test_showing_help_loads_neither_boto3_nor_the_models() -> None:
     ("error", "code"),
     [
         (table.TableMissing("x"), NOT_FOUND),
-        (table.Gone("x"), NOT_FOUND),
-        (table.Changed("x"), CONFLICT),
+        (table.ItemNotFound("x"), NOT_FOUND),
+        (table.ConcurrentUpdate("x"), CONFLICT),
         (table.AlreadyExists("x"), CONFLICT),
         (table.TableUnreachable("x"), UNREACHABLE),
         (table.TableThrottled("x"), UNREACHABLE),
@@ -130,13 +130,13 @@ def test_showing_help_loads_neither_boto3_nor_the_models() -> None:
     ],
 )
 def test_every_rooms_error_has_its_exit_code(error: Exception, code: int) -> None:
-    failure = failure_of(error)
+    failure = command_error_of(error)
     assert failure is not None
     assert (str(failure).startswith("x"), failure.code) == (True, code)
 
 
 def test_a_fault_of_the_program_is_not_taken_for_a_users() -> None:
-    assert failure_of(KeyError("bug")) is None
+    assert command_error_of(KeyError("bug")) is None
 
 
 def test_the_default_table_is_gcos() -> None:

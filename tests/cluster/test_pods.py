@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_stream.cluster.api import errors
-from gco_stream.cluster.pods import MOST, health_of, pods_of
+from gco_stream.cluster.pods import MAX_PODS, health_of, pods_of
 from gco_stream.model.objects import PodHealth
 from tests.support.fake_api_server import connected, json_answer, list_of, status_answer
 
@@ -296,7 +296,7 @@ async def test_no_more_than_500_pods_are_read(tmp_path: Path) -> None:
         return list_of([named(f"pod-{n}") for n in range(int(request.query["limit"]))], "7", **{"continue": "more"})
 
     async with connected(answer, tmp_path) as (client, _):
-        assert len(await pods_of(client, "gco-inference", "llm", timeout=60)) == MOST == 500
+        assert len(await pods_of(client, "gco-inference", "llm", timeout=60)) == MAX_PODS == 500
 
 
 async def test_no_pods_are_an_empty_tuple(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ async def test_nothing_is_sent_when_the_lease_is_not_proven(tmp_path: Path) -> N
             writer.apply_replicas(REF, "u1", 1),
             writer.scale(REF, "u1", 1),
             writer.annotate(REF, "u1", {}),
-            writer.hand_over(observed),
+            writer.upgrade_managed_fields(observed),
             writer.delete(REF, "u1"),
         ]
         for write in writes:
@@ -65,7 +65,7 @@ async def test_a_namespace_that_is_not_allowed_is_never_written_to(tmp_path: Pat
             lambda: writer.create(MANIFEST),
             lambda: writer.delete(REF, "u1"),
             lambda: writer.scale(REF, "u1", 1),
-            lambda: writer.hand_over(observe(raw())),
+            lambda: writer.upgrade_managed_fields(observe(raw())),
         ]
         for write in writes:
             with pytest.raises(errors.Rejected, match="namespace"):

@@ -19,7 +19,7 @@ def syntax_tools() -> Path:
     cache = Cache(default_cache(), Progress())
 
     def fill(staging: Path) -> None:
-        go = toolchains.go(cache, toolchains.go_least(MODULE))
+        go = toolchains.go(cache, toolchains.min_go_version(MODULE))
         environment = {
             **os.environ,
             "CGO_ENABLED": "0",

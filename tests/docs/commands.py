@@ -23,7 +23,9 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block: `needs` is empty where it can be run; `output` is what the page says that it prints."""
+    """One fenced block: `missing_inputs` is empty where it can be run; `output` is what the page says that it
+    prints.
+    """
 
     page: Path
     line: int

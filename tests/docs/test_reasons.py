@@ -28,6 +28,6 @@ def test_every_row_says_when_it_is_reported_and_what_to_do() -> None:
 def test_every_reason_of_an_event_about_a_change_has_a_row() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "gco_stream").rglob("*.py"))
     news = (ROOT / "gco_stream" / "engine" / "reconcile" / "event_publisher.py").read_text()
-    emitted = {*re.findall(r'\bTell\(\s*"(\w+)"', sources), *re.findall(r'"Normal", "(\w+)", ', news)}
+    emitted = {*re.findall(r'\bStepEvent\(\s*"(\w+)"', sources), *re.findall(r'"Normal", "(\w+)", ', news)}
     assert len(emitted) >= 7
     assert {row[0].strip("`") for row in rows(EVENTS)} == emitted

@@ -18,10 +18,10 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.model import wire
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tests.integration.support.rights import allow, as_installed, charts_rules
 from tests.integration.support.webhook import Webhook, mutating
-from tests.support.forked_process import Forked
+from tests.support.forked_process import ForkedProcess
 
 LOOK_EVERY = 0.02
 # Conditions end a wait early; only a fault, or a machine that stands still, uses all of it.
@@ -53,13 +53,13 @@ class Program:
         self.log = log
         self._module = module
         self._command = command
-        self._process: subprocess.Popen[bytes] | Forked | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._lines_before = 0
 
     def start(self) -> "Program":
         self._lines_before = len(self.lines())
         if self._command is None and "LD_PRELOAD" not in self.environment:
-            self._process = Forked(self._module, self.environment, self.log, self.log)
+            self._process = ForkedProcess(self._module, self.environment, self.log, self.log)
             return self
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -164,7 +164,7 @@ class World:
         self.kube = kube
         self.namespace = namespace
         self.region = region
-        self.user = UserTable(table.client, table.name)
+        self.user = SyncEndpointTable(table.client, table.name)
 
     def put(self, plain: dict[str, Any]) -> None:
         """An item as it is, in this test's namespace."""
@@ -174,19 +174,19 @@ class World:
         found = self.user.get(name)
         return None if found is None else wire.decode(found)
 
-    def seen(self, name: str) -> wire.WireItem:
+    def item_of(self, name: str) -> wire.WireItem:
         found = self.user.get(name)
         assert found is not None, name
         return found
 
-    def respec(self, name: str, **changes: Any) -> None:
+    def update_spec(self, name: str, **changes: Any) -> None:
         """The user's next spec, as the command line writes it; None drops a field."""
-        seen = self.seen(name)
+        seen = self.item_of(name)
         spec = {**wire.decode(seen)["spec"], **changes}
         self.user.replace_spec(seen, {key: value for key, value in spec.items() if value is not None})
 
-    def ask(self, name: str, state: str) -> None:
-        self.user.set_state(self.seen(name), state)
+    def set_desired_state(self, name: str, state: str) -> None:
+        self.user.set_state(self.item_of(name), state)
 
     def state(self, name: str) -> str:
         """What this region reports, "" where it reports nothing."""

@@ -18,16 +18,16 @@ def three(monkeypatch: pytest.MonkeyPatch) -> range:
 
 def test_a_port_is_given_once_while_it_is_held_also_to_another_holder(tmp_path: Path, three: range) -> None:
     one, other = Ports(tmp_path), Ports(tmp_path)
-    assert {one.take(), other.take(), one.take()} == set(three)
+    assert {one.reserve(), other.reserve(), one.reserve()} == set(three)
     with pytest.raises(StartError, match="no free port between 20990 and 20992"):
-        other.take()
+        other.reserve()
     one.release()
-    assert other.take() in three
+    assert other.reserve() in three
     other.release()
 
 
 def test_a_port_that_something_listens_on_is_passed_over(tmp_path: Path, three: range) -> None:
     with socket.create_server(("127.0.0.1", three[1])):
         ports = Ports(tmp_path)
-        assert {ports.take(), ports.take()} == {three[0], three[2]}
+        assert {ports.reserve(), ports.reserve()} == {three[0], three[2]}
         ports.release()

@@ -13,7 +13,7 @@ from tools.localstack.host_mode import localstack
 def localstack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = Ports(default_cache() / "ports")
     try:
-        with localstack(tmp_path_factory.mktemp("localstack"), ports.take()) as url:
+        with localstack(tmp_path_factory.mktemp("localstack"), ports.reserve()) as url:
             yield url
     finally:
         ports.release()

@@ -13,7 +13,7 @@ from gco_stream.local.control_plane import TABLE, ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.table import bootstrap
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tests.integration.conftest import Program
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_an_endpoint_comes_changes_and_goes_by_localstacks_stream(
     assert helper("dev/seed.py", "1") == f"{NAME}: written\n"
     kube.wait_for(lambda: kube.find(deployment), PATIENCE, "the Deployment")
 
-    table = UserTable(client, TABLE)
+    table = SyncEndpointTable(client, TABLE)
     item = table.get(NAME)
     assert item is not None
     client.update_item(

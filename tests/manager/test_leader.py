@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gco_stream.engine.state.history import Journal
-from gco_stream.manager.leader import Tenure
+from gco_stream.engine.state.history import ReconcileHistory
+from gco_stream.manager.leader import LeaderRunnables
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from gco_stream.ops.metrics import Metrics
@@ -58,14 +58,14 @@ class Leadership:
     def remaining(self) -> float:
         return 10.0
 
-    def on_news(self, callback: Callable[[], None]) -> None:
+    def on_lease_change(self, callback: Callable[[], None]) -> None:
         """Nobody else writes into the Lease."""
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
         """Nothing here removes anything."""
 
 
-class Warm(Cluster):
+class WarmCache(Cluster):
     """A cache that has seen all there is."""
 
     async def wait_settled(self) -> None:
@@ -78,7 +78,7 @@ class Warm(Cluster):
         return ("",)
 
 
-class Bench:
+class LeaderFixture:
     """A tenure over a table and a stream in memory; it is the table. No item concerns this region, so each is read and
     that is all. `while_scanning` is called in the middle of each scan, `gate` holds up the reads of single items.
     """
@@ -92,19 +92,19 @@ class Bench:
         self.begun: list[str] = []
         self.read: list[str] = []
         self.stop = asyncio.Event()
-        cache = Warm()
-        self.tenure = Tenure(
+        cache = WarmCache()
+        self.tenure = LeaderRunnables(
             settings=Settings(region=REGION, reconcile_workers=1),
             policy=POLICY,
             table=self,  # type: ignore[arg-type]
-            streamed=SimpleNamespace(describe=self.describe_replica),  # type: ignore[arg-type]
+            replica_table=SimpleNamespace(describe=self.describe_replica),  # type: ignore[arg-type]
             streams=self.streams,
             client=SimpleNamespace(),  # type: ignore[arg-type]
             cache=cache,  # type: ignore[arg-type]
             leadership=Leadership(),  # type: ignore[arg-type]
             metrics=Metrics(),
             emit=lambda *_: None,
-            journal=Journal(),
+            history=ReconcileHistory(),
             clock=asyncio.get_running_loop().time,
         )
 
@@ -152,15 +152,15 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream() -> None:
-    bench = Bench()
+    bench = LeaderFixture()
     bench.while_scanning = lambda: bench.write("new")
     async with bench.leading():
         await bench.until(lambda: "new" in bench.read)
-        assert "new" in bench.tenure.desired
+        assert "new" in bench.tenure.items
 
 
 async def test_the_stream_that_is_read_is_the_one_that_its_own_regions_table_names() -> None:
-    bench = Bench()
+    bench = LeaderFixture()
     async with bench.leading() as running:
         await bench.until(lambda: bench.streams.asked)
         bench.stop.set()
@@ -169,9 +169,9 @@ async def test_the_stream_that_is_read_is_the_one_that_its_own_regions_table_nam
 
 
 async def test_a_stop_finishes_the_work_in_hand_and_takes_no_more() -> None:
-    bench = Bench()
+    bench = LeaderFixture()
     async with bench.leading() as running:
-        await bench.until(lambda: bench.tenure.working)
+        await bench.until(lambda: bench.tenure.is_working)
         bench.gate.clear()
         for name in ("in-hand", "waits"):
             bench.write(name)
@@ -185,10 +185,10 @@ async def test_a_stop_finishes_the_work_in_hand_and_takes_no_more() -> None:
 
 
 async def test_work_that_does_not_end_is_given_20_s() -> None:
-    bench = Bench()
+    bench = LeaderFixture()
     loop = asyncio.get_running_loop()
     async with bench.leading() as running:
-        await bench.until(lambda: bench.tenure.working)
+        await bench.until(lambda: bench.tenure.is_working)
         bench.gate.clear()
         bench.write("hangs")
         await bench.until(lambda: bench.begun)
@@ -200,7 +200,7 @@ async def test_work_that_does_not_end_is_given_20_s() -> None:
 
 
 async def test_a_stop_before_there_is_work_does_not_wait_for_the_table() -> None:
-    bench = Bench()
+    bench = LeaderFixture()
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with bench.leading() as running:

@@ -13,7 +13,7 @@ _GROUPING = re.compile(r"\b(?:by|on) \(([^)]*)\)")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """A metric; `values` are those of labels that must be exactly so."""
 
     metric: str
@@ -21,11 +21,11 @@ class Asked:
     values: tuple[tuple[str, str], ...]
 
 
-def selectors(expr: str) -> Iterator[Asked]:
+def selectors(expr: str) -> Iterator[Query]:
     for metric, braces in _SELECTOR.findall(expr):
         matchers = [one for one in _MATCHER.findall(braces) if one[0] not in ADDED_BY_PROMETHEUS]
         values = tuple((label, value) for label, sign, value in matchers if sign == "=")
-        yield Asked(metric, frozenset(label for label, _, _ in matchers), values)
+        yield Query(metric, frozenset(label for label, _, _ in matchers), values)
 
 
 def groupings(expr: str) -> set[str]:

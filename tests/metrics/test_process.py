@@ -28,9 +28,9 @@ def test_only_stalls_are_counted_so_a_quiet_loop_costs_nothing() -> None:
     registry = CollectorRegistry()
     process = ProcessMetrics(registry)
     for seconds in (0, 0.001, 0.009):
-        process.late(seconds)
+        process.observe_delay(seconds)
     assert registry.get_sample_value("gco_stream_event_loop_stall_seconds_count") == 0
-    process.late(0.3)
+    process.observe_delay(0.3)
     assert registry.get_sample_value("gco_stream_event_loop_stall_seconds_sum") == pytest.approx(0.3)
 
 

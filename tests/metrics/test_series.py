@@ -5,14 +5,14 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gco_stream.engine.reconcile.reconciler import Outcome, Result
-from gco_stream.engine.state.item_cache import DesiredState
-from gco_stream.engine.workqueue.queue import Band, Dispatcher, WorkQueue
+from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
+from gco_stream.engine.state.item_cache import ItemCache
+from gco_stream.engine.workqueue.queue import Dispatcher, Priority, WorkQueue
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import ENDPOINT_STATES, Metrics
-from tests.engine.reconcile.test_controller import Bench
+from tests.engine.reconcile.test_controller import ControllerFixture
 from tests.support.items import REGION, item
 
 HOSTILE = ["", "a" * 10_000, 'x"} 1\nfake_metric 1', "\x00", "😀", "{{.}}", "running\n", "RUNNING"]
@@ -28,11 +28,11 @@ def series(metrics: Metrics) -> dict[str, float]:
 def test_ten_thousand_endpoints_make_no_more_series_than_one() -> None:
     counted = []
     for size in (1, 10_000):
-        metrics, desired = Metrics(), DesiredState(REGION)
+        metrics, items = Metrics(), ItemCache(REGION)
         for number in range(size):
-            desired.put(wire.encode(item(f"e-{number}")))
-        metrics.endpoints.set(len(desired))
-        metrics.endpoints_are(desired.states)
+            items.put(wire.encode(item(f"e-{number}")))
+        metrics.endpoints.set(len(items))
+        metrics.set_endpoint_states(items.states)
         counted.append(series(metrics))
     assert counted[0].keys() == counted[1].keys()
     assert counted[1]["gco_stream_endpoints_by_state[('state', 'unreported')]"] == 10_000
@@ -41,38 +41,38 @@ def test_ten_thousand_endpoints_make_no_more_series_than_one() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_state_that_somebody_made_up_is_counted_as_none(text: str) -> None:
-    desired, metrics = DesiredState(REGION), Metrics()
-    desired.put(wire.encode(item(region_status={REGION: {"state": text}})))
-    assert desired.states["unreported"] == 1
+    items, metrics = ItemCache(REGION), Metrics()
+    items.put(wire.encode(item(region_status={REGION: {"state": text}})))
+    assert items.states["unreported"] == 1
     known = series(metrics).keys()
-    metrics.endpoints_are(desired.states)
+    metrics.set_endpoint_states(items.states)
     assert series(metrics).keys() == known
 
 
 @pytest.mark.parametrize("status", ["text", {REGION: "text"}, {REGION: {"state": 7}}, {REGION: {}}, [], None])
 def test_a_status_of_any_form_is_counted(status: object) -> None:
-    desired = DesiredState(REGION)
-    desired.put(wire.encode(item(region_status=status)))
-    assert dict(desired.states) == {"unreported": 1}
+    items = ItemCache(REGION)
+    items.put(wire.encode(item(region_status=status)))
+    assert dict(items.states) == {"unreported": 1}
 
 
 def test_endpoints_are_counted_once_wherever_they_move() -> None:
-    desired = DesiredState(REGION)
+    items = ItemCache(REGION)
     for state in ("creating", "running", "running"):
-        desired.put(wire.encode(item(region_status={REGION: {"state": state}})))
-    desired.put(wire.encode(item("other", target_regions=["mars-1"])))
-    assert {state: count for state, count in desired.states.items() if count} == {"running": 1, "elsewhere": 1}
-    desired.remove("chat")
-    desired.remove("chat")
-    assert sum(desired.states.values()) == 1
-    assert desired.states.keys() <= set(ENDPOINT_STATES)
+        items.put(wire.encode(item(region_status={REGION: {"state": state}})))
+    items.put(wire.encode(item("other", target_regions=["mars-1"])))
+    assert {state: count for state, count in items.states.items() if count} == {"running": 1, "elsewhere": 1}
+    items.remove("chat")
+    items.remove("chat")
+    assert sum(items.states.values()) == 1
+    assert items.states.keys() <= set(ENDPOINT_STATES)
 
 
 def test_whatever_servers_answer_series_stay_few() -> None:
     metrics = Metrics()
     for status in (0, -1, 7, *range(100, 1200), 10**9):
         for method in ("GET", "PATCH", *HOSTILE):
-            metrics.calls.kubernetes("api:443", method, f"/api/v1/{method}", status, 0.01)
+            metrics.api_calls.kubernetes("api:443", method, f"/api/v1/{method}", status, 0.01)
     codes = {line for line in series(metrics) if line.startswith("rest_client_requests_total")}
     assert len({line for line in codes if "'other'" in line}) > 0
     assert len(codes) < 300
@@ -82,15 +82,15 @@ def test_whatever_servers_answer_series_stay_few() -> None:
 async def test_endpoints_that_fail_each_in_its_own_words_make_no_series() -> None:
     answers = iter(range(10**6))
 
-    def answer(name: str, _objects_first: bool) -> Outcome:
+    def answer(name: str, _objects_first: bool) -> ReconcileResult:
         error = Cause(Reason.REJECTED, f"{name}: {next(answers)} {HOSTILE[2]}")
-        return Outcome(Result.REJECTED, errors=(error,), failure_key=f"key {next(answers)}")
+        return ReconcileResult(Result.REJECTED, errors=(error,), failure_key=f"key {next(answers)}")
 
-    bench = Bench(answer)
+    bench = ControllerFixture(answer)
     known = series(bench.metrics).keys()
     for number in range(300):
-        bench.dispatcher.add(f"e-{number}{HOSTILE[2]}", Band.FRESH, list(Trigger)[number % len(Trigger)])
-    await bench.work_off()
+        bench.dispatcher.add(f"e-{number}{HOSTILE[2]}", Priority.HIGH, list(Trigger)[number % len(Trigger)])
+    await bench.drain()
     after = series(bench.metrics)
     assert after.keys() == known
     assert after["controller_runtime_terminal_reconcile_errors_total[('controller', 'endpoints')]"] == 300
@@ -102,11 +102,11 @@ async def test_a_former_leader_tells_of_nothing_any_more() -> None:
     metrics = Metrics()
     fresh = series(metrics)
     queue = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
-    queue.add("chat", Band.FRESH, Trigger.STREAM)
+    queue.add("chat", Priority.HIGH, Trigger.STREAM)
     metrics.queue.observe(queue.queue.depth, [3.0], 16)
-    metrics.mode_is("poll")
-    metrics.guard_is("holding")
-    metrics.endpoints_are({"error": 3})
+    metrics.set_mode("poll")
+    metrics.set_guard_state("holding")
+    metrics.set_endpoint_states({"error": 3})
     metrics.deletions_held.set(3)
     metrics.held_back.labels("removal").set(3)
     metrics.lag.set(9)

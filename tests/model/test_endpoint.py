@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable, read_endpoint
+from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.model.wire import encode
 from tests.support.items import PARITY_CASES, endpoint, item, parity_item, read
 
@@ -108,14 +108,14 @@ def test_a_broken_spec_leaves_state_and_regions_readable() -> None:
 )
 def test_a_wrong_identity_makes_the_item_unreadable(changes: dict[str, Any], message: str) -> None:
     found = read(item(**changes))
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, InvalidItem)
     assert found.error.startswith(message)
 
 
 @pytest.mark.parametrize("name", ["Chat", "1chat", "chat-", "a_b", "a" * 64, "ä"])
 def test_a_name_that_no_object_can_carry_is_refused(name: str) -> None:
     found = read(item(name))
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, InvalidItem)
     assert "endpoint_name" in found.error
 
 
@@ -148,6 +148,6 @@ spec_fields = st.sampled_from(["image", "port", "env", "resources", "args", "tol
 @given(st.dictionaries(fields, anything, max_size=5), st.dictionaries(spec_fields, anything, max_size=4))
 def test_no_item_whatever_it_holds_raises(attributes: dict[str, Any], spec: dict[str, Any]) -> None:
     found = read(item(spec=spec) | attributes)
-    assert isinstance(found, Endpoint | Unreadable)
-    if isinstance(found, Unreadable):
+    assert isinstance(found, Endpoint | InvalidItem)
+    if isinstance(found, InvalidItem):
         assert found.problems

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
-from gco_stream.model.field_types import MOST_ENTRIES
-from gco_stream.model.problem import Problem, sentence
+from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
+from gco_stream.model.field_types import MAX_ENTRIES
+from gco_stream.model.problem import Problem, summarize
 from tests.support.items import endpoint, item, read
 
 ANSI = "\x1b[31mred"
@@ -50,7 +50,7 @@ def problems(**spec: Any) -> str:
     """What is wrong with a spec, in one line; "" for nothing."""
     found = endpoint(spec=spec)
     assert (found.spec is None) == bool(found.spec_problems)
-    return sentence(found.spec_problems)
+    return summarize(found.spec_problems)
 
 
 @pytest.mark.parametrize("place", [*ATTRIBUTES, *OTHERS])
@@ -81,7 +81,7 @@ def told(wired: dict[str, Any]) -> None:
     """Reads an item and checks that what is said of it is short and printable."""
     found = read_endpoint(wired)
     assert found.intent.startswith(wire.INTENT_PREFIX)
-    said = found.error if isinstance(found, Unreadable) else sentence(found.spec_problems) + (found.hold or "")
+    said = found.error if isinstance(found, InvalidItem) else summarize(found.spec_problems) + (found.hold or "")
     assert said.isprintable()
     assert len(said) <= 2000
 
@@ -89,9 +89,9 @@ def told(wired: dict[str, Any]) -> None:
 def test_an_item_with_binary_values_is_the_same_endpoint_as_kept_in_memory() -> None:
     wired = wire.encode(item()) | {"unknown": {"B": b"\x00\xff"}}
     wired["spec"]["M"]["unknown"] = {"BS": [b"b", b"a"]}
-    desired = DesiredState("us-east-1")
-    desired.put(wired)
-    kept, written = desired.get("chat"), read_endpoint(wired)
+    items = ItemCache("us-east-1")
+    items.put(wired)
+    kept, written = items.get("chat"), read_endpoint(wired)
     assert isinstance(kept, Endpoint)
     assert (kept.intent, kept.digest) == (written.intent, written.digest)
 
@@ -113,15 +113,15 @@ def test_a_number_that_dynamodb_cannot_hold_is_not_taken_for_one() -> None:
 
 
 def test_maps_and_lists_are_bounded_so_that_no_item_holds_the_others_up() -> None:
-    many = MOST_ENTRIES + 1
+    many = MAX_ENTRIES + 1
     for field, value in (
         ("env", {f"A{number}": "" for number in range(many)}),
         ("args", ["x"] * many),
         ("tolerations", [{"operator": "Exists"}] * many),
         ("node_selector", {f"a{number}": "" for number in range(many)}),
     ):
-        assert str(MOST_ENTRIES) in problems(**{field: value}), field
-    assert not problems(env={f"A{number}": "" for number in range(MOST_ENTRIES)})
+        assert str(MAX_ENTRIES) in problems(**{field: value}), field
+    assert not problems(env={f"A{number}": "" for number in range(MAX_ENTRIES)})
 
 
 def test_of_many_problems_the_first_are_told_and_how_many_more_there_are() -> None:
@@ -141,7 +141,7 @@ def test_what_moves_a_cursor_or_hides_is_written_out() -> None:
 def test_a_name_is_told_cut_and_printable_in_every_sentence() -> None:
     for name in (f"{ANSI}\n", "n" * 2000):
         found = read(item(name, ingress_path="/inference/chat"))
-        assert isinstance(found, Unreadable)
+        assert isinstance(found, InvalidItem)
         assert found.error.isprintable()
         assert len(found.error) < 500
 
@@ -164,7 +164,7 @@ def test_no_wrong_env_shows_what_may_be_a_secret(env: Any) -> None:
 def test_a_spec_that_is_text_is_not_shown() -> None:
     found = read(item() | {"spec": '{"env": {"TOKEN": "s3cret"}}'})
     assert isinstance(found, Endpoint)
-    assert sentence(found.spec_problems) == "spec: this str is not allowed; allowed: a map with at least an image"
+    assert summarize(found.spec_problems) == "spec: this str is not allowed; allowed: a map with at least an image"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_an_ingress_path_that_would_take_another_endpoints_requests_is_refused(p
 def test_an_ingress_path_that_the_load_balancer_refuses_is_refused(path: str) -> None:
     found = endpoint(ingress_path=path)
     assert found.spec is None
-    assert sentence(found.spec_problems).startswith(f"ingress_path: {path[:20]!r}"[:-1])
+    assert summarize(found.spec_problems).startswith(f"ingress_path: {path[:20]!r}"[:-1])
 
 
 def test_an_endpoint_with_a_wrong_path_can_still_be_stopped_and_deleted() -> None:

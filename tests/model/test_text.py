@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.model.text import on_terminal, printable, shown
+from gco_stream.model.text import printable, terminal_safe, truncate
 
 
 @given(st.text())
@@ -15,12 +15,12 @@ def test_what_is_printable_stays_and_everything_else_is_written_out(text: str) -
 
 @given(st.text(), st.integers(2, 80))
 def test_shown_text_is_never_longer_than_asked(text: str, longest: int) -> None:
-    assert len(shown(text, longest)) <= longest
-    assert shown(text, longest).isprintable()
+    assert len(truncate(text, longest)) <= longest
+    assert truncate(text, longest).isprintable()
 
 
 def test_a_terminal_gets_colours_and_nothing_else_that_controls_it() -> None:
     hyperlink, title, cursor = "\x1b]8;;http://evil\x07", "\x1b]0;title\x07", "\x1b[2J\x1b[H"
-    said = on_terminal(f"\x1b[31mred\x1b[0m {hyperlink}{title}{cursor}\r\n\u202e")
+    said = terminal_safe(f"\x1b[31mred\x1b[0m {hyperlink}{title}{cursor}\r\n\u202e")
     assert said.startswith("\x1b[31mred\x1b[0m \\x1b]8;;http://evil\\x07")
     assert said.replace("\x1b[31m", "").replace("\x1b[0m", "").isprintable()

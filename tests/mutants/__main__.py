@@ -16,7 +16,7 @@ from rich.table import Table
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant, missing
-from tests.mutants.runner import Copy, Verdict, copied
+from tests.mutants.runner import Copy, MutantResult, copied
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -60,12 +60,12 @@ def _is_asked_for(mutant: Mutant, arguments: argparse.Namespace) -> bool:
     return not arguments.names or mutant.name in arguments.names
 
 
-def _verdicts(mutants: Sequence[Mutant], jobs: int) -> Iterator[Verdict]:
+def _verdicts(mutants: Sequence[Mutant], jobs: int) -> Iterator[MutantResult]:
     """The verdict on each mutant, so many at once. A test that fails without any mutant tells nothing."""
     whole = []
     for mutant in mutants:
         if absent := missing(ROOT, mutant.tests):
-            yield Verdict(mutant, (), 0.0, f"no such test: {', '.join(absent)}")
+            yield MutantResult(mutant, (), 0.0, f"no such test: {', '.join(absent)}")
         else:
             whole.append(mutant)
     if not whole:
@@ -77,16 +77,16 @@ def _verdicts(mutants: Sequence[Mutant], jobs: int) -> Iterator[Verdict]:
             sys.exit(f"the tests cannot be run on the unbroken sources:\n{unbroken.output[-3000:]}")
         for mutant in whole:
             if failed := unbroken.noticed(mutant):
-                yield Verdict(mutant, (), 0.0, f"fails without it: {', '.join(failed)}")
+                yield MutantResult(mutant, (), 0.0, f"fails without it: {', '.join(failed)}")
         yield from _judged([mutant for mutant in whole if not unbroken.noticed(mutant)], copies)
 
 
-def _judged(mutants: Sequence[Mutant], copies: Sequence[Copy]) -> Iterator[Verdict]:
+def _judged(mutants: Sequence[Mutant], copies: Sequence[Copy]) -> Iterator[MutantResult]:
     free: SimpleQueue[Copy] = SimpleQueue()
     for copy in copies:
         free.put(copy)
 
-    def judge(mutant: Mutant) -> Verdict:
+    def judge(mutant: Mutant) -> MutantResult:
         copy = free.get()
         try:
             return copy.judge(mutant)
@@ -98,7 +98,7 @@ def _judged(mutants: Sequence[Mutant], copies: Sequence[Copy]) -> Iterator[Verdi
             yield future.result()
 
 
-def _table(verdicts: Sequence[Verdict]) -> Table:
+def _table(verdicts: Sequence[MutantResult]) -> Table:
     table = Table("mutant", "invariant", "caught by", "s", title="Mutants")
     for verdict in verdicts:
         caught = "\n".join(test.removeprefix("tests/") for test in verdict.caught_by)

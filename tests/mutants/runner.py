@@ -24,8 +24,8 @@ _NOT_RUN = re.compile(r"^ERROR ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one mutant. `trouble`: why it was not caught as it should be, "" where it was.
+class MutantResult:
+    """What became of one mutant. `failure_summary`: why it was not caught as it should be, "" where it was.
 
     `caught_by`: the tests, by pytest's ids, that failed.
     """
@@ -73,15 +73,15 @@ class Copy:
         code = _BROKEN if _NOT_RUN.search(output) else done.returncode
         return Run(code, tuple(dict.fromkeys(_NOTED.findall(output))), output)
 
-    def judge(self, mutant: Mutant) -> Verdict:
+    def judge(self, mutant: Mutant) -> MutantResult:
         """Whether each test that is named for the mutant notices it."""
         started = time.monotonic()
         try:
             with mutant.applied(self.root):
                 run = self.run(mutant.tests, _REAL_SECONDS if mutant.on_real_parts else _UNIT_SECONDS)
         except NotApplicable as error:
-            return Verdict(mutant, (), 0.0, str(error))
-        return Verdict(mutant, run.failed, time.monotonic() - started, trouble(mutant, run))
+            return MutantResult(mutant, (), 0.0, str(error))
+        return MutantResult(mutant, run.failed, time.monotonic() - started, failure_summary(mutant, run))
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def copied(root: Path) -> Iterator[Copy]:
                 rmtree(Path(sys.pycache_prefix) / Path(folder).relative_to("/"), ignore_errors=True)
 
 
-def trouble(mutant: Mutant, run: Run) -> str:
+def failure_summary(mutant: Mutant, run: Run) -> str:
     """Why a mutant with which this came of its tests was not caught as it should be, "" where it was."""
     if not run.ended:
         return f"the tests could not be run (pytest's exit code {run.code}):\n{run.output[-1000:]}"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.runner import Copy, Run, trouble
+from tests.mutants.runner import Copy, Run, failure_summary
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_one_that_nothing_notices_survives_and_the_next_is_caught_all_the_same(c
     ],
 )
 def test_each_test_that_is_named_must_fail_and_no_more_be_broken_than_that(run: Run, said: str) -> None:
-    found = trouble(mutant(GOOD, BLIND), run)
+    found = failure_summary(mutant(GOOD, BLIND), run)
     assert found.startswith(said) if said else found == ""
 
 

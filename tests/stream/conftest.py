@@ -24,7 +24,7 @@ def aws_session() -> AioSession:
     return new_session()
 
 
-class Heard:
+class ConsumerLog:
     """A consumer of the table's stream and all that it said, in order: names of records, ("gap", …), ("mode", …).
 
     `locate`: what it looks the stream up by; without it the server's own word is taken.
@@ -108,6 +108,6 @@ async def streams() -> ScriptedDynamoDB:
 
 
 @pytest.fixture
-async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[Heard]:
+async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[ConsumerLog]:
     async with client_in_memory(streams, aws_session()) as client:
-        yield Heard(streams, client)
+        yield ConsumerLog(streams, client)

@@ -25,7 +25,7 @@ _NO_PLACE = {
 """Answers of GetShardIterator after which a shard counts as lost."""
 
 
-def keep(world: World) -> None:
+def check_invariants(world: World) -> None:
     """Raises AssertionError where a promise was broken."""
     one_reader_a_shard(world)
     parents_first(world)

@@ -30,8 +30,9 @@ class World:
     """A table and its stream, the consumer that reads it now, and all that was written and heard.
 
     `unheard`: times of the writes that made no record, because the stream was off. `covered`: the times up to which a
-    scan of the table has shown everything: a consumer's start, and each gap. `delivered`: sequence numbers, of each
-    consumer in turn; `led`: when each began. `pins`: when a consumer was about to list the shards for the first time.
+    scan of the table has shown everything: a consumer's start, and each gap. `change_delivered`: sequence numbers, of
+    each consumer in turn; `led`: when each began. `pins`: when a consumer was about to list the shards for the first
+    time.
     """
 
     def __init__(self, server: ScriptedDynamoDB, streams: Any, tables: Any, *, poll: float, seed: int) -> None:
@@ -248,7 +249,7 @@ class TurnOn:
         server = world.server
         server.stream.end()
         names = (f"n{len(world.made)}{letter}" for letter in "xyz"[: self.shards])
-        server.make_anew(*names, label=server.stream.label if self.same else "")
+        server.recreate_stream(*names, label=server.stream.label if self.same else "")
         world.made.append(server.stream)
 
 

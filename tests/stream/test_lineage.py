@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.stream.lineage import Begin, Lineage, Shard, Start, State
+from gco_stream.stream.lineage import Lineage, Shard, ShardIteratorType, ShardStart, ShardState
 
 
 def tail_of(shard_id, **options):
-    return Start(shard_id, Begin.LATEST, **options)
+    return ShardStart(shard_id, ShardIteratorType.LATEST, **options)
 
 
 def whole(shard_id):
-    return Start(shard_id, Begin.TRIM_HORIZON)
+    return ShardStart(shard_id, ShardIteratorType.TRIM_HORIZON)
 
 
 def states(lineage):
@@ -31,7 +31,7 @@ A, B = Shard("a", "p"), Shard("b", "p")
 def test_open_shards_are_pinned_at_their_end_and_closed_ones_are_history():
     lineage, starts = Lineage.pinned([Shard("old", closed=True), Shard("now", "old"), Shard("other")])
     assert starts == (tail_of("now"), tail_of("other"))
-    assert states(lineage) == {"old": State.DRAINED, "now": State.READING, "other": State.READING}
+    assert states(lineage) == {"old": ShardState.SHARD_END, "now": ShardState.READING, "other": ShardState.READING}
 
 
 def test_an_empty_listing_pins_nothing():
@@ -60,7 +60,7 @@ def test_both_children_of_a_split_start_when_their_parent_is_drained(listing):
     lineage, _ = Lineage.pinned([P])
     lineage, starts = lineage.listed(listing)
     assert starts == ()
-    assert states(lineage) == {"p": State.READING, "a": State.WAITING, "b": State.WAITING}
+    assert states(lineage) == {"p": ShardState.READING, "a": ShardState.WAITING, "b": ShardState.WAITING}
     lineage, starts = lineage.ended("p")
     assert sorted(starts, key=lambda start: start.shard_id) == [whole("a"), whole("b")]
 
@@ -177,7 +177,7 @@ def test_children_of_a_lost_shard_are_read_whole():
     lineage, _ = lineage.listed([P_CLOSED, A])
     lineage, starts = lineage.ended("p", lost=True)
     assert starts == (whole("a"),)
-    assert lineage.shards["p"].state is State.DRAINED
+    assert lineage.shards["p"].state is ShardState.SHARD_END
 
 
 def test_a_lost_shard_that_looks_open_is_tried_again_from_its_end_only_where_asked_and_with_a_gap():
@@ -187,7 +187,7 @@ def test_a_lost_shard_that_looks_open_is_tried_again_from_its_end_only_where_ask
     assert starts == ()
     lineage, starts = lineage.listed([P], retry_lost=True)
     assert starts == (tail_of("p", gap=True),)
-    assert lineage.shards["p"].state is State.READING
+    assert lineage.shards["p"].state is ShardState.READING
 
 
 @pytest.mark.parametrize("listing", [[P_CLOSED], [P, A], []], ids=["closed", "has a child", "not listed"])
@@ -225,7 +225,7 @@ def test_a_shard_that_is_read_or_waits_is_kept_though_it_is_not_listed():
     lineage, _ = Lineage.pinned([P, A])
     for _ in range(20):
         lineage, _ = lineage.listed([])
-    assert states(lineage) == {"p": State.READING, "a": State.WAITING}
+    assert states(lineage) == {"p": ShardState.READING, "a": ShardState.WAITING}
 
 
 def test_shards_that_are_one_anothers_parents_do_no_harm():
@@ -274,7 +274,7 @@ def test_every_shard_that_may_hold_something_new_is_read_once_and_after_its_pare
     history = {id_ for id_, shard in stream.shards.items() if shard.closed}
     lineage, starts = Lineage.pinned(stream.listing(draw))
     assert {start.shard_id for start in starts} == set(stream.shards) - history
-    assert {start.begin for start in starts} <= {Begin.LATEST}
+    assert {start.iterator_type for start in starts} <= {ShardIteratorType.LATEST}
     reading, begun, ended = set(), [], set()
 
     def begin(starts):
@@ -298,7 +298,7 @@ def test_every_shard_that_may_hold_something_new_is_read_once_and_after_its_pare
                 never_seen |= stream.trimmed - set(lineage.shards)
             case "list":
                 lineage, starts = lineage.listed(stream.listing(draw))
-                assert all(start.begin is Begin.TRIM_HORIZON for start in starts)
+                assert all(start.iterator_type is ShardIteratorType.TRIM_HORIZON for start in starts)
                 begin(starts)
             case "end":
                 over = sorted(id_ for id_ in reading if stream.shards[id_].closed)
@@ -307,7 +307,7 @@ def test_every_shard_that_may_hold_something_new_is_read_once_and_after_its_pare
                     reading.discard(shard_id)
                     ended.add(shard_id)
                     lineage, starts = lineage.ended(shard_id, lost=draw(st.booleans()))
-                    assert all(start.begin is Begin.TRIM_HORIZON for start in starts)
+                    assert all(start.iterator_type is ShardIteratorType.TRIM_HORIZON for start in starts)
                     begin(starts)
     assert set(begun) == set(stream.shards) - history - never_seen
     assert reading == {id_ for id_, shard in stream.shards.items() if not shard.closed}

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from gco_stream.stream.consumer import CALL_TIMEOUT, PIN_PATIENCE, StreamLocation
+from gco_stream.stream.consumer import CALL_TIMEOUT, PIN_TIMEOUT, StreamLocation
 from gco_stream.table.endpoints import EndpointTable
-from tests.stream.conftest import Heard, aws_session
+from tests.stream.conftest import ConsumerLog, aws_session
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.faults import Hang, Refuse
 from tests.stream.scripted.server import TABLE, ScriptedDynamoDB
@@ -20,7 +20,7 @@ REFUSED = Refuse("AccessDeniedException", "not authorized to perform: dynamodb:D
 
 
 @pytest.fixture
-async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[Heard]:
+async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[ConsumerLog]:
     """Its table waits for an answer as long as it takes, so that the consumer's own bound is what ends a call."""
     session = aws_session()
     async with (
@@ -33,15 +33,15 @@ async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[Heard]:
             info = await table.describe()
             return StreamLocation(info.stream_arn, info.stream_enabled)
 
-        yield Heard(streams, client, locate)
+        yield ConsumerLog(streams, client, locate)
 
 
-def long(heard: Heard, condition: Callable[[], object], seconds: float = 600) -> Awaitable[None]:
+def long(heard: ConsumerLog, condition: Callable[[], object], seconds: float = 600) -> Awaitable[None]:
     """Waits for what takes minutes."""
     return heard.until(condition, seconds, step=0.2)
 
 
-def news(heard: Heard) -> list[str]:
+def news(heard: ConsumerLog) -> list[str]:
     return [said if isinstance(said, str) else said[0] for said in heard.said]
 
 
@@ -51,7 +51,7 @@ async def test_where_the_table_may_not_be_described_it_says_so_polls_and_tries_a
     streams.fail("DescribeTable", REFUSED, times=10)
     began = asyncio.get_running_loop().time()
     async with heard.running():
-        assert asyncio.get_running_loop().time() - began <= PIN_PATIENCE + 0.1
+        assert asyncio.get_running_loop().time() - began <= PIN_TIMEOUT + 0.1
         assert heard.said == [("mode", "poll")]
         assert "dynamodb:DescribeTable" in heard.reasons[0]
         streams.record("for the scan that the gap asks for", "s1")
@@ -70,7 +70,7 @@ async def test_where_the_next_stream_may_not_be_looked_up_a_gap_is_told_before_a
         streams.record("old", "s1")
         await long(heard, lambda: heard.names)
         streams.fail("DescribeTable", REFUSED, times=12)
-        streams.make_anew("n1")
+        streams.recreate_stream("n1")
         await long(heard, lambda: heard.mode == "poll", 60)
         assert "dynamodb:DescribeTable" in heard.consumer.snapshot().reason
         assert heard.gaps == 1
@@ -95,7 +95,7 @@ async def test_of_troubles_with_a_former_stream_nothing_is_said_of_the_next(stre
     async with heard.running():
         streams.fail("GetRecords", Refuse("InternalServerError"), times=100, shard="s1")
         old = streams.stream
-        streams.make_anew("n1")
+        streams.recreate_stream("n1")
         old.status = "ENABLED"
         await long(heard, lambda: heard.consumer.snapshot().arn == streams.stream.arn, 90)
         assert any("InternalServerError" in reason for reason in heard.reasons)
@@ -111,7 +111,7 @@ async def test_of_a_former_stream_neither_shards_nor_places_nor_lag_are_left(str
         streams.record("old", "s1")
         await long(heard, lambda: heard.names)
         old = streams.stream.arn
-        streams.make_anew("n1", "n2")
+        streams.recreate_stream("n1", "n2")
         await long(heard, lambda: heard.consumer.snapshot().arn == streams.stream.arn, 10)
         streams.calls.clear()
         await asyncio.sleep(60)

@@ -38,7 +38,7 @@ async def live(schedule: Schedule) -> None:
         await recover(world)
         await settle(world)
         await world.resign()
-    promises.keep(world)
+    promises.check_invariants(world)
     assert asyncio.all_tasks() == before
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from gco_stream.stream.consumer import CALL_TIMEOUT
-from tests.stream.conftest import POLL, Heard, aws_session
+from tests.stream.conftest import POLL, ConsumerLog, aws_session
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.faults import Body, Cut, Empty, Hang, Refuse, Slow
 from tests.stream.scripted.iterators import LIFE
@@ -137,7 +137,7 @@ async def test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_ski
 
 async def test_a_call_has_a_deadline_of_its_own_however_long_the_client_waits_for_the_next_byte(streams):
     async with client_in_memory(streams, aws_session(), timeout=6000) as client:
-        heard = Heard(streams, client)
+        heard = ConsumerLog(streams, client)
         async with heard.running():
             streams.fail("GetRecords", Hang())
             streams.record("a", "s1")
@@ -291,7 +291,7 @@ async def test_a_stream_that_was_made_anew_is_pinned_and_then_the_gap_is_told(st
     async with heard.running():
         streams.record("old", "s1")
         await heard.until(lambda: heard.names)
-        streams.make_anew("n1")
+        streams.recreate_stream("n1")
         streams.record("before the pin", "n1")
         await heard.until(lambda: heard.gaps, 2)
         streams.record("new", "n1")
@@ -304,7 +304,7 @@ async def test_a_stream_that_was_made_anew_by_the_same_name_is_read_from_its_beg
     async with heard.running():
         streams.record("old", "s1")
         await heard.until(lambda: heard.names)
-        streams.make_anew("n1", label=streams.stream.label)
+        streams.recreate_stream("n1", label=streams.stream.label)
         streams.record("new", "n1")
         await heard.until(lambda: len(heard.names) == 2, 60)
     assert heard.names == ["old", "new"]
@@ -315,7 +315,7 @@ async def test_a_stream_that_was_made_anew_by_the_same_name_is_read_from_its_beg
 async def test_a_stream_that_is_gone_altogether_is_looked_for_at_the_table(streams, heard):
     async with heard.running():
         old = streams.stream.arn
-        streams.make_anew("n1")
+        streams.recreate_stream("n1")
         del streams.operations.streams[old]
         for _ in range(2):
             streams.fail("GetRecords", Refuse("ResourceNotFoundException"))
@@ -327,7 +327,7 @@ async def test_behind_shards_that_fail_for_long_the_table_is_asked_for_another_s
     async with heard.running():
         streams.fail("GetRecords", Refuse("InternalServerError"), times=100, shard="s1")
         old = streams.stream
-        streams.make_anew("n1")
+        streams.recreate_stream("n1")
         old.status = "ENABLED"
         await heard.until(lambda: heard.consumer.snapshot().arn == streams.stream.arn, 90)
     assert heard.mode == "stream"

@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 
 from gco_stream.aws.stream_errors import StreamError
-from gco_stream.stream.client import StreamApi
-from gco_stream.stream.lineage import Begin
-from tests.stream.conftest import Heard, aws_session
+from gco_stream.stream.client import StreamsClient
+from gco_stream.stream.lineage import ShardIteratorType
+from tests.stream.conftest import ConsumerLog, aws_session
 from tests.stream.scripted.doors import client_in_memory, client_of, listening
 from tests.stream.scripted.faults import Body, Cut, Hang, Refuse, Slow
 from tests.stream.scripted.server import ScriptedDynamoDB
@@ -34,14 +34,14 @@ MISFORTUNES = [
 async def failure(streams, connect, misfortune):
     """The error, by a client that waits no longer than it must; then the page is there as if nothing had happened."""
     async with connect(timeout=60.0) as patient, connect(timeout=1.0) as impatient:
-        api = StreamApi(patient, timeout=60)
-        iterator = await api.iterator(streams.stream.arn, id_of("s1"), Begin.TRIM_HORIZON, None)
+        api = StreamsClient(patient, timeout=60)
+        iterator = await api.get_shard_iterator(streams.stream.arn, id_of("s1"), ShardIteratorType.TRIM_HORIZON, None)
         streams.record("a", "s1")
         streams.fail("GetRecords", misfortune)
         client = impatient if isinstance(misfortune, Hang | Slow) else patient
         with pytest.raises(StreamError) as raised:
-            await StreamApi(client, timeout=60).records(iterator)
-        assert len((await api.records(iterator)).records) == 1
+            await StreamsClient(client, timeout=60).get_records(iterator)
+        assert len((await api.get_records(iterator)).records) == 1
         return type(raised.value), raised.value.code
 
 
@@ -57,7 +57,7 @@ async def test_a_split_and_answers_that_are_cut_late_or_lost_cost_nothing_over_s
     streams = ScriptedDynamoDB("s1")
     streams.limits.reads = 1000
     async with listening(streams) as url, client_of(url, aws_session()) as client:
-        heard = Heard(streams, client, poll_interval=0.01)
+        heard = ConsumerLog(streams, client, poll_interval=0.01)
         async with heard.running():
             streams.record("a", "s1")
             streams.fail("GetRecords", Cut(0), Cut(0.5), Slow(0.1), Body(""))
@@ -74,7 +74,7 @@ async def test_a_split_and_answers_that_are_cut_late_or_lost_cost_nothing_over_s
 async def test_a_consumer_that_waits_for_an_answer_ends_at_once_when_it_is_cancelled():
     streams = ScriptedDynamoDB("s1")
     async with listening(streams) as url, client_of(url, aws_session(), timeout=600) as client:
-        heard = Heard(streams, client, poll_interval=0.01, call_timeout=600)
+        heard = ConsumerLog(streams, client, poll_interval=0.01, call_timeout=600)
         await heard.consumer.pin()
         streams.fail("GetRecords", Hang())
         running = asyncio.create_task(heard.consumer.run())

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gco_stream.aws.stream_errors import Ended
+from gco_stream.aws.stream_errors import StreamEnded
 from gco_stream.stream.task_group import stream_tasks
 
 
@@ -21,24 +21,24 @@ async def run_until(*errors, ticks=0):
 
 
 async def test_a_stream_error_ends_all_and_comes_out_as_itself():
-    with pytest.raises(Ended):
-        await run_until(Ended("over"))
+    with pytest.raises(StreamEnded):
+        await run_until(StreamEnded("over"))
 
 
 async def test_of_several_the_first_comes_out():
-    with pytest.raises(Ended, match="first"):
-        await run_until(Ended("first"), Ended("second"))
+    with pytest.raises(StreamEnded, match="first"):
+        await run_until(StreamEnded("first"), StreamEnded("second"))
 
 
 async def test_other_errors_stay_in_the_group():
     with pytest.raises(ExceptionGroup) as raised:
-        await run_until(LookupError(), Ended("over"))
+        await run_until(LookupError(), StreamEnded("over"))
     assert raised.group_contains(LookupError)
 
 
 @pytest.mark.parametrize("moment", range(12))
 async def test_a_cancellation_beside_a_failure_is_never_forgotten(moment):
-    task = asyncio.ensure_future(run_until(Ended("over"), ticks=5))
+    task = asyncio.ensure_future(run_until(StreamEnded("over"), ticks=5))
     for _ in range(moment):
         await asyncio.sleep(0)
     in_time = task.cancel()
@@ -46,5 +46,5 @@ async def test_a_cancellation_beside_a_failure_is_never_forgotten(moment):
         with pytest.raises(asyncio.CancelledError):
             await task
     else:
-        with pytest.raises(Ended):
+        with pytest.raises(StreamEnded):
             await task

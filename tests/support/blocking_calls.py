@@ -26,7 +26,7 @@ _MAY_BLOCK = (
     ("gco_stream/aws/session.py", {"_client"}),
     # A pod's token is a small file in memory (a projected volume), read once a minute; a kubeconfig is for people's
     # machines, and read again when the token of its plugin ends.
-    ("gco_stream/cluster/api/config.py", {"find_access", "ssl_context"}),
+    ("gco_stream/cluster/api/config.py", {"load_config", "ssl_context"}),
     # Made for people who wait for them, not for a loop.
     ("gco_stream/table/bootstrap.py", {"create", "describe", "enable_stream"}),
     # A fault of ours, told on a terminal with its source.

@@ -16,7 +16,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
-class Seen:
+class SeenRequest:
     """What reached the server."""
 
     requests: list[web.Request] = field(default_factory=list)
@@ -69,9 +69,9 @@ def kubeconfig(path: Path, server: str, user: dict[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def listening(answer: Answer) -> AsyncIterator[tuple[str, Seen]]:
+async def listening(answer: Answer) -> AsyncIterator[tuple[str, SeenRequest]]:
     """A server's URL and what it has seen."""
-    seen = Seen()
+    seen = SeenRequest()
 
     async def handle(request: web.Request) -> web.StreamResponse:
         seen.requests.append(request)
@@ -91,7 +91,7 @@ async def listening(answer: Answer) -> AsyncIterator[tuple[str, Seen]]:
 
 
 @asynccontextmanager
-async def connected(answer: Answer, folder: Path, **options: Any) -> AsyncIterator[tuple[KubeClient, Seen]]:
+async def connected(answer: Answer, folder: Path, **options: Any) -> AsyncIterator[tuple[KubeClient, SeenRequest]]:
     """A client of such a server."""
     async with listening(answer) as (url, seen):
         path = kubeconfig(folder / "kubeconfig", url, {"token": "known"})

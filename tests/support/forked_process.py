@@ -19,7 +19,7 @@ _CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.support.forkserver_preload"])
 
 
-class Forked:
+class ForkedProcess:
     """Such a process, with subprocess.Popen's words."""
 
     def __init__(self, module: Sequence[str], environment: Mapping[str, str], out: Path, err: Path) -> None:
@@ -51,13 +51,13 @@ class Forked:
         self._process.kill()
 
 
-def completed(
+def run_forked(
     module: Sequence[str], environment: Mapping[str, str], seconds: float
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python -m MODULE ...` to its end. Raises subprocess.TimeoutExpired."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        process = Forked(module, environment, out, err)
+        process = ForkedProcess(module, environment, out, err)
         try:
             code = process.wait(seconds)
         finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, Unreadable, read_endpoint
+from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
 
 PARITY = Path(__file__).parent.parent / "fixtures" / "parity"
 REGION = "us-east-1"
@@ -39,7 +39,7 @@ def item(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes
     return {key: value for key, value in plain.items() if value is not None}
 
 
-def read(plain: dict[str, Any]) -> Endpoint | Unreadable:
+def read(plain: dict[str, Any]) -> Endpoint | InvalidItem:
     return read_endpoint(wire.encode(copy.deepcopy(plain)))
 
 

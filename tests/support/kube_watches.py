@@ -9,7 +9,7 @@ import orjson
 import urllib3
 
 
-def access(kubeconfig: Path, most: int) -> tuple[str, urllib3.PoolManager]:
+def watch_client(kubeconfig: Path, most: int) -> tuple[str, urllib3.PoolManager]:
     """The server of a control plane's kubeconfig, and connections to it as its user: `most` at once."""
     config = orjson.loads(kubeconfig.read_bytes())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]

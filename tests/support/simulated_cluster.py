@@ -9,20 +9,20 @@ from typing import Any
 
 from gco_stream.model.endpoint import Endpoint, RegionStatus
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership, PodHealth
-from gco_stream.planning.planner import plan
+from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import (
     Annotate,
     Apply,
     Create,
     Delete,
-    GiveReplicas,
-    HandOver,
     Plan,
     Replace,
     Scale,
     Step,
+    TransferReplicas,
+    UpgradeManagedFields,
 )
-from gco_stream.planning.types.policy import Fleet, Policy
+from gco_stream.planning.types.policy import FleetState, Policy
 from tests.support.items import REGION, endpoint
 
 NAMESPACE = "gco-inference"
@@ -114,7 +114,7 @@ class SimulatedCluster:
             )
         )
 
-    def take(self, step: Step) -> None:
+    def execute(self, step: Step) -> None:
         """Carries one step out."""
         self.steps.append(step)
         match step:
@@ -124,7 +124,7 @@ class SimulatedCluster:
             case Apply():
                 assert self.objects[step.ref].uid == step.uid, step
                 self.apply(step.manifest)
-            case GiveReplicas() | Scale():
+            case TransferReplicas() | Scale():
                 before = self.objects[step.ref]
                 self.change(step.ref, spec={**before.spec, "replicas": step.replicas})
             case Annotate():
@@ -136,7 +136,7 @@ class SimulatedCluster:
             case Replace():
                 before = self.objects[step.ref]
                 self.change(step.ref, spec={**before.spec, step.field.rpartition("/")[2]: step.value})
-            case HandOver():
+            case UpgradeManagedFields():
                 before = self.objects[step.ref]
                 self.change(step.ref, ownership=Ownership(applied=True, fields={"f:spec": fields_of(before.spec)}))
             case Delete():
@@ -165,18 +165,20 @@ class SimulatedCluster:
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def plan(self, endpoint: Endpoint, fleet: Fleet | None = None) -> Plan:
-        return plan(endpoint, Observed(dict(self.objects), self.pods), fleet or Fleet(), self.now, self.policy)
+    def plan(self, endpoint: Endpoint, fleet: FleetState | None = None) -> Plan:
+        return plan_endpoint(
+            endpoint, Observed(dict(self.objects), self.pods), fleet or FleetState(), self.now, self.policy
+        )
 
-    def reconcile(self, endpoint: Endpoint, fleet: Fleet | None = None) -> Plan:
+    def reconcile(self, endpoint: Endpoint, fleet: FleetState | None = None) -> Plan:
         """Plans and carries out until nothing is left to do; returns the last plan (no steps)."""
         for _ in range(4):
-            made = self.plan(endpoint, fleet)
-            if not made.steps:
-                return made
-            for step in made.steps:
-                self.take(step)
-        raise AssertionError(f"never in sync: {made.sentences()}")
+            plan = self.plan(endpoint, fleet)
+            if not plan.steps:
+                return plan
+            for step in plan.steps:
+                self.execute(step)
+        raise AssertionError(f"never in sync: {plan.lines()}")
 
     def get(self, kind: Kind, name: str) -> ObservedObject:
         return self.objects[ObjectRef(kind, NAMESPACE, name)]
@@ -185,15 +187,15 @@ class SimulatedCluster:
         return self.objects.get(ObjectRef(kind, NAMESPACE, name))
 
 
-def reported(endpoint: Endpoint, made: Plan, now: datetime, region: str = REGION) -> Endpoint:
+def reported(endpoint: Endpoint, plan: Plan, now: datetime, region: str = REGION) -> Endpoint:
     """The endpoint once the plan's report has been written."""
-    assert made.report is not None
+    assert plan.report is not None
     entry = RegionStatus(
-        state=made.report.state,
-        replicas_ready=made.report.ready,
-        replicas_desired=made.report.desired,
-        error=made.report.error,
-        reason=made.report.reason or "",
+        state=plan.report.state,
+        replicas_ready=plan.report.ready,
+        replicas_desired=plan.report.desired,
+        error=plan.report.error,
+        reason=plan.report.reason or "",
         last_sync=now.isoformat(),
         epoch=1,
         intent=endpoint.intent,
@@ -211,8 +213,8 @@ def running(spec: dict[str, Any] | None = None, **attributes: Any) -> tuple[Simu
     cluster, asked = SimulatedCluster(), endpoint(spec=spec, **attributes)
     cluster.reconcile(asked)
     cluster.roll_out()
-    made = cluster.reconcile(asked)
-    return cluster, reported(asked, made, cluster.now)
+    plan = cluster.reconcile(asked)
+    return cluster, reported(asked, plan, cluster.now)
 
 
 def with_spec(before: Endpoint, **spec: Any) -> Endpoint:

@@ -5,16 +5,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gco_stream.engine.state.endpoint_history import Change, Reconciled, Story
+from gco_stream.engine.state.endpoint_history import Change, EndpointHistory, Reconciled
 from gco_stream.server.http import Health, serve
 from gco_stream.server.page.routes import Page
-from gco_stream.server.page.sse import Bell
+from gco_stream.server.page.sse import ChangeBroadcaster
 from gco_stream.server.page.view_models import (
     Endpoint,
     Event,
     Fleet,
-    ObjectVerdict,
-    RegionReport,
+    ObjectRow,
+    RegionRow,
     Row,
     Shard,
     Site,
@@ -31,7 +31,7 @@ SITE = Site(
     leader="pod-a_1",
     leading=True,
     since=NOW - 90,
-    working=True,
+    is_working=True,
     stream=Stream(
         "stream", "the table's stream is read", "arn:table", (Shard("shardId-1", "reading", "42", 0.1, 0.2),)
     ),
@@ -44,12 +44,12 @@ def endpoint(name: str = "chat", text: str = "") -> Endpoint:
         name=name,
         state="updating",
         headline=f"updating, 1 of 2 ready{text}",
-        as_asked=False,
+        in_desired_state=False,
         held=True,
-        asked=(("image", f"registry.example/serve:1.0{text}"), ("env", f"API_TOKEN{text}")),
-        reports=(RegionReport(f"us-east-1{text}", "updating", f"1 of 2 ready{text}", True, True, NOW - 5),),
+        desired=(("image", f"registry.example/serve:1.0{text}"), ("env", f"API_TOKEN{text}")),
+        reports=(RegionRow(f"us-east-1{text}", "updating", f"1 of 2 ready{text}", True, True, NOW - 5),),
         objects=(
-            ObjectVerdict(
+            ObjectRow(
                 "Deployment", "gco-inference", name, "WouldChange", "would change", f"why{text}", (f"line{text}",)
             ),
         ),
@@ -57,7 +57,7 @@ def endpoint(name: str = "chat", text: str = "") -> Endpoint:
         waits_for=(f"promotion waits for eu-west-1{text}",),
         notes=(f"note{text}",),
         warnings=(f"warning{text}",),
-        story=Story(
+        history=EndpointHistory(
             Change("MODIFY", f"42{text}", NOW - 9.7, NOW - 10, "item", NOW - 9.6),
             (Reconciled(NOW - 9, 3, "changed", (f"stream{text}",), "42", 0.012, (f"apply{text}",)),),
             NOW - 10,
@@ -104,7 +104,7 @@ class Values:
     shown: Site = SITE
     all: Fleet = field(default_factory=Fleet)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
-    bell: Bell = field(default_factory=Bell)
+    bell: ChangeBroadcaster = field(default_factory=ChangeBroadcaster)
     port: int = 0
 
     def site(self) -> Site:
@@ -119,12 +119,12 @@ class Values:
     def now_has(self, row: Row) -> None:
         """One endpoint changes, and whoever looks is told."""
         self.all = fleet(tuple(row if one.name == row.name else one for one in self.all.rows))
-        self.bell.ring(row.name)
+        self.bell.notify(row.name)
 
     def now_is(self, **changes: Any) -> None:
         """The replica changes."""
         self.shown = replace(self.shown, **changes)
-        self.bell.ring()
+        self.bell.notify()
 
     @asynccontextmanager
     async def served(self, port: int = 0) -> AsyncIterator[str]:

@@ -17,11 +17,11 @@ from gco_stream.planning.types.plan import (
     Apply,
     Create,
     Delete,
-    GiveReplicas,
-    HandOver,
     Replace,
     Scale,
     Step,
+    TransferReplicas,
+    UpgradeManagedFields,
     ref_of,
 )
 from tests.support.observed_objects import MERGE_KEYS, ONE_WHOLE
@@ -40,7 +40,7 @@ KUBECTL: Manager = ("kubectl-edit", "Update")
 HPA: Manager = ("kube-controller-manager", "Scale")
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """409, 404 or 422: what stands is not what the step supposed."""
 
 
@@ -81,26 +81,26 @@ class ApiServer:
         stored = self.stored.get(ref)
         return None if stored is None else self._seen(stored)
 
-    def says(self, ref: ObjectRef, annotation: str) -> str | None:
+    def observed_in(self, ref: ObjectRef, annotation: str) -> str | None:
         """An annotation of an object that stands."""
         value: str | None = self.stored[ref].body["metadata"].get("annotations", {}).get(annotation)
         return value
 
-    def take(self, step: Step) -> None:
+    def execute(self, step: Step) -> None:
         """Carries one step out. Raises Refused."""
         if isinstance(step, Create):
             if step.ref in self.stored:
-                raise Refused(step)
-            self.make(OURS, step.manifest)
+                raise RequestRefused(step)
+            self.create(OURS, step.manifest)
             return
         stored = self.stored.get(step.ref)
-        uid = step.observed.uid if isinstance(step, HandOver) else step.uid
+        uid = step.observed.uid if isinstance(step, UpgradeManagedFields) else step.uid
         if stored is None or stored.uid != uid:
-            raise Refused(step)
+            raise RequestRefused(step)
         match step:
             case Apply():
                 self._apply(stored, OURS, body_of(step.manifest))
-            case GiveReplicas():
+            case TransferReplicas():
                 self._apply(stored, FOR_HPA, {"spec": {"replicas": step.replicas}})
             case Scale():
                 self.edit(step.ref, OUR_SCALE, ("f:spec", "f:replicas"), step.replicas)
@@ -109,14 +109,14 @@ class ApiServer:
                     self.edit(step.ref, OUR_UPDATES, ("f:metadata", "f:annotations", f"f:{name}"), value)
             case Replace():
                 self.edit(step.ref, OUR_UPDATES, ("f:spec", f"f:{step.field.rpartition('/')[2]}"), step.value)
-            case HandOver():
+            case UpgradeManagedFields():
                 taken = stored.owners.pop(LEGACY, set()) | stored.owners.pop(OUR_UPDATES, set())
                 stored.owners.setdefault(OURS, set()).update(taken)
                 self._written(stored, stored.generation)
             case Delete():
                 self.delete(step.ref)
 
-    def make(self, manager: Manager, manifest: Mapping[str, Any]) -> Stored:
+    def create(self, manager: Manager, manifest: Mapping[str, Any]) -> Stored:
         """A new object."""
         self._serial += 1
         ref = ref_of(manifest)

@@ -1,11 +1,11 @@
 """Conditions and changes as DynamoDB's expressions."""
 
-from gco_stream.table.expressions import as_seen, changes
+from gco_stream.table.expressions import changes, unchanged_since
 
 
 def test_a_condition_holds_only_for_what_was_seen() -> None:
     seen = {"endpoint_name": {"S": "chat"}, "spec": {"M": {}}}
-    condition, names, values = as_seen(seen, ["spec", "created_at"])
+    condition, names, values = unchanged_since(seen, ["spec", "created_at"])
     assert condition == "attribute_exists(endpoint_name) AND #seen0 = :seen0 AND attribute_not_exists(#seen1)"
     assert names == {"#seen0": "spec", "#seen1": "created_at"}
     assert values == {":seen0": {"M": {}}}

@@ -20,9 +20,9 @@ from gco_stream.local.kube_api import KubeApi
 from gco_stream.local.progress import Progress
 from gco_stream.local.servers.dynamodb import client
 from gco_stream.local.servers.processes import Server
-from gco_stream.local.session import standing
+from gco_stream.local.session import running_control_plane
 from gco_stream.local.toolchain.binaries import PROMTOOL_VERSION
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tools.browser.chromium import Browser, chromium
 from tools.browser.devtools import opened, running
 from tools.dashboard.page import WIDTH, page
@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
     program, browser = binary(), chromium()
     with (
         tempfile.TemporaryDirectory(prefix="gco-stream-dashboard-") as place,
-        standing(Path(place) / "local", Progress(), {**_SETTINGS, "HOSTNAME": _PODS[0]}) as plane,
+        running_control_plane(Path(place) / "local", Progress(), {**_SETTINGS, "HOSTNAME": _PODS[0]}) as plane,
     ):
         first = plane.servers[NAME]
         second = plane.servers["standby"] = controller(plane, plane.free_port(), **_SETTINGS, HOSTNAME=_PODS[1])
@@ -91,7 +91,7 @@ def shoot(browser: Browser, answered: Sequence[Row], span: tuple[float, float], 
 def _play(plane: ControlPlane, leader: Server) -> None:
     environment: Mapping[str, str] = plane.environment()
     dynamodb = client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
-    table = UserTable(dynamodb, environment["INFERENCE_ENDPOINTS_TABLE_NAME"])
+    table = SyncEndpointTable(dynamodb, environment["INFERENCE_ENDPOINTS_TABLE_NAME"])
     kube = KubeApi.from_kubeconfig(environment["KUBECONFIG"])
     region, namespace = environment["REGION"], environment["INFERENCE_NAMESPACE"]
 

@@ -81,7 +81,7 @@ def scraping(
     config = folder / "prometheus.yml"
     config.write_text(yaml.safe_dump({"global": {"scrape_interval": f"{every:g}s"}, "scrape_configs": [job]}))
     ports = Ports(default_cache() / "ports")
-    port = ports.take()
+    port = ports.reserve()
     command = [
         str(program),
         f"--config.file={config}",

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from gco_stream.aws.table_errors import Changed, Gone
+from gco_stream.aws.table_errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 
 # The same day each time.
 _SEED: Final = 7
@@ -23,7 +23,7 @@ _WAVE_SECONDS: Final = 90.0
 class Traffic:
     """People at work on the table and, now and then, on the cluster."""
 
-    def __init__(self, table: UserTable, kube: KubeApi, region: str, namespace: str) -> None:
+    def __init__(self, table: SyncEndpointTable, kube: KubeApi, region: str, namespace: str) -> None:
         self._table = table
         self._kube = kube
         self._region = region
@@ -40,7 +40,7 @@ class Traffic:
             while due and passed >= due[0] * seconds:
                 at[due.pop(0)]()
             # A person was faster than this one, or the endpoint is gone: that happens.
-            with suppress(Changed, Gone, KubeError):
+            with suppress(ConcurrentUpdate, ItemNotFound, KubeError):
                 self._one()
             wave = 1.5 + math.sin(2 * math.pi * passed / _WAVE_SECONDS)
             time.sleep(self._dice.expovariate(wave))
@@ -66,7 +66,7 @@ class Traffic:
     def _seen(self, name: str) -> tuple[wire.WireItem, dict[str, Any]]:
         item = self._table.get(name)
         if item is None:
-            raise Gone(f"{name}: there is no such endpoint")
+            raise ItemNotFound(f"{name}: there is no such endpoint")
         return item, wire.decode(item)
 
     def _some(self) -> str:

@@ -17,9 +17,9 @@ from gco_stream.local.controller import NAME
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.progress import Progress
 from gco_stream.local.servers.dynamodb import client
-from gco_stream.local.session import standing
+from gco_stream.local.session import running_control_plane
 from gco_stream.model import wire
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tools.browser.chromium import chromium
 from tools.browser.devtools import Tab, opened, running
 from tools.screenshots.fleet import items, others_report
@@ -40,7 +40,9 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="gco-stream-screenshots-") as place,
-        standing(Path(place) / "local", Progress(), {**SETTINGS, "CLUSTER_NAME": "gco-us-east-1"}) as plane,
+        running_control_plane(
+            Path(place) / "local", Progress(), {**SETTINGS, "CLUSTER_NAME": "gco-us-east-1"}
+        ) as plane,
     ):
         port = plane.servers[NAME].port or 0
         with Progress().step("Playing a fleet"):
@@ -53,7 +55,7 @@ def _play(plane: ControlPlane) -> None:
     environment = plane.environment()
     dynamodb = client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
     name, region = environment["INFERENCE_ENDPOINTS_TABLE_NAME"], environment["REGION"]
-    table, kube = UserTable(dynamodb, name), KubeApi.from_kubeconfig(environment["KUBECONFIG"])
+    table, kube = SyncEndpointTable(dynamodb, name), KubeApi.from_kubeconfig(environment["KUBECONFIG"])
     namespace = environment["INFERENCE_NAMESPACE"]
     try:
         for item in items(region, namespace):
@@ -95,13 +97,13 @@ def _report(item: dict[str, Any], region: str) -> dict[str, Any]:
     return found
 
 
-def _state(table: UserTable, name: str, region: str) -> str:
+def _state(table: SyncEndpointTable, name: str, region: str) -> str:
     item = table.get(name) or {}
     report = _report(item, region)
     return str(report.get("state", "")) if report.get("intent") == wire.intent_of(item) else ""
 
 
-def _settled(table: UserTable, region: str) -> int:
+def _settled(table: SyncEndpointTable, region: str) -> int:
     return sum(_report(item, region).get("state") in {"running", "stopped"} for item in table.scan())
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from gco_stream.model import wire
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 
 _TEAMS: Final = ("assist", "catalog", "claims", "docs", "fraud", "media", "risk", "support")
 _JOBS: Final = ("chat", "embed", "rerank", "summarize", "translate", "vision")
@@ -41,7 +41,7 @@ def items(region: str, namespace: str) -> Iterator[dict[str, Any]]:
         yield item
 
 
-def others_report(table: UserTable, region: str, client: Any, name: str) -> None:
+def others_report(table: SyncEndpointTable, region: str, client: Any, name: str) -> None:
     """Has the other regions report what their controllers would, since only one region runs here."""
     for item in table.scan():
         plain = wire.decode(item)

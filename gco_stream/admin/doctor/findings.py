@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class CheckStatus(StrEnum):
     """fine; doubtful: the controller works, but not as well as it could, or it could not be found out; wrong: it does
     not work.
     """
 
-    FINE = "fine"
-    DOUBTFUL = "doubtful"
-    WRONG = "wrong"
+    PASSED = "fine"
+    WARNING = "doubtful"
+    FAILED = "wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +19,21 @@ class Finding:
     """`subject` in a word or two, what was found, and for whatever is not fine what mends it: a command, or advice."""
 
     subject: str
-    verdict: Verdict
-    said: str
-    mend: str = ""
+    status: CheckStatus
+    message: str
+    fix: str = ""
 
 
-def fine(subject: str, said: str) -> Finding:
+def passed(subject: str, message: str) -> Finding:
     """Nothing has to be done about it."""
-    return Finding(subject, Verdict.FINE, said)
+    return Finding(subject, CheckStatus.PASSED, message)
 
 
-def doubtful(subject: str, said: str, mend: str) -> Finding:
+def warning(subject: str, message: str, fix: str) -> Finding:
     """The controller works all the same."""
-    return Finding(subject, Verdict.DOUBTFUL, said, mend)
+    return Finding(subject, CheckStatus.WARNING, message, fix)
 
 
-def wrong(subject: str, said: str, mend: str) -> Finding:
+def failed(subject: str, message: str, fix: str) -> Finding:
     """The controller does not work until it is mended."""
-    return Finding(subject, Verdict.WRONG, said, mend)
+    return Finding(subject, CheckStatus.FAILED, message, fix)

@@ -6,21 +6,21 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from gco_stream.admin.doctor.findings import Finding, doubtful, fine, wrong
+from gco_stream.admin.doctor.findings import Finding, failed, passed, warning
 from gco_stream.aws.botocore_errors import table_errors
 from gco_stream.aws.session import new_session, streams_client, table_client
 from gco_stream.aws.stream_errors import StreamError
 from gco_stream.aws.table_errors import TableAccessDenied, TableError, TableMissing
 from gco_stream.settings import Settings
-from gco_stream.stream.client import StreamApi
-from gco_stream.stream.lineage import Begin
+from gco_stream.stream.client import StreamsClient
+from gco_stream.stream.lineage import ShardIteratorType
 from gco_stream.table.info import TableInfo, table_info
 
 # AWS refuses signatures that are 5 minutes off; half a minute already makes the times in items confusing.
-_MOST_SKEW: Final = 30.0
+_MAX_SKEW: Final = 30.0
 # No endpoint can be called so, and a write to it is conditional on its being there.
-_NOBODY: Final = {"endpoint_name": {"S": "-doctor-"}}
-_LOOK_AT_STREAM: Final = (
+_PLACEHOLDER_NAME: Final = {"endpoint_name": {"S": "-doctor-"}}
+_DESCRIBE_STREAM: Final = (
     "allow dynamodb:DescribeStream, GetShardIterator and GetRecords on the stream in the IAM role, DescribeTable on "
     "the replica of STREAM_REGION, and look at STREAM_REGION and AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 )
@@ -29,7 +29,7 @@ _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 Call = Callable[[Any, str], Awaitable[object]]
 
 
-async def examine_table(settings: Settings) -> AsyncIterator[Finding]:
+async def check_table(settings: Settings) -> AsyncIterator[Finding]:
     """Findings on the table and its stream, in the order in which one needs the other."""
     name, timeout = settings.inference_endpoints_table_name, settings.dynamodb_timeout_seconds
     session = new_session()
@@ -44,7 +44,7 @@ async def examine_table(settings: Settings) -> AsyncIterator[Finding]:
         except TableError as error:
             yield _no_table(settings, error)
             return
-        yield fine("table", f"{info.arn}: {info.status.lower()}, some {info.items} endpoints")
+        yield passed("table", f"{info.arn}: {info.status.lower()}, some {info.items} endpoints")
         yield _clock(answer)
         async for finding in _permissions(client, name):
             yield finding
@@ -57,10 +57,10 @@ async def examine_table(settings: Settings) -> AsyncIterator[Finding]:
                 with table_errors(f"{name} in {settings.streams_region}"):
                     info = table_info(await replica.describe_table(TableName=name))
             except TableError as error:
-                yield doubtful("stream", str(error), _LOOK_AT_STREAM)
+                yield warning("stream", str(error), _DESCRIBE_STREAM)
                 return
         if not info.stream_enabled or not info.stream_arn:
-            yield doubtful(
+            yield warning(
                 "stream",
                 f"off: changes are found by scans every {settings.reconcile_interval_seconds:g} s",
                 "gco-stream table enable-stream",
@@ -69,19 +69,19 @@ async def examine_table(settings: Settings) -> AsyncIterator[Finding]:
         streams = await stack.enter_async_context(
             streams_client(settings.streams_region, timeout=timeout, connections=2, session=session)
         )
-        yield await _stream(settings, info, StreamApi(streams, timeout=timeout))
+        yield await _stream(settings, info, StreamsClient(streams, timeout=timeout))
 
 
 def _no_table(settings: Settings, error: TableError) -> Finding:
     if isinstance(error, TableMissing):
-        return wrong("table", str(error), f"gco-stream table create --region {settings.home_region}")
+        return failed("table", str(error), f"gco-stream table create --region {settings.home_region}")
     if isinstance(error, TableAccessDenied):
-        return wrong(
+        return failed(
             "table",
             str(error),
             "give this process AWS credentials (IRSA, Pod Identity, AWS_PROFILE) that allow dynamodb:DescribeTable",
         )
-    return wrong(
+    return failed(
         "table", str(error), "look at DYNAMODB_REGION, AWS_ENDPOINT_URL_DYNAMODB, the network and its policies"
     )
 
@@ -91,11 +91,11 @@ def _clock(answer: Mapping[str, Any]) -> Finding:
     try:
         theirs = parsedate_to_datetime(stamp)
     except (TypeError, ValueError):
-        return doubtful("clock", "DynamoDB does not tell the time", "compare this machine's clock by hand")
+        return warning("clock", "DynamoDB does not tell the time", "compare this machine's clock by hand")
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
-    if skew > _MOST_SKEW:
-        return wrong("clock", f"{skew:.0f} s off DynamoDB's", "set this machine's clock (chrony, NTP)")
-    return fine("clock", f"within {max(1.0, skew):.0f} s of DynamoDB's")
+    if skew > _MAX_SKEW:
+        return failed("clock", f"{skew:.0f} s off DynamoDB's", "set this machine's clock (chrony, NTP)")
+    return passed("clock", f"within {max(1.0, skew):.0f} s of DynamoDB's")
 
 
 async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
@@ -103,15 +103,17 @@ async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
     condition = {"ConditionExpression": "attribute_exists(endpoint_name)"}
     calls: Mapping[str, Call] = {
         "dynamodb:Scan": lambda client, table: client.scan(TableName=table, Limit=1),
-        "dynamodb:GetItem": lambda client, table: client.get_item(TableName=table, Key=_NOBODY),
+        "dynamodb:GetItem": lambda client, table: client.get_item(TableName=table, Key=_PLACEHOLDER_NAME),
         "dynamodb:UpdateItem": lambda client, table: client.update_item(
             TableName=table,
-            Key=_NOBODY,
+            Key=_PLACEHOLDER_NAME,
             UpdateExpression="REMOVE #none",
             ExpressionAttributeNames={"#none": "none"},
             **condition,
         ),
-        "dynamodb:DeleteItem": lambda client, table: client.delete_item(TableName=table, Key=_NOBODY, **condition),
+        "dynamodb:DeleteItem": lambda client, table: client.delete_item(
+            TableName=table, Key=_PLACEHOLDER_NAME, **condition
+        ),
     }
     allowed: list[str] = []
     for action, call in calls.items():
@@ -120,24 +122,24 @@ async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
                 await call(client, name)
         except TableError as error:
             if error.code != _CONDITION_FAILED:
-                yield wrong(action, str(error), f"allow {action} on the table in the IAM role")
+                yield failed(action, str(error), f"allow {action} on the table in the IAM role")
                 continue
         allowed.append(action.removeprefix("dynamodb:"))
     if allowed:
-        yield fine("table calls", f"allowed: {', '.join(allowed)}")
+        yield passed("table calls", f"allowed: {', '.join(allowed)}")
 
 
-async def _stream(settings: Settings, info: TableInfo, api: StreamApi) -> Finding:
+async def _stream(settings: Settings, info: TableInfo, api: StreamsClient) -> Finding:
     arn = info.stream_arn or ""
     try:
-        listing = await api.shards(arn)
+        listing = await api.describe(arn)
         shard = next((shard for shard in listing.shards if not shard.closed), None)
         if shard is not None:
-            await api.records(await api.iterator(arn, shard.id, Begin.LATEST, None))
+            await api.get_records(await api.get_shard_iterator(arn, shard.id, ShardIteratorType.LATEST, None))
     except StreamError as error:
-        return doubtful(
+        return warning(
             "stream",
             f"cannot be read: {error}; changes are found by scans every {settings.reconcile_interval_seconds:g} s",
-            _LOOK_AT_STREAM,
+            _DESCRIBE_STREAM,
         )
-    return fine("stream", f"{listing.status.lower()}, {info.view_type}, shards: {len(listing.shards)}")
+    return passed("stream", f"{listing.status.lower()}, {info.view_type}, shards: {len(listing.shards)}")

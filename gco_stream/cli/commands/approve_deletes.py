@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gco_stream.cli.errors import CONFLICT, Failure
+from gco_stream.cli.errors import CONFLICT, CommandError
 from gco_stream.cli.output import Rows, say, say_json, show_rows, warn
 
 if TYPE_CHECKING:
-    from gco_stream.admin.pending_deletions import RemovalList
+    from gco_stream.admin.pending_deletions import PendingDeletions
 
 
 def approve_deletes(
@@ -35,43 +35,47 @@ def approve_deletes(
 
       gco-stream approve-deletes 3f2a9c1b7d04
     """
-    from gco_stream.admin.pending_deletions import NotApproved, approve, removal_list
+    from gco_stream.admin.pending_deletions import NotApproved, approve, pending_deletions
     from gco_stream.cli.errors import USAGE
     from gco_stream.settings import load_settings
 
     if output not in {"text", "json"}:
-        raise Failure(f"--output: {output!r} is not allowed; allowed: text, json", USAGE)
+        raise CommandError(f"--output: {output!r} is not allowed; allowed: text, json", USAGE)
     settings = load_settings()
     if digest is None:
-        _show(asyncio.run(removal_list(settings)), output)
+        _show(asyncio.run(pending_deletions(settings)), output)
         return
     try:
         approved = asyncio.run(approve(settings, digest))
     except NotApproved as refusal:
-        raise Failure(f"not approved: {refusal}", CONFLICT) from None
-    say(f"approved for an hour: the removal of {_endpoints(len(approved.removals))} as shown")
+        raise CommandError(f"not approved: {refusal}", CONFLICT) from None
+    say(f"approved for an hour: the removal of {_endpoints(len(approved.deletions))} as shown")
 
 
-def _show(found: "RemovalList", output: str) -> None:
+def _show(pending: "PendingDeletions", output: str) -> None:
     if output == "json":
         shown = {
-            "digest": found.digest,
-            "endpoints": [{"name": one.name, "why": one.why, "objects": list(one.objects)} for one in found.removals],
-            "more": found.more,
-            "unreadable_namespaces": dict(found.blind),
+            "digest": pending.digest,
+            "endpoints": [
+                {"name": one.name, "why": one.why, "objects": list(one.objects)} for one in pending.deletions
+            ],
+            "more": pending.more,
+            "unreadable_namespaces": dict(pending.unsynced),
         }
         say_json(shown)
         return
-    for namespace, why in found.blind.items():
+    for namespace, why in pending.unsynced.items():
         warn(f"namespace {namespace} cannot be read, so nothing of it is listed: {why}")
-    if not found.removals:
+    if not pending.deletions:
         say("nothing waits to be removed")
         return
-    show_rows(Rows(("NAME", "WHY", "OBJECTS"), [(one.name, one.why, ", ".join(one.objects)) for one in found.removals]))
-    if found.more:
-        warn(f"{_endpoints(found.more)} more wait; they can be shown and approved once these are gone")
-    say(f"digest {found.digest}")
-    say(f"`gco-stream approve-deletes {found.digest}` lets exactly {_endpoints(len(found.removals))} go")
+    show_rows(
+        Rows(("NAME", "WHY", "OBJECTS"), [(one.name, one.why, ", ".join(one.objects)) for one in pending.deletions])
+    )
+    if pending.more:
+        warn(f"{_endpoints(pending.more)} more wait; they can be shown and approved once these are gone")
+    say(f"digest {pending.digest}")
+    say(f"`gco-stream approve-deletes {pending.digest}` lets exactly {_endpoints(len(pending.deletions))} go")
 
 
 def _endpoints(count: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from gco_stream.cli.errors import Failure
+from gco_stream.cli.errors import CommandError
 
 _KEEP = "DEMO_KEEP"
 
@@ -31,31 +31,33 @@ def demo() -> None:
     """
     console = Console(soft_wrap=not sys.stdout.isatty())
     if os.environ.get(_KEEP, "") in {"", "0"}:
-        _told_and_gone(console)
+        _run_temporary(console)
     else:
-        _told_and_kept(console)
+        _run_kept(console)
 
 
-def _told_and_gone(console: Console) -> None:
+def _run_temporary(console: Console) -> None:
     from gco_stream.cli.commands.demo_scenario import SETTINGS
     from gco_stream.local.controller import log_of
     from gco_stream.local.progress import Progress
-    from gco_stream.local.session import standing
+    from gco_stream.local.session import running_control_plane
 
     with ExitStack() as stack:
         port = stack.enter_context(_reserved_port())
         _announce(console, port)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gco-stream-demo-")))
-        plane = stack.enter_context(standing(folder / "local", Progress(), {**SETTINGS, "HTTP_PORT": str(port)}))
+        plane = stack.enter_context(
+            running_control_plane(folder / "local", Progress(), {**SETTINGS, "HTTP_PORT": str(port)})
+        )
         try:
-            _tell(console, plane.environment())
-        except Failure:
+            _print_next_steps(console, plane.environment())
+        except CommandError:
             console.print("The end of the controller's log:", style="red")
             console.print("\n".join(log_of(plane).read_text().splitlines()[-15:]), markup=False, highlight=False)
             raise
 
 
-def _told_and_kept(console: Console) -> None:
+def _run_kept(console: Console) -> None:
     from gco_stream.cli.commands.demo_scenario import SETTINGS
     from gco_stream.local.controller import NAME
     from gco_stream.local.session import default_folder, owner, read
@@ -64,14 +66,14 @@ def _told_and_kept(console: Console) -> None:
     if not is_there:
         with _reserved_port() as chosen:
             _announce(console, chosen)
-            _up({**SETTINGS, "HTTP_PORT": str(chosen)})
+            _start_kept({**SETTINGS, "HTTP_PORT": str(chosen)})
     state = read(default_folder())
     port = next((server.port for server in state.servers if server.name == NAME), None)
     if port is None:
-        raise Failure("a control plane without a controller is running; `gco-stream local down` ends it")
+        raise CommandError("a control plane without a controller is running; `gco-stream local down` ends it")
     if is_there:
         _announce(console, port)
-    _tell(console, state.environment)
+    _print_next_steps(console, state.environment)
     console.print("\nEverything is still running. To play on:", style="bold")
     console.print(f"  {_address(port)}", style="cyan", highlight=False)
     console.print("      the status page, in a browser", highlight=False)
@@ -89,12 +91,12 @@ def _told_and_kept(console: Console) -> None:
     typer.echo("(gco-stream is .venv/bin/gco-stream in a checkout)")
 
 
-def _up(settings: dict[str, str]) -> None:
+def _start_kept(settings: dict[str, str]) -> None:
     """Starts what stays. Raises Failure."""
     given = [f"--setting={name}={value}" for name, value in settings.items()]
     up = [sys.executable, "-m", "gco_stream", "local", "up", "--detach", "--controller", *given]
     if subprocess.run(up, check=False).returncode:  # noqa: S603 - our own program
-        raise Failure("the control plane was not started")
+        raise CommandError("the control plane was not started")
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def _reserved_port() -> Iterator[int]:
 
     ports = Ports(default_cache() / "ports")
     try:
-        yield ports.take()
+        yield ports.reserve()
     finally:
         ports.release()
 
@@ -118,23 +120,23 @@ def _announce(console: Console, port: int) -> None:
     console.print(f"The status page shows all of it as it happens: [bold cyan]{_address(port)}[/]", highlight=False)
 
 
-def _tell(console: Console, environment: dict[str, str]) -> None:
-    from gco_stream.cli.commands.demo_scenario import Story
+def _print_next_steps(console: Console, environment: dict[str, str]) -> None:
+    from gco_stream.cli.commands.demo_scenario import DemoScenario
     from gco_stream.local.kube_api import KubeApi
     from gco_stream.local.servers.dynamodb import client
-    from gco_stream.table.sync_table import UserTable
+    from gco_stream.table.sync_table import SyncEndpointTable
 
     console.print("The controller leads. What it does next, it does because the table changed.")
     dynamodb = client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
     kube = KubeApi.from_kubeconfig(environment["KUBECONFIG"])
     try:
-        Story(
+        DemoScenario(
             console,
-            UserTable(dynamodb, environment["INFERENCE_ENDPOINTS_TABLE_NAME"]),
+            SyncEndpointTable(dynamodb, environment["INFERENCE_ENDPOINTS_TABLE_NAME"]),
             kube,
             environment["INFERENCE_NAMESPACE"],
             environment["REGION"],
-        ).tell()
+        ).run()
     finally:
         kube.close()
         dynamodb.close()

@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from gco_stream.cli.errors import Failure
+from gco_stream.cli.errors import CommandError
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 
-_LOOK_EVERY = 0.004
-_PATIENCE = 60.0
+_POLL_SECONDS = 0.004
+_TIMEOUT = 60.0
 _DRAIN = 3
 _UNHEALTHY = 4
 SETTINGS = {
@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurement:
     """One thing that followed a write, and how long after the write was answered, in milliseconds."""
 
     step: str
@@ -38,19 +38,19 @@ class Measured:
 
 
 @dataclass(slots=True)
-class Story:
+class DemoScenario:
     """Tells the story on `console` against a table and a cluster in which the controller runs."""
 
     console: Console
-    table: UserTable
+    table: SyncEndpointTable
     kube: KubeApi
     namespace: str
     region: str
-    measured: list[Measured] = field(default_factory=list)
+    measured: list[Measurement] = field(default_factory=list)
     _step: str = ""
     _since: float = 0.0
 
-    def tell(self) -> None:
+    def run(self) -> None:
         """All of it. Raises Failure where something does not follow within a minute."""
         self._create()
         self._scale()
@@ -65,128 +65,124 @@ class Story:
 
     def _create(self) -> None:
         names = ("chat", "embed")
-        with self._chapter("Create two endpoints", "put items chat (2 replicas, GPU) and embed (CPU)"):
+        with self._section("Create two endpoints", "put items chat (2 replicas, GPU) and embed (CPU)"):
             self.table.create(self._item("chat", image="registry.example/serve:1.0", replicas=2, gpu_count=1))
             self.table.create(self._item("embed", image="registry.example/embed:3.1", replicas=1, gpu_count=0))
         for name in names:
-            self._follows(f"Service and Deployment {name}", partial(self._exist, name, "Service", "Deployment"))
+            self._expect(f"Service and Deployment {name}", partial(self._exist, name, "Service", "Deployment"))
         for name in names:
             exists = partial(self._exist, name, "Ingress")
-            self._follows(f"Ingress inference-{name}, now that a pod is ready", exists, waits_for="pods")
+            self._expect(f"Ingress inference-{name}, now that a pod is ready", exists, waits_for="pods")
         for name in names:
-            self._follows(f"{name} is running, in the item too", self._is_promoted(name), waits_for="pods")
+            self._expect(f"{name} is running, in the item too", self._is_promoted(name), waits_for="pods")
 
     def _scale(self) -> None:
-        with self._chapter("Scale", "chat: spec.replicas = 4"):
-            self.table.scale(self._seen("chat"), 4)
-        self._follows("Deployment chat has 4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
-        self._follows("chat is running with 4", self._reports("chat", "running", ready=4), waits_for="pods")
+        with self._section("Scale", "chat: spec.replicas = 4"):
+            self.table.scale(self._item_of("chat"), 4)
+        self._expect("Deployment chat has 4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
+        self._expect("chat is running with 4", self._reports("chat", "running", ready=4), waits_for="pods")
 
     def _change_image(self) -> None:
-        with self._chapter("Change the image", "chat: spec.image = registry.example/serve:2.0"):
-            self._respec("chat", image="registry.example/serve:2.0")
-        self._follows(
-            "Deployment chat rolls out serve:2.0", lambda: self._image("chat") == "registry.example/serve:2.0"
-        )
-        self._follows("chat is running again, promoted", self._is_promoted("chat"), waits_for="pods")
+        with self._section("Change the image", "chat: spec.image = registry.example/serve:2.0"):
+            self._update_spec("chat", image="registry.example/serve:2.0")
+        self._expect("Deployment chat rolls out serve:2.0", lambda: self._image("chat") == "registry.example/serve:2.0")
+        self._expect("chat is running again, promoted", self._is_promoted("chat"), waits_for="pods")
 
     def _canary(self) -> None:
-        with self._chapter("Add a canary", "chat: spec.canary = serve:3.0 at 20 %"):
-            self._respec("chat", canary={"image": "registry.example/serve:3.0", "weight": 20, "replicas": 1})
-        self._follows("Deployment and Service chat-canary", lambda: self._find("Deployment", "chat-canary"))
-        self._follows("the Ingress gives it 20 %, now that it is ready", self._canary_is_routed, waits_for="pods")
-        with self._chapter("The canary fails", "its pod is no longer ready", "cluster"):
+        with self._section("Add a canary", "chat: spec.canary = serve:3.0 at 20 %"):
+            self._update_spec("chat", canary={"image": "registry.example/serve:3.0", "weight": 20, "replicas": 1})
+        self._expect("Deployment and Service chat-canary", lambda: self._find("Deployment", "chat-canary"))
+        self._expect("the Ingress gives it 20 %, now that it is ready", self._canary_is_routed, waits_for="pods")
+        with self._section("The canary fails", "its pod is no longer ready", "cluster"):
             self._make_pods("chat-canary", ready=False)
-        self._follows("all traffic goes to the main", lambda: not self._canary_is_routed(), waits_for="pods")
-        with self._chapter("It recovers", "its pod is ready again", "cluster"):
+        self._expect("all traffic goes to the main", lambda: not self._canary_is_routed(), waits_for="pods")
+        with self._section("It recovers", "its pod is ready again", "cluster"):
             self._make_pods("chat-canary", ready=True)
-        self._follows("the Ingress gives it 20 % again", self._canary_is_routed, waits_for="pods")
+        self._expect("the Ingress gives it 20 % again", self._canary_is_routed, waits_for="pods")
 
     def _promote_canary(self) -> None:
-        with self._chapter("Promote the canary", "chat: spec.image = serve:3.0, no spec.canary"):
-            self._respec("chat", image="registry.example/serve:3.0", canary=None)
-        self._follows(
-            "Deployment chat rolls out serve:3.0", lambda: self._image("chat") == "registry.example/serve:3.0"
-        )
-        self._follows(
+        with self._section("Promote the canary", "chat: spec.image = serve:3.0, no spec.canary"):
+            self._update_spec("chat", image="registry.example/serve:3.0", canary=None)
+        self._expect("Deployment chat rolls out serve:3.0", lambda: self._image("chat") == "registry.example/serve:3.0")
+        self._expect(
             "the canary leaves the route, once the main has rolled out",
             lambda: not self._canary_is_routed(),
             waits_for="pods",
         )
-        self._follows(
+        self._expect(
             f"its objects are gone, {_DRAIN} s of draining later",
             lambda: not self._find("Deployment", "chat-canary") and not self._find("Service", "chat-canary"),
             waits_for="drain",
         )
 
     def _pods_fail(self) -> None:
-        with self._chapter("An endpoint's pods fail", "embed: no pod is ready", "cluster"):
+        with self._section("An endpoint's pods fail", "embed: no pod is ready", "cluster"):
             self._make_pods("embed", ready=False)
-        self._follows(
+        self._expect(
             f"its Ingress is withdrawn after {_UNHEALTHY} s, before it harms the shared load balancer",
             lambda: not self._find("Ingress", "inference-embed"),
             waits_for="watchdog",
         )
-        self._follows("embed says error, and why", self._reports("embed", "error"), waits_for="watchdog")
-        with self._chapter("They recover", "embed: a pod is ready", "cluster"):
+        self._expect("embed says error, and why", self._reports("embed", "error"), waits_for="watchdog")
+        with self._section("They recover", "embed: a pod is ready", "cluster"):
             self._make_pods("embed", ready=True)
-        self._follows("its Ingress is back", lambda: self._find("Ingress", "inference-embed"), waits_for="pods")
-        self._follows("embed is running", self._reports("embed", "running"), waits_for="pods")
+        self._expect("its Ingress is back", lambda: self._find("Ingress", "inference-embed"), waits_for="pods")
+        self._expect("embed is running", self._reports("embed", "running"), waits_for="pods")
 
     def _edit_by_hand(self) -> None:
-        with self._chapter("Edit the Deployment by hand", "kubectl scale deployment chat --replicas 9", "cluster"):
+        with self._section("Edit the Deployment by hand", "kubectl scale deployment chat --replicas 9", "cluster"):
             self.kube.patch(path_of("Deployment", self.namespace, "chat"), {"spec": {"replicas": 9}})
-        self._follows("it is put back to 4", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
+        self._expect("it is put back to 4", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
 
     def _stop_and_start(self) -> None:
-        self._follows("all is quiet again", self._reports("chat", "running", ready=4), waits_for="pods", silent=True)
-        with self._chapter("Stop", "chat: desired_state = stopped"):
-            self.table.set_state(self._seen("chat"), "stopped")
-        self._follows(
+        self._expect("all is quiet again", self._reports("chat", "running", ready=4), waits_for="pods", silent=True)
+        with self._section("Stop", "chat: desired_state = stopped"):
+            self.table.set_state(self._item_of("chat"), "stopped")
+        self._expect(
             "no route, no replicas",
             lambda: (
                 not self._find("Ingress", "inference-chat") and self._spec("Deployment", "chat").get("replicas") == 0
             ),
         )
-        self._follows("chat is stopped", self._reports("chat", "stopped"), waits_for="pods")
-        with self._chapter("Start", "chat: desired_state = deploying"):
-            self.table.set_state(self._seen("chat"), "deploying")
-        self._follows("4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
-        self._follows(
+        self._expect("chat is stopped", self._reports("chat", "stopped"), waits_for="pods")
+        with self._section("Start", "chat: desired_state = deploying"):
+            self.table.set_state(self._item_of("chat"), "deploying")
+        self._expect("4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
+        self._expect(
             "the route, once a pod is ready", lambda: self._find("Ingress", "inference-chat"), waits_for="pods"
         )
-        self._follows("chat is running", self._is_promoted("chat"), waits_for="pods")
+        self._expect("chat is running", self._is_promoted("chat"), waits_for="pods")
 
     def _delete(self) -> None:
-        with self._chapter("Delete both", "chat, embed: desired_state = deleted"):
+        with self._section("Delete both", "chat, embed: desired_state = deleted"):
             for name in ("chat", "embed"):
-                self.table.set_state(self._seen(name), "deleted")
+                self.table.set_state(self._item_of(name), "deleted")
         for name in ("chat", "embed"):
-            self._follows(
+            self._expect(
                 f"every object of {name} is gone",
                 partial(self._is_gone, name),
                 waits_for="pods",
             )
-            self._follows(f"the item {name} is gone", partial(self._has_no_item, name), waits_for="pods")
+            self._expect(f"the item {name} is gone", partial(self._has_no_item, name), waits_for="pods")
 
     @contextmanager
-    def _chapter(self, title: str, wrote: str, where: str = "table") -> Iterator[None]:
+    def _section(self, title: str, wrote: str, where: str = "table") -> Iterator[None]:
         self._step = title
         self.console.print(f"\n[bold]{title}[/bold]")
         self.console.print(f"  [cyan]{where:>7}[/cyan]  {wrote}", highlight=False)
         yield
         self._since = time.monotonic()
 
-    def _follows(self, what: str, look: Callable[[], object], *, waits_for: str = "", silent: bool = False) -> None:
-        deadline = time.monotonic() + _PATIENCE
+    def _expect(self, what: str, look: Callable[[], object], *, waits_for: str = "", silent: bool = False) -> None:
+        deadline = time.monotonic() + _TIMEOUT
         while not look():
             if time.monotonic() > deadline:
-                raise Failure(f"{self._step}: after {_PATIENCE:.0f} s it is still not so that {what}")
-            time.sleep(_LOOK_EVERY)
+                raise CommandError(f"{self._step}: after {_TIMEOUT:.0f} s it is still not so that {what}")
+            time.sleep(_POLL_SECONDS)
         if silent:
             return
         took = (time.monotonic() - self._since) * 1000
-        self.measured.append(Measured(self._step, what, took, waits_for))
+        self.measured.append(Measurement(self._step, what, took, waits_for))
         self.console.print(f"  [green]{'cluster':>7}[/green]  {what}  [bold]+{took:,.0f} ms[/bold]", highlight=False)
 
     def _summary(self) -> None:
@@ -215,14 +211,14 @@ class Story:
             "spec": {"port": 8000, "health_check_path": "/health", **spec},
         }
 
-    def _seen(self, name: str) -> wire.WireItem:
+    def _item_of(self, name: str) -> wire.WireItem:
         item = self.table.get(name)
         if item is None:
-            raise Failure(f"the item {name} is gone from the table")
+            raise CommandError(f"the item {name} is gone from the table")
         return item
 
-    def _respec(self, name: str, **changes: Any) -> None:
-        seen = self._seen(name)
+    def _update_spec(self, name: str, **changes: Any) -> None:
+        seen = self._item_of(name)
         spec = {**wire.decode(seen)["spec"], **changes}
         self.table.replace_spec(seen, {key: value for key, value in spec.items() if value is not None})
 
@@ -259,10 +255,10 @@ class Story:
 
     def _reports(self, name: str, state: str, ready: int | None = None) -> Callable[[], bool]:
         def look() -> bool:
-            status = wire.decode(self._seen(name)).get("region_status", {}).get(self.region, {})
+            status = wire.decode(self._item_of(name)).get("region_status", {}).get(self.region, {})
             return status.get("state") == state and ready in {None, status.get("replicas_ready")}
 
         return look
 
     def _is_promoted(self, name: str) -> Callable[[], bool]:
-        return lambda: wire.decode(self._seen(name))["desired_state"] == "running"
+        return lambda: wire.decode(self._item_of(name))["desired_state"] == "running"

@@ -11,7 +11,7 @@ from gco_stream.cli.output import say, say_json
 if TYPE_CHECKING:
     from gco_stream.admin.doctor.findings import Finding
 
-_SIGNS: Final = {"fine": "ok", "doubtful": "??", "wrong": "!!"}
+_SYMBOLS: Final = {"fine": "ok", "doubtful": "??", "wrong": "!!"}
 
 
 def doctor(
@@ -29,44 +29,44 @@ def doctor(
       kubectl -n gco-inference exec deploy/gco-stream -- gco-stream doctor
     """
     from gco_stream import __version__
-    from gco_stream.admin.doctor.cluster_checks import examine_cluster
-    from gco_stream.admin.doctor.findings import Verdict, fine
-    from gco_stream.admin.doctor.table_checks import examine_table
-    from gco_stream.cli.errors import Failure
+    from gco_stream.admin.doctor.cluster_checks import check_cluster
+    from gco_stream.admin.doctor.findings import CheckStatus, passed
+    from gco_stream.admin.doctor.table_checks import check_table
+    from gco_stream.cli.errors import CommandError
     from gco_stream.settings import load_settings
 
     if output not in {"text", "json"}:
-        raise Failure(f"--output: {output!r} is not allowed; allowed: text, json", USAGE)
+        raise CommandError(f"--output: {output!r} is not allowed; allowed: text, json", USAGE)
     settings = load_settings()
     about = f"gco-stream {__version__} for {settings.region}, namespaces: {', '.join(settings.namespaces)}"
-    findings = [fine("settings", about)]
+    findings = [passed("settings", about)]
 
     async def examine() -> None:
-        for examination in (examine_table(settings), examine_cluster(settings)):
-            async for finding in examination:
+        for checks in (check_table(settings), check_cluster(settings)):
+            async for finding in checks:
                 findings.append(finding)
-                tell(finding)
+                print_finding(finding)
 
-    tell = _tell if output == "text" else lambda _: None
-    tell(findings[0])
+    print_finding = _print_finding if output == "text" else lambda _: None
+    print_finding(findings[0])
     asyncio.run(examine())
     if output == "json":
         say_json([_as_json(finding) for finding in findings])
-    worst = [finding for finding in findings if finding.verdict is Verdict.WRONG]
+    worst = [finding for finding in findings if finding.status is CheckStatus.FAILED]
     if worst:
-        raise Failure(f"{len(worst)} of {len(findings)} findings are wrong", FAILED)
+        raise CommandError(f"{len(worst)} of {len(findings)} findings are wrong", FAILED)
 
 
-def _tell(finding: "Finding") -> None:
-    say(f"{_SIGNS[finding.verdict]}  {finding.subject}: {finding.said}")
-    if finding.mend:
-        say(f"    -> {finding.mend}")
+def _print_finding(finding: "Finding") -> None:
+    say(f"{_SYMBOLS[finding.status]}  {finding.subject}: {finding.message}")
+    if finding.fix:
+        say(f"    -> {finding.fix}")
 
 
 def _as_json(finding: "Finding") -> dict[str, str]:
     return {
         "subject": finding.subject,
-        "verdict": str(finding.verdict),
-        "said": finding.said,
-        "mend": finding.mend,
+        "status": str(finding.status),
+        "message": finding.message,
+        "fix": finding.fix,
     }

@@ -17,13 +17,13 @@ from rich.table import Table
 
 from gco_stream.local import session
 from gco_stream.local.errors import LocalError, NotRunningError
-from gco_stream.local.progress import Progress, in_words
+from gco_stream.local.progress import Progress, format_duration
 
 if TYPE_CHECKING:
     from gco_stream.local.control_plane import ControlPlane
 
 _START_SECONDS = 300.0
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 app = typer.Typer(
     name="local",
@@ -82,7 +82,7 @@ def up(
     with _one_line():
         wanted = _settings(controller, settings or [])
         if not detach:
-            _stand(folder, progress, wanted)
+            _run_in_foreground(folder, progress, wanted)
         elif session.owner(folder) is None:
             _detach(folder, progress, wanted)
         else:
@@ -99,12 +99,12 @@ def _settings(controller: bool, given: list[str]) -> dict[str, str] | None:
     return dict(one.split("=", 1) for one in given) if controller else None
 
 
-def _stand(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
+def _run_in_foreground(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
     # SIGINT too: whoever is started in the background by a shell inherits it as ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:
-        with session.standing(folder, progress, controller) as plane:
+        with session.running_control_plane(folder, progress, controller) as plane:
             progress.note(f'Ready. Use it with: eval "$(gco-stream local env{_dir_option(folder)})"')
             _watch(plane, progress)
     except KeyboardInterrupt:
@@ -114,7 +114,7 @@ def _stand(folder: Path, progress: Progress, controller: dict[str, str] | None) 
 def _watch(plane: "ControlPlane", progress: Progress) -> None:
     ended: set[str] = set()
     pause = threading.Event()
-    while not pause.wait(_LOOK_SECONDS):
+    while not pause.wait(_POLL_SECONDS):
         for server in plane.servers.values():
             if not server.running and server.name not in ended:
                 ended.add(server.name)
@@ -187,7 +187,7 @@ def status(folder: Folder) -> None:
             "" if memory is None else f"{memory >> 20} MiB",
         )
     console.print(table)
-    console.print(f"up for {in_words(time.time() - state.started)} in {folder}", highlight=False, soft_wrap=True)
+    console.print(f"up for {format_duration(time.time() - state.started)} in {folder}", highlight=False, soft_wrap=True)
 
 
 def _memory(pids: tuple[int, ...]) -> int | None:

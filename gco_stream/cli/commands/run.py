@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gco_stream.cli.commands.explain import show_dry_run
-from gco_stream.cli.errors import Failure
+from gco_stream.cli.errors import CommandError
 
 if TYPE_CHECKING:
     from gco_stream.settings import Settings
@@ -39,7 +39,7 @@ def run(
 
 
 def _serve(settings: "Settings") -> None:
-    from gco_stream.manager.manager import Controller
+    from gco_stream.manager.manager import Manager
     from gco_stream.ops.logging import configure_logging
     from gco_stream.ops.metrics import Metrics
     from gco_stream.ops.process import collect_process
@@ -47,7 +47,7 @@ def _serve(settings: "Settings") -> None:
     configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
     metrics = Metrics()
     collect_process(metrics.registry)
-    controller = Controller(settings, metrics)
+    controller = Manager(settings, metrics)
 
     async def life() -> None:
         stop = asyncio.Event()
@@ -69,4 +69,4 @@ def _serve(settings: "Settings") -> None:
         asyncio.run(life())
     except OSError as error:
         where = f"{settings.http_host}:{settings.http_port}"
-        raise Failure(f"HTTP_HOST, HTTP_PORT: cannot listen on {where}: {error.strerror or error}") from None
+        raise CommandError(f"HTTP_HOST, HTTP_PORT: cannot listen on {where}: {error.strerror or error}") from None

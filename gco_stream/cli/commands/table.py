@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from gco_stream.cli.options import DEFAULT_TABLE, Location, RegionOption, TableOption, client_of, locate
+from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableLocation, TableOption, client_of, locate
 from gco_stream.cli.output import Rows, say, show_rows, warn
 
 app = typer.Typer(no_args_is_help=True, help="Create the table of endpoints, turn its stream on, show how it is.")
@@ -69,6 +69,6 @@ def status(table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> N
     show_rows(Rows(("FIELD", "VALUE"), rows))
 
 
-def _open(table: str, region: str | None) -> tuple[Location, Any]:
+def _open(table: str, region: str | None) -> tuple[TableLocation, Any]:
     location = locate(table, region)
     return location, client_of(location)

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from gco_stream.cli import output
-from gco_stream.cli.errors import USAGE, Failure
+from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableOption, open_table
 from gco_stream.cli.output import TextOrJsonOption
 
 if TYPE_CHECKING:
-    from gco_stream.cli.render.health import Order, Standing, Verdict
+    from gco_stream.cli.render.health import EndpointHealth, HealthStatus, Order
     from gco_stream.cli.render.top import View
     from gco_stream.model.objects import PodHealth
-    from gco_stream.table.sync_table import UserTable
+    from gco_stream.table.sync_table import SyncEndpointTable
 
     Pods = Mapping[tuple[str, str], Sequence[PodHealth]]
 
 _CLUSTER_SECONDS: Final = 5.0
 _REST_SECONDS: Final = 60.0
 _NAMESPACE: Final = ("INFERENCE_NAMESPACE", "gco-inference")
-_VERDICTS: Final = ("error", "waiting", "held", "as-asked")
+_STATUSES: Final = ("error", "waiting", "held", "as-asked")
 _ORDERS: Final = ("standing", "name", "updated", "ready")
 
 
@@ -40,7 +40,7 @@ def top(
         list[str] | None,
         typer.Option(
             "--state",
-            help=f"Only those: {', '.join(_VERDICTS)}; all without it. May be given several times.",
+            help=f"Only those: {', '.join(_STATUSES)}; all without it. May be given several times.",
             metavar="STATE",
         ),
     ] = None,
@@ -83,16 +83,18 @@ def top(
       gco-stream top --once -o json | jq '.endpoints[] | select(.verdict == "error") | .name'
     """
     from gco_stream.cli.render import top as fleet_view
-    from gco_stream.cli.render.health import Order, Verdict
+    from gco_stream.cli.render.health import HealthStatus, Order
 
-    wanted = _chosen("--state", state or [], _VERDICTS) or (["error", "waiting"] if not_as_asked else list(_VERDICTS))
-    order = Order(_chosen("--sort", [sort], _ORDERS)[0])
+    statuses = _validated("--state", state or [], _STATUSES) or (
+        ["error", "waiting"] if not_as_asked else list(_STATUSES)
+    )
+    order = Order(_validated("--sort", [sort], _ORDERS)[0])
     if form not in {"text", "json"}:
-        raise Failure(f"--output: {form!r} is not allowed; allowed: text, json", USAGE)
+        raise CommandError(f"--output: {form!r} is not allowed; allowed: text, json", USAGE)
     fleet = _Fleet(open_table(table, region), in_region, pods)
 
     def look() -> "View":
-        return fleet.look(frozenset(map(Verdict, wanted)), order)
+        return fleet.snapshot(frozenset(map(HealthStatus, statuses)), order)
 
     with suppress(KeyboardInterrupt):
         if form == "json":
@@ -105,39 +107,39 @@ def top(
             fleet_view.changes(look, interval)
 
 
-def _chosen(option: str, given: list[str], allowed: Sequence[str]) -> list[str]:
+def _validated(option: str, given: list[str], allowed: Sequence[str]) -> list[str]:
     for one in given:
         if one not in allowed:
-            raise Failure(f"{option}: {one!r} is not allowed; allowed: {', '.join(allowed)}", USAGE)
+            raise CommandError(f"{option}: {one!r} is not allowed; allowed: {', '.join(allowed)}", USAGE)
     return given
 
 
 class _Fleet:
     """Looks at table and cluster. A table that fails once it was read, and a cluster that does, are noted."""
 
-    def __init__(self, table: "UserTable", region: str | None, pods: bool | None) -> None:
+    def __init__(self, table: "SyncEndpointTable", region: str | None, pods: bool | None) -> None:
         self._table = table
         self._region = region
         self._pods = pods
-        self._known: list[Standing] | None = None
+        self._last_pods: list[EndpointHealth] | None = None
         self._rest_until = 0.0
 
-    def look(self, wanted: "frozenset[Verdict]", order: "Order") -> "View":
+    def snapshot(self, statuses: "frozenset[HealthStatus]", order: "Order") -> "View":
         from gco_stream.aws.table_errors import TableError
         from gco_stream.cli.render.health import in_order, with_pods
         from gco_stream.cli.render.top import View
 
         notes = []
         try:
-            self._known = list(self._read())
+            self._last_pods = list(self._read())
         except TableError as error:
-            if self._known is None:
+            if self._last_pods is None:
                 raise
             notes.append(f"as it was: {error.message}")
-        standings, namespace = self._known, os.environ.get(*_NAMESPACE)
+        endpoints, namespace = self._last_pods, os.environ.get(*_NAMESPACE)
         if self._pods is not False and time.monotonic() >= self._rest_until:
             try:
-                found = self._pods_of({one.namespace or namespace for one in standings})
+                found = self._pods_of({one.namespace or namespace for one in endpoints})
             except Exception as error:
                 if self._pods or not _is_of_cluster(error):
                     raise
@@ -145,18 +147,18 @@ class _Fleet:
                 # Nobody wants to wait for it with each look.
                 self._rest_until = time.monotonic() + _REST_SECONDS
             else:
-                standings = [with_pods(one, found, namespace) for one in standings]
-        shown = in_order((one for one in standings if one.verdict in wanted), order)
-        return View(standings, shown, datetime.now(UTC), self._pods is not False, "; ".join(notes))
+                endpoints = [with_pods(one, found, namespace) for one in endpoints]
+        shown = in_order((one for one in endpoints if one.status in statuses), order)
+        return View(endpoints, shown, datetime.now(UTC), self._pods is not False, "; ".join(notes))
 
-    def _read(self) -> "Iterator[Standing]":
-        from gco_stream.cli.render.health import standing_of
+    def _read(self) -> "Iterator[EndpointHealth]":
+        from gco_stream.cli.render.health import health_of
         from gco_stream.model.endpoint import read_endpoint
 
         for item in self._table.scan():
             endpoint = read_endpoint(item)
             if self._region in {None, *endpoint.target_regions, *endpoint.region_status}:
-                yield standing_of(endpoint)
+                yield health_of(endpoint)
 
     def _pods_of(self, namespaces: set[str]) -> "Pods":
         from gco_stream.cluster.api.client import KubeClient

@@ -11,14 +11,14 @@ from gco_stream.cli import output
 
 if TYPE_CHECKING:
     from gco_stream.planning.explain.explanation import Explanation, RegionReport
-    from gco_stream.planning.explain.object_status import ObjectVerdict
+    from gco_stream.planning.explain.object_status import ObjectStatus
     from gco_stream.planning.types.plan import Plan, Report
 
 _LABEL: Final = 11
 _LONG: Final = 40
 _GOOD: Final = "green"
 _BAD: Final = "bold red"
-_CARE: Final = "yellow"
+_WARNING: Final = "yellow"
 _QUIET: Final = "dim"
 _COLOURS: Final = {"InSync": _GOOD, "WouldDelete": _BAD, "NotOwned": _BAD, "NotNeeded": _QUIET}
 _STATES: Final = {"running": _GOOD, "error": _BAD, "stopped": _QUIET, "deleted": _QUIET}
@@ -27,18 +27,18 @@ _SHORT: Final = {"HorizontalPodAutoscaler": "HPA"}
 
 def headline(one: "Explanation") -> str:
     """The first line of an endpoint: its name and the verdict."""
-    colour = _GOOD if one.as_asked and not one.is_held else _CARE if one.as_asked else _BAD
+    colour = _GOOD if one.in_desired_state and not one.is_held else _WARNING if one.in_desired_state else _BAD
     return f"{typer.style(one.endpoint, bold=True)}: {_styled(one.headline, colour)}"
 
 
 def in_full(one: "Explanation", now: datetime) -> Iterator[str]:
     """Everything about one endpoint, a line each."""
     yield headline(one)
-    for label, value in one.asked.items():
+    for label, value in one.desired.items():
         yield _labelled(label, f"{value} ({output.age(value, now)} ago)" if label == "updated" else value)
     yield from _regions(one, now)
     yield from objects(one)
-    yield from _ahead(one)
+    yield from _plan_lines(one)
 
 
 def in_short(one: "Explanation") -> Iterator[str]:
@@ -46,7 +46,7 @@ def in_short(one: "Explanation") -> Iterator[str]:
     yield headline(one)
     yield from objects(one, all_of_them=False)
     if one.plan.write_report and one.plan.report is not None:
-        yield _labelled("report", f"would be written: {_told(one.plan.report, one)}")
+        yield _labelled("report", f"would be written: {_report_text(one.plan.report, one)}")
     if one.plan.table_change is not None:
         yield _labelled("table", f"would {one.plan.table_change.description}")
     yield from (_warning(str(warning)) for warning in one.plan.warnings)
@@ -54,79 +54,79 @@ def in_short(one: "Explanation") -> Iterator[str]:
 
 def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
     """A line an object, and below it a line for every detail."""
-    shown = [verdict for verdict in one.objects if all_of_them or _matters(verdict)]
+    shown = [status for status in one.objects if all_of_them or _is_noteworthy(status)]
     if all_of_them:
         yield ""
     if not one.objects and all_of_them:
         yield _labelled("objects", "none of its own stands here")
     if not shown:
         return
-    namespaces = {verdict.ref.namespace for verdict in one.objects}
-    names = [_name(verdict, with_namespace=len(namespaces) > 1) for verdict in shown]
-    kind_width = max(len(_kind(verdict)) for verdict in shown)
+    namespaces = {status.ref.namespace for status in one.objects}
+    names = [_name(status, with_namespace=len(namespaces) > 1) for status in shown]
+    kind_width = max(len(_kind(status)) for status in shown)
     name_width = max(map(len, names))
-    for verdict, name in zip(shown, names, strict=True):
-        why = _why(verdict, one)
-        told = _styled(verdict.verdict.words, _COLOURS.get(verdict.verdict, _CARE))
-        start = f"  {_kind(verdict):<{kind_width}}  {name:<{name_width}}  "
-        yield start + told + (f": {why}" if why else "")
-        for line in _details(verdict):
+    for status, name in zip(shown, names, strict=True):
+        why = _reason(status, one)
+        state = _styled(status.state.text, _COLOURS.get(status.state, _WARNING))
+        start = f"  {_kind(status):<{kind_width}}  {name:<{name_width}}  "
+        yield start + state + (f": {why}" if why else "")
+        for line in _details(status):
             yield " " * len(start) + line
 
 
-def unclaimed(name: str, made: "Plan") -> Iterator[str]:
+def orphan_lines(name: str, plan: "Plan") -> Iterator[str]:
     """A name of which objects stand without an item, and what becomes of them."""
     yield f"{typer.style(name, bold=True)}: {_styled('the table has no such item, but objects of it stand here', _BAD)}"
-    if made.steps:
+    if plan.steps:
         yield "  once two scans in a row have not found the item:"
-    yield from (f"  would {step}" for step in made.steps)
-    yield from (f"  {note}" for note in made.notes)
-    yield from (_warning(str(warning)) for warning in made.warnings)
+    yield from (f"  would {step}" for step in plan.steps)
+    yield from (f"  {note}" for note in plan.notes)
+    yield from (_warning(str(warning)) for warning in plan.warnings)
 
 
-def orphan_as_json(made: "Plan") -> dict[str, Any]:
+def orphan_as_json(plan: "Plan") -> dict[str, Any]:
     """The plan of a name that has no item."""
     return {
-        "steps": [str(step) for step in made.steps],
-        "notes": list(map(str, made.notes)),
-        "warnings": _warnings_as_json(made),
+        "steps": [str(step) for step in plan.steps],
+        "notes": list(map(str, plan.notes)),
+        "warnings": _warnings_as_json(plan),
     }
 
 
 def as_json(one: "Explanation") -> dict[str, Any]:
     """The explanation and its plan as plain values; see `gco-stream explain --help` for the keys."""
-    made: Plan = one.plan
+    plan: Plan = one.plan
     return {
-        "in_sync": made.in_sync,
-        "as_asked": one.as_asked,
+        "in_sync": plan.in_sync,
+        "in_desired_state": one.in_desired_state,
         "reason": None if one.cause is None else str(one.cause.reason),
         "headline": one.headline,
         "hold": one.hold,
-        "asked": one.asked,
+        "desired": one.desired,
         "regions": {report.region: _region_as_json(report) for report in one.reports},
-        "objects": [_object_as_json(verdict) for verdict in one.objects],
-        "steps": [str(step) for step in made.steps],
-        "report": None if made.report is None else str(made.report),
-        "write_report": made.write_report,
-        "table_change": made.table_change,
-        "agreement": one.agreement or None,
+        "objects": [_object_as_json(status) for status in one.objects],
+        "steps": [str(step) for step in plan.steps],
+        "report": None if plan.report is None else str(plan.report),
+        "write_report": plan.write_report,
+        "table_change": plan.table_change,
+        "pending_change": one.pending_change or None,
         "waits_for": one.waits_for,
-        "look_again_seconds": made.look_again.after if made.look_again else None,
-        "look_again_why": made.look_again.why if made.look_again else None,
-        "withheld": [str(step) for step in made.withheld],
-        "notes": list(map(str, made.notes)),
-        "warnings": _warnings_as_json(made),
+        "requeue_after_seconds": plan.requeue_after.after if plan.requeue_after else None,
+        "requeue_message": plan.requeue_after.message if plan.requeue_after else None,
+        "withheld": [str(step) for step in plan.withheld],
+        "notes": list(map(str, plan.notes)),
+        "warnings": _warnings_as_json(plan),
     }
 
 
-def _warnings_as_json(made: "Plan") -> list[dict[str, str]]:
-    return [{"reason": str(warning.reason), "message": warning.message} for warning in made.warnings]
+def _warnings_as_json(plan: "Plan") -> list[dict[str, str]]:
+    return [{"reason": str(warning.reason), "message": warning.message} for warning in plan.warnings]
 
 
 def _region_as_json(report: "RegionReport") -> dict[str, Any]:
     status = report.status
     return {
-        "here": report.here,
+        "is_local": report.is_local,
         "is_target": report.is_target,
         "outdated": report.outdated,
         "unreadable": report.unreadable,
@@ -139,17 +139,17 @@ def _region_as_json(report: "RegionReport") -> dict[str, Any]:
     }
 
 
-def _object_as_json(verdict: "ObjectVerdict") -> dict[str, Any]:
+def _object_as_json(status: "ObjectStatus") -> dict[str, Any]:
     return {
-        "kind": str(verdict.ref.kind),
-        "namespace": verdict.ref.namespace,
-        "name": verdict.ref.name,
-        "verdict": str(verdict.verdict),
-        "why": verdict.why,
-        "details": verdict.details,
-        "reason": verdict.reason,
-        "otherwise": verdict.otherwise,
-        "upgrade": verdict.upgrade,
+        "kind": str(status.ref.kind),
+        "namespace": status.ref.namespace,
+        "name": status.ref.name,
+        "state": str(status.state),
+        "message": status.message,
+        "details": status.details,
+        "reason": status.reason,
+        "state_without_hold": status.without_limits,
+        "upgrade": status.upgrade,
     }
 
 
@@ -161,8 +161,8 @@ def _regions(one: "Explanation", now: datetime) -> Iterator[str]:
     for report in one.reports:
         age = "-" if report.status is None else output.age(report.status.last_sync, now)
         since = "" if age == "-" else f", {age} ago"
-        marks = [*(["this region"] if report.here else []), *([] if report.is_target else ["not a target"])]
-        behind = f" ({', '.join(marks)})" if marks else ""
+        tags = [*(["this region"] if report.is_local else []), *([] if report.is_target else ["not a target"])]
+        behind = f" ({', '.join(tags)})" if tags else ""
         yield f"  {report.region:<{width}}  {_reported(report, since)}{behind}"
 
 
@@ -171,61 +171,62 @@ def _reported(report: "RegionReport", since: str) -> str:
         return _styled(str(report), _QUIET)
     state = report.status.state
     error = f": {report.status.error}" if report.status.error else ""
-    return f"{_styled(state, _STATES.get(state, _CARE))}, {report.counts}{since}{error}"
+    return f"{_styled(state, _STATES.get(state, _WARNING))}, {report.counts}{since}{error}"
 
 
-def _ahead(one: "Explanation") -> Iterator[str]:
-    made: Plan = one.plan
+def _plan_lines(one: "Explanation") -> Iterator[str]:
+    plan: Plan = one.plan
     yield ""
-    if made.report is not None:
+    if plan.report is not None:
         yield _labelled(
-            "report", f"{'would be written' if made.write_report else 'as it is written'}: {_told(made.report, one)}"
+            "report",
+            f"{'would be written' if plan.write_report else 'as it is written'}: {_report_text(plan.report, one)}",
         )
-    if made.table_change is not None:
-        yield _labelled("table", f"would {made.table_change.description}")
+    if plan.table_change is not None:
+        yield _labelled("table", f"would {plan.table_change.description}")
     for number, waits in enumerate(one.waits_for):
-        yield _labelled(one.agreement if not number else "", f"waits for {waits}")
-    if made.look_again is not None:
-        yield _labelled("looks again", f"in {_span(made.look_again.after)}: {made.look_again.why}")
+        yield _labelled(one.pending_change if not number else "", f"waits for {waits}")
+    if plan.requeue_after is not None:
+        yield _labelled("looks again", f"in {_span(plan.requeue_after.after)}: {plan.requeue_after.message}")
     else:
         yield _labelled("looks again", "when something changes, and at the next resync")
     for note in one.notes:
         yield _labelled("note", note)
-    yield from (_warning(str(warning)) for warning in made.warnings if warning != one.cause)
+    yield from (_warning(str(warning)) for warning in plan.warnings if warning != one.cause)
 
 
-def _details(verdict: "ObjectVerdict") -> Iterator[str]:
-    if verdict.otherwise is not None:
-        yield f"otherwise it {verdict.otherwise.words}:"
-    yield from verdict.details
-    if verdict.upgrade:
+def _details(status: "ObjectStatus") -> Iterator[str]:
+    if status.without_limits is not None:
+        yield f"otherwise it {status.without_limits.text}:"
+    yield from status.details
+    if status.upgrade:
         yield "an upgrade would change, and so restart its pods:"
-        yield from verdict.upgrade
-    elif verdict.upgrade is not None:
+        yield from status.upgrade
+    elif status.upgrade is not None:
         yield "an upgrade would change nothing of its pods"
 
 
-def _matters(verdict: "ObjectVerdict") -> bool:
-    return verdict.verdict.acts or verdict.otherwise is not None or bool(verdict.upgrade)
+def _is_noteworthy(status: "ObjectStatus") -> bool:
+    return status.state.acts or status.without_limits is not None or bool(status.upgrade)
 
 
-def _why(verdict: "ObjectVerdict", one: "Explanation") -> str:
+def _reason(status: "ObjectStatus", one: "Explanation") -> str:
     """The reason, unless it is long and the first line has just said it."""
-    is_shown = len(verdict.why) > _LONG and one.cause is not None and verdict.why == one.cause.message
-    return "for the reason above" if is_shown else verdict.why
+    is_shown = len(status.message) > _LONG and one.cause is not None and status.message == one.cause.message
+    return "for the reason above" if is_shown else status.message
 
 
-def _told(report: "Report", one: "Explanation") -> str:
+def _report_text(report: "Report", one: "Explanation") -> str:
     is_shown = len(report.error) > _LONG and one.cause is not None and report.error == one.cause.message
     return str(replace(report, error="for the reason above") if is_shown else report)
 
 
-def _kind(verdict: "ObjectVerdict") -> str:
-    return _SHORT.get(str(verdict.ref.kind), str(verdict.ref.kind))
+def _kind(status: "ObjectStatus") -> str:
+    return _SHORT.get(str(status.ref.kind), str(status.ref.kind))
 
 
-def _name(verdict: "ObjectVerdict", *, with_namespace: bool) -> str:
-    return f"{verdict.ref.namespace}/{verdict.ref.name}" if with_namespace else verdict.ref.name
+def _name(status: "ObjectStatus", *, with_namespace: bool) -> str:
+    return f"{status.ref.namespace}/{status.ref.name}" if with_namespace else status.ref.name
 
 
 def _labelled(label: str, value: str) -> str:
@@ -233,7 +234,7 @@ def _labelled(label: str, value: str) -> str:
 
 
 def _warning(text: str) -> str:
-    return f"  {_styled('warning'.ljust(_LABEL), _CARE)}  {text}"
+    return f"  {_styled('warning'.ljust(_LABEL), _WARNING)}  {text}"
 
 
 def _span(seconds: float) -> str:

@@ -14,13 +14,13 @@ from rich.text import Text
 
 from gco_stream.cli import output
 from gco_stream.cli.output import Rows
-from gco_stream.cli.render.health import Standing, as_json, cells, headings, summary
+from gco_stream.cli.render.health import EndpointHealth, as_json, cells, headings, summary
 from gco_stream.model.text import printable
 
 # Headings, the summary, the note, and a line for what is left out.
-_LINES_BESIDE: Final = 6
+_RESERVED_LINES: Final = 6
 # Narrower terminals have no room for what each region reports; WHY names the one that matters.
-_WIDE: Final = 110
+_MIN_WIDE_WIDTH: Final = 110
 _GAP: Final = 3
 
 
@@ -28,15 +28,15 @@ _GAP: Final = 3
 class View:
     """What is shown of one look at the fleet. `note`: what could not be seen, "" where all could."""
 
-    standings: list[Standing]
-    shown: list[Standing]
+    endpoints: list[EndpointHealth]
+    shown: list[EndpointHealth]
     at: datetime
     pods: bool
     note: str
 
 
-def _rows(view: View, standings: Sequence[Standing]) -> Rows:
-    rows = [cells(one, view.at, pods=view.pods) for one in standings]
+def _rows(view: View, endpoints: Sequence[EndpointHealth]) -> Rows:
+    rows = [cells(one, view.at, pods=view.pods) for one in endpoints]
     return Rows(headings(pods=view.pods), rows)
 
 
@@ -44,7 +44,7 @@ def show(view: View) -> None:
     """Prints one look."""
     if view.note:
         output.warn(view.note)
-    output.say(summary(view.standings))
+    output.say(summary(view.endpoints))
     output.show_rows(_rows(view, view.shown))
 
 
@@ -59,26 +59,29 @@ def live(look: Callable[[], View], interval: float) -> None:
 
 def screen(view: View, width: int, height: int) -> RenderableType:
     """What a terminal of that size shows."""
-    fitting = view.shown[: max(1, height - _LINES_BESIDE)]
+    fitting = view.shown[: max(1, height - _RESERVED_LINES)]
     left_out = len(view.shown) - len(fitting)
-    lines = [Text(f"{summary(view.standings)}  {view.at:%H:%M:%S}Z", style="bold")]
+    lines = [Text(f"{summary(view.endpoints)}  {view.at:%H:%M:%S}Z", style="bold")]
     if view.note:
         lines.append(Text(printable(view.note), style="yellow"))
-    below = [Text(f"and {left_out} more: --state and --in-region leave out")] if left_out else []
-    return Group(*lines, output.as_table(_fitted(_rows(view, fitting), width)), *below)
+    footer = [Text(f"and {left_out} more: --state and --in-region leave out")] if left_out else []
+    return Group(*lines, output.as_table(_fitted(_rows(view, fitting), width)), *footer)
 
 
 def _fitted(rows: Rows, width: int) -> Rows:
     """A row a line: what does not fit is in `-o json`, and in `endpoint get`. The last column has what is left."""
-    wanted = [number for number, heading in enumerate(rows.headings) if width >= _WIDE or heading != "REGIONS"]
-    headings = [rows.headings[number] for number in wanted]
+    columns = [
+        number for number, heading in enumerate(rows.headings) if width >= _MIN_WIDE_WIDTH or heading != "REGIONS"
+    ]
+    headings = [rows.headings[number] for number in columns]
     limits = [width // 4 if heading in {"NAME", "REGIONS"} else width for heading in headings]
     cells = [
-        [_cut(printable(row[number]), limit) for number, limit in zip(wanted, limits, strict=True)] for row in rows.rows
+        [_cut(printable(row[number]), limit) for number, limit in zip(columns, limits, strict=True)]
+        for row in rows.rows
     ]
-    taken = sum(max(map(len, column)) + _GAP for column in list(zip(headings, *cells, strict=True))[:-1])
-    left = max(len(headings[-1]), width - taken - _GAP)
-    return Rows(headings, [(*row[:-1], _cut(row[-1], left)) for row in cells])
+    used_width = sum(max(map(len, column)) + _GAP for column in list(zip(headings, *cells, strict=True))[:-1])
+    last_width = max(len(headings[-1]), width - used_width - _GAP)
+    return Rows(headings, [(*row[:-1], _cut(row[-1], last_width)) for row in cells])
 
 
 def _cut(text: str, limit: int) -> str:

@@ -16,14 +16,14 @@ import aiohttp
 import orjson
 
 from gco_stream import __version__
-from gco_stream.cluster.api.config import RENEWAL_PAUSE, Access, Credential, Credentials, find_access
-from gco_stream.cluster.api.errors import ServerError, Silence, Unreachable, error_of, error_of_status
+from gco_stream.cluster.api.config import RENEWAL_PAUSE, ClusterConfig, Credential, TokenSource, load_config
+from gco_stream.cluster.api.errors import ServerError, Unreachable, WatchStalled, error_of, error_of_status
 from gco_stream.model.objects import JsonObject
 
 # The server's certificate is not one that our authority vouches for, or ours is of no use.
 _NOT_TRUSTED: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
 # On, for 0 s.
-_NO_LINGERING: Final = struct.pack("ii", 1, 0)
+_ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 # The last is asyncio's, of a socket that was given up while it connected and whose number is another's now.
 _NO_ANSWER: Final = (aiohttp.ClientError, OSError, RuntimeError)
 # Told of each request: host, method, path without its query, HTTP status (0: no answer), seconds to the answer's head.
@@ -53,7 +53,7 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """
     family, type_, protocol, *_ = address
     one = socket.socket(family, type_, protocol)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_ON_CLOSE)
     return one
 
 
@@ -63,23 +63,23 @@ class KubeClient:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        access: Access,
-        credentials: Credentials,
+        config: ClusterConfig,
+        token_source: TokenSource,
         timeout: float,
         on_call: OnCall = lambda *_: None,
     ) -> None:
         self._session = session
         self._on_call = on_call
-        self._name = urlsplit(access.host).netloc
-        self._host = access.host
-        self._credentials = credentials
+        self._name = urlsplit(config.host).netloc
+        self._host = config.host
+        self._token_source = token_source
         self._timeout = timeout
         # Set while the server does what it is asked, as far as is known.
-        self._answering = asyncio.Event()
-        self._answering.set()
-        self._options: dict[str, Any] = {"allow_redirects": False, "proxy": access.proxy_url()}
-        if access.server_name:
-            self._options["server_hostname"] = access.server_name
+        self._available = asyncio.Event()
+        self._available.set()
+        self._options: dict[str, Any] = {"allow_redirects": False, "proxy": config.proxy_url()}
+        if config.server_name:
+            self._options["server_hostname"] = config.server_name
 
     @classmethod
     @asynccontextmanager
@@ -99,11 +99,11 @@ class KubeClient:
         often. `on_call` is told of each request. Raises Misconfigured.
         """
 
-        async def find() -> Access:
-            return await find_access(kubeconfig)
+        async def find() -> ClusterConfig:
+            return await load_config(kubeconfig)
 
-        access = await find()
-        credentials = await Credentials.of(access, find, pause=renewal_pause)
+        config = await find()
+        token_source = await TokenSource.of(config, find, pause=renewal_pause)
         connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, socket_factory=_socket)
         # Deadlines are set around whole calls, so that they cover what aiohttp does not count.
         async with aiohttp.ClientSession(
@@ -116,9 +116,9 @@ class KubeClient:
             read_bufsize=2**18,
         ) as session:
             try:
-                yield cls(session, access, credentials, timeout, on_call)
+                yield cls(session, config, token_source, timeout, on_call)
             finally:
-                await credentials.close()
+                await token_source.close()
 
     @property
     def host(self) -> str:
@@ -186,14 +186,14 @@ class KubeClient:
         except _NO_ANSWER as error:
             raise self._unreachable(f"watch of {path}: {error or type(error).__name__}") from error
 
-    async def pause(self, seconds: float) -> bool:
+    async def wait_for_retry(self, seconds: float) -> bool:
         """Wait so long; where the server does not do what it is asked, only until it does again (then: False)."""
-        if self._answering.is_set():
+        if self._available.is_set():
             await asyncio.sleep(seconds)
             return True
         try:
             async with asyncio.timeout(seconds):
-                await self._answering.wait()
+                await self._available.wait()
         except TimeoutError:
             return True
         return False
@@ -219,29 +219,29 @@ class KubeClient:
             finally:
                 self._on_call(self._name, method, path, status, time.monotonic() - began)
             if answer.status < 500:
-                self._answering.set()
+                self._available.set()
             else:
-                self._answering.clear()
+                self._available.clear()
             return answer
 
-        credential = await self._credentials.current()
+        credential = await self._token_source.current()
         try:
             response = await send(credential)
         except _NOT_TRUSTED:
-            if not await self._credentials.renew(credential):
+            if not await self._token_source.renew(credential):
                 raise
         else:
             if response.status != 401:
                 return response
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(response)
-                if not await self._credentials.renew(credential):
+                if not await self._token_source.renew(credential):
                     stack.pop_all()
                     return response
-        return await send(await self._credentials.current())
+        return await send(await self._token_source.current())
 
     def _unreachable(self, problem: str, **details: float) -> Unreachable:
-        self._answering.clear()
+        self._available.clear()
         message = f"the Kubernetes API server at {self._host} does not answer: {problem}"
         return Unreachable(0, "Unreachable", message, details)
 
@@ -251,7 +251,7 @@ async def _chunk(response: aiohttp.ClientResponse, inactivity: float) -> bytes:
         async with asyncio.timeout(inactivity):
             return await response.content.readany()
     except TimeoutError:
-        raise Silence(0, "", f"watch of {response.url.path}: silence for {inactivity:.3g} s") from None
+        raise WatchStalled(0, "", f"watch of {response.url.path}: silence for {inactivity:.3g} s") from None
 
 
 def _lines(pending: bytearray, chunk: bytes) -> list[bytes]:

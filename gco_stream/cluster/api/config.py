@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ClusterConfig:
     """An API server and what it asks of its clients. `authorization` is the header's value, `renew_at` wall time."""
 
     host: str
@@ -73,12 +73,12 @@ class Access:
         return None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
 
 
-async def find_access(
+async def load_config(
     kubeconfig: str | None = None,
     *,
     environ: Mapping[str, str] | None = None,
     service_account: Path = SERVICE_ACCOUNT,
-) -> Access:
+) -> ClusterConfig:
     """The access of this process; `kubeconfig` (a path) goes before everything. Raises Misconfigured with one line."""
     environ = os.environ if environ is None else environ
     if kubeconfig or environ.get("KUBECONFIG"):
@@ -93,7 +93,7 @@ async def find_access(
     )
 
 
-def from_service_account(environ: Mapping[str, str], folder: Path) -> Access:
+def from_service_account(environ: Mapping[str, str], folder: Path) -> ClusterConfig:
     """The access of a pod. Raises Misconfigured."""
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
     try:
@@ -102,7 +102,7 @@ def from_service_account(environ: Mapping[str, str], folder: Path) -> Access:
         raise _misconfigured(f"the service account's token cannot be read: {error}") from error
     if not token:
         raise _misconfigured(f"the service account's token {folder / 'token'} is empty")
-    return Access(
+    return ClusterConfig(
         host=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         authorization=f"Bearer {token}",
         ca_file=str(folder / "ca.crt"),
@@ -110,7 +110,7 @@ def from_service_account(environ: Mapping[str, str], folder: Path) -> Access:
     )
 
 
-async def from_kubeconfig(path: str) -> Access:
+async def from_kubeconfig(path: str) -> ClusterConfig:
     """The access that the current context of a kubeconfig names (paths joined by ':' merge). Raises Misconfigured."""
     if not _any_exists(path):
         raise _misconfigured(f"kubeconfig {path} does not exist")
@@ -133,7 +133,7 @@ async def from_kubeconfig(path: str) -> Access:
     if not found.host:
         raise _misconfigured(f"kubeconfig {path} cannot be used: its current context's cluster has no server")
     expiry = getattr(loader, "exec_plugin_expiry", None)
-    return Access(
+    return ClusterConfig(
         host=found.host,
         authorization=(found.api_key.get("BearerToken") or "").strip() or None,
         ca_file=found.ssl_ca_cert,
@@ -169,37 +169,39 @@ class Credential:
     digest: bytes
 
     @classmethod
-    def of(cls, access: Access) -> Self:
-        """Read from the files that `access` names, so it may block. Raises Misconfigured."""
-        digest = hashlib.sha256(repr((access.authorization, access.verify)).encode())
+    def of(cls, config: ClusterConfig) -> Self:
+        """Read from the files that `config` names, so it may block. Raises Misconfigured."""
+        digest = hashlib.sha256(repr((config.authorization, config.verify)).encode())
         try:
-            for file in (access.ca_file, access.cert_file, access.key_file):
+            for file in (config.ca_file, config.cert_file, config.key_file):
                 digest.update(Path(file).read_bytes() if file else b"-")
         except OSError as error:
-            raise _misconfigured(f"the certificates for {access.host} cannot be used: {error}") from error
-        return cls(access.authorization, access.ssl_context(), digest.digest())
+            raise _misconfigured(f"the certificates for {config.host} cannot be used: {error}") from error
+        return cls(config.authorization, config.ssl_context(), digest.digest())
 
 
-class Credentials:
+class TokenSource:
     """The credential of each request, renewed before it ends and after the server refused it, or we the server's.
 
     Tokens and certificates, the authority's too, are rotated in their files while this process runs.
     """
 
     def __init__(
-        self, access: Access, credential: Credential, find: Callable[[], Awaitable[Access]], pause: float
+        self, config: ClusterConfig, credential: Credential, load: Callable[[], Awaitable[ClusterConfig]], pause: float
     ) -> None:
         self._credential = credential
-        self._renew_at = access.renew_at
-        self._find = find
+        self._renew_at = config.renew_at
+        self._load = load
         self._pause = pause
         self._search: asyncio.Task[None] | None = None
         self._tried = time.monotonic()
 
     @classmethod
-    async def of(cls, access: Access, find: Callable[[], Awaitable[Access]], *, pause: float = RENEWAL_PAUSE) -> Self:
-        """Those of `access`; `find` finds their successors, at most once in `pause` seconds. Raises Misconfigured."""
-        return cls(access, await asyncio.to_thread(Credential.of, access), find, pause)
+    async def of(
+        cls, config: ClusterConfig, load: Callable[[], Awaitable[ClusterConfig]], *, pause: float = RENEWAL_PAUSE
+    ) -> Self:
+        """Those of `config`; `load` finds their successors, at most once in `pause` seconds. Raises Misconfigured."""
+        return cls(config, await asyncio.to_thread(Credential.of, config), load, pause)
 
     async def current(self) -> Credential:
         """The credential to use now."""
@@ -212,7 +214,7 @@ class Credentials:
         if self._credential is refused:
             if self._search is None and time.monotonic() >= self._tried + self._pause:
                 self._tried = time.monotonic()
-                self._search = asyncio.create_task(self._look(), name="kubernetes credentials")
+                self._search = asyncio.create_task(self._renew_now(), name="kubernetes credentials")
             if self._search is not None:
                 # A plugin may take longer than a call: whoever calls next finds what this one has begun.
                 await asyncio.shield(self._search)
@@ -224,15 +226,15 @@ class Credentials:
             search.cancel()
             await asyncio.gather(search, return_exceptions=True)
 
-    async def _look(self) -> None:
+    async def _renew_now(self) -> None:
         try:
-            access = await self._find()
-            found = await asyncio.to_thread(Credential.of, access)
+            config = await self._load()
+            found = await asyncio.to_thread(Credential.of, config)
         except Misconfigured as error:
             # What we hold may still be good; the server says when it is not.
             _log.warning("kubernetes credentials cannot be renewed", error=error.message)
         else:
-            self._renew_at = access.renew_at
+            self._renew_at = config.renew_at
             if found.digest != self._credential.digest:
                 # Another context has connections of its own, so the same one is kept as long as it can be.
                 self._credential = found

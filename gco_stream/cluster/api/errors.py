@@ -7,11 +7,11 @@ from typing import Any, Final
 import orjson
 
 # Some requests are wrong for good though the server says 500; these are its words for them.
-_WRONG_FOR_GOOD_STARTS: Final = ("failed to create typed patch object", "failed to convert new object")
+_PERMANENT_ERROR_STARTS: Final = ("failed to create typed patch object", "failed to convert new object")
 _TOO_LARGE: Final = "request is too large"
 _UID_FIELD: Final = "metadata.uid"
 # No server knows that it will be overloaded for longer, and what it stands in the way of may be a user's wish.
-_LONGEST_WAIT: Final = 120
+_MAX_RETRY_AFTER: Final = 120
 # "read tcp 10.0.0.1:41234->10.0.0.2:443": another port each time, and a fault is reported anew when its words change.
 _CALLING_PORT: Final = re.compile(r"[\w.:\[\]-]+:\d+->")
 
@@ -34,7 +34,7 @@ class ClusterError(Exception):
     def retry_after(self) -> float | None:
         """Seconds to wait before another try, where the server named them; at most 120."""
         seconds = self.details.get("retryAfterSeconds")
-        return float(min(seconds, _LONGEST_WAIT)) if isinstance(seconds, int | float) and seconds > 0 else None
+        return float(min(seconds, _MAX_RETRY_AFTER)) if isinstance(seconds, int | float) and seconds > 0 else None
 
     @property
     def causes(self) -> tuple[Mapping[str, Any], ...]:
@@ -54,7 +54,7 @@ class Unreachable(ClusterError):
     """
 
 
-class Silence(Unreachable):
+class WatchStalled(Unreachable):
     """A watch that says nothing though bookmarks are due: it may be following a version that never was."""
 
 
@@ -130,7 +130,7 @@ def error_of_status(status: Mapping[str, Any]) -> ClusterError:
     error = kind(code, str(status.get("reason") or ""), message, details)
     if code == 422 and any(cause.get("field") == _UID_FIELD for cause in error.causes):
         kind = UidMismatch
-    elif code >= 500 and (message.startswith(_WRONG_FOR_GOOD_STARTS) or _TOO_LARGE in message):
+    elif code >= 500 and (message.startswith(_PERMANENT_ERROR_STARTS) or _TOO_LARGE in message):
         kind = Rejected
     return kind(code, error.reason, message, details)
 

@@ -145,33 +145,33 @@ def is_selected(observed: ObservedObject) -> bool:
     return labels.get(names.PROJECT_LABEL) == "gco" and labels.get(names.TYPE_LABEL) == "inference"
 
 
-def is_ours(observed: ObservedObject) -> bool:
+def is_applied_by_us(observed: ObservedObject) -> bool:
     """Whether the object is ours even without its labels: applied by us, and saying for which endpoint."""
     return observed.ownership.applied and observed.endpoint is not None
 
 
-def handed_over(managed_fields: list[JsonObject]) -> list[JsonObject]:
+def upgraded_managed_fields(managed_fields: list[JsonObject]) -> list[JsonObject]:
     """The managedFields once our Apply entry has taken over what GCO's manager and our own plain writes hold.
 
     What client-go's csaupgrade does: without it, a field that only the old manager holds is never removed by an apply.
     Entries of subresources, of other API versions and of everybody else stay as they are.
     """
-    ours = next((entry for entry in managed_fields if _is_apply(entry)), None)
-    taken = [entry for entry in managed_fields if entry is ours or _is_taken(entry, ours)]
-    if not taken:
+    own_entry = next((entry for entry in managed_fields if _is_apply(entry)), None)
+    merged = [entry for entry in managed_fields if entry is own_entry or _is_upgraded(entry, own_entry)]
+    if not merged:
         return managed_fields
-    version = taken[0]["apiVersion"] if ours is None else ours["apiVersion"]
-    taken = [entry for entry in taken if entry["apiVersion"] == version]
+    version = merged[0]["apiVersion"] if own_entry is None else own_entry["apiVersion"]
+    merged = [entry for entry in merged if entry["apiVersion"] == version]
     fields: JsonObject = {}
-    for entry in taken:
+    for entry in merged:
         _unite(fields, entry.get("fieldsV1") or {})
     united = {
-        **{key: value for key, value in taken[0].items() if key != "fieldsV1"},
+        **{key: value for key, value in merged[0].items() if key != "fieldsV1"},
         "manager": names.FIELD_MANAGER,
         "operation": "Apply",
         "fieldsV1": fields,
     }
-    return [united, *(entry for entry in managed_fields if not any(entry is one for one in taken))]
+    return [united, *(entry for entry in managed_fields if not any(entry is one for one in merged))]
 
 
 def _is_apply(entry: JsonObject) -> bool:
@@ -182,10 +182,10 @@ def _is_main(entry: JsonObject) -> bool:
     return not entry.get("subresource")
 
 
-def _is_taken(entry: JsonObject, ours: JsonObject | None) -> bool:
+def _is_upgraded(entry: JsonObject, own_entry: JsonObject | None) -> bool:
     managers = names.LEGACY_FIELD_MANAGERS | {names.FIELD_MANAGER}
     return (
-        entry is not ours
+        entry is not own_entry
         and entry.get("manager") in managers
         and entry.get("operation") == "Update"
         and _is_main(entry)

@@ -23,7 +23,7 @@ _HEADER: Final = struct.Struct(">QB")
 _DELETING, _APPLIED, _STAMPED, _LEGACY, _REPLICAS = 1, 2, 4, 8, 16
 # How gco.io/endpoint follows from the object's name: absent, same, without prefix or suffix, or spelt out.
 _ENDPOINT_SHIFT: Final = 5
-_ABSENT, _SAME, _INGRESS, _CANARY, _SPELT = range(5)
+_ABSENT, _SAME, _INGRESS, _CANARY, _EXPLICIT = range(5)
 
 _LEVEL: Final = 3  # measured with these dictionaries: smaller than 1, 2 and 4, and not slower
 _WINDOW: Final = 14  # 16 KiB: dictionary and object together; a larger one takes longer to set up
@@ -99,7 +99,7 @@ def same_but_version(one: bytes, other: bytes) -> bool:
     return one[8:] == other[8:]
 
 
-def may_be_ours(record: bytes) -> bool:
+def may_be_applied_by_us(record: bytes) -> bool:
     """Whether the object is ours even without labels (`objects.is_ours`)."""
     flags = record[8]
     return bool(flags & _APPLIED) and flags >> _ENDPOINT_SHIFT != _ABSENT
@@ -132,7 +132,7 @@ def _endpoint_code(observed: ObservedObject) -> int:
         return _SAME
     if names.ingress_name(endpoint) == name:
         return _INGRESS
-    return _CANARY if names.canary_name(endpoint) == name else _SPELT
+    return _CANARY if names.canary_name(endpoint) == name else _EXPLICIT
 
 
 def _content(observed: ObservedObject) -> bytes:

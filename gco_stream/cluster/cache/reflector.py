@@ -20,9 +20,9 @@ from gco_stream.cluster.api.errors import (
     Forbidden,
     NotFound,
     ServerError,
-    Silence,
     Unauthorized,
     Unreachable,
+    WatchStalled,
 )
 from gco_stream.cluster.api.objects import items_of, version_of
 from gco_stream.model.objects import JsonObject
@@ -32,30 +32,30 @@ PAGE: Final = 100
 INACTIVITY_SECONDS: Final = 100
 # The server ends a watch after this long; spread, so that a restarted server does not get them all at once.
 _WATCH_SECONDS: Final = (300, 600)
-_FIRST_DELAY: Final = 0.2
-_LONGEST_DELAY: Final = 30.0
+_MIN_DELAY: Final = 0.2
+_MAX_DELAY: Final = 30.0
 # A balancer may end each watch as soon as it has brought something.
-_SHORTEST_WATCH: Final = 1.0
+_MIN_WATCH_SECONDS: Final = 1.0
 
 
-class Sink(Protocol):
+class ReflectorStore(Protocol):
     """Who takes what a watch finds out. Calls come one after another."""
 
-    def begin(self) -> None:
+    def begin_list(self) -> None:
         """A new list begins; what is written from now on may be newer than it."""
 
-    async def page(self, items: list[JsonObject]) -> None:
+    async def add_page(self, items: list[JsonObject]) -> None:
         """A page of the list; the items are not needed afterwards."""
 
-    async def end(self, version: int) -> None:
+    async def end_list(self, version: int) -> None:
         """The list is complete, and as of this resourceVersion."""
 
-    async def event(self, type_: str, item: JsonObject) -> None:
+    async def handle_event(self, type_: str, item: JsonObject) -> None:
         """ADDED, MODIFIED, DELETED or BOOKMARK."""
 
 
 @dataclass(frozen=True, slots=True)
-class WatchSnapshot:
+class ReflectorSnapshot:
     """How one watch is doing. `age`: seconds since the server last sent anything; None: never."""
 
     name: str
@@ -66,7 +66,7 @@ class WatchSnapshot:
     watches: int
 
 
-class Watch:
+class Reflector:
     """Follows one collection for a sink."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Watch:
         client: KubeClient,
         path: str,
         selector: str,
-        sink: Sink,
+        store: ReflectorStore,
         *,
         on_state: Callable[[], None],
         inactivity: float = INACTIVITY_SECONDS,
@@ -82,12 +82,12 @@ class Watch:
         self._client = client
         self._path = path
         self._selector = selector
-        self._sink = sink
+        self._store = store
         self._on_state = on_state
         self._inactivity = inactivity
         self._version: str | None = None
         self._lists = self._watches = 0
-        self._heard: float | None = None
+        self._last_received: float | None = None
         self._failures = 0
         self._delay = 0.0
         self._opened_at: float | None = None
@@ -95,10 +95,10 @@ class Watch:
         self.synced = False
         self.problem: str | None = None
 
-    def snapshot(self, now: float) -> WatchSnapshot:
+    def snapshot(self, now: float) -> ReflectorSnapshot:
         """Its state; `now` is the running loop's time."""
-        age = None if self._heard is None else now - self._heard
-        return WatchSnapshot(self._path, self.synced, self.problem, age, self._lists, self._watches)
+        age = None if self._last_received is None else now - self._last_received
+        return ReflectorSnapshot(self._path, self.synced, self.problem, age, self._lists, self._watches)
 
     async def run(self) -> None:
         """List and watch until cancelled; whatever the server answers is retried."""
@@ -107,61 +107,61 @@ class Watch:
             try:
                 if self._version is None:
                     self._version = await self._list()
-                    self._now(synced=True, problem=None)
+                    self._set_state(synced=True, problem=None)
                 begun = clock()
-                await self._follow()
-                await asyncio.sleep(begun + _SHORTEST_WATCH - clock())
-            except (Expired, Silence) as error:
+                await self._watch()
+                await asyncio.sleep(begun + _MIN_WATCH_SECONDS - clock())
+            except (Expired, WatchStalled) as error:
                 self._version = None
                 await self._pause(error)
             except (Forbidden, NotFound, Unauthorized) as error:
                 # Nothing that we hold of it can be trusted any more.
                 self._version = None
-                self._now(synced=False, problem=error.message)
+                self._set_state(synced=False, problem=error.message)
                 await self._pause(error)
             except ClusterError as error:
                 # What we hold is only getting old.
-                self._now(synced=self.synced, problem=error.message)
+                self._set_state(synced=self.synced, problem=error.message)
                 await self._pause(error)
 
     async def _pause(self, error: ClusterError) -> None:
-        if self._lasted() > self._delay:
+        if self._watch_seconds() > self._delay:
             # No event tells that a watch of what does not change is fine.
             self._failures = 0
         self._failures += 1
-        longest = min(_FIRST_DELAY * 2 ** min(self._failures, 10), _LONGEST_DELAY)
+        longest = min(_MIN_DELAY * 2 ** min(self._failures, 10), _MAX_DELAY)
         self._delay = delay = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load
-        asked = error.retry_after or 0
-        await asyncio.sleep(asked)
+        retry_after = error.retry_after or 0
+        await asyncio.sleep(retry_after)
         if isinstance(error, Unreachable | ServerError) and self._may_be_woken:
             # Once: where only this path gets no answers, those that others get say nothing of it.
-            self._may_be_woken = await self._client.pause(delay - asked)
+            self._may_be_woken = await self._client.wait_for_retry(delay - retry_after)
         else:
-            await asyncio.sleep(delay - asked)
+            await asyncio.sleep(delay - retry_after)
 
-    def _lasted(self) -> float:
+    def _watch_seconds(self) -> float:
         """Seconds since the last watch was accepted, 0 if none was since the last pause."""
         opened, self._opened_at = self._opened_at, None
         return 0.0 if opened is None else asyncio.get_running_loop().time() - opened
 
     async def _list(self) -> str:
         self._lists += 1
-        self._sink.begin()
+        self._store.begin_list()
         query = {"labelSelector": self._selector, "limit": str(PAGE)}
         while True:
             answer = await self._client.request("GET", self._path, query=query)
-            self._heard = asyncio.get_running_loop().time()
+            self._last_received = asyncio.get_running_loop().time()
             metadata = answer.get("metadata") or {}
             items, version, following = items_of(answer), version_of(metadata), metadata.get("continue")
-            await self._sink.page(items)
+            await self._store.add_page(items)
             if not following:
-                await self._sink.end(int(version))
+                await self._store.end_list(int(version))
                 return version
             if following == query.get("continue"):
                 raise ServerError(200, "", f"{self._path}: the same page again")
             query["continue"] = str(following)
 
-    async def _follow(self) -> None:
+    async def _watch(self) -> None:
         """Pass a watch's events on until it ends; the version moves on with what the sink has taken."""
         self._watches += 1
         heard = False
@@ -177,18 +177,18 @@ class Watch:
                 if not isinstance(type_, str) or not isinstance(item, dict):
                     raise ServerError(200, "", f"watch of {self._path}: not an event")
                 version = version_of(item.get("metadata"))
-                self._heard = asyncio.get_running_loop().time()
-                await self._sink.event(type_, item)
+                self._last_received = asyncio.get_running_loop().time()
+                await self._store.handle_event(type_, item)
                 self._version = version
                 self._failures, self._may_be_woken = 0, True
                 heard = True
         if not heard:
-            raise Silence(0, "", f"watch of {self._path} ended without an event")
+            raise WatchStalled(0, "", f"watch of {self._path} ended without an event")
 
     def _opened(self) -> None:
         self._opened_at = asyncio.get_running_loop().time()
-        self._now(synced=self.synced, problem=None)
+        self._set_state(synced=self.synced, problem=None)
 
-    def _now(self, *, synced: bool, problem: str | None) -> None:
+    def _set_state(self, *, synced: bool, problem: str | None) -> None:
         self.synced, self.problem = synced, problem
         self._on_state()

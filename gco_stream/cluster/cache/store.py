@@ -8,19 +8,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
-from gco_stream.cluster.api.objects import checked, is_ours, is_selected, observe
+from gco_stream.cluster.api.objects import checked, is_applied_by_us, is_selected, observe
 from gco_stream.cluster.cache import packed_object as compact
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 
 # Deleted uids that are remembered: late news of them must not bring them back. More never die between two events.
-_DEAD: Final = 4096
-_FOR_EVER: Final = 2**64
+_MAX_TOMBSTONES: Final = 4096
+_MAX_VERSION: Final = 2**64
 # Objects taken in before the loop gets its turn.
 _BATCH: Final = 50
 
 
-class Collection:
+class Store:
     """The objects of a kind in a namespace; a sink of its watch.
 
     `fetch` reads one object (None: there is none). `report` takes the names of endpoints that may need a new plan.
@@ -38,12 +38,12 @@ class Collection:
         self._fetch = fetch
         self._report = report
         self._records: dict[str, bytes] = {}
-        self._dead: dict[str, int] = {}
+        self._tombstones: dict[str, int] = {}
         # Objects that the watch does not select but that are of interest: nothing tells us of their changes.
-        self._strays: set[str] = set()
+        self._unselected: set[str] = set()
         self._listed: dict[str, bytes] | None = None
         self._written: set[str] = set()
-        self._horizon = -1
+        self._list_version = -1
 
     def __len__(self) -> int:
         return len(self._records)
@@ -71,60 +71,60 @@ class Collection:
         """Take in the answer to a read or a write of ours; it is not reported, since whoever asked knows."""
         observed = observe(raw, self._kind)
         unknown = observed.ref.name not in self._records and is_selected(observed)
-        if not unknown or int(observed.resource_version) > self._horizon:
+        if not unknown or int(observed.resource_version) > self._list_version:
             self._put(observed)
         # What is older than the list and not in it has gone since: the answer comes late, and no watch will tell of it.
         return observed
 
     def forget(self, name: str, uid: str) -> None:
         """The object with this uid is gone; whatever is still heard of it is late."""
-        self._bury(uid, _FOR_EVER)
-        self._touched(name)
-        held = self._records.get(name)
-        if held is not None and compact.uid_of(held) == uid:
-            self._drop(name)
+        self._entomb(uid, _MAX_VERSION)
+        self._mark_written(name)
+        stored = self._records.get(name)
+        if stored is not None and compact.uid_of(stored) == uid:
+            self._remove(name)
 
     async def refresh(self, name: str) -> ObservedObject | None:
         """Read the object from the server and report what the cache did not have. Raises ClusterError."""
-        held = self._records.get(name)
+        stored = self._records.get(name)
         raw = await self._fetch(self.ref(name))
         if raw is None:
-            if held is not None and self._records.get(name) is held:
-                self._gone(name, held, _FOR_EVER)
+            if stored is not None and self._records.get(name) is stored:
+                self._on_deleted(name, stored, _MAX_VERSION)
             return None
         observed = observe(raw, self._kind)
         if self._put(observed):
-            self._changed(name, held, observed)
+            self._on_changed(name, stored, observed)
         return observed
 
-    def begin(self) -> None:
+    def begin_list(self) -> None:
         """A list begins: what died before it cannot be in it."""
         self._listed = {}
         self._written = set()
-        self._dead.clear()
+        self._tombstones.clear()
 
-    async def page(self, items: list[JsonObject]) -> None:
+    async def add_page(self, items: list[JsonObject]) -> None:
         """Items of the list."""
         listed = self._listed if self._listed is not None else {}
         while items:
             for item in items[-_BATCH:]:
                 observed = observe(item, self._kind)
                 record = compact.pack(observed)
-                held = self._records.get(observed.ref.name)
+                stored = self._records.get(observed.ref.name)
                 # The same bytes twice would be held until the list is complete.
-                listed[observed.ref.name] = held if held == record else record
+                listed[observed.ref.name] = stored if stored == record else record
             del items[-_BATCH:]
             await asyncio.sleep(0)
 
-    async def end(self, version: int) -> None:
+    async def end_list(self, version: int) -> None:
         """The list is complete, as of `version`: it replaces what is held, but for what was written meanwhile."""
-        self._horizon = version
+        self._list_version = version
         old, new = self._records, self._listed or {}
         self._listed = None
         for name in self._written:
             record = old.get(name)
             listed = new.get(name)
-            if listed is not None and compact.version_of(listed) <= self._dead.get(compact.uid_of(listed), -1):
+            if listed is not None and compact.version_of(listed) <= self._tombstones.get(compact.uid_of(listed), -1):
                 listed = None
             newest = max((one for one in (record, listed) if one), key=compact.version_of, default=None)
             if newest is None:
@@ -132,83 +132,89 @@ class Collection:
             else:
                 new[name] = newest
         # Absent from the list: deleted, or only without its labels. The latter we ask for, one by one.
-        doubtful = [name for name in old.keys() - new.keys() if name in self._strays or compact.may_be_ours(old[name])]
-        self._strays = set(doubtful) | (self._strays & self._written)
-        self._records = {**new, **{name: old[name] for name in doubtful}}
+        to_recheck = [
+            name
+            for name in old.keys() - new.keys()
+            if name in self._unselected or compact.may_be_applied_by_us(old[name])
+        ]
+        self._unselected = set(to_recheck) | (self._unselected & self._written)
+        self._records = {**new, **{name: old[name] for name in to_recheck}}
         for name in old.keys() | new.keys():
             before, after = old.get(name), self._records.get(name)
             if before is None or after is None or not compact.same_but_version(before, after):
                 self._report(self._endpoints(name, before, after))
-        for name in doubtful:
-            await self._ask(name)
+        for name in to_recheck:
+            await self._recheck(name)
 
-    async def event(self, type_: str, item: JsonObject) -> None:
+    async def handle_event(self, type_: str, item: JsonObject) -> None:
         """An event of the watch."""
         if type_ == "BOOKMARK":
-            for name in tuple(self._strays):
-                await self._ask(name)
+            for name in tuple(self._unselected):
+                await self._recheck(name)
             return
         metadata = checked(item)["metadata"]
         name, uid, version = metadata["name"], metadata["uid"], int(metadata["resourceVersion"])
-        held = self._records.get(name)
+        stored = self._records.get(name)
         if type_ != "DELETED":
             observed = observe(item, self._kind)
             if self._put(observed):
-                self._changed(name, held, observed)
-        elif held is not None and compact.uid_of(held) == uid and compact.version_of(held) < version:
-            if compact.may_be_ours(held) and "deletionTimestamp" not in metadata:
+                self._on_changed(name, stored, observed)
+        elif stored is not None and compact.uid_of(stored) == uid and compact.version_of(stored) < version:
+            if compact.may_be_applied_by_us(stored) and "deletionTimestamp" not in metadata:
                 # Also how an object looks whose labels were edited away.
-                self._strays.add(name)
-                await self._ask(name)
+                self._unselected.add(name)
+                await self._recheck(name)
             else:
-                self._gone(name, held, version)
+                self._on_deleted(name, stored, version)
 
-    async def _ask(self, name: str) -> None:
+    async def _recheck(self, name: str) -> None:
         """Whether an object that the watch does not show is still there, and still ours."""
         observed = await self.refresh(name)
-        if observed is None or is_selected(observed) or is_ours(observed):
+        if observed is None or is_selected(observed) or is_applied_by_us(observed):
             return
-        held = self._records.get(name)
-        if held is not None and compact.uid_of(held) == observed.uid:
-            self._gone(name, held, int(observed.resource_version) - 1)
+        stored = self._records.get(name)
+        if stored is not None and compact.uid_of(stored) == observed.uid:
+            self._on_deleted(name, stored, int(observed.resource_version) - 1)
 
     def _put(self, observed: ObservedObject) -> bool:
         """Take in an object if it is news; whether it was."""
         name, version = observed.ref.name, int(observed.resource_version)
-        held = self._records.get(name)
-        if version <= self._dead.get(observed.uid, -1) or (held is not None and compact.version_of(held) >= version):
+        stored = self._records.get(name)
+        if version <= self._tombstones.get(observed.uid, -1) or (
+            stored is not None and compact.version_of(stored) >= version
+        ):
             return False
-        self._touched(name)
+        self._mark_written(name)
         self._records[name] = compact.pack(observed)
         if is_selected(observed):
-            self._strays.discard(name)
+            self._unselected.discard(name)
         else:
-            self._strays.add(name)
+            self._unselected.add(name)
         return True
 
-    def _changed(self, name: str, before: bytes | None, observed: ObservedObject) -> None:
+    def _on_changed(self, name: str, before: bytes | None, observed: ObservedObject) -> None:
         after = self._records[name]
         if before is None or not compact.same_but_version(before, after):
             self._report(self._endpoints(name, before, after))
 
-    def _gone(self, name: str, held: bytes, version: int) -> None:
-        self._bury(compact.uid_of(held), version)
-        self._touched(name)
-        self._drop(name)
-        self._report(self._endpoints(name, held, None))
+    def _on_deleted(self, name: str, stored: bytes, version: int) -> None:
+        self._entomb(compact.uid_of(stored), version)
+        self._mark_written(name)
+        self._remove(name)
+        self._report(self._endpoints(name, stored, None))
 
-    def _drop(self, name: str) -> None:
+    def _remove(self, name: str) -> None:
         del self._records[name]
-        self._strays.discard(name)
+        self._unselected.discard(name)
 
-    def _touched(self, name: str) -> None:
+    def _mark_written(self, name: str) -> None:
         if self._listed is not None:
             self._written.add(name)
 
-    def _bury(self, uid: str, version: int) -> None:
-        self._dead[uid] = max(version, self._dead.pop(uid, -1))
-        while len(self._dead) > _DEAD:
-            del self._dead[next(iter(self._dead))]
+    def _entomb(self, uid: str, version: int) -> None:
+        self._tombstones[uid] = max(version, self._tombstones.pop(uid, -1))
+        while len(self._tombstones) > _MAX_TOMBSTONES:
+            del self._tombstones[next(iter(self._tombstones))]
 
     def _endpoints(self, name: str, *records: bytes | None) -> frozenset[str]:
         annotated = {compact.endpoint_of(self.ref(name), record) for record in records if record is not None}

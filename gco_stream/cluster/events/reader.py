@@ -9,15 +9,15 @@ from urllib.parse import quote
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.objects import items_of
 from gco_stream.model.objects import JsonObject
-from gco_stream.model.text import shown
+from gco_stream.model.text import truncate
 
 _LIMIT: Final = 100
-_LONGEST: Final = 600
-_SHORT: Final = 128
+_MAX_NOTE_LENGTH: Final = 600
+_MAX_FIELD_LENGTH: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
-class SeenEvent:
+class ListedEvent:
     """An Event. `at`: when it was last seen, RFC 3339 ("" where it does not say); `about`: Kind/name."""
 
     at: str
@@ -29,13 +29,13 @@ class SeenEvent:
     count: int
 
 
-async def recent_events(
+async def list_events(
     client: KubeClient,
     namespace: str,
     names: Iterable[str],
     *,
     timeout: float,  # noqa: ASYNC109 - of each call, the wait for a connection included
-) -> tuple[SeenEvent, ...]:
+) -> tuple[ListedEvent, ...]:
     """The Events on objects of these names, the newest first, at most 100 a name. Raises ClusterError."""
 
     async def of(name: str) -> JsonObject:
@@ -44,28 +44,28 @@ async def recent_events(
         return await client.request("GET", path, query=query, timeout=timeout)
 
     pages = await asyncio.gather(*map(of, names))
-    found = [_seen(item) for page in pages for item in items_of(page)]
+    found = [_listed_event(item) for page in pages for item in items_of(page)]
     return tuple(sorted(found, key=lambda event: event.at, reverse=True))
 
 
-def _seen(item: JsonObject) -> SeenEvent:
+def _listed_event(item: JsonObject) -> ListedEvent:
     series = item.get("series") or {}
     regarding = item.get("regarding") or {}
     times = (series.get("lastObservedTime"), item.get("deprecatedLastTimestamp"), item.get("eventTime"))
     created = (item.get("metadata") or {}).get("creationTimestamp")
-    return SeenEvent(
+    return ListedEvent(
         at=str(next((time for time in (*times, created) if time), "")),
         type=str(item.get("type") or ""),
-        reason=_text(item.get("reason"), _SHORT),
-        about=_text(f"{regarding.get('kind')}/{regarding.get('name')}", 2 * _SHORT),
-        note=_text(item.get("note"), _LONGEST),
-        source=_text(item.get("reportingController"), _SHORT),
+        reason=_text(item.get("reason"), _MAX_FIELD_LENGTH),
+        about=_text(f"{regarding.get('kind')}/{regarding.get('name')}", 2 * _MAX_FIELD_LENGTH),
+        note=_text(item.get("note"), _MAX_NOTE_LENGTH),
+        source=_text(item.get("reportingController"), _MAX_FIELD_LENGTH),
         count=_count(series.get("count"), item.get("deprecatedCount")),
     )
 
 
 def _text(value: Any, longest: int) -> str:
-    return shown(value, longest) if isinstance(value, str) else ""
+    return truncate(value, longest) if isinstance(value, str) else ""
 
 
 def _count(*counts: Any) -> int:

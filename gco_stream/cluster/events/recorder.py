@@ -31,7 +31,7 @@ _ACTION: Final = "Reconcile"
 _API_VERSION: Final = "events.k8s.io/v1"
 
 _QUEUE: Final = 500
-_REMEMBERED: Final = 2000
+_MAX_SERIES: Final = 2000
 # A repeat is written at most this often; events are gone after an hour, so later than that it is a new one.
 _QUIET_SECONDS: Final = 600.0
 _FORGET_SECONDS: Final = 3000.0
@@ -40,7 +40,7 @@ _PER_SECOND: Final = 5.0
 # The same for one object, so that one that flaps leaves room for the others.
 _OBJECT_BURST: Final = 25
 _OBJECT_PER_SECOND: Final = 1 / 60
-_ATTEMPTS: Final = 3
+_MAX_ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 1.0
 _TIMEOUT: Final = 10.0
 
@@ -48,7 +48,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """Tokens that come back with time: `burst` at most, `rate` a second."""
 
     burst: float
@@ -57,7 +57,7 @@ class Bucket:
     at: float
 
     @classmethod
-    def full(cls, burst: float, rate: float, now: float) -> "Bucket":
+    def full(cls, burst: float, rate: float, now: float) -> "TokenBucket":
         """A bucket nothing was taken from."""
         return cls(burst, rate, burst, now)
 
@@ -67,7 +67,7 @@ class Bucket:
         self.at = now
         return max(0.0, (1 - self.tokens) / self.rate)
 
-    def take(self, now: float) -> bool:
+    def try_take(self, now: float) -> bool:
         """Take a token if there is one."""
         if self.wait(now) > 0:
             return False
@@ -123,15 +123,15 @@ class EventRecorder:
         self._clock = clock
         self._wall = wall
         self._series: OrderedDict[_Key, _Series] = OrderedDict()
-        self._objects: OrderedDict[ObjectRef, Bucket] = OrderedDict()
+        self._objects: OrderedDict[ObjectRef, TokenBucket] = OrderedDict()
         self._queue: deque[_Key] = deque()
         self._arrived = asyncio.Event()
-        self._all = Bucket.full(_BURST, _PER_SECOND, clock())
+        self._all = TokenBucket.full(_BURST, _PER_SECOND, clock())
         self.dropped = 0
 
     def emit(self, ref: ObjectRef, uid: str, type_: EventType, reason: str, note: str) -> None:
         """Say something of an object. `reason` is one CamelCase word, `note` a sentence (cut at 1024 bytes)."""
-        key = _Key(ref, uid, type_, reason[:_MAX_SHORT], cut(note))
+        key = _Key(ref, uid, type_, reason[:_MAX_SHORT], truncate_note(note))
         now, wall = self._clock(), self._wall()
         series = self._series.get(key)
         if series is not None and series.created and now - series.written > _FORGET_SECONDS:
@@ -142,7 +142,7 @@ class EventRecorder:
             self._series.move_to_end(key)
             if series.queued or now - series.written < _QUIET_SECONDS:
                 return
-        if len(self._queue) >= _QUEUE or not self._object(ref, now).take(now):
+        if len(self._queue) >= _QUEUE or not self._object(ref, now).try_take(now):
             self._drop(key, "too many")
             return
         if series is None:
@@ -151,7 +151,7 @@ class EventRecorder:
         series.queued = True
         self._queue.append(key)
         self._arrived.set()
-        while len(self._series) > _REMEMBERED:
+        while len(self._series) > _MAX_SERIES:
             self._series.popitem(last=False)
 
     async def run(self) -> None:
@@ -173,14 +173,14 @@ class EventRecorder:
         series.queued = False
         series.written = self._clock()
         delay = _FIRST_DELAY
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 await (self._repeat(key, series) if series.created else self._create(key, series))
             except (Forbidden, NotFound, Rejected, Unauthorized) as error:
                 self._drop(key, error.message)
                 return
             except ClusterError as error:
-                if attempt == _ATTEMPTS:
+                if attempt == _MAX_ATTEMPTS:
                     self._drop(key, error.message)
                     return
                 await asyncio.sleep(error.retry_after or delay)
@@ -236,12 +236,12 @@ class EventRecorder:
             timeout=_TIMEOUT,
         )
 
-    def _object(self, ref: ObjectRef, now: float) -> Bucket:
+    def _object(self, ref: ObjectRef, now: float) -> TokenBucket:
         bucket = self._objects.get(ref)
         if bucket is None:
-            bucket = self._objects[ref] = Bucket.full(_OBJECT_BURST, _OBJECT_PER_SECOND, now)
+            bucket = self._objects[ref] = TokenBucket.full(_OBJECT_BURST, _OBJECT_PER_SECOND, now)
         self._objects.move_to_end(ref)
-        while len(self._objects) > _REMEMBERED:
+        while len(self._objects) > _MAX_SERIES:
             self._objects.popitem(last=False)
         return bucket
 
@@ -254,7 +254,7 @@ def _name(ref: ObjectRef) -> str:
     return f"{ref.name[:200]}.{uuid.uuid4().hex[:16]}"
 
 
-def cut(note: str) -> str:
+def truncate_note(note: str) -> str:
     """The note as the server takes it: at most 1024 bytes, ending in … where something is missing."""
     raw = note.encode("utf-8", "replace")
     if len(raw) <= MAX_NOTE:

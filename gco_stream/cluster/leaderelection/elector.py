@@ -19,19 +19,19 @@ import structlog
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
 from gco_stream.cluster.leaderelection import record as lease
-from gco_stream.cluster.leaderelection.lease_lock import LeaseView
+from gco_stream.cluster.leaderelection.lease_lock import LeaseLock
 from gco_stream.cluster.leaderelection.record import Timing
-from gco_stream.cluster.leaderelection.self_fence import Fuse, no_fuse
+from gco_stream.cluster.leaderelection.self_fence import SelfFence, no_fence
 from gco_stream.cluster.leaderelection.term import Term
 
 # Nothing is sent in the last second of a lease: what is on its way then must have arrived before another may lead.
 _MARGIN: Final = 1.0
 # For what has passed that check; the process ends if it is still to be sent then.
-_TRAVEL: Final = 0.25
+_MAX_TRANSIT_SECONDS: Final = 0.25
 # Others may change the Lease (its annotations) between our read and our write; not often enough for more than this.
-_ATTEMPTS: Final = 4
+_MAX_ATTEMPTS: Final = 4
 # So many tries fit between a renewal and its deadline even where each one hangs.
-_TRIES: Final = 3
+_TRIES_PER_DEADLINE: Final = 3
 # Event loops' timers are no finer; waiting for less may be no wait at all.
 _TICK: Final = 0.001
 # A lost race is looked at again after this part of a retry period.
@@ -72,12 +72,12 @@ class Leadership:
         """The Lease's annotations as last seen (the watch keeps them fresh)."""
         return self._elector.annotations
 
-    def on_news(self, callback: Callable[[], None]) -> None:
+    def on_lease_change(self, callback: Callable[[], None]) -> None:
         """Until the term ends `callback` is called when the watch shows that others may have changed the Lease.
 
         It is called within the event loop and must not block.
         """
-        self._term.on_news = callback
+        self._term.on_lease_change = callback
 
     def remaining(self) -> float:
         """Seconds for which this process may still write; 0 or less: not any more."""
@@ -99,7 +99,7 @@ class LeaderElector:
     """Contends for one Lease and runs the leader's task while it holds it.
 
     The client should be the elector's own: a renewal must not wait behind other calls. Times are in seconds; `clock` is
-    monotonic, `wall` gives microseconds since 1970, and neither is ever compared with another machine's. `fuse` ends
+    monotonic, `wall` gives microseconds since 1970, and neither is ever compared with another machine's. `fence` ends
     this process where the leader's task has not ended in time.
     """
 
@@ -114,7 +114,7 @@ class LeaderElector:
         renew_deadline: float,
         retry_period: float,
         legacy_interval: float,
-        fuse: Fuse = no_fuse,
+        fence: SelfFence = no_fence,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -123,13 +123,13 @@ class LeaderElector:
         self._duration = duration
         self._renew_deadline = renew_deadline
         self._retry_period = retry_period
-        self._fuse = fuse
+        self._fence = fence
         self._clock = clock
         self._wall = wall
         self._log = _log.bind(lease=f"{namespace}/{name}", identity=identity)
         # A try that hangs (a server or a balancer that died) must leave time for others.
-        self._try_seconds = renew_deadline / _TRIES
-        self._lease = LeaseView(
+        self._try_seconds = renew_deadline / _TRIES_PER_DEADLINE
+        self._lease = LeaseLock(
             client,
             namespace=namespace,
             name=name,
@@ -143,8 +143,8 @@ class LeaderElector:
         self._term: Term | None = None
         self._sent_epoch: int | None = None
         # Takings in a row of which no answer has come, and until when the Lease is left to others for that.
-        self._unproven = 0
-        self._others_first_until = -math.inf
+        self._unconfirmed = 0
+        self._yield_until = -math.inf
         self._problem: str | None = None
         self._changed = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -156,7 +156,7 @@ class LeaderElector:
 
     def snapshot(self) -> ElectionSnapshot:
         """The state of the election, for health, metrics and the status page."""
-        record = self._lease.seen.record if self._lease.seen else None
+        record = self._lease.observed.record if self._lease.observed else None
         leading = self._term is not None and self.remaining(self._term) > 0
         since = lease.moment(record.acquired) if record and record.holder and record.acquired is not None else None
         if leading and self._term is not None:
@@ -173,13 +173,13 @@ class LeaderElector:
         """
         async with asyncio.TaskGroup() as group:
             helpers = (
-                group.create_task(self._lease.follow(self._jittered), name="lease watch"),
+                group.create_task(self._lease.watch(self._jittered), name="lease watch"),
                 group.create_task(self._wake_at(stop), name="lease stop"),
             )
-            while (term := await self._contend(stop)) is not None:
+            while (term := await self._acquire(stop)) is not None:
                 try:
                     if not stop.is_set():
-                        await self._serve(term, lead)
+                        await self._lead(term, lead)
                 except Exception:
                     await self._release(term)
                     raise
@@ -189,46 +189,50 @@ class LeaderElector:
             for helper in helpers:
                 helper.cancel()
 
-    async def _contend(self, stop: asyncio.Event) -> Term | None:
+    async def _acquire(self, stop: asyncio.Event) -> Term | None:
         """Wait for the Lease and take it. None: stopped before."""
         while not stop.is_set():
             pause = self._jittered()
             try:
-                seen = await self._lease.read() if self._lease.unread or not self._lease.seen else self._lease.seen
+                observed = (
+                    await self._lease.read() if self._lease.stale or not self._lease.observed else self._lease.observed
+                )
                 now = self._clock()
-                rest = self._others_first_until - now
-                wait = max(rest, lease.wait_before_taking(seen, now, self._identity, self._sent_epoch))
+                yield_seconds = self._yield_until - now
+                wait = max(yield_seconds, lease.wait_before_acquiring(observed, now, self._identity, self._sent_epoch))
                 if wait <= 0:
-                    if term := await self._take(seen.epoch):
+                    if term := await self._try_acquire(observed.epoch):
                         return term
                     # Another was faster; who, is to be read.
                     pause /= _QUICK
                 else:
                     pause = min(pause, wait)
-                if rest <= 0:
+                if yield_seconds <= 0:
                     self._problem = None
             except ClusterError as error:
                 self._failed(error)
                 pause = max(pause, error.retry_after or 0)
-                if self._unproven >= _TRIES:
+                if self._unconfirmed >= _TRIES_PER_DEADLINE:
                     # What is written and never heard of keeps the Lease from those who could lead.
-                    self._unproven = 0
-                    self._others_first_until = self._clock() + self._duration + 2 * self._retry_period
+                    self._unconfirmed = 0
+                    self._yield_until = self._clock() + self._duration + 2 * self._retry_period
             await self._pause(pause)
-            if not self._lease.following:
-                self._lease.unread = True
+            if not self._lease.watching:
+                self._lease.stale = True
         return None
 
-    async def _take(self, previous: int) -> Term | None:
+    async def _try_acquire(self, previous: int) -> Term | None:
         """Try to become the holder. None: the Lease is not as it was seen."""
         now, sent = self._wall(), self._clock()
         self._sent_epoch = epoch = lease.next_epoch(max(previous, self._sent_epoch or 0), now)
         try:
-            written = await self._lease.write(lease.taken(self._lease.raw, self._identity, self._duration, epoch, now))
+            written = await self._lease.write(
+                lease.acquired(self._lease.raw, self._identity, self._duration, epoch, now)
+            )
         except Unreachable:
-            self._unproven += 1
+            self._unconfirmed += 1
             raise
-        self._unproven = 0
+        self._unconfirmed = 0
         if not written:
             self._sent_epoch = None
             return None
@@ -243,23 +247,23 @@ class LeaderElector:
         # Somebody may have changed it already, and the watch may have told before the answer came. It may be too late.
         return term if self._holds(term) and self.remaining(term) > 0 else None
 
-    async def _serve(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
+    async def _lead(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
         """Run `lead` until it returns or the term is over."""
         self._term = term
-        self._light_fuse(term)
+        self._arm_fence(term)
         self._log.info("lease taken", epoch=term.epoch)
         try:
             async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._keep(term), name="lease renewal")
+                renewing = group.create_task(self._renew_loop(term), name="lease renewal")
                 try:
-                    await self._within(term, lead)
+                    await self._run_until_deadline(term, lead)
                 finally:
                     renewing.cancel()
         finally:
-            self._fuse(0)
+            self._fence(0)
             self._term = None
 
-    async def _within(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
+    async def _run_until_deadline(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(term.deadline - self._clock()) as scope:
                 term.scope = scope
@@ -276,12 +280,12 @@ class LeaderElector:
             term.over = True
             self._log.warning("leadership lost", reason=reason, problem=self._problem)
 
-    async def _keep(self, term: Term) -> None:
+    async def _renew_loop(self, term: Term) -> None:
         """Renew until cancelled or lost."""
-        due, asked = self._clock() + self._jittered(), -math.inf
+        due, retry_at = self._clock() + self._jittered(), -math.inf
         while not term.ended:
-            await self._pause(max(due, asked) - self._clock())
-            if self._clock() < (asked if self._lease.unread else max(due, asked)):
+            await self._pause(max(due, retry_at) - self._clock())
+            if self._clock() < (retry_at if self._lease.stale else max(due, retry_at)):
                 continue
             due = self._clock() + self._jittered()
             try:
@@ -291,17 +295,17 @@ class LeaderElector:
             except ClusterError as error:
                 self._failed(error)
                 # A server that asks to wait is heeded, but not beyond the last try that fits before the deadline.
-                asked = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)
+                retry_at = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)
 
     async def renew(
         self, term: Term, *, above: int | None = None, annotations: Mapping[str, str | None] | None = None
     ) -> None:
         """Prove the term once more, with a higher epoch or other annotations if asked. Raises ClusterError."""
         async with self._writing:
-            for _ in range(_ATTEMPTS):
-                if self._lease.unread:
+            for _ in range(_MAX_ATTEMPTS):
+                if self._lease.stale:
                     await self._lease.read()
-                if not self._holds(term) or (left := self.remaining(term)) <= 0:
+                if not self._holds(term) or (remaining := self.remaining(term)) <= 0:
                     raise NotLeading(0, "NotLeading", "the lease is not held by this replica any more")
                 if above is not None and above < term.epoch:
                     return
@@ -309,23 +313,23 @@ class LeaderElector:
                 epoch = term.epoch if above is None else lease.next_epoch(above, now)
                 raw = lease.renewed(self._lease.raw, self._duration, epoch, now, annotations)
                 # One that lands after the lease is out would hold it for a leader that has ended.
-                if await self._lease.write(raw, within=left):
-                    self._prove(term, epoch, sent)
+                if await self._lease.write(raw, within=remaining):
+                    self._confirm(term, epoch, sent)
                     return
             raise Conflict(409, "Conflict", "the lease was changed by others each time that it was to be renewed")
 
-    def _prove(self, term: Term, epoch: int, sent: float) -> None:
+    def _confirm(self, term: Term, epoch: int, sent: float) -> None:
         term.epoch = self._sent_epoch = epoch
         if not self._holds(term):
             return
         term.expiry, term.deadline = sent + self._duration, sent + self._renew_deadline
-        self._light_fuse(term)
+        self._arm_fence(term)
         self._problem = None
         term.extend(term.deadline - self._clock())
 
-    def _light_fuse(self, term: Term) -> None:
+    def _arm_fence(self, term: Term) -> None:
         # The leader's task is cancelled at the renew deadline, so it has had time to end.
-        self._fuse(term.expiry - _TRAVEL - self._clock())
+        self._fence(term.expiry - _MAX_TRANSIT_SECONDS - self._clock())
 
     async def _release(self, term: Term) -> None:
         """Let the Lease go so that another may lead at once; where that fails it runs out by itself."""
@@ -334,10 +338,12 @@ class LeaderElector:
         term.over = True
         try:
             async with asyncio.timeout(self._try_seconds):
-                for _ in range(_ATTEMPTS):
-                    if self._lease.unread:
+                for _ in range(_MAX_ATTEMPTS):
+                    if self._lease.stale:
                         await self._lease.read()
-                    if self._lease.seen is None or not lease.is_held(self._lease.seen, term.uid, self._identity):
+                    if self._lease.observed is None or not lease.is_held(
+                        self._lease.observed, term.uid, self._identity
+                    ):
                         return
                     if await self._lease.write(lease.released(self._lease.raw, self._duration, term.epoch)):
                         self._log.info("lease released")
@@ -351,13 +357,17 @@ class LeaderElector:
 
     def _holds(self, term: Term) -> bool:
         """Whether the term goes on; ends it where the Lease as last seen is another's, or gone."""
-        if not term.ended and self._lease.seen and not lease.is_held(self._lease.seen, term.uid, self._identity):
+        if (
+            not term.ended
+            and self._lease.observed
+            and not lease.is_held(self._lease.observed, term.uid, self._identity)
+        ):
             term.end()
         return not term.ended
 
     def _on_change(self) -> None:
-        if self._term is not None and self._holds(self._term) and self._term.on_news is not None:
-            self._term.on_news()
+        if self._term is not None and self._holds(self._term) and self._term.on_lease_change is not None:
+            self._term.on_lease_change()
         self._changed.set()
 
     async def _wake_at(self, stop: asyncio.Event) -> None:

@@ -17,7 +17,7 @@ import structlog
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotFound, ServerError, UidMismatch
 from gco_stream.cluster.leaderelection import record as lease
-from gco_stream.cluster.leaderelection.record import Sighting, Timing
+from gco_stream.cluster.leaderelection.record import ObservedRecord, Timing
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject
 
@@ -27,7 +27,7 @@ _WATCH_SECONDS: Final = (300, 600)
 _log = structlog.get_logger(__name__)
 
 
-class LeaseView:
+class LeaseLock:
     """One Lease: read, written and followed.
 
     `timeout`: seconds for one call. `inactivity`: seconds of silence after which the watch is opened anew.
@@ -47,39 +47,39 @@ class LeaseView:
         on_change: Callable[[], None],
     ) -> None:
         self._client = client
-        self._collection = f"/apis/{lease.API_VERSION}/namespaces/{namespace}/leases"
-        self._path = f"{self._collection}/{name}"
+        self._collection_path = f"/apis/{lease.API_VERSION}/namespaces/{namespace}/leases"
+        self._path = f"{self._collection_path}/{name}"
         self._name = name
-        self._absent = lease.made(namespace, name)
+        self._absent = lease.new_lease(namespace, name)
         self._timing = timing
         self._timeout = timeout
         self._inactivity = inactivity
         self._clock = clock
         self._on_change = on_change
         self._raw: JsonObject | None = None
-        self._seen: Sighting | None = None
-        self.following = False
-        self.unread = True
+        self._observed: ObservedRecord | None = None
+        self.watching = False
+        self.stale = True
 
     @property
-    def seen(self) -> Sighting | None:
+    def observed(self) -> ObservedRecord | None:
         """What was seen last; None: nothing yet."""
-        return self._seen
+        return self._observed
 
     @property
     def raw(self) -> JsonObject:
         """The object as last seen (never change it in place), an empty one where there is none."""
         return self._raw or self._absent
 
-    async def read(self) -> Sighting:
+    async def read(self) -> ObservedRecord:
         """Ask the server. Raises ClusterError, but not where there is no Lease."""
-        self.unread = False
+        self.stale = False
         try:
             raw = _checked(await self._client.request("GET", self._path, timeout=self._timeout))
         except NotFound:
             return self._store(None)
         except BaseException:
-            self.unread = True
+            self.stale = True
             raise
         return self._store(raw)
 
@@ -90,7 +90,7 @@ class LeaseView:
         the same.
         """
         absent = "uid" not in raw["metadata"]
-        method, path = ("POST", self._collection) if absent else ("PUT", self._path)
+        method, path = ("POST", self._collection_path) if absent else ("PUT", self._path)
         try:
             answer = await self._client.request(
                 method,
@@ -101,16 +101,16 @@ class LeaseView:
             )
             newer = self._is_newer(_checked(answer))
         except (Conflict, UidMismatch):
-            self.unread = True
+            self.stale = True
             return False
         except BaseException:
-            self.unread = True
+            self.stale = True
             raise
         if newer:
             self._store(answer)
         return True
 
-    async def follow(self, pause: Callable[[], float]) -> None:
+    async def watch(self, pause: Callable[[], float]) -> None:
         """Watch the Lease until cancelled; `pause()`: seconds between two tries. What the server answers is retried.
 
         Without a watch (not allowed, or the server is away) the view is only as fresh as its reads.
@@ -122,29 +122,29 @@ class LeaseView:
                 "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - spreads load
             }
             # Without a resourceVersion it begins with the newest state there is.
-            events = self._client.watch(self._collection, query, inactivity=self._inactivity, on_open=self._opened)
+            events = self._client.watch(self._collection_path, query, inactivity=self._inactivity, on_open=self._opened)
             try:
                 async with aclosing(events):
                     async for event in events:
-                        self._hear(event.get("type"), event.get("object"))
+                        self._on_event(event.get("type"), event.get("object"))
                         problem = ""
             except ClusterError as error:
                 if error.message != problem:
                     problem = error.message
                     _log.info("the lease is polled while it cannot be watched", reason=problem)
-            if self.following:
-                self.following = False
+            if self.watching:
+                self.watching = False
                 self._on_change()
             await asyncio.sleep(pause())
 
     def _opened(self) -> None:
         # That there is no Lease is nothing that a watch tells.
-        self.following = self.unread = True
+        self.watching = self.stale = True
         self._on_change()
 
-    def _hear(self, type_: object, item: object) -> None:
+    def _on_event(self, type_: object, item: object) -> None:
         if type_ == "DELETED":
-            self.unread = True
+            self.stale = True
         elif type_ in ("ADDED", "MODIFIED") and self._is_newer(raw := _checked(item)):
             self._store(raw)
         else:
@@ -154,11 +154,11 @@ class LeaseView:
     def _is_newer(self, raw: JsonObject) -> bool:
         return self._raw is None or _version(raw) > _version(self._raw)
 
-    def _store(self, raw: JsonObject | None) -> Sighting:
+    def _store(self, raw: JsonObject | None) -> ObservedRecord:
         self._raw = raw
-        record = None if raw is None else lease.read(raw)
-        self._seen = lease.see(self._seen, record, self._clock(), self._timing)
-        return self._seen
+        record = None if raw is None else lease.parse(raw)
+        self._observed = lease.observe(self._observed, record, self._clock(), self._timing)
+        return self._observed
 
 
 def _checked(raw: object) -> JsonObject:

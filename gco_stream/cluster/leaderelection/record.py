@@ -18,10 +18,10 @@ MAX_TRANSITIONS: Final = 2**31 - 1
 # The last moment that a MicroTime can tell, in microseconds: 9999-12-31T23:59:59.999999Z.
 MAX_EPOCH: Final = 253_402_300_799_999_999
 
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 # What our identities end in; GCO's monitor and people write none.
-_OUR_SUFFIX: Final = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+_GCO_STREAM_SUFFIX: Final = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 # GCO's monitor takes over from another of its kind when it has missed this many cycles.
 _LEGACY_CYCLES: Final = 3
 
@@ -33,19 +33,19 @@ class Timing:
     duration: int
     legacy_interval: float
 
-    def patience(self, record: "Record | None") -> float:
+    def expiry_seconds(self, record: "LeaderElectionRecord | None") -> float:
         """Seconds for which the record must stand still before its holder is taken for dead.
 
         Never less than our own duration: a holder of ours goes by that, even where the record was edited by hand.
         """
         recorded = max(self.duration, record.duration or 0) if record else self.duration
-        if record and record.holder and not is_ours(record.holder):
+        if record and record.holder and not is_gco_stream_identity(record.holder):
             return max(recorded, _LEGACY_CYCLES * self.legacy_interval)
         return recorded
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class LeaderElectionRecord:
     """What a Lease says. Times are microseconds since 1970; an empty holder is nobody."""
 
     uid: str
@@ -66,57 +66,61 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ObservedRecord:
     """The Lease as last seen.
 
-    `record` None: there is no Lease. `free_at`: the local monotonic time from which it may be taken if it does not
-    change any more. `epoch`: the highest acquireTime ever seen; it outlives the Lease.
+    `record` None: there is no Lease. `acquirable_at`: the local monotonic time from which it may be taken if it does
+    not change any more. `epoch`: the highest acquireTime ever seen; it outlives the Lease.
     """
 
-    record: Record | None
-    free_at: float
+    record: LeaderElectionRecord | None
+    acquirable_at: float
     epoch: int
 
 
-def is_ours(identity: str) -> bool:
+def is_gco_stream_identity(identity: str) -> bool:
     """Whether a replica of this program calls itself so, and not GCO's monitor."""
-    return _OUR_SUFFIX.search(identity) is not None
+    return _GCO_STREAM_SUFFIX.search(identity) is not None
 
 
-def see(before: Sighting | None, record: Record | None, now: float, timing: Timing) -> Sighting:
+def observe(
+    before: ObservedRecord | None, record: LeaderElectionRecord | None, now: float, timing: Timing
+) -> ObservedRecord:
     """The new sighting, `record` having been read at the local monotonic time `now`.
 
     A Lease that was never there may be made at once, one that vanished only when its last holder must have stopped.
     """
     epoch = max(before.epoch if before else 0, (record.acquired or 0) if record else 0)
     if before is None:
-        free = record is None or record.released
-        return Sighting(record, now if free else now + timing.patience(record), epoch)
+        is_free = record is None or record.released
+        return ObservedRecord(record, now if is_free else now + timing.expiry_seconds(record), epoch)
     if record == before.record:
-        return Sighting(record, before.free_at, epoch)
+        return ObservedRecord(record, before.acquirable_at, epoch)
     if before.record is not None and (record is None or record.uid != before.record.uid):
-        return Sighting(record, now + max(timing.patience(before.record), timing.patience(record)), epoch)
+        return ObservedRecord(
+            record, now + max(timing.expiry_seconds(before.record), timing.expiry_seconds(record)), epoch
+        )
     if record is not None and record.released:
         let_go = before.record is not None and before.record.holder != ""
-        return Sighting(record, now if let_go else max(now, before.free_at), epoch)
-    return Sighting(record, now + timing.patience(record), epoch)
+        return ObservedRecord(record, now if let_go else max(now, before.acquirable_at), epoch)
+    return ObservedRecord(record, now + timing.expiry_seconds(record), epoch)
 
 
-def wait_before_taking(seen: Sighting, now: float, identity: str, sent_epoch: int | None) -> float:
+def wait_before_acquiring(observed: ObservedRecord, now: float, identity: str, sent_epoch: int | None) -> float:
     """Seconds until the Lease may be taken, 0 if it may be now.
 
     `sent_epoch` is the acquireTime that this process sent last: where the record holds our identity and that time, it
     is our own work (an answer was lost, or we could not renew in time), and there is nobody to wait for.
     """
-    record = seen.record
+    record = observed.record
     if record is not None and record.holder == identity and sent_epoch is not None and record.acquired == sent_epoch:
         return 0.0
-    return max(0.0, seen.free_at - now)
+    return max(0.0, observed.acquirable_at - now)
 
 
-def is_held(seen: Sighting, uid: str, identity: str) -> bool:
+def is_held(observed: ObservedRecord, uid: str, identity: str) -> bool:
     """Whether the Lease that `identity` took is still there and still its own."""
-    return seen.record is not None and seen.record.uid == uid and seen.record.holder == identity
+    return observed.record is not None and observed.record.uid == uid and observed.record.holder == identity
 
 
 def next_epoch(previous: int, now: int) -> int:
@@ -124,11 +128,11 @@ def next_epoch(previous: int, now: int) -> int:
     return min(max(now, previous + 1), MAX_EPOCH)
 
 
-def read(raw: JsonObject) -> Record:
+def parse(raw: JsonObject) -> LeaderElectionRecord:
     """What a Lease object says; fields that are absent or make no sense are as if they were not set."""
     spec = raw.get("spec") or {}
     duration = spec.get("leaseDurationSeconds")
-    return Record(
+    return LeaderElectionRecord(
         uid=raw["metadata"]["uid"],
         holder=spec.get("holderIdentity") or "",
         duration=duration if isinstance(duration, int) and duration > 0 else None,
@@ -138,12 +142,12 @@ def read(raw: JsonObject) -> Record:
     )
 
 
-def made(namespace: str, name: str) -> JsonObject:
+def new_lease(namespace: str, name: str) -> JsonObject:
     """A Lease that says nothing yet."""
     return {"apiVersion": API_VERSION, "kind": "Lease", "metadata": {"name": name, "namespace": namespace}}
 
 
-def taken(raw: JsonObject, identity: str, duration: int, epoch: int, now: int) -> JsonObject:
+def acquired(raw: JsonObject, identity: str, duration: int, epoch: int, now: int) -> JsonObject:
     """`raw` with `identity` as its new holder. Everything that is not ours to set stays."""
     spec = raw.get("spec") or {}
     transitions = spec.get("leaseTransitions") or 0
@@ -164,7 +168,7 @@ def renewed(
 ) -> JsonObject:
     """`raw` renewed by its holder, with `annotations` set (None: removed)."""
     # Standbys see a renewal by its change, so it must be one even where the clock stood still.
-    previous = read(raw).renewed
+    previous = parse(raw).renewed
     lease = _with_spec(
         raw,
         leaseDurationSeconds=duration,
@@ -203,7 +207,7 @@ def micro_time(epoch: int) -> str:
 
 def moment(epoch: int) -> datetime:
     """Microseconds since 1970 as a time in UTC."""
-    return _BEGINNING + epoch * _MICROSECOND
+    return _UNIX_EPOCH + epoch * _MICROSECOND
 
 
 def _microseconds(text: Any) -> int | None:
@@ -213,7 +217,7 @@ def _microseconds(text: Any) -> int | None:
         time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _BEGINNING) // _MICROSECOND
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _UNIX_EPOCH) // _MICROSECOND
 
 
 def _with_spec(raw: JsonObject, **changes: Any) -> JsonObject:

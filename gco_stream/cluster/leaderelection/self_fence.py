@@ -10,13 +10,13 @@ import signal
 from collections.abc import Callable
 
 # What it is given: the seconds after which the process ends, 0: it does not any more.
-Fuse = Callable[[float], None]
+SelfFence = Callable[[float], None]
 
 # setitimer's 0 puts the timer out.
-_AT_ONCE = 1e-6
+_IMMEDIATELY = 1e-6
 
 
-def lease_fuse() -> Fuse:
+def self_fence() -> SelfFence:
     """The fuse of this process, for which SIGALRM is taken. Where it burns down, the exit code is that signal's, 14."""
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
@@ -26,10 +26,10 @@ def lease_fuse() -> Fuse:
     libc.signal(signal.SIGALRM, ctypes.cast(libc._exit, ctypes.c_void_p))
 
     def set_fuse(seconds: float) -> None:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, _AT_ONCE) if seconds else 0)
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, _IMMEDIATELY) if seconds else 0)
 
     return set_fuse
 
 
-def no_fuse(seconds: float) -> None:
+def no_fence(seconds: float) -> None:
     """For a process that shall outlive its lease in any case: nothing burns."""

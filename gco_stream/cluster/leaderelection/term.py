@@ -17,7 +17,7 @@ class Term:
     deadline: float
     over: bool = False
     scope: asyncio.Timeout | None = None
-    on_news: Callable[[], None] | None = None
+    on_lease_change: Callable[[], None] | None = None
 
     @property
     def ended(self) -> bool:

@@ -11,14 +11,14 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from gco_stream.engine.deletion.budget import LeaseNotes, short_digest
+from gco_stream.engine.deletion.budget import LeaseAnnotations, short_digest
 
 APPROVED_ANNOTATION: Final = "gco.io/approved-deletes"
 # 140 KB of the 256 KiB that a Lease's annotations may have.
-MOST_APPROVED: Final = 10_000
-GOOD_FOR: Final = 3600
+MAX_APPROVED: Final = 10_000
+VALID_SECONDS: Final = 3600
 # Whoever approves has another clock.
-_SKEW: Final = 300
+_MAX_CLOCK_SKEW: Final = 300
 
 _log = structlog.get_logger(__name__)
 
@@ -35,13 +35,13 @@ def digest_of(entries: Iterable[str]) -> str:
 
 def approval_of(entries: Iterable[str], now: float) -> str:
     """The annotation that approves these entries for an hour from `now` (seconds of the wall clock)."""
-    return orjson.dumps({"until": int(now) + GOOD_FOR, "entries": sorted(entries)}).decode()
+    return orjson.dumps({"until": int(now) + VALID_SECONDS, "entries": sorted(entries)}).decode()
 
 
 class Approvals:
     """What the Lease's annotation approves at this moment. `now`: seconds of the wall clock."""
 
-    def __init__(self, lease: LeaseNotes, now: Callable[[], float]) -> None:
+    def __init__(self, lease: LeaseAnnotations, now: Callable[[], float]) -> None:
         self._lease = lease
         self._now = now
         self._text: str | None = None
@@ -49,7 +49,7 @@ class Approvals:
         self._until = 0.0
         self._entries: frozenset[str] = frozenset()
         # What was approved whole is still approved when some of it has gone.
-        self._begun: dict[str, tuple[Set[str], float]] = {}
+        self._started: dict[str, tuple[Set[str], float]] = {}
 
     def is_new(self) -> bool:
         """Whether something is approved that was not when this was asked last."""
@@ -63,18 +63,18 @@ class Approvals:
         self._text = text
         self._until, self._entries = _read(text) if text is not None else (0.0, frozenset())
         if text is not None:
-            _log.info("an approval of removals", endpoints=len(self._entries), holds=self._holds)
+            _log.info("an approval of removals", endpoints=len(self._entries), holds=self._is_valid)
 
     @property
     def any(self) -> bool:
         """Whether anything is approved now."""
         self._refresh()
-        return bool(self._entries) and self._holds
+        return bool(self._entries) and self._is_valid
 
     @property
-    def _holds(self) -> bool:
+    def _is_valid(self) -> bool:
         # One that would hold for longer was not written by the command.
-        return 0 < self._until - self._now() <= GOOD_FOR + _SKEW
+        return 0 < self._until - self._now() <= VALID_SECONDS + _MAX_CLOCK_SKEW
 
     @property
     def spent(self) -> bool:
@@ -83,20 +83,20 @@ class Approvals:
 
     def covers(self, name: str, uids: Set[str]) -> bool:
         """Whether the removal of exactly these objects of the endpoint is approved, or of what is left of them."""
-        begun, until = self._begun.get(name, (frozenset(), 0.0))
-        if uids and uids <= begun and self._now() < until:
+        started, until = self._started.get(name, (frozenset(), 0.0))
+        if uids and uids <= started and self._now() < until:
             return True
         return bool(uids) and self.any and entry_of(name, uids) in self._entries
 
-    def begin(self, name: str, uids: Set[str]) -> bool:
+    def start(self, name: str, uids: Set[str]) -> bool:
         """The removal of what is covered begins; whether it had not before."""
         self._refresh()
         now = self._now()
-        self._begun = {other: begun for other, begun in self._begun.items() if now < begun[1]}
-        begun, _ = self._begun.get(name, (frozenset(), 0.0))
-        if uids <= begun:
+        self._started = {other: started for other, started in self._started.items() if now < started[1]}
+        started, _ = self._started.get(name, (frozenset(), 0.0))
+        if uids <= started:
             return False
-        self._begun[name] = (uids, self._until)
+        self._started[name] = (uids, self._until)
         return True
 
 

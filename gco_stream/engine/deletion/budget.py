@@ -16,10 +16,10 @@ import structlog
 
 REMOVALS_ANNOTATION: Final = "gco.io/removals"
 # All annotations of a Lease together have 256 KiB; so many removals take 50 of them.
-MOST_REMOVALS: Final = 2000
+MAX_REMOVALS: Final = 2000
 _HOUR: Final = 3600.0
-_AT_LEAST: Final = 5
-_SHARE: Final = 0.1
+_MIN_REMOVALS: Final = 5
+_FRACTION: Final = 0.1
 # In the place of a name's digest: all of it is spent.
 _ALL: Final = "*"
 _DIGEST_BYTES: Final = 8
@@ -27,7 +27,7 @@ _DIGEST_BYTES: Final = 8
 _log = structlog.get_logger(__name__)
 
 
-class LeaseNotes(Protocol):
+class LeaseAnnotations(Protocol):
     """The annotations of the Lease, as its holder may read and write them."""
 
     @property
@@ -51,35 +51,35 @@ class DeletionBudget:
     wall clock, since what is counted outlives this process.
     """
 
-    def __init__(self, limit: int | None, lease: LeaseNotes, now: Callable[[], float]) -> None:
+    def __init__(self, limit: int | None, lease: LeaseAnnotations, now: Callable[[], float]) -> None:
         self._limit = limit
         self._lease = lease
         self._now = now
-        self._writing = asyncio.Lock()
+        self._lock = asyncio.Lock()
         text = lease.annotations.get(REMOVALS_ANNOTATION)
-        told = {} if text is None else _read(text)
-        if told is None:
+        persisted = {} if text is None else _read(text)
+        if persisted is None:
             # Somebody's edit, and how much is spent is not known. An hour of nothing does no harm.
             _log.warning(
                 "what has been removed is not known, so for an hour nothing is that its item does not ask for",
                 annotation=REMOVALS_ANNOTATION,
                 value=(text or "")[:80],
             )
-        self._stored = frozenset(told or ())
-        self._spent: dict[str, float] = {_ALL: now()} if told is None else told
+        self._persisted = frozenset(persisted or ())
+        self._spent: dict[str, float] = {_ALL: now()} if persisted is None else persisted
 
-    def left(self, name: str, known: int) -> int:
+    def left(self, name: str, endpoint_count: int) -> int:
         """How many removals may still begin, at least 1 for an endpoint whose removal has begun.
 
-        `known`: how many endpoints there are.
+        `endpoint_count`: how many endpoints there are.
         """
         spent = self._current()
-        left = 0 if _ALL in spent else max(0, self._limit_of(known) - len(spent))
+        left = 0 if _ALL in spent else max(0, self._limit_of(endpoint_count) - len(spent))
         return max(1, left) if short_digest(name) in spent else left
 
-    def again(self, known: int) -> float:
+    def next_in(self, endpoint_count: int) -> float:
         """Seconds until one more removal may begin, 0 where it may now."""
-        spent, limit = self._current(), self._limit_of(known)
+        spent, limit = self._current(), self._limit_of(endpoint_count)
         if _ALL in spent:
             return spent[_ALL] + _HOUR - self._now()
         if limit == 0:
@@ -88,39 +88,39 @@ class DeletionBudget:
             return 0.0
         return sorted(spent.values())[len(spent) - limit] + _HOUR - self._now()
 
-    def reserve(self, name: str, known: int) -> bool:
+    def reserve(self, name: str, endpoint_count: int) -> bool:
         """A removal is to begin; False where none may. Without an await, so no two can take the last one."""
-        if self.left(name, known) <= 0:
+        if self.left(name, endpoint_count) <= 0:
             return False
         self._spent.setdefault(short_digest(name), self._now())
         return True
 
-    def is_stored(self, name: str) -> bool:
+    def is_persisted_for(self, name: str) -> bool:
         """Whether the Lease tells that this removal has begun: then it may be carried out."""
         digest = short_digest(name)
-        return digest in self._current() and digest in self._stored
+        return digest in self._current() and digest in self._persisted
 
     @property
-    def is_told(self) -> bool:
+    def is_persisted(self) -> bool:
         """Whether the Lease tells of all that is spent."""
-        return self._current().keys() <= self._stored
+        return self._current().keys() <= self._persisted
 
     async def store(self) -> None:
         """Has the Lease tell of all that is spent; those who wait for it meanwhile are served by one write.
 
         Raises ClusterError.
         """
-        async with self._writing:
-            if self.is_told:
+        async with self._lock:
+            if self.is_persisted:
                 return
             spent = dict(self._current())
             text = orjson.dumps({digest: int(at) for digest, at in spent.items()}).decode()
             await self._lease.annotate({REMOVALS_ANNOTATION: text})
-            self._stored = frozenset(spent)
+            self._persisted = frozenset(spent)
 
-    def _limit_of(self, known: int) -> int:
-        limit = max(_AT_LEAST, int(known * _SHARE)) if self._limit is None else self._limit
-        return min(limit, MOST_REMOVALS)
+    def _limit_of(self, endpoint_count: int) -> int:
+        limit = max(_MIN_REMOVALS, int(endpoint_count * _FRACTION)) if self._limit is None else self._limit
+        return min(limit, MAX_REMOVALS)
 
     def _current(self) -> Mapping[str, float]:
         now = self._now()

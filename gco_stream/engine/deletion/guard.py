@@ -14,15 +14,15 @@ import structlog
 
 from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, Approvals
-from gco_stream.engine.deletion.budget import DeletionBudget, LeaseNotes
-from gco_stream.engine.deletion.orphan_tracker import Orphans, Standing
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.deletion.budget import DeletionBudget, LeaseAnnotations
+from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence, OrphanTracker
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import names
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.lifecycle.orphaned import NO_ITEM, plan_orphan
-from gco_stream.planning.types.plan import Delete, HeldBack, Note, Plan
-from gco_stream.planning.types.policy import Fleet, Policy
+from gco_stream.planning.types.plan import Delete, FleetLimit, Note, Plan
+from gco_stream.planning.types.policy import FleetState, Policy
 
 _TABLE_EMPTY: Final = Cause(
     Reason.TABLE_EMPTY,
@@ -34,25 +34,25 @@ _IN_DOUBT: Final = Note("its objects are deleted once two consecutive scans have
 _log = structlog.get_logger(__name__)
 
 
-def doomed(made: Plan) -> frozenset[str]:
+def unrequested_deletions(plan: Plan) -> frozenset[str]:
     """The uids of the objects that a plan takes away unasked."""
-    return frozenset(step.uid for step in made.steps if isinstance(step, Delete) and step.spends_budget)
+    return frozenset(step.uid for step in plan.steps if isinstance(step, Delete) and step.spends_budget)
 
 
 class Guard:
     """Decides on removals that no item asks for. `now`: the wall clock with a time zone.
 
-    `waiting`: endpoints whose removal is held back.
+    `held`: endpoints whose removal is held back.
     """
 
     def __init__(
         self,
         *,
-        orphans: Orphans,
+        orphans: OrphanTracker,
         budget: DeletionBudget,
         approvals: Approvals,
-        lease: LeaseNotes,
-        desired: DesiredState,
+        lease: LeaseAnnotations,
+        items: ItemCache,
         policy: Policy,
         metrics: Metrics,
         now: Callable[[], datetime],
@@ -61,75 +61,79 @@ class Guard:
         self._budget = budget
         self._approvals = approvals
         self._lease = lease
-        self._desired = desired
+        self._items = items
         self._policy = policy
         self._metrics = metrics
         self._now = now
-        self.waiting: set[str] = set()
+        self.held: set[str] = set()
 
     @property
     def state(self) -> str:
         """One of gco_stream.ops.metrics.GUARD_STATES."""
-        if not self.waiting:
+        if not self.held:
             return "idle"
-        return "holding" if len(self._desired) else "table_empty"
+        return "holding" if len(self._items) else "table_empty"
 
     @property
     def deletions_left(self) -> int:
         """How many removals may still begin unasked within this hour."""
-        return self._budget.left("", len(self._desired))
+        return self._budget.left("", len(self._items))
 
-    def limits(self, name: str, fleet: Fleet) -> Fleet:
+    def limits(self, name: str, fleet: FleetState) -> FleetState:
         """The fleet with what the budget allows this endpoint now."""
-        known = len(self._desired)
-        return replace(fleet, deletions_left=self._budget.left(name, known), deletions_again=self._budget.again(known))
+        endpoint_count = len(self._items)
+        return replace(
+            fleet,
+            deletions_left=self._budget.left(name, endpoint_count),
+            next_deletion_in=self._budget.next_in(endpoint_count),
+        )
 
-    def decide(self, name: str, fleet: Fleet, make: Callable[[Fleet], Plan]) -> Plan:
-        """The plan that `make` makes of what the budget, or an approval, allows this endpoint now."""
-        made = make(self.limits(name, fleet))
-        if made.held_back is HeldBack.REMOVAL:
-            allowed = make(replace(fleet, deletions_left=1))
-            if self._approvals.covers(name, doomed(allowed)):
-                made = allowed
-        return self._noted(made)
+    def decide(self, name: str, fleet: FleetState, make: Callable[[FleetState], Plan]) -> Plan:
+        """The plan that `create` makes of what the budget, or an approval, allows this endpoint now."""
+        plan = make(self.limits(name, fleet))
+        if plan.limited_by is FleetLimit.REMOVAL:
+            allowed_plan = make(replace(fleet, deletions_left=1))
+            if self._approvals.covers(name, unrequested_deletions(allowed_plan)):
+                plan = allowed_plan
+        return self._track_held(plan)
 
     def decide_orphan(self, name: str) -> Plan:
         """The plan of an endpoint that has no item."""
         observed, now = self.orphans.observed(name), self._now()
         canary = names.canary_name(name)
-        fleet = Fleet(claimed=frozenset({canary}) if canary in self._desired else frozenset())
+        fleet = FleetState(names_claimed_by_others=frozenset({canary}) if canary in self._items else frozenset())
 
-        def make(fleet: Fleet) -> Plan:
+        def make(fleet: FleetState) -> Plan:
             return plan_orphan(name, observed, fleet, now, self._policy)
 
-        standing = self.orphans.standing(name)
-        if standing is Standing.PROVEN:
+        evidence = self.orphans.evidence(name)
+        if evidence is OrphanEvidence.PROVEN:
             return self.decide(name, fleet, make)
-        allowed = make(replace(fleet, deletions_left=1))
-        if not allowed.steps or self._approvals.covers(name, doomed(allowed)):
-            return self._noted(allowed)
-        held = replace(allowed, steps=(), notes=(*allowed.notes, _IN_DOUBT))
-        if standing is Standing.TABLE_EMPTY:
-            held = replace(allowed, steps=(), warnings=(_TABLE_EMPTY,), held_back=HeldBack.REMOVAL)
-        return self._noted(held)
+        allowed_plan = make(replace(fleet, deletions_left=1))
+        if not allowed_plan.steps or self._approvals.covers(name, unrequested_deletions(allowed_plan)):
+            return self._track_held(allowed_plan)
+        held_plan = replace(allowed_plan, steps=(), notes=(*allowed_plan.notes, _IN_DOUBT))
+        if evidence is OrphanEvidence.TABLE_EMPTY:
+            held_plan = replace(allowed_plan, steps=(), warnings=(_TABLE_EMPTY,), limited_by=FleetLimit.REMOVAL)
+        return self._track_held(held_plan)
 
-    def lets_go(self, made: Plan) -> bool:
+    def permits(self, plan: Plan) -> bool:
         """Whether the plan may be carried out as it is: nothing goes unasked, or it is approved, or the Lease tells."""
-        uids = doomed(made)
+        uids = unrequested_deletions(plan)
         if not uids:
             return True
-        if self._approvals.covers(made.endpoint, uids):
-            if self._approvals.begin(made.endpoint, uids):
+        if self._approvals.covers(plan.endpoint, uids):
+            if self._approvals.start(plan.endpoint, uids):
                 self._metrics.removals.labels("approval").inc()
             return True
-        return self._budget.is_stored(made.endpoint)
+        return self._budget.is_persisted_for(plan.endpoint)
 
-    async def reserve(self, made: Plan) -> None:
+    async def reserve(self, plan: Plan) -> None:
         """Takes a place in the budget for this removal, if there is one, and tells it in the Lease; then plan again.
 
         Raises ClusterError where the Lease cannot be written: then nothing may be deleted.
         """
-        if self._budget.reserve(made.endpoint, len(self._desired)):
+        if self._budget.reserve(plan.endpoint, len(self._items)):
             await self._budget.store()
             self._metrics.removals.labels("budget").inc()
 
@@ -137,17 +141,17 @@ class Guard:
         """Names that an approval may have let go since this was asked last."""
         if not self._approvals.is_new():
             return frozenset()
-        return self.orphans.names | self.waiting
+        return self.orphans.names | self.held
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
         """A complete scan has shown these names; those that are to be planned although they have no item."""
-        lacking = await self.orphans.scan_ended(seen)
-        await self._tidy()
+        missing = await self.orphans.scan_ended(seen)
+        await self._clean_up_lease()
         if self._approvals.any:
-            return lacking
-        return frozenset(name for name in lacking if self.orphans.standing(name) is not Standing.IN_DOUBT)
+            return missing
+        return frozenset(name for name in missing if self.orphans.evidence(name) is not OrphanEvidence.INSUFFICIENT)
 
-    async def _tidy(self) -> None:
+    async def _clean_up_lease(self) -> None:
         """Takes what is of no use any more out of the Lease, and puts what nobody could read in order."""
         try:
             if self._approvals.spent:
@@ -156,9 +160,9 @@ class Guard:
         except ClusterError as error:
             _log.warning("the Lease's annotations cannot be put in order", error=str(error))
 
-    def _noted(self, made: Plan) -> Plan:
-        if made.held_back is HeldBack.REMOVAL:
-            self.waiting.add(made.endpoint)
+    def _track_held(self, plan: Plan) -> Plan:
+        if plan.limited_by is FleetLimit.REMOVAL:
+            self.held.add(plan.endpoint)
         else:
-            self.waiting.discard(made.endpoint)
-        return made
+            self.held.discard(plan.endpoint)
+        return plan

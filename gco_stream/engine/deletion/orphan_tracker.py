@@ -14,26 +14,26 @@ from gco_stream.model.objects import Observed
 from gco_stream.planning.lifecycle.orphaned import removable
 from gco_stream.planning.types.policy import Policy
 
-_ENOUGH: Final = 2
+_REQUIRED_SCANS: Final = 2
 # Names looked at before the loop gets its turn.
 _SLICE: Final = 50
 
 
-class Standing(Enum):
+class OrphanEvidence(Enum):
     """What is known of an endpoint that has no item."""
 
-    IN_DOUBT = "seen to be missing once at most"
+    INSUFFICIENT = "seen to be missing once at most"
     PROVEN = "the table has no such item"
     TABLE_EMPTY = "the table has no item at all"
 
 
-def known_for_certain(cache: ClusterCache, name: str) -> Observed:
+def synced_objects(cache: ClusterCache, name: str) -> Observed:
     """What stands of an endpoint in the namespaces that can be read."""
-    blind = cache.unsynced
-    return Observed({ref: obj for ref, obj in cache.observed(name).objects.items() if ref.namespace not in blind})
+    unsynced = cache.unsynced
+    return Observed({ref: obj for ref, obj in cache.observed(name).objects.items() if ref.namespace not in unsynced})
 
 
-class Orphans:
+class OrphanTracker:
     """Counts for each name how often in a row the table has lacked it.
 
     Bounded by the names in the cluster: nothing is kept of a name of which nothing stands that might be removed.
@@ -42,39 +42,43 @@ class Orphans:
     def __init__(self, cache: ClusterCache, policy: Policy) -> None:
         self._cache = cache
         self._policy = policy
-        self._lacking: dict[str, int] = {}
+        self._missing_scans: dict[str, int] = {}
         self._removed_during_scan: set[str] = set()
         self._table_empty = False
 
     @property
     def names(self) -> frozenset[str]:
         """Names of which something stands and that the table was seen to lack."""
-        return frozenset(self._lacking)
+        return frozenset(self._missing_scans)
 
     def observed(self, name: str) -> Observed:
         """What stands of the endpoint, as far as it is known for certain."""
-        return known_for_certain(self._cache, name)
+        return synced_objects(self._cache, name)
 
-    def standing(self, name: str) -> Standing:
+    def evidence(self, name: str) -> OrphanEvidence:
         """What is known of an endpoint without an item."""
         if self._table_empty:
-            return Standing.TABLE_EMPTY
-        return Standing.PROVEN if self._lacking.get(name, 0) >= _ENOUGH else Standing.IN_DOUBT
+            return OrphanEvidence.TABLE_EMPTY
+        return (
+            OrphanEvidence.PROVEN
+            if self._missing_scans.get(name, 0) >= _REQUIRED_SCANS
+            else OrphanEvidence.INSUFFICIENT
+        )
 
-    def seen(self, name: str) -> None:
+    def item_seen(self, name: str) -> None:
         """The table has an item of this name."""
         self._table_empty = False
-        self._lacking.pop(name, None)
+        self._missing_scans.pop(name, None)
 
-    def removed(self, name: str) -> bool:
+    def item_removed(self, name: str) -> bool:
         """The stream tells that the item was removed; whether something stands of it that a scan should ask about."""
-        if not self._stands(name):
+        if not self._has_objects(name):
             return False
-        self._lacking[name] = min(_ENOUGH, self._lacking.get(name, 0) + 1)
+        self._missing_scans[name] = min(_REQUIRED_SCANS, self._missing_scans.get(name, 0) + 1)
         self._removed_during_scan.add(name)
         return True
 
-    def scan_begins(self) -> None:
+    def scan_started(self) -> None:
         """A scan begins. One that does not come to its end needs no word."""
         self._removed_during_scan.clear()
 
@@ -82,20 +86,20 @@ class Orphans:
         """The scan was complete and has shown these names; the names of which something stands and that it lacked."""
         self._table_empty = not seen
         if not seen:
-            self._lacking.clear()
-        lacking = self._cache.endpoint_names() - seen
-        standing = set()
-        for number, name in enumerate(lacking):
+            self._missing_scans.clear()
+        missing = self._cache.endpoint_names() - seen
+        with_objects = set()
+        for number, name in enumerate(missing):
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-            if self._stands(name):
-                standing.add(name)
+            if self._has_objects(name):
+                with_objects.add(name)
                 # Whether the page is older than what the stream told meanwhile is not known: the next scan counts.
                 if seen and name not in self._removed_during_scan:
-                    self._lacking[name] = min(_ENOUGH, self._lacking.get(name, 0) + 1)
-        for name in self._lacking.keys() - standing - self._removed_during_scan:
-            del self._lacking[name]
-        return frozenset(standing)
+                    self._missing_scans[name] = min(_REQUIRED_SCANS, self._missing_scans.get(name, 0) + 1)
+        for name in self._missing_scans.keys() - with_objects - self._removed_during_scan:
+            del self._missing_scans[name]
+        return frozenset(with_objects)
 
-    def _stands(self, name: str) -> bool:
+    def _has_objects(self, name: str) -> bool:
         return bool(removable(name, self.observed(name), self._policy))

@@ -9,19 +9,19 @@ import structlog
 
 from gco_stream.aws.table_errors import TableError
 from gco_stream.cluster.api.errors import ClusterError
-from gco_stream.engine.reconcile.reconciler import Outcome, Reconciler, Result
-from gco_stream.engine.state.history import Journal
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult, Result
+from gco_stream.engine.state.history import ReconcileHistory
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Backoff, Band, Dispatcher, Taken
+from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkItem
 from gco_stream.engine.workqueue.retries import Retries
 from gco_stream.engine.workqueue.triggers import Trigger
-from gco_stream.engine.workqueue.worker_pool import Staff
+from gco_stream.engine.workqueue.worker_pool import WorkerPool
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.api_metrics import RECONCILE_ID
 from gco_stream.ops.metrics import Metrics
-from gco_stream.ops.queue_metrics import Ended
-from gco_stream.planning.types.plan import HeldBack, LookAgain
+from gco_stream.ops.queue_metrics import ResultLabel
+from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
 
 _log = structlog.get_logger()
 
@@ -30,38 +30,40 @@ _URGENT = frozenset({Trigger.STREAM, Trigger.REPORT})
 _ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})
 
 
-class Workers:
-    """Runs the reconciler on the queue's names. `clock` gives the queue's seconds; `tell` is told of every outcome."""
+class Controller:
+    """Runs the reconciler on the queue's names. `clock` gives the queue's seconds; `publish` is told of every
+    outcome.
+    """
 
     def __init__(
         self,
         *,
         dispatcher: Dispatcher,
         reconciler: Reconciler,
-        desired: DesiredState,
+        items: ItemCache,
         tokens: SyncTokens,
-        backoff: Backoff,
-        contested: Backoff,
+        backoff: ItemBackoff,
+        contested: ItemBackoff,
         metrics: Metrics,
         clock: Callable[[], float],
-        tell: Callable[[str, Outcome], None],
-        journal: Journal,
+        publish: Callable[[str, ReconcileResult], None],
+        history: ReconcileHistory,
     ) -> None:
-        self._journal = journal
-        self._tell_people = tell
+        self._history = history
+        self._publish = publish
         self._dispatcher = dispatcher
         self._reconciler = reconciler
-        self._desired = desired
+        self._items = items
         self._tokens = tokens
         self._retries = Retries(backoff, self._wake)
         self._contested = contested
         self._metrics = metrics
         self._clock = clock
-        self._held_back: dict[str, HeldBack] = {}
+        self._limited: dict[str, FleetLimit] = {}
 
-    def held_back(self, limit: HeldBack) -> int:
+    def count_limited(self, limit: FleetLimit) -> int:
         """How many endpoints' last plans a limit on the fleet has held back."""
-        return sum(one is limit for one in self._held_back.values())
+        return sum(one is limit for one in self._limited.values())
 
     async def run(self, count: int) -> None:
         """Works on so many names at once, and on more while a server keeps some of them waiting.
@@ -69,131 +71,131 @@ class Workers:
         Returns when the dispatcher is closed and the work in hand is finished.
         """
         async with asyncio.TaskGroup() as group:
-            Staff(group, count, self._work)
+            WorkerPool(group, count, self._work)
 
-    async def _work(self, staff: Staff) -> None:
-        while not staff.is_too_many and (taken := await self._dispatcher.take()) is not None:
+    async def _work(self, pool: WorkerPool) -> None:
+        while not pool.has_surplus and (work := await self._dispatcher.get()) is not None:
             began = self._clock()
-            self._metrics.queue.taken(began - taken.since)
+            self._metrics.queue.got(began - work.since)
             try:
-                with staff.at_work():
-                    await self._reconcile(taken)
+                with pool.running():
+                    await self._reconcile(work)
             finally:
-                self._dispatcher.done(taken.name)
+                self._dispatcher.done(work.key)
                 self._metrics.queue.done(self._clock() - began)
             # One that is in sync waits for nothing, and thousands of them in a row would hold the loop.
             await asyncio.sleep(0)
 
-    async def _reconcile(self, taken: Taken) -> None:
-        name, started = taken.name, self._clock()
-        if rest := self._retries.rest(name, started):
+    async def _reconcile(self, work: WorkItem) -> None:
+        name, started = work.key, self._clock()
+        if wait := self._retries.server_wait(name, started):
             # The server has asked to be left alone for so long: news of the endpoint makes no difference.
-            trigger = Trigger.STREAM if Trigger.STREAM in taken.triggers else taken.triggers[0]
-            self._dispatcher.add_after(name, rest, trigger, taken.records)
+            trigger = Trigger.STREAM if Trigger.STREAM in work.triggers else work.triggers[0]
+            self._dispatcher.add_after(name, wait, trigger, work.records)
             return
-        if Trigger.CLUSTER in taken.triggers and _ECHO.issuperset(taken.triggers) and self._tokens.is_in_sync(name):
+        if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and self._tokens.is_in_sync(name):
             # The watch's echo of our own write: the last plan was made on the very objects that it tells of. A time
             # to look again that came with it is no echo, though nothing but the time has changed.
-            if Trigger.REPORT in taken.triggers:
-                self._report_later(taken)
+            if Trigger.REPORT in work.triggers:
+                self._report_later(work)
             return
-        with structlog.contextvars.bound_contextvars(**_about(taken)):
-            await self._reconcile_now(taken, started)
+        with structlog.contextvars.bound_contextvars(**_log_context(work)):
+            await self._reconcile_now(work, started)
 
-    async def _reconcile_now(self, taken: Taken, started: float) -> None:
+    async def _reconcile_now(self, work: WorkItem, started: float) -> None:
         """Every line that is logged in here, by whomever, bears the reconcile's id."""
-        name = taken.name
+        name = work.key
         try:
             # While a start has a backlog, objects that are missing are more urgent than reports: each report waits
             # for its own turn, unless a user is waiting for it.
-            urgent = not _URGENT.isdisjoint(taken.triggers) or not self._dispatcher.queue.backlog
+            urgent = not _URGENT.isdisjoint(work.triggers) or not self._dispatcher.queue.low_priority_depth
             outcome = await self._reconciler.reconcile(
-                name, objects_first=not urgent, on_applied=partial(self._journal.applied, name)
+                name, objects_first=not urgent, on_applied=partial(self._history.record_applied, name)
             )
         except (TableError, ClusterError) as error:
             # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None
             reason = Reason.TABLE_ERROR if isinstance(error, TableError) else Reason.API_ERROR
             errors = (Cause(reason, str(error)),)
-            outcome = Outcome(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
+            outcome = ReconcileResult(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - it is logged
             # A fault of ours in one endpoint must not end the work on all others (I8); it is logged with its place.
             _log.exception("reconcile broke off")
             message = f"{type(error).__name__}: {error}"
-            outcome = Outcome(Result.BROKEN, errors=(Cause(Reason.INTERNAL_ERROR, message),))
-        self._settle(taken, outcome)
-        self._journal.reconciled(
+            outcome = ReconcileResult(Result.BROKEN, errors=(Cause(Reason.INTERNAL_ERROR, message),))
+        self._requeue_or_forget(work, outcome)
+        self._history.record_reconcile(
             name,
-            taken.triggers,
+            work.triggers,
             outcome,
             took=self._clock() - started,
-            current=self._desired.stale_mark(name) is None,
+            current=self._items.stale_mark(name) is None,
         )
-        self._tell_people(name, outcome)
-        self._tell(taken, outcome, started)
+        self._publish(name, outcome)
+        self._record_metrics(work, outcome, started)
 
-    def _settle(self, taken: Taken, outcome: Outcome) -> None:
-        name, now = taken.name, self._clock()
-        self._dispatcher.queue.forget_delay(name)
-        if outcome.made is not None and outcome.made.held_back is not None:
-            self._held_back[name] = outcome.made.held_back
+    def _requeue_or_forget(self, work: WorkItem, outcome: ReconcileResult) -> None:
+        name, now = work.key, self._clock()
+        self._dispatcher.queue.cancel_delay(name)
+        if outcome.plan is not None and outcome.plan.limited_by is not None:
+            self._limited[name] = outcome.plan.limited_by
         else:
-            self._held_back.pop(name, None)
+            self._limited.pop(name, None)
         if outcome.contested:
             self._tokens.forget(name)
-            self._dispatcher.add_after(name, self._contested.failed(name), Trigger.CONTESTED, taken.records)
+            self._dispatcher.add_after(name, self._contested.failed(name), Trigger.CONTESTED, work.records)
             return
         self._contested.succeeded(name)
         if outcome.result in {Result.FAILED, Result.BROKEN}:
             self._tokens.forget(name)
-            woken = Trigger.RECOVERED in taken.triggers and Trigger.RETRY not in taken.triggers
+            woken = Trigger.RECOVERED in work.triggers and Trigger.RETRY not in work.triggers
             wait = self._retries.failed(
                 name, now, cause=outcome.failure_key, retry_after=outcome.retry_after, woken=woken
             )
             self._metrics.queue.retried()
-            self._dispatcher.add_after(name, wait, Trigger.RETRY, taken.records)
+            self._dispatcher.add_after(name, wait, Trigger.RETRY, work.records)
             return
         self._retries.succeeded(name, now)
         if outcome.unreported:
             self._tokens.settle(name)
-            self._report_later(taken)
+            self._report_later(work)
             return
         if outcome.result in {Result.IN_SYNC, Result.CHANGED}:
             self._tokens.settle(name)
         else:
             self._tokens.forget(name)
-        if outcome.look_again is not None:
-            self._look_again(name, outcome.look_again)
+        if outcome.requeue_after is not None:
+            self._requeue(name, outcome.requeue_after)
 
-    def _report_later(self, taken: Taken) -> None:
-        self._dispatcher.add(taken.name, Band.RESYNC, Trigger.REPORT, taken.records)
+    def _report_later(self, work: WorkItem) -> None:
+        self._dispatcher.add(work.key, Priority.LOW, Trigger.REPORT, work.records)
 
-    def is_over(self, cause: str) -> None:
+    def on_cause_resolved(self, cause: str) -> None:
         """What names failed of is gone: they are tried at once."""
-        self._retries.over(cause, self._clock())
+        self._retries.cause_resolved(cause, self._clock())
 
     def _wake(self, name: str, wait: float) -> None:
         if wait:
             self._dispatcher.add_after(name, wait, Trigger.RECOVERED)
         else:
             # There may be thousands of them: a user's change goes first.
-            self._dispatcher.add(name, Band.RESYNC, Trigger.RECOVERED)
+            self._dispatcher.add(name, Priority.LOW, Trigger.RECOVERED)
 
-    def _look_again(self, name: str, look_again: LookAgain) -> None:
-        self._dispatcher.add_after(name, look_again.after, Trigger.REQUEUE)
+    def _requeue(self, name: str, requeue: RequeueAfter) -> None:
+        self._dispatcher.add_after(name, requeue.after, Trigger.REQUEUE)
 
-    def _tell(self, taken: Taken, outcome: Outcome, started: float) -> None:
+    def _record_metrics(self, work: WorkItem, outcome: ReconcileResult, started: float) -> None:
         ended = self._clock()
         metrics = self._metrics
         result = outcome.result
         metrics.reconciles.labels(result).inc()
         is_final, is_broken = result is Result.REJECTED, result is Result.BROKEN
-        metrics.queue.reconciled(_ended(outcome), ended - started, final=is_final, broken=is_broken)
-        if outcome.steps and Trigger.STREAM in taken.triggers:
-            metrics.own_share_seconds.observe(ended - taken.since)
+        metrics.queue.reconciled(_result_label(outcome), ended - started, final=is_final, broken=is_broken)
+        if outcome.steps and Trigger.STREAM in work.triggers:
+            metrics.own_share_seconds.observe(ended - work.since)
         fields = {
             "result": str(result),
-            "waited_ms": round((started - taken.since) * 1000, 1),
+            "waited_ms": round((started - work.since) * 1000, 1),
             "took_ms": round((ended - started) * 1000, 1),
         }
         if outcome.steps:
@@ -211,16 +213,16 @@ class Workers:
             _log.debug("reconciled", **fields)
 
 
-def _about(taken: Taken) -> dict[str, object]:
+def _log_context(work: WorkItem) -> dict[str, object]:
     """What each line that is logged during a reconcile bears; `records` leads to the stream's lines, `reconcile` on."""
-    about = {RECONCILE_ID: uuid.uuid4().hex[:8], "endpoint": taken.name, "trigger": ", ".join(taken.triggers)}
-    return about | ({"records": list(taken.records)} if taken.records else {})
+    about = {RECONCILE_ID: uuid.uuid4().hex[:8], "endpoint": work.key, "trigger": ", ".join(work.triggers)}
+    return about | ({"records": list(work.records)} if work.records else {})
 
 
-def _ended(outcome: Outcome) -> Ended:
+def _result_label(outcome: ReconcileResult) -> ResultLabel:
     """The outcome in controller-runtime's words."""
     if outcome.contested or outcome.result in {Result.FAILED, Result.BROKEN, Result.REJECTED}:
         return "error"
     if outcome.unreported:
         return "requeue"
-    return "requeue_after" if outcome.look_again is not None else "success"
+    return "requeue_after" if outcome.requeue_after is not None else "success"

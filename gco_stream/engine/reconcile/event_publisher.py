@@ -8,19 +8,19 @@ from collections.abc import Callable
 from typing import Literal
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
-from gco_stream.engine.reconcile.reconciler import Outcome, Result
+from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause
-from gco_stream.planning.types.plan import Apply, Delete, GiveReplicas, Replace, Scale, Step, tell_of
+from gco_stream.planning.types.plan import Apply, Delete, Replace, Scale, Step, TransferReplicas, event_of
 
 Emit = Callable[[ObjectRef, str, Literal["Normal", "Warning"], str, str], None]
 
-_TOLD = (Apply, Scale, Replace, GiveReplicas)
-_LOOKED_AT = (Kind.DEPLOYMENT, Kind.INGRESS, Kind.SERVICE)
+_PUBLISHED_STEPS = (Apply, Scale, Replace, TransferReplicas)
+_TARGET_KINDS = (Kind.DEPLOYMENT, Kind.INGRESS, Kind.SERVICE)
 
 
-class News:
+class EventPublisher:
     """Tells of reconciles by Events on the endpoint's Deployment, or on what else stands of it.
 
     Warnings are told when they change: those told last are kept, by endpoint, for the few that have any.
@@ -29,59 +29,61 @@ class News:
     def __init__(self, emit: Emit, cache: ClusterCache) -> None:
         self._emit = emit
         self._cache = cache
-        self._warned: dict[str, tuple[Cause, ...]] = {}
+        self._last_warnings: dict[str, tuple[Cause, ...]] = {}
 
-    def tell(self, name: str, outcome: Outcome) -> None:
+    def publish(self, name: str, outcome: ReconcileResult) -> None:
         """Emits the Events of one reconcile.
 
         They are about the endpoint's Deployment, or what else exists of it. The Event of a deletion is about the
         deleted object if nothing is left; all others need an object that exists.
         """
-        changes = [step for step in outcome.steps if isinstance(step, _TOLD) and _concerns_people(step)]
-        tells = [(step, tell) for step in outcome.steps if (tell := tell_of(step)) is not None]
+        changes = [step for step in outcome.steps if isinstance(step, _PUBLISHED_STEPS) and _is_user_visible(step)]
+        events = [(step, event) for step in outcome.steps if (event := event_of(step)) is not None]
         errors = outcome.errors or _reported_error(outcome)
         warnings = self._new_warnings(name, outcome)
-        if not (changes or tells or errors or warnings):
+        if not (changes or events or errors or warnings):
             return
         about = self._object_of(name)
-        for step, tell in tells:
+        for step, event in events:
             target = about or (step if isinstance(step, Delete) else None)
             if target is not None:
-                self._emit(target.ref, target.uid, "Warning" if tell.warning else "Normal", tell.reason, tell.message)
+                self._emit(
+                    target.ref, target.uid, "Warning" if event.warning else "Normal", event.reason, event.message
+                )
         if about is None:
             return
         for step in changes:
             self._emit(about.ref, about.uid, "Normal", "Updated", str(step))
         # A step that was just carried out may have told of the same cause, and a warning may be the error as well.
-        told = {tell.reason for _, tell in tells}
+        told = {event.reason for _, event in events}
         for cause in dict.fromkeys((*warnings, *errors)):
             if cause.reason not in told:
                 self._emit(about.ref, about.uid, "Warning", cause.reason, cause.message)
 
-    def _new_warnings(self, name: str, outcome: Outcome) -> tuple[Cause, ...]:
-        if outcome.made is None:
+    def _new_warnings(self, name: str, outcome: ReconcileResult) -> tuple[Cause, ...]:
+        if outcome.plan is None:
             if outcome.result is Result.GONE:
-                self._warned.pop(name, None)
+                self._last_warnings.pop(name, None)
             return ()
-        warnings, told = outcome.made.warnings, self._warned.get(name, ())
+        warnings, published = outcome.plan.warnings, self._last_warnings.get(name, ())
         if warnings:
-            self._warned[name] = warnings
+            self._last_warnings[name] = warnings
         else:
-            self._warned.pop(name, None)
-        return tuple(warning for warning in warnings if warning not in told)
+            self._last_warnings.pop(name, None)
+        return tuple(warning for warning in warnings if warning not in published)
 
     def _object_of(self, name: str) -> ObservedObject | None:
         objects = self._cache.observed(name).objects.values()
-        mine = [obj for obj in objects if obj.endpoint == name and obj.ref.kind in _LOOKED_AT]
-        return min(mine, key=lambda obj: (_LOOKED_AT.index(obj.ref.kind), obj.ref.name), default=None)
+        candidates = [obj for obj in objects if obj.endpoint == name and obj.ref.kind in _TARGET_KINDS]
+        return min(candidates, key=lambda obj: (_TARGET_KINDS.index(obj.ref.kind), obj.ref.name), default=None)
 
 
-def _concerns_people(step: Step) -> bool:
+def _is_user_visible(step: Step) -> bool:
     return step.ref.kind in {Kind.DEPLOYMENT, Kind.INGRESS}
 
 
-def _reported_error(outcome: Outcome) -> tuple[Cause, ...]:
-    report = outcome.made.report if outcome.made is not None else None
+def _reported_error(outcome: ReconcileResult) -> tuple[Cause, ...]:
+    report = outcome.plan.report if outcome.plan is not None else None
     if report is None or report.state is not RegionState.ERROR or report.reason is None:
         return ()
     return (Cause(report.reason, report.error),)

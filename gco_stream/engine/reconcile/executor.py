@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from gco_stream.cluster.api.errors import ClusterError, Conflict, Forbidden, NotFound, NotLeading, Rejected, UidMismatch
 from gco_stream.cluster.writer import ObjectWriter
-from gco_stream.engine.reconcile.restart_tracker import Restarts
+from gco_stream.engine.reconcile.restart_tracker import RestartTracker
 from gco_stream.model import names
 from gco_stream.model.hashing import canonical_hash
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
@@ -19,34 +19,34 @@ from gco_stream.planning.types.plan import (
     Apply,
     Create,
     Delete,
-    GiveReplicas,
-    HandOver,
-    LookAgain,
     Part,
     Plan,
     Replace,
+    RequeueAfter,
     Scale,
     Step,
+    TransferReplicas,
+    UpgradeManagedFields,
 )
 
-GIVEN_UP = "Contested"
-_FIRST_PAUSE = 30.0
-_LONGEST_PAUSE = 6 * 3600.0
+CONTESTED_REASON = "Contested"
+_MIN_RETRY_PAUSE = 30.0
+_MAX_RETRY_PAUSE = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class StepFailure:
     """A step that the API server did not take.
 
-    `final`: the same step is refused as it is, so until it is another one it is tried again rarely, at `again`, or not
-    at all. `stale`: what the plan was made from has changed; plan again at once.
+    `final`: the same step is refused as it is, so until it is another one it is tried again rarely, at `requeue_after`,
+    or not at all. `stale`: what the plan was made from has changed; plan again at once.
     """
 
     step: Step
     error: ClusterError
     final: bool = False
     stale: bool = False
-    again: LookAgain | None = None
+    requeue_after: RequeueAfter | None = None
 
     @property
     def cause(self) -> Cause:
@@ -56,7 +56,7 @@ class Failure:
             return Cause(Reason.FORBIDDEN, message)
         reason = Reason.API_ERROR
         if isinstance(self.error, Rejected):
-            reason = Reason.CONTESTED if self.error.reason == GIVEN_UP else Reason.REJECTED
+            reason = Reason.CONTESTED if self.error.reason == CONTESTED_REASON else Reason.REJECTED
         return Cause(reason, f"{self.step.ref}: {self.error.message}")
 
     @property
@@ -66,7 +66,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Rejection:
     """A step that the API server refused, by its digest; asked again after `pause` seconds, not before `until`."""
 
     digest: str
@@ -76,14 +76,14 @@ class _Refusal:
 
 
 @dataclass(slots=True)
-class Result:
+class ExecutionResult:
     """What became of a plan's steps: those carried out, and the first failure of each part."""
 
     done: list[Step] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[StepFailure] = field(default_factory=list)
 
 
-class StepRunner:
+class PlanExecutor:
     """Carries out steps in order; a failed one holds up its own part only, a stale one all that comes after it.
 
     What the API server has rejected is remembered, at most one step an object, until the object takes a step or its
@@ -103,18 +103,18 @@ class StepRunner:
         self._on_step = on_step
         self._now = now
         self._clock = clock
-        self._restarts = Restarts(clock)
-        self._refused: dict[ObjectRef, _Refusal] = {}
+        self._restarts = RestartTracker(clock)
+        self._rejected: dict[ObjectRef, _Rejection] = {}
 
-    async def carry_out(self, plan: Plan) -> Result:
+    async def execute(self, plan: Plan) -> ExecutionResult:
         """Every step of the plan that can be. Raises NotLeading where this process may not write any more."""
-        result = Result()
+        result = ExecutionResult()
         stopped: set[Part] = set()
         for step in plan.steps:
             if step.part in stopped:
                 continue
             try:
-                taken = await self._take(step)
+                executed = await self._execute_step(step)
             except NotLeading:
                 raise
             except ClusterError as error:
@@ -125,21 +125,21 @@ class StepRunner:
                     # What comes after it may be wrong as well: an Ingress before somebody else's Service.
                     break
             else:
-                result.done.append(taken)
-                self._on_step(taken)
+                result.done.append(executed)
+                self._on_step(executed)
         return result
 
-    async def _take(self, step: Step) -> Step:
+    async def _execute_step(self, step: Step) -> Step:
         """Carries a step out, or what is done in its place, and returns which."""
-        refused = self._refused.get(step.ref)
-        if refused is not None and self._clock() < refused.until and refused.digest == _digest(step):
-            raise refused.error
+        rejected = self._rejected.get(step.ref)
+        if rejected is not None and self._clock() < rejected.until and rejected.digest == _digest(step):
+            raise rejected.error
         match step:
             case Create():
                 await self._writer.create(step.manifest)
             case Apply():
                 step = await self._apply(step)
-            case GiveReplicas():
+            case TransferReplicas():
                 await self._writer.apply_replicas(step.ref, step.uid, step.replicas)
             case Scale():
                 await self._writer.scale(step.ref, step.uid, step.replicas)
@@ -147,42 +147,42 @@ class StepRunner:
                 await self._annotate(step)
             case Replace():
                 await self._writer.replace(step.ref, step.uid, step.field, step.value)
-            case HandOver():
-                await self._writer.hand_over(step.observed)
+            case UpgradeManagedFields():
+                await self._writer.upgrade_managed_fields(step.observed)
             case Delete():
                 await self._writer.delete(step.ref, step.uid, background=step.background)
-        self._refused.pop(step.ref, None)
+        self._rejected.pop(step.ref, None)
         return step
 
     async def _apply(self, step: Apply) -> Step:
-        before = self._writer.standing(step.ref) if step.ref.kind is Kind.DEPLOYMENT else None
-        restart = contested.restart(step, before) if before is not None else ""
+        before = self._writer.live_object(step.ref) if step.ref.kind is Kind.DEPLOYMENT else None
+        restart = contested.restart_digest(step, before) if before is not None else ""
         if before is None or not restart:
             await self._writer.apply(step.manifest, step.uid)
             return step
-        if self._restarts.are_in_vain(step.ref, restart):
-            return await self._give_up(step, before)
+        if self._restarts.limit_reached(step.ref, restart):
+            return await self._mark_contested(step, before)
         await self._writer.apply(step.manifest, step.uid)
-        self._restarts.happened(step.ref, restart, corrects=_is_unasked(step, before))
+        self._restarts.record(step.ref, restart, corrects=_is_correction(step, before))
         return step
 
-    async def _give_up(self, step: Apply, before: ObservedObject) -> Step:
+    async def _mark_contested(self, step: Apply, before: ObservedObject) -> Step:
         """Marks a Deployment as contested rather than restart its pods once more. Raises Rejected where it cannot be
         marked: then this very apply is not tried again either.
         """
-        mark = contested.mark(before, step, self._now())
+        annotate = contested.annotate_contested(before, step, self._now())
         try:
-            is_marked = await self._annotate(mark)
+            is_marked = await self._annotate(annotate)
         except (Forbidden, Rejected):
             is_marked = False
         if not is_marked:
-            raise Rejected(0, GIVEN_UP, contested.in_words_of(before, step))
-        return mark
+            raise Rejected(0, CONTESTED_REASON, contested.contest_message(before, step))
+        return annotate
 
     async def _annotate(self, step: Annotate) -> bool:
         """Annotates, and tells whether the object is marked as contested from now on."""
-        standing = await self._writer.annotate(step.ref, step.uid, step.annotations)
-        is_marked = contested.mark_of(standing) is not None
+        annotated = await self._writer.annotate(step.ref, step.uid, step.annotations)
+        is_marked = contested.contested_annotation(annotated) is not None
         if is_marked:
             # From now on the object itself says it; whoever takes the mark off it wants it to be tried anew.
             self._restarts.forget(step.ref)
@@ -190,36 +190,36 @@ class StepRunner:
 
     def forget(self, name: str) -> None:
         """The endpoint is gone: what was refused for it is of no interest any more."""
-        for ref in [ref for ref in self._refused if name in names.endpoints_of_object(ref.name, None)]:
-            del self._refused[ref]
+        for ref in [ref for ref in self._rejected if name in names.endpoints_of_object(ref.name, None)]:
+            del self._rejected[ref]
         self._restarts.forget_endpoint(name)
 
-    def _failure(self, step: Step, error: ClusterError) -> Failure:
+    def _failure(self, step: Step, error: ClusterError) -> StepFailure:
         if isinstance(error, Rejected):
-            return Failure(step, error, final=True, again=self._refuse(step, error))
+            return StepFailure(step, error, final=True, requeue_after=self._record_rejection(step, error))
         # What stands is not what the plan supposed; the writer has had a look, and the next plan decides whose it is.
         # Where nothing can be made, it is the namespace that is missing.
         gone = isinstance(error, NotFound) and not isinstance(step, Create)
-        return Failure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
+        return StepFailure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
 
-    def _refuse(self, step: Step, error: Rejected) -> LookAgain | None:
-        before, digest, now = self._refused.get(step.ref), _digest(step), self._clock()
+    def _record_rejection(self, step: Step, error: Rejected) -> RequeueAfter | None:
+        before, digest, now = self._rejected.get(step.ref), _digest(step), self._clock()
         same = before is not None and before.digest == digest
         if before is None or not same:
             # Whoever restarts pods in vain once in a while restarts them in vain for ever.
-            pause = math.inf if error.reason == GIVEN_UP else _FIRST_PAUSE
-            before = self._refused[step.ref] = _Refusal(digest, error, pause, now + pause)
+            pause = math.inf if error.reason == CONTESTED_REASON else _MIN_RETRY_PAUSE
+            before = self._rejected[step.ref] = _Rejection(digest, error, pause, now + pause)
         elif now >= before.until:
-            pause = min(_LONGEST_PAUSE, 2 * before.pause)
-            before = self._refused[step.ref] = _Refusal(digest, error, pause, now + pause)
+            pause = min(_MAX_RETRY_PAUSE, 2 * before.pause)
+            before = self._rejected[step.ref] = _Rejection(digest, error, pause, now + pause)
         left = before.until - now
-        return None if left == math.inf else LookAgain(left, f"{step.ref} was refused and is tried once more")
+        return None if left == math.inf else RequeueAfter(left, f"{step.ref} was refused and is tried once more")
 
 
-def _is_unasked(step: Apply, before: ObservedObject) -> bool:
+def _is_correction(step: Apply, before: ObservedObject) -> bool:
     """Whether the item's template is what it was: pods restart only because somebody else has changed it."""
-    wanted: str = step.manifest["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION]
-    return before.annotations.get(names.TEMPLATE_HASH_ANNOTATION) == wanted
+    desired_hash: str = step.manifest["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION]
+    return before.annotations.get(names.TEMPLATE_HASH_ANNOTATION) == desired_hash
 
 
 def _digest(step: Step) -> str:

@@ -12,38 +12,38 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from gco_stream.aws.table_errors import Gone, Superseded
+from gco_stream.aws.table_errors import Fenced, ItemNotFound
 from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.engine.deletion.guard import Guard
-from gco_stream.engine.reconcile.executor import Failure, StepRunner
+from gco_stream.engine.reconcile.executor import PlanExecutor, StepFailure
 from gco_stream.engine.state.fleet_census import FleetCensus
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, Unreadable
+from gco_stream.model.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import ObjectRef, PodHealth
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.planner import failing, plan
+from gco_stream.planning.planner import plan_after_failures, plan_endpoint
 from gco_stream.planning.policies import contested
 from gco_stream.planning.types.plan import (
     Apply,
     Delete,
-    LookAgain,
-    Need,
+    MissingInput,
     Part,
     Plan,
     Replace,
+    RequeueAfter,
     Step,
     TableChange,
-    earliest,
+    soonest,
 )
-from gco_stream.planning.types.policy import Fleet, Policy
+from gco_stream.planning.types.policy import FleetState, Policy
 from gco_stream.table.endpoints import EndpointTable
 
-_ROUNDS = 12
+_MAX_ROUNDS = 12
 _APPLIES_BEFORE_CONTESTED = 3
 _FAILURES_BEFORE_REPORT = 3
-_LOOK_AT_PODS_AGAIN = 15.0
+_PODS_RETRY_SECONDS = 15.0
 
 Pods = tuple[PodHealth, ...] | None
 PodsOf = Callable[[str, str], Awaitable[tuple[PodHealth, ...]]]
@@ -72,7 +72,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReconcileResult:
     """How a reconcile ended.
 
     `retry_after`: seconds that the server asked to wait. `contested`: another field manager keeps changing the object.
@@ -82,12 +82,12 @@ class Outcome:
 
     result: Result
     steps: tuple[Step, ...] = ()
-    look_again: LookAgain | None = None
+    requeue_after: RequeueAfter | None = None
     errors: tuple[Cause, ...] = ()
     retry_after: float | None = None
     contested: bool = False
     unreported: bool = False
-    made: Plan | None = None
+    plan: Plan | None = None
     failure_key: str = ""
 
 
@@ -96,28 +96,28 @@ def unreadable_namespace(namespace: str) -> str:
     return f"namespace {namespace}"
 
 
-def not_known(item: Endpoint | Unreadable, unsynced: Mapping[str, str], policy: Policy) -> str:
+def unsynced_reason(item: Endpoint | InvalidItem, unsynced: Mapping[str, str], policy: Policy) -> str:
     """Why what stands of an endpoint is not known; "" where it is. `unsynced`: reasons by namespace."""
     if not unsynced:
         return ""
-    return "; ".join(f"namespace {name}: {unsynced[name]}" for name in concerned(item, policy) if name in unsynced)
+    return "; ".join(f"namespace {name}: {unsynced[name]}" for name in namespaces_of(item, policy) if name in unsynced)
 
 
-def concerned(item: Endpoint | Unreadable, policy: Policy) -> tuple[str, ...]:
+def namespaces_of(item: Endpoint | InvalidItem, policy: Policy) -> tuple[str, ...]:
     """The namespaces in which an item's objects may stand; none of one that cannot be read, which is left alone."""
-    if isinstance(item, Unreadable):
+    if isinstance(item, InvalidItem):
         return ()
     return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
 
 
-def claimed(name: str, item_of: Callable[[str], Endpoint | Unreadable | None]) -> frozenset[str]:
+def names_claimed_by_others(name: str, item_of: Callable[[str], Endpoint | InvalidItem | None]) -> frozenset[str]:
     """Names of an endpoint's objects that another item asks for: its canary's, or its own where that looks like one."""
     canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
-    found = {canary} if item_of(canary) is not None else set()
+    claimed = {canary} if item_of(canary) is not None else set()
     other = item_of(base) if base != name else None
     if isinstance(other, Endpoint) and other.spec is not None and other.spec.canary is not None:
-        found.add(name)
-    return frozenset(found)
+        claimed.add(name)
+    return frozenset(claimed)
 
 
 def _done(steps: Sequence[Step]) -> Result:
@@ -134,10 +134,10 @@ class Reconciler:
     def __init__(
         self,
         *,
-        desired: DesiredState,
+        items: ItemCache,
         table: EndpointTable,
         cache: ClusterCache,
-        runner: StepRunner,
+        executor: PlanExecutor,
         policy: Policy,
         guard: Guard,
         census: FleetCensus,
@@ -147,10 +147,10 @@ class Reconciler:
         failures_of: Callable[[str], int],
         on_write: Callable[[str], None],
     ) -> None:
-        self._desired = desired
+        self._items = items
         self._table = table
         self._cache = cache
-        self._runner = runner
+        self._executor = executor
         self._policy = policy
         self._guard = guard
         self._census = census
@@ -162,7 +162,7 @@ class Reconciler:
 
     async def reconcile(
         self, name: str, *, objects_first: bool = False, on_applied: Callable[[], None] = lambda: None
-    ) -> Outcome:
+    ) -> ReconcileResult:
         """Brings one endpoint to what its item asks. Raises TableError, and NotLeading where it may not act.
 
         `objects_first`: others wait for their objects, so what was done here is reported in another turn. `on_applied`
@@ -172,125 +172,131 @@ class Reconciler:
         applies: Counter[ObjectRef] = Counter()
         pods: Pods = None
         confirmed = False
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             await self.read_if_stale(name)
-            item = self._desired.get(name)
-            made, pods, unknown = await self._look(name, item, pods)
-            if item is not None and unknown and not made.steps:
-                return await self._blind(name, item, unknown, done)
-            if item is not None and made.report_first:
-                await self._report(name, item, made)
-            elif made.steps:
-                if not self._guard.lets_go(made) or (item is None and not confirmed):
-                    confirmed = await self._cleared(name, made)
+            item = self._items.get(name)
+            plan, pods, unknown = await self._plan_from_cluster(name, item, pods)
+            if item is not None and unknown and not plan.steps:
+                return await self._fail_unsynced(name, item, unknown, done)
+            if item is not None and plan.report_first:
+                await self._report(name, item, plan)
+            elif plan.steps:
+                if not self._guard.permits(plan) or (item is None and not confirmed):
+                    confirmed = await self._reserve_deletion(name, plan)
                     continue
-                result = await self._runner.carry_out(made)
+                result = await self._executor.execute(plan)
                 done += result.done
                 applies.update(step.ref for step in result.done if isinstance(step, Apply | Replace))
                 failures = [failure for failure in result.failures if not failure.stale]
                 if failures:
-                    return await self._failed(name, made, failures, done)
-                if self._desired.stale_mark(name) is None:
+                    return await self._failed(name, plan, failures, done)
+                if self._items.stale_mark(name) is None:
                     on_applied()
-                if fought_over := [ref for ref, count in applies.items() if count >= _APPLIES_BEFORE_CONTESTED]:
-                    return await self._contested(name, fought_over, done)
+                if contested_refs := [ref for ref, count in applies.items() if count >= _APPLIES_BEFORE_CONTESTED]:
+                    return await self._contested(name, contested_refs, done)
             elif item is None:
-                return await self._without_item(name, made, done)
-            elif made.write_report and objects_first:
-                return Outcome(Result.CHANGED, tuple(done), made.look_again, made=made, unreported=True)
-            elif made.write_report:
-                await self._report(name, item, made)
-            elif made.table_change is not None:
-                if not await self._change_table(name, made.table_change):
-                    return Outcome(_done(done), tuple(done), made=made)
+                return await self._finish_orphan(name, plan, done)
+            elif plan.write_report and objects_first:
+                return ReconcileResult(Result.CHANGED, tuple(done), plan.requeue_after, plan=plan, unreported=True)
+            elif plan.write_report:
+                await self._report(name, item, plan)
+            elif plan.table_change is not None:
+                if not await self._apply_table_change(name, plan.table_change):
+                    return ReconcileResult(_done(done), tuple(done), plan=plan)
             else:
-                return Outcome(_done(done), tuple(done), made.look_again, made=made)
+                return ReconcileResult(_done(done), tuple(done), plan.requeue_after, plan=plan)
         error = Cause(Reason.NOT_CONVERGING, "the item or the objects change faster than they can be read")
-        return Outcome(Result.FAILED, tuple(done), errors=(error,))
+        return ReconcileResult(Result.FAILED, tuple(done), errors=(error,))
 
-    async def _look(self, name: str, item: Endpoint | Unreadable | None, pods: Pods) -> tuple[Plan, Pods, str]:
+    async def _plan_from_cluster(
+        self, name: str, item: Endpoint | InvalidItem | None, pods: Pods
+    ) -> tuple[Plan, Pods, str]:
         """The plan, the pods if they were looked up, and why what stands is not all known."""
         if item is None:
             return self._guard.decide_orphan(name), pods, ""
-        self._guard.orphans.seen(name)
-        unseen = self._cache.unsynced
-        unknown = not_known(item, unseen, self._policy)
+        self._guard.orphans.item_seen(name)
+        unsynced = self._cache.unsynced
+        unknown = unsynced_reason(item, unsynced, self._policy)
         if unknown and not (isinstance(item, Endpoint) and item.is_deleted):
             return replace(self._plan(name, item), steps=()), pods, unknown
-        made, pods = await self._planned(name, item, pods)
+        plan, pods = await self._plan_with_inputs(name, item, pods)
         # What is deleted goes wherever it can be seen; that it is gone is not said before all can.
         return (
-            replace(made, steps=tuple(step for step in made.steps if step.ref.namespace not in unseen)),
+            replace(plan, steps=tuple(step for step in plan.steps if step.ref.namespace not in unsynced)),
             pods,
             unknown,
         )
 
     async def read_if_stale(self, name: str) -> None:
         """Reads the item where a hint said that it is not what is known. Raises TableError."""
-        mark = self._desired.stale_mark(name)
+        mark = self._items.stale_mark(name)
         if mark is None:
             return
         item = await self._table.get(name)
         if item is None:
-            self._desired.remove(name)
+            self._items.remove(name)
         else:
-            self._desired.put(item)
-        self._desired.clear_stale(name, mark)
+            self._items.put(item)
+        self._items.clear_stale(name, mark)
 
-    async def _cleared(self, name: str, made: Plan) -> bool:
+    async def _reserve_deletion(self, name: str, plan: Plan) -> bool:
         """Takes what a removal that no item asks for needs before it may begin; then all is looked at once more."""
-        if not self._guard.lets_go(made):
-            await self._guard.reserve(made)
+        if not self._guard.permits(plan):
+            await self._guard.reserve(plan)
         # Whatever scans and the stream told, the last word is the table's.
-        self._desired.mark_stale(name)
+        self._items.mark_stale(name)
         return True
 
-    async def _without_item(self, name: str, made: Plan, done: list[Step]) -> Outcome:
+    async def _finish_orphan(self, name: str, plan: Plan, done: list[Step]) -> ReconcileResult:
         # A wiped table leaves thousands of them, and nothing else here waits for anything.
         await asyncio.sleep(0)
-        self._runner.forget(name)
-        result = Result.GONE if made.held_back is None else Result.IN_SYNC
-        return Outcome(result, tuple(done), made.look_again, made=made)
+        self._executor.forget(name)
+        result = Result.GONE if plan.limited_by is None else Result.IN_SYNC
+        return ReconcileResult(result, tuple(done), plan.requeue_after, plan=plan)
 
-    async def _blind(self, name: str, item: Endpoint | Unreadable, unknown: str, done: list[Step]) -> Outcome:
-        made = replace(self._plan(name, item), steps=())
+    async def _fail_unsynced(
+        self, name: str, item: Endpoint | InvalidItem, unknown: str, done: list[Step]
+    ) -> ReconcileResult:
+        plan = replace(self._plan(name, item), steps=())
         error = Cause(Reason.NAMESPACE_UNREADABLE, unknown)
-        if self._policy.region in item.target_regions and made.report is not None:
-            await self._say(name, made, {Part.MAIN: error})
-        unseen = [namespace for namespace in concerned(item, self._policy) if namespace in self._cache.unsynced]
-        key = unreadable_namespace(unseen[0]) if unseen else ""
-        return Outcome(Result.FAILED, tuple(done), errors=(error,), made=made, failure_key=key)
+        if self._policy.region in item.target_regions and plan.report is not None:
+            await self._report_errors(name, plan, {Part.MAIN: error})
+        unsynced = [namespace for namespace in namespaces_of(item, self._policy) if namespace in self._cache.unsynced]
+        key = unreadable_namespace(unsynced[0]) if unsynced else ""
+        return ReconcileResult(Result.FAILED, tuple(done), errors=(error,), plan=plan, failure_key=key)
 
-    async def _planned(self, name: str, item: Endpoint | Unreadable, pods: Pods) -> tuple[Plan, Pods]:
+    async def _plan_with_inputs(self, name: str, item: Endpoint | InvalidItem, pods: Pods) -> tuple[Plan, Pods]:
         """The plan, with whatever it turned out to need looked up; and the pods, if they were."""
-        made = self._plan(name, item, pods)
-        if not made.needs:
-            return made, pods
-        counted = Need.CENSUS in made.needs
+        plan = self._plan(name, item, pods)
+        if not plan.missing_inputs:
+            return plan, pods
+        counted = MissingInput.CENSUS in plan.missing_inputs
         if counted:
-            await self._census.take()
-        if Need.PODS in made.needs and isinstance(item, Endpoint):
+            await self._census.refresh()
+        if MissingInput.PODS in plan.missing_inputs and isinstance(item, Endpoint):
             try:
                 pods = await self._pods_of(item.namespace or self._policy.namespace, name)
             except ClusterError as error:
                 warning = Cause(Reason.PODS_UNKNOWN, f"its pods cannot be listed: {error.message}")
-                again = earliest(made.look_again, LookAgain(_LOOK_AT_PODS_AGAIN, "its pods could not be listed"))
-                return replace(made, warnings=(*made.warnings, warning), look_again=again), None
+                requeue = soonest(plan.requeue_after, RequeueAfter(_PODS_RETRY_SECONDS, "its pods could not be listed"))
+                return replace(plan, warnings=(*plan.warnings, warning), requeue_after=requeue), None
         return self._plan(name, item, pods, counted=counted), pods
 
-    def _plan(self, name: str, item: Endpoint | Unreadable, pods: Pods = None, *, counted: bool = False) -> Plan:
-        fleet = Fleet(
-            claimed=claimed(name, self._desired.get),
+    def _plan(self, name: str, item: Endpoint | InvalidItem, pods: Pods = None, *, counted: bool = False) -> Plan:
+        fleet = FleetState(
+            names_claimed_by_others=names_claimed_by_others(name, self._items.get),
             census=self._census.beside(name) if counted else None,
         )
         observed = replace(self._cache.observed(name), pods=pods)
-        made = self._guard.decide(name, fleet, lambda fleet: plan(item, observed, fleet, self._now(), self._policy))
-        if any(isinstance(step, Delete) and step.withdraws for step in made.steps):
-            self._census.withdrew(name)
-        return made
+        plan = self._guard.decide(
+            name, fleet, lambda fleet: plan_endpoint(item, observed, fleet, self._now(), self._policy)
+        )
+        if any(isinstance(step, Delete) and step.withdraws for step in plan.steps):
+            self._census.record_withdrawal(name)
+        return plan
 
-    async def _report(self, name: str, item: Endpoint | Unreadable, made: Plan) -> None:
-        report = made.report
+    async def _report(self, name: str, item: Endpoint | InvalidItem, plan: Plan) -> None:
+        report = plan.report
         if report is None:
             return
         status: dict[str, object] = {
@@ -306,70 +312,77 @@ class Reconciler:
             status["reason"] = str(report.reason)
         try:
             image = await self._table.write_status(name, self._policy.region, status, self._epoch.epoch)
-        except Gone:
-            self._desired.mark_stale(name)
-        except Superseded as superseded:
+        except ItemNotFound:
+            self._items.mark_stale(name)
+        except Fenced as superseded:
             await self._epoch.raise_epoch(superseded.stored_epoch)
         else:
             self._on_write("status")
-            self._desired.put(image)
+            self._items.put(image)
 
-    async def _change_table(self, name: str, change: TableChange) -> bool:
+    async def _apply_table_change(self, name: str, change: TableChange) -> bool:
         """Promotes or purges; False where the item is gone or the user was faster (the stream will tell)."""
-        seen = self._desired.wire(name)
-        if seen is None:
+        last_read = self._items.wire(name)
+        if last_read is None:
             return False
         if change is TableChange.PURGE:
-            if await self._table.purge(seen):
+            if await self._table.purge(last_read):
                 self._on_write("purge")
-            self._desired.mark_stale(name)
+            self._items.mark_stale(name)
             return True
-        image = await self._table.promote(seen)
+        image = await self._table.promote(last_read)
         if image is None:
-            self._desired.mark_stale(name)
+            self._items.mark_stale(name)
         else:
             self._on_write("promotion")
-            self._desired.put(image)
+            self._items.put(image)
         return True
 
-    async def _failed(self, name: str, made: Plan, failures: list[Failure], done: list[Step]) -> Outcome:
+    async def _failed(self, name: str, plan: Plan, failures: list[StepFailure], done: list[Step]) -> ReconcileResult:
         final = all(failure.final for failure in failures)
         # A fault that may pass is reported once it has not: a storm of the API server must not become one of writes.
         if final or self._failures_of(name) + 1 >= _FAILURES_BEFORE_REPORT:
-            await self._say(name, made, {failure.step.part: failure.cause for failure in failures})
+            await self._report_errors(name, plan, {failure.step.part: failure.cause for failure in failures})
         waits = [failure.error.retry_after for failure in failures if failure.error.retry_after is not None]
-        return Outcome(
+        return ReconcileResult(
             Result.REJECTED if final else Result.FAILED,
             tuple(done),
-            look_again=earliest(made.look_again, *(failure.again for failure in failures if failure.again is not None)),
+            requeue_after=soonest(
+                plan.requeue_after,
+                *(failure.requeue_after for failure in failures if failure.requeue_after is not None),
+            ),
             errors=tuple(failure.cause for failure in failures),
             retry_after=max(waits, default=None),
-            made=made,
+            plan=plan,
             failure_key=failures[0].key,
         )
 
-    async def _contested(self, name: str, fought_over: list[ObjectRef], done: list[Step]) -> Outcome:
-        item = self._desired.get(name)
+    async def _contested(self, name: str, contested_refs: list[ObjectRef], done: list[Step]) -> ReconcileResult:
+        item = self._items.get(name)
         if item is None:
-            return Outcome(Result.GONE, tuple(done))
-        made = self._plan(name, item)
-        marks = contested.marks(made.steps, fought_over, self._cache.observed(name).objects, self._now())
-        if marks:
+            return ReconcileResult(Result.GONE, tuple(done))
+        plan = self._plan(name, item)
+        annotations = contested.annotate_all_contested(
+            plan.steps, contested_refs, self._cache.observed(name).objects, self._now()
+        )
+        if annotations:
             # From now on the objects say so themselves, and plans leave them alone.
-            done += (await self._runner.carry_out(replace(made, steps=marks))).done
-            made = self._plan(name, item)
-        if not any(step.ref in fought_over for step in made.steps if isinstance(step, Apply | Replace)):
-            return Outcome(Result.CHANGED, tuple(done), look_again=LookAgain(0, "what is not contested continues"))
-        reasons = "; ".join(step.reason for step in made.steps if step.ref in fought_over)
-        message = f"another field manager keeps changing {', '.join(map(str, fought_over))}: {reasons}"
+            done += (await self._executor.execute(replace(plan, steps=annotations))).done
+            plan = self._plan(name, item)
+        if not any(step.ref in contested_refs for step in plan.steps if isinstance(step, Apply | Replace)):
+            return ReconcileResult(
+                Result.CHANGED, tuple(done), requeue_after=RequeueAfter(0, "what is not contested continues")
+            )
+        reasons = "; ".join(step.reason for step in plan.steps if step.ref in contested_refs)
+        message = f"another field manager keeps changing {', '.join(map(str, contested_refs))}: {reasons}"
         error = Cause(Reason.CONTESTED, message)
-        await self._say(name, made, {Part.MAIN: error})
-        return Outcome(Result.FAILED, tuple(done), errors=(error,), contested=True, made=made)
+        await self._report_errors(name, plan, {Part.MAIN: error})
+        return ReconcileResult(Result.FAILED, tuple(done), errors=(error,), contested=True, plan=plan)
 
-    async def _say(self, name: str, made: Plan, causes: dict[Part, Cause]) -> None:
-        item = self._desired.get(name)
+    async def _report_errors(self, name: str, plan: Plan, causes: dict[Part, Cause]) -> None:
+        item = self._items.get(name)
         if item is None:
             return
-        said = failing(made, item, causes, self._now(), self._policy)
-        if said.write_report:
-            await self._report(name, item, said)
+        failed_plan = plan_after_failures(plan, item, causes, self._now(), self._policy)
+        if failed_plan.write_report:
+            await self._report(name, item, failed_plan)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gco_stream.model import names
 from gco_stream.model.objects import ObjectRef
-from gco_stream.planning.policies.contested import TRIES
+from gco_stream.planning.policies.contested import MAX_ATTEMPTS
 
 WINDOW = 3600.0
 """Seconds within which restarts of the same template count together: longer than updaters wait between looks."""
@@ -21,7 +21,7 @@ class _Restart:
     times: list[float] = field(default_factory=list)
 
 
-class Restarts:
+class RestartTracker:
     """Remembers the last template of each Deployment that was put back; `clock` gives monotonic seconds.
 
     In memory only: after TRIES of them the object itself is marked. At most one entry a Deployment, and none that is
@@ -30,37 +30,37 @@ class Restarts:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._last: dict[ObjectRef, _Restart] = {}
+        self._by_ref: dict[ObjectRef, _Restart] = {}
 
-    def are_in_vain(self, ref: ObjectRef, digest: str) -> bool:
+    def limit_reached(self, ref: ObjectRef, digest: str) -> bool:
         """Whether this template was put back so often, and lately, that once more is of no use."""
-        known = self._last.get(ref)
-        return known is not None and known.digest == digest and len(self._recent(known)) >= TRIES
+        restart = self._by_ref.get(ref)
+        return restart is not None and restart.digest == digest and len(self._recent(restart)) >= MAX_ATTEMPTS
 
-    def happened(self, ref: ObjectRef, digest: str, *, corrects: bool) -> None:
+    def record(self, ref: ObjectRef, digest: str, *, corrects: bool) -> None:
         """The Deployment was given this template. `corrects`: the item's template was the same before.
 
         The first of a new template is what the user asked for. Whoever changes it back may change our marks back with
         it, so a second one of the same counts as a correction whatever the marks say.
         """
-        known = self._last.get(ref)
-        if known is None or known.digest != digest:
-            known, seen = _Restart(digest), False
+        restart = self._by_ref.get(ref)
+        if restart is None or restart.digest != digest:
+            restart, seen = _Restart(digest), False
         else:
             seen = True
         if seen or corrects:
-            known.times = [*self._recent(known), self._clock()]
-        self._last = {of: one for of, one in self._last.items() if not one.times or self._recent(one)}
-        self._last[ref] = known
+            restart.times = [*self._recent(restart), self._clock()]
+        self._by_ref = {of: one for of, one in self._by_ref.items() if not one.times or self._recent(one)}
+        self._by_ref[ref] = restart
 
     def forget(self, ref: ObjectRef) -> None:
         """It is told by the object itself, or wanted anew."""
-        self._last.pop(ref, None)
+        self._by_ref.pop(ref, None)
 
     def forget_endpoint(self, name: str) -> None:
         """The endpoint is gone."""
-        for ref in [ref for ref in self._last if ref.name in {name, names.canary_name(name)}]:
-            del self._last[ref]
+        for ref in [ref for ref in self._by_ref if ref.name in {name, names.canary_name(name)}]:
+            del self._by_ref[ref]
 
-    def _recent(self, known: _Restart) -> list[float]:
-        return [at for at in known.times if self._clock() - at < WINDOW]
+    def _recent(self, restart: _Restart) -> list[float]:
+        return [at for at in restart.times if self._clock() - at < WINDOW]

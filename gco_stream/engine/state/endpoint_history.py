@@ -42,9 +42,11 @@ class Reconciled:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What is remembered of one endpoint, the newest reconcile first. `wrong_since`: None while it is as asked."""
+class EndpointHistory:
+    """What is remembered of one endpoint, the newest reconcile first. `out_of_sync_since`: None while it is as
+    asked.
+    """
 
     change: Change | None = None
     reconciles: tuple[Reconciled, ...] = ()
-    wrong_since: float | None = None
+    out_of_sync_since: float | None = None

@@ -18,37 +18,37 @@ from typing import Any
 
 import orjson
 
-from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable, read_endpoint
+from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.model.wire import WireItem
 from gco_stream.ops.metrics import ELSEWHERE, UNREPORTED
 
 _KEY = "endpoint_name"
-_NOT_ASKED = frozenset({"region_status", "updated_at"})
+_NOT_DESIRED_STATE = frozenset({"region_status", "updated_at"})
 _DIGEST_BYTES = 16
 # Models that are kept: about as many as are worked on at once, since one of 400 KB takes megabytes.
-_IN_WORK = 16
+_DECOMPRESSED = 16
 _STATES = {str(state): str(state) for state in RegionState}
 # An attribute that is called B or BS has a map behind it, so these are types.
 _HAS_BINARY = re.compile(rb'"B":"|"BS":\[')
 
 
-class Hint(Enum):
+class ChangeKind(Enum):
     """What a record or a scanned item says about a name."""
 
-    NOTHING_NEW = "nothing new"
-    ECHO = "only status"
+    UNCHANGED = "nothing new"
+    STATUS_ONLY = "only status"
     CHANGED = "changed"
 
 
 @dataclass(slots=True)
 class _Entry:
     blob: bytes
-    whole: bytes
-    asked: bytes
+    item_digest: bytes
+    desired_digest: bytes
     state: str
 
 
-class DesiredState:
+class ItemCache:
     """The items by name. Bounded by the table: one entry an item, and one stale mark a name that was hinted at."""
 
     def __init__(self, region: str) -> None:
@@ -56,9 +56,9 @@ class DesiredState:
         self._states: Counter[str] = Counter()
         self._entries: dict[str, _Entry] = {}
         self._stale: dict[str, int] = {}
-        self._marks = 0
+        self._stale_counter = 0
         # A reconcile looks at its item several times, and each is the same as long as the bytes are.
-        self._read = lru_cache(maxsize=_IN_WORK)(_read)
+        self._read = lru_cache(maxsize=_DECOMPRESSED)(_read)
 
     def put(self, item: WireItem) -> None:
         """An item as just read from the home table, or returned by a write to it."""
@@ -68,7 +68,7 @@ class DesiredState:
         if before is not None:
             self._states[before.state] -= 1
         self._states[state] += 1
-        self._entries[name] = _Entry(zlib.compress(blob, 1), _digest(blob), _asked(item), state)
+        self._entries[name] = _Entry(zlib.compress(blob, 1), _digest(blob), _desired_part(item), state)
 
     def remove(self, name: str) -> None:
         """The item is gone: a consistent read of the home table did not find it."""
@@ -76,7 +76,7 @@ class DesiredState:
         if before is not None:
             self._states[before.state] -= 1
 
-    def get(self, name: str) -> Endpoint | Unreadable | None:
+    def get(self, name: str) -> Endpoint | InvalidItem | None:
         """The endpoint as last read, None where there is none."""
         entry = self._entries.get(name)
         return None if entry is None else self._read(entry.blob)
@@ -86,15 +86,15 @@ class DesiredState:
         entry = self._entries.get(name)
         return None if entry is None else _wire(entry.blob)
 
-    def whole_digest(self, name: str) -> bytes | None:
+    def item_digest(self, name: str) -> bytes | None:
         """A digest of the whole item, None where there is none: changes with any attribute."""
         entry = self._entries.get(name)
-        return None if entry is None else entry.whole
+        return None if entry is None else entry.item_digest
 
     def mark_stale(self, name: str) -> None:
         """The item must be read before anything is done about it."""
-        self._marks += 1
-        self._stale[name] = self._marks
+        self._stale_counter += 1
+        self._stale[name] = self._stale_counter
 
     def stale_mark(self, name: str) -> int | None:
         """The newest mark, None where the item may be used as it is known. Take it before reading the item."""
@@ -105,28 +105,28 @@ class DesiredState:
         if self._stale.get(name) == mark:
             del self._stale[name]
 
-    def hear(self, name: str, image: WireItem | None) -> Hint:
+    def observe_record(self, name: str, image: WireItem | None) -> ChangeKind:
         """A stream record's new image (None: it has none, or the item was removed).
 
         Only status: the other regions' entries are taken over, this region's own is known better from its writes.
         """
         entry = self._entries.get(name)
-        if image is None or entry is None or name in self._stale or _asked(image) != entry.asked:
+        if image is None or entry is None or name in self._stale or _desired_part(image) != entry.desired_digest:
             self.mark_stale(name)
-            return Hint.CHANGED
-        if _digest(orjson.dumps(image, option=orjson.OPT_SORT_KEYS, default=_binary)) == entry.whole:
-            return Hint.NOTHING_NEW
+            return ChangeKind.CHANGED
+        if _digest(orjson.dumps(image, option=orjson.OPT_SORT_KEYS, default=_binary)) == entry.item_digest:
+            return ChangeKind.UNCHANGED
         if (known := self.wire(name)) is not None:
-            self.put(_with_others_status(known, image, self._region))
-        return Hint.ECHO
+            self.put(_with_status_of_other_regions(known, image, self._region))
+        return ChangeKind.STATUS_ONLY
 
-    def compare(self, item: WireItem) -> Hint:
+    def compare(self, item: WireItem) -> ChangeKind:
         """A scanned item against what is known. It changes nothing: a page may be older than a write's answer."""
         entry = self._entries.get(item[_KEY]["S"])
-        if entry is None or entry.asked != _asked(item):
-            return Hint.CHANGED
+        if entry is None or entry.desired_digest != _desired_part(item):
+            return ChangeKind.CHANGED
         blob = orjson.dumps(item, option=orjson.OPT_SORT_KEYS, default=_binary)
-        return Hint.NOTHING_NEW if _digest(blob) == entry.whole else Hint.ECHO
+        return ChangeKind.UNCHANGED if _digest(blob) == entry.item_digest else ChangeKind.STATUS_ONLY
 
     @property
     def states(self) -> Mapping[str, int]:
@@ -149,7 +149,7 @@ def _wire(compressed: bytes) -> WireItem:
     return {name: _restored(value) for name, value in item.items()} if _HAS_BINARY.search(blob) else item
 
 
-def _read(compressed: bytes) -> Endpoint | Unreadable:
+def _read(compressed: bytes) -> Endpoint | InvalidItem:
     return read_endpoint(_wire(compressed))
 
 
@@ -164,9 +164,9 @@ def _state(item: WireItem, region: str) -> str:
     return UNREPORTED if here else ELSEWHERE
 
 
-def _asked(item: Mapping[str, Any]) -> bytes:
-    asked = {name: value for name, value in item.items() if name not in _NOT_ASKED}
-    return _digest(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS, default=_binary))
+def _desired_part(item: Mapping[str, Any]) -> bytes:
+    desired = {name: value for name, value in item.items() if name not in _NOT_DESIRED_STATE}
+    return _digest(orjson.dumps(desired, option=orjson.OPT_SORT_KEYS, default=_binary))
 
 
 def _digest(blob: bytes) -> bytes:
@@ -194,7 +194,7 @@ def _restored(value: Any) -> Any:
     return value
 
 
-def _with_others_status(known: WireItem, image: WireItem, region: str) -> WireItem:
+def _with_status_of_other_regions(known: WireItem, image: WireItem, region: str) -> WireItem:
     own = known.get("region_status", {}).get("M", {}).get(region)
     status = {**image.get("region_status", {}).get("M", {})}
     status.pop(region, None)

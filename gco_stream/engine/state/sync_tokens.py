@@ -1,7 +1,7 @@
 """Which endpoints were found in sync, with what: so that a resync plans only what could have changed."""
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.item_cache import ItemCache
 
 _Token = tuple[bytes | None, tuple[str, ...]]
 
@@ -12,8 +12,8 @@ class SyncTokens:
     A new program begins with none, so an upgrade plans everything once.
     """
 
-    def __init__(self, desired: DesiredState, cache: ClusterCache) -> None:
-        self._desired = desired
+    def __init__(self, items: ItemCache, cache: ClusterCache) -> None:
+        self._items = items
         self._cache = cache
         self._tokens: dict[str, _Token] = {}
 
@@ -28,7 +28,7 @@ class SyncTokens:
     def is_in_sync(self, name: str) -> bool:
         """Whether neither item nor objects have changed since the endpoint was in sync."""
         token = self._tokens.get(name)
-        return token is not None and self._desired.stale_mark(name) is None and token == self._token(name)
+        return token is not None and self._items.stale_mark(name) is None and token == self._token(name)
 
     def _token(self, name: str) -> _Token:
-        return self._desired.whole_digest(name), self._cache.token(name)
+        return self._items.item_digest(name), self._cache.token(name)

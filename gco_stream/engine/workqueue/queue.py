@@ -15,29 +15,29 @@ from enum import IntEnum
 
 from gco_stream.engine.workqueue.triggers import Trigger
 
-_FRESH_IN_A_ROW = 4
+_HIGH_IN_A_ROW = 4
 # Enough to lead from a reconcile to what it was about; of a name that changes all the time the newest.
-_RECORDS_KEPT = 5
+_MAX_RECORDS = 5
 
 
-class Band(IntEnum):
+class Priority(IntEnum):
     """How urgent a name is; the lower goes first."""
 
-    FRESH = 0
-    RESYNC = 1
+    HIGH = 0
+    LOW = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class WorkItem:
     """A name to work on: since when it waited (seconds of the queue's clock), in which band, and why it was added.
 
     `triggers`: every reason since it was last taken, each once, the first one first. `records`: the sequence numbers of
     the stream records that it is about, the newest last, five at most.
     """
 
-    name: str
+    key: str
     since: float
-    band: Band
+    priority: Priority
     triggers: tuple[Trigger, ...]
     records: tuple[str, ...] = ()
 
@@ -45,116 +45,118 @@ class Taken:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     since: float
-    band: Band
+    priority: Priority
     triggers: tuple[Trigger, ...]
     records: tuple[str, ...] = ()
 
     def merged(self, other: "_Waiting") -> "_Waiting":
         """Both at once: with the reasons of both, and as urgent as the more urgent one, since that one was added."""
-        since, band = (other.since, other.band) if other.band < self.band else (self.since, self.band)
-        records = tuple(dict.fromkeys(self.records + other.records))[-_RECORDS_KEPT:]
-        return _Waiting(since, band, tuple(dict.fromkeys(self.triggers + other.triggers)), records)
+        since, priority = (
+            (other.since, other.priority) if other.priority < self.priority else (self.since, self.priority)
+        )
+        records = tuple(dict.fromkeys(self.records + other.records))[-_MAX_RECORDS:]
+        return _Waiting(since, priority, tuple(dict.fromkeys(self.triggers + other.triggers)), records)
 
 
 class WorkQueue:
     """Two bands of names, the names in work, and the delayed ones. Holds each name at most once in each.
 
-    `fresh_in_a_row`: after so many fresh names in a row one of the resync band is taken if one waits, so a stream of
+    `high_in_a_row`: after so many fresh names in a row one of the resync band is taken if one waits, so a stream of
     changes delays a resync by a bounded factor and never for ever.
     """
 
-    def __init__(self, *, fresh_in_a_row: int = _FRESH_IN_A_ROW) -> None:
-        self._bands: tuple[OrderedDict[str, _Waiting], ...] = (OrderedDict(), OrderedDict())
-        self._in_work: set[str] = set()
-        self._again: dict[str, _Waiting] = {}
+    def __init__(self, *, high_in_a_row: int = _HIGH_IN_A_ROW) -> None:
+        self._queues: tuple[OrderedDict[str, _Waiting], ...] = (OrderedDict(), OrderedDict())
+        self._processing: set[str] = set()
+        self._dirty: dict[str, _Waiting] = {}
         self._delayed: dict[str, tuple[float, Trigger, tuple[str, ...]]] = {}
         self._heap: list[tuple[float, str]] = []
-        self._fresh_in_a_row = fresh_in_a_row
-        self._row = 0
+        self._high_in_a_row = high_in_a_row
+        self._streak = 0
 
-    def add(self, name: str, band: Band, now: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
+    def add(self, key: str, priority: Priority, now: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name might need work now. A waiting one moves up if it became more urgent, and no reason is forgotten."""
-        waiting = _Waiting(now, band, (trigger,), records)
-        if name in self._in_work:
-            before = self._again.get(name)
-            self._again[name] = before.merged(waiting) if before else waiting
+        waiting = _Waiting(now, priority, (trigger,), records)
+        if key in self._processing:
+            before = self._dirty.get(key)
+            self._dirty[key] = before.merged(waiting) if before else waiting
         else:
-            self._enqueue(name, waiting)
+            self._enqueue(key, waiting)
 
-    def _enqueue(self, name: str, waiting: _Waiting) -> None:
-        for queued in self._bands:
-            if (before := queued.get(name)) is None:
+    def _enqueue(self, key: str, waiting: _Waiting) -> None:
+        for queued in self._queues:
+            if (before := queued.get(key)) is None:
                 continue
             waiting = before.merged(waiting)
-            if waiting.band is before.band:
-                queued[name] = waiting
+            if waiting.priority is before.priority:
+                queued[key] = waiting
                 return
-            del queued[name]
-        self._bands[waiting.band][name] = waiting
+            del queued[key]
+        self._queues[waiting.priority][key] = waiting
 
-    def add_at(self, name: str, due: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
+    def add_at(self, key: str, due: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name is worth a look at a later time; of several times the earliest holds."""
-        planned = self._delayed.get(name)
+        planned = self._delayed.get(key)
         if planned is not None and planned[0] <= due:
             return
-        self._delayed[name] = (due, trigger, records)
-        heapq.heappush(self._heap, (due, name))
+        self._delayed[key] = (due, trigger, records)
+        heapq.heappush(self._heap, (due, key))
 
-    def forget_delay(self, name: str) -> None:
+    def cancel_delay(self, key: str) -> None:
         """A newer plan has its own idea of when to look again."""
-        self._delayed.pop(name, None)
+        self._delayed.pop(key, None)
 
-    def take(self, now: float) -> Taken | None:
+    def get(self, now: float) -> WorkItem | None:
         """The next name to work on, or None. The caller must say `done` when it is finished."""
-        self._wake_due(now)
-        fresh, resync = self._bands
-        if fresh and not (resync and self._row >= self._fresh_in_a_row):
-            band = Band.FRESH
-            self._row += 1
-        elif resync:
-            band = Band.RESYNC
-            self._row = 0
+        self._enqueue_due(now)
+        high, low = self._queues
+        if high and not (low and self._streak >= self._high_in_a_row):
+            priority = Priority.HIGH
+            self._streak += 1
+        elif low:
+            priority = Priority.LOW
+            self._streak = 0
         else:
             return None
-        name, waiting = self._bands[band].popitem(last=False)
-        self._in_work.add(name)
-        return Taken(name, waiting.since, band, waiting.triggers, waiting.records)
+        key, waiting = self._queues[priority].popitem(last=False)
+        self._processing.add(key)
+        return WorkItem(key, waiting.since, priority, waiting.triggers, waiting.records)
 
-    def done(self, name: str) -> None:
+    def done(self, key: str) -> None:
         """The work on a name has ended; if it was added meanwhile it waits again."""
-        self._in_work.discard(name)
-        if (again := self._again.pop(name, None)) is not None:
-            self._enqueue(name, again)
+        self._processing.discard(key)
+        if (dirty := self._dirty.pop(key, None)) is not None:
+            self._enqueue(key, dirty)
 
     def next_due(self) -> float | None:
         """When the earliest delayed name is due, None without any."""
         while self._heap:
-            due, name = self._heap[0]
-            planned = self._delayed.get(name)
+            due, key = self._heap[0]
+            planned = self._delayed.get(key)
             if planned is not None and planned[0] == due:
                 return due
             heapq.heappop(self._heap)
         return None
 
-    def _wake_due(self, now: float) -> None:
+    def _enqueue_due(self, now: float) -> None:
         while (due := self.next_due()) is not None and due <= now:
-            _, name = heapq.heappop(self._heap)
-            _, trigger, records = self._delayed.pop(name)
-            self.add(name, Band.FRESH, due, trigger, records)
+            _, key = heapq.heappop(self._heap)
+            _, trigger, records = self._delayed.pop(key)
+            self.add(key, Priority.HIGH, due, trigger, records)
 
-    def is_delayed(self, name: str) -> bool:
+    def is_delayed(self, key: str) -> bool:
         """Whether the name has a time to be looked at."""
-        return name in self._delayed
+        return key in self._delayed
 
     @property
     def depth(self) -> int:
         """Names that wait to be taken now."""
-        return len(self._bands[0]) + len(self._bands[1])
+        return len(self._queues[0]) + len(self._queues[1])
 
     @property
-    def backlog(self) -> int:
+    def low_priority_depth(self) -> int:
         """Names of a resync that wait."""
-        return len(self._bands[Band.RESYNC])
+        return len(self._queues[Priority.LOW])
 
     @property
     def delayed(self) -> int:
@@ -162,17 +164,17 @@ class WorkQueue:
         return len(self._delayed)
 
     @property
-    def in_work(self) -> frozenset[str]:
+    def processing(self) -> frozenset[str]:
         """Names being worked on."""
-        return frozenset(self._in_work)
+        return frozenset(self._processing)
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is being worked on (delayed names do not count)."""
-        return not (self.depth or self._in_work)
+        return not (self.depth or self._processing)
 
 
-class Backoff:
+class ItemBackoff:
     """How long to wait after failures of one name in a row: doubling, capped, jittered. Times in seconds.
 
     `floor` and `spacing`: where few names fail, the cap is no more than `floor`; the more they are, the higher it is,
@@ -193,70 +195,70 @@ class Backoff:
         self._failures: dict[str, int] = {}
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
 
-    def failed(self, name: str) -> float:
+    def failed(self, key: str) -> float:
         """One more failure: how long to wait now."""
-        count = self._failures[name] = self._failures.get(name, 0) + 1
+        count = self._failures[key] = self._failures.get(key, 0) + 1
         cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
         longest = min(cap, self._base * 2.0 ** min(count - 1, 30))
         return longest * self._rng.uniform(0.5, 1.0)
 
-    def failures(self, name: str) -> int:
+    def failures(self, key: str) -> int:
         """Failures in a row so far."""
-        return self._failures.get(name, 0)
+        return self._failures.get(key, 0)
 
-    def succeeded(self, name: str) -> None:
+    def succeeded(self, key: str) -> None:
         """The name is fine: the next failure starts anew."""
-        self._failures.pop(name, None)
+        self._failures.pop(key, None)
 
 
 class Dispatcher:
     """Lets tasks wait for the next name of a `WorkQueue`. `clock` gives seconds, monotonic.
 
-    `in_work_since`: when each name now in work was taken. `on_add` is told of every name that is added.
+    `processing_since`: when each name now in work was taken. `on_add` is told of every name that is added.
     """
 
     def __init__(
-        self, queue: WorkQueue, clock: Callable[[], float], on_add: Callable[[Band], None] = lambda _: None
+        self, queue: WorkQueue, clock: Callable[[], float], on_add: Callable[[Priority], None] = lambda _: None
     ) -> None:
         self.queue = queue
         self._on_add = on_add
         self._clock = clock
         self._changed = asyncio.Event()
-        self._closed = False
-        self.in_work_since: dict[str, float] = {}
+        self._shutting_down = False
+        self.processing_since: dict[str, float] = {}
 
-    def add(self, name: str, band: Band, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
+    def add(self, key: str, priority: Priority, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name might need work now; `records`: the sequence numbers of the stream records that say so."""
-        self.queue.add(name, band, self._clock(), trigger, records)
-        self._on_add(band)
+        self.queue.add(key, priority, self._clock(), trigger, records)
+        self._on_add(priority)
         self._changed.set()
 
-    def add_after(self, name: str, seconds: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
+    def add_after(self, key: str, seconds: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
         """A name is worth a look in so many seconds."""
-        self.queue.add_at(name, self._clock() + seconds, trigger, records)
+        self.queue.add_at(key, self._clock() + seconds, trigger, records)
         self._changed.set()
 
-    def done(self, name: str) -> None:
+    def done(self, key: str) -> None:
         """The work on a name has ended."""
-        self.in_work_since.pop(name, None)
-        self.queue.done(name)
+        self.processing_since.pop(key, None)
+        self.queue.done(key)
         self._changed.set()
 
-    def close(self) -> None:
+    def shut_down(self) -> None:
         """No name is given out any more: whoever waits gets None."""
-        self._closed = True
+        self._shutting_down = True
         self._changed.set()
 
-    async def take(self) -> Taken | None:
+    async def get(self) -> WorkItem | None:
         """The next name, as soon as there is one; None once closed."""
-        while not self._closed:
+        while not self._shutting_down:
             self._changed.clear()
             now = self._clock()
-            if (taken := self.queue.take(now)) is not None:
-                self.in_work_since[taken.name] = now
+            if (work := self.queue.get(now)) is not None:
+                self.processing_since[work.key] = now
                 if self.queue.depth:
                     self._changed.set()
-                return taken
+                return work
             due = self.queue.next_due()
             try:
                 async with asyncio.timeout(None if due is None else max(0.0, due - now)):

@@ -9,74 +9,74 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 # Of all that are to work at once, standing in for those that wait.
-_MOST = 4
-_LONG_SECONDS = 2.0
+_MAX_WORKERS_PER_SLOT = 4
+_STALL_SECONDS = 2.0
 
 
-def most_at_once(count: int) -> int:
+def max_concurrency(count: int) -> int:
     """How many endpoints may be in work at once where `count` workers are to work: connections are needed for all."""
-    return _MOST * count
+    return _MAX_WORKERS_PER_SLOT * count
 
 
-class Staff:
+class WorkerPool:
     """Workers in a task group: `count` of them, and one more for each that waits; `work` is a worker's life.
 
-    `patience`: seconds after which a worker counts as waiting.
+    `stall_seconds`: seconds after which a worker counts as waiting.
     """
 
     def __init__(
         self,
         group: asyncio.TaskGroup,
         count: int,
-        work: Callable[["Staff"], Awaitable[None]],
+        work: Callable[["WorkerPool"], Awaitable[None]],
         *,
-        patience: float = _LONG_SECONDS,
+        stall_seconds: float = _STALL_SECONDS,
     ) -> None:
         self._group = group
         self._count = count
         self._work = work
-        self._patience = patience
-        self._hired = 0
+        self._stall_seconds = stall_seconds
+        self._spawned = 0
         self._waiting = 0
         for _ in range(count):
-            self._hire()
+            self._spawn()
 
     @property
-    def is_too_many(self) -> bool:
+    def has_surplus(self) -> bool:
         """Whether there are more who work than are to: who is done may leave."""
-        return self._hired - self._waiting > self._count
+        return self._spawned - self._waiting > self._count
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """What is done within this block may wait; another works meanwhile."""
-        waits = False
+        is_stalled = False
 
         def begin_to_wait() -> None:
-            nonlocal waits
-            waits = True
+            nonlocal is_stalled
+            is_stalled = True
             self._waiting += 1
-            if self._hired < most_at_once(self._count):
-                self._hire()
+            if self._spawned < max_concurrency(self._count):
+                self._spawn()
 
-        timer = asyncio.get_running_loop().call_later(self._patience, begin_to_wait)
+        timer = asyncio.get_running_loop().call_later(self._stall_seconds, begin_to_wait)
         try:
             yield
         finally:
             timer.cancel()
-            self._waiting -= waits
+            self._waiting -= is_stalled
 
-    def _hire(self) -> None:
-        life = self._live()
+    def _spawn(self) -> None:
+        worker = self._run_worker()
         try:
-            self._group.create_task(life, name=f"worker-{self._hired}")
+            self._group.create_task(worker, name=f"worker-{self._spawned}")
         except RuntimeError:
             # The group is being ended: nobody is to work any more.
-            life.close()
+            worker.close()
         else:
-            self._hired += 1
+            self._spawned += 1
 
-    async def _live(self) -> None:
+    async def _run_worker(self) -> None:
         try:
             await self._work(self)
         finally:
-            self._hired -= 1
+            self._spawned -= 1

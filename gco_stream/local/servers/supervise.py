@@ -31,7 +31,7 @@ def main(parent: int, command: list[str]) -> int:
         command,
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=_death_bond(),  # noqa: PLW1509 - this process has one thread
+        preexec_fn=_parent_death_signal(),  # noqa: PLW1509 - this process has one thread
     )
     while server.poll() is None:
         ready, _, _ = select.select([0, woken], [], [], _PARENT_CHECK_SECONDS)
@@ -44,7 +44,7 @@ def main(parent: int, command: list[str]) -> int:
     return server.returncode if server.returncode >= 0 else 128 - server.returncode
 
 
-def _death_bond() -> Callable[[], None] | None:
+def _parent_death_signal() -> Callable[[], None] | None:
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl

@@ -38,7 +38,7 @@ def kubectl(cache: Cache) -> Path:
     return _client(cache, "kubectl", KUBECTL_VERSION, ("version", "--client"))
 
 
-def _client(cache: Cache, name: str, version: str, tell: Sequence[str]) -> Path:
+def _client(cache: Cache, name: str, version: str, version_arguments: Sequence[str]) -> Path:
     variable = f"GCO_STREAM_{name.upper()}"
     given = os.environ.get(variable)
     if given:
@@ -47,7 +47,7 @@ def _client(cache: Cache, name: str, version: str, tell: Sequence[str]) -> Path:
         return Path(given).resolve()
     found = shutil.which(name)
     # Helm's own builds say v4.3.1+g1234567.
-    if found and version in toolchains.answer([found, *tell]).replace("+", " ").split():
+    if found and version in toolchains.answer([found, *version_arguments]).replace("+", " ").split():
         return Path(found)
     module = toolchains.inputs().parent / "helm"
     if not (module / "go.mod").is_file():

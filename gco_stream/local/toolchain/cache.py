@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gco_stream.local.progress import Progress, in_words
+from gco_stream.local.progress import Progress, format_duration
 
 _DURATIONS = "durations.json"
 
@@ -35,7 +35,7 @@ def digest(*inputs: str | bytes) -> str:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file `path` against other processes; `waiting` is called once if it is taken."""
+    """Hold the lock file `path` against other processes; `held` is called once if it is taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
@@ -80,7 +80,7 @@ class Cache:
 
     def _expectation(self, name: str) -> str:
         took = self._durations().get(name)
-        return "for the first time" if took is None else f"took {in_words(took)} last time"
+        return "for the first time" if took is None else f"took {format_duration(took)} last time"
 
     def _durations(self) -> dict[str, float]:
         try:

@@ -9,7 +9,7 @@ from gco_stream.local.toolchain import toolchains
 from gco_stream.local.toolchain.cache import Cache, digest
 
 # Without symbols and debug information, of which nobody here has a use.
-_SMALL: Final = "-s -w"
+_STRIP_FLAGS: Final = "-s -w"
 
 
 def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, tags: str = "") -> Path:
@@ -21,10 +21,10 @@ def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, t
         BuildError: with the end of the tool's output.
     """
     sources = (module / "go.mod", module / "go.sum", *sorted(module.rglob("*.go")))
-    ldflags, tagged = f"{_SMALL} {flags}", (tags,) if tags else ()
+    ldflags, tagged = f"{_STRIP_FLAGS} {flags}", (tags,) if tags else ()
 
     def fill(staging: Path) -> None:
-        go = toolchains.go(cache, toolchains.go_least(module))
+        go = toolchains.go(cache, toolchains.min_go_version(module))
         scratch = staging / "scratch"
         environment = {
             **os.environ,

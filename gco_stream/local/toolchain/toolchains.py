@@ -18,7 +18,7 @@ from pathlib import Path
 from gco_stream.local.errors import BuildError
 from gco_stream.local.toolchain.cache import Cache, digest
 
-_LEAST_JAVA = 17
+_MIN_JAVA = 17
 _LOG_LINES = 15
 
 
@@ -109,7 +109,7 @@ def go(cache: Cache, least: tuple[int, int]) -> Go:
     return Go(_single(site, "go/bin/go"), brought=True)
 
 
-def go_least(module: Path) -> tuple[int, int]:
+def min_go_version(module: Path) -> tuple[int, int]:
     """The version that `module`'s go.mod asks for."""
     match = re.search(r"^go (\d+)\.(\d+)", (module / "go.mod").read_text(), re.MULTILINE)
     if match is None:
@@ -127,7 +127,7 @@ def java(cache: Cache) -> Path:
     """A Java runtime >= 17: JAVA_HOME's, PATH's, else a pinned one."""
     home = os.environ.get("JAVA_HOME")
     for found in ([str(Path(home, "bin", "java"))] if home else []) + [shutil.which("java") or ""]:
-        if found and _java_version(found) >= _LEAST_JAVA:
+        if found and _java_version(found) >= _MIN_JAVA:
             return Path(found)
     site = python_packages(cache, "java", "Getting a Java runtime")
     return _single(site, "java-runtime/bin/java")

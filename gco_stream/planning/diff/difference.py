@@ -12,7 +12,7 @@ from typing import Any
 Step = str | int | tuple[Any, ...]
 """One step of a path: a field's name, a position in a list, or the merge keys of a list's item."""
 
-_SHOWN = 80
+_MAX_LENGTH = 80
 _FIELD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _ENV = "env"
 _IN_ENV = re.compile(r"\.env(\[|$)")
@@ -30,10 +30,10 @@ class Difference:
         if _IN_ENV.search(self.path):
             return f"{self.path}: {self._without_values()}"
         if self.desired is None:
-            return f"{self.path}: is {_shown(self.observed)}, should not be there"
+            return f"{self.path}: is {_truncated(self.observed)}, should not be there"
         if self.observed is None:
-            return f"{self.path}: is missing, should be {_shown(self.desired)}"
-        return f"{self.path}: is {_shown(self.observed)}, should be {_shown(self.desired)}"
+            return f"{self.path}: is missing, should be {_truncated(self.desired)}"
+        return f"{self.path}: is {_truncated(self.observed)}, should be {_truncated(self.desired)}"
 
     def __repr__(self) -> str:
         return f"<Difference {self}>"
@@ -58,9 +58,9 @@ def path_text(steps: Iterable[Step]) -> str:
     return text
 
 
-def _shown(value: Any) -> str:
+def _truncated(value: Any) -> str:
     text = repr(_without_env(value))
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 1] + "…"
 
 
 def _without_env(value: Any) -> Any:

@@ -18,7 +18,7 @@ from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, ObservedObject
 from gco_stream.model.quantities import value_of
 from gco_stream.planning.diff.difference import Difference, Step, path_text
-from gco_stream.planning.diff.merge_schema import ENTRIES, KEY_DEFAULTS, SPECS, Shape
+from gco_stream.planning.diff.merge_schema import KEY_DEFAULTS, MAP, SPEC_SCHEMAS, MergeSchema
 
 __all__ = ["Difference", "differences", "in_observed_order", "same_quantity", "value_of"]
 
@@ -57,23 +57,26 @@ def differences(
     somebody else's by policy.
     """
     found: _Found = []
-    shape = SPECS[observed.ref.kind]
+    schema = SPEC_SCHEMAS[observed.ref.kind]
     metadata, spec = desired.get("metadata") or {}, desired.get("spec") or {}
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    _compare_map(labels, observed.labels, ENTRIES, (_METADATA, "labels"), found)
-    _compare_map(annotations, observed.annotations, ENTRIES, (_METADATA, "annotations"), found)
-    _compare_map(spec, observed.spec, shape, _SPEC, found)
+    _compare_map(labels, observed.labels, MAP, (_METADATA, "labels"), found)
+    _compare_map(annotations, observed.annotations, MAP, (_METADATA, "annotations"), found)
+    _compare_map(spec, observed.spec, schema, _SPEC, found)
     if owned := observed.ownership.fields:
         ours = owned.get("f:metadata", {})
-        _dropped(ours.get("f:labels", {}), labels, observed.labels, ENTRIES, (_METADATA, "labels"), found)
-        _dropped(
-            ours.get("f:annotations", {}), annotations, observed.annotations, ENTRIES, (_METADATA, "annotations"), found
+        _removed_fields(ours.get("f:labels", {}), labels, observed.labels, MAP, (_METADATA, "labels"), found)
+        _removed_fields(
+            ours.get("f:annotations", {}), annotations, observed.annotations, MAP, (_METADATA, "annotations"), found
         )
-        _dropped(owned.get("f:spec", {}), spec, observed.spec, shape, _SPEC, found)
+        _removed_fields(owned.get("f:spec", {}), spec, observed.spec, schema, _SPEC, found)
     if not found:
         return ()
-    every = [Difference(path_text(_steps(path)), there, wanted) for path, there, wanted in found]
-    return tuple(one for one in every if not _within(one.path, (_NEVER_COMPARED, *exclude)))
+    result = [
+        Difference(path_text(_steps(path)), observed_value, desired_value)
+        for path, observed_value, desired_value in found
+    ]
+    return tuple(one for one in result if not _within(one.path, (_NEVER_COMPARED, *exclude)))
 
 
 def in_observed_order(desired: JsonObject, observed: ObservedObject) -> JsonObject:
@@ -85,146 +88,150 @@ def in_observed_order(desired: JsonObject, observed: ObservedObject) -> JsonObje
     spec = desired.get("spec")
     if not spec:
         return desired
-    return {**desired, "spec": _ordered_map(spec, observed.spec, SPECS[observed.ref.kind])}
+    return {**desired, "spec": _ordered_map(spec, observed.spec, SPEC_SCHEMAS[observed.ref.kind])}
 
 
 def _compare_map(
-    desired: Mapping[str, Any], observed: Mapping[str, Any], shape: Shape, path: _Path, found: _Found
+    desired: Mapping[str, Any], observed: Mapping[str, Any], schema: MergeSchema, path: _Path, found: _Found
 ) -> None:
-    fields, other, free_names = shape.fields, shape.other, shape.entries is not None
-    for name, wanted in desired.items():
-        there = observed.get(name)
-        if wanted == there or wanted is None:
+    fields, other, free_names = schema.fields, schema.element, schema.elements is not None
+    for name, desired_value in desired.items():
+        observed_value = observed.get(name)
+        if desired_value == observed_value or desired_value is None:
             continue
-        if there is None:
-            if free_names or not _is_empty(wanted):
-                _missing(wanted, fields.get(name, other), (path, name), found)
+        if observed_value is None:
+            if free_names or not _is_empty(desired_value):
+                _absent(desired_value, fields.get(name, other), (path, name), found)
         else:
-            _compare(wanted, there, fields.get(name, other), (path, name), found)
-    if shape.whole:
-        for name, there in observed.items():
-            if desired.get(name) is None and (free_names or not _is_empty(there)):
-                found.append(((path, name), there, None))
+            _compare(desired_value, observed_value, fields.get(name, other), (path, name), found)
+    if schema.atomic:
+        for name, observed_value in observed.items():
+            if desired.get(name) is None and (free_names or not _is_empty(observed_value)):
+                found.append(((path, name), observed_value, None))
 
 
-def _compare(wanted: Any, there: Any, shape: Shape, path: _Path, found: _Found) -> None:
-    if isinstance(wanted, dict) and isinstance(there, dict):
-        _compare_map(wanted, there, shape, path, found)
-    elif isinstance(wanted, list | tuple) and isinstance(there, list):
-        if shape.keys:
-            _compare_items(wanted, there, shape, path, found)
+def _compare(desired: Any, observed: Any, schema: MergeSchema, path: _Path, found: _Found) -> None:
+    if isinstance(desired, dict) and isinstance(observed, dict):
+        _compare_map(desired, observed, schema, path, found)
+    elif isinstance(desired, list | tuple) and isinstance(observed, list):
+        if schema.keys:
+            _compare_items(desired, observed, schema, path, found)
         else:
-            _compare_positions(wanted, there, shape, path, found)
-    elif not (shape.quantity and same_quantity(wanted, there)):
-        found.append((path, there, wanted))
+            _compare_positions(desired, observed, schema, path, found)
+    elif not (schema.quantity and same_quantity(desired, observed)):
+        found.append((path, observed, desired))
 
 
 def _compare_items(
-    wanted: Sequence[JsonObject], there: Sequence[JsonObject], shape: Shape, path: _Path, found: _Found
+    desired: Sequence[JsonObject], observed: Sequence[JsonObject], schema: MergeSchema, path: _Path, found: _Found
 ) -> None:
-    keys = shape.keys
-    standing = {_identity(item, keys): item for item in there}
-    for item in wanted:
+    keys = schema.keys
+    observed_items = {_identity(item, keys): item for item in observed}
+    for item in desired:
         identity = _identity(item, keys)
-        other = standing.get(identity)
+        other = observed_items.get(identity)
         if item == other:
             continue
         if other is None:
             found.append(((path, identity), None, item))
         else:
-            _compare_map(item, other, shape, (path, identity), found)
+            _compare_map(item, other, schema, (path, identity), found)
 
 
-def _compare_positions(wanted: Sequence[Any], there: Sequence[Any], shape: Shape, path: _Path, found: _Found) -> None:
-    if len(wanted) == len(there) and all(isinstance(item, dict) for item in wanted):
-        for position, (item, other) in enumerate(zip(wanted, there, strict=True)):
-            _compare(item, other, shape, (path, position), found)
-    elif list(wanted) != there:
-        found.append((path, there, wanted))
+def _compare_positions(
+    desired: Sequence[Any], observed: Sequence[Any], schema: MergeSchema, path: _Path, found: _Found
+) -> None:
+    if len(desired) == len(observed) and all(isinstance(item, dict) for item in desired):
+        for position, (item, other) in enumerate(zip(desired, observed, strict=True)):
+            _compare(item, other, schema, (path, position), found)
+    elif list(desired) != observed:
+        found.append((path, observed, desired))
 
 
-def _missing(wanted: Any, shape: Shape, path: _Path, found: _Found) -> None:
+def _absent(desired: Any, schema: MergeSchema, path: _Path, found: _Found) -> None:
     """A field that is not there: item by item where it has items, as if some of them were missing."""
-    if shape.keys:
-        _compare_items(wanted, (), shape, path, found)
-    elif shape.entries is not None and not shape.whole:
-        _compare_map(wanted, {}, shape, path, found)
+    if schema.keys:
+        _compare_items(desired, (), schema, path, found)
+    elif schema.elements is not None and not schema.atomic:
+        _compare_map(desired, {}, schema, path, found)
     else:
-        found.append((path, None, wanted))
+        found.append((path, None, desired))
 
 
-def _dropped(
+def _removed_fields(
     owned: Mapping[str, Any],
     desired: Mapping[str, Any],
     observed: Mapping[str, Any],
-    shape: Shape,
+    schema: MergeSchema,
     path: _Path,
     found: _Found,
 ) -> None:
     """What `owned` (fieldsV1: `f:` a field, `k:` an item by its keys, `.` the thing itself) has and desired has not."""
-    fields, other, free_names = shape.fields, shape.other, shape.entries is not None
+    fields, other, free_names = schema.fields, schema.element, schema.elements is not None
     for key, below in owned.items():
         name = key[2:]
-        wanted = desired.get(name)
-        if wanted is not None and not below:
+        desired_value = desired.get(name)
+        if desired_value is not None and not below:
             continue
-        there = observed.get(name)
-        if there is None:
+        observed_value = observed.get(name)
+        if observed_value is None:
             continue
         inner = fields.get(name, other)
-        if below and isinstance(there, list):
-            _dropped_items(below, wanted or (), there, inner, (path, name), found)
-        elif below and isinstance(there, dict) and (wanted is not None or inner.entries is not None):
-            _dropped(below, wanted or {}, there, inner, (path, name), found)
-        elif wanted is None and (free_names or not _is_empty(there)):
-            found.append(((path, name), there, None))
+        if below and isinstance(observed_value, list):
+            _removed_items(below, desired_value or (), observed_value, inner, (path, name), found)
+        elif below and isinstance(observed_value, dict) and (desired_value is not None or inner.elements is not None):
+            _removed_fields(below, desired_value or {}, observed_value, inner, (path, name), found)
+        elif desired_value is None and (free_names or not _is_empty(observed_value)):
+            found.append(((path, name), observed_value, None))
 
 
-def _dropped_items(
+def _removed_items(
     owned: Mapping[str, Any],
     desired: Sequence[Any],
     observed: Sequence[Any],
-    shape: Shape,
+    schema: MergeSchema,
     path: _Path,
     found: _Found,
 ) -> None:
-    keys = shape.keys
-    wanted = {_identity(item, keys): item for item in desired}
-    standing = {_identity(item, keys): item for item in observed}
+    keys = schema.keys
+    desired_value = {_identity(item, keys): item for item in desired}
+    observed_items = {_identity(item, keys): item for item in observed}
     for key, below in owned.items():
         if not key.startswith("k:"):
             continue
         identity = _identity(orjson.loads(key[2:]), keys)
-        there = standing.get(identity)
-        if there is None:
+        observed_value = observed_items.get(identity)
+        if observed_value is None:
             continue
-        item = wanted.get(identity)
+        item = desired_value.get(identity)
         if item is None:
-            found.append(((path, identity), there, None))
+            found.append(((path, identity), observed_value, None))
         else:
-            _dropped(below, item, there, shape, (path, identity), found)
+            _removed_fields(below, item, observed_value, schema, (path, identity), found)
 
 
-def _ordered_map(desired: Mapping[str, Any], observed: Mapping[str, Any], shape: Shape) -> JsonObject:
+def _ordered_map(desired: Mapping[str, Any], observed: Mapping[str, Any], schema: MergeSchema) -> JsonObject:
     ordered = dict(desired)
-    for name, inner in shape.fields.items():
-        wanted, there = desired.get(name), observed.get(name)
-        if not wanted or not there:
+    for name, inner in schema.fields.items():
+        desired_value, observed_value = desired.get(name), observed.get(name)
+        if not desired_value or not observed_value:
             continue
         if inner.keys:
-            ordered[name] = _ordered_items(wanted, there, inner)
+            ordered[name] = _ordered_items(desired_value, observed_value, inner)
         elif inner.fields:
-            ordered[name] = _ordered_map(wanted, there, inner)
+            ordered[name] = _ordered_map(desired_value, observed_value, inner)
     return ordered
 
 
-def _ordered_items(desired: Sequence[JsonObject], observed: Sequence[JsonObject], shape: Shape) -> list[JsonObject]:
-    keys = shape.keys
-    standing = {_identity(item, keys): (position, item) for position, item in enumerate(observed)}
+def _ordered_items(
+    desired: Sequence[JsonObject], observed: Sequence[JsonObject], schema: MergeSchema
+) -> list[JsonObject]:
+    keys = schema.keys
+    observed_items = {_identity(item, keys): (position, item) for position, item in enumerate(observed)}
     new: tuple[int, JsonObject] = (len(observed), {})
-    placed = [(*standing.get(_identity(item, keys), new), item) for item in desired]
+    placed = [(*observed_items.get(_identity(item, keys), new), item) for item in desired]
     placed.sort(key=lambda one: one[0])
-    return [_ordered_map(item, there, shape) if shape.fields else item for _, there, item in placed]
+    return [_ordered_map(item, observed_value, schema) if schema.fields else item for _, observed_value, item in placed]
 
 
 def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:

@@ -14,73 +14,75 @@ from gco_stream.model.objects import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class MergeSchema:
     """How the values of one field compare.
 
     `fields`: the shapes of its fields that are not plain; of its items' fields where it is a list.
     `keys`: the merge keys of a list whose items are found by key, in alphabetical order. () where position counts.
-    `entries`: a map with free names (labels): the shape of every value. There, "" is a value like others.
-    `whole`: nothing may stand beside what is desired. The server adds nothing to such a value, and another
+    `elements`: a map with free names (labels): the shape of every value. There, "" is a value like others.
+    `atomic`: nothing may stand beside what is desired. The server adds nothing to such a value, and another
     manager's addition would make it another value, which fieldsV1 does not show.
     `quantity`: a Kubernetes quantity.
     """
 
-    fields: Mapping[str, "Shape"] = dataclass_field(default_factory=lambda: MappingProxyType({}))
+    fields: Mapping[str, "MergeSchema"] = dataclass_field(default_factory=lambda: MappingProxyType({}))
     keys: tuple[str, ...] = ()
-    entries: "Shape | None" = None
-    whole: bool = False
+    elements: "MergeSchema | None" = None
+    atomic: bool = False
     quantity: bool = False
 
     @property
-    def other(self) -> "Shape":
+    def element(self) -> "MergeSchema":
         """The shape of the fields that `fields` does not name."""
-        return self if self.whole else self.entries or PLAIN
+        return self if self.atomic else self.elements or SCALAR
 
 
-PLAIN: Final = Shape()
-WHOLE: Final = Shape(whole=True)
-ENTRIES: Final = Shape(entries=PLAIN)
+SCALAR: Final = MergeSchema()
+ATOMIC: Final = MergeSchema(atomic=True)
+MAP: Final = MergeSchema(elements=SCALAR)
 KEY_DEFAULTS: Final[Mapping[str, str]] = MappingProxyType({"protocol": "TCP"})
 
-_WHOLE_ENTRIES = Shape(entries=PLAIN, whole=True)
-_QUANTITY = Shape(quantity=True)
-_QUANTITIES = Shape(entries=_QUANTITY)
-_METADATA = Shape({"labels": ENTRIES, "annotations": ENTRIES})
-_RESOURCES = Shape({"requests": _QUANTITIES, "limits": _QUANTITIES, "claims": Shape(keys=("name",))})
+_ATOMIC_MAP = MergeSchema(elements=SCALAR, atomic=True)
+_QUANTITY = MergeSchema(quantity=True)
+_QUANTITIES = MergeSchema(elements=_QUANTITY)
+_METADATA = MergeSchema({"labels": MAP, "annotations": MAP})
+_RESOURCES = MergeSchema({"requests": _QUANTITIES, "limits": _QUANTITIES, "claims": MergeSchema(keys=("name",))})
 
-_CONTAINERS = Shape(
+_CONTAINERS = MergeSchema(
     {
-        "env": Shape(keys=("name",)),
-        "ports": Shape(keys=("containerPort", "protocol")),
+        "env": MergeSchema(keys=("name",)),
+        "ports": MergeSchema(keys=("containerPort", "protocol")),
         "resources": _RESOURCES,
-        "volumeDevices": Shape(keys=("devicePath",)),
-        "volumeMounts": Shape(keys=("mountPath",)),
+        "volumeDevices": MergeSchema(keys=("devicePath",)),
+        "volumeMounts": MergeSchema(keys=("mountPath",)),
     },
     keys=("name",),
 )
-_POD = Shape(
+_POD = MergeSchema(
     {
         "containers": _CONTAINERS,
-        "hostAliases": Shape(keys=("ip",)),
-        "imagePullSecrets": Shape(keys=("name",)),
+        "hostAliases": MergeSchema(keys=("ip",)),
+        "imagePullSecrets": MergeSchema(keys=("name",)),
         "initContainers": _CONTAINERS,
-        "nodeSelector": _WHOLE_ENTRIES,
-        "resourceClaims": Shape(keys=("name",)),
+        "nodeSelector": _ATOMIC_MAP,
+        "resourceClaims": MergeSchema(keys=("name",)),
         "resources": _RESOURCES,
-        "schedulingGates": Shape(keys=("name",)),
-        "tolerations": WHOLE,
-        "topologySpreadConstraints": Shape(
-            {"labelSelector": WHOLE, "matchLabelKeys": WHOLE}, keys=("topologyKey", "whenUnsatisfiable")
+        "schedulingGates": MergeSchema(keys=("name",)),
+        "tolerations": ATOMIC,
+        "topologySpreadConstraints": MergeSchema(
+            {"labelSelector": ATOMIC, "matchLabelKeys": ATOMIC}, keys=("topologyKey", "whenUnsatisfiable")
         ),
-        "volumes": Shape({"emptyDir": Shape({"sizeLimit": _QUANTITY})}, keys=("name",)),
+        "volumes": MergeSchema({"emptyDir": MergeSchema({"sizeLimit": _QUANTITY})}, keys=("name",)),
     }
 )
 
-SPECS: Final[Mapping[Kind, Shape]] = MappingProxyType(
+SPEC_SCHEMAS: Final[Mapping[Kind, MergeSchema]] = MappingProxyType(
     {
-        Kind.DEPLOYMENT: Shape({"selector": WHOLE, "template": Shape({"metadata": _METADATA, "spec": _POD})}),
-        Kind.SERVICE: Shape({"ports": Shape(keys=("port", "protocol")), "selector": _WHOLE_ENTRIES}),
-        Kind.INGRESS: Shape({"defaultBackend": WHOLE, "rules": WHOLE, "tls": WHOLE}),
-        Kind.HPA: PLAIN,
+        Kind.DEPLOYMENT: MergeSchema(
+            {"selector": ATOMIC, "template": MergeSchema({"metadata": _METADATA, "spec": _POD})}
+        ),
+        Kind.SERVICE: MergeSchema({"ports": MergeSchema(keys=("port", "protocol")), "selector": _ATOMIC_MAP}),
+        Kind.INGRESS: MergeSchema({"defaultBackend": ATOMIC, "rules": ATOMIC, "tls": ATOMIC}),
+        Kind.HPA: SCALAR,
     }
 )

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from gco_stream.model.endpoint import Endpoint, Unreadable
+from gco_stream.model.endpoint import Endpoint, InvalidItem
 from gco_stream.model.spec import Autoscaling, Canary, EndpointSpec
 from gco_stream.planning.types.policy import Policy
 
 
-def asked(item: Endpoint | Unreadable, policy: Policy) -> dict[str, str]:
+def desired_summary(item: Endpoint | InvalidItem, policy: Policy) -> dict[str, str]:
     """Labels and values, in the order of showing. An item or spec that cannot be read says what is wrong instead."""
-    if isinstance(item, Unreadable):
+    if isinstance(item, InvalidItem):
         return {"error": item.error}
     return dict(_of_item(item, policy)) | dict(_of_spec(item, policy))
 
@@ -32,7 +32,7 @@ def _of_spec(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
     if spec is None:
         return
     yield "image", _image(spec, policy.region)
-    yield "replicas", _scaled(spec.autoscaling) if spec.autoscaling.enabled else str(spec.replicas)
+    yield "replicas", _autoscaling(spec.autoscaling) if spec.autoscaling.enabled else str(spec.replicas)
     yield "devices", f"{spec.gpu_count} {spec.accelerator}" if spec.gpu_count else "none"
     if spec.canary is not None:
         yield "canary", _canary(spec, spec.canary, policy.region)
@@ -45,7 +45,7 @@ def _image(spec: EndpointSpec, region: str) -> str:
     return image if image == spec.image else f"{image} (this region's own; elsewhere {spec.image})"
 
 
-def _scaled(scaling: Autoscaling) -> str:
+def _autoscaling(scaling: Autoscaling) -> str:
     metrics = ", ".join(f"{metric.type} {metric.target} %" for metric in scaling.metrics)
     return f"{scaling.min_replicas} to {scaling.max_replicas}, as the HPA decides by {metrics or 'cpu 70 %'}"
 

@@ -10,23 +10,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, RegionStatus, Unreadable
+from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import REFUSED_REASONS, Cause, Reason
-from gco_stream.planning.explain.desired_summary import asked
-from gco_stream.planning.explain.object_status import Case, ObjectVerdict, Verdict, verdicts
+from gco_stream.planning.explain.desired_summary import desired_summary
+from gco_stream.planning.explain.object_status import ExplainContext, ObjectState, ObjectStatus, object_statuses
 from gco_stream.planning.lifecycle.region_status import is_for_another_intent
 from gco_stream.planning.lifecycle.running import inputs_of
-from gco_stream.planning.planner import plan
+from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.policies import canary as canaries
-from gco_stream.planning.types.context import Situation
-from gco_stream.planning.types.ownership import is_ours
-from gco_stream.planning.types.plan import HeldBack, Plan, Report
-from gco_stream.planning.types.policy import Fleet, Policy
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.ownership import is_owned_by
+from gco_stream.planning.types.plan import FleetLimit, Plan, Report
+from gco_stream.planning.types.policy import FleetState, Policy
 
-_REASONS = 3
-_GONE = frozenset({RegionState.DELETED})
-_AGREED: Mapping[DesiredState, tuple[str, RegionState]] = MappingProxyType(
+_MAX_REASONS = 3
+_DELETED_STATES = frozenset({RegionState.DELETED})
+_AWAITED: Mapping[DesiredState, tuple[str, RegionState]] = MappingProxyType(
     {
         DesiredState.DEPLOYING: ("promotion", RegionState.RUNNING),
         DesiredState.DELETED: ("purge", RegionState.DELETED),
@@ -39,12 +39,12 @@ _RUNS = frozenset({DesiredState.DEPLOYING, DesiredState.RUNNING})
 class RegionReport:
     """What one region reported last. `status` None: nothing, or (`unreadable`) nothing that can be read.
 
-    `here`: it is this one. `is_target`: the item asks for the endpoint there. `outdated`: it speaks of something that
-    the item no longer asks for.
+    `is_local`: it is this one. `is_target`: the item asks for the endpoint there. `outdated`: it speaks of something
+    that the item no longer asks for.
     """
 
     region: str
-    here: bool
+    is_local: bool
     is_target: bool
     status: RegionStatus | None = None
     unreadable: bool = False
@@ -74,24 +74,24 @@ class Explanation:
     """One endpoint in this region, explained.
 
     `cause`: why the endpoint is not in its desired state here, None where it is, whatever the table still has to be
-    told. `summary`: its state in words. `asked`: what the item asks, by label. `agreement`: what the regions have to
-    agree on (promotion, purge or ""), `waits_for`: whom it waits for and why. `notes`: what else the plan says.
+    told. `summary`: its state in words. `asked`: what the item asks, by label. `pending_change`: what the regions have
+    to agree on (promotion, purge or ""), `waits_for`: whom it waits for and why. `notes`: what else the plan says.
     """
 
     endpoint: str
     cause: Cause | None
     summary: str
     plan: Plan
-    asked: dict[str, str]
+    desired: dict[str, str]
     reports: tuple[RegionReport, ...] = ()
-    objects: tuple[ObjectVerdict, ...] = ()
+    objects: tuple[ObjectStatus, ...] = ()
     hold: str | None = None
-    agreement: str = ""
+    pending_change: str = ""
     waits_for: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def as_asked(self) -> bool:
+    def in_desired_state(self) -> bool:
         """Whether the endpoint is in its desired state here."""
         return self.cause is None
 
@@ -108,114 +108,116 @@ class Explanation:
     @property
     def is_held(self) -> bool:
         """Whether something is not done that would be, were it not for a hold or a limit."""
-        return self.hold is not None or any(one.verdict is Verdict.HELD and one.otherwise for one in self.objects)
+        return self.hold is not None or any(
+            one.state is ObjectState.HELD and one.without_limits for one in self.objects
+        )
 
 
 def explain(
-    item: Endpoint | Unreadable, observed: Observed, fleet: Fleet, now: datetime, policy: Policy, made: Plan
+    item: Endpoint | InvalidItem, observed: Observed, fleet: FleetState, now: datetime, policy: Policy, plan: Plan
 ) -> Explanation:
     """The explanation of a plan that was made of exactly these values."""
-    if isinstance(item, Unreadable):
-        return _unreadable(item, observed, policy, made)
-    situation = Situation(item, observed, fleet, now, policy)
-    free = _free(situation)
-    unlimited = plan(free.endpoint, observed, free.fleet, now, policy)
+    if isinstance(item, InvalidItem):
+        return _unreadable(item, observed, policy, plan)
+    context = ReconcileContext(item, observed, fleet, now, policy)
+    unrestricted = _without_limits(context)
+    unlimited = plan_endpoint(unrestricted.endpoint, observed, unrestricted.fleet, now, policy)
     if unlimited.report is None:
         summary = f"does not target {policy.region}, and no object of it exists here"
-        return Explanation(item.name, None, summary, made, asked(item, policy), tuple(_reports(item, policy)))
-    found = verdicts(Case(situation, made, free, unlimited, _limit(item, made)))
+        return Explanation(item.name, None, summary, plan, desired_summary(item, policy), tuple(_reports(item, policy)))
+    statuses = object_statuses(ExplainContext(context, plan, unrestricted, unlimited, _limit(item, plan)))
     # A hold is shown as a hold, and the state as if there were none.
-    report = unlimited.report if item.hold is not None or made.report is None else made.report
-    cause = _cause(situation, made, report, found)
-    agreement, waits_for = _agreement(item, policy, made)
+    report = unlimited.report if item.hold is not None or plan.report is None else plan.report
+    cause = _cause(context, plan, report, statuses)
+    pending_change, waits_for = _pending_change(item, policy, plan)
     return Explanation(
         item.name,
         cause=cause,
         summary=_summary(item, policy, report, cause),
-        plan=made,
-        asked=asked(item, policy),
+        plan=plan,
+        desired=desired_summary(item, policy),
         reports=tuple(_reports(item, policy)),
-        objects=found,
+        objects=statuses,
         hold=item.hold,
-        agreement=agreement,
+        pending_change=pending_change,
         waits_for=waits_for,
-        notes=_notes(made, observed, found, cause),
+        notes=_notes(plan, observed, statuses, cause),
     )
 
 
-def _free(situation: Situation) -> Situation:
+def _without_limits(context: ReconcileContext) -> ReconcileContext:
     """The same without a hold, and as if all other endpoints were well."""
-    fleet = situation.fleet
+    fleet = context.fleet
     return replace(
-        situation,
-        endpoint=situation.endpoint.model_copy(update={"hold": None}),
+        context,
+        endpoint=context.endpoint.model_copy(update={"hold": None}),
         fleet=replace(fleet, deletions_left=sys.maxsize, census=fleet.census and replace(fleet.census, withdrawn=0)),
     )
 
 
-def _limit(item: Endpoint, made: Plan) -> Cause:
+def _limit(item: Endpoint, plan: Plan) -> Cause:
     if item.hold is not None:
         return Cause(Reason.HELD, item.hold)
-    if made.held_back is HeldBack.WITHDRAWAL and made.report is not None:
-        return Cause(Reason.WITHDRAWAL_LIMIT_REACHED, made.report.error)
-    message = "; ".join(map(str, made.warnings)) or "a limit on the whole fleet is reached"
+    if plan.limited_by is FleetLimit.WITHDRAWAL and plan.report is not None:
+        return Cause(Reason.WITHDRAWAL_LIMIT_REACHED, plan.report.error)
+    message = "; ".join(map(str, plan.warnings)) or "a limit on the whole fleet is reached"
     return Cause(Reason.REMOVAL_LIMIT_REACHED, message)
 
 
-def _cause(situation: Situation, made: Plan, report: Report, found: tuple[ObjectVerdict, ...]) -> Cause | None:
+def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tuple[ObjectStatus, ...]) -> Cause | None:
     """The first cause why the endpoint is not in its desired state here."""
-    if (refused := _refusal(situation, made)) is not None:
+    if (refused := _refusal(context, plan)) is not None:
         return refused
     if report.error:
         return Cause(report.reason or Reason.API_ERROR, report.error)
-    acts = next((one for one in found if one.verdict.acts or one.otherwise), None)
+    acts = next((one for one in statuses if one.state.acts or one.without_limits), None)
     if acts is not None:
-        return _out_of_sync(situation, acts)
-    if report.state is not _final(situation):
+        return _out_of_sync(context, acts)
+    if report.state is not _final_state(context):
         counts = f"{report.state}, {report.ready} of {report.desired} ready"
-        return Cause(Reason.PROGRESSING, "; ".join([counts, *_of_pods(situation.observed)]))
-    return _waiting_canary(situation)
+        return Cause(Reason.PROGRESSING, "; ".join([counts, *_of_pods(context.observed)]))
+    return _waiting_canary(context)
 
 
-def _out_of_sync(situation: Situation, acts: ObjectVerdict) -> Cause:
-    if acts.otherwise is not None and situation.endpoint.hold is None:
-        return Cause(acts.reason or Reason.OUT_OF_SYNC, acts.why)
+def _out_of_sync(context: ReconcileContext, acts: ObjectStatus) -> Cause:
+    if acts.without_limits is not None and context.endpoint.hold is None:
+        return Cause(acts.reason or Reason.OUT_OF_SYNC, acts.message)
     # The hold itself is shown beside it.
-    messages = [*([] if acts.otherwise else [acts.why]), *acts.details]
+    messages = [*([] if acts.without_limits else [acts.message]), *acts.details]
     first = next((message for message in messages if message), "")
-    verdict = acts.otherwise or acts.verdict
-    message = f"{acts.ref.kind} {acts.ref.name} {verdict.words}" + (f": {first}" if first else "")
-    return Cause(Reason.HELD if acts.otherwise else Reason.OUT_OF_SYNC, message)
+    verdict = acts.without_limits or acts.state
+    message = f"{acts.ref.kind} {acts.ref.name} {verdict.text}" + (f": {first}" if first else "")
+    return Cause(Reason.HELD if acts.without_limits else Reason.OUT_OF_SYNC, message)
 
 
 def _of_pods(observed: Observed) -> list[str]:
     """Why pods of the main are not ready, where somebody looked: each reason once."""
     reasons = sorted({pod.reason for pod in observed.pods or () if pod.reason})
-    return [f"a pod is not ready: {reason}" for reason in reasons[:_REASONS]]
+    return [f"a pod is not ready: {reason}" for reason in reasons[:_MAX_REASONS]]
 
 
-def _refusal(situation: Situation, made: Plan) -> Cause | None:
+def _refusal(context: ReconcileContext, plan: Plan) -> Cause | None:
     """What this region reported of steps that the API server refused: it says more than the steps do."""
-    written = situation.reported
-    if not made.steps or written is None or is_for_another_intent(written, situation.endpoint.intent):
+    written = context.reported
+    if not plan.steps or written is None or is_for_another_intent(written, context.endpoint.intent):
         return None
     if written.reason not in REFUSED_REASONS:
         return None
     return Cause(Reason(written.reason), f"this region reported: {written.error}")
 
 
-def _final(situation: Situation) -> RegionState:
-    endpoint = situation.endpoint
-    if endpoint.is_deleted or situation.policy.region not in endpoint.target_regions:
+def _final_state(context: ReconcileContext) -> RegionState:
+    endpoint = context.endpoint
+    if endpoint.is_deleted or context.policy.region not in endpoint.target_regions:
         return RegionState.DELETED
     return RegionState.RUNNING if endpoint.desired_state in _RUNS else RegionState.STOPPED
 
 
-def _waiting_canary(situation: Situation) -> Cause | None:
-    endpoint, spec = situation.endpoint, situation.endpoint.spec
-    if _final(situation) is not RegionState.RUNNING or spec is None or spec.canary is None:
+def _waiting_canary(context: ReconcileContext) -> Cause | None:
+    endpoint, spec = context.endpoint, context.endpoint.spec
+    if _final_state(context) is not RegionState.RUNNING or spec is None or spec.canary is None:
         return None
-    decision = canaries.wanted(situation, spec.canary, inputs_of(situation, spec))
+    decision = canaries.plan_canary(context, spec.canary, inputs_of(context, spec))
     if not decision.waits_for_pods:
         return None
     message = f"the canary of {endpoint.name} has no ready replica and gets no traffic until it has one"
@@ -226,7 +228,7 @@ def _summary(item: Endpoint, policy: Policy, report: Report, cause: Cause | None
     held = f"held ({item.hold})" if item.hold is not None else ""
     if cause is not None:
         return f"{held}: {cause}" if held else cause.message
-    if report.state in _GONE:
+    if report.state in _DELETED_STATES:
         why = "as desired" if item.is_deleted else f"because the item does not target {policy.region}"
         words = f"deleted here, {why}"
     else:
@@ -234,7 +236,7 @@ def _summary(item: Endpoint, policy: Policy, report: Report, cause: Cause | None
     return f"{words}; {held}" if held else words
 
 
-def _reports(item: Endpoint | Unreadable, policy: Policy) -> Iterator[RegionReport]:
+def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionReport]:
     """This region first, then the others by name."""
     reported = item.reported_regions if isinstance(item, Endpoint) else frozenset(item.region_status)
     regions = item.target_regions | reported | item.region_status.keys() | {policy.region}
@@ -242,7 +244,7 @@ def _reports(item: Endpoint | Unreadable, policy: Policy) -> Iterator[RegionRepo
         status = item.region_status.get(region)
         yield RegionReport(
             region,
-            here=region == policy.region,
+            is_local=region == policy.region,
             is_target=region in item.target_regions,
             status=status,
             unreadable=status is None and region in reported,
@@ -250,11 +252,11 @@ def _reports(item: Endpoint | Unreadable, policy: Policy) -> Iterator[RegionRepo
         )
 
 
-def _agreement(item: Endpoint, policy: Policy, made: Plan) -> tuple[str, tuple[str, ...]]:
+def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """What the regions have to agree on, and those that it waits for; none of them once the table allows it."""
-    if item.desired_state not in _AGREED:
+    if item.desired_state not in _AWAITED:
         return "", ()
-    name, state = _AGREED[item.desired_state]
+    name, state = _AWAITED[item.desired_state]
     waits = []
     for report in _reports(item, policy):
         has = report.status is not None and report.status.state is state
@@ -263,15 +265,15 @@ def _agreement(item: Endpoint, policy: Policy, made: Plan) -> tuple[str, tuple[s
         else:
             fulfilled = has or name == "promotion" or (report.status is None and not report.unreadable)
         if not fulfilled:
-            soon = f"; it now says {made.report.state}" if report.here and made.write_report and made.report else ""
+            soon = f"; it now says {plan.report.state}" if report.is_local and plan.write_report and plan.report else ""
             waits.append(f"{report.region}: {report}{soon}")
     return name, tuple(waits)
 
 
-def _notes(made: Plan, observed: Observed, found: tuple[ObjectVerdict, ...], cause: Cause | None) -> tuple[str, ...]:
+def _notes(plan: Plan, observed: Observed, statuses: tuple[ObjectStatus, ...], cause: Cause | None) -> tuple[str, ...]:
     """Notes that are shown neither with an object nor in the summary."""
-    shown = {(one.ref, text) for one in found for text in (one.why, *one.details)}
-    notes = [str(note) for note in made.notes if (note.ref, note.message) not in shown]
+    shown = {(one.ref, text) for one in statuses for text in (one.message, *one.details)}
+    notes = [str(note) for note in plan.notes if (note.ref, note.message) not in shown]
     shown_whys = {text for _, text in shown}
     if cause is None or cause.reason is not Reason.PROGRESSING:
         notes += _of_pods(observed)
@@ -280,25 +282,25 @@ def _notes(made: Plan, observed: Observed, found: tuple[ObjectVerdict, ...], cau
     return tuple(note for note in dict.fromkeys(notes) if note not in shown_whys)
 
 
-def _unreadable(item: Unreadable, observed: Observed, policy: Policy, made: Plan) -> Explanation:
-    standing = [obj for obj in observed.objects.values() if _may_be_its(obj, item.name, policy)]
+def _unreadable(item: InvalidItem, observed: Observed, policy: Policy, plan: Plan) -> Explanation:
+    live = [obj for obj in observed.objects.values() if _may_be_its(obj, item.name, policy)]
     order = list(Kind)
-    standing.sort(key=lambda obj: (order.index(obj.ref.kind), obj.ref))
+    live.sort(key=lambda obj: (order.index(obj.ref.kind), obj.ref))
     return Explanation(
         item.name,
         cause=Cause(Reason.INVALID_ITEM, item.error),
         summary=f"invalid item: {item.error}",
-        plan=made,
-        asked=asked(item, policy),
+        plan=plan,
+        desired=desired_summary(item, policy),
         reports=tuple(_reports(item, policy)),
         objects=tuple(
-            ObjectVerdict(obj.ref, Verdict.HELD, "the item is invalid", reason=Reason.INVALID_ITEM) for obj in standing
+            ObjectStatus(obj.ref, ObjectState.HELD, "the item is invalid", reason=Reason.INVALID_ITEM) for obj in live
         ),
     )
 
 
 def _may_be_its(obj: ObservedObject, name: str, policy: Policy) -> bool:
     app = name if obj.ref.kind is Kind.INGRESS else obj.ref.name
-    return (obj.endpoint == name or obj.ref.name in {name, f"inference-{name}"}) and is_ours(
+    return (obj.endpoint == name or obj.ref.name in {name, f"inference-{name}"}) and is_owned_by(
         obj, endpoint=name, app=app, table_arn=policy.table_arn
     )

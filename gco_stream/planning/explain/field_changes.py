@@ -11,21 +11,31 @@ from gco_stream.model import names
 from gco_stream.model.objects import ObservedObject
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences
-from gco_stream.planning.resources.apply import in_words
-from gco_stream.planning.types.plan import Annotate, Apply, Create, Delete, GiveReplicas, HandOver, Replace, Scale, Step
+from gco_stream.planning.resources.apply import describe
+from gco_stream.planning.types.plan import (
+    Annotate,
+    Apply,
+    Create,
+    Delete,
+    Replace,
+    Scale,
+    Step,
+    TransferReplicas,
+    UpgradeManagedFields,
+)
 
 _ANNOTATIONS = "metadata.annotations"
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class FieldChanges:
     """Why an object changes, "" where the fields say it, and what about it, a line each."""
 
-    why: str
+    message: str
     details: tuple[str, ...]
 
 
-def changes(steps: Sequence[Step], observed: ObservedObject | None) -> Changes:
+def field_changes(steps: Sequence[Step], observed: ObservedObject | None) -> FieldChanges:
     """What these steps, all of one object, do to it. `observed` None: it is absent."""
     why = ""
     details: list[str] = []
@@ -33,12 +43,12 @@ def changes(steps: Sequence[Step], observed: ObservedObject | None) -> Changes:
         reason, lines = _of_step(step, observed)
         why = reason or why
         details += lines
-        if isinstance(step, Create | Apply | Annotate | Delete) and step.tell is not None:
-            details.append(step.tell.message)
-    return Changes(why, tuple(details))
+        if isinstance(step, Create | Apply | Annotate | Delete) and step.event is not None:
+            details.append(step.event.message)
+    return FieldChanges(why, tuple(details))
 
 
-def in_lines(found: Sequence[Difference]) -> list[str]:
+def lines_of(found: Sequence[Difference]) -> list[str]:
     """Every difference as a line; annotations, which run nothing, come last."""
     return [_line(one) for one in sorted(found, key=lambda difference: difference.path.startswith(_ANNOTATIONS))]
 
@@ -47,17 +57,17 @@ def _of_step(step: Step, observed: ObservedObject | None) -> tuple[str, list[str
     match step:
         case Apply() if observed is not None:
             found = differences(step.manifest, observed)
-            return "" if step.reason == in_words(found) else step.reason, in_lines(found)
+            return "" if step.reason == describe(found) else step.reason, lines_of(found)
         case Scale():
             line = f"is {_replicas(observed)}, should be {step.replicas}"
             return "" if step.reason == f"replicas {line}" else step.reason, [f"spec.replicas: {line}"]
-        case GiveReplicas():
+        case TransferReplicas():
             return step.reason, [f"spec.replicas: is {_replicas(observed)}, the HPA is to have it at {step.replicas}"]
         case Annotate():
             return step.reason, [f"{_ANNOTATIONS}: {', '.join(sorted(step.annotations))}"]
         case Replace():
             return "", [step.reason]
-        case HandOver():
+        case UpgradeManagedFields():
             return step.reason, []
         case _:
             return step.reason, []

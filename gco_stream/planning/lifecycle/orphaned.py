@@ -10,21 +10,21 @@ from datetime import datetime
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, Observed, ObservedObject
-from gco_stream.planning.lifecycle.stopping import MORE_MAY_GO, too_many
-from gco_stream.planning.types.plan import Delete, HeldBack, LookAgain, Note, Part, Plan, Tell
-from gco_stream.planning.types.policy import Fleet, Policy
+from gco_stream.planning.lifecycle.stopping import BUDGET_RESET_REASON, budget_exhausted
+from gco_stream.planning.types.plan import Delete, FleetLimit, Note, Part, Plan, RequeueAfter, StepEvent
+from gco_stream.planning.types.policy import FleetState, Policy
 
 NO_ITEM = "the table has no such item"
-_TOLD = Tell("Orphaned", f"its objects are removed: {NO_ITEM}")
-_TAKING_AWAY = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
+_ORPHANED_EVENT = StepEvent("Orphaned", f"its objects are removed: {NO_ITEM}")
+_DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
 
 
-def plan_orphan(name: str, observed: Observed, fleet: Fleet, now: datetime, policy: Policy) -> Plan:
+def plan_orphan(name: str, observed: Observed, fleet: FleetState, now: datetime, policy: Policy) -> Plan:
     """What becomes of the objects of an endpoint without an item; `observed` is of this endpoint's names only.
 
     Nothing here depends on `now`; it is taken so that every plan is made of the same values.
     """
-    notes = tuple(_left_alone(name, observed, fleet, policy))
+    notes = tuple(_kept_objects(name, observed, fleet, policy))
     steps = tuple(
         Delete(obj.ref, obj.uid, NO_ITEM, Part.MAIN, spends_budget=True)
         for obj in removable(name, observed, policy)
@@ -33,21 +33,21 @@ def plan_orphan(name: str, observed: Observed, fleet: Fleet, now: datetime, poli
     if steps and fleet.deletions_left <= 0:
         return Plan(
             name,
-            look_again=LookAgain(fleet.deletions_again, MORE_MAY_GO),
+            requeue_after=RequeueAfter(fleet.next_deletion_in, BUDGET_RESET_REASON),
             notes=notes,
-            warnings=(too_many(NO_ITEM),),
-            held_back=HeldBack.REMOVAL,
+            warnings=(budget_exhausted(NO_ITEM),),
+            limited_by=FleetLimit.REMOVAL,
         )
-    return Plan(name, steps=(*(replace(step, tell=_TOLD) for step in steps[:1]), *steps[1:]), notes=notes)
+    return Plan(name, steps=(*(replace(step, event=_ORPHANED_EVENT) for step in steps[:1]), *steps[1:]), notes=notes)
 
 
 def removable(name: str, observed: Observed, policy: Policy) -> list[ObservedObject]:
     """The objects of an endpoint without an item that may go, in the order of taking away."""
-    found = [obj for obj in observed.objects.values() if _is_certainly_ours(name, obj, policy)]
-    return sorted(found, key=lambda obj: (_TAKING_AWAY.index(obj.ref.kind), obj.ref))
+    found = [obj for obj in observed.objects.values() if _is_certainly_owned(name, obj, policy)]
+    return sorted(found, key=lambda obj: (_DELETION_ORDER.index(obj.ref.kind), obj.ref))
 
 
-def _is_certainly_ours(name: str, obj: ObservedObject, policy: Policy) -> bool:
+def _is_certainly_owned(name: str, obj: ObservedObject, policy: Policy) -> bool:
     return (
         obj.ref.namespace in policy.namespaces
         and obj.endpoint == name
@@ -67,11 +67,11 @@ def _names_given(kind: Kind, name: str) -> tuple[str, ...]:
             return (name, names.canary_name(name))
 
 
-def _left_alone(name: str, observed: Observed, fleet: Fleet, policy: Policy) -> Iterator[Note]:
+def _kept_objects(name: str, observed: Observed, fleet: FleetState, policy: Policy) -> Iterator[Note]:
     for _, obj in sorted(observed.objects.items()):
-        if _is_certainly_ours(name, obj, policy) or obj.endpoint not in {None, name}:
+        if _is_certainly_owned(name, obj, policy) or obj.endpoint not in {None, name}:
             continue
-        if obj.endpoint is None and obj.ref.name in fleet.claimed:
+        if obj.endpoint is None and obj.ref.name in fleet.names_claimed_by_others:
             continue
         yield Note(f"left unchanged, although {NO_ITEM}: {_why(obj, policy)}", obj.ref)
 

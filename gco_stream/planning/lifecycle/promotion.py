@@ -7,16 +7,16 @@ from gco_stream.model.wire import WireItem
 from gco_stream.planning.lifecycle.region_status import is_for_another_intent
 from gco_stream.planning.types.plan import TableChange
 
-_AGREED: Final = {"deploying": "running", "deleted": "deleted"}
+_AGREED_STATES: Final = {"deploying": "running", "deleted": "deleted"}
 
 
-def may_agree(image: WireItem) -> bool:
+def may_complete_or_purge(image: WireItem) -> bool:
     """Whether `table_change` may find a change in an item: a cheap first look at its wire form."""
     entries = image.get("region_status", {}).get("M", {}).values()
     states = {entry.get("M", {}).get("state", {}).get("S") for entry in entries}
-    wanted = _AGREED.get(image.get("desired_state", {}).get("S", "deploying"))
+    awaited_state = _AGREED_STATES.get(image.get("desired_state", {}).get("S", "deploying"))
     # A region that has left may be among them.
-    return wanted in states and states <= {wanted, "deleted"}
+    return awaited_state in states and states <= {awaited_state, "deleted"}
 
 
 def table_change(endpoint: Endpoint, region: str) -> TableChange | None:

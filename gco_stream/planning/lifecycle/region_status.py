@@ -2,72 +2,72 @@
 
 from datetime import datetime, timedelta
 
-from gco_stream.model.endpoint import Endpoint, RegionState, RegionStatus, Unreadable
+from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.reasons import Cause
 from gco_stream.model.wire import INTENT_PREFIX
 from gco_stream.planning.lifecycle.running import replicas_of
 from gco_stream.planning.resources import deployment as deployments
-from gco_stream.planning.types.context import Situation
-from gco_stream.planning.types.plan import LookAgain, Report
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.plan import Report, RequeueAfter
 
 _HAS_RUN = frozenset({RegionState.RUNNING, RegionState.UPDATING})
 _UNUSED = frozenset({RegionState.CREATING, RegionState.DELETED, RegionState.DELETING})
 
 
-def running(situation: Situation, *, pending: bool, complaints: tuple[Cause, ...]) -> Report:
+def running(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple[Cause, ...]) -> Report:
     """The report on an endpoint that shall run. `pending`: the plan still has steps to carry out."""
-    observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
-    ready, desired = _counts(situation, observed)
+    observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
+    ready, desired = _replica_counts(context, observed)
     is_running = not pending and deployments.rolled_out(observed)
-    state = RegionState.RUNNING if is_running else _not_yet_running(situation, observed)
-    return Report.of(state, complaints, ready=ready, desired=desired)
+    state = RegionState.RUNNING if is_running else _not_yet_running(context, observed)
+    return Report.of(state, degraded_reasons, ready=ready, desired=desired)
 
 
-def stopped(situation: Situation, *, pending: bool, complaints: tuple[Cause, ...]) -> Report:
+def stopped(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple[Cause, ...]) -> Report:
     """The report on an endpoint that shall be stopped: stopping until its last pod is gone."""
-    left = [
+    remaining = [
         obj
-        for name in (situation.endpoint.name, situation.canary)
-        if (obj := situation.ours(Kind.DEPLOYMENT, name)) is not None and not _is_empty(obj)
+        for name in (context.endpoint.name, context.canary)
+        if (obj := context.owned(Kind.DEPLOYMENT, name)) is not None and not _is_empty(obj)
     ]
-    ready = deployments.ready(situation.ours(Kind.DEPLOYMENT, situation.endpoint.name))
-    state = RegionState.STOPPING if pending or left else RegionState.STOPPED
-    return Report.of(state, complaints, ready=ready if left else 0)
+    ready = deployments.ready_replicas(context.owned(Kind.DEPLOYMENT, context.endpoint.name))
+    state = RegionState.STOPPING if pending or remaining else RegionState.STOPPED
+    return Report.of(state, degraded_reasons, ready=ready if remaining else 0)
 
 
-def removed(situation: Situation, *, complaints: tuple[Cause, ...] = ()) -> Report:
+def removed(context: ReconcileContext, *, degraded_reasons: tuple[Cause, ...] = ()) -> Report:
     """The report on an endpoint that shall be gone: deleting until nothing of it is left."""
-    state = RegionState.DELETING if situation.all_ours() else RegionState.DELETED
-    return Report.of(state, complaints)
+    state = RegionState.DELETING if context.all_owned() else RegionState.DELETED
+    return Report.of(state, degraded_reasons)
 
 
-def failed(situation: Situation, errors: tuple[Cause, ...]) -> Report:
+def failed(context: ReconcileContext, errors: tuple[Cause, ...]) -> Report:
     """The report where the endpoint cannot be what is asked, with the reasons; its objects stay as they are."""
-    observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
-    ready, desired = _counts(situation, observed)
+    observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
+    ready, desired = _replica_counts(context, observed)
     return Report.of(RegionState.ERROR, errors, ready=ready, desired=desired)
 
 
 def is_due(
-    item: Endpoint | Unreadable, region: str, report: Report, now: datetime, *, interval: float, heartbeat: float
-) -> tuple[bool, LookAgain | None]:
+    item: Endpoint | InvalidItem, region: str, report: Report, now: datetime, *, interval: float, heartbeat: float
+) -> tuple[bool, RequeueAfter | None]:
     """Whether to write the report now, else when. A new state or error is written at once, counts alone at most every
     `interval` seconds, and an unchanged report never (or every `heartbeat` seconds, if that is not 0).
     """
     written = item.region_status.get(region)
-    if written is None or _says_otherwise(written, report, item.intent):
+    if written is None or _differs(written, report, item.intent):
         return True, None
     pause, why = heartbeat, "heartbeat"
     if (written.replicas_ready, written.replicas_desired) != (report.ready, report.desired):
         pause, why = interval, "replica counts have changed"
     elif not heartbeat:
         return False, None
-    left = pause - _age(written, now)
-    return (True, None) if left <= 0 else (False, LookAgain(left, f"{why}, to be reported"))
+    remaining = pause - _age(written, now)
+    return (True, None) if remaining <= 0 else (False, RequeueAfter(remaining, f"{why}, to be reported"))
 
 
-def _says_otherwise(written: RegionStatus, report: Report, intent: str) -> bool:
+def _differs(written: RegionStatus, report: Report, intent: str) -> bool:
     if (written.state, written.error, written.reason) != (report.state, report.error, report.reason or ""):
         return True
     # An entry without an intent of ours (the former system's) counts by its state alone.
@@ -93,18 +93,18 @@ def _is_empty(deployment: ObservedObject) -> bool:
     return not status.get("replicas", 0) and status.get("observedGeneration", 0) >= deployment.generation
 
 
-def _counts(situation: Situation, observed: ObservedObject | None) -> tuple[int, int]:
-    spec = situation.endpoint.spec
+def _replica_counts(context: ReconcileContext, observed: ObservedObject | None) -> tuple[int, int]:
+    spec = context.endpoint.spec
     desired = observed.spec.get("replicas", 1) if observed is not None else 0
     if spec is not None and (observed is None or not spec.autoscaling.enabled):
         desired = replicas_of(spec).start
-    return deployments.ready(observed), desired
+    return deployments.ready_replicas(observed), desired
 
 
-def _not_yet_running(situation: Situation, observed: ObservedObject | None) -> RegionState:
-    written = situation.reported
+def _not_yet_running(context: ReconcileContext, observed: ObservedObject | None) -> RegionState:
+    written = context.reported
     if written is None or written.state in _UNUSED:
         return RegionState.CREATING
-    if written.state in _HAS_RUN or deployments.ready(observed):
+    if written.state in _HAS_RUN or deployments.ready_replicas(observed):
         return RegionState.UPDATING
     return RegionState.CREATING

@@ -6,53 +6,53 @@ None of it needs a spec that can be read, so that an endpoint with a broken one 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.lifecycle.running import Outcome, inputs_of
+from gco_stream.planning.lifecycle.running import EndpointDecision, inputs_of
 from gco_stream.planning.policies import canary as canaries
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
-from gco_stream.planning.resources.apply import removal, steps_for
+from gco_stream.planning.resources.apply import delete_steps, steps_for
 from gco_stream.planning.resources.deployment import Decision, FixedReplicas
-from gco_stream.planning.types.context import Situation
-from gco_stream.planning.types.plan import HeldBack, LookAgain, Part, Step
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.plan import FleetLimit, Part, RequeueAfter, Step
 
-MORE_MAY_GO = "one more endpoint may be removed then"
+BUDGET_RESET_REASON = "one more endpoint may be removed then"
 
 
-def plan_stopped(situation: Situation) -> Outcome:
+def plan_stopped(context: ReconcileContext) -> EndpointDecision:
     """No pods, no route, no autoscaler; Service and Deployment stay for the next start. Nothing is made."""
-    name = situation.endpoint.name
+    name = context.endpoint.name
     steps: list[Step] = [
-        *removal(situation.ours(Kind.INGRESS, names.ingress_name(name)), "the endpoint is stopped", Part.ROUTE),
-        *removal(situation.ours(Kind.HPA, name), "the endpoint is stopped", Part.MAIN),
+        *delete_steps(context.owned(Kind.INGRESS, names.ingress_name(name)), "the endpoint is stopped", Part.ROUTE),
+        *delete_steps(context.owned(Kind.HPA, name), "the endpoint is stopped", Part.MAIN),
     ]
-    main = _stopped_main(situation)
-    canary = _stopped_canary(situation)
-    if situation.foreign((Kind.DEPLOYMENT, name)):
-        return Outcome(tuple(steps), errors=situation.foreign((Kind.DEPLOYMENT, name)))
-    return Outcome(
-        (*steps, *_service(situation), *main.steps, *canary.steps),
+    main = _stopped_main(context)
+    canary = _stopped_canary(context)
+    if context.name_conflicts((Kind.DEPLOYMENT, name)):
+        return EndpointDecision(tuple(steps), errors=context.name_conflicts((Kind.DEPLOYMENT, name)))
+    return EndpointDecision(
+        (*steps, *_service(context), *main.steps, *canary.steps),
         notes=(*main.notes, *canary.notes),
         errors=(main.error,) if main.error is not None else (),
-        complaints=canary.errors,
+        degraded_reasons=canary.errors,
     )
 
 
-def plan_removal(situation: Situation, why: str, *, spends_budget: bool) -> Outcome:
+def plan_removal(context: ReconcileContext, why: str, *, spends_budget: bool) -> EndpointDecision:
     """Everything of ours goes, in every allowed namespace."""
     steps = tuple(
-        step for obj in situation.all_ours() for step in removal(obj, why, Part.MAIN, spends_budget=spends_budget)
+        step for obj in context.all_owned() for step in delete_steps(obj, why, Part.MAIN, spends_budget=spends_budget)
     )
-    if steps and spends_budget and situation.fleet.deletions_left <= 0:
-        return Outcome(
-            warnings=(too_many(why),),
-            complaints=(too_many(why),),
-            held_back=HeldBack.REMOVAL,
-            look_again=LookAgain(situation.fleet.deletions_again, MORE_MAY_GO),
+    if steps and spends_budget and context.fleet.deletions_left <= 0:
+        return EndpointDecision(
+            warnings=(budget_exhausted(why),),
+            degraded_reasons=(budget_exhausted(why),),
+            limited_by=FleetLimit.REMOVAL,
+            requeue_after=RequeueAfter(context.fleet.next_deletion_in, BUDGET_RESET_REASON),
         )
-    return Outcome(steps)
+    return EndpointDecision(steps)
 
 
-def too_many(why: str) -> Cause:
+def budget_exhausted(why: str) -> Cause:
     """Why an endpoint is not removed that would be, if the limit on the fleet allowed it."""
     message = (
         f"not removed, although {why}: the limit on removals in one hour is reached; "
@@ -61,41 +61,41 @@ def too_many(why: str) -> Cause:
     return Cause(Reason.REMOVAL_LIMIT_REACHED, message)
 
 
-def _stopped_main(situation: Situation) -> Decision:
-    observed = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
+def _stopped_main(context: ReconcileContext) -> Decision:
+    observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     if observed is None:
         return Decision()
-    spec = situation.endpoint.spec
+    spec = context.endpoint.spec
     if spec is None:
-        return deployments.scaled(observed, 0, Part.MAIN, "the endpoint is stopped")
+        return deployments.scale_only(observed, 0, Part.MAIN, "the endpoint is stopped")
     return deployments.decide(
-        inputs_of(situation, spec),
+        inputs_of(context, spec),
         observed,
         FixedReplicas(0),
-        namespace=situation.namespace,
-        annotations=situation.annotations,
+        namespace=context.namespace,
+        annotations=context.annotations,
         part=Part.MAIN,
-        renderings=situation.policy.renderings,
+        renderings=context.policy.renderings,
     )
 
 
-def _stopped_canary(situation: Situation) -> canaries.CanaryDecision:
-    spec = situation.endpoint.spec
+def _stopped_canary(context: ReconcileContext) -> canaries.CanaryDecision:
+    spec = context.endpoint.spec
     if spec is None:
-        deployment = situation.ours(Kind.DEPLOYMENT, situation.canary)
-        if deployment is None or deployment not in situation.all_ours():
+        deployment = context.owned(Kind.DEPLOYMENT, context.canary)
+        if deployment is None or deployment not in context.all_owned():
             return canaries.CanaryDecision()
-        stop = deployments.scaled(deployment, 0, Part.CANARY, "the endpoint is stopped")
+        stop = deployments.scale_only(deployment, 0, Part.CANARY, "the endpoint is stopped")
         return canaries.CanaryDecision(steps=stop.steps)
     if spec.canary is not None:
-        return canaries.wanted(situation, spec.canary, inputs_of(situation, spec), serving=False)
-    return canaries.unwanted(situation, None, main_settled=True)
+        return canaries.plan_canary(context, spec.canary, inputs_of(context, spec), serving=False)
+    return canaries.plan_canary_removal(context, None, main_settled=True)
 
 
-def _service(situation: Situation) -> tuple[Step, ...]:
-    name, spec = situation.endpoint.name, situation.endpoint.spec
-    observed = situation.ours(Kind.SERVICE, name)
+def _service(context: ReconcileContext) -> tuple[Step, ...]:
+    name, spec = context.endpoint.name, context.endpoint.spec
+    observed = context.owned(Kind.SERVICE, name)
     if observed is None or spec is None:
         return ()
-    manifest = manifests.service(situation.namespace, name, spec.port, situation.annotations)
+    manifest = manifests.service(context.namespace, name, spec.port, context.annotations)
     return steps_for(manifest, observed, Part.MAIN)

@@ -8,71 +8,76 @@ from dataclasses import replace
 
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.lifecycle.running import Outcome
+from gco_stream.planning.lifecycle.running import EndpointDecision
 from gco_stream.planning.policies import contested
 from gco_stream.planning.policies import stuck_finalizers as terminating
 from gco_stream.planning.resources import deployment as deployments
-from gco_stream.planning.types.context import Situation
-from gco_stream.planning.types.plan import Annotate, Part, earliest
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.plan import Annotate, Part, soonest
 
 
-def hindered(situation: Situation, outcome: Outcome) -> Outcome:
+def with_blockers(context: ReconcileContext, outcome: EndpointDecision) -> EndpointDecision:
     """The outcome of an endpoint that stays, without what is of no use now and with what there is to say of it."""
-    held = contested.hold_back(outcome.steps, situation.observed.objects, situation.now)
-    remade = tuple(_remade(situation))
-    slow = terminating.decide(_terminating(situation), remade, situation.now)
+    corrections = contested.defer_corrections(outcome.steps, context.observed.objects, context.now)
+    to_recreate = tuple(_to_recreate(context))
+    slow = terminating.decide(_terminating(context), to_recreate, context.now)
     # Where something is in the way of all, no step tells nothing about an object.
-    whole = not outcome.errors and situation.endpoint.spec is not None
-    over = tuple(_over(situation, outcome)) if whole else ()
+    is_complete = not outcome.errors and context.endpoint.spec is not None
+    settled = tuple(_settled_contests(context, outcome)) if is_complete else ()
     return replace(
         outcome,
-        steps=(*held.steps, *slow.steps, *over),
-        errors=(*outcome.errors, *held.errors),
-        complaints=(*outcome.complaints, *held.complaints, *slow.complaints, *_paused(situation, remade)),
-        look_again=earliest(outcome.look_again, held.look_again, slow.look_again),
+        steps=(*corrections.steps, *slow.steps, *settled),
+        errors=(*outcome.errors, *corrections.errors),
+        degraded_reasons=(
+            *outcome.degraded_reasons,
+            *corrections.degraded_reasons,
+            *slow.degraded_reasons,
+            *_paused(context, to_recreate),
+        ),
+        requeue_after=soonest(outcome.requeue_after, corrections.requeue_after, slow.requeue_after),
     )
 
 
-def hanging(situation: Situation, outcome: Outcome) -> Outcome:
+def with_stuck_finalizers(context: ReconcileContext, outcome: EndpointDecision) -> EndpointDecision:
     """The outcome of an endpoint that goes, with what its deletion waits for."""
-    found = terminating.decide(_terminating(situation), (), situation.now)
+    stuck = terminating.decide(_terminating(context), (), context.now)
     return replace(
         outcome,
-        complaints=(*outcome.complaints, *found.complaints),
-        look_again=earliest(outcome.look_again, found.look_again),
+        degraded_reasons=(*outcome.degraded_reasons, *stuck.degraded_reasons),
+        requeue_after=soonest(outcome.requeue_after, stuck.requeue_after),
     )
 
 
-def _terminating(situation: Situation) -> Iterator[ObservedObject]:
-    if any(obj.deleting for obj in situation.observed.objects.values()):
-        yield from (obj for obj in situation.all_ours() if obj.deleting)
+def _terminating(context: ReconcileContext) -> Iterator[ObservedObject]:
+    if any(obj.deleting for obj in context.observed.objects.values()):
+        yield from (obj for obj in context.all_owned() if obj.deleting)
 
 
-def _remade(situation: Situation) -> Iterator[tuple[ObjectRef, Part]]:
+def _to_recreate(context: ReconcileContext) -> Iterator[tuple[ObjectRef, Part]]:
     """The Deployments that the item asks for now."""
-    endpoint, spec = situation.endpoint, situation.endpoint.spec
-    if spec is None or not endpoint.is_wanted_in(situation.policy.region):
+    endpoint, spec = context.endpoint, context.endpoint.spec
+    if spec is None or not endpoint.is_wanted_in(context.policy.region):
         return
-    yield ObjectRef(Kind.DEPLOYMENT, situation.namespace, endpoint.name), Part.MAIN
+    yield ObjectRef(Kind.DEPLOYMENT, context.namespace, endpoint.name), Part.MAIN
     if spec.canary is not None:
-        yield ObjectRef(Kind.DEPLOYMENT, situation.namespace, situation.canary), Part.CANARY
+        yield ObjectRef(Kind.DEPLOYMENT, context.namespace, context.canary), Part.CANARY
 
 
-def _over(situation: Situation, outcome: Outcome) -> Iterator[Annotate]:
-    for obj in situation.observed.objects.values():
-        if contested.is_over(obj, outcome.steps) and not obj.deleting and situation.is_ours(obj):
-            yield contested.unmark(obj, _part_of(situation, obj.ref))
+def _settled_contests(context: ReconcileContext, outcome: EndpointDecision) -> Iterator[Annotate]:
+    for obj in context.observed.objects.values():
+        if contested.is_over(obj, outcome.steps) and not obj.deleting and context.owns(obj):
+            yield contested.clear_contested(obj, _part_of(context, obj.ref))
 
 
-def _part_of(situation: Situation, ref: ObjectRef) -> Part:
+def _part_of(context: ReconcileContext, ref: ObjectRef) -> Part:
     if ref.kind is Kind.INGRESS:
         return Part.ROUTE
-    return Part.CANARY if ref.name == situation.canary else Part.MAIN
+    return Part.CANARY if ref.name == context.canary else Part.MAIN
 
 
-def _paused(situation: Situation, asked: tuple[tuple[ObjectRef, Part], ...]) -> Iterator[Cause]:
-    for ref, _ in asked:
-        observed = situation.ours(ref.kind, ref.name)
+def _paused(context: ReconcileContext, candidates: tuple[tuple[ObjectRef, Part], ...]) -> Iterator[Cause]:
+    for ref, _ in candidates:
+        observed = context.owned(ref.kind, ref.name)
         if observed is not None and observed.spec.get("paused") and not deployments.rolled_out(observed):
             message = f"{ref} is paused (spec.paused): nothing is rolled out until somebody resumes it"
             yield Cause(Reason.DEPLOYMENT_PAUSED, message)

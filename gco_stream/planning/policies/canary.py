@@ -14,11 +14,11 @@ from gco_stream.model.reasons import Cause
 from gco_stream.model.spec import Canary
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
-from gco_stream.planning.resources.apply import removal, steps_for
+from gco_stream.planning.resources.apply import delete_steps, steps_for
 from gco_stream.planning.resources.deployment import FixedReplicas
 from gco_stream.planning.resources.pod_template import TemplateInputs, canary_inputs
-from gco_stream.planning.types.context import Situation
-from gco_stream.planning.types.plan import LookAgain, Note, Part, Step
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.plan import Note, Part, RequeueAfter, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +35,38 @@ class CanaryDecision:
     steps: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
     errors: tuple[Cause, ...] = ()
-    look_again: LookAgain | None = None
+    requeue_after: RequeueAfter | None = None
 
 
-def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, serving: bool = True) -> CanaryDecision:
+def plan_canary(
+    context: ReconcileContext, canary: Canary, main: TemplateInputs, *, serving: bool = True
+) -> CanaryDecision:
     """A canary that the item asks for. `serving` False: the endpoint is stopped, so its pods stop too."""
-    name = situation.canary
-    if foreign := situation.foreign((Kind.SERVICE, name), (Kind.DEPLOYMENT, name)):
+    name = context.canary
+    if foreign := context.name_conflicts((Kind.SERVICE, name), (Kind.DEPLOYMENT, name)):
         return CanaryDecision(errors=foreign)
-    service = situation.ours(Kind.SERVICE, name)
-    deployment = situation.ours(Kind.DEPLOYMENT, name)
+    service = context.owned(Kind.SERVICE, name)
+    deployment = context.owned(Kind.DEPLOYMENT, name)
     if not serving:
-        stop = deployments.scaled(deployment, 0, Part.CANARY, "the endpoint is stopped")
+        stop = deployments.scale_only(deployment, 0, Part.CANARY, "the endpoint is stopped")
         return CanaryDecision(steps=stop.steps)
-    image = canary.region_image_uris.get(situation.policy.region) or canary.image
+    image = canary.region_image_uris.get(context.policy.region) or canary.image
     decision = deployments.decide(
         canary_inputs(main, image),
         deployment,
         FixedReplicas(canary.replicas),
-        namespace=situation.namespace,
-        annotations=situation.annotations,
+        namespace=context.namespace,
+        annotations=context.annotations,
         part=Part.CANARY,
-        renderings=situation.policy.renderings,
+        renderings=context.policy.renderings,
     )
-    manifest = manifests.service(situation.namespace, name, main.spec.port, situation.annotations)
+    manifest = manifests.service(context.namespace, name, main.spec.port, context.annotations)
     notes, steps = decision.notes, decision.steps
     weight = canary.weight if canary.replicas else 0
     waits = weight > 0 and not _serves(deployment)
     if waits:
         notes = (*notes, Note(f"the canary gets its {canary.weight} % of the traffic once it is ready"))
-    draining = None if weight else _draining(situation, situation.ours(Kind.INGRESS, _ingress_of(situation)))
+    draining = None if weight else _draining(context, context.owned(Kind.INGRESS, _ingress_of(context)))
     if draining is not None and not canary.replicas:
         notes, steps = (*notes, Note("the canary's pods stop once its connections have drained")), ()
     return CanaryDecision(
@@ -74,29 +76,31 @@ def wanted(situation: Situation, canary: Canary, main: TemplateInputs, *, servin
         steps=(*steps_for(manifest, service, Part.CANARY), *steps),
         notes=notes,
         errors=(decision.error,) if decision.error is not None else (),
-        look_again=draining.look_again if draining else None,
+        requeue_after=draining.requeue_after if draining else None,
     )
 
 
-def unwanted(situation: Situation, main: TemplateInputs | None, *, main_settled: bool) -> CanaryDecision:
+def plan_canary_removal(
+    context: ReconcileContext, main: TemplateInputs | None, *, main_settled: bool
+) -> CanaryDecision:
     """A canary that the item does not ask for: what is left of it goes, its route first.
 
     `main` is None where nothing is routed any more (stopped). `main_settled`: the main runs what is asked, rolled out.
     """
-    leftovers = [obj for obj in situation.all_ours() if _is_canarys(situation, obj)]
+    leftovers = [obj for obj in context.all_owned() if _belongs_to_canary(context, obj)]
     if not leftovers:
         return CanaryDecision()
-    ingress = situation.ours(Kind.INGRESS, _ingress_of(situation))
+    ingress = context.owned(Kind.INGRESS, _ingress_of(context))
     deployment = next((obj for obj in leftovers if obj.ref.kind is Kind.DEPLOYMENT), None)
-    weight = routed_weight(ingress, situation.canary)
+    weight = routed_weight(ingress, context.canary)
     promoted = main is not None and deployment is not None and deployments.image_of(deployment) == main.image
     if weight and promoted and not main_settled and _serves(deployment):
         note = Note("the canary was promoted and keeps serving until the main has rolled out")
         return CanaryDecision(weight=weight, notes=(note,))
-    draining = _draining(situation, ingress)
+    draining = _draining(context, ingress)
     if main is None or draining is None:
-        return CanaryDecision(steps=_gone(leftovers, "the item has no canary, and nothing is routed to it"))
-    return CanaryDecision(draining_since=draining.since, look_again=draining.look_again)
+        return CanaryDecision(steps=_delete_steps(leftovers, "the item has no canary, and nothing is routed to it"))
+    return CanaryDecision(draining_since=draining.since, requeue_after=draining.requeue_after)
 
 
 def routed_weight(ingress: ObservedObject | None, canary: str) -> int:
@@ -116,31 +120,31 @@ def _serves(deployment: ObservedObject | None) -> bool:
         deployment is not None
         and not deployment.deleting
         and not deployments.is_at_zero(deployment)
-        and deployments.ready(deployment) > 0
+        and deployments.ready_replicas(deployment) > 0
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Draining:
     since: str
-    look_again: LookAgain
+    requeue_after: RequeueAfter
 
 
-def _draining(situation: Situation, ingress: ObservedObject | None) -> _Draining | None:
+def _draining(context: ReconcileContext, ingress: ObservedObject | None) -> _Draining | None:
     """The canary's connections that still end once its route is gone; None where there are none.
 
     As long as the route stands, they end from now on, whatever an annotation says.
     """
     if ingress is None:
         return None
-    drain, since = situation.policy.canary_drain, ingress.annotations.get(names.DRAINING_SINCE_ANNOTATION)
-    left = drain - _elapsed(since, situation.now) if since is not None else 0.0
+    drain, since = context.policy.canary_drain, ingress.annotations.get(names.DRAINING_SINCE_ANNOTATION)
+    remaining = drain - _elapsed(since, context.now) if since is not None else 0.0
     if _is_routed(ingress):
-        since, left = situation.now.isoformat(), drain
+        since, remaining = context.now.isoformat(), drain
     # A time far ahead is not ours: it must not keep the canary for ever.
-    if since is None or not 0 < left <= 2 * drain:
+    if since is None or not 0 < remaining <= 2 * drain:
         return None
-    return _Draining(since, LookAgain(left, "the canary's connections drain"))
+    return _Draining(since, RequeueAfter(remaining, "the canary's connections drain"))
 
 
 def _is_routed(ingress: ObservedObject) -> bool:
@@ -148,16 +152,16 @@ def _is_routed(ingress: ObservedObject) -> bool:
     return any(path["backend"].get("service", {}).get("name") == manifests.WEIGHTED_ROUTING for path in paths)
 
 
-def _ingress_of(situation: Situation) -> str:
-    return names.ingress_name(situation.endpoint.name)
+def _ingress_of(context: ReconcileContext) -> str:
+    return names.ingress_name(context.endpoint.name)
 
 
-def _is_canarys(situation: Situation, obj: ObservedObject) -> bool:
-    return obj.ref.name == situation.canary and obj.ref.namespace == situation.namespace
+def _belongs_to_canary(context: ReconcileContext, obj: ObservedObject) -> bool:
+    return obj.ref.name == context.canary and obj.ref.namespace == context.namespace
 
 
-def _gone(leftovers: list[ObservedObject], why: str) -> tuple[Step, ...]:
-    return tuple(step for obj in leftovers for step in removal(obj, why, Part.CANARY))
+def _delete_steps(leftovers: list[ObservedObject], why: str) -> tuple[Step, ...]:
+    return tuple(step for obj in leftovers for step in delete_steps(obj, why, Part.CANARY))
 
 
 def _elapsed(since: str, now: datetime) -> float:

@@ -17,28 +17,28 @@ from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences
-from gco_stream.planning.diff.merge_schema import SPECS, Shape
-from gco_stream.planning.resources.apply import in_words
+from gco_stream.planning.diff.merge_schema import SPEC_SCHEMAS, MergeSchema
+from gco_stream.planning.resources.apply import describe
 from gco_stream.planning.resources.deployment import TEMPLATE_PATH
 from gco_stream.planning.types.plan import (
     Annotate,
     Apply,
-    GiveReplicas,
-    HandOver,
-    LookAgain,
     Part,
     Replace,
+    RequeueAfter,
     Scale,
     Step,
-    Tell,
-    earliest,
+    StepEvent,
+    TransferReplicas,
+    UpgradeManagedFields,
+    soonest,
 )
 
-TRIES = 3
+MAX_ATTEMPTS = 3
 """Applies that have to be undone before an object counts as contested."""
 
-_FIRST_WAIT = 60.0
-_LONGEST_WAIT = 6 * 3600.0
+_MIN_WAIT = 60.0
+_MAX_WAIT = 6 * 3600.0
 _TEMPLATE, _OBJECT = "template", "object"
 # Written by plans with the time of day in them: another value is no other wish.
 _CLOCKS = frozenset({names.REVISION_ANNOTATION, names.DRAINING_SINCE_ANNOTATION, names.UNREADY_SINCE_ANNOTATION})
@@ -48,121 +48,121 @@ Correction = Apply | Replace
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ContestedAnnotation:
     """What an object says of the contest about it: `digest` of what was wanted, how often in vain, and when last.
 
     `of_template`: it is the pod template's digest, and the template is part of the contest.
     """
 
     digest: str
-    tries: int
+    attempts: int
     at: datetime
     of_template: bool = False
 
     def __str__(self) -> str:
-        return f"{_TEMPLATE if self.of_template else _OBJECT} {self.digest} {self.tries} {self.at.isoformat()}"
+        return f"{_TEMPLATE if self.of_template else _OBJECT} {self.digest} {self.attempts} {self.at.isoformat()}"
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Corrections:
     """Steps without those that would go on with a contest, and what is to be said of it.
 
-    `errors`: what runs or serves is not what is asked; `complaints`: it is, but for labels and annotations, or it is
-    the canary's.
+    `errors`: what runs or serves is not what is asked; `degraded_reasons`: it is, but for labels and annotations, or it
+    is the canary's.
     """
 
     steps: tuple[Step, ...]
     errors: tuple[Cause, ...] = ()
-    complaints: tuple[Cause, ...] = ()
-    look_again: LookAgain | None = None
+    degraded_reasons: tuple[Cause, ...] = ()
+    requeue_after: RequeueAfter | None = None
 
 
-def parse(text: str | None) -> Mark | None:
+def parse_annotation(text: str | None) -> ContestedAnnotation | None:
     """The mark that an annotation's text is; None where it is none, whatever somebody has made of it."""
     try:
-        scope, digest, tries, at = (text or "").split()
-        known = Mark(digest, int(tries), datetime.fromisoformat(at), scope == _TEMPLATE)
+        scope, digest, attempts, at = (text or "").split()
+        annotation = ContestedAnnotation(digest, int(attempts), datetime.fromisoformat(at), scope == _TEMPLATE)
     except ValueError:
         return None
-    sound = scope in {_TEMPLATE, _OBJECT} and known.tries > 0 and known.at.tzinfo is not None
-    return known if sound else None
+    sound = scope in {_TEMPLATE, _OBJECT} and annotation.attempts > 0 and annotation.at.tzinfo is not None
+    return annotation if sound else None
 
 
-def mark_of(observed: ObservedObject) -> Mark | None:
+def contested_annotation(observed: ObservedObject) -> ContestedAnnotation | None:
     """The mark that an object carries."""
-    return parse(observed.annotations.get(names.CONTESTED_ANNOTATION))
+    return parse_annotation(observed.annotations.get(names.CONTESTED_ANNOTATION))
 
 
-def may_try(observed: ObservedObject, step: Correction, now: datetime) -> float:
+def retry_delay(observed: ObservedObject, step: Correction, now: datetime) -> float:
     """Seconds to wait before this correction is tried again: 0 now, infinity not before something else is wanted."""
-    known = mark_of(observed)
-    if known is None:
+    annotation = contested_annotation(observed)
+    if annotation is None:
         return 0.0
     of_template = bool(template_fields(step, observed))
-    if known.of_template != of_template or known.digest != _digest(step, of_template=of_template):
+    if annotation.of_template != of_template or annotation.digest != _digest(step, of_template=of_template):
         return 0.0
     if of_template:
         return math.inf
-    wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(known.tries - 1, 30))
+    wait = min(_MAX_WAIT, _MIN_WAIT * 2.0 ** min(annotation.attempts - 1, 30))
     # A time ahead of ours (another clock, an editor) must not hold it up for longer than any other.
-    return max(0.0, wait - max(0.0, (now - known.at).total_seconds()))
+    return max(0.0, wait - max(0.0, (now - annotation.at).total_seconds()))
 
 
-def mark(observed: ObservedObject, step: Correction, now: datetime) -> Annotate:
+def annotate_contested(observed: ObservedObject, step: Correction, now: datetime) -> Annotate:
     """The step that marks an object as contested, once this correction of it has been in vain."""
     of_template = bool(template_fields(step, observed))
-    digest, before = _digest(step, of_template=of_template), mark_of(observed)
-    again = before is not None and (before.digest, before.of_template) == (digest, of_template)
-    tries = before.tries + 1 if before is not None and again else 1
-    text = str(Mark(digest, tries, now, of_template))
-    why, tell = "another field manager keeps changing it", Tell("Contested", in_words_of(observed, step))
-    return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: text}, why, step.part, tell)
+    digest, before = _digest(step, of_template=of_template), contested_annotation(observed)
+    is_same = before is not None and (before.digest, before.of_template) == (digest, of_template)
+    attempts = before.attempts + 1 if before is not None and is_same else 1
+    text = str(ContestedAnnotation(digest, attempts, now, of_template))
+    why, event = "another field manager keeps changing it", StepEvent("Contested", contest_message(observed, step))
+    return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: text}, why, step.part, event)
 
 
-def marks(
+def annotate_all_contested(
     steps: Sequence[Step],
-    fought_over: Collection[ObjectRef],
+    contested_refs: Collection[ObjectRef],
     objects: Mapping[ObjectRef, ObservedObject],
     now: datetime,
 ) -> tuple[Annotate, ...]:
     """The marks for those of these objects that the steps still want to correct."""
     return tuple(
-        mark(objects[ref], step, now)
+        annotate_contested(objects[ref], step, now)
         for ref, step in _corrections(steps).items()
-        if ref in fought_over and ref in objects
+        if ref in contested_refs and ref in objects
     )
 
 
-def hold_back(steps: Sequence[Step], objects: Mapping[ObjectRef, ObservedObject], now: datetime) -> Held:
+def defer_corrections(steps: Sequence[Step], objects: Mapping[ObjectRef, ObservedObject], now: datetime) -> Corrections:
     """The steps without the corrections that have to wait. Of a contested Deployment the replicas alone are set."""
     waits = {
         ref: wait
         for ref, step in _corrections(steps).items()
-        if ref in objects and (wait := may_try(objects[ref], step, now))
+        if ref in objects and (wait := retry_delay(objects[ref], step, now))
     }
     if not waits:
-        return Held(tuple(steps))
+        return Corrections(tuple(steps))
     errors: list[Cause] = []
-    complaints: list[Cause] = []
-    left: list[Step] = []
+    degraded_reasons: list[Cause] = []
+    remaining: list[Step] = []
     for step in steps:
-        if step.ref not in waits or not isinstance(step, Correction | GiveReplicas | HandOver):
-            left.append(step)
+        if step.ref not in waits or not isinstance(step, Correction | TransferReplicas | UpgradeManagedFields):
+            remaining.append(step)
         elif isinstance(step, Correction):
             observed = objects[step.ref]
-            said = errors if step.part is not Part.CANARY and _changes_spec(step, observed) else complaints
-            said.append(Cause(Reason.CONTESTED, in_words_of(observed, step)))
-            left += _scaled(steps, step, observed)
-    again = (LookAgain(wait, f"{ref} is tried again") for ref, wait in waits.items() if wait < math.inf)
-    return Held(tuple(left), tuple(errors), tuple(complaints), earliest(*again))
+            reasons = errors if step.part is not Part.CANARY and _changes_spec(step, observed) else degraded_reasons
+            reasons.append(Cause(Reason.CONTESTED, contest_message(observed, step)))
+            remaining += _scaled(steps, step, observed)
+    requeues = (RequeueAfter(wait, f"{ref} is tried again") for ref, wait in waits.items() if wait < math.inf)
+    return Corrections(tuple(remaining), tuple(errors), tuple(degraded_reasons), soonest(*requeues))
 
 
 def is_over(observed: ObservedObject, steps: Sequence[Step]) -> bool:
     """Whether an object is marked although none of the steps of a whole plan wants to do anything about it."""
-    return mark_of(observed) is not None and all(step.ref != observed.ref for step in steps)
+    return contested_annotation(observed) is not None and all(step.ref != observed.ref for step in steps)
 
 
-def unmark(observed: ObservedObject, part: Part) -> Annotate:
+def clear_contested(observed: ObservedObject, part: Part) -> Annotate:
     """The step that takes a mark away."""
     return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: None}, "it is as it should be again", part)
 
@@ -172,7 +172,7 @@ def template_fields(step: Correction, observed: ObservedObject) -> tuple[str, ..
     return tuple(one.path for one in _found(step, observed) if one.path.startswith(TEMPLATE_PATH))
 
 
-def restart(step: Apply, observed: ObservedObject) -> str:
+def restart_digest(step: Apply, observed: ObservedObject) -> str:
     """A digest of the pod template that an apply puts in another's place, and of the fields in which it does; "" where
     it restarts nothing.
     """
@@ -180,9 +180,9 @@ def restart(step: Apply, observed: ObservedObject) -> str:
     return canonical_hash([_digest(step, of_template=True), sorted(fields)]) if fields else ""
 
 
-def in_words_of(observed: ObservedObject, step: Correction) -> str:
+def contest_message(observed: ObservedObject, step: Correction) -> str:
     """What is said of a contest. It holds neither times nor counts, so it reads the same as long as it is the same."""
-    fields = in_words(_found(step, observed)) if isinstance(step, Apply) else step.reason
+    fields = describe(_found(step, observed)) if isinstance(step, Apply) else step.reason
     if template_fields(step, observed):
         rest = f"it is left unchanged until the item's pod template changes or {names.CONTESTED_ANNOTATION} is removed"
     else:
@@ -205,23 +205,25 @@ def _changes_spec(step: Correction, observed: ObservedObject) -> bool:
 def _digest(step: Correction, *, of_template: bool) -> str:
     if isinstance(step, Replace):
         return canonical_hash([step.field, step.value])
-    spec: JsonObject = _in_order_of_keys(step.manifest["spec"], SPECS[step.ref.kind])
+    spec: JsonObject = _sorted_by_keys(step.manifest["spec"], SPEC_SCHEMAS[step.ref.kind])
     if of_template:
         return canonical_hash(spec["template"])
-    return canonical_hash({**step.manifest, "metadata": dict(_lasting(step.manifest["metadata"])), "spec": spec})
+    return canonical_hash(
+        {**step.manifest, "metadata": dict(_stable_metadata(step.manifest["metadata"])), "spec": spec}
+    )
 
 
-def _in_order_of_keys(value: Any, shape: Shape) -> Any:
+def _sorted_by_keys(value: Any, schema: MergeSchema) -> Any:
     """The value in an order that does not depend on what stands, which an apply keeps to."""
     if isinstance(value, dict):
-        return {name: _in_order_of_keys(inner, shape.fields.get(name, shape.other)) for name, inner in value.items()}
+        return {name: _sorted_by_keys(inner, schema.fields.get(name, schema.element)) for name, inner in value.items()}
     if not isinstance(value, list | tuple):
         return value
-    items = [_in_order_of_keys(item, shape) for item in value]
-    return sorted(items, key=lambda item: [str(item.get(key)) for key in shape.keys]) if shape.keys else items
+    items = [_sorted_by_keys(item, schema) for item in value]
+    return sorted(items, key=lambda item: [str(item.get(key)) for key in schema.keys]) if schema.keys else items
 
 
-def _lasting(metadata: JsonObject) -> Iterator[tuple[str, Any]]:
+def _stable_metadata(metadata: JsonObject) -> Iterator[tuple[str, Any]]:
     for name, value in metadata.items():
         if name == "annotations":
             yield name, {key: text for key, text in value.items() if key not in _CLOCKS}
@@ -233,9 +235,9 @@ def _scaled(steps: Sequence[Step], step: Correction, observed: ObservedObject) -
     """The replicas that a Deployment which is otherwise left alone has to have."""
     if observed.ref.kind is not Kind.DEPLOYMENT or not isinstance(step, Apply):
         return
-    count, there = step.manifest["spec"].get("replicas"), observed.spec.get("replicas", 1)
-    given = next((one.replicas for one in steps if isinstance(one, GiveReplicas) and one.ref == step.ref), None)
-    if count is None and there == 0:
+    count, observed_count = step.manifest["spec"].get("replicas"), observed.spec.get("replicas", 1)
+    given = next((one.replicas for one in steps if isinstance(one, TransferReplicas) and one.ref == step.ref), None)
+    if count is None and observed_count == 0:
         count = given
-    if count is not None and count != there:
-        yield Scale(observed.ref, observed.uid, count, f"replicas is {there}, should be {count}", step.part)
+    if count is not None and count != observed_count:
+        yield Scale(observed.ref, observed.uid, count, f"replicas is {observed_count}, should be {count}", step.part)

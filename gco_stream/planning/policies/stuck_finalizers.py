@@ -10,39 +10,41 @@ from datetime import datetime
 
 from gco_stream.model.objects import ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.types.plan import Delete, LookAgain, Part, Tell, earliest
+from gco_stream.planning.types.plan import Delete, Part, RequeueAfter, StepEvent, soonest
 
-PATIENCE = 30.0
+FINALIZER_TIMEOUT = 30.0
 """Seconds for which an object may be terminating before anything is done or said about it."""
 
 _PODS = "foregroundDeletion"
 
 
 @dataclass(frozen=True, slots=True)
-class Hanging:
+class StuckFinalizers:
     """Deletions to be sent again, what is waited for in words, and when the next of them counts as hanging."""
 
     steps: tuple[Delete, ...] = ()
-    complaints: tuple[Cause, ...] = ()
-    look_again: LookAgain | None = None
+    degraded_reasons: tuple[Cause, ...] = ()
+    requeue_after: RequeueAfter | None = None
 
 
-def decide(terminating: Iterable[ObservedObject], remade: Collection[tuple[ObjectRef, Part]], now: datetime) -> Hanging:
-    """What to do about objects of ours that are terminating; `remade`: Deployments that are to be made anew."""
+def decide(
+    terminating: Iterable[ObservedObject], to_recreate: Collection[tuple[ObjectRef, Part]], now: datetime
+) -> StuckFinalizers:
+    """What to do about objects of ours that are terminating; `to_recreate`: Deployments that are to be made anew."""
     steps: list[Delete] = []
-    complaints: list[Cause] = []
-    look_again: LookAgain | None = None
-    parts = dict(remade)
+    degraded_reasons: list[Cause] = []
+    requeue_after: RequeueAfter | None = None
+    parts = dict(to_recreate)
     for observed in terminating:
-        left = PATIENCE - _elapsed(observed.deleting_since, now)
-        if left > 0:
-            look_again = earliest(look_again, LookAgain(left, f"{observed.ref} is terminating"))
+        remaining = FINALIZER_TIMEOUT - _elapsed(observed.deleting_since, now)
+        if remaining > 0:
+            requeue_after = soonest(requeue_after, RequeueAfter(remaining, f"{observed.ref} is terminating"))
         elif _PODS in observed.finalizers and observed.ref in parts:
             steps.append(_without_pods(observed, parts[observed.ref]))
         elif observed.finalizers:
-            message = f"{observed.ref} is terminating and waits for {_awaited(observed)}"
-            complaints.append(Cause(Reason.DELETION_BLOCKED, message))
-    return Hanging(tuple(steps), tuple(complaints), look_again)
+            message = f"{observed.ref} is terminating and waits for {_pending_finalizers(observed)}"
+            degraded_reasons.append(Cause(Reason.DELETION_BLOCKED, message))
+    return StuckFinalizers(tuple(steps), tuple(degraded_reasons), requeue_after)
 
 
 def _without_pods(observed: ObservedObject, part: Part) -> Delete:
@@ -52,11 +54,11 @@ def _without_pods(observed: ObservedObject, part: Part) -> Delete:
         "it is to be made anew, and its pods do not end",
         part,
         background=True,
-        tell=Tell("PodsLeftBehind", f"{observed.ref} was deleted without waiting any longer for its pods to end"),
+        event=StepEvent("PodsLeftBehind", f"{observed.ref} was deleted without waiting any longer for its pods to end"),
     )
 
 
-def _awaited(observed: ObservedObject) -> str:
+def _pending_finalizers(observed: ObservedObject) -> str:
     others = sorted(set(observed.finalizers) - {_PODS})
     waits = ["its pods to end"] if _PODS in observed.finalizers else []
     if others:

@@ -14,8 +14,8 @@ from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.resources import deployment as deployments
-from gco_stream.planning.types.context import Situation
-from gco_stream.planning.types.plan import LookAgain, Need, Note, Tell
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.plan import MissingInput, Note, RequeueAfter, StepEvent
 from gco_stream.planning.types.policy import Census
 
 # No event announces that containers are ready behind a readiness gate, so those pods are listed this often.
@@ -34,7 +34,7 @@ class RouteDecision:
     """Whether the Ingress is to exist.
 
     `unready_since`: the clock that the Ingress carries. `withdraws`: it exists and is to be deleted; `refused`: it
-    would be, if the limit on the fleet allowed it. `error` makes the region's state. `tell`: the Event of creating or
+    would be, if the limit on the fleet allowed it. `error` makes the region's state. `event`: the Event of creating or
     withdrawing it.
     """
 
@@ -43,91 +43,97 @@ class RouteDecision:
     withdraws: bool = False
     refused: bool = False
     error: Cause | None = None
-    tell: Tell | None = None
+    event: StepEvent | None = None
     notes: tuple[Note, ...] = ()
     warnings: tuple[Cause, ...] = ()
-    needs: frozenset[Need] = frozenset()
-    look_again: LookAgain | None = None
+    missing_inputs: frozenset[MissingInput] = frozenset()
+    requeue_after: RequeueAfter | None = None
 
 
-def decide(situation: Situation, deployment: ObservedObject | None, ingress: ObservedObject | None) -> RouteDecision:
+def decide(
+    context: ReconcileContext, deployment: ObservedObject | None, ingress: ObservedObject | None
+) -> RouteDecision:
     """The route of an endpoint that should run at least one replica. `deployment`, `ingress`: ours, or None."""
     if ingress is None or ingress.deleting:
-        return _absent(situation, deployment)
-    if deployment is not None and (deployments.is_at_zero(deployment) or deployments.ready(deployment)):
+        return _absent(context, deployment)
+    if deployment is not None and (deployments.is_at_zero(deployment) or deployments.ready_replicas(deployment)):
         return RouteDecision(exists=True)
-    return _unready(situation, ingress)
+    return _unready(context, ingress)
 
 
-def is_withdrawn(situation: Situation) -> bool:
+def is_withdrawn(context: ReconcileContext) -> bool:
     """Whether an endpoint that should run has lost its Ingress because no replica of it is ready."""
-    ingress = situation.ours(Kind.INGRESS, names.ingress_name(situation.endpoint.name))
-    deployment = situation.ours(Kind.DEPLOYMENT, situation.endpoint.name)
+    ingress = context.owned(Kind.INGRESS, names.ingress_name(context.endpoint.name))
+    deployment = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     if deployment is None or deployment.deleting or not (ingress is None or ingress.deleting):
         return False
-    is_unready = not deployments.is_at_zero(deployment) and not deployments.ready(deployment)
-    return is_unready and was_routed(situation)
+    is_unready = not deployments.is_at_zero(deployment) and not deployments.ready_replicas(deployment)
+    return is_unready and was_routed(context)
 
 
-def was_routed(situation: Situation) -> bool:
+def was_routed(context: ReconcileContext) -> bool:
     """Whether this region reported that the endpoint ran, or that its Ingress was withdrawn.
 
     This decides what is reported of an endpoint without an Ingress (an error, or that it is being created), never
     whether the Ingress is created.
     """
-    written = situation.reported
+    written = context.reported
     return written is not None and (written.state in _RUNS or written.reason == Reason.INGRESS_WITHDRAWN)
 
 
-def _absent(situation: Situation, deployment: ObservedObject | None) -> RouteDecision:
-    error = _WITHDRAWN if is_withdrawn(situation) else None
+def _absent(context: ReconcileContext, deployment: ObservedObject | None) -> RouteDecision:
+    error = _WITHDRAWN if is_withdrawn(context) else None
     waiting = RouteDecision(exists=False, error=error, notes=(_WAITING,))
     if deployment is None or deployment.deleting or deployments.is_at_zero(deployment):
         return waiting
-    written = situation.reported
+    written = context.reported
     restored = written is not None and written.reason == Reason.INGRESS_WITHDRAWN
-    tell = Tell("IngressRestored", "a pod is ready again, so the Ingress is restored", warning=False)
-    created = RouteDecision(exists=True, tell=tell if restored else None)
-    if deployments.ready(deployment):
+    event = StepEvent("IngressRestored", "a pod is ready again, so the Ingress is restored", warning=False)
+    created = RouteDecision(exists=True, event=event if restored else None)
+    if deployments.ready_replicas(deployment):
         return created
-    pods = situation.observed.pods
+    pods = context.observed.pods
     if pods is None:
         # A Deployment without pods needs no call to know that none of them is ready.
-        return replace(waiting, needs=frozenset({Need.PODS})) if deployments.has_pods(deployment) else waiting
+        return (
+            replace(waiting, missing_inputs=frozenset({MissingInput.PODS}))
+            if deployments.has_pods(deployment)
+            else waiting
+        )
     if any(pod.containers_ready for pod in pods):
         return created
-    return replace(waiting, notes=(_WAITING, *_unready_pods(pods)), look_again=_check_pods(pods))
+    return replace(waiting, notes=(_WAITING, *_unready_pods(pods)), requeue_after=_check_pods(pods))
 
 
-def _unready(situation: Situation, ingress: ObservedObject) -> RouteDecision:
-    threshold = situation.policy.unhealthy_threshold
-    since, clock = _clock(situation.now, ingress)
-    left = threshold - (situation.now - since).total_seconds()
-    if left > 0:
+def _unready(context: ReconcileContext, ingress: ObservedObject) -> RouteDecision:
+    threshold = context.policy.unhealthy_threshold
+    since, clock = _unready_since(context.now, ingress)
+    remaining = threshold - (context.now - since).total_seconds()
+    if remaining > 0:
         why = "an Ingress without a ready replica is withdrawn"
-        return RouteDecision(exists=True, unready_since=clock, look_again=LookAgain(left, why))
-    pods, census = situation.observed.pods, situation.fleet.census
+        return RouteDecision(exists=True, unready_since=clock, requeue_after=RequeueAfter(remaining, why))
+    pods, census = context.observed.pods, context.fleet.census
     if pods is None or census is None:
-        needs = {need for need, known in ((Need.PODS, pods), (Need.CENSUS, census)) if known is None}
-        return RouteDecision(exists=True, unready_since=clock, needs=frozenset(needs))
-    lasting = f"no replica has been ready for {threshold:.0f} s"
-    kept = RouteDecision(exists=True, unready_since=clock, notes=_unready_pods(pods), look_again=_check_pods(pods))
+        needs = {need for need, known in ((MissingInput.PODS, pods), (MissingInput.CENSUS, census)) if known is None}
+        return RouteDecision(exists=True, unready_since=clock, missing_inputs=frozenset(needs))
+    duration = f"no replica has been ready for {threshold:.0f} s"
+    kept = RouteDecision(exists=True, unready_since=clock, notes=_unready_pods(pods), requeue_after=_check_pods(pods))
     if any(pod.containers_ready for pod in pods):
         # Only with its Ingress can the load balancer ever find it healthy.
-        message = f"{lasting}, although a pod's containers are ready: the load balancer does not find it healthy"
+        message = f"{duration}, although a pod's containers are ready: the load balancer does not find it healthy"
         return replace(kept, error=Cause(Reason.LOAD_BALANCER_UNHEALTHY, message))
     if census.withdrawn >= _max_withdrawn(census):
         message = (
-            f"{lasting}; the Ingress stays, because half of the endpoints in this region are in this state: the "
+            f"{duration}; the Ingress stays, because half of the endpoints in this region are in this state: the "
             "cluster itself seems unhealthy, and traffic can only leave it if its load balancer reports unhealthy"
         )
         limited = Cause(Reason.WITHDRAWAL_LIMIT_REACHED, message)
         return replace(kept, refused=True, error=limited, warnings=(limited,))
-    tell = Tell("IngressWithdrawn", f"{lasting}; the Ingress is restored once a pod's containers are ready")
-    return RouteDecision(exists=False, withdraws=True, error=_WITHDRAWN, tell=tell)
+    event = StepEvent("IngressWithdrawn", f"{duration}; the Ingress is restored once a pod's containers are ready")
+    return RouteDecision(exists=False, withdraws=True, error=_WITHDRAWN, event=event)
 
 
-def _clock(now: datetime, ingress: ObservedObject) -> tuple[datetime, str]:
+def _unready_since(now: datetime, ingress: ObservedObject) -> tuple[datetime, str]:
     """Since when no replica has been ready, as a time and as the annotation's text.
 
     Neither a time that cannot be read nor one in the future may stop the clock.
@@ -146,9 +152,9 @@ def _max_withdrawn(census: Census) -> int:
     return max(1, census.running // 2)
 
 
-def _check_pods(pods: Sequence[PodHealth]) -> LookAgain:
+def _check_pods(pods: Sequence[PodHealth]) -> RequeueAfter:
     period = _GATED_PERIOD if any(pod.has_gates for pod in pods) else _UNGATED_PERIOD
-    return LookAgain(period, "whether a pod's containers are ready")
+    return RequeueAfter(period, "whether a pod's containers are ready")
 
 
 def _unready_pods(pods: Sequence[PodHealth]) -> tuple[Note, ...]:

@@ -8,14 +8,24 @@ from gco_stream.model.objects import JsonObject, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.diff.drift import differences, in_observed_order
 from gco_stream.planning.resources import manifests
-from gco_stream.planning.resources.apply import in_words
+from gco_stream.planning.resources.apply import describe
 from gco_stream.planning.resources.pod_template import ADOPTED_VERSION, RENDERINGS, Renderings, TemplateInputs
-from gco_stream.planning.types.plan import Annotate, Apply, Create, GiveReplicas, HandOver, Note, Part, Scale, Step
+from gco_stream.planning.types.plan import (
+    Annotate,
+    Apply,
+    Create,
+    Note,
+    Part,
+    Scale,
+    Step,
+    TransferReplicas,
+    UpgradeManagedFields,
+)
 
 TEMPLATE_PATH = "spec.template"
 """Where differences begin that restart pods."""
 
-_ANOTHER_TEMPLATE = "the item asks for another pod template"
+_TEMPLATE_CHANGED = "the item asks for another pod template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +42,16 @@ class FixedReplicas:
 
 @dataclass(frozen=True, slots=True)
 class AutoscaledReplicas:
-    """The HPA says how many, within bounds; `asked` is the item's count, which a start begins from."""
+    """The HPA says how many, within bounds; `spec_count` is the item's count, which a start begins from."""
 
-    asked: int
+    spec_count: int
     low: int
     high: int
 
     @property
     def start(self) -> int:
         """How many a new or restarted Deployment begins with."""
-        return self.clamped(self.asked)
+        return self.clamped(self.spec_count)
 
     def clamped(self, count: int) -> int:
         """The nearest count within bounds; never 0, since an HPA does not act on 0."""
@@ -61,7 +71,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Desired:
     """What one Deployment shall be."""
 
     inputs: TemplateInputs
@@ -73,13 +83,13 @@ class _Wanted:
 
     def manifest(self, version: int, count: int | None) -> JsonObject:
         """The whole Deployment with its pod template at a version. `count` None leaves the replicas to the HPA."""
-        marks = {
+        annotations = {
             **self.annotations,
             names.TEMPLATE_HASH_ANNOTATION: self.inputs.hash(),
             names.TEMPLATE_VERSION_ANNOTATION: str(version),
         }
         pods = self.renderings.render(self.inputs, version)
-        return manifests.deployment(self.namespace, self.inputs.app, pods, count, marks)
+        return manifests.deployment(self.namespace, self.inputs.app, pods, count, annotations)
 
 
 def decide(
@@ -93,9 +103,9 @@ def decide(
     renderings: Renderings = RENDERINGS,
 ) -> Decision:
     """What this Deployment needs. `observed` is ours, or None. `renderings`: the pod templates that can be made."""
-    wanted = _Wanted(inputs, replicas, namespace, annotations, part, renderings)
+    desired = _Desired(inputs, replicas, namespace, annotations, part, renderings)
     if observed is None:
-        manifest = wanted.manifest(renderings.current, replicas.start)
+        manifest = desired.manifest(renderings.current, replicas.start)
         return Decision((Create(manifest, "it is missing", part),))
     if observed.deleting:
         return Decision(notes=(Note("terminating; it is recreated once it is gone", observed.ref),))
@@ -106,14 +116,18 @@ def decide(
             "delete the Deployment to have it recreated"
         )
         return Decision(error=Cause(Reason.SELECTOR_IMMUTABLE, message))
-    if not observed.ownership.applied and not _is_stamped(observed) and not _is_asked_for(wanted, observed):
-        return _stamped(wanted, observed)
-    version, why = _version(wanted, observed)
+    if (
+        not observed.ownership.applied
+        and not _has_template_hash(observed)
+        and not _is_awaited_by_user(desired, observed)
+    ):
+        return _annotate_only(desired, observed)
+    version, why = _version(desired, observed)
     if version is None:
-        return _left_alone(observed, replicas, part, why)
+        return _leave_template(observed, replicas, part, why)
     if not observed.ownership.applied:
-        return _taken_over(wanted, observed, version, why or "it was made by another program")
-    return _corrected(wanted, observed, version, why)
+        return _adopt(desired, observed, version, why or "it was made by another program")
+    return _correct(desired, observed, version, why)
 
 
 def version_of(observed: ObservedObject) -> int | None:
@@ -122,52 +136,52 @@ def version_of(observed: ObservedObject) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def upgrade_asked(observed: ObservedObject) -> int:
+def requested_version(observed: ObservedObject) -> int:
     """The version below which somebody asked for a newer pod template; 0 where nobody did."""
     text = observed.annotations.get(names.UPGRADE_ANNOTATION) or ""
     return int(text) if text.isdecimal() else 0
 
 
-def _is_stamped(observed: ObservedObject) -> bool:
+def _has_template_hash(observed: ObservedObject) -> bool:
     return names.TEMPLATE_HASH_ANNOTATION in observed.annotations
 
 
-def _is_asked_for(wanted: _Wanted, observed: ObservedObject) -> bool:
+def _is_awaited_by_user(desired: _Desired, observed: ObservedObject) -> bool:
     """Whether a roll-out of a Deployment that another program made is what the user waits for."""
-    return image_of(observed) != wanted.inputs.image or upgrade_asked(observed) > ADOPTED_VERSION
+    return image_of(observed) != desired.inputs.image or requested_version(observed) > ADOPTED_VERSION
 
 
-def _version(wanted: _Wanted, observed: ObservedObject) -> tuple[int | None, str]:
+def _version(desired: _Desired, observed: ObservedObject) -> tuple[int | None, str]:
     """Which rendering the pod template is to be, and why another than stands; None where it is left alone.
 
     A hash that somebody took away is taken as unchanged, and a version is told from what stands: losing a mark
     restarts nothing. Nothing ever goes back to an older rendering.
     """
-    newest = wanted.renderings.current
+    newest = desired.renderings.current
     stamped_hash, version = observed.annotations.get(names.TEMPLATE_HASH_ANNOTATION), version_of(observed)
     unknown = stamped_hash is None and observed.ownership.applied and version != ADOPTED_VERSION
-    if stamped_hash != wanted.inputs.hash() and not unknown:
-        return newest, _ANOTHER_TEMPLATE
+    if stamped_hash != desired.inputs.hash() and not unknown:
+        return newest, _TEMPLATE_CHANGED
     if version is None:
-        version = _fitting(wanted, observed)
-    if version < upgrade_asked(observed) and version < newest:
+        version = _matching_version(desired, observed)
+    if version < requested_version(observed) and version < newest:
         return newest, f"an upgrade of its pod template from version {version} to {newest} was asked for"
-    if not wanted.renderings.can_render(version):
+    if not desired.renderings.can_render(version):
         made_by = "it was made by another program" if version == ADOPTED_VERSION else f"it is of version {version}"
         return None, f"its pod template is kept, {made_by}"
     return version, ""
 
 
-def _fitting(wanted: _Wanted, observed: ObservedObject) -> int:
+def _matching_version(desired: _Desired, observed: ObservedObject) -> int:
     """The newest rendering that makes the pod template that stands, else the newest."""
-    for version in sorted(wanted.renderings.by_version, reverse=True):
-        found = differences(wanted.manifest(version, None), observed)
+    for version in sorted(desired.renderings.by_version, reverse=True):
+        found = differences(desired.manifest(version, None), observed)
         if not any(one.path.startswith(TEMPLATE_PATH) for one in found):
             return version
-    return wanted.renderings.current
+    return desired.renderings.current
 
 
-def scaled(observed: ObservedObject | None, count: int, part: Part, why: str) -> Decision:
+def scale_only(observed: ObservedObject | None, count: int, part: Part, why: str) -> Decision:
     """Replicas alone, through the scale subresource: for a Deployment whose template cannot be made or is not ours."""
     if observed is None or observed.deleting or observed.spec.get("replicas", 1) == count:
         return Decision()
@@ -181,54 +195,56 @@ def image_of(observed: ObservedObject) -> str | None:
     return image
 
 
-def _left_alone(observed: ObservedObject, replicas: Replicas, part: Part, why: str) -> Decision:
+def _leave_template(observed: ObservedObject, replicas: Replicas, part: Part, why: str) -> Decision:
     count = observed.spec.get("replicas", 1)
-    wanted = count
+    desired_count = count
     if isinstance(replicas, FixedReplicas):
-        wanted = replicas.count
+        desired_count = replicas.count
     elif count == 0:
-        wanted = replicas.start
-    steps = scaled(observed, wanted, part, f"replicas is {count}, should be {wanted}").steps
+        desired_count = replicas.start
+    steps = scale_only(observed, desired_count, part, f"replicas is {count}, should be {desired_count}").steps
     note = f"{why}; it is left unchanged until the item's pod template changes or it is upgraded"
     return Decision(steps, (Note(note, observed.ref),))
 
 
-def _stamped(wanted: _Wanted, observed: ObservedObject) -> Decision:
-    marks = {
-        **wanted.annotations,
-        names.TEMPLATE_HASH_ANNOTATION: wanted.inputs.hash(),
+def _annotate_only(desired: _Desired, observed: ObservedObject) -> Decision:
+    annotations = {
+        **desired.annotations,
+        names.TEMPLATE_HASH_ANNOTATION: desired.inputs.hash(),
         names.TEMPLATE_VERSION_ANNOTATION: str(ADOPTED_VERSION),
     }
-    marks.pop(names.REVISION_ANNOTATION, None)
-    stamp = Annotate(observed.ref, observed.uid, marks, "it is adopted as it runs, without a restart", wanted.part)
-    scaling = _left_alone(observed, wanted.replicas, wanted.part, "it was made by another program")
+    annotations.pop(names.REVISION_ANNOTATION, None)
+    stamp = Annotate(
+        observed.ref, observed.uid, annotations, "it is adopted as it runs, without a restart", desired.part
+    )
+    scaling = _leave_template(observed, desired.replicas, desired.part, "it was made by another program")
     return Decision((stamp, *scaling.steps), scaling.notes)
 
 
-def _taken_over(wanted: _Wanted, observed: ObservedObject, version: int, why: str) -> Decision:
+def _adopt(desired: _Desired, observed: ObservedObject, version: int, why: str) -> Decision:
     steps: list[Step] = []
     count: int | None = None
-    if isinstance(wanted.replicas, FixedReplicas):
-        count = wanted.replicas.count
+    if isinstance(desired.replicas, FixedReplicas):
+        count = desired.replicas.count
     else:
-        steps.append(_given(observed, wanted.replicas, wanted.part))
-    steps.append(HandOver(observed, why, wanted.part))
-    manifest = in_observed_order(wanted.manifest(version, count), observed)
-    steps.append(Apply(manifest, observed.uid, why, wanted.part))
+        steps.append(_transfer_replicas(observed, desired.replicas, desired.part))
+    steps.append(UpgradeManagedFields(observed, why, desired.part))
+    manifest = in_observed_order(desired.manifest(version, count), observed)
+    steps.append(Apply(manifest, observed.uid, why, desired.part))
     return Decision(tuple(steps))
 
 
-def _corrected(wanted: _Wanted, observed: ObservedObject, version: int, why: str) -> Decision:
+def _correct(desired: _Desired, observed: ObservedObject, version: int, why: str) -> Decision:
     steps: list[Step] = []
     count: int | None = None
-    if isinstance(wanted.replicas, FixedReplicas):
-        count = wanted.replicas.count
+    if isinstance(desired.replicas, FixedReplicas):
+        count = desired.replicas.count
     elif _we_own_replicas(observed) or observed.spec.get("replicas", 1) == 0:
-        steps.append(_given(observed, wanted.replicas, wanted.part))
-    manifest = in_observed_order(wanted.manifest(version, count), observed)
+        steps.append(_transfer_replicas(observed, desired.replicas, desired.part))
+    manifest = in_observed_order(desired.manifest(version, count), observed)
     if found := differences(manifest, observed):
-        reason = in_words(found) if why in {"", _ANOTHER_TEMPLATE} else f"{why}: {in_words(found)}"
-        steps.append(Apply(manifest, observed.uid, reason, wanted.part))
+        reason = describe(found) if why in {"", _TEMPLATE_CHANGED} else f"{why}: {describe(found)}"
+        steps.append(Apply(manifest, observed.uid, reason, desired.part))
     return Decision(tuple(steps))
 
 
@@ -236,10 +252,10 @@ def _we_own_replicas(observed: ObservedObject) -> bool:
     return "f:replicas" in observed.ownership.fields.get("f:spec", {})
 
 
-def _given(observed: ObservedObject, replicas: AutoscaledReplicas, part: Part) -> GiveReplicas:
+def _transfer_replicas(observed: ObservedObject, replicas: AutoscaledReplicas, part: Part) -> TransferReplicas:
     present = observed.spec.get("replicas", 1)
     count = replicas.clamped(present) if present else replicas.start
-    return GiveReplicas(observed.ref, observed.uid, count, f"autoscaling is on, replicas is {present}", part)
+    return TransferReplicas(observed.ref, observed.uid, count, f"autoscaling is on, replicas is {present}", part)
 
 
 def rolled_out(observed: ObservedObject | None) -> bool:
@@ -250,14 +266,14 @@ def rolled_out(observed: ObservedObject | None) -> bool:
     """
     if observed is None or observed.deleting:
         return False
-    status, wanted = observed.status, observed.spec.get("replicas", 1)
+    status, desired_count = observed.status, observed.spec.get("replicas", 1)
     if status.get("observedGeneration", 0) < observed.generation:
         return False
     counts = (status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas"))
-    return all(count == wanted for count in counts)
+    return all(count == desired_count for count in counts)
 
 
-def ready(observed: ObservedObject | None) -> int:
+def ready_replicas(observed: ObservedObject | None) -> int:
     """Pods of this Deployment that serve."""
     return int(observed.status.get("readyReplicas", 0)) if observed is not None else 0
 

@@ -10,7 +10,7 @@ from gco_stream.model.spec import Autoscaling
 
 _KNOWN_METRICS = ("cpu", "memory")
 _DEFAULT_METRIC = ("cpu", 70)
-_TOLD_METRICS = 3
+_MAX_UNKNOWN_METRICS = 3
 
 WEIGHTED_ROUTING = "weighted-routing"
 """The backend of an Ingress that shares traffic with a canary, by the annotation of that name."""
@@ -103,7 +103,7 @@ def autoscaler(
     unknown = dict.fromkeys(metric.type for metric in autoscaling.metrics if metric.type not in _KNOWN_METRICS)
     warnings = [
         f"spec.autoscaling.metrics: {kind!r} is not known (cpu, memory) and is left out"
-        for kind in islice(unknown, _TOLD_METRICS)
+        for kind in islice(unknown, _MAX_UNKNOWN_METRICS)
     ]
     if not known:
         warnings += ["spec.autoscaling.metrics: none is known, so it scales on cpu at 70 %"]

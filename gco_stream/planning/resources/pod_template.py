@@ -24,7 +24,7 @@ _DEVICE_NODES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "neuron": MappingProxyType({"accelerator": "neuron"}),
     }
 )
-_MODELS = "/models"
+_MODELS_PATH = "/models"
 _MODEL_VOLUME = "model-storage"
 
 
@@ -152,7 +152,7 @@ def _version_1(inputs: TemplateInputs) -> JsonObject:
     if spec.model_path or spec.model_source:
         pod["volumes"] = [{"name": _MODEL_VOLUME, "persistentVolumeClaim": {"claimName": "efs-claim"}}]
     if spec.model_source and spec.model_source.startswith("s3://"):
-        pod["initContainers"] = [_model_sync(spec.model_source, f"{_MODELS}/{inputs.model_folder}")]
+        pod["initContainers"] = [_model_sync(spec.model_source, f"{_MODELS_PATH}/{inputs.model_folder}")]
     return {"metadata": {"labels": names.labels(inputs.app)}, "spec": pod}
 
 
@@ -175,7 +175,7 @@ def _container(inputs: TemplateInputs) -> JsonObject:
     if inputs.args:
         container["args"] = list(inputs.args)
     if spec.model_path or spec.model_source:
-        container["volumeMounts"] = [{"name": _MODEL_VOLUME, "mountPath": _MODELS}]
+        container["volumeMounts"] = [{"name": _MODEL_VOLUME, "mountPath": _MODELS_PATH}]
     return container
 
 
@@ -209,7 +209,7 @@ def _model_sync(source: str, target: str) -> JsonObject:
         "name": "model-sync",
         "image": "amazon/aws-cli:latest",
         "args": ["s3", "sync", source, target, "--quiet"],
-        "volumeMounts": [{"name": _MODEL_VOLUME, "mountPath": _MODELS}],
+        "volumeMounts": [{"name": _MODEL_VOLUME, "mountPath": _MODELS_PATH}],
         "resources": {
             "requests": {"cpu": "1", "memory": "2Gi"},
             "limits": {"cpu": "4", "memory": "8Gi"},

@@ -7,17 +7,17 @@ from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, RegionStatus
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import Cause
-from gco_stream.planning.types.ownership import is_ours, not_owned
-from gco_stream.planning.types.policy import Fleet, Policy
+from gco_stream.planning.types.ownership import is_owned_by, not_owned
+from gco_stream.planning.types.policy import FleetState, Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class ReconcileContext:
     """One endpoint that can be read, what stands of it, and the rules. `now` has a time zone."""
 
     endpoint: Endpoint
     observed: Observed
-    fleet: Fleet
+    fleet: FleetState
     now: datetime
     policy: Policy
     namespace: str = field(init=False)
@@ -48,16 +48,16 @@ class Situation:
         """The object of that name in the endpoint's namespace, whoever's it is."""
         return self.observed.get(kind, self.namespace, name)
 
-    def ours(self, kind: Kind, name: str) -> ObservedObject | None:
+    def owned(self, kind: Kind, name: str) -> ObservedObject | None:
         """The same, if it is ours."""
         found = self.get(kind, name)
-        return found if found is not None and self.is_ours(found) else None
+        return found if found is not None and self.owns(found) else None
 
-    def is_ours(self, observed: ObservedObject) -> bool:
+    def owns(self, observed: ObservedObject) -> bool:
         """Whether this object is this endpoint's; where it does not say and another item claims its name, it is not."""
-        if observed.endpoint is None and observed.ref.name in self.fleet.claimed:
+        if observed.endpoint is None and observed.ref.name in self.fleet.names_claimed_by_others:
             return False
-        return is_ours(
+        return is_owned_by(
             observed, endpoint=self.endpoint.name, app=self.app_of(observed), table_arn=self.policy.table_arn
         )
 
@@ -66,27 +66,25 @@ class Situation:
         name = observed.ref.name
         return self.endpoint.name if observed.ref.kind is Kind.INGRESS else name
 
-    def foreign(self, *wanted: tuple[Kind, str]) -> tuple[Cause, ...]:
+    def name_conflicts(self, *required: tuple[Kind, str]) -> tuple[Cause, ...]:
         """A cause for each of these names that belongs to somebody else."""
-        found = (self.get(kind, name) for kind, name in wanted)
-        return tuple(
-            not_owned(obj, self.policy.table_arn) for obj in found if obj is not None and not self.is_ours(obj)
-        )
+        found = (self.get(kind, name) for kind, name in required)
+        return tuple(not_owned(obj, self.policy.table_arn) for obj in found if obj is not None and not self.owns(obj))
 
-    def all_ours(self) -> list[ObservedObject]:
+    def all_owned(self) -> list[ObservedObject]:
         """Every object of this endpoint, in every allowed namespace, in the order of taking away.
 
         An object without gco.io/endpoint is the canary's only where no other item claims
         its name and this endpoint's Ingress says that there is a canary.
         """
-        mine = [
+        owned = [
             obj
             for obj in self.observed.objects.values()
-            if obj.ref.namespace in self.policy.namespaces and self.is_ours(obj) and not self._is_anothers_main(obj)
+            if obj.ref.namespace in self.policy.namespaces and self.owns(obj) and not self._is_main_of_another_item(obj)
         ]
-        return sorted(mine, key=lambda obj: (_TAKING_AWAY.index(obj.ref.kind), obj.ref))
+        return sorted(owned, key=lambda obj: (_DELETION_ORDER.index(obj.ref.kind), obj.ref))
 
-    def _is_anothers_main(self, obj: ObservedObject) -> bool:
+    def _is_main_of_another_item(self, obj: ObservedObject) -> bool:
         if obj.ref.name != self.canary or obj.endpoint == self.endpoint.name:
             return False
         return not self.has_canary_route(obj.ref.namespace)
@@ -97,4 +95,4 @@ class Situation:
         return ingress is not None and names.CANARY_LABEL in ingress.labels
 
 
-_TAKING_AWAY = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
+_DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)

@@ -5,7 +5,7 @@ from gco_stream.model.objects import ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 
 
-def is_ours(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str) -> bool:
+def is_owned_by(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str) -> bool:
     """Whether the object is this endpoint's, of this table.
 
     Annotations of ours that name another endpoint or another table make it somebody else's. Without contradiction it

@@ -8,7 +8,7 @@ from typing import Any
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.model.text import shown
+from gco_stream.model.text import truncate
 
 MAX_ERROR = 2500
 
@@ -22,7 +22,7 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class StepEvent:
     """An Event that people get once a step has been taken: `reason` as one CamelCase word, `message` as a sentence."""
 
     reason: str
@@ -37,7 +37,7 @@ class Create:
     manifest: JsonObject
     reason: str
     part: Part = Part.MAIN
-    tell: Tell | None = None
+    event: StepEvent | None = None
 
     @property
     def ref(self) -> ObjectRef:
@@ -56,7 +56,7 @@ class Apply:
     uid: str
     reason: str
     part: Part = Part.MAIN
-    tell: Tell | None = None
+    event: StepEvent | None = None
 
     @property
     def ref(self) -> ObjectRef:
@@ -68,7 +68,7 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveReplicas:
+class TransferReplicas:
     """Hold spec.replicas by a field manager of its own, so that the HPA can take it without a dip."""
 
     ref: ObjectRef
@@ -104,7 +104,7 @@ class Annotate:
     annotations: Mapping[str, str | None]
     reason: str
     part: Part = Part.MAIN
-    tell: Tell | None = None
+    event: StepEvent | None = None
 
     def __str__(self) -> str:
         return f"annotate {self.ref}: {self.reason}"
@@ -126,7 +126,7 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
-class HandOver:
+class UpgradeManagedFields:
     """Take over the fields that the former system's manager holds, so that a field dropped later goes."""
 
     observed: ObservedObject
@@ -157,18 +157,18 @@ class Delete:
     spends_budget: bool = False
     withdraws: bool = False
     background: bool = False
-    tell: Tell | None = None
+    event: StepEvent | None = None
 
     def __str__(self) -> str:
         return f"delete {self.ref}: {self.reason}"
 
 
-Step = Create | Apply | GiveReplicas | Scale | Annotate | Replace | HandOver | Delete
+Step = Create | Apply | TransferReplicas | Scale | Annotate | Replace | UpgradeManagedFields | Delete
 
 
-def tell_of(step: Step) -> Tell | None:
+def event_of(step: Step) -> StepEvent | None:
     """The Event that a step is worth, if any."""
-    return step.tell if isinstance(step, Create | Apply | Annotate | Delete) else None
+    return step.event if isinstance(step, Create | Apply | Annotate | Delete) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Report:
     reason: Reason | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "error", shown(self.error, MAX_ERROR))
+        object.__setattr__(self, "error", truncate(self.error, MAX_ERROR))
 
     @classmethod
     def of(cls, state: RegionState, causes: Iterable[Cause] = (), *, ready: int = 0, desired: int = 0) -> "Report":
@@ -215,29 +215,29 @@ class TableChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LookAgain:
+class RequeueAfter:
     """When a plan changes by time alone: `after` seconds from now, and why."""
 
     after: float
-    why: str
+    message: str
 
     def __str__(self) -> str:
-        return f"look again in {self.after:.0f} s: {self.why}"
+        return f"look again in {self.after:.0f} s: {self.message}"
 
 
-def earliest(*times: LookAgain | None) -> LookAgain | None:
+def soonest(*times: RequeueAfter | None) -> RequeueAfter | None:
     """The first of them to come, None where there is none."""
     return min((time for time in times if time is not None), key=lambda time: time.after, default=None)
 
 
-class Need(StrEnum):
+class MissingInput(StrEnum):
     """What a plan could not be made without: to be looked up, and planned again with it."""
 
     PODS = "pods"
     CENSUS = "census"
 
 
-class HeldBack(StrEnum):
+class FleetLimit(StrEnum):
     """Which limit on the whole fleet kept a plan from doing what it would do for this endpoint alone."""
 
     WITHDRAWAL = "withdrawal"
@@ -261,8 +261,8 @@ class Plan:
 
     `report` is None where this region has nothing to say. `write_report`: the item does not hold it yet, and it is
     time to write it; `report_first`: before the steps. `withheld`: the steps that a hold prevents. `notes` explain what
-    is left alone and why, `warnings` what a person should look at. `needs`: where it is not empty the plan leaves out
-    what depends on it. `held_back`: a limit on the fleet holds.
+    is left alone and why, `warnings` what a person should look at. `missing_inputs`: where it is not empty the plan
+    leaves out what depends on it. `limited_by`: a limit on the fleet holds.
     """
 
     endpoint: str
@@ -271,12 +271,12 @@ class Plan:
     write_report: bool = False
     report_first: bool = False
     table_change: TableChange | None = None
-    look_again: LookAgain | None = None
+    requeue_after: RequeueAfter | None = None
     withheld: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
     warnings: tuple[Cause, ...] = ()
-    needs: frozenset[Need] = frozenset()
-    held_back: HeldBack | None = None
+    missing_inputs: frozenset[MissingInput] = frozenset()
+    limited_by: FleetLimit | None = None
     intent: str = field(default="", repr=False)
 
     @property
@@ -284,15 +284,15 @@ class Plan:
         """Whether carrying the plan out would change nothing."""
         return not self.steps and not self.write_report and self.table_change is None
 
-    def sentences(self) -> list[str]:
+    def lines(self) -> list[str]:
         """The plan in words, a line each."""
         lines = [str(step) for step in self.steps] or ["objects: as they should be"]
         if self.report is not None:
             lines.append(f"{'report' if self.write_report else 'reported'} {self.report}")
         if self.table_change is not None:
             lines.append(self.table_change.description)
-        if self.look_again is not None:
-            lines.append(str(self.look_again))
+        if self.requeue_after is not None:
+            lines.append(str(self.requeue_after))
         lines += [f"withheld: {step}" for step in self.withheld]
         return lines + [f"warning: {warning}" for warning in self.warnings] + list(map(str, self.notes))
 

@@ -41,19 +41,19 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetState:
     """How the whole region stands: what limits one endpoint's plan because of all the others.
 
     `deletions_left`: endpoints that may still be removed now without `desired_state=deleted`, this one among them;
-    `deletions_again`: seconds until there may be one more, where there is none now.
-    `claimed`: names of this endpoint's objects that another item asks for (`a` with a canary, and `a-canary`): where an
-    object does not say whose it is, it is not taken for this endpoint's.
+    `next_deletion_in`: seconds until there may be one more, where there is none now.
+    `names_claimed_by_others`: names of this endpoint's objects that another item asks for (`a` with a canary, and
+    `a-canary`): where an object does not say whose it is, it is not taken for this endpoint's.
     `census`: None where nobody has counted yet; a plan that needs it says so.
     """
 
     deletions_left: int = 5
-    deletions_again: float = 3600.0
-    claimed: frozenset[str] = frozenset()
+    next_deletion_in: float = 3600.0
+    names_claimed_by_others: frozenset[str] = frozenset()
     census: Census | None = None
 
 

@@ -13,29 +13,29 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import wire
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.reasons import Reason, reason_of_report
-from gco_stream.model.text import shown
+from gco_stream.model.text import truncate
 from gco_stream.server.page.view_models import ELSEWHERE, NOT_REPORTED, UNREADABLE, Fleet, Row
 
 # Seconds of work after which the loop is given back.
 _SLICE: Final = 0.004
-_AT_MOST_EVERY: Final = 0.5
+_MIN_INTERVAL: Final = 0.5
 # Of all time, looking may take so much.
-_SHARE: Final = 0.1
+_MAX_CPU_FRACTION: Final = 0.1
 # What nobody rings for: other regions' reports.
-_GOOD_FOR: Final = 4.0
-_LONGEST: Final = 300
+_TTL_SECONDS: Final = 4.0
+_MAX_ERROR_LENGTH: Final = 300
 _STATES: Final = frozenset(map(str, RegionState))
 _ORDER: Final = (*map(str, (RegionState.RUNNING, RegionState.UPDATING, RegionState.CREATING, RegionState.PENDING)),)
 _FINAL: Final = {"deploying": "running", "running": "running", "stopped": "stopped", "deleted": "deleted"}
 _RowMaker = tuple[Iterable[str], Callable[[str], Hashable], Callable[[str], Row]]
 
 
-class Rows:
+class FleetTable:
     """The fleet, kept. `version` differs once something has changed; `clock` gives monotonic seconds."""
 
     def __init__(self, region: str, version: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,28 +43,28 @@ class Rows:
         self._version = version
         self._clock = clock
         self._rows: dict[str, tuple[Hashable, Row]] = {}
-        self._turn = asyncio.Lock()
-        self._made_at = self._due = float("-inf")
-        self._made_of: object = None
-        self._made_version = -1
+        self._lock = asyncio.Lock()
+        self._built_at = self._due = float("-inf")
+        self._source: object = None
+        self._built_version = -1
         self._fleet = Fleet()
 
-    async def of_table(
-        self, desired: DesiredState, wrong_since: Callable[[str], float | None], removals: Iterable[str]
+    async def from_items(
+        self, items: ItemCache, out_of_sync_since: Callable[[str], float | None], removals: Iterable[str]
     ) -> Fleet:
-        """The fleet as its items have it: a leader's view. `wrong_since`: what else is known of that."""
+        """The fleet as its items have it: a leader's view. `out_of_sync_since`: what else is known of that."""
 
         def row(name: str) -> Row:
-            item = desired.wire(name)
+            item = items.wire(name)
             return Row(name, "", ELSEWHERE) if item is None else row_of_item(name, item, self._region)
 
         def told(row: Row) -> Row:
-            seen = wrong_since(row.name)
-            return row if seen is None or (row.since is not None and row.since <= seen) else replace(row, since=seen)
+            since = out_of_sync_since(row.name)
+            return row if since is None or (row.since is not None and row.since <= since) else replace(row, since=since)
 
-        return await self._fresh(desired, (desired, desired.whole_digest, row), told, removals)
+        return await self._refreshed(items, (items, items.item_digest, row), told, removals)
 
-    async def of_cluster(self, cache: ClusterCache) -> Fleet:
+    async def from_cluster(self, cache: ClusterCache) -> Fleet:
         """The fleet as its Deployments have it: all that a replica knows which does not lead."""
 
         def row(name: str) -> Row:
@@ -73,72 +73,74 @@ class Rows:
             return row_of_deployment(name, main)
 
         names = [endpoint or name for _, name, endpoint in cache.named(Kind.DEPLOYMENT)]
-        return await self._fresh(cache, (dict.fromkeys(names), cache.token, row), lambda row: row, ())
+        return await self._refreshed(cache, (dict.fromkeys(names), cache.token, row), lambda row: row, ())
 
-    async def _fresh(
-        self, made_of: object, maker: _RowMaker, told: Callable[[Row], Row], removals: Iterable[str]
+    async def _refreshed(
+        self, source: object, maker: _RowMaker, with_history: Callable[[Row], Row], removals: Iterable[str]
     ) -> Fleet:
         asked_at = self._clock()
-        async with self._turn:
-            if made_of is not self._made_of:
-                self._rows, self._made_of = {}, made_of
-            elif self._made_at > asked_at or self._is_as_it_was():
+        async with self._lock:
+            if source is not self._source:
+                self._rows, self._source = {}, source
+            elif self._built_at > asked_at or self._is_current():
                 return self._fleet
             # Whoever asks meanwhile is answered with the same.
             await asyncio.sleep(max(0.0, self._due - self._clock()))
-            began = self._made_at = self._clock()
-            self._made_version = self._version()
-            self._rows = await self._remade(*maker)
-            self._fleet = await _summed_up([row for _, row in self._rows.values()], told, tuple(sorted(removals)))
+            began = self._built_at = self._clock()
+            self._built_version = self._version()
+            self._rows = await self._rebuilt(*maker)
+            self._fleet = await _summarized(
+                [row for _, row in self._rows.values()], with_history, tuple(sorted(removals))
+            )
             ended = self._clock()
-            self._due = max(began + _AT_MOST_EVERY, ended + (ended - began) / _SHARE)
+            self._due = max(began + _MIN_INTERVAL, ended + (ended - began) / _MAX_CPU_FRACTION)
             return self._fleet
 
-    def _is_as_it_was(self) -> bool:
-        return self._version() == self._made_version and self._clock() - self._made_at < _GOOD_FOR
+    def _is_current(self) -> bool:
+        return self._version() == self._built_version and self._clock() - self._built_at < _TTL_SECONDS
 
-    async def _remade(
+    async def _rebuilt(
         self, names: Iterable[str], version: Callable[[str], Hashable], make: Callable[[str], Row]
     ) -> dict[str, tuple[Hashable, Row]]:
-        kept = self._rows
+        before = self._rows
         rows: dict[str, tuple[Hashable, Row]] = {}
-        pause = _Pause()
+        pause = _Yielder()
         for name in sorted(names):
-            now, held = version(name), kept.get(name)
-            rows[name] = held if held is not None and held[0] == now else (now, make(name))
-            await pause.if_due()
+            now, cached = version(name), before.get(name)
+            rows[name] = cached if cached is not None and cached[0] == now else (now, make(name))
+            await pause.yield_if_due()
         return rows
 
 
-class _Pause:
+class _Yielder:
     """Gives the loop back once a slice of time is used up."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
-    async def if_due(self) -> None:
+    async def yield_if_due(self) -> None:
         if time.perf_counter() - self._since > _SLICE:
             await asyncio.sleep(0)
             self._since = time.perf_counter()
 
 
-async def _summed_up(rows: list[Row], told: Callable[[Row], Row], removals: tuple[str, ...]) -> Fleet:
-    pause = _Pause()
+async def _summarized(rows: list[Row], with_history: Callable[[Row], Row], removals: tuple[str, ...]) -> Fleet:
+    pause = _Yielder()
     states: Counter[str] = Counter()
     regions: dict[str, Counter[str]] = {}
-    wrong = []
+    out_of_sync = []
     for number, row in enumerate(rows):
         states[row.state] += 1
         for region, state in row.regions:
             regions.setdefault(region, Counter())[state] += 1
         if row.reason:
-            rows[number] = told(row)
-            wrong.append(rows[number])
-        await pause.if_due()
-    wrong.sort(key=lambda row: (row.state not in {"error", UNREADABLE}, row.since or 0.0, row.name))
+            rows[number] = with_history(row)
+            out_of_sync.append(rows[number])
+        await pause.yield_if_due()
+    out_of_sync.sort(key=lambda row: (row.state not in {"error", UNREADABLE}, row.since or 0.0, row.name))
     return Fleet(
         tuple(rows),
-        tuple(wrong),
+        tuple(out_of_sync),
         _in_order(states),
         tuple((name, _in_order(counts)) for name, counts in sorted(regions.items())),
         removals,
@@ -152,21 +154,21 @@ def _in_order(states: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 
 def row_of_item(name: str, item: wire.WireItem, region: str) -> Row:
     """An item's row. What cannot be read of it is not guessed at; the values of its spec are not looked at."""
-    asked = _text(item.get("desired_state"), "deploying")
+    desired = _text(item.get("desired_state"), "deploying")
     targets = _regions(item.get("target_regions"))
     reports = _map(item.get("region_status"))
     states = {one: _state(_map(entry)) for one, entry in reports.items()}
     regions = tuple(
-        (shown(one), states.get(one, NOT_REPORTED))
+        (truncate(one), states.get(one, NOT_REPORTED))
         for one in sorted({*targets, *states}, key=lambda r: (r != region, r))
     )
     report = _map(reports.get(region))
     state = states.get(region, NOT_REPORTED if region in targets else ELSEWHERE)
     held = "hold" in item and bool(_text(item.get("hold"), "-"))
-    reason, message, since = _attention(item, asked, state, report, is_target=region in targets)
+    reason, message, since = _attention(item, desired, state, report, is_target=region in targets)
     return Row(
         name,
-        shown(asked),
+        truncate(desired),
         state,
         _number(report.get("replicas_ready")),
         _number(report.get("replicas_desired")),
@@ -182,11 +184,11 @@ def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
     """The row of an endpoint of which only the Deployment is known."""
     if main is None:
         return Row(name, "", UNREADABLE)
-    wanted, ready = int(main.spec.get("replicas", 1)), int(main.status.get("readyReplicas", 0))
+    desired, ready = int(main.spec.get("replicas", 1)), int(main.status.get("readyReplicas", 0))
     current = main.status.get("observedGeneration", 0) >= main.generation
-    settled = current and ready == wanted == main.status.get("updatedReplicas", 0)
-    state = "deleting" if main.deleting else "stopped" if not wanted else "running" if settled else "updating"
-    return Row(name, "", state, ready, wanted)
+    settled = current and ready == desired == main.status.get("updatedReplicas", 0)
+    state = "deleting" if main.deleting else "stopped" if not desired else "running" if settled else "updating"
+    return Row(name, "", state, ready, desired)
 
 
 def _attention(
@@ -203,11 +205,11 @@ def _attention(
         return Reason.NOT_REPORTED, "this region has not reported", updated
     if error:
         reason = reason_of_report(_text(report.get("reason"), ""), error) or "Unknown"
-        return shown(reason, _LONGEST), shown(error, _LONGEST), reported
+        return truncate(reason, _MAX_ERROR_LENGTH), truncate(error, _MAX_ERROR_LENGTH), reported
     if outdated:
         return Reason.OUTDATED_REPORT, f"{state}, for an older spec", updated
     if final is None:
-        return Reason.INVALID_ITEM, f"desired_state: invalid value {shown(asked)!r}", reported
+        return Reason.INVALID_ITEM, f"desired_state: invalid value {truncate(asked)!r}", reported
     counts = f"{_number(report.get('replicas_ready'))} of {_number(report.get('replicas_desired'))} ready"
     return Reason.PROGRESSING, f"{state}, {counts}", reported
 

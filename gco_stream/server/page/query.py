@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from gco_stream.server.page.view_models import Fleet, Row
 
-PAGE_ROWS: Final = 50
-LONGEST_SEARCH: Final = 100
+ROWS_PER_PAGE: Final = 50
+MAX_SEARCH_LENGTH: Final = 100
 WRONG: Final = "not as asked"
 HELD: Final = "held"
 _SORTS: Final = ("name", "state", "asked", "ready")
@@ -35,9 +35,9 @@ class Query:
         sort = order.removeprefix("-")
         page = parameters.get("page", "")
         return cls(
-            search=parameters.get("q", "").strip()[:LONGEST_SEARCH],
-            state=parameters.get("state", "")[:LONGEST_SEARCH],
-            region=parameters.get("region", "")[:LONGEST_SEARCH],
+            search=parameters.get("q", "").strip()[:MAX_SEARCH_LENGTH],
+            state=parameters.get("state", "")[:MAX_SEARCH_LENGTH],
+            region=parameters.get("region", "")[:MAX_SEARCH_LENGTH],
             sort=sort if sort in _SORTS else "name",
             descending=order.startswith("-") and sort in _SORTS,
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
@@ -70,7 +70,7 @@ _PLAIN: Final = ("name", False)
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ResultPage:
     """The rows of one page: those from `first` to `last` (counted from 1) of `found`."""
 
     rows: tuple[Row, ...]
@@ -81,22 +81,22 @@ class Listing:
     @property
     def first(self) -> int:
         """The number of the first row, 0 without any."""
-        return (self.page - 1) * PAGE_ROWS + 1 if self.found else 0
+        return (self.page - 1) * ROWS_PER_PAGE + 1 if self.found else 0
 
     @property
     def last(self) -> int:
         """The number of the last row."""
-        return min(self.page * PAGE_ROWS, self.found)
+        return min(self.page * ROWS_PER_PAGE, self.found)
 
 
-def listing(fleet: Fleet, query: Query) -> Listing:
+def paginate(fleet: Fleet, query: Query) -> ResultPage:
     """The rows that a query asks for. A page beyond the last is the last."""
     rows = [row for row in fleet.rows if _matches(row, query)] if query.is_filtered else list(fleet.rows)
     if (query.sort, query.descending) != _PLAIN:
         rows.sort(key=_KEYS[query.sort], reverse=query.descending)
-    pages = max(1, -(-len(rows) // PAGE_ROWS))
+    pages = max(1, -(-len(rows) // ROWS_PER_PAGE))
     page = min(query.page, pages)
-    return Listing(tuple(rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]), len(rows), page, pages)
+    return ResultPage(tuple(rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]), len(rows), page, pages)
 
 
 def _matches(row: Row, query: Query) -> bool:
@@ -117,6 +117,6 @@ def _matches(row: Row, query: Query) -> bool:
 _KEYS: Final[Mapping[str, Callable[[Row], Any]]] = {
     "name": lambda row: row.name,
     "state": lambda row: (row.state, row.name),
-    "asked": lambda row: (row.asked, row.name),
-    "ready": lambda row: (row.ready, row.wanted, row.name),
+    "asked": lambda row: (row.desired, row.name),
+    "ready": lambda row: (row.ready, row.replicas_desired, row.name),
 }

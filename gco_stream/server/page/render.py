@@ -15,10 +15,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from gco_stream.model.text import printable
 from gco_stream.server.page import formatting as words
 from gco_stream.server.page import svg as pictures
-from gco_stream.server.page.query import HELD, WRONG, Query, listing
+from gco_stream.server.page.query import HELD, WRONG, Query, paginate
 from gco_stream.server.page.view_models import Endpoint, Fleet, Site
 
-_WRONG_SHOWN: Final = 12
+_MAX_PROBLEMS_SHOWN: Final = 12
 _TYPES: Final[Mapping[str, str]] = {
     "page.css": "text/css",
     "page.js": "text/javascript",
@@ -70,8 +70,8 @@ class Renderer:
             site=site,
             fleet=fleet,
             query=query,
-            listing=listing(fleet, query),
-            wrong=fleet.wrong[:_WRONG_SHOWN],
+            listing=paginate(fleet, query),
+            wrong=fleet.out_of_sync[:_MAX_PROBLEMS_SHOWN],
             states=pictures.bar(fleet.states),
             regions=[(name, sum(count for _, count in counts), pictures.bar(counts)) for name, counts in fleet.regions],
             now=now,
@@ -79,7 +79,7 @@ class Renderer:
 
     def endpoint(self, site: Site, endpoint: Endpoint, now: float) -> str:
         """One endpoint."""
-        change = endpoint.story.change
+        change = endpoint.history.change
         return self._render(
             "endpoint.html",
             site=site,

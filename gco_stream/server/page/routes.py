@@ -10,27 +10,27 @@ from aiohttp import web
 
 from gco_stream.server.page.query import Query
 from gco_stream.server.page.render import Renderer
-from gco_stream.server.page.sse import Bell
+from gco_stream.server.page.sse import ChangeBroadcaster
 from gco_stream.server.page.view_models import Source
 
 _HTML: Final = "text/html"
 # A listener that does not read is let go.
 _SECONDS: Final = 10.0
 # An endpoint's page asks the API server for pods and Events: no more of them than this do so at once.
-_AT_ONCE: Final = 2
+_MAX_CONCURRENT: Final = 2
 # Of a Kubernetes object. The table's keys may be longer, but then nothing stands of them.
-_LONGEST_NAME: Final = 253
+_MAX_NAME_LENGTH: Final = 253
 
 
 class Page:
     """The handlers. Templates are loaded, in a thread, when somebody looks for the first time."""
 
-    def __init__(self, source: Source, bell: Bell, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, source: Source, broadcaster: ChangeBroadcaster, now: Callable[[], float] = time.time) -> None:
         self._source = source
-        self._bell = bell
+        self._broadcaster = broadcaster
         self._now = now
         self._renderer: Renderer | None = None
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._lock = asyncio.Semaphore(_MAX_CONCURRENT)
 
     def add_to(self, app: web.Application) -> None:
         """Adds the page's addresses."""
@@ -40,36 +40,36 @@ class Page:
                 web.get("/endpoints/{name}", self._endpoint),
                 web.get("/stream", self._stream),
                 web.get("/static/{file}", self._file),
-                web.get("/live", self._live, allow_head=False),
+                web.get("/live", self._events, allow_head=False),
             ]
         )
-        app.on_shutdown.append(self._let_go)
+        app.on_shutdown.append(self._on_shutdown)
 
-    async def _let_go(self, _: web.Application) -> None:
-        self._bell.close()
+    async def _on_shutdown(self, _: web.Application) -> None:
+        self._broadcaster.close()
 
     async def _fleet(self, request: web.Request) -> web.Response:
-        renderer = await self._loaded()
+        renderer = await self._load_renderer()
         fleet = await self._source.fleet()
         return _page(renderer.fleet(self._source.site(), fleet, Query.of(request.query), self._now()))
 
     async def _endpoint(self, request: web.Request) -> web.Response:
-        renderer = await self._loaded()
+        renderer = await self._load_renderer()
         name = request.match_info["name"]
-        async with self._turn:
-            found = await self._source.endpoint(name) if len(name) <= _LONGEST_NAME else None
+        async with self._lock:
+            found = await self._source.endpoint(name) if len(name) <= _MAX_NAME_LENGTH else None
             site, now = self._source.site(), self._now()
             if found is None:
                 text = "This replica knows neither an item nor objects of that name, and remembers nothing of it."
-                return _page(renderer.message(site, f"No endpoint {name[:_LONGEST_NAME]}", text, now), status=404)
+                return _page(renderer.message(site, f"No endpoint {name[:_MAX_NAME_LENGTH]}", text, now), status=404)
             return _page(renderer.endpoint(site, found, now))
 
     async def _stream(self, _: web.Request) -> web.Response:
-        renderer = await self._loaded()
+        renderer = await self._load_renderer()
         return _page(renderer.stream(self._source.site(), self._now()))
 
     async def _file(self, request: web.Request) -> web.Response:
-        found = (await self._loaded()).files.get(request.match_info["file"])
+        found = (await self._load_renderer()).files.get(request.match_info["file"])
         if found is None:
             raise web.HTTPNotFound
         type_, content = found
@@ -77,20 +77,20 @@ class Page:
         headers = {"Cache-Control": "public, max-age=31536000, immutable"}
         return web.Response(body=content, content_type=type_, charset="utf-8", headers=headers)
 
-    async def _live(self, request: web.Request) -> web.StreamResponse:
-        if self._bell.is_full:
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self._broadcaster.is_full:
             return web.Response(status=503, text="too many pages are open\n", headers={"Retry-After": "30"})
-        name = request.query.get("endpoint", "")[:_LONGEST_NAME]
+        name = request.query.get("endpoint", "")[:_MAX_NAME_LENGTH]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-        with self._bell.listening(name) as listener, suppress(ConnectionError, TimeoutError):
+        with self._broadcaster.subscribe(name) as subscriber, suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             await response.write(b"retry: 1000\n\n")
-            async for rang in self._bell.news(listener):
+            async for changed in self._broadcaster.changes(subscriber):
                 async with asyncio.timeout(_SECONDS):
-                    await response.write(b"event: news\ndata:\n\n" if rang else b"event: time\ndata:\n\n")
+                    await response.write(b"event: news\ndata:\n\n" if changed else b"event: time\ndata:\n\n")
         return response
 
-    async def _loaded(self) -> Renderer:
+    async def _load_renderer(self) -> Renderer:
         if self._renderer is None:
             self._renderer = await asyncio.to_thread(Renderer)
         return self._renderer

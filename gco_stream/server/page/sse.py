@@ -9,67 +9,67 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-MOST_LISTENERS: Final = 24
-SPACING: Final = 0.5
-REPEAT: Final = 5.0
+MAX_SUBSCRIBERS: Final = 24
+MIN_INTERVAL: Final = 0.5
+KEEPALIVE: Final = 5.0
 
 
-class Listener:
+class Subscriber:
     """One open page. `name`: the endpoint that it shows, "" for all."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.rung = asyncio.Event()
+        self.notified = asyncio.Event()
 
 
-class Bell:
-    """Rings for those who listen; costs nothing while nobody does. `rings`: how often it has."""
+class ChangeBroadcaster:
+    """Rings for those who listen; costs nothing while nobody does. `version`: how often it has."""
 
-    def __init__(self, *, most: int = MOST_LISTENERS) -> None:
-        self._most = most
-        self._listeners: set[Listener] = set()
+    def __init__(self, *, max_subscribers: int = MAX_SUBSCRIBERS) -> None:
+        self._max_subscribers = max_subscribers
+        self._subscribers: set[Subscriber] = set()
         self._closed = False
-        self.rings = 0
+        self.version = 0
 
     @property
     def is_full(self) -> bool:
         """Whether there is no room for one more."""
-        return self._closed or len(self._listeners) >= self._most
+        return self._closed or len(self._subscribers) >= self._max_subscribers
 
-    def ring(self, name: str = "") -> None:
+    def notify(self, name: str = "") -> None:
         """Something has changed of an endpoint, or ("") of the whole."""
-        self.rings += 1
-        for listener in self._listeners:
-            if not (name and listener.name) or name == listener.name:
-                listener.rung.set()
+        self.version += 1
+        for subscriber in self._subscribers:
+            if not (name and subscriber.name) or name == subscriber.name:
+                subscriber.notified.set()
 
     @contextmanager
-    def listening(self, name: str) -> Iterator[Listener]:
+    def subscribe(self, name: str) -> Iterator[Subscriber]:
         """A place among the listeners, for as long as the block lasts."""
-        listener = Listener(name)
-        self._listeners.add(listener)
+        subscriber = Subscriber(name)
+        self._subscribers.add(subscriber)
         try:
-            yield listener
+            yield subscriber
         finally:
-            self._listeners.discard(listener)
+            self._subscribers.discard(subscriber)
 
     def close(self) -> None:
         """The process ends: whoever listens is let go."""
         self._closed = True
-        for listener in self._listeners:
-            listener.rung.set()
+        for subscriber in self._subscribers:
+            subscriber.notified.set()
 
-    async def news(
-        self, listener: Listener, *, spacing: float = SPACING, repeat: float = REPEAT
+    async def changes(
+        self, subscriber: Subscriber, *, min_interval: float = MIN_INTERVAL, keepalive: float = KEEPALIVE
     ) -> AsyncIterator[bool]:
-        """True for news, and after `repeat` seconds without any False; never twice within `spacing` seconds."""
+        """True for news, and after `keepalive` seconds without any False; never twice within `min_interval` seconds."""
         while not self._closed:
             with suppress(TimeoutError):
-                async with asyncio.timeout(repeat):
-                    await listener.rung.wait()
+                async with asyncio.timeout(keepalive):
+                    await subscriber.notified.wait()
             if self._closed:
                 return
-            rang = listener.rung.is_set()
-            listener.rung.clear()
-            yield rang
-            await asyncio.sleep(spacing)
+            changed = subscriber.notified.is_set()
+            subscriber.notified.clear()
+            yield changed
+            await asyncio.sleep(min_interval)

@@ -12,15 +12,15 @@ from gco_stream.server.page.view_models import Shard
 
 _LEFT: Final = 60.0
 _RIGHT: Final = 900.0
-_LEAST: Final = 120.0
+_MIN_WIDTH: Final = 120.0
 _LANE: Final = 44.0
-_MOST_LANES: Final = 64
+_MAX_LANES: Final = 64
 # A lag of this many seconds fills a lane.
 _FULL: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Station:
+class Milestone:
     """A moment of a change: its place, its name, the time of day, and whether it has come."""
 
     x: float
@@ -30,7 +30,7 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class Interval:
     """The way between two moments. `took` in words, "" where one of them has not come or is not known."""
 
     x: float
@@ -41,11 +41,11 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A change as a line of stations. `told`: the same in a sentence."""
+    """A change as a line of stations. `description`: the same in a sentence."""
 
-    stations: tuple[Station, ...]
-    legs: tuple[Leg, ...]
-    told: str
+    milestones: tuple[Milestone, ...]
+    intervals: tuple[Interval, ...]
+    description: str
 
 
 def timeline(change: Change) -> Timeline:
@@ -58,22 +58,25 @@ def timeline(change: Change) -> Timeline:
         for before, after in pairwise(times)
     ]
     weights = [0.0 if one is None else math.log10(1 + 1000 * one) for one in spans]
-    spare = _RIGHT - _LEFT - _LEAST * len(spans)
+    spare_width = _RIGHT - _LEFT - _MIN_WIDTH * len(spans)
     total = sum(weights) or 1.0
-    widths = [_LEAST + spare * weight / total if any(weights) else (_RIGHT - _LEFT) / len(spans) for weight in weights]
-    places = [_LEFT + sum(widths[:number]) for number in range(len(times))]
-    stations = tuple(
-        Station(round(x, 1), label, words.clock(time) if time is not None else "not yet", time is not None)
-        for x, label, time in zip(places, labels, times, strict=True)
+    widths = [
+        _MIN_WIDTH + spare_width * weight / total if any(weights) else (_RIGHT - _LEFT) / len(spans)
+        for weight in weights
+    ]
+    positions = [_LEFT + sum(widths[:number]) for number in range(len(times))]
+    milestones = tuple(
+        Milestone(round(x, 1), label, words.clock(time) if time is not None else "not yet", time is not None)
+        for x, label, time in zip(positions, labels, times, strict=True)
     )
-    legs = tuple(
-        Leg(round(x, 1), round(width, 1), "" if took is None else words.span(took), took is not None)
-        for x, width, took in zip(places, widths, spans, strict=False)
+    intervals = tuple(
+        Interval(round(x, 1), round(width, 1), "" if took is None else words.span(took), took is not None)
+        for x, width, took in zip(positions, widths, spans, strict=False)
     )
-    return Timeline(stations, legs, _told(change, spans, last))
+    return Timeline(milestones, intervals, _describe(change, spans, last))
 
 
-def _told(change: Change, spans: Sequence[float | None], last: str) -> str:
+def _describe(change: Change, spans: Sequence[float | None], last: str) -> str:
     parts = []
     for took, what in zip(spans, ("read", "applied", last), strict=True):
         if took is not None:
@@ -112,7 +115,7 @@ def lanes(shards: Sequence[Shard], poll_interval: float) -> Lanes:
     """The stream's shards, those that are read first. One that is behind by some polls is late."""
     ordered = sorted(shards, key=lambda shard: (shard.state != "reading", shard.id))
     drawn = []
-    for number, shard in enumerate(ordered[:_MOST_LANES]):
+    for number, shard in enumerate(ordered[:_MAX_LANES]):
         share = 0.0 if shard.behind is None else min(1.0, math.log10(1 + shard.behind) / math.log10(1 + _FULL))
         late = shard.behind is not None and shard.behind > max(5.0, 10 * poll_interval)
         drawn.append(
@@ -125,7 +128,7 @@ def lanes(shards: Sequence[Shard], poll_interval: float) -> Lanes:
                 tone="quiet" if shard.behind is None else "bad" if late else "good",
             )
         )
-    return Lanes(tuple(drawn), max(_LANE, len(drawn) * _LANE), max(0, len(ordered) - _MOST_LANES))
+    return Lanes(tuple(drawn), max(_LANE, len(drawn) * _LANE), max(0, len(ordered) - _MAX_LANES))
 
 
 def _behind(shard: Shard) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from gco_stream.engine.state.endpoint_history import Story
+from gco_stream.engine.state.endpoint_history import EndpointHistory
 
 NOT_REPORTED: Final = "not reported"
 ELSEWHERE: Final = "elsewhere"
@@ -24,10 +24,10 @@ class Row:
     """
 
     name: str
-    asked: str
+    desired: str
     state: str
     ready: int = 0
-    wanted: int = 0
+    replicas_desired: int = 0
     regions: tuple[tuple[str, str], ...] = ()
     reason: str = ""
     message: str = ""
@@ -37,13 +37,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Every endpoint, by name. `wrong`: those that are not as asked, errors first, the longest time first.
+    """Every endpoint, by name. `out_of_sync`: those that are not as asked, errors first, the longest time first.
 
     `states`, `regions`: how many there are of each. `removals`: names whose removal waits for approval.
     """
 
     rows: tuple[Row, ...] = ()
-    wrong: tuple[Row, ...] = ()
+    out_of_sync: tuple[Row, ...] = ()
     states: tuple[tuple[str, int], ...] = ()
     regions: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     removals: tuple[str, ...] = ()
@@ -90,39 +90,39 @@ class Site:
     leader: str = ""
     leading: bool = False
     since: float | None = None
-    working: bool = False
+    is_working: bool = False
     problems: tuple[str, ...] = ()
     stream: Stream | None = None
     queue: int = 0
-    in_work: int = 0
+    processing: int = 0
     last_scan: float | None = None
     resync_interval: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class RegionReport:
+class RegionRow:
     """What one region reported last, in words. `reported`: when, as the item says it."""
 
     region: str
     state: str
-    words: str
-    here: bool
+    text: str
+    is_local: bool
     is_target: bool
     reported: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectVerdict:
-    """One object and what becomes of it. `verdict`: a code of gco_stream.planning.explain.object_status, `words` for
+class ObjectRow:
+    """One object and what becomes of it. `state`: a code of gco_stream.planning.explain.object_status, `text` for
     people.
     """
 
     kind: str
     namespace: str
     name: str
-    verdict: str
-    words: str
-    why: str = ""
+    state: str
+    text: str
+    message: str = ""
     details: tuple[str, ...] = ()
 
 
@@ -149,17 +149,17 @@ class Endpoint:
     name: str
     state: str
     headline: str
-    as_asked: bool
+    in_desired_state: bool
     known: bool = True
     held: bool = False
-    asked: tuple[tuple[str, str], ...] = ()
-    reports: tuple[RegionReport, ...] = ()
-    objects: tuple[ObjectVerdict, ...] = ()
+    desired: tuple[tuple[str, str], ...] = ()
+    reports: tuple[RegionRow, ...] = ()
+    objects: tuple[ObjectRow, ...] = ()
     plan: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    story: Story = field(default_factory=Story)
+    history: EndpointHistory = field(default_factory=EndpointHistory)
     events: tuple[Event, ...] = ()
     events_problem: str = ""
 

@@ -12,11 +12,11 @@ import orjson
 import urllib3
 
 from gco_stream.local.kube_api import path_of
-from tests.chaos.proxies.faulty_http import Fault, FaultyHttp, Request, Seen
+from tests.chaos.proxies.faulty_http import Fault, FaultyProxy, Request, SeenRequest
 from tests.integration.conftest import Program, World
 from tests.support.items import item
 
-PATIENCE = 120.0
+TIMEOUT = 120.0
 # A call that hangs is given up after so many seconds; GCO's setting, 30 by default.
 CALL_SECONDS = 2
 # Warnings of sockets that nobody closed go to the log, which is looked at in the end. The lease outlasts every fault,
@@ -46,11 +46,11 @@ def status(code: int, reason: str, message: str = "no", **details: Any) -> bytes
     )
 
 
-def is_write(request: Request | Seen) -> bool:
+def is_write(request: Request | SeenRequest) -> bool:
     return request.method not in {"GET", "HEAD"}
 
 
-def is_about_lease(request: Request | Seen) -> bool:
+def is_about_lease(request: Request | SeenRequest) -> bool:
     return "/leases" in request.path
 
 
@@ -59,10 +59,10 @@ def on_objects(request: Request) -> bool:
     return not is_about_lease(request) and "/events" not in request.path
 
 
-class Behind:
+class ProgramBehindProxy:
     """One program, its world, and the proxy before its API server."""
 
-    def __init__(self, world: World, proxy: FaultyHttp, program: Program) -> None:
+    def __init__(self, world: World, proxy: FaultyProxy, program: Program) -> None:
         self.world = world
         self.proxy = proxy
         self.program = program
@@ -74,10 +74,10 @@ class Behind:
     def inject(self, name: str, matches: Callable[[Request], bool], does: Any, **options: Any) -> Fault:
         return self.proxy.inject(Fault(name, matches, does, **options))
 
-    def until(self, look: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-        self.program.until(look, what, patience)
+    def until(self, look: Callable[[], object], what: str, timeout: float = TIMEOUT) -> None:
+        self.program.until(look, what, timeout)
 
-    def is_as_asked(self, name: str) -> bool:
+    def is_in_desired_state(self, name: str) -> bool:
         """Whether the endpoint stands as its item asks, and its report says so."""
         asked = (self.world.item(name) or {}).get("spec", {})
         if self.world.state(name) != "running" or "error" in self.world.report(name):
@@ -94,21 +94,21 @@ class Behind:
             >= asked.get("env", {}).items()
         )
 
-    def until_as_asked(self, *names: str, patience: float = PATIENCE) -> None:
+    def until_in_desired_state(self, *names: str, timeout: float = TIMEOUT) -> None:
         for name in names:
-            self.until(lambda name=name: self.is_as_asked(name), f"{name} is as its item asks", patience)  # type: ignore[misc]
+            self.until(lambda name=name: self.is_in_desired_state(name), f"{name} is as its item asks", timeout)  # type: ignore[misc]
 
     def until_gone(self, *names: str) -> None:
         for name in names:
             self.until(
-                lambda name=name: self.world.item(name) is None and not self._stands(name),  # type: ignore[misc]
+                lambda name=name: self.world.item(name) is None and not self._exists(name),  # type: ignore[misc]
                 f"{name} is gone",
             )
 
-    def _stands(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         return any(key.partition("/")[2].removeprefix("inference-") == name for key in self.world.objects())
 
-    def remember(self) -> None:
+    def record_objects(self) -> None:
         """What stands now must stand in the end: the very same objects."""
         self._uids = {key: obj["metadata"]["uid"] for key, obj in self.world.objects().items()}
 
@@ -122,9 +122,9 @@ class Behind:
         self.put(name)
         self.until(lambda: self.world.get("Deployment", name), f"{name} is not held up")
         yield
-        self.until_as_asked(name)
+        self.until_in_desired_state(name)
 
-    def since(self, mark: float) -> list[Seen]:
+    def since(self, mark: float) -> list[SeenRequest]:
         """The requests after `mark`, but for those about the Lease."""
         return [one for one in self.proxy.seen if one.at > mark and not is_about_lease(one)]
 
@@ -134,16 +134,16 @@ class Behind:
     def until_silent(self) -> None:
         """Until nothing is asked or written for a while but the lease's renewals."""
         mark = time.monotonic()
-        deadline = mark + PATIENCE
+        deadline = mark + TIMEOUT
         while mark + _QUIET_SECONDS > time.monotonic():
             if newer := self.since(mark):
                 mark = max(one.at for one in newer)
-            assert time.monotonic() < deadline, f"not silent: {self.since(deadline - PATIENCE)[-10:]}"
+            assert time.monotonic() < deadline, f"not silent: {self.since(deadline - TIMEOUT)[-10:]}"
             time.sleep(0.1)
 
     def until_working(self) -> None:
         """Until it leads and works, however slow the machine is at starting it."""
-        self.until(self._is_working, "it works", 2 * PATIENCE)
+        self.until(self._is_working, "it works", 2 * TIMEOUT)
 
     def _is_working(self) -> bool:
         with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
@@ -155,7 +155,7 @@ class Behind:
             return self.program.http("/readyz") == (200, "ok\n")
         return False
 
-    def ends_well(self) -> None:
+    def assert_clean_end(self) -> None:
         """No fault outlives its cause: ready, silent, a clean exit, no bug of ours and no socket left in the log."""
         self.until(self.ready, "it is ready")
         self.until_silent()
@@ -170,17 +170,17 @@ def assert_clean(program: Program) -> None:
 
 
 @contextmanager
-def behind(
+def program_behind(
     world: World, environment: dict[str, str], program: Callable[..., Program], folder: Path, **settings: str
-) -> Iterator[Behind]:
+) -> Iterator[ProgramBehindProxy]:
     """The program at work behind a proxy without a fault; whatever fault is left is taken out in the end."""
-    with FaultyHttp.before_kubernetes(Path(environment["KUBECONFIG"])) as proxy:
+    with FaultyProxy.before_kubernetes(Path(environment["KUBECONFIG"])) as proxy:
         kubeconfig = proxy.kubeconfig(folder / "kubeconfig-faulty")
-        one = Behind(world, proxy, program(**{**SETTINGS, **settings, "KUBECONFIG": str(kubeconfig)}))
+        one = ProgramBehindProxy(world, proxy, program(**{**SETTINGS, **settings, "KUBECONFIG": str(kubeconfig)}))
         one.until_working()
         yield one
         one.program.kill()
 
 
-def path_to(kind: str, namespace: str, name: str) -> str:
+def object_path(kind: str, namespace: str, name: str) -> str:
     return path_of(kind, namespace, f"inference-{name}" if kind == "Ingress" else name)

@@ -10,11 +10,11 @@ import pytest
 from gco_stream.local.kube_api import path_of
 from tests.chaos.api_server.behind_proxy import (
     CALL_SECONDS,
-    Behind,
-    behind,
+    ProgramBehindProxy,
     is_about_lease,
     is_write,
     on_objects,
+    program_behind,
     status,
 )
 from tests.chaos.proxies.faulty_http import (
@@ -58,8 +58,8 @@ FATES: dict[str, Action] = {
 @pytest.fixture
 def one(
     world: World, controller_env: dict[str, str], program: Callable[..., Program], tmp_path: Path
-) -> Iterator[Behind]:
-    with behind(world, controller_env, program, tmp_path) as found:
+) -> Iterator[ProgramBehindProxy]:
+    with program_behind(world, controller_env, program, tmp_path) as found:
         yield found
 
 
@@ -78,37 +78,37 @@ def first_of_each(name: str) -> Callable[[Request], bool]:
     return strikes
 
 
-def test_every_write_of_a_life_may_meet_any_fate_once(one: Behind) -> None:
+def test_every_write_of_a_life_may_meet_any_fate_once(one: ProgramBehindProxy) -> None:
     began = time.monotonic()
     for name, action in FATES.items():
         one.inject(name, first_of_each(name), action)
         one.put(name)
     with one.is_not_delayed("healthy"):
-        one.until_as_asked(*FATES)
-    one.remember()
+        one.until_in_desired_state(*FATES)
+    one.record_objects()
     for name in FATES:
-        one.world.respec(name, image="registry.example/serve:2.0", replicas=2, env={"A": "1"})
-    one.until_as_asked(*FATES)
+        one.world.update_spec(name, image="registry.example/serve:2.0", replicas=2, env={"A": "1"})
+    one.until_in_desired_state(*FATES)
     one.assert_none_was_replaced()
     assert not [seen for seen in one.proxy.seen if seen.method == "DELETE"]
     for name in FATES:
-        one.world.ask(name, "deleted")
+        one.world.set_desired_state(name, "deleted")
     one.until_gone(*FATES)
-    assert one.is_as_asked("healthy")
+    assert one.is_in_desired_state("healthy")
     # Three creations, an apply and three deletions were struck, each once.
     assert {name: count for name, count in one.proxy.injected.items() if count < 7} == {}
     # Besides the planned ones, the machine may be too slow for a call, which is then given up.
     most = 12 + (time.monotonic() - began) / CALL_SECONDS
     tries = one.counted(0)
     assert {call: count for call, count in tries.items() if is_patch(call) and count > most} == {}
-    one.ends_well()
+    one.assert_clean_end()
 
 
 def is_patch(call: tuple[str, str]) -> bool:
     return call[0] == "PATCH"
 
 
-def test_a_wait_that_the_server_asks_for_is_kept_whatever_else_is_heard(one: Behind) -> None:
+def test_a_wait_that_the_server_asks_for_is_kept_whatever_else_is_heard(one: ProgramBehindProxy) -> None:
     seconds = 4
     deployment = path_of("Deployment", one.world.namespace, "chat")
     one.inject(
@@ -121,40 +121,40 @@ def test_a_wait_that_the_server_asks_for_is_kept_whatever_else_is_heard(one: Beh
     one.until(lambda: one.proxy.injected["throttled"], "it was asked to wait")
     # News of it: the watch brings drift of its Service, and the user changes the item.
     one.world.kube.delete(path_of("Service", one.world.namespace, "chat"))
-    one.world.respec("chat", replicas=2)
+    one.world.update_spec("chat", replicas=2)
     with one.is_not_delayed("healthy"):
         pass
-    one.until_as_asked("chat")
+    one.until_in_desired_state("chat")
     tries = [seen.at for seen in one.proxy.seen if (seen.method, seen.path) == ("PATCH", deployment)]
     assert all(later - earlier >= seconds for earlier, later in pairwise(tries[:3])), tries
-    one.ends_well()
+    one.assert_clean_end()
 
 
-def test_a_storm_ends_as_the_table_asks_and_soon_after_it(one: Behind) -> None:
+def test_a_storm_ends_as_the_table_asks_and_soon_after_it(one: ProgramBehindProxy) -> None:
     names = [f"e{number}" for number in range(12)]
     for name in names[:6]:
         one.put(name)
-    one.until_as_asked(*names[:6])
-    one.remember()
+    one.until_in_desired_state(*names[:6])
+    one.record_objects()
     mark = time.monotonic()
     for fate in ("fails", "is-unavailable", "is-reset", "hangs", "is-done-and-reset", "is-throttled"):
         one.inject(fate, on_objects, FATES[fate], share=0.3)
     for name in names[6:]:
         one.put(name)
     for name in names[:6]:
-        one.world.respec(name, replicas=2)
+        one.world.update_spec(name, replicas=2)
     one.until(lambda: sum(one.proxy.injected.values()) > 60, "the storm has raged")
     stormed = one.since(mark)
     raged = time.monotonic() - mark
     one.proxy.clear()
-    one.until_as_asked(*names)
+    one.until_in_desired_state(*names)
     one.assert_none_was_replaced()
     # Each of twelve endpoints tries again after 0.25 s, then 0.5 and so on, of some writes each.
     assert len(stormed) < 200 + 12 * raged
-    one.ends_well()
+    one.assert_clean_end()
 
 
-def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: Behind) -> None:
+def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: ProgramBehindProxy) -> None:
     since = one.program.status()["leader"]["since"]
 
     def renews(request: Request) -> bool:
@@ -170,9 +170,9 @@ def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: Behind)
         one.inject(name, renews, action, times=1)
     one.until(lambda: len(one.proxy.injected) == 5, "each has struck")
     one.put("chat")
-    one.until_as_asked("chat")
+    one.until_in_desired_state("chat")
     assert one.program.status()["leader"]["since"] == since
-    one.ends_well()
+    one.assert_clean_end()
 
 
 def test_endpoints_whose_calls_hang_hold_up_no_other(
@@ -181,7 +181,7 @@ def test_endpoints_whose_calls_hang_hold_up_no_other(
     # More than there are workers, and for longer than this test waits for the healthy one.
     stuck = [f"stuck-{number}" for number in range(20)]
     long = {"K8S_API_TIMEOUT": "600", "LEASE_DURATION_SECONDS": "900", "LEASE_RENEW_DEADLINE_SECONDS": "600"}
-    with behind(world, controller_env, program, tmp_path, **long) as one:
+    with program_behind(world, controller_env, program, tmp_path, **long) as one:
         one.inject("hang", lambda request: is_write(request) and "stuck-" in request.path, Hang())
         for name in stuck:
             one.put(name)
@@ -191,5 +191,5 @@ def test_endpoints_whose_calls_hang_hold_up_no_other(
         one.until(lambda: len({seen.path for seen in one.proxy.seen if seen.fault}) >= len(stuck), "all of them hang")
         one.proxy.clear()
         one.proxy.drop_connections()
-        one.until_as_asked(*stuck)
-        one.ends_well()
+        one.until_in_desired_state(*stuck)
+        one.assert_clean_end()

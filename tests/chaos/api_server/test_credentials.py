@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gco_stream.local.certificates import Authority
-from tests.chaos.api_server.behind_proxy import SETTINGS, Behind
-from tests.chaos.proxies.faulty_http import FaultyHttp
+from tests.chaos.api_server.behind_proxy import SETTINGS, ProgramBehindProxy
+from tests.chaos.proxies.faulty_http import FaultyProxy
 from tests.integration.conftest import Program, World
 
 pytestmark = pytest.mark.integration
@@ -26,19 +26,19 @@ def test_a_token_that_is_rotated_in_its_file_is_used_and_a_late_one_is_waited_fo
     world: World, program: Start, controller_env: dict[str, str], tmp_path: Path
 ) -> None:
     user = Path(controller_env["KUBECONFIG"])
-    with FaultyHttp.before_kubernetes(user) as proxy:
+    with FaultyProxy.before_kubernetes(user) as proxy:
         token, old = tmp_path / "token", proxy.admit(user)
         token.write_text(old)
         config = proxy.kubeconfig(tmp_path / "kubeconfig-faulty", tokenFile=str(token))
-        one = Behind(world, proxy, program(KUBECONFIG=str(config), **SETTINGS))
+        one = ProgramBehindProxy(world, proxy, program(KUBECONFIG=str(config), **SETTINGS))
         one.until_working()
         one.put("chat")
-        one.until_as_asked("chat")
-        one.remember()
+        one.until_in_desired_state("chat")
+        one.record_objects()
         rotated(token, new := proxy.admit(user))
         proxy.revoke(old)
         one.put("second")
-        one.until_as_asked("chat", "second")
+        one.until_in_desired_state("chat", "second")
         assert one.world.kube.healthy()
         # The next one is late: refused for a while, also its watches.
         mark = time.monotonic()
@@ -46,32 +46,32 @@ def test_a_token_that_is_rotated_in_its_file_is_used_and_a_late_one_is_waited_fo
         proxy.drop_connections()
         one.put("third")
         one.until(lambda: not one.ready(), "it says that it is refused")
-        one.world.respec("chat", replicas=2)
+        one.world.update_spec("chat", replicas=2)
         one.until(lambda: len(proxy.seen) and time.monotonic() > mark + 3, "some time passes")
         refused, took = len([seen for seen in proxy.seen if seen.at > mark]), time.monotonic() - mark
         assert refused < 60 + 15 * took, "each watch pauses for longer and longer"
         rotated(token, proxy.admit(user))
-        one.until_as_asked("chat", "second", "third")
+        one.until_in_desired_state("chat", "second", "third")
         one.assert_none_was_replaced()
-        one.ends_well()
+        one.assert_clean_end()
 
 
 def test_an_authority_that_is_rotated_is_taken_from_the_kubeconfig_and_so_is_a_plugins_token(
     world: World, program: Start, controller_env: dict[str, str], tmp_path: Path
 ) -> None:
     user = Path(controller_env["KUBECONFIG"])
-    with FaultyHttp.before_kubernetes(user) as proxy:
+    with FaultyProxy.before_kubernetes(user) as proxy:
         token = tmp_path / "token"
         token.write_text(proxy.admit(user))
         script = 'printf \'{"apiVersion":"%s","kind":"ExecCredential","status":{"token":"%s"}}\' "$0" "$(cat "$1")"'
         version = "client.authentication.k8s.io/v1"
         plugin = {"apiVersion": version, "command": "sh", "args": ["-c", script, version, str(token)]}
         config = proxy.kubeconfig(tmp_path / "kubeconfig-faulty", exec=plugin)
-        one = Behind(world, proxy, program(KUBECONFIG=str(config), **SETTINGS))
+        one = ProgramBehindProxy(world, proxy, program(KUBECONFIG=str(config), **SETTINGS))
         one.until_working()
         one.put("chat")
-        one.until_as_asked("chat")
-        one.remember()
+        one.until_in_desired_state("chat")
+        one.record_objects()
         # The server is first, and what vouches for its certificate comes to the program's files later.
         proxy.serve_as(Authority())
         proxy.drop_connections()
@@ -81,6 +81,6 @@ def test_an_authority_that_is_rotated_is_taken_from_the_kubeconfig_and_so_is_a_p
         rotated(token, new)
         proxy.revoke(old)
         one.put("second")
-        one.until_as_asked("chat", "second")
+        one.until_in_desired_state("chat", "second")
         one.assert_none_was_replaced()
-        one.ends_well()
+        one.assert_clean_end()

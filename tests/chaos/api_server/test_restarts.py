@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local.cluster_fixtures import furnish_namespace
+from gco_stream.local.cluster_fixtures import create_namespace
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers.dynamodb import client
 from gco_stream.table.bootstrap import create
-from tests.chaos.api_server.behind_proxy import Behind, behind
+from tests.chaos.api_server.behind_proxy import ProgramBehindProxy, program_behind
 from tests.integration.conftest import Program, World
 
 pytestmark = pytest.mark.integration
@@ -25,14 +25,14 @@ def plane(disposable_control_plane: Callable[..., ControlPlane]) -> ControlPlane
 
 
 @pytest.fixture
-def one(plane: ControlPlane, tmp_path: Path) -> Iterator[Behind]:
+def one(plane: ControlPlane, tmp_path: Path) -> Iterator[ProgramBehindProxy]:
     def program(**settings: str) -> Program:
         # The fixture of this name would start a control plane that is not to be restarted.
         return Program({"PATH": os.environ["PATH"], **settings}, tmp_path / "program-0.log").start()
 
     tables, streams = client(plane.dynamodb_url), client(plane.dynamodb_url, "dynamodbstreams")
     info = create(tables, NAMESPACE).info
-    furnish_namespace(plane.kube, NAMESPACE)
+    create_namespace(plane.kube, NAMESPACE)
     environment = {
         **plane.environment(namespace=NAMESPACE, table=NAMESPACE, user="gco-stream"),
         "HTTP_HOST": "127.0.0.1",
@@ -42,29 +42,31 @@ def one(plane: ControlPlane, tmp_path: Path) -> Iterator[Behind]:
     }
     table = Table(NAMESPACE, info.arn, info.stream_arn or "", tables, streams)
     world = World(table, plane.kube, NAMESPACE, environment["REGION"])
-    with behind(world, environment, program, tmp_path, **environment) as found:
+    with program_behind(world, environment, program, tmp_path, **environment) as found:
         yield found
     tables.close()
     streams.close()
 
 
-def test_servers_that_are_restarted_lose_nothing_and_are_not_run_against(one: Behind, plane: ControlPlane) -> None:
+def test_servers_that_are_restarted_lose_nothing_and_are_not_run_against(
+    one: ProgramBehindProxy, plane: ControlPlane
+) -> None:
     kept, replicas = ["e0", "e1", "e2"], 1
     for name in kept:
         one.put(name)
-    one.until_as_asked(*kept)
-    one.remember()
+    one.until_in_desired_state(*kept)
+    one.record_objects()
     for server in ("kube-apiserver", "etcd"):
         mark, new, replicas = time.monotonic(), f"new-{server}", replicas + 1
         plane.servers[server].stop()
         for name in kept:
-            one.world.respec(name, replicas=replicas)
+            one.world.update_spec(name, replicas=replicas)
         one.put(new)
         one.until(lambda: not one.ready(), "it says that it gets no answers")
         plane.restart(server)
-        one.until_as_asked(*kept, new)
+        one.until_in_desired_state(*kept, new)
         one.assert_none_was_replaced()
         asked, took = len(one.since(mark)), time.monotonic() - mark
         assert asked < 150 + 12 * took
         one.until(one.ready, "it is ready again")
-    one.ends_well()
+    one.assert_clean_end()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local.cluster_fixtures import clear_namespace, furnish_namespace
+from gco_stream.local.cluster_fixtures import create_namespace, delete_namespace
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
-from tests.chaos.api_server.behind_proxy import behind
+from tests.chaos.api_server.behind_proxy import program_behind
 from tests.integration.conftest import Program, World
 from tests.integration.operations.test_wrong_surroundings import RIGHTS, grant
 from tests.support.items import item
@@ -23,9 +23,9 @@ LEASES_ONLY = {right: verbs for right, verbs in RIGHTS.items() if "leases" in ri
 def other(kube: KubeApi, namespace: str) -> Iterator[str]:
     """A second namespace, which has no Lease."""
     name = f"{namespace}-b"
-    furnish_namespace(kube, name)
+    create_namespace(kube, name)
     yield name
-    clear_namespace(kube, name)
+    delete_namespace(kube, name)
 
 
 def put_in(world: World, namespace: str, name: str) -> None:
@@ -37,25 +37,25 @@ def test_a_namespace_that_is_deleted_and_made_again_is_filled_again(
     world: World, program: Start, unlimited_env: dict[str, str], other: str, tmp_path: Path
 ) -> None:
     kube = world.kube
-    with behind(world, unlimited_env, program, tmp_path, ALLOWED_NAMESPACES=other) as one:
+    with program_behind(world, unlimited_env, program, tmp_path, ALLOWED_NAMESPACES=other) as one:
         names = [f"there-{number}" for number in range(4)]
         for name in names:
             put_in(world, other, name)
         one.put("here")
-        one.until_as_asked("here")
+        one.until_in_desired_state("here")
         one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run")
-        one.remember()
-        clear_namespace(kube, other)
+        one.record_objects()
+        delete_namespace(kube, other)
         one.until(lambda: all(world.state(name) != "running" for name in names), "the loss is reported")
         one.until(lambda: kube.find(path_of("Namespace", name=other)) is None, "the namespace is gone")
         one.until(lambda: other in world.report(names[0]).get("error", ""), "the reason is reported")
         one.put("meanwhile")
-        one.until_as_asked("meanwhile")
-        furnish_namespace(kube, other)
+        one.until_in_desired_state("meanwhile")
+        create_namespace(kube, other)
         one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run again")
         one.until(lambda: all("error" not in world.report(name) for name in names), "nothing is wrong with them")
         one.assert_none_was_replaced()
-        one.ends_well()
+        one.assert_clean_end()
 
 
 def test_rights_that_are_taken_away_and_given_back(
@@ -70,37 +70,37 @@ def test_rights_that_are_taken_away_and_given_back(
     for namespace in (world.namespace, other):
         grant(world.kube, namespace, user, RIGHTS)
     limited = {**controller_env, "KUBECONFIG": str(control_plane.kubeconfig_for(user, groups=()))}
-    with behind(world, limited, program, tmp_path, ALLOWED_NAMESPACES=other) as one:
+    with program_behind(world, limited, program, tmp_path, ALLOWED_NAMESPACES=other) as one:
         names = [f"there-{number}" for number in range(4)]
         for name in names:
             put_in(world, other, name)
         one.put("here")
-        one.until_as_asked("here")
+        one.until_in_desired_state("here")
         one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run")
-        one.remember()
+        one.record_objects()
         stood = _uids(world, other)
         grant(world.kube, other, user, {})
         # Its watches go on until they end: new ones are refused.
         one.proxy.drop_connections()
         one.until(lambda: not one.ready(), "it says so")
         for name in names:
-            world.respec(name, replicas=2)
+            world.update_spec(name, replicas=2)
         one.until(lambda: all(forbidden(world, name) for name in names), "the reason is reported")
-        world.respec("here", replicas=2)
-        one.until_as_asked("here")
+        world.update_spec("here", replicas=2)
+        one.until_in_desired_state("here")
         assert _uids(world, other) == stood
         grant(world.kube, other, user, RIGHTS)
         one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run again")
         one.until(lambda: {world.report(name)["replicas_ready"] for name in names} == {2}, "all are ready")
         assert _uids(world, other) == stood
         one.assert_none_was_replaced()
-        one.ends_well()
+        one.assert_clean_end()
 
 
 def test_a_namespace_with_the_lease_that_is_deleted_and_made_again(
     world: World, program: Start, unlimited_env: dict[str, str], tmp_path: Path
 ) -> None:
-    with behind(
+    with program_behind(
         world,
         unlimited_env,
         program,
@@ -110,13 +110,13 @@ def test_a_namespace_with_the_lease_that_is_deleted_and_made_again(
         LEASE_RETRY_PERIOD_SECONDS="0.5",
     ) as one:
         one.put("chat")
-        one.until_as_asked("chat")
-        clear_namespace(world.kube, world.namespace)
+        one.until_in_desired_state("chat")
+        delete_namespace(world.kube, world.namespace)
         one.until(lambda: world.kube.find(path_of("Namespace", name=world.namespace)) is None, "it is gone")
         one.until(lambda: not one.ready(), "it says so")
-        furnish_namespace(world.kube, world.namespace)
-        one.until_as_asked("chat")
-        one.ends_well()
+        create_namespace(world.kube, world.namespace)
+        one.until_in_desired_state("chat")
+        one.assert_clean_end()
 
 
 def forbidden(world: World, name: str) -> bool:

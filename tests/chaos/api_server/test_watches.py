@@ -13,13 +13,20 @@ from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model.objects import Kind, ObjectRef
-from tests.chaos.api_server.behind_proxy import CALL_SECONDS, Behind, behind, is_write, on_objects, status
+from tests.chaos.api_server.behind_proxy import (
+    CALL_SECONDS,
+    ProgramBehindProxy,
+    is_write,
+    on_objects,
+    program_behind,
+    status,
+)
 from tests.chaos.proxies.faulty_http import (
     Action,
     Answer,
     CutAfter,
     Fault,
-    FaultyHttp,
+    FaultyProxy,
     Hang,
     Request,
     Reset,
@@ -85,8 +92,8 @@ LIST_FATES: dict[str, tuple[Action, Action]] = {
 @pytest.fixture
 def one(
     world: World, controller_env: dict[str, str], program: Callable[..., Program], tmp_path: Path
-) -> Iterator[Behind]:
-    with behind(world, controller_env, program, tmp_path) as found:
+) -> Iterator[ProgramBehindProxy]:
+    with program_behind(world, controller_env, program, tmp_path) as found:
         yield found
 
 
@@ -98,15 +105,15 @@ def lists(kind: str) -> Callable[[Request], bool]:
     return lambda request: request.method == "GET" and not request.is_watch and request.path.endswith(f"/{kind}")
 
 
-def test_after_any_fate_of_its_watches_drift_is_put_back(one: Behind) -> None:
+def test_after_any_fate_of_its_watches_drift_is_put_back(one: ProgramBehindProxy) -> None:
     one.put("chat")
     one.put("idle")
-    one.until_as_asked("chat", "idle")
+    one.until_in_desired_state("chat", "idle")
     kube, namespace = one.world.kube, one.world.namespace
     service = path_of("Service", namespace, "chat")
     for fates in WATCH_FATES:
         mark = time.monotonic()
-        one.remember()
+        one.record_objects()
         for kind, (name, fate) in zip(KINDS, fates.items(), strict=True):
             one.inject(name, watches(kind), fate, times=2)
         one.proxy.drop_connections()
@@ -116,38 +123,38 @@ def test_after_any_fate_of_its_watches_drift_is_put_back(one: Behind) -> None:
         one.until(
             lambda: [port["port"] for port in kube.get(service)["spec"]["ports"]] == [80], "the Service is mended"
         )
-        one.until_as_asked("chat", "idle")
+        one.until_in_desired_state("chat", "idle")
         one.until(one.ready, "it is ready")
         one.assert_none_was_replaced()
         # Of each kind two that are struck, a list for some, and one that lasts; each tried with a growing pause. What
         # the machine is too slow for is given up and tried again.
         most = 40 + len(KINDS) * (time.monotonic() - mark) / CALL_SECONDS
         assert len([seen for seen in one.since(mark) if seen.path.rpartition("/")[2] in KINDS]) < most
-    one.ends_well()
+    one.assert_clean_end()
 
 
-def test_watches_that_end_with_each_event_are_no_hot_loop_and_lose_nothing(one: Behind) -> None:
+def test_watches_that_end_with_each_event_are_no_hot_loop_and_lose_nothing(one: ProgramBehindProxy) -> None:
     one.put("chat")
-    one.until_as_asked("chat")
+    one.until_in_desired_state("chat")
     bookmark = event("BOOKMARK", {"kind": "Deployment", "metadata": {"resourceVersion": "1"}})
     cut = one.inject("ends", lambda request: request.is_watch and on_objects(request), Answer(200, bookmark))
     mark = time.monotonic()
     one.proxy.drop_connections()
-    one.world.respec("chat", image="registry.example/serve:2.0")
+    one.world.update_spec("chat", image="registry.example/serve:2.0")
     one.until(lambda: one.world.container("chat")["image"].endswith(":2.0"), "changes are made all the same")
     one.until(lambda: one.proxy.injected["ends"] >= 8, "each watch has ended more than once")
     took = time.monotonic() - mark
     assert one.proxy.injected["ends"] <= len(KINDS) * (took + 2)
     one.proxy.clear(cut)
-    one.until_as_asked("chat")
-    one.ends_well()
+    one.until_in_desired_state("chat")
+    one.assert_clean_end()
 
 
-def test_a_start_on_lists_that_fail_writes_nothing_that_was_not_asked(one: Behind) -> None:
+def test_a_start_on_lists_that_fail_writes_nothing_that_was_not_asked(one: ProgramBehindProxy) -> None:
     one.put("chat", autoscaling={"enabled": True, "max_replicas": 2})
     one.put("idle")
-    one.until_as_asked("chat", "idle")
-    one.remember()
+    one.until_in_desired_state("chat", "idle")
+    one.record_objects()
     assert one.program.stop() == 0
     for kind, fates in LIST_FATES.items():
         for number, fate in enumerate(fates):
@@ -158,11 +165,11 @@ def test_a_start_on_lists_that_fail_writes_nothing_that_was_not_asked(one: Behin
     one.until_working()
     one.until(one.ready, "it is ready")
     one.put("new")
-    one.until_as_asked("new", "chat", "idle")
+    one.until_in_desired_state("new", "chat", "idle")
     one.assert_none_was_replaced()
     written = {seen.path for seen in one.since(mark) if is_write(seen) and "/events" not in seen.path}
     assert all("new" in path for path in written), written
-    one.ends_well()
+    one.assert_clean_end()
 
 
 async def test_a_watch_that_falls_silent_is_followed_anew_and_nothing_is_missed(
@@ -170,7 +177,7 @@ async def test_a_watch_that_falls_silent_is_followed_anew_and_nothing_is_missed(
 ) -> None:
     heard: list[str] = []
     ref = ObjectRef(Kind.SERVICE, namespace, "chat")
-    with FaultyHttp.before_kubernetes(Path(controller_env["KUBECONFIG"])) as proxy:
+    with FaultyProxy.before_kubernetes(Path(controller_env["KUBECONFIG"])) as proxy:
         kubeconfig = str(await asyncio.to_thread(proxy.kubeconfig, tmp_path / "kubeconfig"))
         silent = proxy.inject(Fault("silent", lambda request: request.is_watch, Silence()))
         async with KubeClient.connect(kubeconfig=kubeconfig, timeout=5) as client:

@@ -8,7 +8,7 @@ import orjson
 
 from gco_stream.local.audit import AuditLog
 from gco_stream.local.kube_api import path_of
-from tests.chaos.proxies.faulty_http import Action, Answer, Fault, FaultyHttp, Request
+from tests.chaos.proxies.faulty_http import Action, Answer, Fault, FaultyProxy, Request
 from tests.integration.conftest import Program, World
 
 THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded")
@@ -21,38 +21,38 @@ def operation(request: Request) -> str:
     return str(request.headers.get("X-Amz-Target", "")).rpartition(".")[2]
 
 
-def to(*operations: str) -> Callable[[Request], bool]:
+def requests_for(*operations: str) -> Callable[[Request], bool]:
     """Requests for one of these operations; without any, all requests."""
     return lambda request: not operations or operation(request) in operations
 
 
-def says(code: str, message: str = "because", status: int = 400, **more: Any) -> Answer:
+def error_answer(code: str, message: str = "because", status: int = 400, **more: Any) -> Answer:
     """An error as DynamoDB words it."""
     body = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message, **more}
     return Answer(status, orjson.dumps(body), {"Content-Type": "application/x-amz-json-1.0"})
 
 
 @contextmanager
-def striking(proxy: FaultyHttp, does: Action, *operations: str, share: float = 1.0) -> Iterator[Fault]:
+def injected(proxy: FaultyProxy, does: Action, *operations: str, share: float = 1.0) -> Iterator[Fault]:
     """While entered, requests for these operations (or all) are struck."""
-    fault = proxy.inject(Fault(f"{does}"[:60], to(*operations), does, share))
+    fault = proxy.inject(Fault(f"{does}"[:60], requests_for(*operations), does, share))
     try:
         yield fault
     finally:
         proxy.clear(fault)
 
 
-def calls(proxy: FaultyHttp, since: float, *operations: str) -> int:
+def calls(proxy: FaultyProxy, since: float, *operations: str) -> int:
     """Requests for these operations (or all) that have arrived since a time of time.monotonic."""
     return sum(
         one.at >= since and (not operations or one.target.rpartition(".")[2] in operations) for one in proxy.seen
     )
 
 
-def differs(world: World, name: str) -> str:
+def difference(world: World, name: str) -> str:
     """How the Deployment and this region's report differ from what the item asks; "" where they do not."""
     plain = world.item(name)
-    wanted, said = (None, "") if plain is None else _asked(plain)
+    wanted, said = (None, "") if plain is None else _desired(plain)
     report = world.report(name)
     told = "" if plain is None else report.get("state")
     # One that is stopped before it ever ran has nothing that stands.
@@ -63,7 +63,7 @@ def differs(world: World, name: str) -> str:
     return ""
 
 
-def _asked(plain: dict[str, Any]) -> tuple[int | None, str]:
+def _desired(plain: dict[str, Any]) -> tuple[int | None, str]:
     match plain["desired_state"]:
         case "stopped":
             return 0, "stopped"
@@ -73,12 +73,12 @@ def _asked(plain: dict[str, Any]) -> tuple[int | None, str]:
             return int(plain["spec"]["replicas"]), "running"
 
 
-def until_as_asked(world: World, one: Program, *names: str, patience: float = 240.0) -> None:
+def until_in_desired_state(world: World, one: Program, *names: str, timeout: float = 240.0) -> None:
     """Until the Deployments and the reports are what the items ask."""
     try:
-        one.until(lambda: not any(differs(world, name) for name in names), "all is as asked", patience)
+        one.until(lambda: not any(difference(world, name) for name in names), "all is as asked", timeout)
     finally:
-        assert [said for name in names if (said := differs(world, name))] == []
+        assert [said for name in names if (said := difference(world, name))] == []
 
 
 def writes(audit: AuditLog, mark: int, user: str) -> list[str]:

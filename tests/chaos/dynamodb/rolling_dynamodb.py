@@ -35,7 +35,7 @@ class RollingDynamoDB:
         self.url = ""
 
     def __enter__(self) -> Self:
-        port = self._ports.take()
+        port = self._ports.reserve()
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, *self._arguments, str(port)],
             stdin=subprocess.PIPE,

@@ -19,12 +19,12 @@ from tests.chaos.dynamodb.dynamodb_faults import (
     TABLE_CALLS,
     THROTTLED,
     calls,
+    error_answer,
+    injected,
     operation,
-    says,
-    striking,
+    requests_for,
     templates,
-    to,
-    until_as_asked,
+    until_in_desired_state,
     writes,
 )
 from tests.chaos.proxies.faulty_http import (
@@ -32,7 +32,7 @@ from tests.chaos.proxies.faulty_http import (
     Answer,
     Delay,
     Fault,
-    FaultyHttp,
+    FaultyProxy,
     Hang,
     LoseResponse,
     Request,
@@ -56,26 +56,26 @@ GPU_FREE = {"gpu_count": 0}
 # Seconds that credentials are good for; the SDK renews them from ten minutes before their end.
 SHORT = 400
 OUTAGES: dict[str, tuple[Action, ...]] = {
-    "throttling": tuple(says(code) for code in THROTTLED),
-    "faults": (says("InternalServerError", status=500), Answer(503), Answer(502, b"<html>bad gateway</html>")),
+    "throttling": tuple(error_answer(code) for code in THROTTLED),
+    "faults": (error_answer("InternalServerError", status=500), Answer(503), Answer(502, b"<html>bad gateway</html>")),
     "no network": (Reset(),),
     "no answers in time": (Hang(), Trickle(2), Delay(3)),
     "another's answers": (
         *(Answer(200, b"<html>sign in</html>"), Answer(200, b"{}"), Rewrite(lambda body: body[:40])),
-        *(says("ValidationException", "garbage"), says("ConditionalCheckFailedException"), Answer(413)),
+        *(error_answer("ValidationException", "garbage"), error_answer("ConditionalCheckFailedException"), Answer(413)),
     ),
 }
 
 
 @pytest.fixture
-def proxy(control_plane: ControlPlane) -> Iterator[FaultyHttp]:
+def proxy(control_plane: ControlPlane) -> Iterator[FaultyProxy]:
     """Between the program and DynamoDB; users and tests go round it."""
-    with FaultyHttp(control_plane.dynamodb_url) as one:
+    with FaultyProxy(control_plane.dynamodb_url) as one:
         yield one
 
 
 @pytest.fixture
-def start(program: Start, proxy: FaultyHttp, tmp_path: Path) -> Iterator[Start]:
+def start(program: Start, proxy: FaultyProxy, tmp_path: Path) -> Iterator[Start]:
     """`start(SETTING="x")`: the program behind the proxy. None may ever break off."""
     urls = dict.fromkeys(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"), proxy.url)
     yield lambda **settings: program(**(urls | QUICK | settings))
@@ -92,7 +92,7 @@ def words(one: Program) -> str:
     return " ".join(str(line) for line in one.lines() if line.get("level") in {"warning", "error"})
 
 
-def at_rest(one: Program, proxy: FaultyHttp, audit: AuditLog, user: str) -> None:
+def at_rest(one: Program, proxy: FaultyProxy, audit: AuditLog, user: str) -> None:
     """Until nothing is written any more, and only the stream is read, at its pace."""
     one.until(lambda: one.status()["stream"]["mode"] == "stream", "the stream is read", STREAM_IS_BACK)
 
@@ -106,12 +106,12 @@ def at_rest(one: Program, proxy: FaultyHttp, audit: AuditLog, user: str) -> None
 
 
 def test_every_kind_of_outage_costs_time_and_nothing_else(
-    world: World, start: Start, proxy: FaultyHttp, control_plane: ControlPlane, controller_user: str
+    world: World, start: Start, proxy: FaultyProxy, control_plane: ControlPlane, controller_user: str
 ) -> None:
     one = start().wait_working()
     for name in ("rock", "scaled", "stopped"):
         put(world, name)
-    until_as_asked(world, one, "rock", "scaled", "stopped")
+    until_in_desired_state(world, one, "rock", "scaled", "stopped")
     rock, process = world.pods("rock").keys(), psutil.Process(one.pid)
     memory, files = process.memory_info().rss, process.num_fds()
     known = ["rock", "scaled", "stopped"]
@@ -120,14 +120,14 @@ def test_every_kind_of_outage_costs_time_and_nothing_else(
         one.wait_idle()
         began = time.monotonic()
         faults = [
-            proxy.inject(Fault(kind, to(), does, share=1 / (len(actions) - place)))
+            proxy.inject(Fault(kind, requests_for(), does, share=1 / (len(actions) - place)))
             for place, does in enumerate(actions)
         ]
-        world.user.scale(world.seen("scaled"), 1 + number % 3)
-        world.ask("stopped", "stopped" if number % 2 else "deploying")
+        world.user.scale(world.item_of("scaled"), 1 + number % 3)
+        world.set_desired_state("stopped", "stopped" if number % 2 else "deploying")
         put(world, f"new-{number}")
         if number > 1:
-            world.ask(f"new-{number - 1}", "deleted")
+            world.set_desired_state(f"new-{number - 1}", "deleted")
         # What stands needs no table: it is put back all the same.
         world.kube.delete(path_of("Service", world.namespace, "rock"))
         one.until(lambda: world.get("Service", "rock"), f"{kind}: drift is put back", SOON)
@@ -135,7 +135,7 @@ def test_every_kind_of_outage_costs_time_and_nothing_else(
         struck, lasted = proxy.injected[kind], time.monotonic() - began
         proxy.clear(*faults)
         known.append(f"new-{number}")
-        until_as_asked(world, one, *known)
+        until_in_desired_state(world, one, *known)
         assert struck <= 40 + 15 * lasted, kind
     assert world.pods("rock").keys() == rock
     assert {templates(world, name) for name in ("rock", "scaled", "stopped")} == {1}
@@ -147,24 +147,24 @@ def test_every_kind_of_outage_costs_time_and_nothing_else(
 
 
 def test_storms_of_all_faults_together_slow_a_whole_life_down_and_nothing_else(
-    world: World, start: Start, proxy: FaultyHttp, control_plane: ControlPlane, controller_user: str
+    world: World, start: Start, proxy: FaultyProxy, control_plane: ControlPlane, controller_user: str
 ) -> None:
     one = start().wait_working()
     storm = [
-        proxy.inject(Fault("storm", to(), does, share=0.03))
+        proxy.inject(Fault("storm", requests_for(), does, share=0.03))
         for does in (*(action for kind in OUTAGES.values() for action in kind), LoseResponse(), LoseResponse(late=0.3))
     ]
     names = [f"e{number}" for number in range(4)]
     for name in names:
         put(world, name)
-    until_as_asked(world, one, *names)
+    until_in_desired_state(world, one, *names)
     for name in names:
-        world.user.scale(world.seen(name), 2)
-    until_as_asked(world, one, *names)
-    world.ask("e0", "stopped")
+        world.user.scale(world.item_of(name), 2)
+    until_in_desired_state(world, one, *names)
+    world.set_desired_state("e0", "stopped")
     for name in names[1:3]:
-        world.ask(name, "deleted")
-    until_as_asked(world, one, *names)
+        world.set_desired_state(name, "deleted")
+    until_in_desired_state(world, one, *names)
     one.until(lambda: not (world.item("e1") or world.item("e2")), "the deleted are purged", SOON)
     assert {templates(world, name) for name in names[3:]} == {1}
     assert proxy.injected["storm"] > 30
@@ -172,7 +172,7 @@ def test_storms_of_all_faults_together_slow_a_whole_life_down_and_nothing_else(
     at_rest(one, proxy, control_plane.audit, controller_user)
 
 
-def test_writes_whose_answers_are_lost_are_not_done_twice(world: World, start: Start, proxy: FaultyHttp) -> None:
+def test_writes_whose_answers_are_lost_are_not_done_twice(world: World, start: Start, proxy: FaultyProxy) -> None:
     # Each first answer is lost; what was asked is told again, and found to be done.
     lost: set[bytes] = set()
 
@@ -189,12 +189,12 @@ def test_writes_whose_answers_are_lost_are_not_done_twice(world: World, start: S
     one = start().wait_working()
     put(world, "chat")
     one.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted", SOON)
-    until_as_asked(world, one, "chat")
-    world.respec("chat", image="registry.example/serve:2.0")
+    until_in_desired_state(world, one, "chat")
+    world.update_spec("chat", image="registry.example/serve:2.0")
     one.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted again", SOON)
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     assert templates(world, "chat") == 2
-    world.ask("chat", "deleted")
+    world.set_desired_state("chat", "deleted")
     one.until(lambda: world.item("chat") is None, "it is purged", SOON)
     assert not world.objects()
     assert proxy.injected["lost"] >= 5
@@ -214,7 +214,7 @@ def state_in(update: dict[str, dict[str, object]]) -> object:
     return json.dumps([values.get(":s"), values.get(":m")]).partition('"state"')[2][:30]
 
 
-def test_a_report_that_lands_late_does_not_undo_a_newer_one(world: World, start: Start, proxy: FaultyHttp) -> None:
+def test_a_report_that_lands_late_does_not_undo_a_newer_one(world: World, start: Start, proxy: FaultyProxy) -> None:
     def creating(request: Request) -> bool:
         return operation(request) == "UpdateItem" and b'"creating"' in request.body
 
@@ -223,25 +223,27 @@ def test_a_report_that_lands_late_does_not_undo_a_newer_one(world: World, start:
     # Pods that are ready at once may be so before the first report.
     put(world, "chat", image="registry.example/serve:1.0-ready-after-1s")
     one.until(lambda: proxy.injected["late"], "a report is lost", SOON)
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     assert world.state("chat") == "running"
-    one.until(lambda: not proxy.owes, "the lost report has landed", SOON)
+    one.until(lambda: not proxy.pending_writes, "the lost report has landed", SOON)
     assert world.state("chat") == "running"
     assert scans(one) == 1
 
 
 def test_rights_that_are_missing_at_the_start_are_named_and_work_begins_once_they_are_there(
-    world: World, start: Start, proxy: FaultyHttp
+    world: World, start: Start, proxy: FaultyProxy
 ) -> None:
-    denied = says("AccessDeniedException", "User: arn:aws:iam::1:role/gco is not authorized to perform: dynamodb")
+    denied = error_answer(
+        "AccessDeniedException", "User: arn:aws:iam::1:role/gco is not authorized to perform: dynamodb"
+    )
     put(world, "chat")
-    with striking(proxy, denied, *TABLE_CALLS):
+    with injected(proxy, denied, *TABLE_CALLS):
         one = start()
         one.until(
             lambda: says_not_ready(one, "table:", "does not allow", "arn:aws:iam::1:role/gco"), "it is said", SOON
         )
         one.until(lambda: "arn:aws:iam::1:role/gco" in words(one), "it is logged", SOON)
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     one.until(lambda: one.http("/readyz") == (200, "ok\n"), "it is ready", SOON)
 
 
@@ -255,27 +257,27 @@ def says_not_ready(one: Program, *expected: str) -> bool:
 
 
 def test_rights_that_are_taken_away_and_given_back_cost_no_change(
-    world: World, start: Start, proxy: FaultyHttp
+    world: World, start: Start, proxy: FaultyProxy
 ) -> None:
     one = start().wait_working()
     put(world, "chat")
-    until_as_asked(world, one, "chat")
-    denied = says("AccessDeniedException", "not authorized to perform dynamodb:GetRecords")
-    with striking(proxy, denied, *STREAM_CALLS):
+    until_in_desired_state(world, one, "chat")
+    denied = error_answer("AccessDeniedException", "not authorized to perform dynamodb:GetRecords")
+    with injected(proxy, denied, *STREAM_CALLS):
         one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is lost", SOON)
         assert "dynamodb:GetRecords" in one.status()["stream"]["reason"]
         one.until(lambda: "dynamodb:GetRecords" in words(one), "it is logged", SOON)
-        world.user.scale(world.seen("chat"), 2)
-        until_as_asked(world, one, "chat")
-        with striking(proxy, denied, *TABLE_CALLS) as fault:
-            world.user.scale(world.seen("chat"), 3)
+        world.user.scale(world.item_of("chat"), 2)
+        until_in_desired_state(world, one, "chat")
+        with injected(proxy, denied, *TABLE_CALLS) as fault:
+            world.user.scale(world.item_of("chat"), 3)
             put(world, "other")
             one.until(lambda: proxy.injected[fault.name] >= 2, "the table is lost, too", SOON)
-        until_as_asked(world, one, "chat", "other")
+        until_in_desired_state(world, one, "chat", "other")
 
 
 def test_credentials_that_expire_are_taken_from_the_file_again(
-    world: World, start: Start, proxy: FaultyHttp, tmp_path: Path
+    world: World, start: Start, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     file = tmp_path / "credentials"
 
@@ -289,13 +291,13 @@ def test_credentials_that_expire_are_taken_from_the_file_again(
     none = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     one = start(**none, AWS_SHARED_CREDENTIALS_FILE=str(file)).wait_working()
     put(world, "chat")
-    until_as_asked(world, one, "chat")
-    proxy.inject(Fault("expired", expired, says("ExpiredTokenException", "The security token is expired")))
+    until_in_desired_state(world, one, "chat")
+    proxy.inject(Fault("expired", expired, error_answer("ExpiredTokenException", "The security token is expired")))
     one.until(lambda: "token is expired" in words(one), "it is said", SOON)
-    world.user.scale(world.seen("chat"), 2)
+    world.user.scale(world.item_of("chat"), 2)
     assert one.http("/healthz")[0] == 200
     write("NEW")
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     assert one.stop() == 0
 
 
@@ -323,35 +325,35 @@ def test_a_source_of_credentials_that_fails_is_named_and_asked_again(
     # So short that the process is asked each time, and longer than all of this takes.
     give(SHORT)
     put(world, "chat")
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     answer.write_text("no JSON")
     one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is lost", SOON)
     assert "no usable AWS credentials" in one.status()["stream"]["reason"]
-    world.user.scale(world.seen("chat"), 2)
+    world.user.scale(world.item_of("chat"), 2)
     give(SHORT)
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     give(-60)
-    world.user.scale(world.seen("chat"), 1)
+    world.user.scale(world.item_of("chat"), 1)
     one.until(lambda: "still expired" in words(one), "it is said", SOON)
     assert one.http("/healthz") == (200, "ok\n")
     give(SHORT)
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     assert one.stop() == 0
 
 
 def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_is_removed(
-    world: World, start: Start, proxy: FaultyHttp, control_plane: ControlPlane, controller_user: str
+    world: World, start: Start, proxy: FaultyProxy, control_plane: ControlPlane, controller_user: str
 ) -> None:
     client, name = world.table.client, world.table.name
     one = start().wait_working()
     put(world, "chat")
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     pods = world.pods("chat").keys()
     client.update_table(TableName=name, StreamSpecification={"StreamEnabled": False})
     one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is missed", SOON)
     one.until(lambda: "gco-stream table enable-stream" in words(one), "the command is named", SOON)
     put(world, "polled")
-    until_as_asked(world, one, "chat", "polled")
+    until_in_desired_state(world, one, "chat", "polled")
     items = list(world.user.scan())
     client.delete_table(TableName=name)
     one.until(lambda: "there is no table" in words(one), "the table is missed", SOON)
@@ -362,10 +364,10 @@ def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_
     for one_item in items:
         client.put_item(TableName=name, Item=one_item)
     put(world, "new")
-    until_as_asked(world, one, "chat", "polled", "new")
+    until_in_desired_state(world, one, "chat", "polled", "new")
     assert world.pods("chat").keys() == pods
     at_rest(one, proxy, control_plane.audit, controller_user)
     known = scans(one)
-    world.user.scale(world.seen("new"), 2)
-    until_as_asked(world, one, "new")
+    world.user.scale(world.item_of("new"), 2)
+    until_in_desired_state(world, one, "new")
     assert scans(one) == known

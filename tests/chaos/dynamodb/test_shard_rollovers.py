@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 
 from gco_stream.aws.session import streams_client
-from gco_stream.aws.table_errors import Changed, Gone
+from gco_stream.aws.table_errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers import dynamodb
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
 from gco_stream.table.bootstrap import create
-from tests.chaos.dynamodb.dynamodb_faults import to, until_as_asked
+from tests.chaos.dynamodb.dynamodb_faults import requests_for, until_in_desired_state
 from tests.chaos.dynamodb.rolling_dynamodb import ITERATORS_LIVE, RECORDS_LIVE, RollingDynamoDB
-from tests.chaos.proxies.faulty_http import Answer, Fault, FaultyHttp
+from tests.chaos.proxies.faulty_http import Answer, Fault, FaultyProxy
 from tests.integration.conftest import Program, World
 from tests.integration.deletion.test_guard import sample, scans
 from tests.support.items import item
@@ -44,9 +44,9 @@ ONCE_A_DAY = {
 EXPIRED, TRIMMED = ITERATORS_LIVE + 60.0, RECORDS_LIVE + 3600.0
 ITEMS = 8
 _DOWN = Answer(500, b'{"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError"}')
-UNREADABLE = Fault("unreadable", to("GetRecords"), _DOWN)
-UNLISTED = Fault("unlisted", to("DescribeStream"), _DOWN)
-UNLISTED_AND_UNREADABLE = Fault("down", to(), _DOWN)
+UNREADABLE = Fault("unreadable", requests_for("GetRecords"), _DOWN)
+UNLISTED = Fault("unlisted", requests_for("DescribeStream"), _DOWN)
+UNLISTED_AND_UNREADABLE = Fault("down", requests_for(), _DOWN)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ async def test_records_that_are_trimmed_before_they_are_read_are_told_as_a_gap_a
     rolling: RollingDynamoDB, table: Table, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> None:
     history = History(table)
-    with FaultyHttp(rolling.url) as proxy:
+    with FaultyProxy(rolling.url) as proxy:
         async with consuming(history, proxy.url, monkeypatch, rng) as consumer:
             await history.write("read")
             await until(lambda: history.heard)
@@ -249,7 +249,7 @@ async def test_whatever_ends_expires_is_trimmed_or_fails_each_change_comes_or_a_
 ) -> None:
     history = History(table)
     outage = 0
-    with FaultyHttp(rolling.url, seed=rng.randrange(2**32)) as proxy:
+    with FaultyProxy(rolling.url, seed=rng.randrange(2**32)) as proxy:
         async with consuming(history, proxy.url, monkeypatch, rng) as consumer:
             for _ in range(300):
                 outage -= 1
@@ -294,7 +294,7 @@ def test_the_program_applies_every_change_while_shards_roll_over(
     for name in names:
         world.put(item(name, spec={"gpu_count": 0}))
         rolling.roll()
-    until_as_asked(world, one, *names)
+    until_in_desired_state(world, one, *names)
     for _ in range(60):
         name = rng.choice(names)
         seen = world.user.get(name)
@@ -302,7 +302,7 @@ def test_the_program_applies_every_change_while_shards_roll_over(
             world.put(item(name, spec={"gpu_count": 0}))
             continue
         # It may be promoted or purged between the look and the write.
-        with contextlib.suppress(Gone, Changed):
+        with contextlib.suppress(ItemNotFound, ConcurrentUpdate):
             match rng.randrange(6):
                 case 0:
                     world.user.set_state(seen, "stopped")
@@ -314,7 +314,7 @@ def test_the_program_applies_every_change_while_shards_roll_over(
                     world.user.scale(seen, rng.randrange(1, 4))
         while rng.random() < 0.4:
             rolling.roll()
-    until_as_asked(world, one, *names)
+    until_in_desired_state(world, one, *names)
     assert (gaps(one), missed(one), scans(one)) == (0, 0, 1)
     assert one.status()["stream"]["mode"] == "stream"
     assert one.stop() == 0
@@ -325,21 +325,21 @@ def test_the_program_scans_for_what_was_trimmed_unread_and_reads_on(
 ) -> None:
     one = program().wait_working()
     world.put(item("first", spec={"gpu_count": 0}))
-    until_as_asked(world, one, "first")
+    until_in_desired_state(world, one, "first")
     assert (gaps(one), scans(one)) == (0, 1)
     one.signal(signal.SIGSTOP)
     world.put(item("trimmed", spec={"gpu_count": 0}))
-    world.user.scale(world.seen("first"), 2)
+    world.user.scale(world.item_of("first"), 2)
     rolling.roll()
     rolling.age(TRIMMED)
     one.signal(signal.SIGCONT)
-    until_as_asked(world, one, "first", "trimmed")
+    until_in_desired_state(world, one, "first", "trimmed")
     assert gaps(one) >= 1
     one.until(lambda: scans(one) >= 2, "the table is scanned")
     known = sample(one, "gco_stream_records_total"), scans(one)
     world.put(item("later", spec={"gpu_count": 0}))
     rolling.roll()
-    until_as_asked(world, one, "later")
+    until_in_desired_state(world, one, "later")
     assert sample(one, "gco_stream_records_total") > known[0]
     assert scans(one) == known[1]
 
@@ -352,10 +352,10 @@ def test_an_idle_shards_expired_iterator_costs_the_program_one_scan(
     one.until(lambda: scans(one) == 2, "the table is scanned")
     assert gaps(one) == 1
     world.put(item(spec={"gpu_count": 0}))
-    until_as_asked(world, one, "chat")
+    until_in_desired_state(world, one, "chat")
     expired_in(one, rolling)
-    world.user.scale(world.seen("chat"), 2)
-    until_as_asked(world, one, "chat")
+    world.user.scale(world.item_of("chat"), 2)
+    until_in_desired_state(world, one, "chat")
     assert (gaps(one), scans(one), missed(one)) == (1, 2, 0)
 
 

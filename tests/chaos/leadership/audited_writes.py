@@ -26,13 +26,13 @@ from gco_stream.local.audit import AuditLog
 from gco_stream.settings import LEASE_NAME
 
 _WRITES: Final = {"create", "update", "patch", "delete", "deletecollection"}
-_TOLD: Final = {"events"}
+_EVENT_RESOURCES: Final = {"events"}
 _LEASES: Final = "leases"
 _SUCCESSES: Final = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class LeaderWrite:
     """A write that has been completed or given up. Times are microseconds since 1970, by the API server's clock."""
 
     user: str
@@ -44,7 +44,7 @@ class Act:
     completed: int
 
     @property
-    def is_proof(self) -> bool:
+    def proves_leadership(self) -> bool:
         """Whether its sender held the Lease then."""
         return self.resource == _LEASES and self.status in _SUCCESSES
 
@@ -53,7 +53,7 @@ class Act:
         return f"{times} {self.user}: {self.verb} {self.resource}/{self.name} ({self.status})"
 
 
-def acts(audit: AuditLog, users: Collection[str], since: int = 0) -> list[Act]:
+def leader_writes(audit: AuditLog, users: Collection[str], since: int = 0) -> list[LeaderWrite]:
     """The writes of these users after the mark `since`, in the order in which they were received."""
     found = []
     with audit.path.open("rb") as file:
@@ -61,17 +61,17 @@ def acts(audit: AuditLog, users: Collection[str], since: int = 0) -> list[Act]:
         for line in file:
             # Each event is a line; most are of others.
             if line.endswith(b"\n") and any(user.encode() in line for user in users):
-                found += _acts_of(orjson.loads(line), users)
+                found += _writes_of(orjson.loads(line), users)
     return sorted(found, key=lambda act: act.received)
 
 
-def wrongs(all_acts: Sequence[Act], duration: float) -> list[str]:
+def violations(all_acts: Sequence[LeaderWrite], duration: float) -> list[str]:
     """What was done by a replica that was not the leader, a sentence each; `duration`: seconds that a lease holds."""
-    proofs = [act for act in all_acts if act.is_proof]
+    proofs = [act for act in all_acts if act.proves_leadership]
     times = [act.received for act in proofs]
     found = []
     for act in all_acts:
-        if act.resource in _TOLD or act.resource == _LEASES:
+        if act.resource in _EVENT_RESOURCES or act.resource == _LEASES:
             continue
         before = bisect.bisect_right(times, act.received)
         if not before or proofs[before - 1].user != act.user:
@@ -84,20 +84,20 @@ def wrongs(all_acts: Sequence[Act], duration: float) -> list[str]:
     return found
 
 
-def terms(all_acts: Iterable[Act]) -> list[list[Act]]:
+def terms(all_acts: Iterable[LeaderWrite]) -> list[list[LeaderWrite]]:
     """The proofs of each term, in order. One that lets go and takes the Lease again before others has one term."""
-    found: list[list[Act]] = []
+    found: list[list[LeaderWrite]] = []
     for act in all_acts:
-        if act.is_proof:
+        if act.proves_leadership:
             if not found or found[-1][0].user != act.user:
                 found.append([])
             found[-1].append(act)
     return found
 
 
-def changes(all_acts: Iterable[Act]) -> list[Act]:
+def changes(all_acts: Iterable[LeaderWrite]) -> list[LeaderWrite]:
     """What was done to the cluster: neither the Lease nor Events."""
-    return [act for act in all_acts if act.resource not in _TOLD and act.resource != _LEASES]
+    return [act for act in all_acts if act.resource not in _EVENT_RESOURCES and act.resource != _LEASES]
 
 
 def epochs_in_order(records: Iterable[dict[str, Any]]) -> list[int]:
@@ -120,7 +120,7 @@ def epochs_in_order(records: Iterable[dict[str, Any]]) -> list[int]:
     return list(seen)
 
 
-def _acts_of(event: dict[str, Any], users: Collection[str]) -> list[Act]:
+def _writes_of(event: dict[str, Any], users: Collection[str]) -> list[LeaderWrite]:
     about = event.get("objectRef", {})
     user = event["user"].get("username", "")
     resource = about.get("resource", "")
@@ -129,7 +129,7 @@ def _acts_of(event: dict[str, Any], users: Collection[str]) -> list[Act]:
     if resource == _LEASES and about.get("name", LEASE_NAME) != LEASE_NAME:
         return []
     return [
-        Act(
+        LeaderWrite(
             user=user,
             verb=event["verb"],
             resource=resource,

@@ -19,14 +19,14 @@ import psutil
 import pytest
 import urllib3
 
-from gco_stream.aws.table_errors import Changed
+from gco_stream.aws.table_errors import ConcurrentUpdate
 from gco_stream.local.audit import Call
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model.objects import JsonObject
 from gco_stream.settings import LEASE_NAME
 from tests.chaos.leadership import audited_writes as acting
-from tests.chaos.leadership.audited_writes import Act
+from tests.chaos.leadership.audited_writes import LeaderWrite
 from tests.chaos.proxies.relay import Relay
 from tests.integration.conftest import Program, World
 
@@ -70,21 +70,21 @@ class Replica:
     def host(self) -> str:
         return self.user.rpartition(":")[2]
 
-    def look(self) -> dict[str, Any]:
+    def http_state(self) -> dict[str, Any]:
         """Its status, nothing where it does not answer."""
         with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
             return self.program.status()
         return {}
 
     def is_leading(self) -> bool:
-        return bool((self.look().get("leader") or {}).get("leading"))
+        return bool((self.http_state().get("leader") or {}).get("leading"))
 
     def is_working(self) -> bool:
-        return bool(self.look().get("working"))
+        return bool(self.http_state().get("working"))
 
     def is_standing_by(self) -> bool:
         """Whether it knows who leads, and has nothing left to look at before it can."""
-        look = self.look()
+        look = self.http_state()
         return bool(look) and bool(look["leader"]["holder"]) and not look["leader"]["leading"] and self.is_ready()
 
     def is_ready(self) -> bool:
@@ -103,16 +103,16 @@ class Replica:
         except psutil.NoSuchProcess:
             return True
 
-    def revive(self) -> None:
+    def restart(self) -> None:
         """What kubelet does for one whose lease ran out while the machine was too busy to let it end by itself."""
         if self.has_ended() and self.program.stop() == BURNT:
             self.program.start()
 
     def has_stepped_down(self, since: int) -> bool:
         """Whether it has ceased to lead after line number `since` of its log: by itself, or burnt and revived."""
-        return bool(self.said("leadership lost", since) or self.said("started", since))
+        return bool(self.logged("leadership lost", since) or self.logged("started", since))
 
-    def said(self, event: str, since: int = 0) -> list[dict[str, Any]]:
+    def logged(self, event: str, since: int = 0) -> list[dict[str, Any]]:
         """The lines of its log with this event, from line number `since` on."""
         return [line for line in self.program.lines()[since:] if line.get("event") == event]
 
@@ -120,7 +120,7 @@ class Replica:
         """Wait until it holds for this one, which is revived meanwhile."""
 
         def looked() -> object:
-            self.revive()
+            self.restart()
             return look(self)
 
         self.program.until(looked, f"{self.host}: {what}", PATIENCE)
@@ -150,7 +150,7 @@ class Replicas:
         self._mark = plane.audit.mark()
         self._path = path_of("Lease", world.namespace, LEASE_NAME)
 
-    def hold_long(self) -> None:
+    def hold_for_long(self) -> None:
         """From now on leases outlast a machine that stands still for half a minute."""
         self.duration = LONG_DURATION
         self._settings = SHORT_LEASE | LONG_LEASE
@@ -189,8 +189,8 @@ class Replicas:
 
         def writers() -> list[Replica]:
             for one in self.all:
-                one.revive()
-            return [by_user[act.user] for act in acting.changes(self.acts(mark)) if act.user in by_user]
+                one.restart()
+            return [by_user[act.user] for act in acting.changes(self.leader_writes(mark)) if act.user in by_user]
 
         return self.world.kube.wait_for(writers, timeout=PATIENCE, what="one writes")[0]
 
@@ -199,7 +199,7 @@ class Replicas:
 
         def found() -> list[Replica]:
             for one in self.all:
-                one.revive()
+                one.restart()
             return [one for one in self.all if one.is_leading() and one.is_working()]
 
         return self.world.kube.wait_for(found, timeout=PATIENCE, what="one leads and works")[0]
@@ -225,10 +225,10 @@ class Replicas:
     def delete(self) -> None:
         self.world.kube.delete(self._path)
 
-    def acts(self, since: int | None = None) -> list[Act]:
+    def leader_writes(self, since: int | None = None) -> list[LeaderWrite]:
         """What all of them have written to the API server, since the test's beginning or a mark."""
         users = [one.user for one in self.all]
-        return acting.acts(self._plane.audit, users, self._mark if since is None else since)
+        return acting.leader_writes(self._plane.audit, users, self._mark if since is None else since)
 
     def calls(self, since: int) -> list[Call]:
         """All that they have called since a mark, watches that have ended among it."""
@@ -238,10 +238,10 @@ class Replicas:
     def mark(self) -> int:
         return self._plane.audit.mark()
 
-    def one_acted_at_a_time(self) -> list[Act]:
+    def assert_one_leader_at_a_time(self) -> list[LeaderWrite]:
         """All acts; asserts that nobody has ever acted who was not the leader, on the cluster or the table."""
-        all_acts = self.acts()
-        found = acting.wrongs(all_acts, self.duration)
+        all_acts = self.leader_writes()
+        found = acting.violations(all_acts, self.duration)
         assert not found, "\n".join(found)
         acting.epochs_in_order(self.records())
         return all_acts
@@ -287,8 +287,8 @@ def changing(world: World, names: Sequence[str], rng: random.Random, pause: floa
     def change() -> None:
         while not over.wait(pause):
             # Promoted since it was read, for example.
-            with contextlib.suppress(Changed):
-                world.respec(own_rng.choice(names), replicas=own_rng.randrange(1, 4))
+            with contextlib.suppress(ConcurrentUpdate):
+                world.update_spec(own_rng.choice(names), replicas=own_rng.randrange(1, 4))
 
     with ThreadPoolExecutor(1) as pool:
         changes = pool.submit(change)

@@ -71,31 +71,31 @@ def test_a_stepped_clock_ends_no_term_and_begins_none(
     leader_by: timedelta, replicas: Replicas, world: World, clock: Callable[[], Clock]
 ) -> None:
     clocks = clock(), clock()
-    replicas.hold_long()
+    replicas.hold_for_long()
     one = replicas.leader(**clocks[0].environment)
     other = replicas.standby(**clocks[1].environment)
     world.put(item(spec={"gpu_count": 0, "image": "registry.example/serve:1.0"}))
     one.until(lambda _: serves(world, "registry.example/serve:1.0"), "it runs")
     clocks[0].step(leader_by)
     clocks[1].step(-leader_by)
-    stepped = len(terms(replicas.acts())[-1])
+    stepped = len(terms(replicas.leader_writes())[-1])
     # The renewals tell the new time, and go on.
     one.until(lambda _: abs(renewed(replicas) - clocks[0].now) < timedelta(minutes=1), "renews by its new time")
-    one.until(lambda _: len(terms(replicas.acts())[-1]) > stepped + RENEWALS, "goes on renewing by it")
+    one.until(lambda _: len(terms(replicas.leader_writes())[-1]) > stepped + RENEWALS, "goes on renewing by it")
     assert replicas.holder == one.host
-    assert len(terms(replicas.acts())) == 1
+    assert len(terms(replicas.leader_writes())) == 1
     # Work goes on, and reports carry the time that this machine believes it is.
-    world.respec("chat", image="registry.example/serve:2.0")
+    world.update_spec("chat", image="registry.example/serve:2.0")
     one.until(lambda _: serves(world, "registry.example/serve:2.0"), "the next image runs")
     one.until(lambda _: abs(reported(world) - clocks[0].now) < timedelta(minutes=1), "has reported by its new time")
-    epoch = lease.read(replicas.lease()).acquired or 0
+    epoch = lease.parse(replicas.lease()).acquired or 0
     # Its follower believes that it is two hours earlier, or later: its epoch is higher all the same.
     assert one.program.stop() == 0
     other.until(Replica.is_working, "leads")
-    assert (lease.read(replicas.lease()).acquired or 0) > epoch
-    world.respec("chat", image="registry.example/serve:3.0")
+    assert (lease.parse(replicas.lease()).acquired or 0) > epoch
+    world.update_spec("chat", image="registry.example/serve:3.0")
     other.until(lambda _: serves(world, "registry.example/serve:3.0"), "the last image runs")
-    assert len(terms(replicas.one_acted_at_a_time())) == 2
+    assert len(terms(replicas.assert_one_leader_at_a_time())) == 2
 
 
 def reported(world: World) -> datetime:
@@ -103,7 +103,7 @@ def reported(world: World) -> datetime:
 
 
 def renewed(replicas: Replicas) -> datetime:
-    found = lease.read(replicas.lease()).renewed
+    found = lease.parse(replicas.lease()).renewed
     assert found is not None
     return lease.moment(found)
 
@@ -113,7 +113,7 @@ def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_second
 ) -> None:
     its_clock = clock()
     its_clock.step(HOUR)
-    replicas.hold_long()
+    replicas.hold_for_long()
     threshold = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8", "CANARY_DRAIN_SECONDS": "3"}
     one = replicas.leader(**its_clock.environment, **threshold)
     canary = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
@@ -121,7 +121,7 @@ def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_second
     world.put(item("dead", spec={"gpu_count": 0}))
     one.until(lambda _: weights(world).get("chat-canary"), "the canary is routed")
     one.until(lambda _: world.state("dead") == "running", "the other one runs")
-    world.respec("chat", canary=None)
+    world.update_spec("chat", canary=None)
     one.until(lambda _: DRAINING in annotations(world, "chat"), "drains")
     tell_pods(world, "false", "dead")
     one.until(lambda _: UNREADY in annotations(world, "dead"), "the watchdog's clock is set")

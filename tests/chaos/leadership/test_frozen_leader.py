@@ -38,6 +38,6 @@ def test_frozen_in_a_burst_of_writes_and_thawed_after_another_leads_it_writes_no
                 burnt += 1
                 one.program.start()
                 one.until(Replica.is_standing_by, "stands by")
-    all_acts = replicas.one_acted_at_a_time()
+    all_acts = replicas.assert_one_leader_at_a_time()
     assert len(terms(all_acts)) > FREEZES
     assert burnt

@@ -19,7 +19,7 @@ from gco_stream.local.kube_api import path_of
 from gco_stream.settings import LEASE_NAME
 from tests.chaos.leadership.audited_writes import changes
 from tests.chaos.leadership.replicas import DEADLINE, DURATION, RETRY, Replica, Replicas
-from tests.chaos.proxies.faulty_http import Delay, Fault, FaultyHttp, Request, Swallow
+from tests.chaos.proxies.faulty_http import Delay, Fault, FaultyProxy, Request, Swallow
 from tests.integration.conftest import World
 from tests.support.items import item
 
@@ -54,30 +54,30 @@ EDITS: dict[str, tuple[dict[str, Any], bool]] = {
 def test_a_lease_edited_by_hand_is_put_right_or_waited_for(edit: str, replicas: Replicas, world: World) -> None:
     patch, goes_on = EDITS[edit]
     if goes_on:
-        replicas.hold_long()
+        replicas.hold_for_long()
     one = replicas.leader()
     other = replicas.standby()
     world.put(item(spec={"gpu_count": 0}))
     one.until(lambda _: serves(world, 1), "it runs")
-    before = lease.read(replicas.lease())
+    before = lease.parse(replicas.lease())
     edited, mark = time.monotonic(), replicas.mark()
     replicas.edit(patch)
     if not goes_on:
-        one.until(lambda one: one.said("leadership lost"), "its term is over")
-    world.respec("chat", replicas=2)
+        one.until(lambda one: one.logged("leadership lost"), "its term is over")
+    world.update_spec("chat", replicas=2)
     one.until(lambda _: serves(world, 2), "somebody leads and works")
     one.until(lambda _: right(replicas, before.acquired or 0), "the Lease is right again")
     took = time.monotonic() - edited
-    assert bool(one.said("leadership lost")) == (not goes_on)
+    assert bool(one.logged("leadership lost")) == (not goes_on)
     one.until(Replica.is_ready, "is ready")
     other.until(Replica.is_ready, "is ready")
     calls = [call for call in replicas.calls(mark) if call.name == LEASE_NAME or call.resource == "leases"]
     assert len(calls) <= 8 + MOST_CALLS * took, calls
     if not goes_on:
         # Whoever it was that the edit named, or nobody: the former leader's lease had to run out first.
-        proofs = [act.received for act in replicas.acts() if act.is_proof]
+        proofs = [act.received for act in replicas.leader_writes() if act.proves_leadership]
         assert max(after - before for before, after in pairwise(proofs)) >= DURATION * 1e6
-    replicas.one_acted_at_a_time()
+    replicas.assert_one_leader_at_a_time()
 
 
 def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out(
@@ -87,17 +87,19 @@ def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out
     replicas.standby()
     world.put(item(spec={"gpu_count": 0}))
     one.until(lambda _: serves(world, 1), "it runs")
-    before, mark = lease.read(replicas.lease()), replicas.mark()
+    before, mark = lease.parse(replicas.lease()), replicas.mark()
     replicas.delete()
-    one.until(lambda one: one.said("leadership lost"), "its term is over")
-    world.respec("chat", replicas=2)
+    one.until(lambda one: one.logged("leadership lost"), "its term is over")
+    world.update_spec("chat", replicas=2)
     one.until(lambda _: serves(world, 2), "somebody leads and works")
     # Its epoch is above those of the Lease that is gone.
     one.until(lambda _: right(replicas, (before.acquired or 0) + 1), "the Lease is right again")
-    proofs = [act for act in replicas.acts() if act.is_proof]
+    proofs = [act for act in replicas.leader_writes() if act.proves_leadership]
     assert max(after.received - before.received for before, after in pairwise(proofs)) >= DURATION * 1e6
-    assert [act.verb for act in replicas.acts(mark) if act.is_proof and act.verb == "create"] == ["create"]
-    replicas.one_acted_at_a_time()
+    assert [act.verb for act in replicas.leader_writes(mark) if act.proves_leadership and act.verb == "create"] == [
+        "create"
+    ]
+    replicas.assert_one_leader_at_a_time()
 
 
 def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_its_cycles(
@@ -105,11 +107,11 @@ def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_i
 ) -> None:
     # A monitor that cannot renew for three cycles may be followed, and a machine stands still for some seconds.
     cycle = 4
-    replicas.hold_long()
+    replicas.hold_for_long()
     # As GCO's monitor makes and renews it: neither acquireTime nor leaseTransitions, and a duration of its own.
     path = path_of("Lease", world.namespace)
     world.kube.create(
-        path, {**lease.made(world.namespace, LEASE_NAME), "spec": {"holderIdentity": MONITOR, **renewal()}}
+        path, {**lease.new_lease(world.namespace, LEASE_NAME), "spec": {"holderIdentity": MONITOR, **renewal()}}
     )
     settings = {"RECONCILE_INTERVAL_SECONDS": str(cycle)}
     with renewed_each(cycle, replicas) as renewals:
@@ -118,10 +120,10 @@ def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_i
         # What shall not happen has had its time: three whole cycles.
         renewed = len(renewals)
         both[0].until(lambda _: len(renewals) >= renewed + 4, "the monitor renews and renews")
-        assert not replicas.acts()
+        assert not replicas.leader_writes()
         assert not world.objects()
     both[0].until(lambda _: serves(world, 1), "one of them leads and works")
-    first = next(act for act in replicas.one_acted_at_a_time() if act.is_proof)
+    first = next(act for act in replicas.assert_one_leader_at_a_time() if act.proves_leadership)
     assert first.received - renewals[-1] >= 3 * cycle * 1e6
     # The monitor never writes the duration, so it is not left with another one than ours.
     both[0].until(lambda _: right(replicas, 0), "the Lease is right again")
@@ -153,7 +155,7 @@ def renewal() -> dict[str, Any]:
 
 def right(replicas: Replicas, epoch: int) -> bool:
     """Whether a replica holds the Lease as it should, with no epoch but a higher one than before."""
-    now = lease.read(replicas.lease())
+    now = lease.parse(replicas.lease())
     hosts = {one.host for one in replicas.all}
     return (
         now.holder.partition("_")[0] in hosts
@@ -173,7 +175,7 @@ def test_a_slow_server_lets_nobody_lead_who_does_not_know_it_in_time(
     world.put(item(spec={"gpu_count": 0}))
     one = replicas.leader()
     kubeconfig = control_plane.kubeconfig_for(f"{world.namespace}:r1")
-    with FaultyHttp.before_kubernetes(kubeconfig) as proxy:
+    with FaultyProxy.before_kubernetes(kubeconfig) as proxy:
         slow = replicas.standby(KUBECONFIG=str(proxy.kubeconfig(tmp_path / "slow")))
         # It writes, and hears of it when it has given up waiting.
         proxy.inject(Fault("slow", is_lease_write, Swallow()))
@@ -182,14 +184,14 @@ def test_a_slow_server_lets_nobody_lead_who_does_not_know_it_in_time(
         # One that hears does not wait for ever for one that does not.
         healthy = replicas.start()
         healthy.until(Replica.is_working, "leads")
-        assert not slow.said("lease taken")
-        world.respec("chat", replicas=2)
+        assert not slow.logged("lease taken")
+        world.update_spec("chat", replicas=2)
         healthy.until(lambda _: serves(world, 2), "the healthy one works")
         proxy.clear()
         slow.until(Replica.is_standing_by, "stands by")
         # Late, but in time to lead: it counts from when it began to ask.
         proxy.inject(Fault("late", is_lease_write, Delay(DEADLINE / 8)))
         healthy.program.kill()
-        world.respec("chat", replicas=3)
+        world.update_spec("chat", replicas=3)
         slow.until(lambda _: serves(world, 3), "the slow one works")
-    assert changes(replicas.one_acted_at_a_time())[-1].user == slow.user
+    assert changes(replicas.assert_one_leader_at_a_time())[-1].user == slow.user

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.chaos.leadership.audited_writes import Act, changes, terms
+from tests.chaos.leadership.audited_writes import LeaderWrite, changes, terms
 from tests.chaos.leadership.replicas import Replica, Replicas, changing
 from tests.integration.conftest import World
 from tests.support.items import item
@@ -29,13 +29,13 @@ def test_cut_off_from_the_api_server_alone_it_steps_down_by_itself_and_another_l
         getattr(one.api_server, how)()
         one.until(lambda one: one.has_stepped_down(told), "steps down")
         # By itself, and it says why.
-        assert {line["reason"] for line in one.said("leadership lost", told)} <= {"not renewed in time"}
+        assert {line["reason"] for line in one.logged("leadership lost", told)} <= {"not renewed in time"}
         one.until(lambda one: "does not answer" in one.readiness()[1], "is not ready")
         assert replicas.next_to_write() is other
         assert not one.is_leading()
         one.api_server.restore()
         one.until(Replica.is_standing_by, "stands by")
-    replicas.one_acted_at_a_time()
+    replicas.assert_one_leader_at_a_time()
 
 
 def test_what_it_sent_into_a_network_that_lost_it_does_not_arrive_when_another_leads(
@@ -52,24 +52,24 @@ def test_what_it_sent_into_a_network_that_lost_it_does_not_arrive_when_another_l
     one.api_server.hang()
     # It hears of this, and sends writes that nobody receives.
     for name in NAMES:
-        world.respec(name, replicas=2)
+        world.update_spec(name, replicas=2)
     one.until(lambda one: one.has_stepped_down(told), "steps down")
     for name in NAMES:
-        world.respec(name, replicas=3)
+        world.update_spec(name, replicas=3)
     other.until(lambda _: all(world.replicas(name) == 3 for name in NAMES), "the next one has done the last change")
     mark = replicas.mark()
     one.api_server.restore()
     one.until(Replica.is_standing_by, "stands by")
-    assert [str(act) for act in changes(replicas.acts(mark)) if act.user == one.user] == []
+    assert [str(act) for act in changes(replicas.leader_writes(mark)) if act.user == one.user] == []
     assert all(world.replicas(name) == 3 for name in NAMES)
-    replicas.one_acted_at_a_time()
+    replicas.assert_one_leader_at_a_time()
 
 
 def test_cut_off_from_the_table_it_keeps_its_lease_says_so_and_goes_on_when_it_is_back(
     replicas: Replicas, world: World
 ) -> None:
     world.put(item(spec={"gpu_count": 0}))
-    replicas.hold_long()
+    replicas.hold_for_long()
     one = replicas.leader(relayed_dynamodb=True, RESYNC_INTERVAL_SECONDS="1")
     other = replicas.standby()
     one.until(lambda _: world.state("chat") == "running", "it runs")
@@ -78,7 +78,7 @@ def test_cut_off_from_the_table_it_keeps_its_lease_says_so_and_goes_on_when_it_i
     one.until(lambda one: "table: " in one.readiness()[1], "is not ready")
     assert one.program.http("/healthz")[0] == 200
     before = world.objects()
-    world.respec("chat", replicas=2)
+    world.update_spec("chat", replicas=2)
     proofs = len(acting_proofs(replicas))
     one.until(lambda _: len(acting_proofs(replicas)) > proofs + 3, "renews its lease")
     assert one.is_leading()
@@ -86,8 +86,8 @@ def test_cut_off_from_the_table_it_keeps_its_lease_says_so_and_goes_on_when_it_i
     assert world.objects().keys() == before.keys()
     one.dynamodb.restore()
     one.until(lambda _: world.replicas("chat") == 2 and one.is_ready(), "goes on")
-    assert len(terms(replicas.one_acted_at_a_time())) == 1
+    assert len(terms(replicas.assert_one_leader_at_a_time())) == 1
 
 
-def acting_proofs(replicas: Replicas) -> list[Act]:
-    return [act for act in replicas.acts() if act.is_proof]
+def acting_proofs(replicas: Replicas) -> list[LeaderWrite]:
+    return [act for act in replicas.leader_writes() if act.proves_leadership]

@@ -7,7 +7,7 @@ import pytest
 
 from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.local.control_plane import ControlPlane
-from tests.chaos.leadership.audited_writes import Act, changes, terms
+from tests.chaos.leadership.audited_writes import LeaderWrite, changes, terms
 from tests.chaos.leadership.replicas import DURATION, Replica, Replicas, changing
 from tests.integration.conftest import World
 from tests.integration.support.held_writes import held_writes, report
@@ -33,7 +33,7 @@ def as_asked(world: World) -> bool:
     )
 
 
-def takeover(all_acts: list[Act], one: Replica, other: Replica) -> tuple[Act, Act]:
+def takeover(all_acts: list[LeaderWrite], one: Replica, other: Replica) -> tuple[LeaderWrite, LeaderWrite]:
     """The last proof of one and the first of the other."""
     first, second = terms(all_acts)[-2:]
     assert (first[0].user, second[0].user) == (one.user, other.user)
@@ -53,7 +53,7 @@ def test_killed_it_is_followed_when_its_lease_is_out_and_not_before_and_no_chang
         # What it had sent is told of a moment later.
         assert replicas.next_to_write(but=one) is other
     other.until(lambda _: as_asked(world), "all is as it was asked")
-    last, first = takeover(replicas.one_acted_at_a_time(), one, other)
+    last, first = takeover(replicas.assert_one_leader_at_a_time(), one, other)
     # The standby counts from when it saw the renewal, which was after it had been received.
     assert first.received - last.received >= DURATION * 1e6
 
@@ -62,16 +62,16 @@ def test_told_to_stop_it_finishes_its_work_lets_the_lease_go_and_is_followed_at_
     replicas: Replicas, world: World, rng: random.Random
 ) -> None:
     made(world)
-    replicas.hold_long()
+    replicas.hold_for_long()
     one = replicas.leader()
     other = replicas.standby()
     with changing(world, NAMES, rng):
         assert replicas.next_to_write() is one
         assert one.program.stop() == 0
-        assert one.said("lease released")
+        assert one.logged("lease released")
         assert replicas.next_to_write() is other
     other.until(lambda _: as_asked(world), "all is as it was asked")
-    all_acts = replicas.one_acted_at_a_time()
+    all_acts = replicas.assert_one_leader_at_a_time()
     let_go, first = takeover(all_acts, one, other)
     # It had stopped acting before it let go, and the other one did not have to wait for the lease to run out.
     assert max(act.completed for act in changes(all_acts) if act.user == one.user) <= let_go.received
@@ -87,10 +87,10 @@ def test_told_twice_to_stop_it_ends_at_once(control_plane: ControlPlane, replica
         # The work in hand does not end, so it does not either; signals that come very soon after each other are one.
         one.until(told_again_until_it_ends, "ends")
         assert one.program.stop() == -signal.SIGTERM
-        proxy.let_all_go()
+        proxy.release_all()
     other = replicas.leader()
     other.until(lambda _: (world.item("chat") or {}).get("desired_state") == "running", "it runs all the same")
-    last, first = takeover(replicas.one_acted_at_a_time(), one, other)
+    last, first = takeover(replicas.assert_one_leader_at_a_time(), one, other)
     assert first.received - last.received >= DURATION * 1e6
 
 
@@ -106,19 +106,19 @@ def test_a_deposed_leaders_report_on_its_way_is_refused(
         one.api_server.cut()
         other.until(lambda _: (world.item("chat") or {}).get("desired_state") == "running", "the next one has it run")
         before = world.item("chat")
-        assert not held.let_go()
+        assert not held.release()
         assert world.item("chat") == before
         one.api_server.restore()
         one.until(Replica.is_standing_by, "stands by")
     assert world.report("chat")["epoch"] == lease_epoch(replicas)
-    replicas.one_acted_at_a_time()
+    replicas.assert_one_leader_at_a_time()
 
 
 def test_three_replicas_replaced_one_after_the_other_never_act_beside_each_other_and_lose_no_change(
     replicas: Replicas, world: World, rng: random.Random
 ) -> None:
     made(world)
-    replicas.hold_long()
+    replicas.hold_for_long()
     replicas.leader()
     replicas.standby()
     replicas.standby()
@@ -129,12 +129,12 @@ def test_three_replicas_replaced_one_after_the_other_never_act_beside_each_other
             assert old.program.stop() == 0
         last = replicas.next_to_write()
     last.until(lambda _: as_asked(world), "all is as it was asked")
-    all_acts = replicas.one_acted_at_a_time()
+    all_acts = replicas.assert_one_leader_at_a_time()
     assert len(terms(all_acts)) >= 2
     for one in replicas.all[3:]:
         assert one.program.stop() == 0
     assert replicas.holder == ""
-    replicas.one_acted_at_a_time()
+    replicas.assert_one_leader_at_a_time()
 
 
 def told_again_until_it_ends(one: Replica) -> bool:
@@ -143,6 +143,6 @@ def told_again_until_it_ends(one: Replica) -> bool:
 
 
 def lease_epoch(replicas: Replicas) -> int:
-    acquired = lease.read(replicas.lease()).acquired
+    acquired = lease.parse(replicas.lease()).acquired
     assert acquired is not None
     return acquired

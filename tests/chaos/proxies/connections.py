@@ -12,7 +12,7 @@ from aiohttp import web
 _ESTABLISHED = 1
 
 
-class GivenUp(aiohttp.ClientResponse):
+class ClosingResponse(aiohttp.ClientResponse):
     """An answer that is given up in the middle takes its connection with it: nobody waits for a goodbye."""
 
     def close(self) -> None:
@@ -21,7 +21,7 @@ class GivenUp(aiohttp.ClientResponse):
         super().close()
 
 
-def waits(raw: web.BaseRequest) -> bool:
+def client_is_connected(raw: web.BaseRequest) -> bool:
     """Whether the client's connection is still whole, as the kernel knows it."""
     connection = raw.transport.get_extra_info("socket") if raw.transport is not None else None
     if connection is None:

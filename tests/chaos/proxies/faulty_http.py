@@ -29,7 +29,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gco_stream.local.certificates import Authority, Pair, write_private
-from tests.chaos.proxies.connections import GivenUp, reset, waits
+from tests.chaos.proxies.connections import ClosingResponse, client_is_connected, reset
 from tests.chaos.proxies.http_faults import (
     Action,
     Answer,
@@ -41,7 +41,7 @@ from tests.chaos.proxies.http_faults import (
     Request,
     Reset,
     Rewrite,
-    Seen,
+    SeenRequest,
     Silence,
     Swallow,
     Trickle,
@@ -53,13 +53,13 @@ __all__ = [
     "CutAfter",
     "Delay",
     "Fault",
-    "FaultyHttp",
+    "FaultyProxy",
     "Hang",
     "LoseResponse",
     "Request",
     "Reset",
     "Rewrite",
-    "Seen",
+    "SeenRequest",
     "Silence",
     "Swallow",
     "Trickle",
@@ -69,11 +69,11 @@ __all__ = [
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Host")
 # Of the bytes as the server sent them.
 _OF_THE_BODY = ("Content-Length", "Content-MD5", "x-amz-crc32")
-_REMEMBERED = 200_000
+_MAX_SEEN = 200_000
 _STEPS_A_SECOND = 10
 
 
-class FaultyHttp:
+class FaultyProxy:
     """The proxy before the server at `upstream` (http: plain on both sides). A context manager; synchronous.
 
     Of several faults that match, the first injected strikes. `injected`: how often each fault struck, by name. Use
@@ -82,7 +82,7 @@ class FaultyHttp:
 
     def __init__(self, upstream: str, *, kubeconfig: Path | None = None, seed: int = 0) -> None:
         self.injected: Counter[str] = Counter()
-        self._seen: deque[Seen] = deque(maxlen=_REMEMBERED)
+        self._seen: deque[SeenRequest] = deque(maxlen=_MAX_SEEN)
         self.port = 0
         self._upstream = upstream
         self._rng = random.Random(seed)
@@ -122,12 +122,12 @@ class FaultyHttp:
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
-    def seen(self) -> tuple[Seen, ...]:
+    def seen(self) -> tuple[SeenRequest, ...]:
         """The requests that have arrived, the newest 200,000."""
         return tuple(self._seen)
 
     @property
-    def owes(self) -> int:
+    def pending_writes(self) -> int:
         """How many requests whose callers have lost the answer are still to be done by the server."""
         return len(self._late)
 
@@ -208,7 +208,7 @@ class FaultyHttp:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            response_class=GivenUp,
+            response_class=ClosingResponse,
             auto_decompress=False,
             skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding", "Content-Type"],
         )
@@ -238,29 +238,29 @@ class FaultyHttp:
             self._connections.add(raw.transport)
         body = await raw.content.read()
         request = Request(raw.method, raw.path, dict(raw.query), raw.headers, body)
-        fault = self._struck(request)
+        fault = self._fault_for(request)
         name, target = "" if fault is None else fault.name, raw.headers.get("X-Amz-Target", "")
         agent = raw.headers.get("User-Agent", "")
-        self._seen.append(Seen(time.monotonic(), raw.method, raw.path, request.query, target, agent, name))
+        self._seen.append(SeenRequest(time.monotonic(), raw.method, raw.path, request.query, target, agent, name))
         action = None if fault is None else fault.does
         match action:
             case Answer():
                 return web.Response(status=action.status, body=action.body, headers=CIMultiDict(action.headers))
             case Hang():
-                await _for_ever()
+                await _never()
             case Reset():
-                await _gone(raw)
+                await _reset_client(raw)
             case Swallow():
-                await self._do_all_the_same(session, raw, body, 0)
-                await _for_ever()
+                await self._complete_without_client(session, raw, body, 0)
+                await _never()
             case LoseResponse():
-                await self._do_all_the_same(session, raw, body, action.late)
-                await _gone(raw)
+                await self._complete_without_client(session, raw, body, action.late)
+                await _reset_client(raw)
             case Delay():
                 await asyncio.sleep(action.seconds)
-        if not waits(raw):
+        if not client_is_connected(raw):
             # On a busy machine this loop may come to a request when its client has long given it up.
-            await _gone(raw)
+            await _reset_client(raw)
         try:
             async with self._call(session, raw, body) as upstream:
                 try:
@@ -269,9 +269,9 @@ class FaultyHttp:
                     upstream.close()
         except (aiohttp.ClientError, OSError):
             # The server is gone, or the client: either way it looks like this.
-            await _gone(raw)
+            await _reset_client(raw)
 
-    def _struck(self, request: Request) -> Fault | None:
+    def _fault_for(self, request: Request) -> Fault | None:
         for fault in self._faults:
             if fault.times == 0 or not fault.matches(request):
                 continue
@@ -304,7 +304,7 @@ class FaultyHttp:
             allow_redirects=False,
         )
 
-    async def _do_all_the_same(
+    async def _complete_without_client(
         self, session: aiohttp.ClientSession, raw: web.BaseRequest, body: bytes, late: float
     ) -> None:
         async def do() -> None:
@@ -341,11 +341,11 @@ async def _pass(raw: web.BaseRequest, upstream: aiohttp.ClientResponse, action: 
         else:
             await answer.write(chunk)
     if isinstance(action, Silence):
-        await _for_ever()
+        await _never()
     if isinstance(action, CutAfter):
         # What was written before the reset is to arrive.
         await asyncio.sleep(0.05)
-        await _gone(raw)
+        await _reset_client(raw)
     await answer.write_eof()
     return answer
 
@@ -357,13 +357,13 @@ async def _trickle(answer: web.StreamResponse, chunk: bytes, bytes_per_second: i
         await asyncio.sleep(step / bytes_per_second)
 
 
-async def _gone(raw: web.BaseRequest) -> NoReturn:
+async def _reset_client(raw: web.BaseRequest) -> NoReturn:
     if raw.transport is not None:
         reset(raw.transport)
-    await _for_ever()
+    await _never()
 
 
-async def _for_ever() -> NoReturn:
+async def _never() -> NoReturn:
     # This task is cancelled when the client's connection ends.
     while True:
         await asyncio.Event().wait()

@@ -43,7 +43,9 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class LoseResponse:
-    """The server does it, `late` seconds later and even if nobody waits any more; the client's connection is reset."""
+    """The server does it, `observe_delay` seconds later and even if nobody waits any more; the client's connection is
+    reset.
+    """
 
     late: float = 0.0
 
@@ -106,7 +108,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenRequest:
     """A request that has arrived: when (time.monotonic), and which fault struck it ("": none)."""
 
     at: float

@@ -45,8 +45,8 @@ class _Side:
 class Relay:
     """A context manager; `port` is what to connect to in place of the server's own port.
 
-    `cut`: all connections are reset, and so is each new one. `hang`: connections stay open and new ones are accepted,
-    but no byte moves. `restore`: bytes move again. Each has taken effect when it returns.
+    `truncate_note`: all connections are reset, and so is each new one. `hang`: connections stay open and new ones are
+    accepted, but no byte moves. `restore`: bytes move again. Each has taken effect when it returns.
     """
 
     def __init__(self, port: int) -> None:
@@ -91,7 +91,7 @@ class Relay:
 
     def _run(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ, (self._listener, self._accept))
-        self._selector.register(self._wakened, selectors.EVENT_READ, (self._wakened, self._obey))
+        self._selector.register(self._wakened, selectors.EVENT_READ, (self._wakened, self._apply_order))
         while self._mode != "closed":
             for key, _ in self._selector.select():
                 one: socket.socket = key.data[0]
@@ -100,7 +100,7 @@ class Relay:
                 if one.fileno() >= 0:
                     act()
 
-    def _obey(self) -> None:
+    def _apply_order(self) -> None:
         self._wakened.recv(_CHUNK)
         while self._orders:
             self._mode, done = self._orders.pop(0)

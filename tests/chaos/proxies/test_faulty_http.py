@@ -22,7 +22,7 @@ from tests.chaos.proxies.faulty_http import (
     Answer,
     CutAfter,
     Fault,
-    FaultyHttp,
+    FaultyProxy,
     Hang,
     LoseResponse,
     Reset,
@@ -34,14 +34,14 @@ from tests.chaos.proxies.faulty_http import (
 
 
 @pytest.fixture
-def proxy(control_plane: ControlPlane, controller_user: str) -> Iterator[FaultyHttp]:
+def proxy(control_plane: ControlPlane, controller_user: str) -> Iterator[FaultyProxy]:
     # Here the user writes ConfigMaps, too.
-    with FaultyHttp.before_kubernetes(control_plane.kubeconfig_for(controller_user)) as one:
+    with FaultyProxy.before_kubernetes(control_plane.kubeconfig_for(controller_user)) as one:
         yield one
 
 
 @pytest.fixture
-def call(proxy: FaultyHttp, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def call(proxy: FaultyProxy, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """`call(method, path, body)` through the proxy, as the kubeconfig that it writes says."""
     config = orjson.loads(proxy.kubeconfig(tmp_path / "kubeconfig").read_bytes())
     authority = orjson.loads(proxy.kubeconfig_text({}))["clusters"][0]["cluster"]["certificate-authority-data"]
@@ -57,11 +57,11 @@ def call(proxy: FaultyHttp, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         yield send
 
 
-def _strike(proxy: FaultyHttp, does: Action, **options: Any) -> None:
+def _strike(proxy: FaultyProxy, does: Action, **options: Any) -> None:
     proxy.inject(Fault("it", lambda request: "configmaps" in request.path, does, **options))
 
 
-def _impatient(proxy: FaultyHttp, kube: KubeApi, does: Action, call: Callable[[], Any]) -> Any:
+def _impatient(proxy: FaultyProxy, kube: KubeApi, does: Action, call: Callable[[], Any]) -> Any:
     """What becomes of a call whose caller is gone as soon as it has been struck, where it would have to wait."""
     _strike(proxy, does)
     with ThreadPoolExecutor(1) as callers:
@@ -77,7 +77,7 @@ def _map(namespace: str, name: str = "m", size: int = 1) -> dict[str, Any]:
 
 
 def test_a_call_without_a_fault_is_the_same_call_of_the_same_user(
-    proxy: FaultyHttp,
+    proxy: FaultyProxy,
     call: Callable[..., Any],
     control_plane: ControlPlane,
     namespace: str,
@@ -93,7 +93,7 @@ def test_a_call_without_a_fault_is_the_same_call_of_the_same_user(
 
 
 def test_a_watch_passes_event_by_event(
-    proxy: FaultyHttp, call: Callable[..., Any], namespace: str, kube: KubeApi
+    proxy: FaultyProxy, call: Callable[..., Any], namespace: str, kube: KubeApi
 ) -> None:
     kube.create(path_of("ConfigMap", namespace), _map(namespace, "first"))
     path = path_of("ConfigMap", namespace) + "?watch=true&fieldSelector=metadata.name%3Dfirst"
@@ -106,7 +106,7 @@ def test_a_watch_passes_event_by_event(
         watch.readline()
 
 
-def test_a_token_that_is_revoked_is_refused_by_the_api_server(proxy: FaultyHttp, call: Callable[..., Any]) -> None:
+def test_a_token_that_is_revoked_is_refused_by_the_api_server(proxy: FaultyProxy, call: Callable[..., Any]) -> None:
     assert call("GET", "/api").status == 200
     proxy.revoke()
     answer = call("GET", "/api")
@@ -115,7 +115,7 @@ def test_a_token_that_is_revoked_is_refused_by_the_api_server(proxy: FaultyHttp,
 
 @pytest.mark.parametrize("does", [Hang(), Reset(), Answer(500)])
 def test_a_request_that_hangs_is_reset_or_answered_never_reaches_the_server(
-    proxy: FaultyHttp, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
+    proxy: FaultyProxy, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
 ) -> None:
     try:
         answer = _impatient(proxy, kube, does, lambda: call("POST", path_of("ConfigMap", namespace), _map(namespace)))
@@ -128,7 +128,7 @@ def test_a_request_that_hangs_is_reset_or_answered_never_reaches_the_server(
 
 @pytest.mark.parametrize("does", [LoseResponse(), Swallow(), LoseResponse(late=1.2)])
 def test_a_lost_answer_is_lost_after_the_server_has_done_it(
-    proxy: FaultyHttp, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
+    proxy: FaultyProxy, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
 ) -> None:
     with pytest.raises(urllib3.exceptions.HTTPError):
         _impatient(proxy, kube, does, lambda: call("POST", path_of("ConfigMap", namespace), _map(namespace)))
@@ -136,7 +136,7 @@ def test_a_lost_answer_is_lost_after_the_server_has_done_it(
 
 
 def test_answers_are_cut_silenced_changed_and_slowed(
-    proxy: FaultyHttp, call: Callable[..., Any], namespace: str, kube: KubeApi
+    proxy: FaultyProxy, call: Callable[..., Any], namespace: str, kube: KubeApi
 ) -> None:
     kube.create(path_of("ConfigMap", namespace), _map(namespace, size=3000))
     path = path_of("ConfigMap", namespace, "m")
@@ -155,7 +155,7 @@ def test_answers_are_cut_silenced_changed_and_slowed(
 
 
 def test_a_share_of_dynamodbs_calls_is_struck(control_plane: ControlPlane, table: Table) -> None:
-    with FaultyHttp(control_plane.dynamodb_url, seed=7) as proxy:
+    with FaultyProxy(control_plane.dynamodb_url, seed=7) as proxy:
         error = b'{"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "message": "no"}'
         proxy.inject(
             Fault("gone", lambda one: one.headers["x-amz-target"].endswith(".Scan"), Answer(400, error), share=0.5)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.run.chaos import Plan, run
-from tests.chaos.run.report import story, table
+from tests.chaos.run.report import summary, table
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
     print(table(result), flush=True)
     if result.verdict.ok:
         return 0
-    print(story(result, seed, folder), flush=True)
+    print(summary(result, seed, folder), flush=True)
     return 1
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from gco_stream.aws.table_errors import TableError
 from gco_stream.local.errors import KubeError
 from tests.chaos.run import verdict
-from tests.chaos.run.actors.cluster_edits import Hands
-from tests.chaos.run.actors.faults import ON_THE_WAY, Faults, planned
-from tests.chaos.run.actors.users import Users
-from tests.chaos.run.environment import NAMESPACES, TABLE, Ground, prepared
-from tests.chaos.run.figures import by_kind, figures
+from tests.chaos.run.actors.cluster_edits import ClusterActors
+from tests.chaos.run.actors.faults import ON_THE_WAY, Faults, plan_faults
+from tests.chaos.run.actors.users import TableActors
+from tests.chaos.run.environment import NAMESPACES, TABLE, Environment, prepared_environment
+from tests.chaos.run.figures import by_kind, statistics
 from tests.chaos.run.judges import cluster_state as standing
 from tests.chaos.run.judges import final_state as ending
 from tests.chaos.run.records import gather
@@ -40,9 +40,9 @@ Say = Callable[[str], None]
 class Plan:
     """What a run is to be. `pace`: writes of users a second; other hands act half as often.
 
-    `patience`: seconds within which all must be as asked once it is quiet. `rest`: seconds that it must then be silent.
-    `lease`: seconds that a leader's lease holds. `kinds`: only these kinds of faults. `code`: a folder with another
-    version of the program.
+    `expiry_seconds`: seconds within which all must be as asked once it is quiet. `server_wait`: seconds that it must
+    then be silent. `lease`: seconds that a leader's lease holds. `kinds`: only these kinds of faults. `code`: a folder
+    with another version of the program.
     """
 
     seed: int
@@ -72,24 +72,24 @@ def run(plan: Plan, say: Say) -> Result:
     plan.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     dice = plan.seed if plan.kinds is None or plan.kinds & ON_THE_WAY else None
-    with prepared(plan.folder, plan.endpoints, plan.replicas, plan.lease, dice, plan.code) as ground:
+    with prepared_environment(plan.folder, plan.endpoints, plan.replicas, plan.lease, dice, plan.code) as ground:
         say(f"control plane and table stand after {time.monotonic() - began:.0f} s")
-        return _Run(plan, ground, say).go()
+        return _Run(plan, ground, say).run()
 
 
 class _Run:
-    def __init__(self, plan: Plan, ground: Ground, say: Say) -> None:
+    def __init__(self, plan: Plan, ground: Environment, say: Say) -> None:
         self._plan = plan
         self._ground = ground
         self._say = say
         self._over = threading.Event()
-        roster, journal = ground.roster, ground.journal
-        self._users = Users(ground.table, ground.client, TABLE, roster, journal, plan.seed)
-        self._hands = Hands(ground.plane.kube, roster, journal, plan.seed)
-        self._faults = Faults(ground.plane, ground.sites, NAMESPACES[0], ground.cluster_log.holder, journal)
+        roster, history = ground.roster, ground.journal
+        self._users = TableActors(ground.table, ground.client, TABLE, roster, history, plan.seed)
+        self._hands = ClusterActors(ground.plane.kube, roster, history, plan.seed)
+        self._faults = Faults(ground.plane, ground.sites, NAMESPACES[0], ground.cluster_log.holder, history)
         self._result = Result()
 
-    def go(self) -> Result:
+    def run(self) -> Result:
         self._start()
         began = time.time()
         self._chaos()
@@ -100,7 +100,7 @@ class _Run:
         return self._result
 
     def _start(self) -> None:
-        self._hands.squat()
+        self._hands.create_foreign_objects()
         for site in self._ground.sites:
             site.replica.start()
         self._users.create_all()
@@ -119,7 +119,7 @@ class _Run:
         for actor in actors:
             actor.start()
         began = time.monotonic()
-        coming = planned(self._plan.seed, self._plan.seconds, self._plan.replicas, self._plan.kinds)
+        coming = plan_faults(self._plan.seed, self._plan.seconds, self._plan.replicas, self._plan.kinds)
         next_look = next_words = began
         try:
             while (now := time.monotonic()) < began + self._plan.seconds:
@@ -150,7 +150,7 @@ class _Run:
             number += 1
 
     def _look(self) -> None:
-        self._faults.revive()
+        self._faults.restart_ended()
         for site in self._ground.sites:
             site.replica.look()
 
@@ -172,7 +172,7 @@ class _Run:
         while time.monotonic() < deadline:
             self._look()
             with suppress(KubeError, TableError, ConnectionError, TimeoutError, subprocess.TimeoutExpired):
-                wrong = self._not_as_asked()
+                wrong = self._out_of_sync()
                 if not wrong:
                     settled = time.time()
                     wrong = self._not_in_sync()
@@ -183,11 +183,11 @@ class _Run:
         self._result.verdict.add(f"all is as asked within {self._plan.patience:g} s of quiet", wrong)
         return None
 
-    def _not_as_asked(self) -> list[str]:
+    def _out_of_sync(self) -> list[str]:
         ground, foreign = self._ground, frozenset(self._hands.foreign)
         items, objects = ground.items(), ground.objects()
         known = [place.name for place in ground.roster.places]
-        found = ending.not_as_asked(items, objects, ground.roster.region, NAMESPACES, known, foreign)
+        found = ending.out_of_sync(items, objects, ground.roster.region, NAMESPACES, known, foreign)
         return found + ending.leftovers(objects, known, foreign)
 
     def _not_in_sync(self) -> list[str]:
@@ -219,7 +219,7 @@ class _Run:
         began = time.time()
         while (now := time.time()) < began + _QUIET_PATIENCE:
             recorded = gather.evidence(self._ground, began, began, now, self._hands.foreign)
-            if now > began + _QUIET_SECONDS and not standing.not_silent(recorded, now - _QUIET_SECONDS):
+            if now > began + _QUIET_SECONDS and not standing.writes_at_rest(recorded, now - _QUIET_SECONDS):
                 break
             self._look()
             time.sleep(_LOOK_EVERY)
@@ -239,14 +239,14 @@ class _Run:
         acts = verdict.add_programs(judged, ground, self._plan.lease, recorded.spans)
         for judge, found in judged.wrongs.items():
             result.verdict.add(judge, found)
-        result.verdict.add("foreign objects are as they were", self._hands.touched_foreign())
+        result.verdict.add("foreign objects are as they were", self._hands.changed_foreign_objects())
         result.verdict.add("every replica is alive", [f"{name} does not run" for name in alive])
         result.verdict.add("processes end when asked", [*self._faults.late, *self._stop()])
-        struck = self._faults.requests_struck()
+        struck = self._faults.affected_requests()
         logs = {site.replica.name: site.replica.lines() for site in ground.sites}
         peaks = {site.replica.name: site.replica.peak_mib for site in ground.sites}
         burnt = sum(site.replica.burnt for site in ground.sites)
-        result.figures = figures(recorded, acts, self._faults.counts, struck, logs, peaks, burnt, settled)
+        result.figures = statistics(recorded, acts, self._faults.counts, struck, logs, peaks, burnt, settled)
         result.faults = by_kind(Counter(self._faults.counts), struck)
 
     def _stop(self) -> list[str]:

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from gco_stream.local.audit import AuditLog
-from gco_stream.local.cluster_fixtures import furnish_namespace
+from gco_stream.local.cluster_fixtures import create_namespace
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.local.servers import dynamodb
 from gco_stream.model import wire
 from gco_stream.table.bootstrap import create
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tests.chaos.run import sites
 from tests.chaos.run.actors.roster import Roster
 from tests.chaos.run.records.cluster_log import ClusterLog
 from tests.chaos.run.records.evidence import KINDS, Plain
-from tests.chaos.run.records.journal import Journal
+from tests.chaos.run.records.journal import ActionLog
 from tests.chaos.run.records.table_log import TableLog
 from tests.chaos.run.sites import Site
 
@@ -45,17 +45,17 @@ SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Environment:
     """All of it, running."""
 
     plane: ControlPlane
-    table: UserTable
+    table: SyncEndpointTable
     client: Any
     roster: Roster
     sites: list[Site]
     cluster_log: ClusterLog
     table_log: TableLog
-    journal: Journal
+    journal: ActionLog
     environment: Mapping[str, str]
 
     def items(self) -> dict[str, Plain]:
@@ -79,9 +79,9 @@ class Ground:
 
 
 @contextmanager
-def prepared(
+def prepared_environment(
     folder: Path, endpoints: int, replicas: int, lease: int, seed: int | None, code: Path | None = None
-) -> Iterator[Ground]:
+) -> Iterator[Environment]:
     """Everything but the replicas' processes has been started. `lease`: how long one holds, in seconds. `seed`: of the
     proxies' dice, None for none. `code`: a folder with another version of the program.
     """
@@ -91,9 +91,9 @@ def prepared(
         stack.callback(client.close)
         made = create(client, TABLE).info
         for namespace in NAMESPACES:
-            furnish_namespace(plane.kube, namespace)
-        journal = Journal(folder / "journal.jsonl")
-        stack.callback(journal.close)
+            create_namespace(plane.kube, namespace)
+        history = ActionLog(folder / "journal.jsonl")
+        stack.callback(history.close)
         streams = dynamodb.client(plane.dynamodb_url, "dynamodbstreams")
         stack.callback(streams.close)
         table_log = stack.enter_context(TableLog(streams, made.stream_arn or ""))
@@ -120,14 +120,14 @@ def prepared(
         ]
         for site in built:
             stack.callback(site.replica.end)
-        yield Ground(
+        yield Environment(
             plane,
-            UserTable(client, TABLE),
+            SyncEndpointTable(client, TABLE),
             client,
             Roster(endpoints, NAMESPACES, environment["REGION"]),
             built,
             cluster_log,
             table_log,
-            journal,
+            history,
             environment,
         )

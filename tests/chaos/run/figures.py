@@ -6,14 +6,14 @@ from itertools import pairwise
 from typing import Any
 
 from tests.chaos.leadership import audited_writes as acting
-from tests.chaos.leadership.audited_writes import Act
+from tests.chaos.leadership.audited_writes import LeaderWrite
 from tests.chaos.run.judges.intents import is_promotion
 from tests.chaos.run.records.evidence import Evidence, Histories, runs, spec_of
 
 
-def figures(
+def statistics(
     evidence: Evidence,
-    acts: Sequence[Act],
+    acts: Sequence[LeaderWrite],
     faults: Counter[str],
     struck: Counter[str],
     logs: Mapping[str, Iterable[Mapping[str, Any]]],
@@ -22,7 +22,7 @@ def figures(
     settled: float | None,
 ) -> dict[str, str]:
     """Name and value, in the order in which they are shown."""
-    deeds = evidence.deeds
+    deeds = evidence.actions
     writes = Counter(deed.what for deed in deeds if deed.actor == "user" and not deed.failed)
     hands = sum(deed.actor == "hands" and not deed.failed for deed in deeds)
     lines = [line for each in logs.values() for line in each]
@@ -76,8 +76,8 @@ def _delays(evidence: Evidence) -> Iterable[float]:
             yield max(0.0, first - change.at)
 
 
-def _longest_gap(acts: Sequence[Act]) -> float:
-    proofs = [act.received for act in acts if act.is_proof]
+def _longest_gap(acts: Sequence[LeaderWrite]) -> float:
+    proofs = [act.received for act in acts if act.proves_leadership]
     return max((after - before for before, after in pairwise(proofs)), default=0) / 1e6
 
 

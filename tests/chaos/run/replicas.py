@@ -24,9 +24,9 @@ _NEVER_ASKED = "ended without having been asked"
 class Replica:
     """`gco-stream run` under a supervisor, so that it never outlives this process. Its log is appended to.
 
-    `unasked`: how processes of it ended that nobody had asked to end. `burnt`: how often the kernel ended a leader that
-    could not end by itself when its lease ran out, on a machine that is too busy. `peak_mib`: the most memory that one
-    took.
+    `unrequested_deletions`: how processes of it ended that nobody had asked to end. `burnt`: how often the kernel ended
+    a leader that could not end by itself when its lease ran out, on a machine that is too busy. `peak_mib`: the most
+    memory that one took.
     """
 
     def __init__(self, name: str, environment: dict[str, str], log: Path, code: Path | None = None) -> None:
@@ -106,7 +106,7 @@ class Replica:
         except subprocess.TimeoutExpired:
             return None
 
-    def burns(self, status: int) -> bool:
+    def has_fenced_itself(self, status: int) -> bool:
         """Whether the lease's fuse ended it so, which is counted: it may, just before what is asked of it."""
         self.burnt += status == _BURNT
         return status == _BURNT
@@ -114,16 +114,16 @@ class Replica:
     def look(self) -> None:
         """Notes its memory, and an end that nobody asked for."""
         with self._lock:
-            self._look()
+            self._get()
 
-    def _look(self) -> None:
+    def _get(self) -> None:
         if self._process is None:
             return
         code = self._process.poll()
         if code is not None:
             if not self._asked:
                 self._asked = True
-                if self.burns(code):
+                if self.has_fenced_itself(code):
                     return
                 when = time.strftime("%H:%M:%S", time.gmtime())
                 self.unasked.append(f"{self.name} {_NEVER_ASKED}, with status {code}, before {when}:\n{self.tail()}")

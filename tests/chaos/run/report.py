@@ -15,7 +15,7 @@ def table(result: Result) -> str:
     return "\n".join(["", *(f"{name:<{width}}  {value}".rstrip() for name, value in rows)])
 
 
-def story(result: Result, seed: int, folder: Path) -> str:
+def summary(result: Result, seed: int, folder: Path) -> str:
     """What went wrong, judge by judge, and where to look further."""
     lines = ["", "WRONG"]
     for judge, found in _judged(result):

@@ -13,7 +13,7 @@ import orjson
 
 from gco_stream.local.certificates import write_private
 from gco_stream.local.control_plane import ControlPlane
-from tests.chaos.proxies.faulty_http import FaultyHttp
+from tests.chaos.proxies.faulty_http import FaultyProxy
 from tests.chaos.proxies.relay import Relay
 from tests.chaos.run.replicas import Replica
 
@@ -21,11 +21,11 @@ _FAKETIME = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Route:
     """To one server."""
 
     relay: Relay
-    proxy: FaultyHttp
+    proxy: FaultyProxy
 
     def restore(self) -> None:
         self.proxy.clear()
@@ -38,17 +38,17 @@ class Site:
 
     replica: Replica
     user: str
-    ways: tuple[Way, Way] | None
+    ways: tuple[Route, Route] | None
     clock: Path
 
     @property
-    def cluster(self) -> Way:
+    def cluster(self) -> Route:
         """To the API server."""
         assert self.ways is not None
         return self.ways[0]
 
     @property
-    def table(self) -> Way:
+    def table(self) -> Route:
         """To DynamoDB."""
         assert self.ways is not None
         return self.ways[1]
@@ -77,9 +77,9 @@ def build(
     kubeconfig, address = plane.kubeconfig_for(user), plane.dynamodb_url
     ways = None
     if seed is not None:
-        cluster = _way(stack, FaultyHttp.before_kubernetes(kubeconfig, seed=seed))
+        cluster = _way(stack, FaultyProxy.before_kubernetes(kubeconfig, seed=seed))
         kubeconfig = _through(cluster, folder / f"kubeconfig-{host}")
-        table = _way(stack, FaultyHttp(plane.dynamodb_url, seed=seed + 1))
+        table = _way(stack, FaultyProxy(plane.dynamodb_url, seed=seed + 1))
         address = f"http://127.0.0.1:{table.relay.port}"
         ways = (cluster, table)
     clock = folder / f"clock-{host}"
@@ -105,12 +105,12 @@ def build(
     return Site(replica, user, ways, clock)
 
 
-def _way(stack: ExitStack, proxy: FaultyHttp) -> Way:
+def _way(stack: ExitStack, proxy: FaultyProxy) -> Route:
     stack.enter_context(proxy)
-    return Way(stack.enter_context(Relay(proxy.port)), proxy)
+    return Route(stack.enter_context(Relay(proxy.port)), proxy)
 
 
-def _through(way: Way, path: Path) -> Path:
+def _through(way: Route, path: Path) -> Path:
     """A kubeconfig that leads the whole way."""
     config = orjson.loads(way.proxy.kubeconfig(path).read_bytes())
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{way.relay.port}"

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.chaos.leadership import audited_writes as acting
-from tests.chaos.leadership.audited_writes import Act
-from tests.chaos.run.environment import Ground
+from tests.chaos.leadership.audited_writes import LeaderWrite
+from tests.chaos.run.environment import Environment
 from tests.chaos.run.judges import cluster_state as standing
 from tests.chaos.run.judges import deletions, intents, programs, rollouts
-from tests.chaos.run.judges.delayed_writes import held_up
-from tests.chaos.run.records.evidence import Evidence, Span
+from tests.chaos.run.judges.delayed_writes import delayed_writes
+from tests.chaos.run.records.evidence import Evidence, FaultSpan
 
 _MOST_MIB = 400.0
 
@@ -29,35 +29,40 @@ class Verdict:
 
 
 def of_records(evidence: Evidence, rest: float | None) -> Verdict:
-    """Of what was recorded alone. `rest`: since when nothing should have been written; None: it never came to rest."""
+    """Of what was recorded alone. `server_wait`: since when nothing should have been written; None: it never came to
+    rest.
+    """
     verdict = Verdict()
-    verdict.add("nothing was deleted that was not to be", deletions.unasked(evidence))
-    verdict.add("what is somebody else's was not touched", standing.foreign_touched(evidence))
+    verdict.add("nothing was deleted that was not to be", deletions.unrequested_deletions(evidence))
+    verdict.add("what is somebody else's was not touched", standing.foreign_writes(evidence))
     verdict.add("users' intent was not overwritten", intents.overwritten(evidence))
     verdict.add("no write was lost", intents.lost_writes(evidence))
     verdict.add("promoted once", intents.promoted_twice(evidence))
     verdict.add("reports come in the leaders' order", intents.epochs_in_order(evidence))
-    verdict.add("one roll-out for one change", rollouts.repeated(evidence))
-    verdict.add("only images that were asked for", rollouts.unasked_images(evidence))
-    verdict.add("gone when it is said to be", standing.said_gone_too_early(evidence))
+    verdict.add("one roll-out for one change", rollouts.repeated_rollouts(evidence))
+    verdict.add("only images that were asked for", rollouts.unrequested_images(evidence))
+    verdict.add("gone when it is said to be", standing.reported_deleted_too_early(evidence))
     if rest is not None:
-        verdict.add("silent at rest", standing.not_silent(evidence, rest))
+        verdict.add("silent at rest", standing.writes_at_rest(evidence, rest))
     return verdict
 
 
-def add_programs(verdict: Verdict, ground: Ground, lease: float, spans: Iterable[Span]) -> list[Act]:
+def add_programs(verdict: Verdict, ground: Environment, lease: float, spans: Iterable[FaultSpan]) -> list[LeaderWrite]:
     """What replicas have done, and how they fared; gives all their writes. `lease`: how long one holds, in seconds;
     `spans`: the faults.
     """
     for site in ground.sites:
         site.replica.look()
-        verdict.add("no fault of the program's own", programs.complaints_in(site.replica.name, site.replica.lines()))
+        verdict.add("no fault of the program's own", programs.logged_faults(site.replica.name, site.replica.lines()))
         verdict.add("no replica ended by itself", site.replica.unasked)
     verdict.add(
-        "memory is bounded", programs.too_large({s.replica.name: s.replica.peak_mib for s in ground.sites}, _MOST_MIB)
+        "memory is bounded",
+        programs.over_memory_limit({s.replica.name: s.replica.peak_mib for s in ground.sites}, _MOST_MIB),
     )
     users = [site.user for site in ground.sites]
-    acts = sorted((act for log in ground.audit_logs() for act in acting.acts(log, users)), key=lambda act: act.received)
-    in_time = [act for act in acts if act.is_proof or not held_up(act, spans)]
-    verdict.add("only the leader acted", acting.wrongs(in_time, lease))
+    acts = sorted(
+        (act for log in ground.audit_logs() for act in acting.leader_writes(log, users)), key=lambda act: act.received
+    )
+    in_time = [act for act in acts if act.proves_leadership or not delayed_writes(act, spans)]
+    verdict.add("only the leader acted", acting.violations(in_time, lease))
     return acts

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterable
 
 from gco_stream.cli.commands.explain import explain as command
-from gco_stream.cli.render.explain import as_json, in_full, in_short, unclaimed
+from gco_stream.cli.render.explain import as_json, in_full, in_short, orphan_lines
 from gco_stream.model.objects import Observed
-from gco_stream.planning.explain.object_status import Verdict
+from gco_stream.planning.explain.object_status import ObjectState
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
-from gco_stream.planning.types.policy import Fleet
+from gco_stream.planning.types.policy import FleetState
 from tests.planning.explain.test_explanation import DEPLOYMENT, changed, explained
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import POLICY, SimulatedCluster, running
@@ -58,13 +58,13 @@ def test_every_key_of_the_json_is_documented() -> None:
     documented = set(re.findall(r"`(\w+)`", inspect.getdoc(command) or ""))
     keys = {*shown, *shown["objects"][0], *shown["regions"]["us-east-1"]}
     assert keys - {"kind", "namespace", "name"} <= documented
-    of_the_plan = {"in_sync", "steps", "report", "write_report", "table_change", "look_again_seconds"}
+    of_the_plan = {"in_sync", "steps", "report", "write_report", "table_change", "requeue_after_seconds"}
     assert of_the_plan | {"notes", "warnings"} <= shown.keys()
 
 
 def test_every_verdict_of_the_json_is_documented() -> None:
     documented = inspect.getdoc(command) or ""
-    assert [verdict for verdict in Verdict if verdict.value not in documented] == []
+    assert [verdict for verdict in ObjectState if verdict.value not in documented] == []
 
 
 def test_the_json_has_the_reason_of_an_endpoint_of_its_regions_and_of_what_a_hold_prevents() -> None:
@@ -77,10 +77,10 @@ def test_the_json_has_the_reason_of_an_endpoint_of_its_regions_and_of_what_a_hol
         region_status={"us-east-1": {"state": "error", "error": "denied", "reason": "Rejected"}},
     )
     shown = as_json(explained(cluster, held))
-    assert (shown["as_asked"], shown["reason"]) == (False, "Held")
+    assert (shown["in_desired_state"], shown["reason"]) == (False, "Held")
     assert shown["withheld"]
     assert shown["steps"] == []
-    assert {one["reason"] for one in shown["objects"] if one["otherwise"]} == {"Held"}
+    assert {one["reason"] for one in shown["objects"] if one["state_without_hold"]} == {"Held"}
     assert shown["regions"]["us-east-1"]["reason"] == "Rejected"
 
 
@@ -94,9 +94,9 @@ def test_a_warning_in_the_json_has_a_reason_and_a_message() -> None:
 
 def test_a_name_without_an_item_is_told_with_what_would_go() -> None:
     cluster, _ = running()
-    made = plan_orphan("chat", Observed(dict(cluster.objects)), Fleet(), cluster.now, POLICY)
-    lines = plain(unclaimed("chat", made))
+    plan = plan_orphan("chat", Observed(dict(cluster.objects)), FleetState(), cluster.now, POLICY)
+    lines = plain(orphan_lines("chat", plan))
     assert lines[0] == "chat: the table has no such item, but objects of it stand here"
     assert len([line for line in lines if line.startswith("  would delete ")]) == len(cluster.objects)
-    nothing = plan_orphan("chat", Observed(SimulatedCluster().objects), Fleet(), cluster.now, POLICY)
-    assert len(plain(unclaimed("chat", nothing))) == 1
+    nothing = plan_orphan("chat", Observed(SimulatedCluster().objects), FleetState(), cluster.now, POLICY)
+    assert len(plain(orphan_lines("chat", nothing))) == 1

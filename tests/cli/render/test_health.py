@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from gco_stream.cli.render.health import (
+    EndpointHealth,
+    HealthStatus,
     Order,
-    Standing,
-    Verdict,
     cells,
     headings,
+    health_of,
     in_order,
-    standing_of,
     summary,
     with_pods,
 )
@@ -25,8 +25,8 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 EARLIER = "2026-11-21T11:00:00+00:00"
 
 
-def standing(**attributes: Any) -> Standing:
-    return standing_of(read_endpoint(wire.encode(item(**attributes))))
+def standing(**attributes: Any) -> EndpointHealth:
+    return health_of(read_endpoint(wire.encode(item(**attributes))))
 
 
 def report(state: str, **more: Any) -> dict[str, Any]:
@@ -36,58 +36,60 @@ def report(state: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("asked", "state", "verdict"),
     [
-        ("running", "running", Verdict.AS_ASKED),
-        ("deploying", "running", Verdict.AS_ASKED),
-        ("stopped", "stopped", Verdict.AS_ASKED),
-        ("deleted", "deleted", Verdict.AS_ASKED),
-        ("running", "updating", Verdict.WAITING),
-        ("running", "stopped", Verdict.WAITING),
-        ("stopped", "running", Verdict.WAITING),
-        ("deleted", "deleting", Verdict.WAITING),
-        ("running", "error", Verdict.ERROR),
+        ("running", "running", HealthStatus.IN_SYNC),
+        ("deploying", "running", HealthStatus.IN_SYNC),
+        ("stopped", "stopped", HealthStatus.IN_SYNC),
+        ("deleted", "deleted", HealthStatus.IN_SYNC),
+        ("running", "updating", HealthStatus.WAITING),
+        ("running", "stopped", HealthStatus.WAITING),
+        ("stopped", "running", HealthStatus.WAITING),
+        ("deleted", "deleting", HealthStatus.WAITING),
+        ("running", "error", HealthStatus.ERROR),
     ],
 )
-def test_the_verdict_is_what_the_region_reports_against_what_is_asked(asked: str, state: str, verdict: Verdict) -> None:
-    assert standing(desired_state=asked, region_status={REGION: report(state)}).verdict is verdict
+def test_the_verdict_is_what_the_region_reports_against_what_is_asked(
+    asked: str, state: str, verdict: HealthStatus
+) -> None:
+    assert standing(desired_state=asked, region_status={REGION: report(state)}).status is verdict
 
 
 def test_a_report_of_what_was_asked_before_is_waited_on() -> None:
     former = report("running", intent="1:of-another-spec", epoch=3)
     one = standing(desired_state="running", region_status={REGION: former})
-    assert (one.verdict, one.why, one.since) == (Verdict.WAITING, f"{REGION}: running 1/1", EARLIER)
+    assert (one.status, one.message, one.since) == (HealthStatus.WAITING, f"{REGION}: running 1/1", EARLIER)
 
 
 def test_a_region_that_is_silent_or_has_been_left_is_named() -> None:
     silent = standing(target_regions=[REGION, "eu-west-1"], region_status={REGION: report("running")})
-    assert (silent.verdict, silent.why) == (Verdict.WAITING, "eu-west-1: has not reported")
+    assert (silent.status, silent.message) == (HealthStatus.WAITING, "eu-west-1: has not reported")
     left = standing(region_status={REGION: report("running"), "mars-1": report("deleting")})
-    assert (left.verdict, left.why) == (Verdict.WAITING, "mars-1: deleting, no longer a target")
+    assert (left.status, left.message) == (HealthStatus.WAITING, "mars-1: deleting, no longer a target")
     gone = standing(region_status={REGION: report("running"), "mars-1": report("deleted")})
-    assert gone.verdict is Verdict.AS_ASKED
+    assert gone.status is HealthStatus.IN_SYNC
 
 
 def test_what_is_worst_is_told() -> None:
     status = {REGION: report("error", error="no quota"), "eu-west-1": report("creating")}
     both = {"target_regions": [REGION, "eu-west-1"], "region_status": status}
-    assert standing(**both).why == f"{REGION}: no quota"
-    assert standing(**both, hold="until Friday").verdict is Verdict.HELD
-    assert standing(spec={"replicas": "many"}).verdict is Verdict.ERROR
-    assert standing(target_regions=[]).verdict is Verdict.ERROR
+    assert standing(**both).message == f"{REGION}: no quota"
+    assert standing(**both, hold="until Friday").status is HealthStatus.HELD
+    assert standing(spec={"replicas": "many"}).status is HealthStatus.ERROR
+    assert standing(target_regions=[]).status is HealthStatus.ERROR
 
 
 def test_what_waits_longest_in_the_worst_state_comes_first() -> None:
-    def named(name: str, verdict: Verdict, since: str = "", ready: int = 0, updated: str = "") -> Standing:
-        return Standing(name, verdict, "running", since=since, ready=ready, wanted=2, updated=updated)
+    def named(name: str, verdict: HealthStatus, since: str = "", ready: int = 0, updated: str = "") -> EndpointHealth:
+        return EndpointHealth(name, verdict, "running", since=since, ready=ready, replicas_desired=2, updated=updated)
 
     fleet = [
-        named("fine", Verdict.AS_ASKED, ready=2, updated="2026-03"),
-        named("new", Verdict.WAITING, since="2026-02", ready=1),
-        named("old", Verdict.WAITING, since="2026-01", ready=2),
-        named("broken", Verdict.ERROR, since="2026-03"),
+        named("fine", HealthStatus.IN_SYNC, ready=2, updated="2026-03"),
+        named("new", HealthStatus.WAITING, since="2026-02", ready=1),
+        named("old", HealthStatus.WAITING, since="2026-01", ready=2),
+        named("broken", HealthStatus.ERROR, since="2026-03"),
     ]
     names = {order: [one.name for one in in_order(fleet, order)] for order in Order}
     assert names == {
-        Order.STANDING: ["broken", "old", "new", "fine"],
+        Order.HEALTH: ["broken", "old", "new", "fine"],
         Order.NAME: ["broken", "fine", "new", "old"],
         Order.UPDATED: ["fine", "broken", "new", "old"],
         Order.READY: ["broken", "new", "fine", "old"],
@@ -98,9 +100,9 @@ def test_what_waits_longest_in_the_worst_state_comes_first() -> None:
 def test_pods_are_counted_and_the_first_that_is_ill_says_why_one_waits() -> None:
     pods = {("gco-inference", "chat"): (PodHealth("a", True, True), PodHealth("b", False, False, "ImagePullBackOff"))}
     waiting = with_pods(standing(region_status={REGION: report("creating")}), pods, "gco-inference")
-    assert waiting.why == f"{REGION}: creating 1/1; ImagePullBackOff"
+    assert waiting.message == f"{REGION}: creating 1/1; ImagePullBackOff"
     row = dict(zip(headings(pods=True), cells(waiting, NOW, pods=True), strict=True))
     assert (row["PODS"], row["SINCE"], row["READY"]) == ("1/2", "60m", "1/1")
     fine = with_pods(standing(desired_state="running", region_status={REGION: report("running")}), pods, "x")
-    assert fine.why == ""
+    assert fine.message == ""
     assert len(headings(pods=False)) == len(cells(fine, NOW, pods=False))

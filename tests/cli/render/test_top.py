@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from gco_stream.cli.render.health import Standing, Verdict
+from gco_stream.cli.render.health import EndpointHealth, HealthStatus
 from gco_stream.cli.render.top import View, screen
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -19,12 +19,12 @@ def drawn(view: View, *, width: int = 100, height: int = 20) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def view(fleet: list[Standing], note: str = "") -> View:
+def view(fleet: list[EndpointHealth], note: str = "") -> View:
     return View(fleet, fleet, NOW, pods=False, note=note)
 
 
 def test_what_does_not_fit_on_the_screen_is_counted() -> None:
-    lines = drawn(view([Standing(f"e-{number}", Verdict.WAITING, "running") for number in range(10_000)]))
+    lines = drawn(view([EndpointHealth(f"e-{number}", HealthStatus.WAITING, "running") for number in range(10_000)]))
     assert lines[0] == "10000 endpoints: 0 as asked, 10000 waiting, 0 in error, 0 held  12:00:00Z"
     assert len(lines) <= 20
     assert lines[-1] == "and 9986 more: --state and --in-region leave out"
@@ -33,7 +33,7 @@ def test_what_does_not_fit_on_the_screen_is_counted() -> None:
 @pytest.mark.parametrize("width", [60, 80, 110, 200])
 def test_each_endpoint_has_one_line_however_much_there_is_to_say(width: int) -> None:
     regions = {f"region-{number}": "running" for number in range(9)}
-    fleet = [Standing("a" * 63, Verdict.ERROR, "deploying", why="no quota " * 50, regions=regions)] * 5
+    fleet = [EndpointHealth("a" * 63, HealthStatus.ERROR, "deploying", message="no quota " * 50, regions=regions)] * 5
     lines = drawn(view(fleet), width=width)
     rows = [line.split() for line in lines if line.startswith(" aaa")]
     assert len(rows) == 5
@@ -43,7 +43,9 @@ def test_each_endpoint_has_one_line_however_much_there_is_to_say(width: int) -> 
 
 def test_nothing_that_an_item_or_a_server_says_moves_the_cursor() -> None:
     why = "\x1b[2J[bold]red[/bold]\u202e"
-    text = "\n".join(drawn(view([Standing("chat", Verdict.ERROR, "running", why=why)], note="as it was: \x1b[31m")))
+    text = "\n".join(
+        drawn(view([EndpointHealth("chat", HealthStatus.ERROR, "running", message=why)], note="as it was: \x1b[31m"))
+    )
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[bold]" in text

@@ -10,7 +10,7 @@ from aiohttp import web
 from gco_stream.cluster.api import errors
 from gco_stream.cluster.api.objects import observe
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
-from gco_stream.cluster.cache.store import Collection
+from gco_stream.cluster.cache.store import Store
 from gco_stream.cluster.pods import pods_of
 from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef
@@ -61,7 +61,7 @@ async def test_only_the_api_server_can_say_that_an_object_is_gone(answer: web.Re
 
     async with connected(say, tmp_path) as (client, _):
         cache = ClusterCache(client, ("gco-inference",), lambda _: None)
-        cache.store(raw())
+        cache.put(raw())
         with pytest.raises(errors.ServerError):
             await ObjectWriter(client, cache, lambda: 9).delete(REF, "u1")
         assert cache.has(REF)
@@ -94,7 +94,7 @@ async def test_a_write_that_is_answered_by_no_object_is_a_fault_and_changes_noth
 
     async with connected(say, tmp_path) as (client, _):
         cache = ClusterCache(client, ("gco-inference",), lambda _: None)
-        cache.store(raw())
+        cache.put(raw())
         before = cache.token("llm")
         with pytest.raises(errors.ServerError):
             await ObjectWriter(client, cache, lambda: 9).annotate(REF, "u1", {"a": "b"})
@@ -117,11 +117,11 @@ async def test_an_event_of_no_object_is_a_fault(type_: str, item: JsonObject) ->
     async def fetch(_: ObjectRef) -> JsonObject | None:
         raise AssertionError
 
-    collection = Collection(Kind.DEPLOYMENT, "gco-inference", fetch, lambda _: None)
-    collection.put(raw())
+    store = Store(Kind.DEPLOYMENT, "gco-inference", fetch, lambda _: None)
+    store.put(raw())
     with pytest.raises(errors.ServerError):
-        await collection.event(type_, item)
-    assert collection.get("llm") == observe(raw())
+        await store.handle_event(type_, item)
+    assert store.get("llm") == observe(raw())
 
 
 async def test_a_refusal_of_the_api_server_itself_is_final_still(tmp_path: Path) -> None:

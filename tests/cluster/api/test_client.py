@@ -138,7 +138,7 @@ async def test_a_silent_watch_ends_at_its_deadline_and_gives_its_connection_back
     async with connected(answer, tmp_path, connections=1) as (client, _):
         async with aclosing(client.watch("/w", inactivity=0.05)) as events:
             assert await anext(events) == {"type": "BOOKMARK"}
-            with pytest.raises(errors.Silence):
+            with pytest.raises(errors.WatchStalled):
                 await anext(events)
         await client.request("GET", "/x", timeout=5)
 
@@ -163,7 +163,7 @@ async def test_a_watch_that_is_cut_off_is_unreachable_but_not_silent(tmp_path: P
     async with connected(answer, tmp_path) as (client, _), aclosing(client.watch("/w", inactivity=5)) as events:
         with pytest.raises(errors.Unreachable) as caught:
             assert [event async for event in events]
-    assert not isinstance(caught.value, errors.Silence)
+    assert not isinstance(caught.value, errors.WatchStalled)
 
 
 async def test_a_watch_that_is_refused_raises_the_refusal(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from gco_stream.cluster.api.client import KubeClient
-from gco_stream.cluster.api.config import Access, Credentials, find_access
+from gco_stream.cluster.api.config import ClusterConfig, TokenSource, load_config
 from gco_stream.cluster.api.errors import Misconfigured, Unauthorized, Unreachable
 from gco_stream.local.certificates import Authority
 from tests.support.fake_api_server import json_answer, kubeconfig, listening, status_answer
@@ -28,18 +28,18 @@ IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6
 
 async def test_kubeconfig_goes_before_the_pods_service_account(pod: Path) -> None:
     path = kubeconfig(pod / "config", "https://elsewhere:1", {"token": "t"})
-    found = await find_access(environ={**IN_A_POD, "KUBECONFIG": path}, service_account=pod)
+    found = await load_config(environ={**IN_A_POD, "KUBECONFIG": path}, service_account=pod)
     assert (found.host, found.authorization) == ("https://elsewhere:1", "Bearer t")
 
 
 async def test_a_pods_service_account_is_used_where_there_is_no_kubeconfig(pod: Path) -> None:
-    found = await find_access(environ=IN_A_POD, service_account=pod)
+    found = await load_config(environ=IN_A_POD, service_account=pod)
     assert (found.host, found.authorization) == ("https://10.0.0.1:6443", "Bearer first")
     assert found.ca_file == str(pod / "ca.crt")
 
 
 async def test_an_address_of_ipv6_is_bracketed(pod: Path) -> None:
-    found = await find_access(environ={**IN_A_POD, "KUBERNETES_SERVICE_HOST": "fd00::1"}, service_account=pod)
+    found = await load_config(environ={**IN_A_POD, "KUBERNETES_SERVICE_HOST": "fd00::1"}, service_account=pod)
     assert found.host == "https://[fd00::1]:6443"
 
 
@@ -48,14 +48,14 @@ async def test_without_any_configuration_one_line_says_what_was_looked_for(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(Misconfigured, match=r"KUBECONFIG is not set, .*/\.kube/config does not exist"):
-        await find_access(environ={}, service_account=tmp_path)
+        await load_config(environ={}, service_account=tmp_path)
 
 
 async def test_the_home_folders_kubeconfig_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".kube").mkdir()
     kubeconfig(tmp_path / ".kube" / "config", "http://home:1", {})
-    assert (await find_access(environ={}, service_account=tmp_path)).host == "http://home:1"
+    assert (await load_config(environ={}, service_account=tmp_path)).host == "http://home:1"
 
 
 @pytest.mark.parametrize(
@@ -96,20 +96,20 @@ async def test_a_kubeconfig_that_cannot_be_used_is_one_line_naming_the_file(text
     path = tmp_path / "config"
     path.write_text(text)
     with pytest.raises(Misconfigured) as caught:
-        await find_access(str(path))
+        await load_config(str(path))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 async def test_a_kubeconfig_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"kubeconfig .*/absent does not exist"):
-        await find_access(str(tmp_path / "absent"))
+        await load_config(str(tmp_path / "absent"))
 
 
 async def test_certificates_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("not a certificate")
     with pytest.raises(Misconfigured, match="certificates for https://x cannot be used"):
-        Access("https://x", ca_file=str(tmp_path / "ca.crt")).ssl_context()
+        ClusterConfig("https://x", ca_file=str(tmp_path / "ca.crt")).ssl_context()
 
 
 def plugin(folder: Path, *, expires: datetime | None) -> dict[str, object]:
@@ -132,8 +132,8 @@ def plugin(folder: Path, *, expires: datetime | None) -> dict[str, object]:
 async def test_a_plugins_token_is_renewed_when_it_is_about_to_end(tmp_path: Path) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=60)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=soon)})
-    access = await find_access(path)
-    credentials = await Credentials.of(access, lambda: find_access(path), pause=0)
+    access = await load_config(path)
+    credentials = await TokenSource.of(access, lambda: load_config(path), pause=0)
     assert access.authorization == "Bearer token-1"
     assert (await credentials.current()).authorization == "Bearer token-2"
 
@@ -141,14 +141,14 @@ async def test_a_plugins_token_is_renewed_when_it_is_about_to_end(tmp_path: Path
 async def test_a_plugins_token_is_kept_while_it_lasts(tmp_path: Path) -> None:
     late = datetime.now(UTC) + timedelta(hours=1)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=late)})
-    credentials = await Credentials.of(await find_access(path), lambda: find_access(path), pause=0)
+    credentials = await TokenSource.of(await load_config(path), lambda: load_config(path), pause=0)
     assert (await credentials.current()).authorization == "Bearer token-1"
 
 
 async def test_a_pods_token_is_read_again_every_minute(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials = await Credentials.of(
-        await find_access(environ=IN_A_POD, service_account=pod),
-        lambda: find_access(environ=IN_A_POD, service_account=pod),
+    credentials = await TokenSource.of(
+        await load_config(environ=IN_A_POD, service_account=pod),
+        lambda: load_config(environ=IN_A_POD, service_account=pod),
         pause=0,
     )
     (pod / "token").write_text("second")

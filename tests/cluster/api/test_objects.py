@@ -2,13 +2,13 @@ import pytest
 
 from gco_stream.cluster.api.objects import (
     collection_path,
-    handed_over,
-    is_ours,
+    is_applied_by_us,
     is_selected,
     object_path,
     observe,
     ownership_of,
     ref_of,
+    upgraded_managed_fields,
 )
 from gco_stream.model.objects import Kind, ObjectRef, Ownership
 from tests.support.raw_objects import entry, raw
@@ -86,10 +86,10 @@ def test_ownership_is_read_from_managed_fields(entries: list[dict[str, object]],
 
 
 def test_an_object_without_labels_is_ours_by_our_apply_and_the_endpoint_it_names() -> None:
-    assert is_ours(observe(raw(labels={})))
+    assert is_applied_by_us(observe(raw(labels={})))
     assert not is_selected(observe(raw(labels={})))
-    assert not is_ours(observe(raw(labels={}, applied=False)))
-    assert not is_ours(observe(raw(labels={}, endpoint=None)))
+    assert not is_applied_by_us(observe(raw(labels={}, applied=False)))
+    assert not is_applied_by_us(observe(raw(labels={}, endpoint=None)))
     assert is_selected(observe(raw()))
 
 
@@ -106,13 +106,13 @@ HPA = entry("kube-controller-manager", "Update", {"f:status": {}}, subresource="
 
 
 def test_handing_over_renames_the_old_managers_entry() -> None:
-    (ours, other) = handed_over([entry("OpenAPI-Generator", "Update", A), HPA])
+    (ours, other) = upgraded_managed_fields([entry("OpenAPI-Generator", "Update", A), HPA])
     assert ours == entry("gco-stream", "Apply", A)
     assert other == HPA
 
 
 def test_handing_over_unites_the_old_managers_and_our_own_plain_writes_with_our_apply() -> None:
-    united = handed_over(
+    united = upgraded_managed_fields(
         [entry("before-first-apply", "Update", A), entry("gco-stream", "Update", B), entry("gco-stream", "Apply", B)]
     )
     assert united == [entry("gco-stream", "Apply", A_AND_B)]
@@ -121,7 +121,7 @@ def test_handing_over_unites_the_old_managers_and_our_own_plain_writes_with_our_
 def test_handing_over_changes_no_input() -> None:
     entries = [entry("OpenAPI-Generator", "Update", {"f:spec": {}}), entry("gco-stream", "Update", B)]
     before = [dict(one) for one in entries]
-    handed_over(entries)
+    upgraded_managed_fields(entries)
     assert entries == before
     assert entries[0]["fieldsV1"] == {"f:spec": {}}
 
@@ -137,9 +137,9 @@ def test_handing_over_changes_no_input() -> None:
     ],
 )
 def test_handing_over_leaves_everybody_elses_entries(entries: list[dict[str, object]]) -> None:
-    assert handed_over(entries) == entries
+    assert upgraded_managed_fields(entries) == entries
 
 
 def test_an_entry_of_another_api_version_is_not_united() -> None:
     old = entry("OpenAPI-Generator", "Update", A, apiVersion="apps/v1beta1")
-    assert handed_over([entry("gco-stream", "Apply", B), old]) == [entry("gco-stream", "Apply", B), old]
+    assert upgraded_managed_fields([entry("gco-stream", "Apply", B), old]) == [entry("gco-stream", "Apply", B), old]

@@ -11,7 +11,7 @@ from tests.support.raw_objects import raw
 
 @pytest.fixture
 async def cache(tmp_path: Path) -> ClusterCache:
-    """A cache that nothing is watched for; objects come in by `store`."""
+    """A cache that nothing is watched for; objects come in by `put`."""
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:1", {})
     async with KubeClient.connect(kubeconfig=path) as client:
         return ClusterCache(client, ("gco-inference", "other"), lambda _: None)
@@ -33,32 +33,32 @@ def test_all_objects_that_may_concern_an_endpoint_are_shown_in_every_namespace(c
         ("Service", "gco-inference", "llm2"),
     ]
     for number, (kind, namespace, name) in enumerate(places + others):
-        cache.store(raw(name, kind=kind, namespace=namespace, uid=str(number)))
+        cache.put(raw(name, kind=kind, namespace=namespace, uid=str(number)))
     expected = {ObjectRef(Kind(kind), namespace, name) for kind, namespace, name in places}
     assert set(cache.observed("llm").objects) == expected
 
 
 def test_the_token_changes_with_every_object_shown_and_only_with_them(cache: ClusterCache) -> None:
     tokens = [cache.token("llm")]
-    cache.store(raw(version=10))
+    cache.put(raw(version=10))
     tokens.append(cache.token("llm"))
-    cache.store(raw(version=11))
+    cache.put(raw(version=11))
     tokens.append(cache.token("llm"))
-    cache.store(raw(kind="Service", version=12))
+    cache.put(raw(kind="Service", version=12))
     tokens.append(cache.token("llm"))
     cache.forget(ObjectRef(Kind.DEPLOYMENT, "gco-inference", "llm"), "u1")
     tokens.append(cache.token("llm"))
     assert len(set(tokens)) == len(tokens)
-    cache.store(raw("unrelated", version=20))
+    cache.put(raw("unrelated", version=20))
     assert cache.token("llm") == tokens[-1]
 
 
 def test_the_endpoints_are_those_that_objects_name_or_may_belong_to(cache: ClusterCache) -> None:
-    cache.store(raw("a", endpoint="a"))
-    cache.store(raw("a-canary", endpoint="a"))
-    cache.store(raw("b-canary", endpoint=None))
-    cache.store(raw("inference-c", kind="Ingress", endpoint=None))
-    cache.store(raw("inference-d", kind="Service", endpoint=None))
+    cache.put(raw("a", endpoint="a"))
+    cache.put(raw("a-canary", endpoint="a"))
+    cache.put(raw("b-canary", endpoint=None))
+    cache.put(raw("inference-c", kind="Ingress", endpoint=None))
+    cache.put(raw("inference-d", kind="Service", endpoint=None))
     assert cache.endpoint_names() == {"a", "b", "b-canary", "c", "inference-d"}
 
 

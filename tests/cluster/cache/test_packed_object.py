@@ -56,7 +56,7 @@ def test_what_is_packed_comes_back_whole(observed: ObservedObject) -> None:
     assert compact.uid_of(record) == observed.uid
     assert compact.version_of(record) == int(observed.resource_version)
     assert compact.endpoint_of(observed.ref, record) == observed.endpoint
-    assert compact.may_be_ours(record) == (observed.ownership.applied and observed.endpoint is not None)
+    assert compact.may_be_applied_by_us(record) == (observed.ownership.applied and observed.endpoint is not None)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ async def reset(request: web.Request) -> web.StreamResponse:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever fails waits for longer than any test here."""
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 600.0)
-    monkeypatch.setattr(watch, "_LONGEST_DELAY", 1200.0)
+    monkeypatch.setattr(watch, "_MIN_DELAY", 600.0)
+    monkeypatch.setattr(watch, "_MAX_DELAY", 1200.0)
 
 
 async def test_watches_go_on_as_soon_as_any_call_is_answered_again(patient: None, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_a_watch_that_alone_gets_no_answers_is_not_woken_by_each_answer_to
 
 
 async def test_the_wait_that_a_server_asks_for_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 0.005)
+    monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
     asked = others = 0
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -122,7 +122,7 @@ async def test_a_server_that_ends_each_watch_after_an_event_is_asked_once_a_seco
 async def test_a_watch_that_lasted_is_fine_though_nothing_happened_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 0.01)
+    monkeypatch.setattr(watch, "_MIN_DELAY", 0.01)
     opened = 0
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -142,7 +142,7 @@ async def test_a_watch_that_lasted_is_fine_though_nothing_happened_in_it(
 
 
 async def test_a_list_whose_pages_do_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 600.0)
+    monkeypatch.setattr(watch, "_MIN_DELAY", 600.0)
     pages = 0
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -161,7 +161,7 @@ async def test_a_list_whose_pages_do_not_end_is_given_up(tmp_path: Path, monkeyp
 async def test_an_error_event_of_nothing_is_survived(
     object_: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 0.005)
+    monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
     opened = 0
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -181,7 +181,7 @@ async def test_an_error_event_of_nothing_is_survived(
 async def test_whoever_asks_is_told_which_namespace_is_known_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 0.005)
+    monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
     allowed = asyncio.Event()
     synced: list[str] = []
 

@@ -11,7 +11,7 @@ from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.cache import reflector as watch
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.model.objects import Kind
-from tests.support.fake_api_server import Seen, connected, json_answer, list_of, status_answer, stream, until
+from tests.support.fake_api_server import SeenRequest, connected, json_answer, list_of, status_answer, stream, until
 from tests.support.raw_objects import raw
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/gco-inference/deployments"
@@ -21,14 +21,14 @@ Script = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed list or watch is tried again soon: what counts here is what is asked then."""
-    monkeypatch.setattr(watch, "_FIRST_DELAY", 0.005)
-    monkeypatch.setattr(watch, "_SHORTEST_WATCH", 0.005)
+    monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
+    monkeypatch.setattr(watch, "_MIN_WATCH_SECONDS", 0.005)
 
 
 @asynccontextmanager
 async def running(
     script: Script, folder: Path, namespaces: tuple[str, ...] = ("gco-inference",), **options: Any
-) -> AsyncIterator[tuple[ClusterCache, Seen, asyncio.Queue[frozenset[str]]]]:
+) -> AsyncIterator[tuple[ClusterCache, SeenRequest, asyncio.Queue[frozenset[str]]]]:
     """A running cache whose server answers by the script, else with empty lists and watches that stay open."""
     changes: asyncio.Queue[frozenset[str]] = asyncio.Queue()
 

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 
 from gco_stream.cluster.api.errors import Unreachable
-from gco_stream.cluster.cache.store import Collection
+from gco_stream.cluster.cache.store import Store
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef
 from tests.support.raw_objects import raw
 
 
-class World:
+class FakeCluster:
     """A collection beside the server's truth, and what the collection has reported."""
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class World:
         self.asked: list[str] = []
         self.reported: list[frozenset[str]] = []
         self.broken = False
-        self.collection = Collection(Kind.DEPLOYMENT, "gco-inference", self._fetch, self.reported.append)
+        self.collection = Store(Kind.DEPLOYMENT, "gco-inference", self._fetch, self.reported.append)
 
     async def _fetch(self, ref: ObjectRef) -> JsonObject | None:
         self.asked.append(ref.name)
@@ -28,9 +28,9 @@ class World:
     async def list(self, *items: JsonObject, at: int | None = None) -> None:
         """A list as of the version `at`, or of its newest item."""
         newest = max((int(one["metadata"]["resourceVersion"]) for one in items), default=0)
-        self.collection.begin()
-        await self.collection.page(list(items))
-        await self.collection.end(newest if at is None else at)
+        self.collection.begin_list()
+        await self.collection.add_page(list(items))
+        await self.collection.end_list(newest if at is None else at)
 
     def replicas(self, name: str = "llm") -> Any:
         observed = self.collection.get(name)
@@ -43,11 +43,11 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> FakeCluster:
+    return FakeCluster()
 
 
-async def test_a_list_reports_what_is_new_changed_and_gone_and_nothing_else(world: World) -> None:
+async def test_a_list_reports_what_is_new_changed_and_gone_and_nothing_else(world: FakeCluster) -> None:
     same, changed, gone = (raw(name, uid=name, endpoint=name, applied=False) for name in ("same", "changed", "gone"))
     await world.list(same, changed, gone)
     assert world.take_reports() == {"same", "changed", "gone"}
@@ -58,128 +58,130 @@ async def test_a_list_reports_what_is_new_changed_and_gone_and_nothing_else(worl
     assert world.replicas("changed") == 2
 
 
-async def test_an_own_write_is_seen_at_once_and_its_echo_is_no_news(world: World) -> None:
+async def test_an_own_write_is_seen_at_once_and_its_echo_is_no_news(world: FakeCluster) -> None:
     written = raw(version=11, spec={"replicas": 2})
     await world.list(raw(version=10))
     world.reported.clear()
     world.collection.put(written)
     assert world.replicas() == 2
-    await world.collection.event("MODIFIED", raw(version=10))
-    await world.collection.event("MODIFIED", written)
+    await world.collection.handle_event("MODIFIED", raw(version=10))
+    await world.collection.handle_event("MODIFIED", written)
     assert world.replicas() == 2
     assert world.reported == []
 
 
-async def test_an_older_answer_does_not_replace_a_newer_event(world: World) -> None:
-    await world.collection.event("ADDED", raw(version=12, spec={"replicas": 3}))
+async def test_an_older_answer_does_not_replace_a_newer_event(world: FakeCluster) -> None:
+    await world.collection.handle_event("ADDED", raw(version=12, spec={"replicas": 3}))
     world.collection.put(raw(version=11, spec={"replicas": 2}))
     assert world.replicas() == 3
 
 
-async def test_an_event_without_a_change_that_planning_reads_is_no_news_but_its_version_counts(world: World) -> None:
+async def test_an_event_without_a_change_that_planning_reads_is_no_news_but_its_version_counts(
+    world: FakeCluster,
+) -> None:
     await world.list(raw(version=10))
     world.reported.clear()
-    await world.collection.event("MODIFIED", raw(version=15))
+    await world.collection.handle_event("MODIFIED", raw(version=15))
     assert world.reported == []
     assert world.collection.version("llm") == 15
 
 
-async def test_a_deleted_uid_stays_dead_however_late_its_events_are(world: World) -> None:
+async def test_a_deleted_uid_stays_dead_however_late_its_events_are(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.collection.forget("llm", "u1")
     world.reported.clear()
-    await world.collection.event("MODIFIED", raw(version=12))
+    await world.collection.handle_event("MODIFIED", raw(version=12))
     world.collection.put(raw(version=13))
     assert world.collection.get("llm") is None
-    await world.collection.event("DELETED", raw(version=14))
+    await world.collection.handle_event("DELETED", raw(version=14))
     assert world.reported == []
-    await world.collection.event("ADDED", raw(uid="u2", version=15))
+    await world.collection.handle_event("ADDED", raw(uid="u2", version=15))
     assert world.take_reports() == {"llm"}
 
 
-async def test_an_answer_that_comes_after_the_deletion_was_seen_changes_nothing(world: World) -> None:
+async def test_an_answer_that_comes_after_the_deletion_was_seen_changes_nothing(world: FakeCluster) -> None:
     await world.list(raw(version=10, applied=False))
-    await world.collection.event("DELETED", raw(version=12, applied=False))
+    await world.collection.handle_event("DELETED", raw(version=12, applied=False))
     world.collection.put(raw(version=11))
     assert world.collection.get("llm") is None
 
 
-async def test_the_deletion_of_a_predecessor_does_not_remove_the_successor(world: World) -> None:
+async def test_the_deletion_of_a_predecessor_does_not_remove_the_successor(world: FakeCluster) -> None:
     world.collection.put(raw(uid="u2", version=20))
-    await world.collection.event("DELETED", raw(uid="u1", version=19))
-    await world.collection.event("MODIFIED", raw(uid="u1", version=18))
+    await world.collection.handle_event("DELETED", raw(uid="u1", version=19))
+    await world.collection.handle_event("MODIFIED", raw(uid="u1", version=18))
     world.collection.forget("llm", "u1")
     observed = world.collection.get("llm")
     assert observed is not None
     assert observed.uid == "u2"
 
 
-async def test_a_deletion_is_only_a_hint_while_the_object_could_be_ours(world: World) -> None:
+async def test_a_deletion_is_only_a_hint_while_the_object_could_be_ours(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.reported.clear()
     world.server["llm"] = raw(version=11, labels={})
-    await world.collection.event("DELETED", raw(version=11))
+    await world.collection.handle_event("DELETED", raw(version=11))
     observed = world.collection.get("llm")
     assert observed is not None
     assert observed.labels == {}
     assert world.take_reports() == {"llm"}
 
 
-async def test_a_label_put_back_makes_it_an_ordinary_object_again(world: World) -> None:
+async def test_a_label_put_back_makes_it_an_ordinary_object_again(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.server["llm"] = raw(version=11, labels={})
-    await world.collection.event("DELETED", raw(version=11))
-    await world.collection.event("ADDED", raw(version=12))
+    await world.collection.handle_event("DELETED", raw(version=11))
+    await world.collection.handle_event("ADDED", raw(version=12))
     world.asked.clear()
-    await world.collection.event("BOOKMARK", {"metadata": {"resourceVersion": "13"}})
+    await world.collection.handle_event("BOOKMARK", {"metadata": {"resourceVersion": "13"}})
     assert world.asked == []
     assert world.collection.version("llm") == 12
 
 
-async def test_an_object_without_its_labels_is_looked_at_again_since_no_event_will_tell(world: World) -> None:
+async def test_an_object_without_its_labels_is_looked_at_again_since_no_event_will_tell(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.server["llm"] = raw(version=11, labels={})
-    await world.collection.event("DELETED", raw(version=11))
+    await world.collection.handle_event("DELETED", raw(version=11))
     world.reported.clear()
     bookmark = {"metadata": {"resourceVersion": "13"}}
-    await world.collection.event("BOOKMARK", bookmark)
+    await world.collection.handle_event("BOOKMARK", bookmark)
     assert world.reported == []
     world.server["llm"] = raw(version=12, labels={}, spec={"replicas": 7})
-    await world.collection.event("BOOKMARK", bookmark)
+    await world.collection.handle_event("BOOKMARK", bookmark)
     assert world.replicas() == 7
     assert world.take_reports() == {"llm"}
     world.server.clear()
-    await world.collection.event("BOOKMARK", bookmark)
+    await world.collection.handle_event("BOOKMARK", bookmark)
     assert world.collection.get("llm") is None
     assert world.take_reports() == {"llm"}
 
 
-async def test_an_object_that_lost_labels_and_endpoint_is_no_longer_shown(world: World) -> None:
+async def test_an_object_that_lost_labels_and_endpoint_is_no_longer_shown(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.server["llm"] = raw(version=11, labels={}, endpoint=None)
-    await world.collection.event("DELETED", raw(version=11))
+    await world.collection.handle_event("DELETED", raw(version=11))
     assert world.collection.get("llm") is None
-    await world.collection.event("ADDED", raw(version=12))
+    await world.collection.handle_event("ADDED", raw(version=12))
     assert world.collection.version("llm") == 12
 
 
-async def test_a_real_deletion_is_believed_after_asking(world: World) -> None:
+async def test_a_real_deletion_is_believed_after_asking(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.reported.clear()
-    await world.collection.event("DELETED", raw(version=11))
+    await world.collection.handle_event("DELETED", raw(version=11))
     assert world.asked == ["llm"]
     assert world.collection.get("llm") is None
     assert world.take_reports() == {"llm"}
 
 
-async def test_a_terminating_object_that_is_gone_is_not_asked_for(world: World) -> None:
+async def test_a_terminating_object_that_is_gone_is_not_asked_for(world: FakeCluster) -> None:
     await world.list(raw(version=10))
-    await world.collection.event("DELETED", raw(version=11, deletionTimestamp="2026-01-01T00:00:00Z"))
+    await world.collection.handle_event("DELETED", raw(version=11, deletionTimestamp="2026-01-01T00:00:00Z"))
     assert world.asked == []
     assert world.collection.get("llm") is None
 
 
-async def test_an_object_absent_from_a_new_list_is_asked_for_if_it_could_be_ours(world: World) -> None:
+async def test_an_object_absent_from_a_new_list_is_asked_for_if_it_could_be_ours(world: FakeCluster) -> None:
     await world.list(raw("llm"), raw("old", uid="u2", applied=False))
     world.server["llm"] = raw(version=11, labels={})
     await world.list()
@@ -188,7 +190,7 @@ async def test_an_object_absent_from_a_new_list_is_asked_for_if_it_could_be_ours
     assert world.collection.get("old") is None
 
 
-async def test_a_list_whose_doubts_cannot_be_cleared_fails_and_keeps_showing_the_object(world: World) -> None:
+async def test_a_list_whose_doubts_cannot_be_cleared_fails_and_keeps_showing_the_object(world: FakeCluster) -> None:
     await world.list(raw())
     world.broken = True
     with pytest.raises(Unreachable):
@@ -196,50 +198,50 @@ async def test_a_list_whose_doubts_cannot_be_cleared_fails_and_keeps_showing_the
     assert world.collection.get("llm") is not None
 
 
-async def test_what_is_written_while_a_list_is_read_survives_it(world: World) -> None:
+async def test_what_is_written_while_a_list_is_read_survives_it(world: FakeCluster) -> None:
     await world.list(raw("deleted", uid="d"), raw("changed", uid="c"), raw("untouched", uid="u"))
-    world.collection.begin()
-    await world.collection.page(
+    world.collection.begin_list()
+    await world.collection.add_page(
         [raw("deleted", uid="d"), raw("changed", uid="c"), raw("untouched", uid="u", spec={"replicas": 5})]
     )
     world.collection.put(raw("created", uid="n", version=20))
     world.collection.put(raw("changed", uid="c", version=21, spec={"replicas": 9}))
     world.collection.forget("deleted", "d")
-    await world.collection.end(20)
+    await world.collection.end_list(20)
     assert [world.replicas(name) for name in ("created", "changed", "deleted", "untouched")] == [1, 9, None, 5]
 
 
-async def test_a_successor_in_the_list_survives_the_death_of_its_predecessor(world: World) -> None:
+async def test_a_successor_in_the_list_survives_the_death_of_its_predecessor(world: FakeCluster) -> None:
     await world.list(raw(uid="u1", version=10))
-    world.collection.begin()
-    await world.collection.page([raw(uid="u2", version=20)])
+    world.collection.begin_list()
+    await world.collection.add_page([raw(uid="u2", version=20)])
     world.collection.forget("llm", "u1")
-    await world.collection.end(20)
+    await world.collection.end_list(20)
     assert world.collection.version("llm") == 20
 
 
-async def test_a_new_list_is_believed_also_when_versions_went_back(world: World) -> None:
+async def test_a_new_list_is_believed_also_when_versions_went_back(world: FakeCluster) -> None:
     await world.list(raw(version=1000, spec={"replicas": 9}))
     await world.list(raw(version=10, spec={"replicas": 1}))
     assert world.replicas() == 1
     assert world.collection.version("llm") == 10
 
 
-async def test_what_a_new_list_shows_is_alive_whatever_was_believed_of_it(world: World) -> None:
+async def test_what_a_new_list_shows_is_alive_whatever_was_believed_of_it(world: FakeCluster) -> None:
     world.collection.forget("llm", "u1")
     await world.list(raw(version=10))
-    await world.collection.event("MODIFIED", raw(version=11, spec={"replicas": 4}))
+    await world.collection.handle_event("MODIFIED", raw(version=11, spec={"replicas": 4}))
     assert world.replicas() == 4
 
 
-async def test_an_object_reports_every_endpoint_it_may_concern(world: World) -> None:
-    await world.collection.event("ADDED", raw("llm-canary", endpoint=None, applied=False))
+async def test_an_object_reports_every_endpoint_it_may_concern(world: FakeCluster) -> None:
+    await world.collection.handle_event("ADDED", raw("llm-canary", endpoint=None, applied=False))
     assert world.take_reports() == {"llm", "llm-canary"}
-    await world.collection.event("MODIFIED", raw("llm-canary", endpoint="other", version=11))
+    await world.collection.handle_event("MODIFIED", raw("llm-canary", endpoint="other", version=11))
     assert world.take_reports() == {"llm", "llm-canary", "other"}
 
 
-async def test_a_foreign_object_that_was_asked_for_is_shown_until_it_is_gone(world: World) -> None:
+async def test_a_foreign_object_that_was_asked_for_is_shown_until_it_is_gone(world: FakeCluster) -> None:
     world.server["llm"] = raw(labels={}, applied=False, endpoint=None)
     assert await world.collection.refresh("llm") is not None
     assert world.collection.get("llm") is not None
@@ -248,7 +250,7 @@ async def test_a_foreign_object_that_was_asked_for_is_shown_until_it_is_gone(wor
     assert world.collection.get("llm") is None
 
 
-async def test_a_read_that_finds_nothing_does_not_remove_what_was_written_meanwhile(world: World) -> None:
+async def test_a_read_that_finds_nothing_does_not_remove_what_was_written_meanwhile(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     answered = asyncio.Event()
 
@@ -256,31 +258,31 @@ async def test_a_read_that_finds_nothing_does_not_remove_what_was_written_meanwh
         await answered.wait()
         return None
 
-    collection = Collection(Kind.DEPLOYMENT, "gco-inference", fetch, world.reported.append)
-    collection.put(raw(version=10))
-    reading = asyncio.create_task(collection.refresh("llm"))
+    store = Store(Kind.DEPLOYMENT, "gco-inference", fetch, world.reported.append)
+    store.put(raw(version=10))
+    reading = asyncio.create_task(store.refresh("llm"))
     await asyncio.sleep(0)
-    collection.put(raw(uid="u2", version=20))
+    store.put(raw(uid="u2", version=20))
     answered.set()
     await reading
-    assert collection.version("llm") == 20
+    assert store.version("llm") == 20
 
 
-async def test_thousands_of_deletions_are_remembered_within_a_bound(world: World) -> None:
+async def test_thousands_of_deletions_are_remembered_within_a_bound(world: FakeCluster) -> None:
     for number in range(5000):
         world.collection.forget("llm", f"u{number}")
-    await world.collection.event("ADDED", raw(uid="u4999"))
+    await world.collection.handle_event("ADDED", raw(uid="u4999"))
     assert world.collection.get("llm") is None
 
 
-async def test_the_endpoints_of_objects_are_listed_without_reading_them_whole(world: World) -> None:
+async def test_the_endpoints_of_objects_are_listed_without_reading_them_whole(world: FakeCluster) -> None:
     await world.list(raw("a", uid="1", endpoint="a"), raw("b", uid="2", endpoint=None), raw("c", uid="3", endpoint="x"))
     assert dict(world.collection.endpoints()) == {"a": "a", "b": None, "c": "x"}
 
 
 @pytest.mark.parametrize("was_known", [True, False])
 async def test_an_answer_that_comes_after_a_new_list_brings_nothing_back_that_is_gone(
-    world: World, was_known: bool
+    world: FakeCluster, was_known: bool
 ) -> None:
     await world.list(*([raw(version=4)] if was_known else []))
     # Applied at version 5; somebody deletes it at 6, and only then, and after a new list, the answer comes.
@@ -292,10 +294,10 @@ async def test_an_answer_that_comes_after_a_new_list_brings_nothing_back_that_is
 
 
 async def test_of_the_uids_that_were_deleted_only_the_last_thousands_are_remembered() -> None:
-    collection = World().collection
+    store = FakeCluster().collection
     for number in range(5000):
-        collection.forget("llm", f"u{number}")
-    await collection.event("ADDED", raw(uid="u4999"))
-    assert collection.get("llm") is None
-    await collection.event("ADDED", raw(uid="u0"))
-    assert collection.get("llm") is not None
+        store.forget("llm", f"u{number}")
+    await store.handle_event("ADDED", raw(uid="u4999"))
+    assert store.get("llm") is None
+    await store.handle_event("ADDED", raw(uid="u0"))
+    assert store.get("llm") is not None

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.cluster.events.reader import recent_events
+from gco_stream.cluster.events.reader import list_events
 
 NOON = "2026-11-21T12:00:00Z"
 
@@ -27,7 +27,7 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 async def read(*items: dict[str, Any]) -> list[Any]:
-    return list(await recent_events(Api(*items), "gco-inference", ("chat",), timeout=1))  # type: ignore[arg-type]
+    return list(await list_events(Api(*items), "gco-inference", ("chat",), timeout=1))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,6 @@ async def test_what_makes_no_sense_is_left_out(odd: dict[str, Any]) -> None:
 
 async def test_each_name_is_asked_for_in_its_namespace() -> None:
     api = Api()
-    await recent_events(api, "team-a", ("chat", "inference-chat"), timeout=1)  # type: ignore[arg-type]
+    await list_events(api, "team-a", ("chat", "inference-chat"), timeout=1)  # type: ignore[arg-type]
     path = "/apis/events.k8s.io/v1/namespaces/team-a/events"
     assert api.asked == [(path, "regarding.name=chat"), (path, "regarding.name=inference-chat")]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_stream.cluster.api import errors
-from gco_stream.cluster.events.recorder import MAX_NOTE, EventRecorder, cut
+from gco_stream.cluster.events.recorder import MAX_NOTE, EventRecorder, truncate_note
 from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.model.objects import Kind, ObjectRef
 
@@ -121,7 +121,7 @@ async def test_an_event_tells_all_that_the_group_asks_for() -> None:
 @given(st.text())
 def test_a_note_is_cut_to_what_the_server_counts(text: str) -> None:
     for note in (text, text * 400):
-        kept = cut(note)
+        kept = truncate_note(note)
         assert len(kept.encode()) <= MAX_NOTE
         if len(note.encode("utf-8", "replace")) <= MAX_NOTE:
             assert kept == note.encode("utf-8", "replace").decode()

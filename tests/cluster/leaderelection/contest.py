@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.cluster.leaderelection.fake_lease_server import LeaseServer
-from tests.cluster.leaderelection.replicas import Replica, Terms, contending
+from tests.cluster.leaderelection.replicas import Replica, TermLog, contending_replicas
 
 WALL = 1_763_000_000_000_000
 DURATION, DEADLINE, RETRY, CYCLE = 15, 10.0, 2.0, 15.0
@@ -20,7 +20,7 @@ def wall() -> int:
     return WALL + int(now() * 1e6)
 
 
-class Lit:
+class RecordingFence:
     """A fuse that keeps when it would have burnt down, 0 where it was put out."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Lit:
 
 
 def replica(
-    server: LeaseServer, terms: Terms, name: str, *, deadline: float = DEADLINE, fuse: Lit | None = None
+    server: LeaseServer, terms: TermLog, name: str, *, deadline: float = DEADLINE, fence: RecordingFence | None = None
 ) -> Replica:
     return Replica(
         server,
@@ -42,7 +42,7 @@ def replica(
         renew_deadline=deadline,
         retry_period=RETRY,
         legacy_interval=CYCLE,
-        fuse=fuse or Lit(),
+        fence=fence or RecordingFence(),
         clock=now,
         wall=wall,
     )
@@ -50,12 +50,12 @@ def replica(
 
 @asynccontextmanager
 async def replicas(
-    server: LeaseServer, count: int, *, deadline: float = DEADLINE, fuse: Lit | None = None
-) -> AsyncIterator[tuple[Terms, list[Replica]]]:
-    def start(terms: Terms) -> list[Replica]:
-        return [replica(server, terms, f"pod-{number}", deadline=deadline, fuse=fuse) for number in range(count)]
+    server: LeaseServer, count: int, *, deadline: float = DEADLINE, fence: RecordingFence | None = None
+) -> AsyncIterator[tuple[TermLog, list[Replica]]]:
+    def start(terms: TermLog) -> list[Replica]:
+        return [replica(server, terms, f"pod-{number}", deadline=deadline, fence=fence) for number in range(count)]
 
-    async with contending(start) as (terms, all_of_them):
+    async with contending_replicas(start) as (terms, all_of_them):
         yield terms, all_of_them
 
 
@@ -68,6 +68,6 @@ async def until(condition: Callable[[], object], within: float = 100) -> float:
     return now() - started
 
 
-async def leader_of(terms: Terms, within: float = 100) -> Replica:
+async def leader_of(terms: TermLog, within: float = 100) -> Replica:
     await until(lambda: terms.leading, within)
     return terms.leading[0]

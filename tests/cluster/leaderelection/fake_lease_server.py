@@ -15,7 +15,7 @@ Raw = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentRequest:
     """A request: when, for how many seconds at most, and the metadata of its body."""
 
     method: str
@@ -43,8 +43,8 @@ class LeaseServer:
         self.conflicts = 0
         self.refusal: errors.ClusterError | None = None
         self.calls: list[str] = []
-        self.sent: list[Sent] = []
-        self.refused: list[Sent] = []
+        self.sent: list[SentRequest] = []
+        self.refused: list[SentRequest] = []
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
         self._watchers: set[asyncio.Queue[Raw | None]] = set()
@@ -90,7 +90,7 @@ class LeaseServer:
         assert timeout is not None
         self.calls.append(method)
         metadata = orjson.loads(body)["metadata"] if body else {}
-        sent = Sent(method, asyncio.get_running_loop().time(), timeout, metadata)
+        sent = SentRequest(method, asyncio.get_running_loop().time(), timeout, metadata)
         self.sent.append(sent)
         if self.down:
             await asyncio.sleep(timeout)
@@ -132,7 +132,7 @@ class LeaseServer:
                     return
                 yield event
         except TimeoutError:
-            raise errors.Silence(0, "", "silence") from None
+            raise errors.WatchStalled(0, "", "silence") from None
         finally:
             self._watchers.discard(events)
 

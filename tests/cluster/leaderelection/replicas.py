@@ -11,7 +11,7 @@ from gco_stream.cluster.leaderelection.elector import ElectionSnapshot, LeaderEl
 
 
 @dataclass
-class Terms:
+class TermLog:
     """Who leads, the epochs of all terms, and who led beside whom."""
 
     leading: list["Replica"] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Terms:
 class Replica:
     """One contender. `kill` ends it without a release, `stop` lets it finish."""
 
-    def __init__(self, client: Any, terms: Terms, pod: str, **options: Any) -> None:
+    def __init__(self, client: Any, terms: TermLog, pod: str, **options: Any) -> None:
         self.identity = f"{pod}_{uuid.uuid4()}"
         self.stopping = asyncio.Event()
         self.leadership: Leadership | None = None
@@ -75,9 +75,11 @@ class Replica:
 
 
 @asynccontextmanager
-async def contending(start: Callable[[Terms], list[Replica]]) -> AsyncIterator[tuple[Terms, list[Replica]]]:
+async def contending_replicas(
+    start: Callable[[TermLog], list[Replica]],
+) -> AsyncIterator[tuple[TermLog, list[Replica]]]:
     """Replicas for the time of a test; at its end no two have ever led at once, and no two terms had one epoch."""
-    terms = Terms()
+    terms = TermLog()
     replicas = start(terms)
     try:
         yield terms, replicas

@@ -9,7 +9,7 @@ from gco_stream.cluster.api import errors
 from gco_stream.cluster.leaderelection import record as lease
 from tests.cluster.leaderelection.contest import DEADLINE, DURATION, RETRY, leader_of, now, replica, replicas, until
 from tests.cluster.leaderelection.fake_lease_server import LeaseServer
-from tests.cluster.leaderelection.replicas import contending
+from tests.cluster.leaderelection.replicas import contending_replicas
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -112,7 +112,7 @@ async def test_a_taking_whose_answer_was_lost_is_found_out() -> None:
         await leader_of(terms, DEADLINE / 2 + 3 * RETRY)
 
 
-class Deaf:
+class UnwatchedServer:
     """The server to a replica whose way back is broken: its writes happen, and it hears of none."""
 
     def __init__(self, server: LeaseServer) -> None:
@@ -129,7 +129,7 @@ class Deaf:
 
 async def test_a_replica_that_never_hears_of_its_takings_does_not_keep_the_lease_from_others() -> None:
     server = LeaseServer()
-    async with contending(lambda terms: [replica(Deaf(server), terms, "deaf")]) as (terms, [deaf]):
+    async with contending_replicas(lambda terms: [replica(UnwatchedServer(server), terms, "deaf")]) as (terms, [deaf]):
         await until(lambda: server.holder == deaf.identity)
         healthy = replica(server, terms, "healthy")
         await until(lambda: healthy.leading, 10 * DURATION)

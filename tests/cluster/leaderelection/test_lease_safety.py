@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gco_stream.cluster.leaderelection import record as lease
-from gco_stream.cluster.leaderelection.record import Sighting, Timing
+from gco_stream.cluster.leaderelection.record import ObservedRecord, Timing
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ class Replica:
     offset: float
     wall_offset: int
     identity: str
-    seen: Sighting | None = None
+    seen: ObservedRecord | None = None
     raw: Raw | None = None
     term: Term | None = None
     sent_epoch: int | None = None
@@ -110,8 +110,8 @@ class Election(RuleBasedStateMachine):
 
     def look(self, replica: Replica, raw: Raw | None) -> None:
         replica.raw = raw
-        record = None if raw is None else lease.read(raw)
-        replica.seen = lease.see(replica.seen, record, self.local(replica), TIMING)
+        record = None if raw is None else lease.parse(raw)
+        replica.seen = lease.observe(replica.seen, record, self.local(replica), TIMING)
         if replica.term and not lease.is_held(replica.seen, replica.term.uid, replica.identity):
             replica.term = None
 
@@ -136,11 +136,11 @@ class Election(RuleBasedStateMachine):
         replica = self.world.replicas[number]
         if replica.term or replica.seen is None:
             return
-        if lease.wait_before_taking(replica.seen, self.local(replica), replica.identity, replica.sent_epoch) > 0:
+        if lease.wait_before_acquiring(replica.seen, self.local(replica), replica.identity, replica.sent_epoch) > 0:
             return
         epoch = lease.next_epoch(max(replica.seen.epoch, replica.sent_epoch or 0), self.wall(replica))
         replica.sent_epoch = epoch
-        raw = lease.taken(replica.raw or lease.made("ns", "n"), replica.identity, 15, epoch, self.wall(replica))
+        raw = lease.acquired(replica.raw or lease.new_lease("ns", "n"), replica.identity, 15, epoch, self.wall(replica))
         self.send(replica, raw, "take", epoch)
 
     @rule(number=REPLICAS, raised=st.booleans())
@@ -220,7 +220,7 @@ class Election(RuleBasedStateMachine):
         self.world.server.raw = None
         if again:
             self.world.server.made += 1
-            self.world.server.store(lease.made("ns", "n"), f"uid-{self.world.server.made}")
+            self.world.server.store(lease.new_lease("ns", "n"), f"uid-{self.world.server.made}")
             for replica in self.world.replicas:
                 self.look(replica, self.world.server.raw)
 

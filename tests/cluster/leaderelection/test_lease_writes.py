@@ -11,15 +11,15 @@ from tests.cluster.leaderelection.contest import (
     DEADLINE,
     DURATION,
     RETRY,
-    Lit,
+    RecordingFence,
     leader_of,
     now,
     replica,
     replicas,
     until,
 )
-from tests.cluster.leaderelection.fake_lease_server import LeaseServer, Sent
-from tests.cluster.leaderelection.replicas import Terms
+from tests.cluster.leaderelection.fake_lease_server import LeaseServer, SentRequest
+from tests.cluster.leaderelection.replicas import TermLog
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -30,7 +30,7 @@ def asks_to_wait(seconds: int) -> errors.TooManyRequests:
     return errors.TooManyRequests(429, "TooManyRequests", "too many requests", {"retryAfterSeconds": seconds})
 
 
-def since(server: LeaseServer, began: float) -> list[Sent]:
+def since(server: LeaseServer, began: float) -> list[SentRequest]:
     return [sent for sent in server.sent if sent.at > began]
 
 
@@ -144,21 +144,21 @@ async def test_a_server_that_goes_on_asking_to_wait_ends_the_term_at_the_deadlin
 async def test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease() -> None:
     server = LeaseServer()
     server.latency = 0.4
-    fuse = Lit()
-    async with replicas(server, 1, fuse=fuse) as (terms, _):
+    fence = RecordingFence()
+    async with replicas(server, 1, fence=fence) as (terms, _):
         await leader_of(terms)
         await asyncio.sleep(10 * DURATION)
         proofs = [sent.at for sent in server.sent if sent.method in {"POST", "PUT"}]
         # A quarter of a second before others may lead, counted from before each proof was sent.
         expected = [at + DURATION - 0.25 for at in proofs]
-        lit = [round(end, 3) for end in fuse.ends]
+        lit = [round(end, 3) for end in fence.ends]
         assert lit == [round(at, 3) for at in expected[: len(lit)]]
         assert len(lit) >= len(expected) - 1
 
 
 async def test_the_fuse_burns_on_while_the_leaders_task_has_not_ended() -> None:
-    server, fuse, terms = LeaseServer(), Lit(), Terms()
-    first = replica(server, terms, "pod", fuse=fuse)
+    server, fence, terms = LeaseServer(), RecordingFence(), TermLog()
+    first = replica(server, terms, "pod", fence=fence)
 
     async def linger(_: Leadership) -> None:
         try:
@@ -170,19 +170,19 @@ async def test_the_fuse_burns_on_while_the_leaders_task_has_not_ended() -> None:
     await until(lambda: first.leading)
     server.edit(holderIdentity=SOMEBODY)
     await asyncio.sleep(6)
-    assert fuse.ends[-1] > now()
+    assert fence.ends[-1] > now()
     await asyncio.sleep(2)
-    assert fuse.ends[-1] == 0
+    assert fence.ends[-1] == 0
     await first.kill()
 
 
 async def test_the_fuse_is_out_before_the_lease_is_released() -> None:
-    server, fuse = LeaseServer(), Lit()
-    async with replicas(server, 1, fuse=fuse) as (terms, [only]):
+    server, fence = LeaseServer(), RecordingFence()
+    async with replicas(server, 1, fence=fence) as (terms, [only]):
         await leader_of(terms)
         server.lose_answers = True
         stopping = asyncio.create_task(only.stop())
         await until(lambda: not server.holder)
-        assert fuse.ends[-1] == 0
+        assert fence.ends[-1] == 0
         await stopping
-        assert fuse.ends[-1] == 0
+        assert fence.ends[-1] == 0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gco_stream.cluster.leaderelection import record as lease
-from gco_stream.cluster.leaderelection.record import Record, Sighting, Timing
+from gco_stream.cluster.leaderelection.record import LeaderElectionRecord, ObservedRecord, Timing
 
 TIMING = Timing(duration=15, legacy_interval=20)
 OURS = "pod-a_0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -15,76 +15,76 @@ NOW = 1_763_000_000_123_456
 epochs = st.integers(0, lease.MAX_EPOCH)
 
 
-def held(holder: str = OTHER, renewed: int = NOW, uid: str = "u", duration: int | None = 15) -> Record:
-    return Record(uid, holder, duration, acquired=NOW, renewed=renewed)
+def held(holder: str = OTHER, renewed: int = NOW, uid: str = "u", duration: int | None = 15) -> LeaderElectionRecord:
+    return LeaderElectionRecord(uid, holder, duration, acquired=NOW, renewed=renewed)
 
 
-def wait(seen: Sighting, now: float, sent_epoch: int | None = None) -> float:
-    return lease.wait_before_taking(seen, now, OURS, sent_epoch)
+def wait(seen: ObservedRecord, now: float, sent_epoch: int | None = None) -> float:
+    return lease.wait_before_acquiring(seen, now, OURS, sent_epoch)
 
 
 def test_a_lease_that_was_never_there_may_be_made_at_once() -> None:
-    assert wait(lease.see(None, None, 100, TIMING), 100) == 0
+    assert wait(lease.observe(None, None, 100, TIMING), 100) == 0
 
 
 def test_a_held_lease_is_waited_for_from_when_it_was_seen_to_change() -> None:
-    seen = lease.see(None, held(), 100, TIMING)
-    seen = lease.see(seen, held(), 110, TIMING)
+    seen = lease.observe(None, held(), 100, TIMING)
+    seen = lease.observe(seen, held(), 110, TIMING)
     assert wait(seen, 110) == 5
-    seen = lease.see(seen, held(renewed=NOW + 1), 112, TIMING)
+    seen = lease.observe(seen, held(renewed=NOW + 1), 112, TIMING)
     assert wait(seen, 112) == 15
 
 
 def test_a_released_lease_may_be_taken_at_once() -> None:
-    seen = lease.see(None, held(), 100, TIMING)
-    assert wait(lease.see(seen, Record("u", acquired=NOW), 101, TIMING), 101) == 0
-    assert wait(lease.see(None, Record("u", acquired=NOW), 101, TIMING), 101) == 0
+    seen = lease.observe(None, held(), 100, TIMING)
+    assert wait(lease.observe(seen, LeaderElectionRecord("u", acquired=NOW), 101, TIMING), 101) == 0
+    assert wait(lease.observe(None, LeaderElectionRecord("u", acquired=NOW), 101, TIMING), 101) == 0
 
 
 def test_a_holder_emptied_by_hand_may_still_act_and_is_waited_for() -> None:
-    seen = lease.see(None, held(), 100, TIMING)
-    for emptied in (held(holder=""), Record("u")):
-        assert wait(lease.see(seen, emptied, 110, TIMING), 110) == 15
-        assert wait(lease.see(None, emptied, 110, TIMING), 110) == 15
+    seen = lease.observe(None, held(), 100, TIMING)
+    for emptied in (held(holder=""), LeaderElectionRecord("u")):
+        assert wait(lease.observe(seen, emptied, 110, TIMING), 110) == 15
+        assert wait(lease.observe(None, emptied, 110, TIMING), 110) == 15
 
 
 def test_a_lease_that_vanished_is_made_one_duration_later() -> None:
-    seen = lease.see(lease.see(None, held(), 100, TIMING), None, 103, TIMING)
-    seen = lease.see(seen, None, 110, TIMING)
+    seen = lease.observe(lease.observe(None, held(), 100, TIMING), None, 103, TIMING)
+    seen = lease.observe(seen, None, 110, TIMING)
     assert wait(seen, 110) == 8
 
 
 def test_a_lease_made_anew_by_hand_does_not_shorten_the_wait() -> None:
-    seen = lease.see(lease.see(None, held(), 100, TIMING), None, 103, TIMING)
-    assert wait(lease.see(seen, Record("v", acquired=NOW), 105, TIMING), 105) == 13
-    assert wait(lease.see(seen, Record("v"), 105, TIMING), 105) == 15
-    unseen = lease.see(lease.see(None, held(), 100, TIMING), Record("v"), 105, TIMING)
+    seen = lease.observe(lease.observe(None, held(), 100, TIMING), None, 103, TIMING)
+    assert wait(lease.observe(seen, LeaderElectionRecord("v", acquired=NOW), 105, TIMING), 105) == 13
+    assert wait(lease.observe(seen, LeaderElectionRecord("v"), 105, TIMING), 105) == 15
+    unseen = lease.observe(lease.observe(None, held(), 100, TIMING), LeaderElectionRecord("v"), 105, TIMING)
     assert wait(unseen, 105) == 15
 
 
 def test_a_shorter_duration_written_by_hand_does_not_shorten_the_wait_and_a_longer_one_counts() -> None:
-    assert wait(lease.see(None, held(duration=1), 100, TIMING), 100) == 15
-    assert wait(lease.see(None, held(duration=60), 100, TIMING), 100) == 60
-    assert wait(lease.see(None, held(duration=None), 100, TIMING), 100) == 15
+    assert wait(lease.observe(None, held(duration=1), 100, TIMING), 100) == 15
+    assert wait(lease.observe(None, held(duration=60), 100, TIMING), 100) == 60
+    assert wait(lease.observe(None, held(duration=None), 100, TIMING), 100) == 15
 
 
 @pytest.mark.parametrize("holder", ["inference-monitor-5d9c7b-x2x4z", "monitor_1", "host_0f8fad5b", f"{OURS}x"])
 def test_a_holder_of_gcos_kind_is_given_three_of_its_cycles(holder: str) -> None:
-    assert wait(lease.see(None, held(holder), 100, TIMING), 100) == 60
-    assert wait(lease.see(None, held(holder, duration=90), 100, TIMING), 100) == 90
+    assert wait(lease.observe(None, held(holder), 100, TIMING), 100) == 60
+    assert wait(lease.observe(None, held(holder, duration=90), 100, TIMING), 100) == 90
 
 
 def test_our_own_work_needs_no_waiting_for() -> None:
-    seen = lease.see(None, held(OURS), 100, TIMING)
+    seen = lease.observe(None, held(OURS), 100, TIMING)
     assert wait(seen, 100, sent_epoch=NOW) == 0
     assert wait(seen, 100, sent_epoch=NOW - 1) == 15
     assert wait(seen, 100) == 15
-    assert wait(lease.see(None, held(OTHER), 100, TIMING), 100, sent_epoch=NOW) == 15
+    assert wait(lease.observe(None, held(OTHER), 100, TIMING), 100, sent_epoch=NOW) == 15
 
 
 def test_the_lease_is_held_only_while_it_is_the_same_and_names_the_holder() -> None:
-    def is_held(record: Record | None) -> bool:
-        return lease.is_held(lease.see(None, record, 100, TIMING), "u", OURS)
+    def is_held(record: LeaderElectionRecord | None) -> bool:
+        return lease.is_held(lease.observe(None, record, 100, TIMING), "u", OURS)
 
     assert is_held(held(OURS))
     assert not is_held(held(OTHER))
@@ -94,9 +94,9 @@ def test_the_lease_is_held_only_while_it_is_the_same_and_names_the_holder() -> N
 
 
 def test_the_highest_epoch_ever_seen_outlives_the_lease() -> None:
-    seen = lease.see(None, held(), 100, TIMING)
-    seen = lease.see(seen, Record("u"), 101, TIMING)
-    assert lease.see(seen, None, 102, TIMING).epoch == NOW
+    seen = lease.observe(None, held(), 100, TIMING)
+    seen = lease.observe(seen, LeaderElectionRecord("u"), 101, TIMING)
+    assert lease.observe(seen, None, 102, TIMING).epoch == NOW
 
 
 @given(epochs, epochs)
@@ -110,9 +110,9 @@ def test_each_epoch_is_above_the_one_before(previous: int, now: int) -> None:
 def test_times_have_six_digits_and_are_read_back_exactly(epoch: int) -> None:
     text = lease.micro_time(epoch)
     assert len(text) == len("2025-11-13T02:13:20.123456Z")
-    raw = {**lease.made("ns", "n"), "spec": {"acquireTime": text, "renewTime": text}}
+    raw = {**lease.new_lease("ns", "n"), "spec": {"acquireTime": text, "renewTime": text}}
     raw["metadata"]["uid"] = "u"
-    assert (lease.read(raw).acquired, lease.read(raw).renewed) == (epoch, epoch)
+    assert (lease.parse(raw).acquired, lease.parse(raw).renewed) == (epoch, epoch)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_times_have_six_digits_and_are_read_back_exactly(epoch: int) -> None:
     ],
 )
 def test_other_forms_of_a_time_are_understood(text: str, expected: datetime) -> None:
-    record = lease.read({"metadata": {"uid": "u"}, "spec": {"renewTime": text}})
+    record = lease.parse({"metadata": {"uid": "u"}, "spec": {"renewTime": text}})
     assert record.renewed is not None
     assert lease.moment(record.renewed) == expected
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"renewTime": None, "acquireTime": "soon", "leaseDurationSeconds": None}])
 def test_fields_that_are_absent_or_senseless_are_not_set(spec: object) -> None:
-    assert lease.read({"metadata": {"uid": "u"}, "spec": spec}) == Record("u")
+    assert lease.parse({"metadata": {"uid": "u"}, "spec": spec}) == LeaderElectionRecord("u")
 
 
 def test_taking_sets_our_fields_and_keeps_all_others() -> None:
@@ -139,7 +139,7 @@ def test_taking_sets_our_fields_and_keeps_all_others() -> None:
         "metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"a": "1"}},
         "spec": {"holderIdentity": "old", "leaseDurationSeconds": 45, "leaseTransitions": 3, "strategy": "x"},
     }
-    assert lease.taken(raw, OURS, 15, NOW, NOW) == {
+    assert lease.acquired(raw, OURS, 15, NOW, NOW) == {
         "metadata": raw["metadata"],
         "spec": {
             "holderIdentity": OURS,
@@ -156,7 +156,7 @@ def test_taking_sets_our_fields_and_keeps_all_others() -> None:
 def test_transitions_count_changes_of_the_holder_within_what_the_server_accepts() -> None:
     def transitions(before: int | None, holder: str | None, uid: bool = True) -> int:
         raw = {"metadata": {"uid": "u"} if uid else {}, "spec": {"leaseTransitions": before, "holderIdentity": holder}}
-        return int(lease.taken(raw, OURS, 15, NOW, NOW)["spec"]["leaseTransitions"])
+        return int(lease.acquired(raw, OURS, 15, NOW, NOW)["spec"]["leaseTransitions"])
 
     assert transitions(None, None) == 1
     assert transitions(5, OTHER) == 6
@@ -167,14 +167,14 @@ def test_transitions_count_changes_of_the_holder_within_what_the_server_accepts(
 
 
 def test_a_renewal_is_a_change_even_where_the_clock_stands_still() -> None:
-    raw = lease.taken({"metadata": {"uid": "u"}}, OURS, 15, NOW, NOW)
+    raw = lease.acquired({"metadata": {"uid": "u"}}, OURS, 15, NOW, NOW)
     again = lease.renewed(raw, 15, NOW, NOW)
-    assert lease.read(again) != lease.read(raw)
-    assert lease.read(again).acquired == NOW
+    assert lease.parse(again) != lease.parse(raw)
+    assert lease.parse(again).acquired == NOW
 
 
 def test_a_renewal_sets_and_removes_annotations_and_keeps_the_others() -> None:
-    raw = lease.taken({"metadata": {"uid": "u", "annotations": {"a": "1", "b": "2"}}}, OURS, 15, NOW, NOW)
+    raw = lease.acquired({"metadata": {"uid": "u", "annotations": {"a": "1", "b": "2"}}}, OURS, 15, NOW, NOW)
     again = lease.renewed(raw, 15, NOW, NOW + 5, {"b": None, "c": "3"})
     assert lease.annotations_of(again) == {"a": "1", "c": "3"}
     assert lease.annotations_of(raw) == {"a": "1", "b": "2"}
@@ -182,8 +182,8 @@ def test_a_renewal_sets_and_removes_annotations_and_keeps_the_others() -> None:
 
 
 def test_a_release_keeps_the_duration_and_the_epoch() -> None:
-    raw = lease.taken({"metadata": {"uid": "u"}}, OURS, 15, NOW, NOW)
+    raw = lease.acquired({"metadata": {"uid": "u"}}, OURS, 15, NOW, NOW)
     let_go = lease.released(raw, 15, NOW)
     assert let_go["spec"]["holderIdentity"] == ""
-    assert lease.read(let_go).released
-    assert (lease.read(let_go).duration, lease.read(let_go).acquired) == (15, NOW)
+    assert lease.parse(let_go).released
+    assert (lease.parse(let_go).duration, lease.parse(let_go).acquired) == (15, NOW)

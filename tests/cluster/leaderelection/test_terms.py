@@ -13,7 +13,7 @@ from tests.cluster.leaderelection.contest import (
     DURATION,
     RETRY,
     WALL,
-    Lit,
+    RecordingFence,
     leader_of,
     now,
     replica,
@@ -22,7 +22,7 @@ from tests.cluster.leaderelection.contest import (
     wall,
 )
 from tests.cluster.leaderelection.fake_lease_server import LeaseServer
-from tests.cluster.leaderelection.replicas import Terms
+from tests.cluster.leaderelection.replicas import TermLog
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -56,7 +56,7 @@ async def test_remaining_counts_from_before_the_renewal_was_sent() -> None:
 
 async def test_work_that_takes_long_to_finish_keeps_the_lease_until_then() -> None:
     server = LeaseServer()
-    terms = Terms()
+    terms = TermLog()
     first = replica(server, terms, "pod-first")
 
     async def drain(_: Leadership) -> None:
@@ -90,7 +90,7 @@ async def test_a_standby_stops_at_once_and_leaves_the_lease_alone() -> None:
 @pytest.mark.parametrize("error_type", [ValueError, TimeoutError])
 async def test_an_error_of_the_work_is_raised_after_the_lease_is_released(error_type: type[Exception]) -> None:
     server = LeaseServer()
-    terms = Terms()
+    terms = TermLog()
     only = replica(server, terms, "pod")
 
     async def fail(_: Leadership) -> None:
@@ -202,7 +202,7 @@ async def test_a_term_that_is_over_writes_nothing_any_more() -> None:
 
 async def test_work_that_ignores_its_cancellation_may_not_write_and_holds_up_nobody_else() -> None:
     server = LeaseServer()
-    terms = Terms()
+    terms = TermLog()
     first = replica(server, terms, "pod-first")
     remaining: list[float] = []
 
@@ -237,10 +237,10 @@ async def test_the_snapshot_tells_who_leads_since_when() -> None:
 
 
 async def test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads() -> None:
-    server, fuse = LeaseServer(), Lit()
-    async with replicas(server, 1, fuse=fuse) as (terms, [only]):
+    server, fence = LeaseServer(), RecordingFence()
+    async with replicas(server, 1, fence=fence) as (terms, [only]):
         await leader_of(terms)
-        taken, ends = now(), fuse.ends
+        taken, ends = now(), fence.ends
         await asyncio.sleep(10 * DURATION)
         # Lit with each proof, to burn down just before another may lead.
         assert len(ends) > 10 * DURATION / (1.3 * RETRY)

@@ -9,20 +9,20 @@ import pytest
 from gco_stream.cluster.api.errors import Unreachable
 from gco_stream.engine.deletion.approvals import (
     APPROVED_ANNOTATION,
-    GOOD_FOR,
-    MOST_APPROVED,
+    MAX_APPROVED,
+    VALID_SECONDS,
     Approvals,
     approval_of,
     digest_of,
     entry_of,
 )
 from gco_stream.engine.deletion.budget import DeletionBudget, short_digest
-from gco_stream.engine.deletion.guard import Guard, doomed
-from gco_stream.engine.deletion.orphan_tracker import Orphans
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.deletion.guard import Guard, unrequested_deletions
+from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model.reasons import Reason
 from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.types.plan import HeldBack, Plan
+from gco_stream.planning.types.plan import FleetLimit, Plan
 from tests.engine.deletion.test_budget import BEGAN, Clock, Lease
 from tests.engine.deletion.test_orphan_tracker import Cluster, scan
 from tests.support.items import REGION
@@ -59,17 +59,17 @@ def test_once_begun_what_is_left_is_covered_and_nothing_new() -> None:
     lease, clock = Lease(), Clock()
     approve(lease, entry_of("a", {"1", "2", "3"}))
     approvals = Approvals(lease, clock)
-    assert approvals.begin("a", {"1", "2", "3"})
-    assert not approvals.begin("a", {"2", "3"})
+    assert approvals.start("a", {"1", "2", "3"})
+    assert not approvals.start("a", {"2", "3"})
     assert approvals.covers("a", {"3"})
     assert not approvals.covers("a", {"3", "4"})
     assert not approvals.covers("b", {"3"})
-    clock.now += GOOD_FOR
+    clock.now += VALID_SECONDS
     assert not approvals.covers("a", {"3"})
 
 
 @pytest.mark.parametrize(
-    ("after", "holds"), [(0, True), (GOOD_FOR - 1, True), (GOOD_FOR, False), (-300, True), (-301, False)]
+    ("after", "holds"), [(0, True), (VALID_SECONDS - 1, True), (VALID_SECONDS, False), (-300, True), (-301, False)]
 )
 def test_it_holds_for_an_hour_whatever_clock_it_was_written_by(after: float, holds: bool) -> None:
     lease = Lease()
@@ -110,32 +110,32 @@ def test_a_new_approval_is_news_once_even_where_somebody_has_looked_before() -> 
 
 
 def test_a_full_approval_fits_into_the_lease() -> None:
-    text = approval_of([short_digest(str(number)) for number in range(MOST_APPROVED)], BEGAN)
+    text = approval_of([short_digest(str(number)) for number in range(MAX_APPROVED)], BEGAN)
     assert len(text) <= 141_000
 
 
-class Bench:
+class GuardFixture:
     """A guard over endpoints that stand, none of which has an item."""
 
     def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None) -> None:
         self.cluster = Cluster(*made)
         self.lease = lease or Lease()
-        self.desired = DesiredState(REGION)
+        self.desired = ItemCache(REGION)
         self.clock = Clock()
-        self.orphans = Orphans(self.cluster, POLICY)  # type: ignore[arg-type]
+        self.orphans = OrphanTracker(self.cluster, POLICY)  # type: ignore[arg-type]
         self.metrics = Metrics()
         self.guard = Guard(
             orphans=self.orphans,
             budget=DeletionBudget(limit, self.lease, self.clock),
             approvals=Approvals(self.lease, self.clock),
             lease=self.lease,
-            desired=self.desired,
+            items=self.desired,
             policy=POLICY,
             metrics=self.metrics,
             now=lambda: datetime.fromtimestamp(self.clock.now, UTC),
         )
 
-    async def proven(self) -> "Bench":
+    async def proven(self) -> "GuardFixture":
         for _ in range(2):
             await scan(self.orphans, "another")
         return self
@@ -145,89 +145,89 @@ class Bench:
 
 
 async def test_an_orphan_goes_when_it_is_proven_and_the_lease_tells_of_it() -> None:
-    bench = Bench("gone")
+    bench = GuardFixture("gone")
     assert bench.guard.decide_orphan("gone").steps == ()
     await bench.proven()
-    made = bench.guard.decide_orphan("gone")
-    assert doomed(made) == bench.uids("gone")
-    assert not bench.guard.lets_go(made)
-    await bench.guard.reserve(made)
-    assert bench.guard.lets_go(made)
-    assert bench.guard.waiting == set()
+    plan = bench.guard.decide_orphan("gone")
+    assert unrequested_deletions(plan) == bench.uids("gone")
+    assert not bench.guard.permits(plan)
+    await bench.guard.reserve(plan)
+    assert bench.guard.permits(plan)
+    assert bench.guard.held == set()
 
 
 async def test_where_the_lease_cannot_be_written_nothing_is_let_go() -> None:
-    bench = await Bench("gone").proven()
-    made = bench.guard.decide_orphan("gone")
+    bench = await GuardFixture("gone").proven()
+    plan = bench.guard.decide_orphan("gone")
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
     with pytest.raises(Unreachable):
-        await bench.guard.reserve(made)
-    assert not bench.guard.lets_go(made)
+        await bench.guard.reserve(plan)
+    assert not bench.guard.permits(plan)
 
 
 async def test_two_that_were_planned_on_the_last_place_do_not_both_get_it() -> None:
-    bench = await Bench("a", "b", limit=1).proven()
+    bench = await GuardFixture("a", "b", limit=1).proven()
     first, second = bench.guard.decide_orphan("a"), bench.guard.decide_orphan("b")
     assert first.steps
     assert second.steps
     await bench.guard.reserve(first)
     await bench.guard.reserve(second)
-    assert bench.guard.lets_go(first)
-    assert not bench.guard.lets_go(second)
+    assert bench.guard.permits(first)
+    assert not bench.guard.permits(second)
     held = bench.guard.decide_orphan("b")
-    assert (held.steps, held.held_back) == ((), HeldBack.REMOVAL)
-    assert bench.guard.waiting == {"b"}
+    assert (held.steps, held.limited_by) == ((), FleetLimit.REMOVAL)
+    assert bench.guard.held == {"b"}
     bench.clock.now += 3600
     assert bench.guard.decide_orphan("b").steps
-    assert bench.guard.waiting == set()
+    assert bench.guard.held == set()
 
 
 async def test_what_is_approved_needs_neither_budget_nor_scans_nor_a_word_in_the_lease() -> None:
-    bench = Bench("a", "b", limit=0)
+    bench = GuardFixture("a", "b", limit=0)
     approve(bench.lease, entry_of("a", bench.uids("a")))
-    made = bench.guard.decide_orphan("a")
-    assert doomed(made) == bench.uids("a")
-    assert bench.guard.lets_go(made)
+    plan = bench.guard.decide_orphan("a")
+    assert unrequested_deletions(plan) == bench.uids("a")
+    assert bench.guard.permits(plan)
     assert bench.guard.decide_orphan("b").steps == ()
     assert bench.lease.writes == 0
 
 
 async def test_an_approval_of_one_lets_no_other_go() -> None:
-    bench = await Bench("a", "b").proven()
+    bench = await GuardFixture("a", "b").proven()
     approve(bench.lease, entry_of("a", bench.uids("a")))
-    assert bench.guard.lets_go(bench.guard.decide_orphan("a"))
+    assert bench.guard.permits(bench.guard.decide_orphan("a"))
     other = bench.guard.decide_orphan("b")
-    assert doomed(other) == bench.uids("b")
-    assert not bench.guard.lets_go(other)
+    assert unrequested_deletions(other) == bench.uids("b")
+    assert not bench.guard.permits(other)
 
 
 async def test_of_an_approved_endpoint_nothing_goes_that_was_made_since() -> None:
-    bench = await Bench("a", limit=0).proven()
+    bench = await GuardFixture("a", limit=0).proven()
     approve(bench.lease, entry_of("a", bench.uids("a")))
     ref, obj = next(iter(bench.cluster.objects.items()))
     bench.cluster.objects[ref] = replace(obj, uid="anew")
-    made = bench.guard.decide_orphan("a")
-    assert (made.steps, made.held_back) == ((), HeldBack.REMOVAL)
+    plan = bench.guard.decide_orphan("a")
+    assert (plan.steps, plan.limited_by) == ((), FleetLimit.REMOVAL)
 
 
 async def test_a_wiped_table_is_told_and_counted_and_lets_nothing_go() -> None:
-    bench = Bench("a", "b")
+    bench = GuardFixture("a", "b")
     await scan(bench.orphans)
     for name in ("a", "b"):
-        made = bench.guard.decide_orphan(name)
-        assert made.steps == ()
-        assert [warning.reason for warning in made.warnings] == [Reason.TABLE_EMPTY]
-    assert bench.guard.waiting == {"a", "b"}
+        plan = bench.guard.decide_orphan(name)
+        assert plan.steps == ()
+        assert [warning.reason for warning in plan.warnings] == [Reason.TABLE_EMPTY]
+    assert bench.guard.held == {"a", "b"}
 
 
 async def test_a_plan_that_removes_nothing_unasked_needs_nobodys_leave() -> None:
-    bench = Bench()
-    assert bench.guard.lets_go(Plan("a"))
+    bench = GuardFixture()
+    assert bench.guard.permits(Plan("a"))
 
 
 async def test_what_nobody_needs_any_more_leaves_the_lease() -> None:
-    bench = Bench("a")
-    approve(bench.lease, "x", now=BEGAN - GOOD_FOR)
+    bench = GuardFixture("a")
+    approve(bench.lease, "x", now=BEGAN - VALID_SECONDS)
     await bench.guard.scan_ended({"another"})
     assert APPROVED_ANNOTATION not in bench.lease.annotations
     assert bench.lease.writes == 1
@@ -236,17 +236,17 @@ async def test_what_nobody_needs_any_more_leaves_the_lease() -> None:
 
 
 async def test_a_lease_that_cannot_be_put_in_order_does_not_end_the_scan() -> None:
-    bench = Bench("a")
-    approve(bench.lease, "x", now=BEGAN - GOOD_FOR)
+    bench = GuardFixture("a")
+    approve(bench.lease, "x", now=BEGAN - VALID_SECONDS)
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
     await bench.guard.scan_ended({"another"})
     assert await bench.guard.scan_ended({"another"}) == {"a"}
 
 
 async def test_only_names_that_may_go_are_planned_after_a_scan() -> None:
-    bench = Bench("a", "b")
+    bench = GuardFixture("a", "b")
     assert await bench.guard.scan_ended({"another"}) == frozenset()
-    bench.orphans.seen("b")
+    bench.orphans.item_seen("b")
     assert await bench.guard.scan_ended({"another"}) == {"a"}
     approve(bench.lease, entry_of("b", bench.uids("b")))
     assert await bench.guard.scan_ended({"another"}) == {"a", "b"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from gco_stream.cluster.api.errors import ClusterError, Conflict
-from gco_stream.engine.deletion.budget import MOST_REMOVALS, REMOVALS_ANNOTATION, DeletionBudget, short_digest
+from gco_stream.engine.deletion.budget import MAX_REMOVALS, REMOVALS_ANNOTATION, DeletionBudget, short_digest
 from tests.support.simulated_cluster import START
 
 BEGAN = START.timestamp()
@@ -58,8 +58,8 @@ def test_the_budget_is_five_or_a_tenth_of_what_is_known() -> None:
 
 
 def test_no_budget_is_larger_than_what_the_lease_can_tell() -> None:
-    assert budget(10_000).left("a", 10) == MOST_REMOVALS
-    assert budget(None).left("a", 50_000) == MOST_REMOVALS
+    assert budget(10_000).left("a", 10) == MAX_REMOVALS
+    assert budget(None).left("a", 50_000) == MAX_REMOVALS
 
 
 def test_a_reserved_endpoint_may_be_finished_but_no_further_one_begun() -> None:
@@ -74,31 +74,31 @@ def test_a_reserved_endpoint_may_be_finished_but_no_further_one_begun() -> None:
 def test_an_hour_later_the_budget_is_whole_again_and_says_so_before() -> None:
     clock = Clock()
     one = budget(1, clock=clock)
-    assert one.again(10) == 0
+    assert one.next_in(10) == 0
     one.reserve("a", 10)
     clock.now += 600
-    assert one.again(10) == HOUR - 600
+    assert one.next_in(10) == HOUR - 600
     clock.now = BEGAN + HOUR - 1
     assert one.left("b", 10) == 0
     clock.now = BEGAN + HOUR
-    assert (one.left("b", 10), one.again(10)) == (1, 0)
+    assert (one.left("b", 10), one.next_in(10)) == (1, 0)
 
 
 def test_where_more_is_spent_than_allowed_the_next_is_free_when_enough_have_run_out() -> None:
     clock = Clock()
     lease = with_removals(json.dumps({"a": int(BEGAN) - 300, "b": int(BEGAN) - 200, "c": int(BEGAN) - 100}))
-    assert budget(2, lease, clock).again(10) == HOUR - 200
-    assert budget(0, lease, clock).again(10) == HOUR
+    assert budget(2, lease, clock).next_in(10) == HOUR - 200
+    assert budget(0, lease, clock).next_in(10) == HOUR
 
 
 async def test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells() -> None:
     lease = Lease(others="stay")
     one = budget(2, lease)
     one.reserve("a", 10)
-    assert not one.is_stored("a")
+    assert not one.is_persisted_for("a")
     await one.store()
-    assert one.is_stored("a")
-    assert not one.is_stored("b")
+    assert one.is_persisted_for("a")
+    assert not one.is_persisted_for("b")
     assert json.loads(lease.annotations[REMOVALS_ANNOTATION]) == {short_digest("a"): int(BEGAN)}
     assert lease.annotations["others"] == "stay"
 
@@ -110,10 +110,10 @@ async def test_a_lease_that_cannot_be_written_lets_nothing_begin_and_is_tried_ag
     lease.fails = Conflict(409, "Conflict", "changed by others each time")
     with pytest.raises(Conflict):
         await one.store()
-    assert not one.is_stored("a")
+    assert not one.is_persisted_for("a")
     lease.fails = None
     await one.store()
-    assert one.is_stored("a")
+    assert one.is_persisted_for("a")
 
 
 async def test_many_that_begin_at_once_are_told_by_few_writes() -> None:
@@ -127,7 +127,7 @@ async def test_many_that_begin_at_once_are_told_by_few_writes() -> None:
         await asyncio.sleep(0)
         lease.gate.set()
     assert lease.writes <= 2
-    assert all(one.is_stored(str(number)) for number in range(50))
+    assert all(one.is_persisted_for(str(number)) for number in range(50))
 
 
 async def test_one_that_is_reserved_while_the_lease_is_written_is_not_taken_for_told() -> None:
@@ -140,8 +140,8 @@ async def test_one_that_is_reserved_while_the_lease_is_written_is_not_taken_for_
         await asyncio.sleep(0)
         one.reserve("b", 10)
         lease.gate.set()
-    assert one.is_stored("a")
-    assert not one.is_stored("b")
+    assert one.is_persisted_for("a")
+    assert not one.is_persisted_for("b")
 
 
 async def test_a_new_leader_goes_on_where_the_last_one_was() -> None:
@@ -154,9 +154,9 @@ async def test_a_new_leader_goes_on_where_the_last_one_was() -> None:
     new = budget(2, lease, clock)
     assert new.left("c", 10) == 0
     assert new.left("a", 10) == 1
-    assert new.is_stored("a")
-    assert new.again(10) == HOUR - 10
-    assert new.is_told
+    assert new.is_persisted_for("a")
+    assert new.next_in(10) == HOUR - 10
+    assert new.is_persisted
 
 
 async def test_what_has_run_out_leaves_the_lease_with_the_next_write() -> None:
@@ -172,7 +172,7 @@ def test_a_time_in_the_future_counts_as_now_and_lasts_an_hour() -> None:
     clock = Clock()
     one = budget(1, with_removals(json.dumps({"a": int(BEGAN) + 30 * 86_400})), clock)
     assert one.left("b", 10) == 0
-    assert one.again(10) == HOUR
+    assert one.next_in(10) == HOUR
     clock.now += HOUR
     assert one.left("b", 10) == 1
 
@@ -196,19 +196,17 @@ async def test_what_cannot_be_read_counts_as_all_spent_for_an_hour_across_leader
     one = budget(5, lease, clock)
     assert one.left("a", 10) == 0
     assert not one.reserve("a", 10)
-    assert not one.is_told
+    assert not one.is_persisted
     await one.store()
     clock.now += 1800
     later = budget(5, lease, clock)
-    assert (later.left("a", 10), later.again(10)) == (0, 1800)
-    assert later.is_told
+    assert (later.left("a", 10), later.next_in(10)) == (0, 1800)
+    assert later.is_persisted
     clock.now += 1800
     assert one.left("a", 10) == 5
     assert later.left("a", 10) == 5
 
 
 def test_a_full_budget_fits_into_the_lease_beside_a_full_approval() -> None:
-    names = json.dumps(
-        {short_digest(str(number)): int(BEGAN) for number in range(MOST_REMOVALS)}, separators=(",", ":")
-    )
+    names = json.dumps({short_digest(str(number)): int(BEGAN) for number in range(MAX_REMOVALS)}, separators=(",", ":"))
     assert len(names) <= 56_000

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gco_stream.engine.deletion.orphan_tracker import Orphans, Standing
+from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence, OrphanTracker
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, POLICY, SimulatedCluster
@@ -38,32 +38,32 @@ class Cluster:
         self.objects = {ref: obj for ref, obj in self.objects.items() if obj.endpoint != name}
 
 
-def orphans(cluster: Cluster) -> Orphans:
-    return Orphans(cluster, POLICY)  # type: ignore[arg-type]
+def orphans(cluster: Cluster) -> OrphanTracker:
+    return OrphanTracker(cluster, POLICY)  # type: ignore[arg-type]
 
 
-async def scan(one: Orphans, *seen: str) -> frozenset[str]:
-    one.scan_begins()
+async def scan(one: OrphanTracker, *seen: str) -> frozenset[str]:
+    one.scan_started()
     for name in seen:
-        one.seen(name)
+        one.item_seen(name)
     return await one.scan_ended(set(seen))
 
 
 async def test_two_complete_scans_in_a_row_prove_it_and_one_does_not() -> None:
     one = orphans(Cluster("chat", "gone"))
     assert await scan(one, "chat") == {"gone"}
-    assert one.standing("gone") is Standing.IN_DOUBT
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
     assert await scan(one, "chat") == {"gone"}
-    assert one.standing("gone") is Standing.PROVEN
-    assert one.standing("chat") is Standing.IN_DOUBT
+    assert one.evidence("gone") is OrphanEvidence.PROVEN
+    assert one.evidence("chat") is OrphanEvidence.INSUFFICIENT
 
 
 async def test_a_record_of_the_removal_counts_as_one_of_them() -> None:
     one = orphans(Cluster("chat", "gone"))
-    assert one.removed("gone")
-    assert one.standing("gone") is Standing.IN_DOUBT
+    assert one.item_removed("gone")
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.PROVEN
+    assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
 async def test_an_item_that_is_seen_makes_it_begin_anew() -> None:
@@ -71,77 +71,77 @@ async def test_an_item_that_is_seen_makes_it_begin_anew() -> None:
     await scan(one, "chat")
     await scan(one, "chat", "gone")
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.IN_DOUBT
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.PROVEN
-    one.seen("gone")
-    assert one.standing("gone") is Standing.IN_DOUBT
+    assert one.evidence("gone") is OrphanEvidence.PROVEN
+    one.item_seen("gone")
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
 
 
 async def test_a_scan_that_did_not_come_to_its_end_counts_for_nothing() -> None:
     one = orphans(Cluster("chat", "gone"))
     for _ in range(5):
-        one.scan_begins()
-        one.seen("chat")
+        one.scan_started()
+        one.item_seen("chat")
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.IN_DOUBT
-    one.scan_begins()
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
+    one.scan_started()
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.PROVEN
+    assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
 async def test_an_empty_table_proves_nothing_however_often_it_is_scanned() -> None:
     one = orphans(Cluster("chat", "gone"))
     for _ in range(3):
         assert await scan(one) == {"chat", "gone"}
-        assert one.standing("gone") is Standing.TABLE_EMPTY
-    one.removed("gone")
+        assert one.evidence("gone") is OrphanEvidence.TABLE_EMPTY
+    one.item_removed("gone")
     await scan(one)
-    assert one.standing("gone") is Standing.TABLE_EMPTY
+    assert one.evidence("gone") is OrphanEvidence.TABLE_EMPTY
 
 
 async def test_a_table_that_has_an_item_again_is_not_empty_any_more() -> None:
     one = orphans(Cluster("chat", "gone"))
     await scan(one)
-    one.seen("chat")
-    one.removed("gone")
-    assert one.standing("gone") is Standing.IN_DOUBT
+    one.item_seen("chat")
+    one.item_removed("gone")
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.PROVEN
+    assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
 async def test_what_was_seen_before_the_table_was_empty_does_not_count_after() -> None:
     one = orphans(Cluster("chat", "gone"))
     await scan(one, "chat")
-    one.removed("gone")
-    assert one.standing("gone") is Standing.PROVEN
+    one.item_removed("gone")
+    assert one.evidence("gone") is OrphanEvidence.PROVEN
     await scan(one)
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.IN_DOUBT
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
 
 
 async def test_a_page_read_before_the_removal_does_not_undo_it() -> None:
     one = orphans(Cluster("chat", "gone"))
-    one.scan_begins()
-    one.seen("gone")
-    one.removed("gone")
+    one.scan_started()
+    one.item_seen("gone")
+    one.item_removed("gone")
     await one.scan_ended({"chat", "gone"})
     await scan(one, "chat")
-    assert one.standing("gone") is Standing.PROVEN
+    assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
 async def test_a_removal_and_the_scan_during_which_it_came_are_one_piece_of_evidence() -> None:
     one = orphans(Cluster("chat", "gone"))
-    one.scan_begins()
-    one.removed("gone")
+    one.scan_started()
+    one.item_removed("gone")
     await one.scan_ended({"chat"})
-    assert one.standing("gone") is Standing.IN_DOUBT
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
 
 
 async def test_removals_of_which_nothing_stands_are_not_kept() -> None:
     one = orphans(Cluster("chat"))
     for number in range(1000):
-        assert not one.removed(f"elsewhere-{number}")
+        assert not one.item_removed(f"elsewhere-{number}")
     assert one.names == frozenset()
 
 
@@ -166,7 +166,7 @@ async def test_what_may_not_be_removed_is_no_orphan(whose: str) -> None:
         }[whose]
         cluster.objects[ref] = changed
     one = orphans(cluster)
-    assert not one.removed("gone")
+    assert not one.item_removed("gone")
     assert await scan(one, "chat") == frozenset()
 
 
@@ -178,7 +178,7 @@ async def test_what_stands_in_a_namespace_that_cannot_be_read_now_is_not_judged(
     assert one.observed("gone").get(Kind.DEPLOYMENT, NAMESPACE, "gone") is None
     cluster.unsynced = {}
     assert await scan(one, "chat") == {"gone"}
-    assert one.standing("gone") is Standing.IN_DOUBT
+    assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
 
 
 async def test_a_wiped_table_of_thousands_leaves_the_loop_to_others() -> None:
@@ -216,18 +216,18 @@ async def test_whatever_comes_an_item_that_stands_is_never_proven_gone() -> None
                 case 0 if name in table:
                     table.discard(name)
                     lacks[name] = 1
-                    one.removed(name)
+                    one.item_removed(name)
                 case 0:
                     table.add(name)
                     lacks[name] = 0
-                    one.seen(name)
+                    one.item_seen(name)
                 case 1:
-                    one.scan_begins()
+                    one.scan_started()
                 case _:
                     await scan(one, *table)
                     lacks = {other: 0 if other in table or not table else n + 1 for other, n in lacks.items()}
             for other, times in lacks.items():
-                proven = one.standing(other) is Standing.PROVEN
+                proven = one.evidence(other) is OrphanEvidence.PROVEN
                 assert proven <= (other not in table)
-                if one.standing(other) is not Standing.TABLE_EMPTY:
+                if one.evidence(other) is not OrphanEvidence.TABLE_EMPTY:
                     assert proven == (times >= 2), (other, table, lacks)

@@ -10,19 +10,19 @@ from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.cluster.api.errors import Unreachable
 from gco_stream.engine.deletion.approvals import entry_of
 from gco_stream.engine.deletion.budget import REMOVALS_ANNOTATION
-from gco_stream.engine.reconcile.executor import Result
-from gco_stream.engine.reconcile.reconciler import Outcome, Reconciler
+from gco_stream.engine.reconcile.executor import ExecutionResult
+from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult
 from gco_stream.model import wire
 from gco_stream.planning.types.plan import Delete, Plan
 from gco_stream.planning.types.policy import Census, Policy
-from tests.engine.deletion.test_approvals import Bench as GuardBench
+from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
 from tests.engine.deletion.test_approvals import approve
 from tests.engine.deletion.test_budget import Lease
 from tests.support.items import item
 from tests.support.simulated_cluster import POLICY
 
 
-class Bench:
+class ReconcilerFixture:
     """A reconciler over a cluster in memory. It is the table, the runner of steps and whatever else is asked."""
 
     def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None, policy: Policy = POLICY) -> None:
@@ -34,10 +34,10 @@ class Bench:
         self.happened: list[str] = []
         self.written: list[str] = []
         self.reconciler = Reconciler(
-            desired=self.parts.desired,
+            items=self.parts.desired,
             table=self,  # type: ignore[arg-type]
             cache=self.cluster,  # type: ignore[arg-type]
-            runner=self,  # type: ignore[arg-type]
+            executor=self,  # type: ignore[arg-type]
             policy=policy,
             guard=self.parts.guard,
             census=self,  # type: ignore[arg-type]
@@ -56,10 +56,10 @@ class Bench:
     def beside(self, _name: str) -> Census:
         return Census(running=1, withdrawn=0)
 
-    async def take(self) -> None:
+    async def refresh(self) -> None:
         """The census is what it is."""
 
-    def withdrew(self, name: str) -> None:
+    def record_withdrawal(self, name: str) -> None:
         """It is not counted."""
 
     async def pods_of(self, _namespace: str, _app: str) -> tuple[()]:
@@ -84,14 +84,14 @@ class Bench:
         self.items[name] = {**seen, "desired_state": {"S": "running"}}
         return self.items[name]
 
-    async def carry_out(self, plan: Plan) -> Result:
+    async def execute(self, plan: Plan) -> ExecutionResult:
         told = REMOVALS_ANNOTATION in self.lease.annotations
         for step in plan.steps:
             assert isinstance(step, Delete), step
             self.happened.append(f"delete {step.ref.kind} of {plan.endpoint}{'' if told else ', untold'}")
             await asyncio.sleep(0)
             del self.cluster.objects[step.ref]
-        return Result(done=list(plan.steps))
+        return ExecutionResult(done=list(plan.steps))
 
     def forget(self, name: str) -> None:
         """Nothing was refused."""
@@ -101,7 +101,7 @@ class Bench:
         self.items[name] = wire.encode(item(name, **attributes))
         self.parts.desired.put(self.items[name])
 
-    async def run(self, *names: str) -> list[Outcome]:
+    async def run(self, *names: str) -> list[ReconcileResult]:
         return list(await asyncio.gather(*map(self.reconciler.reconcile, names)))
 
     @property
@@ -110,7 +110,7 @@ class Bench:
 
 
 async def test_before_the_first_deletion_the_lease_is_told_and_then_the_item_is_read() -> None:
-    bench = Bench("gone")
+    bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     (outcome,) = await bench.run("gone")
     assert outcome.result == "gone"
@@ -124,7 +124,7 @@ async def test_before_the_first_deletion_the_lease_is_told_and_then_the_item_is_
 
 
 async def test_an_item_that_is_there_after_all_keeps_its_objects_whatever_the_scans_told() -> None:
-    bench = Bench("gone")
+    bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.items["gone"] = wire.encode(item("gone"))
     await bench.run("gone")
@@ -135,7 +135,7 @@ async def test_an_item_that_is_there_after_all_keeps_its_objects_whatever_the_sc
 
 
 async def test_without_the_tables_word_nothing_goes() -> None:
-    bench = Bench("gone")
+    bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.away = True
     with pytest.raises(TableUnreachable):
@@ -147,7 +147,7 @@ async def test_without_the_tables_word_nothing_goes() -> None:
 
 
 async def test_without_the_leases_word_nothing_goes_and_it_is_tried_again() -> None:
-    bench = Bench("gone")
+    bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
     with pytest.raises(Unreachable):
@@ -159,7 +159,7 @@ async def test_without_the_leases_word_nothing_goes_and_it_is_tried_again() -> N
 
 
 async def test_an_item_that_comes_back_while_the_lease_is_written_keeps_its_objects() -> None:
-    bench = Bench("gone")
+    bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.lease.gate.clear()
     async with asyncio.TaskGroup() as group:
@@ -171,7 +171,7 @@ async def test_an_item_that_comes_back_while_the_lease_is_written_keeps_its_obje
 
 
 async def test_an_endpoint_that_is_to_stay_after_all_while_the_lease_is_written_stays() -> None:
-    bench = Bench("a")
+    bench = ReconcilerFixture("a")
     bench.put("a", target_regions=["eu-west-1"])
     bench.lease.gate.clear()
     async with asyncio.TaskGroup() as group:
@@ -185,7 +185,7 @@ async def test_an_endpoint_that_is_to_stay_after_all_while_the_lease_is_written_
 @pytest.mark.parametrize("how", ["leaving", "orphans", "both"])
 async def test_many_at_once_never_pass_the_budget(how: str) -> None:
     names = [f"e{number}" for number in range(12)]
-    bench = Bench(*names, limit=3)
+    bench = ReconcilerFixture(*names, limit=3)
     await bench.parts.proven()
     for number, name in enumerate(names):
         if how == "leaving" or (how == "both" and number % 2):
@@ -194,10 +194,10 @@ async def test_many_at_once_never_pass_the_budget(how: str) -> None:
     assert len({line.rpartition(" ")[2] for line in bench.deleted}) == 3
     assert len(bench.cluster.objects) == 9 * 3
     assert not any("untold" in line for line in bench.deleted)
-    assert len(bench.parts.guard.waiting) == 9
-    held = [outcome for outcome in outcomes if outcome.made is not None and outcome.made.warnings]
+    assert len(bench.parts.guard.held) == 9
+    held = [outcome for outcome in outcomes if outcome.plan is not None and outcome.plan.warnings]
     assert len(held) == 9
-    assert all(outcome.look_again is not None and outcome.look_again.after == 3600 for outcome in held)
+    assert all(outcome.requeue_after is not None and outcome.requeue_after.after == 3600 for outcome in held)
     # Nor when they are looked at again.
     await bench.run(*names)
     assert len(bench.cluster.objects) == 9 * 3
@@ -208,7 +208,7 @@ async def test_many_at_once_never_pass_the_budget(how: str) -> None:
 
 async def test_what_the_item_asks_for_by_desired_state_deleted_passes_no_guard() -> None:
     names = [f"e{number}" for number in range(8)]
-    bench = Bench(*names, limit=0)
+    bench = ReconcilerFixture(*names, limit=0)
     for name in names:
         bench.put(name, desired_state="deleted", target_regions=["us-east-1", "eu-west-1"])
     await bench.run(*names)
@@ -217,11 +217,11 @@ async def test_what_the_item_asks_for_by_desired_state_deleted_passes_no_guard()
 
 
 async def test_what_was_begun_before_a_crash_is_finished_by_the_next_without_another_place() -> None:
-    before = Bench("a", "b", limit=1)
+    before = ReconcilerFixture("a", "b", limit=1)
     before.put("a", target_regions=["eu-west-1"])
     await before.run("a")
     # As if the process had been killed right after the Lease was told.
-    after = Bench("a", "b", limit=1, lease=before.lease)
+    after = ReconcilerFixture("a", "b", limit=1, lease=before.lease)
     for name in ("a", "b"):
         after.put(name, target_regions=["eu-west-1"])
     await after.run("b", "a")
@@ -230,7 +230,7 @@ async def test_what_was_begun_before_a_crash_is_finished_by_the_next_without_ano
 
 @pytest.mark.parametrize("why", ["approved", "begun before a crash"])
 async def test_what_needs_no_place_any_more_still_needs_the_tables_word(why: str) -> None:
-    bench = Bench("gone")
+    bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     if why == "approved":
         approve(bench.lease, entry_of("gone", bench.parts.uids("gone")))

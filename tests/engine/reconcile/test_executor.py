@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from gco_stream.aws.table_errors import Gone, Superseded
+from gco_stream.aws.table_errors import Fenced, ItemNotFound
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
-from gco_stream.engine.reconcile.executor import Result, StepRunner
+from gco_stream.engine.reconcile.executor import ExecutionResult, PlanExecutor
 from gco_stream.engine.reconcile.reconciler import Result as Ended
-from gco_stream.engine.reconcile.reconciler import not_known
+from gco_stream.engine.reconcile.reconciler import unsynced_reason
 from gco_stream.model import wire
 from gco_stream.model.objects import JsonObject, Kind, Observed
 from gco_stream.model.reasons import Reason
 from gco_stream.model.wire import WireItem
-from gco_stream.planning.planner import plan
+from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Create, Part, Step
-from gco_stream.planning.types.policy import Fleet
-from tests.engine.deletion.test_removal import Bench
+from gco_stream.planning.types.policy import FleetState
+from tests.engine.deletion.test_removal import ReconcilerFixture
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import CANARY, POLICY, SCALED, SimulatedCluster, running
 
@@ -38,14 +38,14 @@ class Server:
             raise error
 
 
-async def carried_out(server: Server) -> Result:
+async def executed(server: Server) -> ExecutionResult:
     """A plan that makes all objects of an endpoint with a canary but its Deployment, whose pods are ready."""
     cluster, asked = running({**CANARY, **SCALED})
     kept = {ref: obj for ref, obj in cluster.objects.items() if (ref.kind, ref.name) == (Kind.DEPLOYMENT, "chat")}
-    made = plan(asked, Observed(kept), Fleet(), cluster.now, POLICY)
-    assert {step.part for step in made.steps} == {Part.MAIN, Part.ROUTE, Part.CANARY}
-    assert all(isinstance(step, Create) for step in made.steps)
-    return await StepRunner(server, lambda _: None).carry_out(made)  # type: ignore[arg-type]
+    plan = plan_endpoint(asked, Observed(kept), FleetState(), cluster.now, POLICY)
+    assert {step.part for step in plan.steps} == {Part.MAIN, Part.ROUTE, Part.CANARY}
+    assert all(isinstance(step, Create) for step in plan.steps)
+    return await PlanExecutor(server, lambda _: None).execute(plan)  # type: ignore[arg-type]
 
 
 def names(steps: list[Step]) -> set[str]:
@@ -54,10 +54,10 @@ def names(steps: list[Step]) -> set[str]:
 
 @pytest.mark.parametrize("error", [Rejected(422, "Invalid", "wrong"), Unreachable(0, "Unreachable", "no answer")])
 async def test_what_is_refused_of_one_part_holds_up_no_other(error: ClusterError) -> None:
-    result = await carried_out(Server(lambda what: error if what == "Service/chat-canary" else None))
+    result = await executed(Server(lambda what: error if what == "Service/chat-canary" else None))
     assert names(result.done) == {"Service/chat", "Ingress/inference-chat", "HorizontalPodAutoscaler/chat"}
     assert [failure.step.part for failure in result.failures] == [Part.CANARY]
-    result = await carried_out(Server(lambda what: error if what == "Service/chat" else None))
+    result = await executed(Server(lambda what: error if what == "Service/chat" else None))
     assert names(result.done) == {"Ingress/inference-chat", "Service/chat-canary", "Deployment/chat-canary"}
     assert [failure.step.part for failure in result.failures] == [Part.MAIN]
 
@@ -65,7 +65,7 @@ async def test_what_is_refused_of_one_part_holds_up_no_other(error: ClusterError
 async def test_where_what_stands_is_not_what_was_planned_from_nothing_that_comes_after_is_done() -> None:
     somebodys = Conflict(409, "AlreadyExists", "it exists")
     server = Server(lambda what: somebodys if what == "Service/chat" else None)
-    result = await carried_out(server)
+    result = await executed(server)
     assert (result.done, server.asked) == ([], ["Service/chat"])
     assert [failure.stale for failure in result.failures] == [True]
 
@@ -74,43 +74,43 @@ async def test_what_was_refused_is_tried_again_after_half_a_minute_then_ever_mor
     clock = [0.0]
     refused: ClusterError | None = Rejected(403, "Forbidden", "denied by a policy")
     server = Server(lambda what: refused if what == "Service/chat" else None)
-    runner = StepRunner(server, lambda _: None, clock=lambda: clock[0])  # type: ignore[arg-type]
-    made = plan(endpoint("chat"), Observed({}), Fleet(), SimulatedCluster().now, POLICY)
-    made = replace(made, steps=made.steps[:1])
+    executor = PlanExecutor(server, lambda _: None, clock=lambda: clock[0])  # type: ignore[arg-type]
+    plan = plan_endpoint(endpoint("chat"), Observed({}), FleetState(), SimulatedCluster().now, POLICY)
+    plan = replace(plan, steps=plan.steps[:1])
     tried = []
     for second in range(0, 1000, 10):
         clock[0], before = float(second), len(server.asked)
-        (failure,) = (await runner.carry_out(made)).failures
+        (failure,) = (await executor.execute(plan)).failures
         assert failure.final
-        assert failure.again is not None
+        assert failure.requeue_after is not None
         if len(server.asked) > before:
             tried.append(second)
-        assert second + failure.again.after > second
+        assert second + failure.requeue_after.after > second
     assert tried == [0, 30, 90, 210, 450, 930]
     refused = None
     clock[0] += 2000
-    assert (await runner.carry_out(made)).failures == []
+    assert (await executor.execute(plan)).failures == []
 
 
 async def test_whoever_may_not_write_any_more_stops_at_once() -> None:
     server = Server(lambda _: NotLeading(0, "NotLeading", "the lease is not proven any more"))
     with pytest.raises(NotLeading):
-        await carried_out(server)
+        await executed(server)
     assert len(server.asked) == 1
 
 
 def test_a_namespace_that_cannot_be_read_holds_up_no_other() -> None:
     unsynced = {"closed": "forbidden"}
-    assert not_known(endpoint("chat", namespace="open"), unsynced, POLICY) == ""
-    assert not_known(endpoint("chat", namespace="closed"), unsynced, POLICY) == "namespace closed: forbidden"
-    assert not_known(endpoint("chat", namespace=None), unsynced, POLICY) == ""
+    assert unsynced_reason(endpoint("chat", namespace="open"), unsynced, POLICY) == ""
+    assert unsynced_reason(endpoint("chat", namespace="closed"), unsynced, POLICY) == "namespace closed: forbidden"
+    assert unsynced_reason(endpoint("chat", namespace=None), unsynced, POLICY) == ""
 
 
 async def test_what_changes_faster_than_it_is_read_gives_its_worker_back() -> None:
-    bench = Bench()
+    bench = ReconcilerFixture()
 
     async def gone_and_there_again(name: str, *_: object) -> WireItem:
-        raise Gone(f"{name}: the item is not in the table")
+        raise ItemNotFound(f"{name}: the item is not in the table")
 
     bench.write_status = gone_and_there_again  # type: ignore[assignment]
     bench.put("chat", target_regions=["us-east-1"], spec={"image": ""})
@@ -122,12 +122,12 @@ async def test_what_changes_faster_than_it_is_read_gives_its_worker_back() -> No
 
 
 async def test_a_leader_that_meets_a_higher_epoch_raises_its_own_and_reports() -> None:
-    bench = Bench()
+    bench = ReconcilerFixture()
     accept, stored = bench.write_status, 1_000
 
     async def fenced(name: str, region: str, status: dict[str, Any], epoch: int) -> WireItem:
         if epoch <= stored:
-            raise Superseded(f"{name}: {region}'s status has epoch {stored}", stored)
+            raise Fenced(f"{name}: {region}'s status has epoch {stored}", stored)
         return await accept(name, region, status, epoch)
 
     async def raised(above: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.aws.table_errors import TableUnreachable
-from gco_stream.engine.reconcile.executor import Result as Steps
+from gco_stream.engine.reconcile.executor import ExecutionResult as Steps
 from gco_stream.engine.reconcile.reconciler import Result
 from gco_stream.model import names, wire
 from gco_stream.model.objects import Kind, ObjectRef
@@ -21,7 +21,7 @@ INGRESS = ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")
 DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
 
 
-class Bench(test_removal.Bench):
+class ReportingFixture(test_removal.ReconcilerFixture):
     """Reports are among what happened, too, and annotations can be applied."""
 
     async def write_status(self, name: str, region: str, status: dict[str, Any], epoch: int) -> wire.WireItem:
@@ -30,10 +30,10 @@ class Bench(test_removal.Bench):
         self.happened.append(f"report {status['state']}, {status.get('reason', 'no reason')}")
         return await super().write_status(name, region, status, epoch)
 
-    async def carry_out(self, plan: Plan) -> Steps:
+    async def execute(self, plan: Plan) -> Steps:
         for step in plan.steps:
             if not isinstance(step, Apply):
-                return await super().carry_out(plan)
+                return await super().execute(plan)
             self.happened.append(f"apply {step.ref.kind} of {plan.endpoint}")
             before = self.cluster.objects[step.ref]
             annotations = {**before.annotations, **step.manifest["metadata"]["annotations"]}
@@ -45,9 +45,9 @@ class Bench(test_removal.Bench):
         return status
 
 
-def unready(state: str, *, has_clock: bool = True) -> Bench:
+def unready(state: str, *, has_clock: bool = True) -> ReportingFixture:
     """An endpoint that reported this state and has no ready replica: for the threshold, if its Ingress has a clock."""
-    bench = Bench("chat")
+    bench = ReportingFixture("chat")
     now = datetime.fromtimestamp(bench.parts.clock.now, UTC)
     since = (now - timedelta(seconds=POLICY.unhealthy_threshold)).isoformat()
     objects = bench.cluster.objects
@@ -60,7 +60,7 @@ def unready(state: str, *, has_clock: bool = True) -> Bench:
 
 
 async def test_an_error_is_written_once_with_its_reason() -> None:
-    bench = Bench()
+    bench = ReportingFixture()
     bench.put("chat", spec={"image": ""})
     for _ in range(3):
         (outcome,) = await bench.run("chat")
@@ -71,7 +71,7 @@ async def test_an_error_is_written_once_with_its_reason() -> None:
 
 
 async def test_a_report_that_was_written_without_a_reason_gets_one() -> None:
-    bench = Bench()
+    bench = ReportingFixture()
     bench.put("chat", spec={"image": ""})
     await bench.run("chat")
     before = bench.report()
@@ -83,7 +83,7 @@ async def test_a_report_that_was_written_without_a_reason_gets_one() -> None:
 
 
 async def test_a_report_without_an_error_has_neither_message_nor_reason() -> None:
-    bench = Bench("chat")
+    bench = ReportingFixture("chat")
     bench.put("chat")
     await bench.run("chat")
     assert bench.happened == ["report running, no reason"]

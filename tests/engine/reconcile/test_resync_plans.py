@@ -9,20 +9,20 @@ import pytest
 from structlog.testing import capture_logs
 
 from gco_stream.engine.reconcile.resync import Resync
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.ops.metrics import Metrics
-from tests.engine.deletion.test_approvals import Bench as GuardBench
+from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
 from tests.engine.reconcile.test_resync import Table
 from tests.support.items import REGION, item
 
 pytestmark = pytest.mark.looptime
 
 
-class Bench:
+class ResyncPlansFixture:
     """A resync of `table`. Objects of the endpoints do not change."""
 
     def __init__(self, *names: str) -> None:
@@ -30,13 +30,13 @@ class Bench:
         self.streaming = True
         self.found: list[str] = []
         self.table = Table(names)
-        self.desired = DesiredState(REGION)
+        self.desired = ItemCache(REGION)
         self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
         self.dispatcher = Dispatcher(WorkQueue(), clock)
         self.metrics = Metrics()
         self.resync = Resync(
             table=self.table,  # type: ignore[arg-type]
-            desired=self.desired,
+            items=self.desired,
             tokens=self.tokens,
             dispatcher=self.dispatcher,
             guard=GuardBench().guard,
@@ -45,13 +45,13 @@ class Bench:
             streaming=lambda: self.streaming,
             clock=clock,
             rng=random.Random(0),
-            on_found=lambda name, _old, _new: self.found.append(name),
+            on_change_found=lambda name, _old, _new: self.found.append(name),
         )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """From the first scan on, and as if all that it queued had been found in sync, but for "not-yet"."""
-        await self.resync.first()
+        await self.resync.first_scan()
         for name in self.queued() - {"not-yet"}:
             self.tokens.settle(name)
         async with asyncio.TaskGroup() as group:
@@ -68,9 +68,9 @@ class Bench:
 
     def queued(self) -> set[str]:
         taken = set()
-        while (one := self.dispatcher.queue.take(0)) is not None:
-            taken.add(one.name)
-            self.dispatcher.done(one.name)
+        while (one := self.dispatcher.queue.get(0)) is not None:
+            taken.add(one.key)
+            self.dispatcher.done(one.key)
         return taken
 
 
@@ -85,7 +85,7 @@ class Versions:
 
 
 async def test_a_resync_plans_what_is_not_in_sync_and_nothing_else() -> None:
-    bench = Bench("as-asked", "not-yet")
+    bench = ResyncPlansFixture("as-asked", "not-yet")
     async with bench.running():
         assert await bench.scan_again() == {"not-yet"}
         bench.tokens.settle("not-yet")
@@ -93,7 +93,7 @@ async def test_a_resync_plans_what_is_not_in_sync_and_nothing_else() -> None:
 
 
 async def test_an_item_that_the_scan_lacks_is_read_itself() -> None:
-    bench = Bench("stays", "gone")
+    bench = ResyncPlansFixture("stays", "gone")
     async with bench.running():
         bench.table.pages = [("stays",)]
         assert await bench.scan_again() == {"gone"}
@@ -102,7 +102,7 @@ async def test_an_item_that_the_scan_lacks_is_read_itself() -> None:
 
 
 async def test_a_page_that_is_older_than_what_is_known_undoes_nothing() -> None:
-    bench = Bench("chat")
+    bench = ResyncPlansFixture("chat")
     async with bench.running():
         bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
         assert await bench.scan_again() == {"chat"}
@@ -114,21 +114,21 @@ async def test_a_page_that_is_older_than_what_is_known_undoes_nothing() -> None:
 
 
 async def test_an_object_that_changed_ends_being_in_sync() -> None:
-    desired, versions = DesiredState(REGION), Versions()
-    desired.put(wire.encode(item("chat")))
-    tokens = SyncTokens(desired, versions)  # type: ignore[arg-type]
+    items, versions = ItemCache(REGION), Versions()
+    items.put(wire.encode(item("chat")))
+    tokens = SyncTokens(items, versions)  # type: ignore[arg-type]
     tokens.settle("chat")
     assert tokens.is_in_sync("chat")
     versions.version = 2
     assert not tokens.is_in_sync("chat")
     tokens.settle("chat")
-    desired.put(wire.encode(item("chat", spec={"replicas": 2})))
+    items.put(wire.encode(item("chat", spec={"replicas": 2})))
     assert not tokens.is_in_sync("chat")
 
 
 async def test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_not_missed() -> None:
     for streaming in (True, False):
-        bench = Bench("chat")
+        bench = ResyncPlansFixture("chat")
         bench.streaming = streaming
         async with bench.running():
             bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
@@ -139,7 +139,7 @@ async def test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_n
 
 
 async def test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_it_has_heard_of_nothing_still() -> None:
-    bench = Bench("late", "never", "gone", "known-to-be-stale")
+    bench = ResyncPlansFixture("late", "never", "gone", "known-to-be-stale")
     async with bench.running():
         for name in ("late", "never", "known-to-be-stale"):
             bench.desired.put(wire.encode(item(name, spec={"replicas": 7})))
@@ -147,7 +147,7 @@ async def test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_
         bench.table.pages = [("late", "never", "known-to-be-stale")]
         await bench.scan_again()
         assert missed(bench) == 0
-        bench.resync.delivered("late")
+        bench.resync.change_delivered("late")
         await bench.scan_again()
         assert missed(bench) == 1
         # It is to be read since, so there is nothing new in finding it once more.
@@ -156,18 +156,18 @@ async def test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_
 
 
 async def test_what_was_in_doubt_when_the_stream_broke_off_is_none_that_was_missed() -> None:
-    bench = Bench("chat")
+    bench = ResyncPlansFixture("chat")
     async with bench.running():
         bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
         await bench.scan_again()
-        bench.resync.wake()
+        bench.resync.interval_changed()
         await bench.scan_again()
     assert missed(bench) == 0
 
 
 async def test_of_scans_that_find_nothing_new_only_the_first_is_told() -> None:
     with capture_logs() as told:
-        bench = Bench("chat", "code", "rank")
+        bench = ResyncPlansFixture("chat", "code", "rank")
         async with bench.running():
             for _ in range(3):
                 await bench.scan_again()
@@ -182,7 +182,7 @@ async def test_of_scans_that_find_nothing_new_only_the_first_is_told() -> None:
     ]
 
 
-def missed(bench: Bench) -> float:
+def missed(bench: ResyncPlansFixture) -> float:
     """What `gco_stream_missed_changes_total` has come to."""
     found = bench.metrics.registry.get_sample_value("gco_stream_missed_changes_total")
     assert found is not None

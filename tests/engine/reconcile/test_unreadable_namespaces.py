@@ -5,12 +5,12 @@ from dataclasses import replace
 from gco_stream.engine.reconcile.reconciler import Result
 from gco_stream.model import wire
 from gco_stream.model.reasons import Reason
-from tests.engine.deletion.test_removal import Bench
+from tests.engine.deletion.test_removal import ReconcilerFixture
 from tests.support.simulated_cluster import NAMESPACE, POLICY
 
 
-def bench_without_sight_of(namespace: str) -> Bench:
-    bench = Bench("chat", policy=replace(POLICY, namespaces=(NAMESPACE, "other")))
+def bench_without_sight_of(namespace: str) -> ReconcilerFixture:
+    bench = ReconcilerFixture("chat", policy=replace(POLICY, namespaces=(NAMESPACE, "other")))
     bench.cluster.unsynced = {namespace: "forbidden"}
     return bench
 

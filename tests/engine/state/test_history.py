@@ -4,9 +4,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from gco_stream.engine.reconcile.reconciler import Outcome, Result
+from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.engine.state.endpoint_history import Change
-from gco_stream.engine.state.history import MOST_RECONCILES, Journal
+from gco_stream.engine.state.history import MAX_RECONCILES, ReconcileHistory
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.endpoint import RegionState
@@ -21,7 +21,7 @@ CHAT = ObjectRef(Kind.DEPLOYMENT, "gco-inference", "chat")
 SCALED: tuple[Step, ...] = (Scale(CHAT, "uid", 4, "replicas is 1, should be 4"),)
 
 
-class Kept:
+class HistoryFixture:
     """A journal whose time is told, and what it measured."""
 
     def __init__(self, most: int = 100) -> None:
@@ -29,20 +29,22 @@ class Kept:
         self.applied: list[float] = []
         self.ready: list[float] = []
         self.rung: list[str] = []
-        self.journal = Journal(
+        self.journal = ReconcileHistory(
             now=lambda: self.now,
             on_applied=self.applied.append,
             on_ready=self.ready.append,
-            on_news=self.rung.append,
-            most=most,
+            on_update=self.rung.append,
+            max_endpoints=most,
         )
 
-    def reconciled(self, outcome: Outcome, *triggers: Trigger, name: str = "chat", current: bool = True) -> None:
-        self.journal.reconciled(name, triggers or (Trigger.STREAM,), outcome, took=0.01, current=current)
+    def reconciled(
+        self, outcome: ReconcileResult, *triggers: Trigger, name: str = "chat", current: bool = True
+    ) -> None:
+        self.journal.record_reconcile(name, triggers or (Trigger.STREAM,), outcome, took=0.01, current=current)
 
     @property
     def change(self) -> Change:
-        story = self.journal.story("chat")
+        story = self.journal.history("chat")
         assert story is not None
         assert story.change is not None
         return story.change
@@ -61,8 +63,10 @@ def record(*, updated: str = "", created: float | None = None, event: Any = "MOD
     )
 
 
-def outcome(state: RegionState, steps: tuple[Step, ...] = (), result: Result = Result.CHANGED, **more: Any) -> Outcome:
-    return Outcome(result, steps, made=Plan("chat", report=Report(state, 1, 4)), **more)
+def outcome(
+    state: RegionState, steps: tuple[Step, ...] = (), result: Result = Result.CHANGED, **more: Any
+) -> ReconcileResult:
+    return ReconcileResult(result, steps, plan=Plan("chat", report=Report(state, 1, 4)), **more)
 
 
 def iso(at: float) -> str:
@@ -70,10 +74,10 @@ def iso(at: float) -> str:
 
 
 def test_a_change_is_followed_from_the_items_time_to_readiness_and_measured_once() -> None:
-    kept = Kept()
-    kept.journal.changed(record(updated=iso(NOON - 0.25), created=NOON - 1))
+    kept = HistoryFixture()
+    kept.journal.record_change(record(updated=iso(NOON - 0.25), created=NOON - 1))
     kept.now = NOON + 0.05
-    kept.journal.applied("chat")
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.UPDATING, SCALED))
     kept.now = NOON + 30
     kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
@@ -87,11 +91,11 @@ def test_a_change_is_followed_from_the_items_time_to_readiness_and_measured_once
 
 
 def test_a_change_that_a_scan_has_found_is_followed_to_readiness_too() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     asked = wire.encode(item(updated_at=iso(NOON - 12)))
-    kept.journal.found("chat", wire.encode(item(hold="wait")), asked)
+    kept.journal.record_scan_change("chat", wire.encode(item(hold="wait")), asked)
     kept.now = NOON + 1
-    kept.journal.applied("chat")
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.UPDATING, SCALED), Trigger.RESYNC)
     kept.now = NOON + 30
     kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
@@ -102,73 +106,75 @@ def test_a_change_that_a_scan_has_found_is_followed_to_readiness_too() -> None:
 
 
 def test_a_promotion_that_a_scan_has_found_is_no_change() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     promoted = wire.encode(item(desired_state="running"))
-    kept.journal.found("chat", {**promoted, "desired_state": {"S": "deploying"}}, promoted)
-    assert kept.journal.story("chat") is None
+    kept.journal.record_scan_change("chat", {**promoted, "desired_state": {"S": "deploying"}}, promoted)
+    assert kept.journal.history("chat") is None
 
 
 def test_where_the_item_tells_no_time_that_can_be_the_streams_counts() -> None:
     for updated in ("yesterday", iso(NOON - 3600), iso(NOON + 60), "2020-01-01T00:00:00+00:00"):
-        kept = Kept()
-        kept.journal.changed(record(updated=updated, created=NOON - 1))
+        kept = HistoryFixture()
+        kept.journal.record_change(record(updated=updated, created=NOON - 1))
         assert (kept.change.changed, kept.change.clock) == (NOON - 1, "stream"), updated
 
 
 def test_where_neither_tells_a_time_nothing_is_measured() -> None:
-    kept = Kept()
-    kept.journal.changed(record(updated="never"))
-    kept.journal.applied("chat")
+    kept = HistoryFixture()
+    kept.journal.record_change(record(updated="never"))
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.RUNNING, SCALED))
     assert kept.change.changed is None
     assert kept.applied == []
 
 
 def test_reports_and_promotions_are_no_changes() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     asked = wire.encode(item(desired_state="running"))
     reported = {**asked, "region_status": wire.encode_value({"us-east-1": {"state": "running"}})}
     before = {**asked, "desired_state": {"S": "deploying"}}
     for old, new in ((asked, reported), (before, asked)):
-        kept.journal.changed(StreamRecord("chat", "MODIFY", new, old, "1", "shard", None))
-    assert kept.journal.story("chat") is None
-    kept.journal.changed(StreamRecord("chat", "MODIFY", {**before, "hold": {"S": "wait"}}, before, "1", "shard", None))
-    assert kept.journal.story("chat") is not None
+        kept.journal.record_change(StreamRecord("chat", "MODIFY", new, old, "1", "shard", None))
+    assert kept.journal.history("chat") is None
+    kept.journal.record_change(
+        StreamRecord("chat", "MODIFY", {**before, "hold": {"S": "wait"}}, before, "1", "shard", None)
+    )
+    assert kept.journal.history("chat") is not None
 
 
 def test_what_an_older_item_had_applied_is_not_the_newer_changes() -> None:
-    kept = Kept()
-    kept.journal.changed(record(updated=iso(NOON)))
+    kept = HistoryFixture()
+    kept.journal.record_change(record(updated=iso(NOON)))
     kept.reconciled(outcome(RegionState.RUNNING, SCALED), current=False)
     assert (kept.change.applied, kept.change.ended) == (None, "")
 
 
 def test_a_change_that_needs_nothing_ends_without_being_applied() -> None:
-    kept = Kept()
-    kept.journal.changed(record(updated=iso(NOON)))
+    kept = HistoryFixture()
+    kept.journal.record_change(record(updated=iso(NOON)))
     kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC))
-    kept.journal.applied("chat")
+    kept.journal.record_applied("chat")
     assert (kept.change.ended, kept.change.applied, kept.change.ready) == ("running", None, None)
 
 
 def test_the_removal_of_an_item_does_not_hide_how_its_deletion_went() -> None:
-    kept = Kept()
-    kept.journal.changed(record(updated=iso(NOON)))
-    kept.journal.applied("chat")
+    kept = HistoryFixture()
+    kept.journal.record_change(record(updated=iso(NOON)))
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.DELETED, SCALED))
-    kept.journal.changed(record(event="REMOVE"))
-    kept.reconciled(Outcome(Result.GONE))
+    kept.journal.record_change(record(event="REMOVE"))
+    kept.reconciled(ReconcileResult(Result.GONE))
     assert (kept.change.event, kept.change.ended) == ("MODIFY", "deleted")
     assert kept.ready == []
 
 
 def test_a_change_that_was_known_before_its_record_came_has_what_was_done_for_it() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     kept.now = NOON + 0.1
-    kept.journal.applied("chat")
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.UPDATING, SCALED), Trigger.CLUSTER)
     kept.now = NOON + 0.2
-    kept.journal.changed(record(updated=iso(NOON)), known=True)
+    kept.journal.record_change(record(updated=iso(NOON)), known=True)
     assert (kept.change.read, kept.change.applied, kept.change.ended) == (NOON + 0.1, NOON + 0.1, "")
     kept.now = NOON + 3
     kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
@@ -177,38 +183,40 @@ def test_a_change_that_was_known_before_its_record_came_has_what_was_done_for_it
 
 
 def test_one_that_had_even_ended_by_then_is_whole_at_once() -> None:
-    kept = Kept()
-    kept.journal.applied("chat")
+    kept = HistoryFixture()
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.RUNNING, SCALED), Trigger.CLUSTER)
     kept.now = NOON + 0.2
-    kept.journal.changed(record(updated=iso(NOON - 0.5)), known=True)
+    kept.journal.record_change(record(updated=iso(NOON - 0.5)), known=True)
     assert (kept.change.applied, kept.change.ready, kept.change.ended) == (NOON, NOON, "running")
     assert (kept.applied, kept.ready) == ([0.5], [0.0])
 
 
 def test_a_record_that_comes_again_hides_no_newer_change() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     for at, known in ((NOON - 9, False), (NOON - 1, False), (NOON - 9, True)):
-        kept.journal.changed(record(updated=iso(at)), known=known)
+        kept.journal.record_change(record(updated=iso(at)), known=known)
     assert kept.change.changed == NOON - 1
 
 
 def test_what_was_done_before_a_change_is_not_the_changes() -> None:
-    kept = Kept()
-    kept.journal.applied("chat")
+    kept = HistoryFixture()
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.RUNNING, SCALED), Trigger.CLUSTER)
     kept.now = NOON + 9
-    kept.journal.changed(record(updated=iso(NOON + 8)), known=True)
+    kept.journal.record_change(record(updated=iso(NOON + 8)), known=True)
     assert (kept.change.read, kept.change.applied, kept.change.ended) == (NOON + 9, None, "")
 
 
 def test_reconciles_are_told_newest_first_and_with_the_record_that_led_to_them() -> None:
-    kept = Kept()
-    kept.journal.changed(record(updated=iso(NOON)))
+    kept = HistoryFixture()
+    kept.journal.record_change(record(updated=iso(NOON)))
     kept.reconciled(outcome(RegionState.UPDATING, SCALED), Trigger.STREAM, Trigger.CLUSTER)
     kept.now += 5
-    kept.reconciled(Outcome(Result.FAILED, errors=(Cause(Reason.API_ERROR, "the API server is away"),)), Trigger.RETRY)
-    story = kept.journal.story("chat")
+    kept.reconciled(
+        ReconcileResult(Result.FAILED, errors=(Cause(Reason.API_ERROR, "the API server is away"),)), Trigger.RETRY
+    )
+    story = kept.journal.history("chat")
     assert story is not None
     failed, changed = story.reconciles
     assert (changed.result, changed.triggers, changed.sequence_number) == (
@@ -221,78 +229,78 @@ def test_reconciles_are_told_newest_first_and_with_the_record_that_led_to_them()
 
 
 def test_the_same_again_is_counted() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     for _ in range(500):
         kept.now += 20
-        kept.reconciled(Outcome(Result.FAILED, errors=(Cause(Reason.FORBIDDEN, "not allowed"),)), Trigger.RETRY)
-    story = kept.journal.story("chat")
+        kept.reconciled(ReconcileResult(Result.FAILED, errors=(Cause(Reason.FORBIDDEN, "not allowed"),)), Trigger.RETRY)
+    story = kept.journal.history("chat")
     assert story is not None
     (one,) = story.reconciles
     assert (one.times, one.at, one.lines) == (500, kept.now, ("not allowed",))
-    assert story.wrong_since == NOON + 20
+    assert story.out_of_sync_since == NOON + 20
 
 
 def test_since_when_something_is_wrong_lasts_until_it_is_right() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     kept.reconciled(outcome(RegionState.UPDATING, SCALED))
     kept.now += 60
     kept.reconciled(outcome(RegionState.ERROR))
-    assert kept.journal.wrong_since("chat") == NOON
+    assert kept.journal.out_of_sync_since("chat") == NOON
     kept.reconciled(outcome(RegionState.RUNNING))
-    assert kept.journal.wrong_since("chat") is None
+    assert kept.journal.out_of_sync_since("chat") is None
 
 
 def test_a_new_report_is_told_though_nothing_was_done_and_the_same_one_is_not() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     kept.reconciled(outcome(RegionState.UPDATING, SCALED))
     for _ in range(3):
         kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.CLUSTER)
-    story = kept.journal.story("chat")
+    story = kept.journal.history("chat")
     assert story is not None
     assert story.reconciles[0].lines == ("reported: running, 1 of 4 ready",)
     assert [one.times for one in story.reconciles] == [1, 1]
 
 
 def test_the_echoes_of_our_own_reports_are_no_part_of_the_story() -> None:
-    kept = Kept()
-    kept.journal.changed(record(updated=iso(NOON)))
-    kept.journal.applied("chat")
+    kept = HistoryFixture()
+    kept.journal.record_change(record(updated=iso(NOON)))
+    kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.RUNNING, SCALED))
     for _ in range(2):
         kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC))
-    story = kept.journal.story("chat")
+    story = kept.journal.history("chat")
     assert story is not None
     assert [(one.result, one.times) for one in story.reconciles] == [("changed", 1)]
 
 
 def test_who_was_only_found_in_sync_is_not_remembered() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.RESYNC)
-    assert kept.journal.story("chat") is None
+    assert kept.journal.history("chat") is None
     assert kept.rung == []
 
 
 def test_an_endpoint_takes_two_kilobytes_at_the_most() -> None:
-    kept = Kept()
+    kept = HistoryFixture()
     for number in range(50):
-        kept.journal.changed(record(updated=iso(NOON)))
+        kept.journal.record_change(record(updated=iso(NOON)))
         steps = tuple(Scale(CHAT, "uid", number, f"{number}: " + "why " * 200) for _ in range(9))
         kept.reconciled(outcome(RegionState.UPDATING, steps), *(Trigger.RESYNC,) * 3)
-        kept.reconciled(Outcome(Result.FAILED, errors=(Cause(Reason.REJECTED, "é\x1b" * 4000),) * 9))
-    story = kept.journal.story("chat")
+        kept.reconciled(ReconcileResult(Result.FAILED, errors=(Cause(Reason.REJECTED, "é\x1b" * 4000),) * 9))
+    story = kept.journal.history("chat")
     assert story is not None
     assert story.reconciles[0].lines[0].endswith("…")
     assert story.reconciles[0].lines[-1].endswith("more")
-    assert len(story.reconciles) <= MOST_RECONCILES
+    assert len(story.reconciles) <= MAX_RECONCILES
     entry = kept.journal._entries["chat"]
     size = sum(map(sys.getsizeof, entry.records)) + sys.getsizeof(entry.records) + sys.getsizeof(entry)
     assert size + sys.getsizeof(entry.change) + 300 < 2048
 
 
 def test_only_so_many_endpoints_are_remembered_and_the_quietest_go_first() -> None:
-    kept = Kept(most=3)
+    kept = HistoryFixture(most=3)
     for name in ("a", "b", "c"):
         kept.reconciled(outcome(RegionState.ERROR), name=name)
-    kept.journal.changed(StreamRecord("a", "MODIFY", None, None, "1", "shard", None))
+    kept.journal.record_change(StreamRecord("a", "MODIFY", None, None, "1", "shard", None))
     kept.reconciled(outcome(RegionState.ERROR), name="d")
-    assert [name for name in "abcd" if kept.journal.story(name) is not None] == ["a", "c", "d"]
+    assert [name for name in "abcd" if kept.journal.history(name) is not None] == ["a", "c", "d"]

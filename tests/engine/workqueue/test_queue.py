@@ -5,84 +5,84 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.engine.workqueue.queue import Backoff, Band, Dispatcher, WorkQueue
+from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
 from gco_stream.engine.workqueue.triggers import Trigger
 
 
 def drain(queue: WorkQueue, now: float = 0.0) -> list[str]:
     taken = []
-    while (one := queue.take(now)) is not None:
-        taken.append(one.name)
-        queue.done(one.name)
+    while (one := queue.get(now)) is not None:
+        taken.append(one.key)
+        queue.done(one.key)
     return taken
 
 
 def test_names_are_taken_in_the_order_they_came() -> None:
     queue = WorkQueue()
     for name in "abc":
-        queue.add(name, Band.FRESH, 0, Trigger.STREAM)
+        queue.add(name, Priority.HIGH, 0, Trigger.STREAM)
     assert drain(queue) == ["a", "b", "c"]
 
 
 def test_a_name_that_waits_is_held_once() -> None:
     queue = WorkQueue()
     for _ in range(3):
-        queue.add("a", Band.FRESH, 0, Trigger.STREAM)
+        queue.add("a", Priority.HIGH, 0, Trigger.STREAM)
     assert drain(queue) == ["a"]
 
 
 def test_fresh_names_go_before_those_of_a_resync() -> None:
     queue = WorkQueue()
-    queue.add("old", Band.RESYNC, 0, Trigger.RESYNC)
-    queue.add("new", Band.FRESH, 1, Trigger.STREAM)
+    queue.add("old", Priority.LOW, 0, Trigger.RESYNC)
+    queue.add("new", Priority.HIGH, 1, Trigger.STREAM)
     assert drain(queue) == ["new", "old"]
 
 
 def test_a_name_that_becomes_urgent_moves_up() -> None:
     queue = WorkQueue()
-    queue.add("a", Band.RESYNC, 0, Trigger.RESYNC)
-    queue.add("b", Band.RESYNC, 0, Trigger.RESYNC)
-    queue.add("b", Band.FRESH, 1, Trigger.STREAM)
+    queue.add("a", Priority.LOW, 0, Trigger.RESYNC)
+    queue.add("b", Priority.LOW, 0, Trigger.RESYNC)
+    queue.add("b", Priority.HIGH, 1, Trigger.STREAM)
     assert drain(queue) == ["b", "a"]
 
 
 def test_a_stream_of_fresh_names_does_not_starve_the_resync() -> None:
-    queue = WorkQueue(fresh_in_a_row=4)
-    queue.add("old", Band.RESYNC, 0, Trigger.RESYNC)
+    queue = WorkQueue(high_in_a_row=4)
+    queue.add("old", Priority.LOW, 0, Trigger.RESYNC)
     taken = []
     for number in range(10):
-        queue.add(f"new-{number}", Band.FRESH, 0, Trigger.STREAM)
-        one = queue.take(0)
+        queue.add(f"new-{number}", Priority.HIGH, 0, Trigger.STREAM)
+        one = queue.get(0)
         assert one is not None
-        taken.append(one.name)
-        queue.done(one.name)
+        taken.append(one.key)
+        queue.done(one.key)
     assert taken.index("old") == 4
 
 
 def test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after() -> None:
     queue = WorkQueue()
-    queue.add("a", Band.FRESH, 0, Trigger.STREAM)
-    assert queue.take(0) is not None
-    queue.add("a", Band.FRESH, 1, Trigger.STREAM)
-    queue.add("a", Band.RESYNC, 2, Trigger.RESYNC)
-    assert queue.take(2) is None
+    queue.add("a", Priority.HIGH, 0, Trigger.STREAM)
+    assert queue.get(0) is not None
+    queue.add("a", Priority.HIGH, 1, Trigger.STREAM)
+    queue.add("a", Priority.LOW, 2, Trigger.RESYNC)
+    assert queue.get(2) is None
     queue.done("a")
-    again = queue.take(3)
+    again = queue.get(3)
     assert again is not None
-    assert (again.name, again.since) == ("a", 1)
+    assert (again.key, again.since) == ("a", 1)
     queue.done("a")
     assert queue.idle
 
 
 def test_every_reason_to_take_a_name_is_told_with_it() -> None:
     queue = WorkQueue()
-    queue.add("a", Band.RESYNC, 0, Trigger.RESYNC)
-    queue.add("a", Band.FRESH, 1, Trigger.CLUSTER)
+    queue.add("a", Priority.LOW, 0, Trigger.RESYNC)
+    queue.add("a", Priority.HIGH, 1, Trigger.CLUSTER)
     queue.add_at("a", 2, Trigger.REQUEUE)
-    taken = queue.take(3)
-    assert taken is not None
-    assert (taken.band, taken.since, taken.triggers) == (
-        Band.FRESH,
+    work = queue.get(3)
+    assert work is not None
+    assert (work.priority, work.since, work.triggers) == (
+        Priority.HIGH,
         1,
         (Trigger.RESYNC, Trigger.CLUSTER, Trigger.REQUEUE),
     )
@@ -90,26 +90,26 @@ def test_every_reason_to_take_a_name_is_told_with_it() -> None:
 
 def test_every_reason_that_came_while_a_name_was_worked_on_is_told_too() -> None:
     queue = WorkQueue()
-    queue.add("a", Band.FRESH, 0, Trigger.STREAM)
-    queue.take(0)
+    queue.add("a", Priority.HIGH, 0, Trigger.STREAM)
+    queue.get(0)
     queue.add_at("a", 2, Trigger.REQUEUE)
     for trigger in (Trigger.CLUSTER, Trigger.CLUSTER, Trigger.STREAM):
-        queue.add("a", Band.FRESH, 1, trigger)
-    queue.take(3)
+        queue.add("a", Priority.HIGH, 1, trigger)
+    queue.get(3)
     queue.done("a")
-    taken = queue.take(3)
-    assert taken is not None
-    assert (taken.since, taken.triggers) == (1, (Trigger.CLUSTER, Trigger.STREAM, Trigger.REQUEUE))
+    work = queue.get(3)
+    assert work is not None
+    assert (work.since, work.triggers) == (1, (Trigger.CLUSTER, Trigger.STREAM, Trigger.REQUEUE))
 
 
 def test_a_delayed_name_comes_when_it_is_due_and_not_before() -> None:
     queue = WorkQueue()
     queue.add_at("a", 10, Trigger.REQUEUE)
-    assert queue.take(9.9) is None
+    assert queue.get(9.9) is None
     assert queue.next_due() == 10
-    taken = queue.take(10)
-    assert taken is not None
-    assert taken.triggers == (Trigger.REQUEUE,)
+    work = queue.get(10)
+    assert work is not None
+    assert work.triggers == (Trigger.REQUEUE,)
 
 
 def test_of_several_delays_the_earliest_holds() -> None:
@@ -117,24 +117,24 @@ def test_of_several_delays_the_earliest_holds() -> None:
     queue.add_at("a", 10, Trigger.REQUEUE)
     queue.add_at("a", 5, Trigger.RETRY)
     queue.add_at("a", 7, Trigger.CONTESTED)
-    taken = queue.take(5)
-    assert taken is not None
-    assert taken.triggers == (Trigger.RETRY,)
+    work = queue.get(5)
+    assert work is not None
+    assert work.triggers == (Trigger.RETRY,)
     queue.done("a")
-    assert queue.take(100) is None
+    assert queue.get(100) is None
     assert queue.next_due() is None
 
 
 def test_a_forgotten_delay_never_comes() -> None:
     queue = WorkQueue()
     queue.add_at("a", 5, Trigger.RETRY)
-    queue.forget_delay("a")
-    assert queue.take(100) is None
+    queue.cancel_delay("a")
+    assert queue.get(100) is None
 
 
 operations = st.lists(
     st.one_of(
-        st.tuples(st.just("add"), st.sampled_from("abcd"), st.sampled_from(list(Band))),
+        st.tuples(st.just("add"), st.sampled_from("abcd"), st.sampled_from(list(Priority))),
         st.tuples(st.just("delay"), st.sampled_from("abcd"), st.integers(1, 5)),
         st.tuples(st.just("take"), st.none(), st.none()),
         st.tuples(st.just("done"), st.integers(0, 3), st.none()),
@@ -155,10 +155,10 @@ def test_no_name_is_lost_doubled_or_worked_on_twice_at_once(steps: list[tuple[st
             queue.add_at(str(first), now + second, Trigger.REQUEUE)  # type: ignore[operator]
             owed.add(str(first))
         elif kind == "take":
-            taken = queue.take(now)
-            if taken is not None:
-                assert taken.name not in working
-                working.append(taken.name)
+            work = queue.get(now)
+            if work is not None:
+                assert work.key not in working
+                working.append(work.key)
         elif working:
             queue.done(working.pop(first % len(working)))  # type: ignore[operator]
     seen = set(working)
@@ -178,9 +178,9 @@ def test_a_name_added_is_always_given_out_afterwards(steps: list[tuple[str, obje
         if kind == "add":
             queue.add(str(first), second, now, Trigger.STREAM)  # type: ignore[arg-type]
             owed.add(str(first))
-        elif kind == "take" and (taken := queue.take(now)) is not None:
-            owed.discard(taken.name)
-            working.append(taken.name)
+        elif kind == "take" and (work := queue.get(now)) is not None:
+            owed.discard(work.key)
+            working.append(work.key)
         elif kind == "done" and working:
             queue.done(working.pop(first % len(working)))  # type: ignore[operator]
     for name in working:
@@ -189,7 +189,7 @@ def test_a_name_added_is_always_given_out_afterwards(steps: list[tuple[str, obje
 
 
 def test_backoff_doubles_is_capped_and_starts_anew_after_success() -> None:
-    backoff = Backoff(base=1, cap=8, rng=random.Random(1))
+    backoff = ItemBackoff(base=1, cap=8, rng=random.Random(1))
     waits = [backoff.failed("a") for _ in range(6)]
     for wait, longest in zip(waits, [1, 2, 4, 8, 8, 8], strict=True):
         assert longest / 2 <= wait <= longest
@@ -201,22 +201,22 @@ def test_backoff_doubles_is_capped_and_starts_anew_after_success() -> None:
 async def test_a_waiting_worker_is_woken_by_a_name() -> None:
     dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        waiting = group.create_task(dispatcher.take())
+        waiting = group.create_task(dispatcher.get())
         await asyncio.sleep(0)
-        dispatcher.add("a", Band.FRESH, Trigger.STREAM)
-    taken = waiting.result()
-    assert taken is not None
-    assert taken.name == "a"
+        dispatcher.add("a", Priority.HIGH, Trigger.STREAM)
+    work = waiting.result()
+    assert work is not None
+    assert work.key == "a"
 
 
 async def test_every_waiting_worker_gets_a_name_of_its_own() -> None:
     dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        waiting = [group.create_task(dispatcher.take()) for _ in range(4)]
+        waiting = [group.create_task(dispatcher.get()) for _ in range(4)]
         await asyncio.sleep(0)
         for name in "abcd":
-            dispatcher.add(name, Band.FRESH, Trigger.STREAM)
-    assert {task.result().name for task in waiting if task.result()} == set("abcd")  # type: ignore[union-attr]
+            dispatcher.add(name, Priority.HIGH, Trigger.STREAM)
+    assert {task.result().key for task in waiting if task.result()} == set("abcd")  # type: ignore[union-attr]
 
 
 @pytest.mark.looptime
@@ -225,36 +225,36 @@ async def test_a_waiting_worker_is_woken_when_a_delay_ends() -> None:
     dispatcher = Dispatcher(WorkQueue(), loop.time)
     dispatcher.add_after("a", 30, Trigger.REQUEUE)
     started = loop.time()
-    assert await dispatcher.take() is not None
+    assert await dispatcher.get() is not None
     assert loop.time() - started == pytest.approx(30)
 
 
 async def test_closing_releases_every_waiting_worker() -> None:
     dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        waiting = [group.create_task(dispatcher.take()) for _ in range(3)]
+        waiting = [group.create_task(dispatcher.get()) for _ in range(3)]
         await asyncio.sleep(0)
-        dispatcher.close()
+        dispatcher.shut_down()
     assert [task.result() for task in waiting] == [None] * 3
 
 
 def test_the_newest_records_of_a_name_are_kept_wherever_it_waits() -> None:
     queue = WorkQueue()
-    queue.add("a", Band.RESYNC, 0, Trigger.RESYNC)
+    queue.add("a", Priority.LOW, 0, Trigger.RESYNC)
     for number in range(4):
-        queue.add("a", Band.FRESH, 1, Trigger.STREAM, (str(number),))
-    taken = queue.take(1)
-    assert taken is not None
-    assert taken.records == ("0", "1", "2", "3")
+        queue.add("a", Priority.HIGH, 1, Trigger.STREAM, (str(number),))
+    work = queue.get(1)
+    assert work is not None
+    assert work.records == ("0", "1", "2", "3")
     for number in range(4, 9):
-        queue.add("a", Band.FRESH, 2, Trigger.STREAM, (str(number),))
-    queue.add("a", Band.FRESH, 2, Trigger.CLUSTER)
+        queue.add("a", Priority.HIGH, 2, Trigger.STREAM, (str(number),))
+    queue.add("a", Priority.HIGH, 2, Trigger.CLUSTER)
     queue.done("a")
-    again = queue.take(3)
+    again = queue.get(3)
     assert again is not None
     assert again.records == ("4", "5", "6", "7", "8")
     queue.done("a")
     queue.add_at("a", 5, Trigger.RETRY, again.records[-1:])
-    later = queue.take(5)
+    later = queue.get(5)
     assert later is not None
     assert later.records == ("8",)

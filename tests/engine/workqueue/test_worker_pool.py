@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from gco_stream.engine.workqueue.worker_pool import Staff, most_at_once
+from gco_stream.engine.workqueue.worker_pool import WorkerPool, max_concurrency
 from tests.support.fake_api_server import until
 
 
-class Shop:
+class PoolFixture:
     """Customers who are served one at a time by each of the staff; a slow one until it is told to go."""
 
     def __init__(self) -> None:
@@ -18,9 +18,9 @@ class Shop:
         self.served: list[str] = []
         self.most = 0
 
-    async def work(self, staff: Staff) -> None:
-        while not staff.is_too_many and (one := await self.queue.get()) != "close":
-            with staff.at_work():
+    async def work(self, staff: WorkerPool) -> None:
+        while not staff.has_surplus and (one := await self.queue.get()) != "close":
+            with staff.running():
                 self.in_work.append(one)
                 self.most = max(self.most, len(self.in_work))
                 if one == "slow":
@@ -31,23 +31,23 @@ class Shop:
 
     async def run(self, group: asyncio.TaskGroup, count: int) -> None:
         async with asyncio.TaskGroup() as workers:
-            Staff(workers, count, self.work, patience=0.02)
+            WorkerPool(workers, count, self.work, stall_seconds=0.02)
 
 
-async def _served(slow: int, count: int) -> Shop:
-    shop = Shop()
+async def _served(slow: int, count: int) -> PoolFixture:
+    shop = PoolFixture()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(shop.run(group, count))
         for _ in range(slow):
             shop.queue.put_nowait("slow")
         shop.queue.put_nowait("quick")
-        if slow < most_at_once(count):
+        if slow < max_concurrency(count):
             await until(lambda: shop.served == ["quick"])
         else:
-            await until(lambda: len(shop.in_work) == most_at_once(count))
+            await until(lambda: len(shop.in_work) == max_concurrency(count))
         shop.go.set()
         await until(lambda: len(shop.served) == slow + 1)
-        for _ in range(most_at_once(count)):
+        for _ in range(max_concurrency(count)):
             shop.queue.put_nowait("close")
     return shop
 
@@ -57,7 +57,7 @@ async def test_who_waits_for_long_holds_up_nobody() -> None:
 
 
 async def test_there_is_a_bound_to_those_who_wait() -> None:
-    assert (await _served(slow=20, count=2)).most == most_at_once(2)
+    assert (await _served(slow=20, count=2)).most == max_concurrency(2)
 
 
 async def test_without_anybody_who_waits_no_more_work_than_are_to() -> None:
@@ -65,7 +65,7 @@ async def test_without_anybody_who_waits_no_more_work_than_are_to() -> None:
 
 
 async def test_those_who_stood_in_leave_when_they_are_not_needed_any_more() -> None:
-    shop = Shop()
+    shop = PoolFixture()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(shop.run(group, 2))
         for _ in range(6):
@@ -79,8 +79,8 @@ async def test_those_who_stood_in_leave_when_they_are_not_needed_any_more() -> N
 
 
 async def test_nobody_stands_in_for_those_who_end_slowly_when_all_are_sent_home() -> None:
-    async def ends_slowly(staff: Staff) -> None:
-        with staff.at_work():
+    async def ends_slowly(staff: WorkerPool) -> None:
+        with staff.running():
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -89,7 +89,7 @@ async def test_nobody_stands_in_for_those_who_end_slowly_when_all_are_sent_home(
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
-            Staff(group, 2, ends_slowly, patience=0.05)
+            WorkerPool(group, 2, ends_slowly, stall_seconds=0.05)
 
     running = asyncio.create_task(run())
     await asyncio.sleep(0)
@@ -104,13 +104,13 @@ async def test_nobody_stands_in_for_those_who_end_slowly_when_all_are_sent_home(
 async def test_however_long_all_wait_there_are_no_more_stand_ins_than_the_bound() -> None:
     begun, over = [], asyncio.Event()
 
-    async def work(staff: Staff) -> None:
-        with staff.at_work():
+    async def work(staff: WorkerPool) -> None:
+        with staff.running():
             begun.append(staff)
             await over.wait()
 
     async with asyncio.TaskGroup() as group:
-        Staff(group, 2, work, patience=1)
+        WorkerPool(group, 2, work, stall_seconds=1)
         await asyncio.sleep(100)
-        assert len(begun) == most_at_once(2)
+        assert len(begun) == max_concurrency(2)
         over.set()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local.cluster_fixtures import clear_namespace
+from gco_stream.local.cluster_fixtures import delete_namespace
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from tests.chart.helm import Helm
@@ -24,7 +24,7 @@ def system(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
     name = f"{namespace}-system"
     control_plane.kube.create(path_of("Namespace"), {"metadata": {"name": name}})
     yield name
-    clear_namespace(control_plane.kube, name)
+    delete_namespace(control_plane.kube, name)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.forked_process import completed
+from tests.support.forked_process import run_forked
 
 _SECONDS = 300.0
 
@@ -66,7 +66,7 @@ class Page:
             command = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w./-])", stands, command)
         program, *arguments = shlex.split(command)
         if program == "gco-stream":
-            done = completed(("gco_stream", *arguments), self._environment, _SECONDS)
+            done = run_forked(("gco_stream", *arguments), self._environment, _SECONDS)
         else:
             done = subprocess.run(
                 [self._programs[program], *arguments],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gco_stream.cli.main import main
-from gco_stream.cluster.api.config import find_access
+from gco_stream.cluster.api.config import load_config
 
 WRITES = "tried to write"
 _CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
@@ -32,7 +32,7 @@ def _writes(path: Any, _: Any, flags: int) -> bool:
 
 if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]
-    (find_access.__kwdefaults__ or {})["service_account"] = Path(folder)
+    (load_config.__kwdefaults__ or {})["service_account"] = Path(folder)
     # An image is compiled when it is made.
     sys.dont_write_bytecode = True
     sys.addaudithook(read_only)

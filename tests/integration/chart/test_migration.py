@@ -14,7 +14,7 @@ from tests.integration.chart.page import Page
 from tests.integration.chart.release import Release
 from tests.integration.chart.test_rights import is_ready
 from tests.integration.conftest import World
-from tests.integration.support.legacy_objects import made_by_gco, replica_sets
+from tests.integration.support.legacy_objects import create_as_gco, replica_sets
 
 PAGE = Path(__file__).parents[3] / "docs" / "migration.md"
 RUNNING = ("autoscaled", "cpu-only", "minimal", "vllm-llama", "with-canary")
@@ -81,9 +81,9 @@ def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
 ) -> None:
     world.table.client.update_table(TableName=world.table.name, StreamSpecification={"StreamEnabled": False})
     for case in RUNNING:
-        made_by_gco(world, case)
-    made_by_gco(world, "cpu-only", STOPPED)
-    world.ask(STOPPED, "stopped")
+        create_as_gco(world, case)
+    create_as_gco(world, "cpu-only", STOPPED)
+    world.set_desired_state(STOPPED, "stopped")
     kube.wait_for(monitor.leads, what="the monitor leads")
     kube.wait_for(lambda: all(world.state(case) == "running" for case in RUNNING), what="it reports all as running")
     kube.wait_for(lambda: world.state(STOPPED) == "stopped" and not world.pods(STOPPED), what="and one as stopped")
@@ -107,7 +107,7 @@ def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
     assert "!!" not in page.walk("Hand over")
     told = page.walk("Afterwards")
     assert told.endswith("1 would be upgraded, 0 still rolling out, 5 left\n")
-    world.user.scale(world.seen("cpu-only"), 2)
+    world.user.scale(world.item_of("cpu-only"), 2)
     kube.wait_for(lambda: world.report("cpu-only").get("replicas_ready") == 2, what="a change is applied")
     assert "epoch" in world.report("cpu-only")
 
@@ -116,7 +116,7 @@ def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
         assert one.stop() == 0
     page.walk("The way back")
     kube.wait_for(monitor.leads, what="the monitor leads again")
-    world.user.scale(world.seen("cpu-only"), 3)
+    world.user.scale(world.item_of("cpu-only"), 3)
     kube.wait_for(lambda: len(world.pods("cpu-only")) == 3, what="the monitor applies a change")
     kube.wait_for(lambda: all("epoch" not in world.report(name) for name in ALL), what="it has reported on all")
     kube.wait_for(lambda: all(world.state(case) == "running" for case in RUNNING), what="all run")

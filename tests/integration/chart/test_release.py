@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import gco_stream
-from gco_stream.cluster.permissions import needed
+from gco_stream.cluster.permissions import required_permissions
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.settings import LEASE_NAME
 from tests.chart.helm import Helm, environment
@@ -99,9 +99,9 @@ def test_each_allowed_namespace_gets_its_role_and_loses_it_with_the_setting(
 
     release.install(settings={"ALLOWED_NAMESPACES": [system]})
     both = (world.namespace, system)
-    assert live() == set(map(str, needed(both, world.namespace, LEASE_NAME)))
+    assert live() == set(map(str, required_permissions(both, world.namespace, LEASE_NAME)))
     release("upgrade", NAME, str(release.helm.chart), "--reuse-values", "--set-json", "settings.ALLOWED_NAMESPACES=[]")
-    assert live() == set(map(str, needed(both[:1], world.namespace, LEASE_NAME)))
+    assert live() == set(map(str, required_permissions(both[:1], world.namespace, LEASE_NAME)))
 
 
 def test_the_commands_of_the_charts_page_install_upgrade_and_remove_it(

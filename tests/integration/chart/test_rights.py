@@ -11,7 +11,7 @@ import urllib3
 
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.events.recorder import EventRecorder
-from gco_stream.cluster.permissions import Permission, needed
+from gco_stream.cluster.permissions import Permission, required_permissions
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model.objects import Kind, ObjectRef
@@ -19,7 +19,7 @@ from gco_stream.settings import LEASE_NAME
 from tests.integration.chart.pod import WRITES
 from tests.integration.chart.release import Release
 from tests.integration.conftest import Program, World
-from tests.integration.support.legacy_objects import made_by_gco
+from tests.integration.support.legacy_objects import create_as_gco
 from tests.integration.support.pods import tell_pods
 from tests.support.items import item, parity_item
 
@@ -31,13 +31,13 @@ EVERYBODYS = {"authorization.k8s.io", "authentication.k8s.io"}
 
 
 def needs(world: World) -> set[Permission]:
-    return set(needed((world.namespace,), world.namespace, LEASE_NAME))
+    return set(required_permissions((world.namespace,), world.namespace, LEASE_NAME))
 
 
 def test_with_the_charts_own_token_it_does_all_its_work_and_uses_every_right_it_has(
     release: Release, control_plane: ControlPlane, world: World
 ) -> None:
-    adopted, scaled = made_by_gco(world, "autoscaled"), made_by_gco(world, "cpu-only")
+    adopted, scaled = create_as_gco(world, "autoscaled"), create_as_gco(world, "cpu-only")
     fewer = parity_item(scaled)
     fewer["spec"]["replicas"] = 3
     world.put(fewer)
@@ -90,13 +90,13 @@ def lives(world: World, leader: Program, *adopted: str) -> None:
     leader.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "it is reported")
     # The page of an endpoint tells its Events.
     assert leader.http("/endpoints/whole")[0] == 200
-    world.respec("whole", canary=None, autoscaling=None, replicas=2)
+    world.update_spec("whole", canary=None, autoscaling=None, replicas=2)
     leader.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
     leader.until(lambda: world.replicas("whole") == 2, "it is scaled")
-    world.ask("whole", "stopped")
+    world.set_desired_state("whole", "stopped")
     leader.until(lambda: world.state("whole") == "stopped", "it is stopped")
     for name in (*adopted, "whole", "ill"):
-        world.ask(name, "deleted")
+        world.set_desired_state(name, "deleted")
     for name in (*adopted, "whole", "ill"):
         leader.until(lambda name=name: world.item(name) is None, f"{name} is gone")
 

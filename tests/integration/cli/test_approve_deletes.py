@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MOST_APPROVED, approval_of, entry_of
-from gco_stream.engine.deletion.budget import MOST_REMOVALS, REMOVALS_ANNOTATION, short_digest
+from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MAX_APPROVED, approval_of, entry_of
+from gco_stream.engine.deletion.budget import MAX_REMOVALS, REMOVALS_ANNOTATION, short_digest
 from gco_stream.local.kube_api import APPLY_PATCH, path_of
 from tests.integration.cli.test_explain import gco_stream
 from tests.integration.conftest import Program, World
@@ -24,7 +24,7 @@ from tests.integration.deletion.test_guard import (
     uids,
     until_running,
 )
-from tests.integration.support.leases import let_go
+from tests.integration.support.leases import release_lease
 
 pytestmark = pytest.mark.integration
 CONFLICT = 4
@@ -33,7 +33,7 @@ NONE_BY_ITSELF = {"MASS_DELETE_LIMIT": "0"}
 
 def leave(world: World, *names: str) -> None:
     for name in names:
-        seen = world.seen(name)
+        seen = world.item_of(name)
         world.user.replace_spec(seen, (world.item(name) or {})["spec"], target_regions=["eu-west-1"])
 
 
@@ -156,7 +156,7 @@ def test_after_a_wiped_table_what_is_approved_goes_and_what_has_an_item_again_st
     take_out(world, "a", "b", "c")
     until_held(one, 3)
     one.kill()
-    let_go(world.kube, world.namespace)
+    release_lease(world.kube, world.namespace)
     before = uids(world)
     assert gco_stream(unlimited_env, "approve-deletes", shown(unlimited_env)["digest"]).returncode == 0
     put(world, "a")
@@ -214,8 +214,8 @@ def test_where_nothing_waits_there_is_nothing_to_approve(
 def test_the_lease_holds_a_full_approval_beside_a_full_budget_and_its_holder_goes_on(
     world: World, controller: Program
 ) -> None:
-    spent = {short_digest(str(number)): int(time.time()) for number in range(MOST_REMOVALS)}
-    full = approval_of([short_digest("some", str(number)) for number in range(MOST_APPROVED)], time.time())
+    spent = {short_digest(str(number)): int(time.time()) for number in range(MAX_REMOVALS)}
+    full = approval_of([short_digest("some", str(number)) for number in range(MAX_APPROVED)], time.time())
     annotate(world, **{APPROVED_ANNOTATION: full, REMOVALS_ANNOTATION: json.dumps(spent, separators=(",", ":"))})
     print(f"{sum(map(len, annotations(world).values()))} bytes of annotations")
 
@@ -228,4 +228,4 @@ def test_the_lease_holds_a_full_approval_beside_a_full_budget_and_its_holder_goe
     controller.until(lambda: renewed() != first, "the lease is renewed")
     put(world, "a")
     until_running(world, controller, "a")
-    assert len(json.loads(annotations(world)[APPROVED_ANNOTATION])["entries"]) == MOST_APPROVED
+    assert len(json.loads(annotations(world)[APPROVED_ANNOTATION])["entries"]) == MAX_APPROVED

@@ -12,7 +12,7 @@ import pytest
 
 from gco_stream.cli.errors import FAILED, USAGE
 from gco_stream.cluster.leaderelection.record import micro_time
-from gco_stream.cluster.permissions import needed
+from gco_stream.cluster.permissions import required_permissions
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.pytest_plugin import Table
@@ -50,7 +50,7 @@ def allowed(kube: KubeApi, namespace: str, user: str, *forbidden: str) -> Iterat
             "verbs": [one.verb],
             **({"resourceNames": [one.name]} if one.name else {}),
         }
-        for one in needed((namespace,), namespace, LEASE_NAME)
+        for one in required_permissions((namespace,), namespace, LEASE_NAME)
         if not (one.resource == "ingresses" and one.verb in forbidden)
     ]
     subject = {"kind": "User", "name": user, "apiGroup": RBAC}
@@ -92,7 +92,7 @@ def test_a_table_without_a_stream_is_doubtful_and_the_command_mends_it(
     assert "??  stream: off: changes are found by scans every" in shell.out
     assert "    -> gco-stream table enable-stream\n" in shell.out
     assert shell("table enable-stream") == 0
-    assert examined(shell)["stream"]["verdict"] == "fine"
+    assert examined(shell)["stream"]["status"] == "fine"
 
 
 def test_a_table_that_is_not_there_is_wrong(
@@ -117,12 +117,12 @@ def test_servers_that_cannot_be_reached_are_one_line_each(
     elsewhere.write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(elsewhere))
     found = examined(shell)
-    assert {subject: one["verdict"] for subject, one in found.items()} == {
+    assert {subject: one["status"] for subject, one in found.items()} == {
         "settings": "fine",
         "table": "wrong",
         "cluster": "wrong",
     }
-    assert all(one["mend"] for one in found.values() if one["verdict"] == "wrong")
+    assert all(one["fix"] for one in found.values() if one["status"] == "wrong")
 
 
 def test_a_namespace_that_is_missing_is_wrong(
@@ -132,8 +132,8 @@ def test_a_namespace_that_is_missing_is_wrong(
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     monkeypatch.setenv("ALLOWED_NAMESPACES", f"{surroundings['INFERENCE_NAMESPACE']},nowhere")
     found = examined(shell)["namespace nowhere"]
-    assert (found["verdict"], found["said"]) == ("wrong", "missing")
-    assert found["mend"] == "kubectl create namespace nowhere"
+    assert (found["status"], found["message"]) == ("wrong", "missing")
+    assert found["fix"] == "kubectl create namespace nowhere"
 
 
 def test_the_permissions_on_the_list_are_enough_and_a_missing_one_is_named(
@@ -147,13 +147,13 @@ def test_the_permissions_on_the_list_are_enough_and_a_missing_one_is_named(
     user = f"doctor-{namespace}"
     as_user(control_plane, user, monkeypatch)
     nothing = examined(shell)
-    assert nothing[f"namespace {namespace}"]["verdict"] == "doubtful"
-    assert "create leases" in nothing[f"permissions in {namespace}"]["said"]
+    assert nothing[f"namespace {namespace}"]["status"] == "doubtful"
+    assert "create leases" in nothing[f"permissions in {namespace}"]["message"]
     with allowed(kube, namespace, user, "patch", "delete"):
         found = examined(shell)
         missing = found[f"permissions in {namespace}"]
-        assert (missing["verdict"], missing["said"]) == ("wrong", "not allowed: patch ingresses, delete ingresses")
-        assert found[f"namespace {namespace}"]["verdict"] == "fine"
+        assert (missing["status"], missing["message"]) == ("wrong", "not allowed: patch ingresses, delete ingresses")
+        assert found[f"namespace {namespace}"]["status"] == "fine"
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_another_kind_of_leader_and_one_that_is_dead_are_doubtful(
     spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": stamp, "renewTime": stamp}
     kube.create(path_of("Lease", namespace), {"metadata": {"name": LEASE_NAME}, "spec": spec})
     found = examined(shell)["leader"]
-    assert found["verdict"] == "doubtful"
-    assert words in found["said"]
-    assert found["mend"]
+    assert found["status"] == "doubtful"
+    assert words in found["message"]
+    assert found["fix"]
 
 
 def test_the_permissions_on_the_list_are_enough_for_the_controller(

@@ -11,8 +11,8 @@ import pytest
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from tests.integration.conftest import PATIENCE, Program, World
-from tests.integration.support.leases import let_go
-from tests.support.forked_process import completed
+from tests.integration.support.leases import release_lease
+from tests.support.forked_process import run_forked
 from tests.support.items import item
 
 _WRITES = {"create", "update", "patch", "delete", "deletecollection"}
@@ -21,14 +21,14 @@ FINALIZER = "example.org/slow"
 
 
 def gco_stream(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return completed(("gco_stream", *arguments), {"PATH": os.environ["PATH"], **environment}, PATIENCE)
+    return run_forked(("gco_stream", *arguments), {"PATH": os.environ["PATH"], **environment}, PATIENCE)
 
 
 def asked(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes: Any) -> dict[str, Any]:
     return item(name, spec={"gpu_count": 0, **(spec or {})}, **attributes)
 
 
-class Told:
+class ExplainOutput:
     """What `explain` says of the endpoints of a world."""
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -50,12 +50,12 @@ class Told:
     def objects(self, name: str = "chat") -> dict[str, tuple[str, str]]:
         """Verdict and why by Kind/name."""
         found = self.endpoint(name)["objects"]
-        return {f"{one['kind']}/{one['name']}": (one["verdict"], one["why"]) for one in found}
+        return {f"{one['kind']}/{one['name']}": (one["state"], one["message"]) for one in found}
 
 
 @pytest.fixture
-def told(controller_env: dict[str, str]) -> Told:
-    return Told(controller_env)
+def told(controller_env: dict[str, str]) -> ExplainOutput:
+    return ExplainOutput(controller_env)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def left(world: World, controller: Program) -> Iterator[Callable[..., None]]:
         names = [one["endpoint_name"] for one in items]
         controller.until(lambda: {world.state(name) for name in names} == {"running"}, f"{names} run")
         controller.kill()
-        let_go(world.kube, world.namespace)
+        release_lease(world.kube, world.namespace)
 
     yield leave
     for key in world.objects():
@@ -80,7 +80,7 @@ def left(world: World, controller: Program) -> Iterator[Callable[..., None]]:
 def test_it_says_what_would_be_done_and_does_nothing(
     command: tuple[str, ...],
     world: World,
-    told: Told,
+    told: ExplainOutput,
     control_plane: ControlPlane,
     controller_user: str,
 ) -> None:
@@ -102,7 +102,7 @@ def test_it_says_what_would_be_done_and_does_nothing(
     assert (world.item("chat"), world.objects()) == (before, {})
 
 
-def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program, told: Told) -> None:
+def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program, told: ExplainOutput) -> None:
     world.put(asked())
     controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted")
     text = told.text("explain", "chat")
@@ -136,7 +136,9 @@ def test_what_is_not_known_of_a_spec_is_a_warning_in_the_json(world: World, cont
     assert "'gpu'" in warning["message"]
 
 
-def test_every_field_that_somebody_changed_is_a_line(world: World, left: Callable[..., None], told: Told) -> None:
+def test_every_field_that_somebody_changed_is_a_line(
+    world: World, left: Callable[..., None], told: ExplainOutput
+) -> None:
     left(asked(spec={"env": {"TOKEN": "s3cret"}}))
     template = {"containers": [{"name": "inference", "image": "x:2", "args": ["--fast"], "env": []}]}
     world.kube.patch(
@@ -157,7 +159,9 @@ def test_every_field_that_somebody_changed_is_a_line(world: World, left: Callabl
     assert "s3cret" not in text
 
 
-def test_a_hold_says_what_it_keeps_from_being_done(world: World, left: Callable[..., None], told: Told) -> None:
+def test_a_hold_says_what_it_keeps_from_being_done(
+    world: World, left: Callable[..., None], told: ExplainOutput
+) -> None:
     left(asked())
     world.put((world.item("chat") or {}) | asked(spec={"replicas": 3}, hold="the night of the launch"))
     text = told.text("explain", "chat")
@@ -173,7 +177,7 @@ def test_a_hold_says_what_it_keeps_from_being_done(world: World, left: Callable[
 
 
 def test_a_broken_spec_and_an_item_that_cannot_be_read_hold_what_stands(
-    world: World, left: Callable[..., None], told: Told
+    world: World, left: Callable[..., None], told: ExplainOutput
 ) -> None:
     left(asked(), asked("odd"))
     world.put(asked(spec={"replicas": "many"}))
@@ -182,10 +186,10 @@ def test_a_broken_spec_and_an_item_that_cannot_be_read_hold_what_stands(
         found = told.endpoint(name)
         assert found["reason"] == reason
         assert field in found["headline"]
-        assert {(one["verdict"], one["reason"]) for one in found["objects"]} == {("Held", reason)}
+        assert {(one["state"], one["reason"]) for one in found["objects"]} == {("Held", reason)}
 
 
-def test_an_object_that_is_not_ours_is_named(world: World, told: Told) -> None:
+def test_an_object_that_is_not_ours_is_named(world: World, told: ExplainOutput) -> None:
     foreign = {"metadata": {"name": "chat"}, "spec": {"ports": [{"port": 1}], "selector": {"app": "theirs"}}}
     foreign["metadata"] |= {"labels": {"project": "gco", "gco.io/type": "inference", "app": "theirs"}}
     world.kube.create(path_of("Service", world.namespace), foreign)
@@ -198,32 +202,36 @@ def test_an_object_that_is_not_ours_is_named(world: World, told: Told) -> None:
 
 
 def test_a_stopped_endpoint_is_as_asked_and_its_ingress_is_meant_to_be_away(
-    world: World, controller: Program, told: Told
+    world: World, controller: Program, told: ExplainOutput
 ) -> None:
     world.put(asked())
     controller.until(lambda: world.state("chat") == "running", "it runs")
-    world.ask("chat", "stopped")
+    world.set_desired_state("chat", "stopped")
     controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
     assert told.text("explain", "chat").startswith("chat: stopped here, as desired\n")
     assert told.objects()["Ingress/inference-chat"] == ("NotNeeded", "the endpoint is stopped")
 
 
-def test_a_deleted_endpoint_says_what_is_still_going(world: World, left: Callable[..., None], told: Told) -> None:
+def test_a_deleted_endpoint_says_what_is_still_going(
+    world: World, left: Callable[..., None], told: ExplainOutput
+) -> None:
     left(asked(target_regions=[world.region]))
     path = path_of("Deployment", world.namespace, "chat")
     world.kube.patch(path, {"metadata": {"finalizers": [FINALIZER]}})
     world.kube.delete(path)
     assert "it is recreated once it is gone" in told.text("explain", "chat")
-    world.ask("chat", "deleted")
+    world.set_desired_state("chat", "deleted")
     objects = told.objects()
     assert objects["Deployment/chat"][0] == "Terminating"
     assert objects["Service/chat"] == ("WouldDelete", "the endpoint is deleted")
     found = told.endpoint()
-    assert (found["agreement"], found["report"]) == ("purge", "deleting, 0 of 0 ready")
+    assert (found["pending_change"], found["report"]) == ("purge", "deleting, 0 of 0 ready")
     assert [waits.partition(":")[0] for waits in found["waits_for"]] == [world.region]
 
 
-def test_the_regions_that_promotion_waits_for_are_named(world: World, left: Callable[..., None], told: Told) -> None:
+def test_the_regions_that_promotion_waits_for_are_named(
+    world: World, left: Callable[..., None], told: ExplainOutput
+) -> None:
     left(asked(target_regions=[world.region, ELSEWHERE]))
     text = told.text("explain", "chat")
     assert text.startswith("chat: running here, as desired\n")
@@ -231,7 +239,7 @@ def test_the_regions_that_promotion_waits_for_are_named(world: World, left: Call
     assert f"{ELSEWHERE} has not reported" in text.splitlines()
 
 
-def test_a_canary_that_is_not_ready_is_the_first_reason(world: World, controller: Program, told: Told) -> None:
+def test_a_canary_that_is_not_ready_is_the_first_reason(world: World, controller: Program, told: ExplainOutput) -> None:
     canary = {"image": "registry.example/serve:2.0-never-ready", "weight": 20, "replicas": 1}
     world.put(asked(spec={"canary": canary}))
     controller.until(lambda: world.state("chat") == "running", "the main runs")
@@ -241,7 +249,9 @@ def test_a_canary_that_is_not_ready_is_the_first_reason(world: World, controller
     assert "Deployment chat-canary in sync" in text
 
 
-def test_a_pod_that_cannot_start_is_named_with_its_reason(world: World, controller: Program, told: Told) -> None:
+def test_a_pod_that_cannot_start_is_named_with_its_reason(
+    world: World, controller: Program, told: ExplainOutput
+) -> None:
     world.put(asked(spec={"image": "registry.example/serve:1.0-image-pull-error"}))
     controller.until(lambda: world.state("chat") == "creating", "it is made")
     controller.until(lambda: "ImagePullBackOff" in told.text("explain", "chat").splitlines()[0], "the reason is told")
@@ -254,7 +264,7 @@ def test_a_pod_that_cannot_start_is_named_with_its_reason(world: World, controll
 
 
 def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
-    world: World, left: Callable[..., None], program: Callable[..., Program], told: Told
+    world: World, left: Callable[..., None], program: Callable[..., Program], told: ExplainOutput
 ) -> None:
     left(asked())
     made = world.get("Deployment", "chat")
@@ -297,7 +307,7 @@ def test_removals_beyond_the_limit_are_held_and_those_within_it_are_not(
     limited = controller_env | {"MASS_DELETE_LIMIT": "1"}
     told = gco_stream(limited, "explain", "--all", "-o", "json")
     found = orjson.loads(told.stdout)["endpoints"]
-    verdicts = [{one["verdict"] for one in found[name]["objects"]} for name in ("a", "b", "c")]
+    verdicts = [{one["state"] for one in found[name]["objects"]} for name in ("a", "b", "c")]
     assert sorted(map(sorted, verdicts)) == [["Held"], ["Held"], ["WouldDelete"]]
     assert sorted(found[name]["reason"] or "" for name in ("a", "b", "c")) == [
         *("OutOfSync", "RemovalLimitReached", "RemovalLimitReached")
@@ -306,7 +316,7 @@ def test_removals_beyond_the_limit_are_held_and_those_within_it_are_not(
 
 
 def test_objects_without_an_item_are_told_with_what_becomes_of_them(
-    world: World, left: Callable[..., None], told: Told, controller_env: dict[str, str]
+    world: World, left: Callable[..., None], told: ExplainOutput, controller_env: dict[str, str]
 ) -> None:
     left(asked(), asked("lost"))
     world.table.client.delete_item(TableName=world.table.name, Key={"endpoint_name": {"S": "lost"}})

@@ -136,7 +136,7 @@ def test_as_json_each_look_is_a_document_a_line(shell: Shell, world: World, watc
     one = Watching("-o", "json")
     watching.append(one)
     for _ in range(2):
-        assert [each["verdict"] for each in json.loads(one.line())["endpoints"]] == ["as-asked"]
+        assert [each["status"] for each in json.loads(one.line())["endpoints"]] == ["as-asked"]
 
 
 def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, world: World) -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 until = partial(fake_api.until, seconds=PATIENCE)
 
 
-class Following:
+class CacheFixture:
     """A running cache, a writer beside it, and the endpoints it has reported."""
 
     def __init__(self, client: KubeClient, *namespaces: str) -> None:
@@ -51,9 +51,9 @@ class Following:
 
 
 @asynccontextmanager
-async def following(kubeconfig: str, *namespaces: str) -> AsyncIterator[Following]:
+async def following(kubeconfig: str, *namespaces: str) -> AsyncIterator[CacheFixture]:
     async with KubeClient.connect(kubeconfig=kubeconfig, timeout=60) as client:
-        world = Following(client, *namespaces)
+        world = CacheFixture(client, *namespaces)
         task = asyncio.create_task(world.cache.run())
         try:
             yield world
@@ -63,7 +63,7 @@ async def following(kubeconfig: str, *namespaces: str) -> AsyncIterator[Followin
 
 
 @pytest.fixture
-async def world(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Following]:
+async def world(control_plane: ControlPlane, namespace: str) -> AsyncIterator[CacheFixture]:
     async with following(str(control_plane.kubeconfig), namespace) as world:
         await asyncio.wait_for(world.cache.wait_synced(), PATIENCE)
         yield world
@@ -89,7 +89,7 @@ async def create(client: KubeClient, manifest: JsonObject) -> JsonObject:
     return await client.request("POST", path, body=orjson.dumps(manifest))
 
 
-def annotated(world: Following, value: str) -> Callable[[], bool]:
+def annotated(world: CacheFixture, value: str) -> Callable[[], bool]:
     def holds() -> bool:
         shown = world.shown()
         return shown is not None and shown.annotations.get("edited") == value
@@ -97,7 +97,7 @@ def annotated(world: Following, value: str) -> Callable[[], bool]:
     return holds
 
 
-async def test_what_others_make_change_and_delete_is_shown_and_reported(world: Following) -> None:
+async def test_what_others_make_change_and_delete_is_shown_and_reported(world: CacheFixture) -> None:
     await create(world.client, ingress(world.namespace))
     await until(world.shown)
     await world.edit({"metadata": {"annotations": {"edited": "once"}}})
@@ -109,7 +109,7 @@ async def test_what_others_make_change_and_delete_is_shown_and_reported(world: F
     await until(lambda: len(world.reported) == 3)
 
 
-async def test_own_writes_are_shown_at_once_and_late_events_do_not_undo_them(world: Following) -> None:
+async def test_own_writes_are_shown_at_once_and_late_events_do_not_undo_them(world: CacheFixture) -> None:
     for round_ in range(10):
         made = await world.writer.create(ingress(world.namespace))
         assert world.shown() == made
@@ -123,7 +123,7 @@ async def test_own_writes_are_shown_at_once_and_late_events_do_not_undo_them(wor
     assert world.shown() is None
 
 
-async def test_our_object_whose_labels_were_edited_away_is_still_shown(world: Following) -> None:
+async def test_our_object_whose_labels_were_edited_away_is_still_shown(world: CacheFixture) -> None:
     made = await world.writer.create(ingress(world.namespace))
     await world.edit({"metadata": {"labels": {"project": None}}})
     await until(lambda: (shown := world.shown()) is not None and "project" not in shown.labels)
@@ -133,7 +133,7 @@ async def test_our_object_whose_labels_were_edited_away_is_still_shown(world: Fo
     await until(annotated(world, "later"))
 
 
-async def test_somebody_elses_object_whose_labels_were_edited_away_is_no_longer_shown(world: Following) -> None:
+async def test_somebody_elses_object_whose_labels_were_edited_away_is_no_longer_shown(world: CacheFixture) -> None:
     await create(world.client, ingress(world.namespace))
     await until(world.shown)
     await world.edit({"metadata": {"labels": {"project": None}}})
@@ -182,11 +182,11 @@ async def test_a_namespace_without_rights_is_named_until_they_are_given_and_othe
         await world.cache.wait_synced()
 
 
-async def test_a_version_from_the_future_is_answered_by_silence(world: Following) -> None:
+async def test_a_version_from_the_future_is_answered_by_silence(world: CacheFixture) -> None:
     path = collection_path(Kind.INGRESS, world.namespace)
     future = str(2**40)
     async with aclosing(world.client.watch(path, {"resourceVersion": future}, inactivity=2)) as events:
-        with pytest.raises(errors.Silence):
+        with pytest.raises(errors.WatchStalled):
             await anext(events)
 
 

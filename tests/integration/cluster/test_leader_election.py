@@ -16,7 +16,7 @@ from gco_stream.cluster.events.recorder import EventRecorder
 from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.local.kube_api import path_of
 from gco_stream.model.objects import Kind, ObjectRef
-from tests.cluster.leaderelection.replicas import Replica, Terms, contending
+from tests.cluster.leaderelection.replicas import Replica, TermLog, contending_replicas
 from tests.integration.conftest import PATIENCE
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 RETRY, CYCLE = 0.4, 3.0
 NAME = "leader"
-Start = Callable[[Terms, str], Replica]
+Start = Callable[[TermLog, str], Replica]
 
 
 class Times(NamedTuple):
@@ -67,7 +67,7 @@ class Lease:
         await asyncio.to_thread(self._kube.delete, self._path)
 
     async def create(self, **spec: Any) -> None:
-        manifest = {**lease.made(self._namespace, NAME), "spec": spec}
+        manifest = {**lease.new_lease(self._namespace, NAME), "spec": spec}
         await asyncio.to_thread(self._kube.create, self._collection, manifest)
 
 
@@ -81,7 +81,7 @@ async def starting(kubeconfig: str, namespace: str, times: Times = LONG) -> Asyn
     """What starts replicas, with one client for all of them."""
     async with KubeClient.connect(kubeconfig=kubeconfig, connections=16) as client:
 
-        def start(terms: Terms, pod: str) -> Replica:
+        def start(terms: TermLog, pod: str) -> Replica:
             return Replica(
                 client,
                 terms,
@@ -99,10 +99,10 @@ async def starting(kubeconfig: str, namespace: str, times: Times = LONG) -> Asyn
 @asynccontextmanager
 async def replicas(
     plane: "ControlPlane", namespace: str, count: int, times: Times = LONG
-) -> AsyncIterator[tuple[Terms, list[Replica]]]:
+) -> AsyncIterator[tuple[TermLog, list[Replica]]]:
     async with (
         starting(str(plane.kubeconfig), namespace, times) as start,
-        contending(lambda terms: [start(terms, f"pod-{number}") for number in range(count)]) as contenders,
+        contending_replicas(lambda terms: [start(terms, f"pod-{number}") for number in range(count)]) as contenders,
     ):
         yield contenders
 
@@ -121,7 +121,7 @@ async def reached(condition: Callable[[], Awaitable[object]], within: float = PA
             await asyncio.sleep(0.05)
 
 
-async def leader_of(terms: Terms) -> Replica:
+async def leader_of(terms: TermLog) -> Replica:
     await until(lambda: terms.leading)
     return terms.leading[0]
 
@@ -241,7 +241,7 @@ async def test_standbys_make_no_call_while_the_leader_renews(control_plane: "Con
         starting(str(control_plane.kubeconfig_for(leader_user)), namespace) as start_leader,
         starting(str(control_plane.kubeconfig_for(standby_user)), namespace) as start_standby,
     ):
-        terms = Terms()
+        terms = TermLog()
         leader = start_leader(terms, "leader")
         await until(lambda: leader.leading)
         standby = start_standby(terms, "standby")
@@ -273,7 +273,7 @@ async def test_a_lease_that_is_not_allowed_is_a_problem_and_not_the_end(
 ) -> None:
     kubeconfig = control_plane.kubeconfig_for(f"nobody:{namespace}", groups=("nothing",))
     async with starting(str(kubeconfig), namespace) as start:
-        terms = Terms()
+        terms = TermLog()
         only = start(terms, "pod")
         await until(lambda: only.snapshot.problem)
         assert "forbidden" in str(only.snapshot.problem)

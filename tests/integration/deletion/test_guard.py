@@ -15,7 +15,7 @@ from gco_stream.local.pytest_plugin import Table
 from gco_stream.table.bootstrap import create
 from tests.integration.conftest import Program, World
 from tests.integration.support.cut_scans import half_scans
-from tests.integration.support.leases import let_go
+from tests.integration.support.leases import release_lease
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
@@ -111,7 +111,7 @@ def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
     before = uids(world)
     # The controller is not there when it happens, so no record of a removal is read.
     one.kill()
-    let_go(world.kube, world.namespace)
+    release_lease(world.kube, world.namespace)
     take_out(world, "a", "b")
     for _ in range(2):
         one.start().wait_working()
@@ -120,7 +120,7 @@ def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
         assert sample(one, "gco_stream_deletions_held") == 2
         one.until(lambda: events(world, "TableEmpty"), "people are told")
         one.kill()
-        let_go(world.kube, world.namespace)
+        release_lease(world.kube, world.namespace)
 
 
 def test_a_table_that_is_wiped_record_by_record_under_its_eyes_removes_nothing(
@@ -198,7 +198,7 @@ def test_a_wrong_region_removes_no_more_than_the_budget_in_all_its_lives(
             "it is told",
         )
         wrong.kill()
-        let_go(world.kube, world.namespace)
+        release_lease(world.kube, world.namespace)
         wrong.start()
     wrong.kill()
     lease = world.get("Lease", LEASE)
@@ -253,7 +253,7 @@ def test_half_a_scan_removes_nothing(
         assert uids(world) == before
         # The same where the process that reads half has never seen the whole.
         one.kill()
-        let_go(world.kube, world.namespace)
+        release_lease(world.kube, world.namespace)
         one.start()
         cuts = proxy.cuts
         one.until(lambda: proxy.cuts >= cuts + 8, "scans are cut")
@@ -315,7 +315,7 @@ def test_deletion_that_the_item_asks_for_has_no_limit(world: World, program: Cal
     put(world, *names)
     until_running(world, one, *names)
     for name in names:
-        world.ask(name, "deleted")
+        world.set_desired_state(name, "deleted")
     one.until(lambda: not world.objects() and not list(world.user.scan()), "all are gone")
     assert sample(one, "gco_stream_removals_total") == 0
 
@@ -327,8 +327,8 @@ def test_an_endpoint_with_a_broken_spec_can_be_stopped_and_deleted(world: World,
     world.put({**broken, "spec": {"image": 7, "replicas": "many"}})
     controller.until(lambda: world.state("chat") == "error", "the spec is refused")
     assert world.replicas("chat") == 1
-    world.ask("chat", "stopped")
+    world.set_desired_state("chat", "stopped")
     controller.until(lambda: world.replicas("chat") == 0, "it stops")
-    world.ask("chat", "deleted")
+    world.set_desired_state("chat", "deleted")
     controller.until(lambda: world.item("chat") is None, "it is purged")
     assert world.objects() == {}

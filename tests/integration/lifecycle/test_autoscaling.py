@@ -10,7 +10,7 @@ from gco_stream.local.audit import Call
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from tests.integration.conftest import Program, World
-from tests.integration.support.watch_history import Watched, history
+from tests.integration.support.watch_history import WatchHistory, history
 from tests.support.items import item, parity_item, parity_objects
 
 OURS = ("gco-stream", "Apply")
@@ -100,22 +100,22 @@ def test_the_hpa_follows_the_item_and_goes_with_it(world: World, controller: Pro
     assert spec is not None
     assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"}
     pods = world.pods("chat").keys()
-    with Watched(kubeconfig, world, "chat") as watched:
-        world.respec("chat", autoscaling=between(1, 8, ("cpu", 60), ("memory", 80)))
+    with WatchHistory(kubeconfig, world, "chat") as watched:
+        world.update_spec("chat", autoscaling=between(1, 8, ("cpu", 60), ("memory", 80)))
         controller.until(lambda: bounds(world) == (1, 8), "min follows")
-        world.respec("chat", autoscaling=between(1, 5, ("cpu", 60), ("memory", 80)))
+        world.update_spec("chat", autoscaling=between(1, 5, ("cpu", 60), ("memory", 80)))
         controller.until(lambda: bounds(world) == (1, 5), "max follows")
-        world.respec("chat", autoscaling=between(1, 5, ("cpu", 55), ("memory", 80)))
+        world.update_spec("chat", autoscaling=between(1, 5, ("cpu", 55), ("memory", 80)))
         controller.until(lambda: metrics(world) == {"cpu": 55, "memory": 80}, "a target follows")
-        world.respec("chat", autoscaling=between(1, 5, ("memory", 80)))
+        world.update_spec("chat", autoscaling=between(1, 5, ("memory", 80)))
         controller.until(lambda: metrics(world) == {"memory": 80}, "a metric that is dropped goes")
-        world.respec("chat", autoscaling={"enabled": True})
+        world.update_spec("chat", autoscaling={"enabled": True})
         controller.until(lambda: (bounds(world), metrics(world)) == ((1, 10), {"cpu": 70}), "defaults return")
-        world.respec("chat", autoscaling={"enabled": False})
+        world.update_spec("chat", autoscaling={"enabled": False})
         controller.until(lambda: hpa(world) is None, "the HPA goes where it is not enabled")
-        world.respec("chat", autoscaling=between(2, 4))
+        world.update_spec("chat", autoscaling=between(2, 4))
         controller.until(lambda: bounds(world) == (2, 4), "the HPA is made anew")
-        world.respec("chat", autoscaling=None)
+        world.update_spec("chat", autoscaling=None)
         controller.until(lambda: hpa(world) is None, "the HPA goes with autoscaling")
         promoted(world, controller)
         assert (watched.replicas(), watched.sets()) == ([2], [[2]])
@@ -137,8 +137,8 @@ def test_replicas_are_handed_to_the_hpa_and_taken_back_through_no_other_count(
 ) -> None:
     running(world, controller, replicas=4)
     pods = world.pods("chat").keys()
-    with Watched(kubeconfig, world, "chat") as watched:
-        world.respec("chat", replicas=2, autoscaling=between(2, 8))
+    with WatchHistory(kubeconfig, world, "chat") as watched:
+        world.update_spec("chat", replicas=2, autoscaling=between(2, 8))
         handed_over(world, controller)
         promoted(world, controller)
         controller.wait_idle()
@@ -146,12 +146,12 @@ def test_replicas_are_handed_to_the_hpa_and_taken_back_through_no_other_count(
         choose(world, 6)
         ready(world, controller, 6)
         assert watched.replicas() == [4, 6]
-        world.respec("chat", replicas=3, autoscaling=None)
+        world.update_spec("chat", replicas=3, autoscaling=None)
         controller.until(lambda: world.replicas("chat") == 3, "the item says how many again")
         ready(world, controller, 3)
         assert hpa(world) is None
         # A template that changes with it is rolled out at the same count.
-        world.respec("chat", replicas=1, image="registry.example/serve:2.0", autoscaling=between(1, 4))
+        world.update_spec("chat", replicas=1, image="registry.example/serve:2.0", autoscaling=between(1, 4))
         handed_over(world, controller)
         promoted(world, controller)
         controller.wait_idle()
@@ -169,9 +169,9 @@ def test_the_count_is_brought_within_bounds_in_one_step_as_it_is_handed_over(
     world.put(item("high", spec={"gpu_count": 0, "replicas": 5}))
     promoted(world, controller, "low")
     promoted(world, controller, "high")
-    with Watched(kubeconfig, world, "low") as low, Watched(kubeconfig, world, "high") as high:
+    with WatchHistory(kubeconfig, world, "low") as low, WatchHistory(kubeconfig, world, "high") as high:
         for name in ("low", "high"):
-            world.respec(name, autoscaling=between(3, 4))
+            world.update_spec(name, autoscaling=between(3, 4))
             handed_over(world, controller, name)
             promoted(world, controller, name)
         controller.wait_idle()
@@ -198,7 +198,7 @@ def test_an_adopted_deployment_is_handed_over_both_ways_through_no_other_count(
     as_gco_made_it(world.kube, world, name, replicas=2)
     world.kube.wait_for(lambda: len(world.pods(name)) == 2, what="both pods")
     pods = world.pods(name).keys()
-    with Watched(kubeconfig, world, name) as watched:
+    with WatchHistory(kubeconfig, world, name) as watched:
         world.put(parity_item(name))
         controller = program().wait_working()
         promoted(world, controller, name)
@@ -207,12 +207,12 @@ def test_an_adopted_deployment_is_handed_over_both_ways_through_no_other_count(
         choose(world, 5, name)
         ready(world, controller, 5, name)
         scaling = parity_item(name)["spec"]["autoscaling"]
-        world.respec(name, replicas=3, autoscaling=None)
+        world.update_spec(name, replicas=3, autoscaling=None)
         controller.until(lambda: hpa(world, name) is None, "the HPA goes")
         ready(world, controller, 3, name)
         promoted(world, controller, name)
         assert watched.replicas() == [2, 5, 3]
-        world.respec(name, replicas=7, autoscaling=scaling)
+        world.update_spec(name, replicas=7, autoscaling=scaling)
         controller.until(lambda: bounds(world, name) == (2, 8), "the HPA stands again")
         promoted(world, controller, name)
         controller.wait_idle()
@@ -220,13 +220,13 @@ def test_an_adopted_deployment_is_handed_over_both_ways_through_no_other_count(
         assert len(pods & world.pods(name).keys()) >= 1
         # It was held back as it ran until here; a change of the template takes it over whole.
         assert OURS not in owners(world, "f:template", name)
-        world.respec(name, image="registry.example/serve:2.0")
+        world.update_spec(name, image="registry.example/serve:2.0")
         controller.until(lambda: OURS in owners(world, "f:template", name), "it is taken over")
         ready(world, controller, 3, name)
         promoted(world, controller, name)
         assert OURS not in owners(world, "f:replicas", name)
         assert watched.replicas() == [2, 5, 3]
-        world.respec(name, replicas=4, autoscaling=None)
+        world.update_spec(name, replicas=4, autoscaling=None)
         ready(world, controller, 4, name)
         assert watched.replicas() == [2, 5, 3, 4]
 
@@ -238,7 +238,7 @@ def test_an_adopted_deployment_whose_template_changes_is_taken_over_without_a_di
     as_gco_made_it(world.kube, world, name, replicas=6)
     world.kube.wait_for(lambda: len(world.pods(name)) == 6, what="six pods")
     plain = parity_item(name)
-    with Watched(kubeconfig, world, name) as watched:
+    with WatchHistory(kubeconfig, world, name) as watched:
         world.put(plain | {"spec": plain["spec"] | {"image": "registry.example/serve:2.0"}})
         controller = program().wait_working()
         promoted(world, controller, name)
@@ -255,7 +255,7 @@ def test_bounds_in_the_wrong_order_are_an_error_that_names_both_and_changes_noth
     running(world, controller, replicas=2, autoscaling=between(2, 8))
     handed_over(world, controller)
     before = world.objects()
-    world.respec("chat", port=9000, autoscaling=between(9, 4))
+    world.update_spec("chat", port=9000, autoscaling=between(9, 4))
     controller.until(lambda: world.state("chat") == "error", "the error is reported")
     error = world.report("chat")["error"]
     assert "spec.autoscaling" in error
@@ -267,10 +267,10 @@ def test_bounds_in_the_wrong_order_are_an_error_that_names_both_and_changes_noth
         key: obj["metadata"]["uid"] for key, obj in before.items()
     }
     # It can be stopped all the same, and what is put right starts.
-    world.ask("chat", "stopped")
+    world.set_desired_state("chat", "stopped")
     controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
     assert (hpa(world), world.replicas("chat")) == (None, 0)
-    world.respec("chat", autoscaling=between(3, 4))
+    world.update_spec("chat", autoscaling=between(3, 4))
     ready(world, controller, 3)
     assert bounds(world) == (3, 4)
     # Pods may be gone before a report is due, so "stopping" may be left out.
@@ -280,7 +280,7 @@ def test_bounds_in_the_wrong_order_are_an_error_that_names_both_and_changes_noth
 def test_an_unknown_metric_is_left_out_and_cpu_is_what_remains(world: World, controller: Program) -> None:
     running(world, controller, autoscaling=between(1, 4, ("gpu", 50), ("memory", 80)))
     controller.until(lambda: metrics(world) == {"memory": 80}, "what is known is scaled on")
-    world.respec("chat", autoscaling=between(1, 4, ("gpu", 50)))
+    world.update_spec("chat", autoscaling=between(1, 4, ("gpu", 50)))
     controller.until(lambda: metrics(world) == {"cpu": 70}, "cpu is what remains")
     promoted(world, controller)
     assert world.state("chat") == "running"
@@ -293,11 +293,11 @@ def test_a_stopped_endpoint_has_no_hpa_and_starts_within_its_bounds(
     handed_over(world, controller)
     choose(world, 5)
     ready(world, controller, 5)
-    with Watched(kubeconfig, world, "chat") as watched:
-        world.ask("chat", "stopped")
+    with WatchHistory(kubeconfig, world, "chat") as watched:
+        world.set_desired_state("chat", "stopped")
         controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
         assert (hpa(world), world.get("Ingress", "inference-chat")) == (None, None)
-        world.ask("chat", "deploying")
+        world.set_desired_state("chat", "deploying")
         handed_over(world, controller)
         ready(world, controller, 2)
         promoted(world, controller)
@@ -320,7 +320,7 @@ def test_what_the_hpa_chooses_is_never_drift(
     handed_over(world, controller)
     controller.wait_idle()
     mark = control_plane.audit.mark()
-    with Watched(kubeconfig, world, "chat") as watched:
+    with WatchHistory(kubeconfig, world, "chat") as watched:
         for count in (7, 3, 5):
             choose(world, count)
             ready(world, controller, count)
@@ -335,7 +335,7 @@ def test_what_the_hpa_chooses_is_never_drift(
         controller.until(
             lambda: (world.get("Deployment", "chat") or {})["metadata"]["labels"]["project"] == "gco", "it is put back"
         )
-        world.respec("chat", image="registry.example/serve:2.0")
+        world.update_spec("chat", image="registry.example/serve:2.0")
         controller.until(lambda: world.container("chat")["image"].endswith(":2.0"), "the template is new")
         promoted(world, controller)
         ready(world, controller, 5)
@@ -349,7 +349,7 @@ def test_no_replicas_while_autoscaled_is_started_within_the_bounds(
 ) -> None:
     running(world, controller, replicas=asked, autoscaling=between(2, 4))
     handed_over(world, controller)
-    with Watched(kubeconfig, world, "chat") as watched:
+    with WatchHistory(kubeconfig, world, "chat") as watched:
         assert watched.replicas() == [started]
         choose(world, 0)
         controller.until(lambda: world.replicas("chat") == started, "it is started")
@@ -370,8 +370,8 @@ def test_a_maximum_below_the_present_count_is_left_to_the_hpa(
     ready(world, controller, 6)
     controller.wait_idle()
     mark = control_plane.audit.mark()
-    with Watched(kubeconfig, world, "chat") as watched:
-        world.respec("chat", autoscaling=between(1, 3))
+    with WatchHistory(kubeconfig, world, "chat") as watched:
+        world.update_spec("chat", autoscaling=between(1, 3))
         controller.until(lambda: bounds(world) == (1, 3), "the HPA follows")
         # The real one looks every 15 s, and needs no metric to see that there are too many.
         controller.until(lambda: world.replicas("chat") == 3, "the HPA scales down")

@@ -64,7 +64,7 @@ def test_a_canary_has_traffic_once_it_is_ready_and_an_ingress_made_anew_has_its_
     world: World, controller: Program
 ) -> None:
     running(world, controller)
-    world.respec("chat", canary=canary(SECOND + "-never-ready"))
+    world.update_spec("chat", canary=canary(SECOND + "-never-ready"))
     controller.until(lambda: world.pods("chat-canary"), "the canary's pod stands")
     controller.wait_idle()
     assert weights(world) == {}
@@ -96,9 +96,9 @@ def test_a_weight_change_is_one_write_of_the_ingress_and_weight_zero_is_a_plain_
     # What it has no answer to yet may not be in the log.
     controller.wait_idle()
     mark = control_plane.audit.mark()
-    world.respec("chat", canary=canary(weight=35))
+    world.update_spec("chat", canary=canary(weight=35))
     controller.until(lambda: weights(world) == {"chat": 65, "chat-canary": 35}, "the weight is changed")
-    world.respec("chat", canary=canary(weight=0))
+    world.update_spec("chat", canary=canary(weight=0))
     controller.until(lambda: backend(world) == "chat", "it has no traffic")
     controller.wait_idle()
     assert weights(world) == {}
@@ -113,10 +113,10 @@ def test_a_weight_change_is_one_write_of_the_ingress_and_weight_zero_is_a_plain_
 
 def test_a_canary_and_the_main_do_not_wait_for_one_another(world: World, controller: Program) -> None:
     running(world, controller)
-    world.respec("chat", image="registry.example/serve:3.0-never-ready", canary=canary())
+    world.update_spec("chat", image="registry.example/serve:3.0-never-ready", canary=canary())
     controller.until(lambda: weights(world) == SHARED, "the canary serves while the main rolls out")
     controller.until(lambda: world.state("chat") == "updating", "the main is said to roll out")
-    world.respec("chat", image=MAIN, canary=canary("registry.example/serve:4.0-never-ready"))
+    world.update_spec("chat", image=MAIN, canary=canary("registry.example/serve:4.0-never-ready"))
     controller.until(lambda: world.state("chat") == "running", "the main runs while the canary never does")
 
 
@@ -126,17 +126,17 @@ def test_a_removed_canary_leaves_by_its_route_and_goes_after_the_drain_and_may_c
     controller = program(CANARY_DRAIN_SECONDS="600").wait_working()
     shared(world, controller)
     uid = world.get("Deployment", "chat-canary")["metadata"]["uid"]  # type: ignore[index]
-    world.respec("chat", canary=None)
+    world.update_spec("chat", canary=None)
     controller.until(lambda: weights(world) == {}, "its route goes first")
     assert world.get("Deployment", "chat-canary") is not None
-    world.respec("chat", canary=canary())
+    world.update_spec("chat", canary=canary())
     controller.until(lambda: weights(world) == SHARED, "it is back")
     found = world.get("Deployment", "chat-canary")
     assert found is not None
     assert found["metadata"]["uid"] == uid
     annotations = world.get("Ingress", INGRESS)["metadata"]["annotations"]  # type: ignore[index]
     assert names.DRAINING_SINCE_ANNOTATION not in annotations
-    world.respec("chat", canary=None)
+    world.update_spec("chat", canary=None)
     controller.until(lambda: weights(world) == {}, "its route goes again")
     controller.wait_idle()
     assert world.get("Deployment", "chat-canary") is not None
@@ -158,7 +158,7 @@ def test_a_promoted_canary_serves_at_its_weight_until_the_main_has_rolled_out(
     controller.until(lambda: world.pods("chat-canary"), "the canary's pod stands")
     tell_pods(world, "chat-canary", ready=True)
     controller.until(lambda: weights(world) == SHARED, "the canary has its share")
-    world.respec("chat", image=image, canary=None)
+    world.update_spec("chat", image=image, canary=None)
     controller.until(lambda: world.container("chat")["image"] == image, "the main rolls out")
     controller.until(lambda: world.state("chat") == "updating", "updating is reported")
     assert weights(world) == SHARED
@@ -171,11 +171,11 @@ def test_a_promoted_canary_serves_at_its_weight_until_the_main_has_rolled_out(
 
 def test_a_canary_of_a_stopped_endpoint_has_no_pods_and_comes_back_with_it(world: World, controller: Program) -> None:
     shared(world, controller)
-    world.ask("chat", "stopped")
+    world.set_desired_state("chat", "stopped")
     controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
     assert world.get("Ingress", INGRESS) is None
     assert (world.replicas("chat"), world.replicas("chat-canary")) == (0, 0)
-    world.ask("chat", "deploying")
+    world.set_desired_state("chat", "deploying")
     controller.until(lambda: weights(world) == SHARED, "both serve again")
 
 

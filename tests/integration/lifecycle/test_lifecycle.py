@@ -10,7 +10,7 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
 from tests.integration.conftest import Program, World
-from tests.integration.support.leases import let_go
+from tests.integration.support.leases import release_lease
 from tests.support.items import item
 
 
@@ -49,7 +49,7 @@ def test_create_makes_every_object_and_reports_creating_then_running(world: Worl
 def test_scaling_changes_the_replicas_and_keeps_the_pods_that_run(world: World, controller: Program) -> None:
     running(world, controller, replicas=2)
     before = world.pods("chat").keys()
-    world.user.scale(world.seen("chat"), 4)
+    world.user.scale(world.item_of("chat"), 4)
     controller.until(lambda: world.replicas("chat") == 4, "4 replicas are asked")
     controller.until(lambda: world.report("chat").get("replicas_ready") == 4, "4 are ready")
     assert before <= world.pods("chat").keys()
@@ -60,7 +60,7 @@ def test_an_image_change_rolls_out_and_is_running_only_when_no_old_pod_is_left(
 ) -> None:
     running(world, controller)
     old, image = world.pods("chat"), "registry.example/serve:2.0-never-ready"
-    world.respec("chat", image=image)
+    world.update_spec("chat", image=image)
     controller.until(lambda: world.container("chat")["image"] == image, "it rolls out")
     controller.until(lambda: world.state("chat") == "updating", "updating is reported")
     controller.until(lambda: world.pods("chat").keys() - old.keys(), "the new pod stands")
@@ -162,7 +162,7 @@ def test_a_deleted_object_is_made_anew(world: World, controller: Program) -> Non
 
 def test_an_env_variable_dropped_from_the_item_goes_from_the_pods(world: World, controller: Program) -> None:
     running(world, controller, env={"A": "1", "B": "2"})
-    world.respec("chat", env={"B": "2"})
+    world.update_spec("chat", env={"B": "2"})
     controller.until(
         lambda: world.container("chat").get("env") == [{"name": "B", "value": "2"}], "the variable is gone"
     )
@@ -170,12 +170,12 @@ def test_an_env_variable_dropped_from_the_item_goes_from_the_pods(world: World, 
 
 def test_a_stopped_endpoint_has_no_ingress_and_starts_again_with_one_replica(world: World, controller: Program) -> None:
     running(world, controller, replicas=1)
-    world.ask("chat", "stopped")
+    world.set_desired_state("chat", "stopped")
     controller.until(lambda: world.state("chat") == "stopped", "stopped is reported")
     assert world.replicas("chat") == 0
     assert world.get("Ingress", "inference-chat") is None
     assert world.pods("chat") == {}
-    world.ask("chat", "running")
+    world.set_desired_state("chat", "running")
     controller.until(lambda: world.replicas("chat") == 1, "it starts")
     controller.until(lambda: world.state("chat") == "running", "running is reported")
     assert world.get("Ingress", "inference-chat") is not None
@@ -187,7 +187,7 @@ def test_deleting_is_reported_until_everything_is_gone_and_then_the_item_is_purg
     running(world, controller, autoscaling={"enabled": True})
     path = path_of("Deployment", world.namespace, "chat")
     world.kube.patch(path, {"metadata": {"finalizers": ["example.com/hold"]}})
-    world.ask("chat", "deleted")
+    world.set_desired_state("chat", "deleted")
     controller.until(lambda: world.state("chat") == "deleting", "deleting is reported")
     controller.until(lambda: set(world.objects()) == {"Deployment/chat"}, "all else is gone")
     assert world.state("chat") == "deleting"
@@ -199,9 +199,9 @@ def test_deleting_is_reported_until_everything_is_gone_and_then_the_item_is_purg
 def test_objects_left_without_a_deployment_are_deleted_too(world: World, controller: Program) -> None:
     running(world, controller)
     controller.kill()
-    let_go(world.kube, world.namespace)
+    release_lease(world.kube, world.namespace)
     world.kube.delete(path_of("Deployment", world.namespace, "chat"))
-    world.ask("chat", "deleted")
+    world.set_desired_state("chat", "deleted")
     controller.start().wait_working()
     controller.until(lambda: world.item("chat") is None, "the item is purged")
     assert world.objects() == {}
@@ -218,7 +218,7 @@ def test_an_endpoint_is_promoted_only_when_every_target_region_runs_what_is_aske
     # The other region's controller, as it reports: the last to report promotes.
     other = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "x", "intent": "1:older"}
     write_status(world, "eu-west-1", other)
-    world.user.scale(world.seen("chat"), 2)
+    world.user.scale(world.item_of("chat"), 2)
     controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "this region runs the newest")
     asked = world.item("chat")
     assert asked is not None
@@ -262,13 +262,13 @@ def test_status_is_written_on_change_only_and_nothing_happens_at_rest(
 def test_with_autoscaling_the_hpa_owns_the_replicas(world: World, controller: Program) -> None:
     running(world, controller, replicas=2, autoscaling={"enabled": True, "min_replicas": 2, "max_replicas": 8})
     world.kube.patch(f"{path_of('Deployment', world.namespace, 'chat')}/scale", {"spec": {"replicas": 5}})
-    world.respec("chat", autoscaling={"enabled": True, "min_replicas": 2, "max_replicas": 9})
+    world.update_spec("chat", autoscaling={"enabled": True, "min_replicas": 2, "max_replicas": 9})
     controller.until(
         lambda: (world.get("HorizontalPodAutoscaler", "chat") or {"spec": {}})["spec"].get("maxReplicas") == 9,
         "the HPA follows the item",
     )
     assert world.replicas("chat") == 5
-    world.respec("chat", autoscaling=None, replicas=3)
+    world.update_spec("chat", autoscaling=None, replicas=3)
     controller.until(lambda: world.get("HorizontalPodAutoscaler", "chat") is None, "the HPA goes")
     controller.until(lambda: world.replicas("chat") == 3, "the item says how many again")
 
@@ -292,7 +292,7 @@ def test_an_object_that_is_not_ours_is_left_alone_and_named(world: World, contro
     controller.until(lambda: world.state("chat") == "error", "the error is reported")
     assert world.report("chat")["reason"] == "ObjectNotOwned"
     assert "Service" in world.report("chat")["error"]
-    world.ask("chat", "deleted")
+    world.set_desired_state("chat", "deleted")
     controller.until(lambda: world.item("chat") is None, "the item is purged")
     assert world.get("Service", "chat") == before
 
@@ -300,7 +300,7 @@ def test_an_object_that_is_not_ours_is_left_alone_and_named(world: World, contro
 def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World, controller: Program) -> None:
     running(world, controller)
     controller.kill()
-    let_go(world.kube, world.namespace)
+    release_lease(world.kube, world.namespace)
     before = world.pods("chat").keys()
     objects = world.objects()
     world.kube.delete(path_of("Deployment", world.namespace, "chat"))
@@ -321,7 +321,7 @@ def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World
         lambda: "gco.io/template-version" in world.objects()["Deployment/chat"]["metadata"].get("annotations", {}),
         "it is adopted",
     )
-    world.user.scale(world.seen("chat"), 2)
+    world.user.scale(world.item_of("chat"), 2)
     controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
     assert pods <= world.pods("chat").keys()
     service = world.get("Service", "chat")
@@ -343,7 +343,7 @@ def test_changes_and_what_is_in_the_way_are_told_by_events(world: World, control
             if event.get("reportingController") == "gco-stream"
         )
 
-    world.user.scale(world.seen("chat"), 2)
+    world.user.scale(world.item_of("chat"), 2)
     controller.until(lambda: told("Normal", "Updated", "spec.replicas: is 1, should be 2"), "the change is told")
-    world.respec("chat", port=99999)
+    world.update_spec("chat", port=99999)
     controller.until(lambda: told("Warning", "InvalidSpec", "spec.port: 99999"), "the error is told")

@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gco_stream.aws.table_errors import Changed, Gone
+from gco_stream.aws.table_errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.local.audit import Call
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import names, wire
 from tests.integration.conftest import Program, World
-from tests.integration.support.leases import let_go
+from tests.integration.support.leases import release_lease
 from tests.integration.support.pods import unless_gone
-from tests.support.forked_process import completed
+from tests.support.forked_process import run_forked
 from tests.support.items import item
 
 SETTINGS = {
@@ -36,7 +36,7 @@ ACTIONS = 120
 PATIENCE = 240.0
 
 
-class Chance:
+class RandomActions:
     """One thing after another that may happen, by the dice."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
@@ -51,7 +51,7 @@ class Chance:
         )
         try:
             deed(name)
-        except (Changed, Gone, KubeError):
+        except (ConcurrentUpdate, ItemNotFound, KubeError):
             return
 
     def _put(self, name: str) -> None:
@@ -118,7 +118,7 @@ class Chance:
 
 def explained(environment: dict[str, str]) -> dict[str, Any]:
     """What `gco-stream explain --all` says."""
-    done = completed(("gco_stream", "explain", "--all", "-o", "json"), environment, 60)
+    done = run_forked(("gco_stream", "explain", "--all", "-o", "json"), environment, 60)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -150,7 +150,7 @@ def test_whatever_happens_every_endpoint_ends_up_as_its_item_asks_and_then_there
     controller_user: str,
     rng: random.Random,
 ) -> None:
-    chance = Chance(world, rng)
+    chance = RandomActions(world, rng)
     foreign = {"metadata": {"name": FOREIGN, "labels": {"app": "c"}}, "spec": {"ports": [{"port": 80}]}}
     world.kube.create(path_of("Service", world.namespace), foreign)
     untouched = world.get("Service", FOREIGN)
@@ -160,7 +160,7 @@ def test_whatever_happens_every_endpoint_ends_up_as_its_item_asks_and_then_there
         time.sleep(rng.expovariate(8))
         if number in {ACTIONS // 3, 2 * ACTIONS // 3}:
             one.kill()
-            let_go(world.kube, world.namespace)
+            release_lease(world.kube, world.namespace)
             one.start()
     one.wait_working()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.local.control_plane import ControlPlane
-from tests.integration.support.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, asked, three_regions
+from tests.integration.support.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, endpoint_item, three_regions
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ def name() -> str:
 
 
 def running(regions: Regions, name: str, **attributes: Any) -> None:
-    regions.put(asked(name, **attributes))
+    regions.put(endpoint_item(name, **attributes))
     regions.until_promoted(name)
 
 
@@ -58,7 +58,7 @@ def test_each_new_wish_is_promoted_once(regions: Regions, name: str) -> None:
     regions.respec(name, image=SECOND)
     regions.until(lambda: len(regions.promotions(name)) == 2, "the new image is promoted")
     regions.ask(name, "stopped")
-    regions.until(lambda: regions.all_say(name, "stopped"), "it is stopped everywhere")
+    regions.until(lambda: regions.until_all_report(name, "stopped"), "it is stopped everywhere")
     assert regions.desired(name) == "stopped"
     regions.ask(name, "deploying")
     regions.until_promoted(name)
@@ -67,7 +67,7 @@ def test_each_new_wish_is_promoted_once(regions: Regions, name: str) -> None:
 
 
 def test_one_slow_region_holds_the_promotion_up(regions: Regions, name: str) -> None:
-    regions.put(asked(name, spec={"region_image_uris": {EU: SLOW}}))
+    regions.put(endpoint_item(name, spec={"region_image_uris": {EU: SLOW}}))
     regions.until(lambda: regions.states(name) == {US: "running", EU: "creating", AP: "running"}, "two regions run it")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
@@ -81,7 +81,7 @@ def test_one_slow_region_holds_the_promotion_up(regions: Regions, name: str) -> 
 def test_a_region_that_still_runs_the_old_image_holds_the_promotion_up(regions: Regions, name: str) -> None:
     running(regions, name)
     regions.respec(name, image=SECOND, region_image_uris={AP: SLOW})
-    regions.until(lambda: regions.all_say(name, "running", US, EU), "two regions run the new image")
+    regions.until(lambda: regions.until_all_report(name, "running", US, EU), "two regions run the new image")
     regions.until(lambda: regions.states(name).get(AP) == "updating", "the third is on its way")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
@@ -105,7 +105,7 @@ def test_a_region_added_later_is_waited_for(regions: Regions, name: str) -> None
 
 
 def test_without_the_only_region_that_does_not_run_it_the_promotion_follows(regions: Regions, name: str) -> None:
-    regions.put(asked(name, spec={"region_image_uris": {EU: SLOW}}))
+    regions.put(endpoint_item(name, spec={"region_image_uris": {EU: SLOW}}))
     regions.until(lambda: regions.states(name) == {US: "running", EU: "creating", AP: "running"}, "two regions run it")
     regions.respec(name, target_regions=(US, AP))
     regions.until_promoted(name)
@@ -119,8 +119,8 @@ def test_a_report_on_another_wish_does_not_count_for_promotion(regions: Regions,
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "epoch": 1, "intent": "1:of-another-wish"}
     assert regions[EU].program.stop() == 0
     try:
-        regions.put(asked(name, region_status={EU: said}))
-        regions.until(lambda: regions.all_say(name, "running", US, AP), "the other regions run it")
+        regions.put(endpoint_item(name, region_status={EU: said}))
+        regions.until(lambda: regions.until_all_report(name, "running", US, AP), "the other regions run it")
         regions.until_settled(US, AP)
         assert regions.desired(name) == "deploying"
     finally:
@@ -131,7 +131,7 @@ def test_a_report_on_another_wish_does_not_count_for_promotion(regions: Regions,
 
 def test_what_the_former_system_says_counts_by_its_state(regions: Regions, name: str) -> None:
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
-    regions.put(asked(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
+    regions.put(endpoint_item(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
     regions.until_promoted(name)
     regions.expect_promotions(name, 1)
     regions.write(name, region_status=regions.item(name)["region_status"] | {ELSEWHERE: said | {"state": "deleted"}})
@@ -140,8 +140,8 @@ def test_what_the_former_system_says_counts_by_its_state(regions: Regions, name:
 
 
 def test_the_former_systems_last_report_is_acted_upon(regions: Regions, name: str) -> None:
-    regions.put(asked(name, target_regions=FOUR))
-    regions.until(lambda: regions.all_say(name, "running"), "all others run it")
+    regions.put(endpoint_item(name, target_regions=FOUR))
+    regions.until(lambda: regions.until_all_report(name, "running"), "all others run it")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
@@ -173,7 +173,7 @@ def test_a_region_that_is_down_delays_the_purge_until_it_is_back(regions: Region
     assert regions[EU].program.stop() == 0
     try:
         regions.ask(name, "deleted")
-        regions.until(lambda: regions.all_say(name, "deleted", US, AP), "the other regions are rid of it")
+        regions.until(lambda: regions.until_all_report(name, "deleted", US, AP), "the other regions are rid of it")
         regions.until_settled(US, AP)
         assert regions.desired(name) == "deleted"
         assert regions[EU].objects(name)
@@ -185,12 +185,12 @@ def test_a_region_that_is_down_delays_the_purge_until_it_is_back(regions: Region
 
 def test_a_region_that_is_no_more_delays_the_purge_until_it_is_forgotten(regions: Regions, name: str) -> None:
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1}
-    regions.put(asked(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
+    regions.put(endpoint_item(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
     regions.until_promoted(name)
     regions.ask(name, "deleted")
-    regions.until(lambda: regions.all_say(name, "deleted"), "all others are rid of it")
+    regions.until(lambda: regions.until_all_report(name, "deleted"), "all others are rid of it")
     regions.write(name, target_regions=list(REGIONS))
-    regions.until(lambda: regions.all_say(name, "deleted"), "they say so of what is asked now")
+    regions.until(lambda: regions.until_all_report(name, "deleted"), "they say so of what is asked now")
     regions.until_settled()
     assert regions.item(name)["region_status"][ELSEWHERE] == said
     regions.user.forget_region(regions.seen(name), ELSEWHERE)
@@ -205,7 +205,7 @@ def test_a_region_that_left_and_has_not_cleared_up_delays_the_purge(regions: Reg
         regions.respec(name, target_regions=(US, AP))
         regions.until_promoted(name)
         regions.ask(name, "deleted")
-        regions.until(lambda: regions.all_say(name, "deleted", US, AP), "its target regions are rid of it")
+        regions.until(lambda: regions.until_all_report(name, "deleted", US, AP), "its target regions are rid of it")
         regions.until_settled()
         assert regions.item(name)["region_status"][EU]["state"] == "deleting"
     finally:
@@ -215,7 +215,7 @@ def test_a_region_that_left_and_has_not_cleared_up_delays_the_purge(regions: Reg
 
 def test_an_endpoint_that_never_ran_is_purged_too(regions: Regions, name: str) -> None:
     regions.put(item(name, target_regions=list(REGIONS), namespace=None, spec={"port": "none"}))
-    regions.until(lambda: regions.all_say(name, "error"), "every region says what is wrong")
+    regions.until(lambda: regions.until_all_report(name, "error"), "every region says what is wrong")
     regions.ask(name, "deleted")
     regions.until_gone(name)
     regions.expect_promotions(name, 0)

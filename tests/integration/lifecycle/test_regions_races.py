@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gco_stream.aws.table_errors import Gone
+from gco_stream.aws.table_errors import ItemNotFound
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.model import wire
-from tests.integration.support.held_writes import Held, HeldWrites, held_writes, promotion, purge, report
-from tests.integration.support.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, asked, three_regions
+from tests.integration.support.held_writes import HeldWrite, HeldWrites, held_writes, promotion, purge, report
+from tests.integration.support.regions import AP, EU, FIRST, REGIONS, SECOND, US, Regions, endpoint_item, three_regions
 
 pytestmark = pytest.mark.integration
 ANEW = "2026-11-21T10:00:00+00:00"
@@ -46,7 +46,7 @@ def regions(
 def name(proxy: HeldWrites) -> Iterator[str]:
     """An endpoint of this test's own; no write is held any longer when it ends."""
     yield f"e{uuid.uuid4().hex[:10]}"
-    proxy.let_all_go()
+    proxy.release_all()
 
 
 def stop(regions: Regions, name: str) -> None:
@@ -64,24 +64,24 @@ def redeploy(regions: Regions, name: str) -> None:
 
 def create_anew(regions: Regions, name: str) -> None:
     regions.remove(name)
-    regions.put(asked(name, created_at=ANEW))
+    regions.put(endpoint_item(name, created_at=ANEW))
 
 
 def create_another(regions: Regions, name: str) -> None:
     regions.remove(name)
-    regions.put(asked(name, created_at=ANEW, spec={"image": SECOND}))
+    regions.put(endpoint_item(name, created_at=ANEW, spec={"image": SECOND}))
 
 
 def runs(image: str) -> Callable[[Regions, str], bool]:
     def look(regions: Regions, name: str) -> bool:
         images = {region.image(name) for region in regions}
-        return images == {image} and regions.all_say(name, "running") and regions.desired(name) == "running"
+        return images == {image} and regions.until_all_report(name, "running") and regions.desired(name) == "running"
 
     return look
 
 
 def is_stopped(regions: Regions, name: str) -> bool:
-    return regions.all_say(name, "stopped") and {region.replicas(name) for region in regions} <= {0, None}
+    return regions.until_all_report(name, "stopped") and {region.replicas(name) for region in regions} <= {0, None}
 
 
 def is_gone(regions: Regions, name: str) -> bool:
@@ -104,13 +104,13 @@ def wish_of(regions: Regions, name: str) -> dict[str, Any]:
     return {key: value for key, value in regions.item(name).items() if key != "region_status"}
 
 
-def race(regions: Regions, name: str, held: Held, wish: str, *, accepted: bool) -> None:
+def race(regions: Regions, name: str, held: HeldWrite, wish: str, *, accepted: bool) -> None:
     """The user writes while a write is held; then that one lands, or is refused, and the wish is carried out."""
     held.wait()
     write, is_reached = WISHES[wish]
     write(regions, name)
     asked_for = wish_of(regions, name)
-    assert held.let_go() is accepted
+    assert held.release() is accepted
     regions.until(lambda: is_reached(regions, name), f"{wish}: it is as the user wants it")
     regions.until_settled()
     assert is_reached(regions, name)
@@ -124,14 +124,14 @@ def race(regions: Regions, name: str, held: Held, wish: str, *, accepted: bool) 
 @pytest.mark.parametrize("wish", WISHES)
 def test_the_user_wins_against_a_promotion(regions: Regions, proxy: HeldWrites, name: str, wish: str) -> None:
     held = proxy.hold(promotion(name))
-    regions.put(asked(name))
+    regions.put(endpoint_item(name))
     race(regions, name, held, wish, accepted=False)
     regions.expect_promotions(name, 0 if wish in {"stops it", "deletes it"} else 1)
 
 
 @pytest.mark.parametrize("wish", [wish for wish in WISHES if wish != "deletes it"])
 def test_the_user_wins_against_a_purge(regions: Regions, proxy: HeldWrites, name: str, wish: str) -> None:
-    regions.put(asked(name))
+    regions.put(endpoint_item(name))
     regions.until_promoted(name)
     held = proxy.hold(purge(name))
     regions.ask(name, "deleted")
@@ -141,7 +141,7 @@ def test_the_user_wins_against_a_purge(regions: Regions, proxy: HeldWrites, name
 @pytest.mark.parametrize("wish", WISHES)
 def test_the_user_wins_against_a_report(regions: Regions, proxy: HeldWrites, name: str, wish: str) -> None:
     held = proxy.hold(report(name, EU, "running"))
-    regions.put(asked(name))
+    regions.put(endpoint_item(name))
     race(regions, name, held, wish, accepted=True)
     regions.expect_promotions(name, 0 if wish in {"stops it", "deletes it"} else 1)
 
@@ -155,10 +155,10 @@ def test_nothing_brings_an_item_back_that_was_taken_out(
     regions: Regions, proxy: HeldWrites, name: str, state: str, matching: Callable[[str], Any]
 ) -> None:
     held = proxy.hold(matching(name))
-    regions.put(asked(name, desired_state=state))
+    regions.put(endpoint_item(name, desired_state=state))
     held.wait()
     regions.remove(name)
-    assert held.let_go() is False
+    assert held.release() is False
     regions.until_settled()
     assert not regions.item(name)
     assert regions.history(name)[-1].removes
@@ -167,10 +167,10 @@ def test_nothing_brings_an_item_back_that_was_taken_out(
 def test_a_promotion_does_not_land_once_a_region_was_added(regions: Regions, proxy: HeldWrites, name: str) -> None:
     held = proxy.hold(promotion(name))
     slow = {"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}
-    regions.put(asked(name, target_regions=[US, EU], spec=slow))
+    regions.put(endpoint_item(name, target_regions=[US, EU], spec=slow))
     held.wait()
     regions.write(name, target_regions=list(REGIONS))
-    assert held.let_go() is False
+    assert held.release() is False
     regions.until(lambda: regions.states(name) == {US: "running", EU: "running", AP: "creating"}, "all report")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
@@ -184,14 +184,16 @@ def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
     regions: Regions, proxy: HeldWrites, name: str
 ) -> None:
     # The last to report is the one that promotes, and it must not be the one that stops running.
-    regions.put(asked(name, spec={"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}))
-    regions.until(lambda: regions.all_say(name, "running", US, EU) and regions[AP].pods(name), "two regions run it")
+    regions.put(endpoint_item(name, spec={"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}))
+    regions.until(
+        lambda: regions.until_all_report(name, "running", US, EU) and regions[AP].pods(name), "two regions run it"
+    )
     held = proxy.hold(promotion(name))
     regions[AP].make_ready(name)
     held.wait()
     regions[EU].make_ready(name, ready=False)
     regions.until(lambda: regions.states(name).get(EU) == "updating", "a region no longer runs it")
-    assert held.let_go() is False
+    assert held.release() is False
     regions.until_settled()
     assert regions.desired(name) == "deploying"
     regions[EU].make_ready(name)
@@ -200,22 +202,22 @@ def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
 
 
 def test_a_purge_does_not_land_once_a_start_was_taken_back(regions: Regions, proxy: HeldWrites, name: str) -> None:
-    regions.put(asked(name))
+    regions.put(endpoint_item(name))
     regions.until_promoted(name)
     # The last to report is the one that purges, and it does nothing else while that is held.
     regions[AP].keep_pods(name)
     held = proxy.hold(purge(name))
     regions.ask(name, "deleted")
-    regions.until(lambda: regions.all_say(name, "deleted", US, EU), "two regions are rid of it")
+    regions.until(lambda: regions.until_all_report(name, "deleted", US, EU), "two regions are rid of it")
     regions[AP].keep_pods(name, keep=False)
     held.wait()
     regions.write(name, desired_state="deploying")
-    regions.until(lambda: regions.all_say(name, "running", US, EU), "two regions run it again")
+    regions.until(lambda: regions.until_all_report(name, "running", US, EU), "two regions run it again")
     regions[US].keep_pods(name)
     try:
         regions.write(name, desired_state="deleted")
         regions.until(lambda: regions.states(name).get(US) == "deleting", "it is deleted again")
-        assert held.let_go() is False
+        assert held.release() is False
         regions.until_settled()
         assert regions.desired(name) == "deleted"
     finally:
@@ -228,12 +230,12 @@ def test_a_promotion_that_lands_long_after_it_was_given_up_changes_nothing(
 ) -> None:
     # Whoever finds it due after the first promotes it as well.
     held = [proxy.hold(promotion(name)) for _ in regions]
-    regions.put(asked(name))
+    regions.put(endpoint_item(name))
     held[0].wait()
     regions.kill_all()
     regions.ask(name, "stopped")
-    assert [one.let_go() for one in held if one.came.is_set()].count(True) == 0
-    proxy.let_all_go()
+    assert [one.release() for one in held if one.came.is_set()].count(True) == 0
+    proxy.release_all()
     assert regions.desired(name) == "stopped"
     for region in regions:
         region.program.start()
@@ -244,7 +246,7 @@ def test_a_promotion_that_lands_long_after_it_was_given_up_changes_nothing(
 def test_a_region_takes_its_word_back_before_it_makes_anything_again(
     regions: Regions, proxy: HeldWrites, name: str
 ) -> None:
-    regions.put(asked(name))
+    regions.put(endpoint_item(name))
     regions.until_promoted(name)
     regions[AP].keep_pods(name)
     regions.ask(name, "deleted")
@@ -255,9 +257,9 @@ def test_a_region_takes_its_word_back_before_it_makes_anything_again(
     regions.ask(name, "deleted")
     regions[AP].keep_pods(name, keep=False)
     regions.until(
-        lambda: regions.all_say(name, "deleted", US, AP) or not regions.item(name), "two regions are rid of it"
+        lambda: regions.until_all_report(name, "deleted", US, AP) or not regions.item(name), "two regions are rid of it"
     )
-    held.let_go()
+    held.release()
     regions.until(lambda: is_gone(regions, name), "it is gone everywhere")
 
 
@@ -283,7 +285,7 @@ class Users:
         writes = [self._ask, self._ask, self._ask, self._redeploy, self._redeploy, rarely]
         try:
             self._rng.choice(writes)(name, seen, "stopped" if moves else "deleted")
-        except Gone:
+        except ItemNotFound:
             assert seen["desired_state"] == {"S": "deleted"}, f"{name} was lost"
 
     def _wrote(self, name: str, image: dict[str, Any]) -> None:
@@ -291,7 +293,7 @@ class Users:
         self.written.add(self.last[name]["updated_at"])
 
     def _create(self, name: str) -> None:
-        plain = asked(name, spec={"image": self._rng.choice((FIRST, SECOND))}, desired_state="deploying")
+        plain = endpoint_item(name, spec={"image": self._rng.choice((FIRST, SECOND))}, desired_state="deploying")
         self._wrote(name, self._regions.user.create(plain))
 
     def _ask(self, name: str, seen: dict[str, Any], end: str) -> None:
@@ -317,7 +319,7 @@ def is_as_wished(regions: Regions, name: str, wish: dict[str, Any]) -> bool:
         return is_gone(regions, name)
     state = "stopped" if wish["desired_state"] == "stopped" else "running"
     targets = wish["target_regions"]
-    if regions.desired(name) != state or not regions.all_say(name, state, *targets):
+    if regions.desired(name) != state or not regions.until_all_report(name, state, *targets):
         return False
     if any(region.objects(name) for region in regions if region.name not in targets):
         return False
@@ -361,5 +363,5 @@ def test_whatever_users_do_at_random_each_gets_what_was_asked_last(
             purged = record.old["desired_state"] == "deleted" and record.all_targets("deleted")
             purged = purged and set(record.states().values()) == {"deleted"}
             assert purged or record.old["created_at"] in users.taken_out, record
-        elif record.changes_wish():
+        elif record.changes_desired_part():
             assert record.new["updated_at"] in users.written, record

@@ -39,7 +39,7 @@ def weights(world: World) -> dict[str, int]:
 
 
 @dataclass
-class Life:
+class EndpointRun:
     """The life of the endpoint `chat` under a program that works."""
 
     world: World
@@ -75,7 +75,7 @@ class Life:
         promoted(self.world, self.controller)
 
     def is_asked(self, state: str, on_the_way: str, look: Callable[[], object] = lambda: None) -> None:
-        self.on_the_way(lambda: self.world.ask("chat", state), on_the_way, look)
+        self.on_the_way(lambda: self.world.set_desired_state("chat", state), on_the_way, look)
 
     def stops(self) -> dict[str, Any]:
         """The item, stopped."""
@@ -90,7 +90,7 @@ class Life:
         return found
 
     def target(self, *regions: str) -> None:
-        self.world.user.replace_spec(self.world.seen("chat"), self.item()["spec"], target_regions=list(regions))
+        self.world.user.replace_spec(self.world.item_of("chat"), self.item()["spec"], target_regions=list(regions))
 
     def uid(self, kind: str, name: str = "chat") -> str:
         found = self.world.get(kind, name)
@@ -130,13 +130,13 @@ class Life:
 
 
 @pytest.fixture
-def life(world: World, controller: Program, control_plane: ControlPlane) -> Life:
-    return Life(world, controller, control_plane)
+def life(world: World, controller: Program, control_plane: ControlPlane) -> EndpointRun:
+    return EndpointRun(world, controller, control_plane)
 
 
 @pytest.mark.parametrize("start", ["deploying", "running"])
 def test_an_endpoint_of_one_replica_is_stopped_and_started_as_often_as_asked(
-    start: str, world: World, life: Life
+    start: str, world: World, life: EndpointRun
 ) -> None:
     life.runs(replicas=1)
     kept = [life.uid("Deployment"), life.uid("Service")]
@@ -154,9 +154,9 @@ def test_an_endpoint_of_one_replica_is_stopped_and_started_as_often_as_asked(
     assert life.states() == ["", "creating", "running", *once, *once]
 
 
-def test_a_stop_ends_a_rollout_and_the_next_start_runs_only_what_is_asked(world: World, life: Life) -> None:
+def test_a_stop_ends_a_rollout_and_the_next_start_runs_only_what_is_asked(world: World, life: EndpointRun) -> None:
     life.runs()
-    world.respec("chat", image=NEVER_READY)
+    world.update_spec("chat", image=NEVER_READY)
     life.reported("updating")
     life.until(lambda: len(world.pods("chat")) == 2, "the old pod serves while the new one is not ready")
     life.stops()
@@ -169,7 +169,7 @@ def test_a_stop_ends_a_rollout_and_the_next_start_runs_only_what_is_asked(world:
     assert life.states_after_running() == ["updating", "stopping", "stopped", "creating", "running"]
 
 
-def test_an_endpoint_that_never_became_ready_can_be_stopped(life: Life) -> None:
+def test_an_endpoint_that_never_became_ready_can_be_stopped(life: EndpointRun) -> None:
     life.begins(image=NEVER_READY)
     # One that is stopped before its ReplicaSet has made the pod may count it afterwards.
     life.until(lambda: life.counted("chat") == 1, "its pod is counted")
@@ -177,7 +177,7 @@ def test_an_endpoint_that_never_became_ready_can_be_stopped(life: Life) -> None:
     assert life.states() == ["", "creating", "stopping", "stopped"]
 
 
-def test_what_is_changed_while_stopped_is_what_starts(world: World, life: Life) -> None:
+def test_what_is_changed_while_stopped_is_what_starts(world: World, life: EndpointRun) -> None:
     life.runs()
     stopped = life.stops()
     world.put(stopped | {"spec": stopped["spec"] | {"image": "registry.example/serve:2.0", "replicas": 2}})
@@ -193,7 +193,7 @@ def test_what_is_changed_while_stopped_is_what_starts(world: World, life: Life) 
 
 
 def test_an_item_that_vanishes_while_stopped_is_not_written_again_and_comes_back_to_its_own_objects(
-    world: World, life: Life
+    world: World, life: EndpointRun
 ) -> None:
     life.runs()
     stopped = life.stops()
@@ -209,7 +209,7 @@ def test_an_item_that_vanishes_while_stopped_is_not_written_again_and_comes_back
     assert life.states_after_running() == ["stopping", "stopped", GONE, "", "creating", "running"]
 
 
-def test_an_endpoint_is_deleted_while_it_is_being_created(world: World, life: Life) -> None:
+def test_an_endpoint_is_deleted_while_it_is_being_created(world: World, life: EndpointRun) -> None:
     life.begins(image=NEVER_READY, canary={"image": NEVER_READY, "weight": 20}, autoscaling={"enabled": True})
     life.until(lambda: "Deployment/chat-canary" in world.objects(), "the canary is being created too")
     life.is_asked("deleted", "deleting")
@@ -221,7 +221,7 @@ def test_an_endpoint_is_deleted_while_it_is_being_created(world: World, life: Li
 
 @pytest.mark.parametrize("again", ["a new item", "the same item"])
 def test_an_endpoint_that_is_created_anew_waits_for_the_old_one_to_be_gone(
-    again: str, world: World, life: Life
+    again: str, world: World, life: EndpointRun
 ) -> None:
     life.runs()
     old = life.uid("Deployment")
@@ -234,7 +234,7 @@ def test_an_endpoint_that_is_created_anew_waits_for_the_old_one_to_be_gone(
     if again == "a new item":
         world.put(item(spec={"gpu_count": 0, "env": {"SECOND": "1"}}))
     else:
-        world.ask("chat", "deploying")
+        world.set_desired_state("chat", "deploying")
     life.reported("creating")
     # What can be made is made; there is nothing to route to. It is said before anything is made.
     life.until(lambda: set(world.objects()) == {"Deployment/chat", "Service/chat"}, "the Service is made")
@@ -253,7 +253,7 @@ def test_an_endpoint_that_is_created_anew_waits_for_the_old_one_to_be_gone(
         assert life.states_after_running() == ["deleting", "creating", "running"]
 
 
-def test_a_region_that_is_left_and_regained_is_emptied_and_filled_again(world: World, life: Life) -> None:
+def test_a_region_that_is_left_and_regained_is_emptied_and_filled_again(world: World, life: EndpointRun) -> None:
     life.runs(canary=CANARY, autoscaling={"enabled": True})
     life.until(lambda: weights(world), "the canary is routed")
     old = life.uid("Deployment")
@@ -261,7 +261,7 @@ def test_a_region_that_is_left_and_regained_is_emptied_and_filled_again(world: W
     life.reported("deleted")
     assert world.objects() == {}
     # Another region's business from here: nothing of it is done.
-    world.respec("chat", replicas=2)
+    world.update_spec("chat", replicas=2)
     life.another_was_dealt_with()
     assert not any("chat" in key for key in world.objects())
     life.on_the_way(lambda: life.target(world.region), "creating")
@@ -271,7 +271,7 @@ def test_a_region_that_is_left_and_regained_is_emptied_and_filled_again(world: W
     assert life.states_after_running() == ["deleting", "deleted", "creating", "running"]
 
 
-def test_a_region_that_is_regained_before_it_is_empty_is_filled_once_it_is(world: World, life: Life) -> None:
+def test_a_region_that_is_regained_before_it_is_empty_is_filled_once_it_is(world: World, life: EndpointRun) -> None:
     life.runs()
     old = life.uid("Deployment")
     pods = life.pods_outlive_their_deletion()
@@ -287,7 +287,7 @@ def test_a_region_that_is_regained_before_it_is_empty_is_filled_once_it_is(world
 
 
 def test_a_stopped_endpoint_that_comes_back_to_a_region_is_stopped_there_and_can_be_started(
-    world: World, life: Life
+    world: World, life: EndpointRun
 ) -> None:
     life.runs()
     stopped = life.stops()
@@ -305,7 +305,7 @@ def test_a_stopped_endpoint_that_comes_back_to_a_region_is_stopped_there_and_can
     ]
 
 
-def test_a_canary_stops_and_starts_with_its_endpoint_and_is_routed_again(world: World, life: Life) -> None:
+def test_a_canary_stops_and_starts_with_its_endpoint_and_is_routed_again(world: World, life: EndpointRun) -> None:
     life.runs(canary=CANARY)
     life.until(lambda: weights(world) == {"chat": 80, "chat-canary": 20}, "the canary is routed")
     kept = [life.uid(kind, name) for kind in ("Deployment", "Service") for name in ("chat", "chat-canary")]
@@ -323,7 +323,7 @@ def test_a_canary_stops_and_starts_with_its_endpoint_and_is_routed_again(world: 
     assert life.states_after_running() == ["stopping", "stopped", "creating", "running"]
 
 
-def test_a_canary_that_is_taken_from_a_stopped_endpoint_goes_at_once(world: World, life: Life) -> None:
+def test_a_canary_that_is_taken_from_a_stopped_endpoint_goes_at_once(world: World, life: EndpointRun) -> None:
     life.runs(canary=CANARY)
     life.until(lambda: weights(world), "the canary is routed")
     stopped = life.stops()
@@ -344,41 +344,43 @@ ASKED_WHILE_HELD: list[tuple[str, list[str]]] = [
 
 @pytest.mark.parametrize(("asked", "after"), ASKED_WHILE_HELD, ids=["stop", "delete"])
 def test_a_hold_wins_over_stop_and_delete_until_it_is_released(
-    asked: str, after: list[str], world: World, life: Life
+    asked: str, after: list[str], world: World, life: EndpointRun
 ) -> None:
     life.runs(canary=CANARY)
     life.until(lambda: weights(world), "the canary is routed")
     life.until(lambda: world.report("chat").get("replicas_ready") == 1, "all is reported")
-    world.user.hold(world.seen("chat"), "incident 12")
+    world.user.hold(world.item_of("chat"), "incident 12")
     life.until(lambda: world.report("chat").get("reason") == "Held", "the hold is reported")
     assert world.report("chat")["error"] == "held: incident 12"
     assert world.state("chat") == "running"
     before = {key: obj["spec"] for key, obj in world.objects().items()}
-    world.ask("chat", asked)
+    world.set_desired_state("chat", asked)
     life.reported("pending")
     assert world.report("chat")["error"] == "held: incident 12"
     life.another_was_dealt_with()
     assert {key: obj["spec"] for key, obj in world.objects().items() if key in before} == before
-    life.on_the_way(lambda: world.user.release(world.seen("chat")), after[0])
+    life.on_the_way(lambda: world.user.release(world.item_of("chat")), after[0])
     life.until(lambda: life.states()[-1] == after[-1], f"{asked} is done")
     assert life.states_after_running() == ["pending", *after]
 
 
-def test_an_endpoint_whose_region_is_left_while_held_stays_until_it_is_released(world: World, life: Life) -> None:
+def test_an_endpoint_whose_region_is_left_while_held_stays_until_it_is_released(
+    world: World, life: EndpointRun
+) -> None:
     life.runs()
-    world.user.hold(world.seen("chat"), "incident 12")
+    world.user.hold(world.item_of("chat"), "incident 12")
     life.target(ELSEWHERE)
     life.reported("pending")
     assert set(world.objects()) == WHOLE
-    life.on_the_way(lambda: world.user.release(world.seen("chat")), "deleting")
+    life.on_the_way(lambda: world.user.release(world.item_of("chat")), "deleting")
     life.reported("deleted")
     assert life.states_after_running() == ["pending", "deleting", "deleted"]
 
 
-def test_a_stop_that_is_taken_back_at_once_ends_up_running(world: World, life: Life) -> None:
+def test_a_stop_that_is_taken_back_at_once_ends_up_running(world: World, life: EndpointRun) -> None:
     life.runs()
     for state in ("stopped", "deploying") * 4:
-        world.ask("chat", state)
+        world.set_desired_state("chat", state)
     life.another_was_dealt_with()
     # What it ran before may have counted for its promotion, on its way down and up again.
     promoted(world, life.controller)

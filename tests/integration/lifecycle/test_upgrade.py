@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.conftest import Program, World
-from tests.integration.support.legacy_objects import edit, made_by_gco, replica_sets, small
+from tests.integration.support.legacy_objects import create_as_gco, edit, replica_sets, small
 from tests.integration.support.two_renderings import GRACE_SECONDS
-from tests.support.forked_process import completed
+from tests.support.forked_process import run_forked
 
 pytestmark = pytest.mark.integration
 
@@ -17,7 +17,7 @@ LATER = ("tests.integration.support.two_renderings", "run")
 
 
 def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return completed(arguments, {"PATH": os.environ["PATH"], **environment}, 60)
+    return run_forked(arguments, {"PATH": os.environ["PATH"], **environment}, 60)
 
 
 def upgrade(environment: dict[str, str], *arguments: str) -> str:
@@ -52,7 +52,7 @@ def has_rolled_out(world: World, name: str) -> bool:
 def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_restart(
     world: World, program: Callable[..., Program], controller_env: dict[str, str]
 ) -> None:
-    names = [made_by_gco(world, "vllm-llama", f"llm-{letter}") for letter in "abc"]
+    names = [create_as_gco(world, "vllm-llama", f"llm-{letter}") for letter in "abc"]
     for name in names:
         world.kube.wait_for(lambda name=name: world.pods(name), what="its pods stand")
     controller = program().wait_working()
@@ -90,14 +90,14 @@ def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_re
 def test_one_adopted_endpoint_is_upgraded_and_the_pods_of_the_others_stay(
     world: World, program: Callable[..., Program], controller_env: dict[str, str]
 ) -> None:
-    names = [made_by_gco(world, "vllm-llama", name) for name in ("one", "two")]
+    names = [create_as_gco(world, "vllm-llama", name) for name in ("one", "two")]
     controller = program().wait_working()
     all_run(world, controller, *names)
     before = {name: world.pods(name).keys() for name in names}
     upgrade(controller_env, "one")
     controller.until(lambda: version(world, "one") == "1", "it is upgraded")
     controller.until(lambda: not before["one"] & world.pods("one").keys(), "its pods are new ones")
-    world.user.scale(world.seen("two"), 2)
+    world.user.scale(world.item_of("two"), 2)
     controller.until(lambda: world.report("two").get("replicas_ready") == 2, "the other is scaled")
     assert before["two"] <= world.pods("two").keys()
     assert version(world, "two") == "0"
@@ -106,14 +106,14 @@ def test_one_adopted_endpoint_is_upgraded_and_the_pods_of_the_others_stay(
 def test_an_upgrade_that_changes_nothing_of_the_pods_restarts_nothing(
     world: World, program: Callable[..., Program], controller_env: dict[str, str]
 ) -> None:
-    made_by_gco(world, "cpu-only", "chat")
+    create_as_gco(world, "cpu-only", "chat")
     controller = program().wait_working()
     all_run(world, controller, "chat")
     before = world.pods("chat").keys()
     assert "nothing of its pods changes" in upgrade(controller_env, "chat", "--dry-run")
     upgrade(controller_env, "chat")
     controller.until(lambda: version(world, "chat") == "1", "it is upgraded")
-    world.user.scale(world.seen("chat"), 2)
+    world.user.scale(world.item_of("chat"), 2)
     controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
     assert before <= world.pods("chat").keys()
     assert len(replica_sets(world, "chat")) == 1
@@ -152,7 +152,7 @@ def test_a_newer_program_restarts_nothing_and_upgrades_what_is_asked_and_an_olde
     # Drift is put back at the version that stands, and a new replica is like the old ones.
     edit(world, "Deployment", "a", {"spec": {"template": {"spec": {"serviceAccountName": "default"}}}})
     later.until(lambda: account(world, "a") == "gco-service-account", "the drift is put back")
-    world.user.scale(world.seen("b"), 2)
+    world.user.scale(world.item_of("b"), 2)
     later.until(lambda: world.report("b").get("replicas_ready") == 2, "it is scaled")
     assert before["b"] <= world.pods("b").keys()
     assert before["c"] == world.pods("c").keys()
@@ -170,14 +170,14 @@ def test_a_newer_program_restarts_nothing_and_upgrades_what_is_asked_and_an_olde
     upgraded = world.pods("a").keys()
 
     # A change of the template takes the newest.
-    world.respec("c", env={"A": "1"})
+    world.update_spec("c", env={"A": "1"})
     later.until(lambda: version(world, "c") == "2", "it is rendered anew")
     all_run(world, later, *names)
     pods = {name: world.pods(name).keys() for name in names}
     assert later.stop() == 0
 
     again = program().wait_working()
-    world.user.scale(world.seen("a"), 2)
+    world.user.scale(world.item_of("a"), 2)
     again.until(lambda: world.report("a").get("replicas_ready") == 2, "what the newer one made is scaled")
     assert upgraded <= world.pods("a").keys()
     assert (version(world, "a"), grace(world, "a")) == ("2", GRACE_SECONDS)

@@ -11,10 +11,10 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import names
 from tests.integration.conftest import Program, World
-from tests.integration.support.leases import let_go
+from tests.integration.support.leases import release_lease
 from tests.integration.support.legacy_objects import GCO, post
 from tests.integration.support.pods import tell_pods
-from tests.integration.support.watch_history import Watched, history
+from tests.integration.support.watch_history import WatchHistory, history
 from tests.integration.support.webhook import Webhook
 from tests.support.items import item
 
@@ -64,7 +64,7 @@ def clock(world: World) -> str | None:
 def killed(world: World, program: Program) -> None:
     """kill -9; whoever comes next need not wait until its lease has run out."""
     program.kill()
-    let_go(world.kube, world.namespace)
+    release_lease(world.kube, world.namespace)
 
 
 def told(world: World, reason: str) -> list[str]:
@@ -88,7 +88,7 @@ def test_an_endpoint_without_a_ready_replica_loses_its_ingress_and_gets_it_back_
     controller = program(**QUICK).wait_working()
     put(world)
     is_running(world, controller)
-    with Watched(kubeconfig, world, "chat") as watched:
+    with WatchHistory(kubeconfig, world, "chat") as watched:
         tell_pods(world, "false")
         controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
         assert any(watched.routed(CLOCK)), "the clock was set before"
@@ -111,7 +111,7 @@ def test_a_new_endpoint_has_no_ingress_until_its_first_pod_is_ready(
     world: World, program: Callable[..., Program], kubeconfig: Path
 ) -> None:
     controller = program(**QUICK).wait_working()
-    with Watched(kubeconfig, world, "chat") as watched:
+    with WatchHistory(kubeconfig, world, "chat") as watched:
         put(world, tag=NEVER_READY)
         controller.until(lambda: world.pods("chat"), "its pod exists")
         controller.until(lambda: world.state("chat") == "creating", "creating is reported")
@@ -183,7 +183,7 @@ def test_the_clock_outlasts_a_killed_leader_and_replaced_pods(
     first.until(lambda: world.pods("chat"), "a pod stands")
     tell_pods(world, "true")
     is_running(world, first)
-    with Watched(kubeconfig, world, "chat") as watched:
+    with WatchHistory(kubeconfig, world, "chat") as watched:
         tell_pods(world, "false")
         first.until(lambda: any(watched.routed(CLOCK)), "the clock is set")
         started, before = watched.routed(CLOCK)[-1], world.pods("chat")
@@ -287,10 +287,10 @@ def lost(world: World, program: Callable[..., Program], control_plane: ControlPl
 def test_a_withdrawn_endpoint_that_is_held_and_released_gets_no_ingress_before_a_pod_is_ready(
     lost: Lost, world: World
 ) -> None:
-    world.user.hold(world.seen("chat"), "incident 12")
+    world.user.hold(world.item_of("chat"), "incident 12")
     lost.until(("error", "Held"))
     lost.no_ingress_is_created()
-    world.user.release(world.seen("chat"))
+    world.user.release(world.item_of("chat"))
     # The hold's report took the place of the one that it ran: it is being created, as far as the item says.
     lost.until(("creating", ""))
     lost.no_ingress_is_created()
@@ -298,23 +298,23 @@ def test_a_withdrawn_endpoint_that_is_held_and_released_gets_no_ingress_before_a
 
 
 def test_a_pod_that_becomes_ready_during_a_hold_gets_its_ingress_with_the_release(lost: Lost, world: World) -> None:
-    world.user.hold(world.seen("chat"), "incident 12")
+    world.user.hold(world.item_of("chat"), "incident 12")
     lost.until(("error", "Held"))
     tell_pods(world, "true")
     # The Ingress would be created, and is not.
     lost.until(("pending", "Held"))
     lost.no_ingress_is_created()
-    world.user.release(world.seen("chat"))
+    world.user.release(world.item_of("chat"))
     lost.recovers()
 
 
 def test_a_withdrawn_endpoint_whose_spec_is_broken_and_fixed_gets_no_ingress_before_a_pod_is_ready(
     lost: Lost, world: World
 ) -> None:
-    world.respec("chat", port=99999)
+    world.update_spec("chat", port=99999)
     lost.until(("error", "InvalidSpec"))
     lost.no_ingress_is_created()
-    world.respec("chat", port=8000)
+    world.update_spec("chat", port=8000)
     lost.until(("creating", ""))
     lost.no_ingress_is_created()
     lost.recovers()
@@ -323,9 +323,9 @@ def test_a_withdrawn_endpoint_whose_spec_is_broken_and_fixed_gets_no_ingress_bef
 def test_a_withdrawn_endpoint_that_is_stopped_and_started_gets_no_ingress_before_a_pod_is_ready(
     lost: Lost, world: World
 ) -> None:
-    world.ask("chat", "stopped")
+    world.set_desired_state("chat", "stopped")
     lost.until(("stopped", ""))
-    world.ask("chat", "deploying")
+    world.set_desired_state("chat", "deploying")
     lost.until(("creating", ""))
     lost.controller.until(lambda: world.pods("chat"), "a new pod exists")
     lost.no_ingress_is_created()
@@ -338,13 +338,13 @@ def test_a_withdrawn_endpoint_whose_item_changes_stays_withdrawn_and_says_so(
 ) -> None:
     match change:
         case "image":
-            world.respec("chat", image="registry.example/serve:2.0-never-ready")
+            world.update_spec("chat", image="registry.example/serve:2.0-never-ready")
         case "canary":
             # It becomes ready, and is no replica of the main.
-            world.respec("chat", canary={"image": "registry.example/serve:3.0", "weight": 50, "replicas": 1})
+            world.update_spec("chat", canary={"image": "registry.example/serve:3.0", "weight": 50, "replicas": 1})
             lost.controller.until(lambda: world.pods("chat-canary"), "the canary's pod exists")
         case "scaled":
-            world.user.scale(world.seen("chat"), 2)
+            world.user.scale(world.item_of("chat"), 2)
             lost.controller.until(lambda: len(world.pods("chat")) == 2, "the second pod exists")
         case _:
             world.put((world.item("chat") or {}) | {"ingress_path": "/another"})
@@ -397,7 +397,7 @@ def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_r
     post(world, _gcos_route(world), GCO)
     entry = {"state": "creating", "replicas_ready": 0, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
     world.put((world.item("chat") or {}) | {"region_status": {world.region: entry}})
-    with Watched(kubeconfig, world, "chat") as watched:
+    with WatchHistory(kubeconfig, world, "chat") as watched:
         began = datetime.now(UTC)
         second = program(INFERENCE_UNHEALTHY_THRESHOLD_SECONDS="4").wait_working()
         second.until(lambda: any(watched.routed(CLOCK)), "the clock is set")

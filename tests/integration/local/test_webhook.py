@@ -7,7 +7,7 @@ import pytest
 
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import APPLY_PATCH, KubeApi, path_of
-from tests.integration.support.webhook import CONFIGURATIONS, Asked, Webhook, mutating
+from tests.integration.support.webhook import CONFIGURATIONS, AdmissionRequest, Webhook, mutating
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +74,7 @@ def test_every_write_of_a_deployment_is_changed(kube: KubeApi, namespace: str, w
         assert written["metadata"]["annotations"]["last"] == operation
         assert written["spec"]["template"]["spec"]["containers"][0]["image"] == "model:pinned"
     assert [asked for asked in hook.asked if asked.operation == "CREATE"] == [
-        Asked("CREATE", "Deployment", "llm", dry_run=False)
+        AdmissionRequest("CREATE", "Deployment", "llm", dry_run=False)
     ]
 
 

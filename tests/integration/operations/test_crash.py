@@ -13,8 +13,8 @@ from gco_stream.local.kube_api import path_of
 from tests.integration.conftest import Program, World
 from tests.integration.lifecycle.test_canary import weights
 from tests.integration.lifecycle.test_lifecycle import promoted
-from tests.integration.support.crash_proxy import Gate, gate
-from tests.integration.support.leases import let_go
+from tests.integration.support.crash_proxy import CrashGate, gate
+from tests.integration.support.leases import release_lease
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
@@ -27,7 +27,7 @@ SCALING = {"enabled": True, "min_replicas": 2, "max_replicas": 6}
 
 
 @pytest.fixture
-def watched(control_plane: ControlPlane, namespace: str, controller_user: str, tmp_path: Path) -> Iterator[Gate]:
+def watched(control_plane: ControlPlane, namespace: str, controller_user: str, tmp_path: Path) -> Iterator[CrashGate]:
     with gate(control_plane, namespace, controller_user, tmp_path) as one:
         yield one
 
@@ -67,49 +67,49 @@ STAGES: dict[str, tuple[dict[str, object] | None, Callable[[World], None], Calla
     "creation": (None, lambda world: world.put(item(spec={"gpu_count": 0})), is_running, 1),
     "a rolling change": (
         {},
-        lambda world: world.respec("chat", image=SECOND),
+        lambda world: world.update_spec("chat", image=SECOND),
         lambda world: serves(world, SECOND) and is_running(world),
         2,
     ),
     "autoscaling": (
         {"replicas": 2},
-        lambda world: world.respec("chat", autoscaling=SCALING),
+        lambda world: world.update_spec("chat", autoscaling=SCALING),
         lambda world: scaled(world) and is_running(world),
         1,
     ),
     "no autoscaling": (
         {"replicas": 2, "autoscaling": SCALING},
-        lambda world: world.respec("chat", autoscaling=None),
+        lambda world: world.update_spec("chat", autoscaling=None),
         lambda world: world.get("HorizontalPodAutoscaler", "chat") is None and is_running(world),
         1,
     ),
     "a canary": (
         {},
-        lambda world: world.respec("chat", canary=CANARY),
+        lambda world: world.update_spec("chat", canary=CANARY),
         lambda world: weights(world) == {"chat": 80, "chat-canary": 20} and is_running(world),
         1,
     ),
     "a canary's removal": (
         {"canary": CANARY},
-        lambda world: world.respec("chat", canary=None),
+        lambda world: world.update_spec("chat", canary=None),
         lambda world: without_canary(world) and is_running(world),
         1,
     ),
     "a canary's promotion": (
         {"canary": CANARY},
-        lambda world: world.respec("chat", canary=None, image=SECOND),
+        lambda world: world.update_spec("chat", canary=None, image=SECOND),
         lambda world: without_canary(world) and serves(world, SECOND) and is_running(world),
         2,
     ),
     "a stop": (
         {},
-        lambda world: world.ask("chat", "stopped"),
+        lambda world: world.set_desired_state("chat", "stopped"),
         lambda world: world.state("chat") == "stopped" and world.replicas("chat") == 0,
         1,
     ),
     "a deletion": (
         {"canary": CANARY, "autoscaling": SCALING},
-        lambda world: world.ask("chat", "deleted"),
+        lambda world: world.set_desired_state("chat", "deleted"),
         lambda world: world.item("chat") is None and not world.objects(),
         0,
     ),
@@ -118,7 +118,7 @@ STAGES: dict[str, tuple[dict[str, object] | None, Callable[[World], None], Calla
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_at_one_write_after_another_it_still_finishes(
-    stage: str, world: World, program: Callable[..., Program], watched: Gate, rng: random.Random
+    stage: str, world: World, program: Callable[..., Program], watched: CrashGate, rng: random.Random
 ) -> None:
     before, ask, is_reached, wanted = STAGES[stage]
     one = program(AWS_ENDPOINT_URL_DYNAMODB=watched.proxy_url, **QUICK)
@@ -139,7 +139,7 @@ def test_killed_at_one_write_after_another_it_still_finishes(
             break
         one.until(watched.struck.is_set, "it is killed")
         one.kill()
-        let_go(world.kube, world.namespace)
+        release_lease(world.kube, world.namespace)
         deaths += 1
         # Traffic goes to nothing that does not stand, at no moment.
         routed = weights(world)
@@ -179,12 +179,12 @@ def test_killed_at_random_moments_many_endpoints_still_come_up_change_and_go(
             last = len(one.lines()) + rng.randrange(1, 40)
             one.until(partial(has_come, last), "a moment comes", PATIENCE)
             one.kill()
-            let_go(world.kube, world.namespace)
+            release_lease(world.kube, world.namespace)
             one.start()
         one.until(is_reached, "all have what is asked", PATIENCE)
 
     ask_of_all(lambda name: world.put(item(name, spec={"gpu_count": 0, "image": FIRST})), lambda: all_run(FIRST))
     assert {templates(world, name) for name in names} == {1}
-    ask_of_all(lambda name: world.respec(name, image=SECOND), lambda: all_run(SECOND))
+    ask_of_all(lambda name: world.update_spec(name, image=SECOND), lambda: all_run(SECOND))
     assert {templates(world, name) for name in names} == {2}
-    ask_of_all(lambda name: world.ask(name, "deleted"), all_are_gone)
+    ask_of_all(lambda name: world.set_desired_state(name, "deleted"), all_are_gone)

@@ -27,7 +27,7 @@ def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
     world.user.create(item(spec={"gpu_count": 0}) | {"namespace": world.namespace})
     controller.until(lambda: world.state("chat") == "running", "it runs")
     controller.until(shows(controller, "/endpoints/chat", "running here, as desired"), "its page says so")
-    world.user.scale(world.seen("chat"), 3)
+    world.user.scale(world.item_of("chat"), 3)
     scaled = shows(controller, "/endpoints/chat", "running here, as desired", "3 of 3 ready")
     controller.until(scaled, "it is scaled")
     (record,) = (
@@ -73,7 +73,7 @@ def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: Worl
     world.put(item("unset", spec={"env": SECRET}))
     controller.until(lambda: world.state("held") == "running", "it runs")
     controller.until(lambda: world.state("broken") == world.state("unset") == "error", "the others are refused")
-    world.user.hold(world.seen("held"), "nobody touches it")
+    world.user.hold(world.item_of("held"), "nobody touches it")
     by_hand = [{"name": "API_TOKEN", "value": f"{SECRET}-by-hand"}]
     container = world.container("held") | {"env": by_hand}
     world.kube.patch(

@@ -83,7 +83,7 @@ def changing(world: World, replicas: int, first: int) -> Iterator[tuple[str, ...
 
     def change() -> None:
         for name in names:
-            world.user.scale(world.seen(name), replicas)
+            world.user.scale(world.item_of(name), replicas)
             # Spread over the start rather than all at its beginning.
             time.sleep(0.1)
 
@@ -194,7 +194,7 @@ def test_a_change_between_any_two_calls_of_a_start_is_not_lost(
         with lock:
             if untouched:
                 name = untouched.pop()
-                world.ask(name, "stopped")
+                world.set_desired_state(name, "stopped")
                 asked.add(name)
 
     def pass_on(operation: str, send: Send) -> urllib3.BaseHTTPResponse:

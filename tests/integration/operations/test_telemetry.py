@@ -136,7 +136,7 @@ def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(
     world.put(item(spec={"gpu_count": 0, "env": {"TOKEN": SECRET}}))
     promoted(world, one)
     for change in ({"env": {"TOKEN": f"{SECRET}-2", "B": SECRET}}, {"env": {"B": SECRET}, "image": "x:2"}):
-        world.respec("chat", **change)
+        world.update_spec("chat", **change)
         promoted(world, one)
     for name in ("wrong", "taken", "refused"):
         one.until(lambda name=name: world.state(name) == "error", f"{name} is in error")

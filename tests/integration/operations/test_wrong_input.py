@@ -13,7 +13,7 @@ from gco_stream.cli.errors import FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.model import wire
 from tests.integration.conftest import Program, World
-from tests.support.forked_process import completed
+from tests.support.forked_process import run_forked
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
@@ -36,7 +36,7 @@ def command(controller_env: dict[str, str]) -> Command:
     def run(line: str, *more: str, **settings: str | None) -> tuple[int, str, str]:
         environment = {"PATH": os.environ["PATH"], **controller_env, **settings}
         known = {name: value for name, value in environment.items() if value is not None}
-        done = completed(("gco_stream", *line.split(), *more), known, 60)
+        done = run_forked(("gco_stream", *line.split(), *more), known, 60)
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return done.returncode, done.stdout, done.stderr
 
@@ -311,7 +311,7 @@ def test_malformed_items_of_every_form_are_told_what_is_wrong_and_hold_nobody_up
     }
     # A program that starts finds them all at once, and is as little impressed.
     assert controller.stop() == 0
-    world.respec("good-after", replicas=2)
+    world.update_spec("good-after", replicas=2)
     controller.start().wait_working()
     controller.until(lambda: world.replicas("good-after") == 2, "a good one is worked on")
     assert controller.status()["endpoints"] == 2 + len(MALFORMED) + len(NOT_REPORTED)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from gco_stream.local.cluster_fixtures import clear_namespace, furnish_namespace
+from gco_stream.local.cluster_fixtures import create_namespace, delete_namespace
 from gco_stream.local.control_plane import NAMESPACE, TABLE, ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.servers.dynamodb import client as dynamodb_client
@@ -94,7 +94,7 @@ def other_namespace(kube: KubeApi, namespace: str) -> Iterator[str]:
     """A name of a namespace that does not exist yet."""
     name = f"{namespace}-b"
     yield name
-    clear_namespace(kube, name)
+    delete_namespace(kube, name)
 
 
 def put_in(world: World, namespace: str, name: str, **spec: Any) -> None:
@@ -178,7 +178,7 @@ def test_an_inference_namespace_that_is_missing_is_named_and_waited_for(
     one = program(INFERENCE_NAMESPACE=other_namespace, **everything)
     one.until(not_ready(one, "lease:", f'namespaces "{other_namespace}" not found'), "it says what is wrong")
     put_in(world, other_namespace, "chat")
-    furnish_namespace(world.kube, other_namespace)
+    create_namespace(world.kube, other_namespace)
     one.until(lambda: world.state("chat") == "running", "it works as soon as the namespace is there", SLOW)
     one.until(ready(one), "it is ready", SLOW)
 
@@ -193,7 +193,7 @@ def test_an_allowed_namespace_that_is_missing_holds_up_its_own_endpoints_only(
     reason = f'namespaces "{other_namespace}" not found'
     one.until(lambda: reason in world.report("there").get("error", ""), "the error is reported", SLOW)
     assert world.state("there") == "error"
-    furnish_namespace(world.kube, other_namespace)
+    create_namespace(world.kube, other_namespace)
     one.until(lambda: world.state("there") == "running", "it works as soon as the namespace is there", SLOW)
 
 
@@ -220,7 +220,7 @@ def test_a_right_to_read_ingresses_that_is_missing_holds_up_its_namespace_only(
     world: World, program: Start, limited: tuple[str, dict[str, str]], other_namespace: str
 ) -> None:
     user, settings = limited
-    furnish_namespace(world.kube, other_namespace)
+    create_namespace(world.kube, other_namespace)
     grant(world.kube, world.namespace, user, RIGHTS)
     unseen = {right: verbs for right, verbs in RIGHTS.items() if right != ("networking.k8s.io", "ingresses")}
     grant(world.kube, other_namespace, user, unseen)

@@ -78,9 +78,9 @@ def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_re
     assert sent.count() == 4  # three applies and the mark
 
     # Nothing else of the endpoint is held up, and none of it touches the Deployment.
-    world.user.scale(world.seen("chat"), 2)
+    world.user.scale(world.item_of("chat"), 2)
     controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
-    world.respec("chat", canary={"image": "registry.example/serve:2.0"})
+    world.update_spec("chat", canary={"image": "registry.example/serve:2.0"})
     controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary is made")
     marked = annotation(world, "Deployment", "chat")
     controller.until(lambda: rolled_out(world), "no pod is of an earlier template")
@@ -95,7 +95,7 @@ def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_re
 
     # The webhook goes, the item changes: it is applied, and the mark goes with it.
     hook.change = lambda *_: []
-    world.respec("chat", image="registry.example/serve:3.0")
+    world.update_spec("chat", image="registry.example/serve:3.0")
     controller.until(lambda: world.container("chat")["image"] == "registry.example/serve:3.0", "it is applied")
     controller.until(lambda: annotation(world, "Deployment", "chat") == "", "the mark is gone")
     controller.until(lambda: world.state("chat") == "running", "it runs")
@@ -230,12 +230,12 @@ def test_a_contest_outlasts_a_hold_whose_report_takes_the_place_of_its_own(
     controller.wait_idle()
     marked, pods, sent = annotation(world, "Deployment", "chat"), world.pods("chat").keys(), writes("deployments")
 
-    world.user.hold(world.seen("chat"), "incident 12")
+    world.user.hold(world.item_of("chat"), "incident 12")
     controller.until(lambda: world.report("chat").get("reason") == "Held", "the hold is reported")
     # Whoever comes next knows of the contest by the object alone.
     assert controller.stop() == 0
     controller.start().wait_working()
-    world.user.release(world.seen("chat"))
+    world.user.release(world.item_of("chat"))
     controller.until(lambda: world.report("chat").get("reason") == "Contested", "it is reported again")
     assert world.state("chat") == "error"
     world.put(small("after"))
@@ -274,7 +274,7 @@ def test_a_write_that_a_webhook_refuses_is_no_contest(
     webhook(refuse, "ingresses")
     with pytest.raises(KubeError):
         edit(world, "Ingress", "inference-chat", {"metadata": {"labels": {"team": "b"}}})
-    world.respec("chat", port=9000, health_check_path="/other")
+    world.update_spec("chat", port=9000, health_check_path="/other")
     controller.until(lambda: world.state("chat") == "error", "it is reported")
     assert world.report("chat")["reason"] in {"Rejected", "APIError"}
     assert "failed calling webhook" in world.report("chat")["error"]

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from gco_stream.cluster.api.objects import collection_path, handed_over, object_path, observe, ref_of
+from gco_stream.cluster.api.objects import collection_path, object_path, observe, ref_of, upgraded_managed_fields
 from gco_stream.local.kube_api import APPLY_PATCH
 from gco_stream.model.names import FIELD_MANAGER
 from gco_stream.model.objects import API_VERSIONS, Kind
@@ -46,7 +46,7 @@ class Api:
         made = self._kube.request(
             "POST", collection_path(ref.kind, ref.namespace), manifest, query={"fieldManager": "OpenAPI-Generator"}
         )
-        owners = handed_over(made["metadata"]["managedFields"])
+        owners = upgraded_managed_fields(made["metadata"]["managedFields"])
         patch = [{"op": "replace", "path": "/metadata/managedFields", "value": owners}]
         handed = self._kube.patch(object_path(ref), patch, content_type="application/json-patch+json")
         return made, handed

@@ -9,7 +9,7 @@ import pytest
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
 from tests.integration.conftest import Program, World
-from tests.integration.support.legacy_objects import GCO, edit, made_by_gco, post, replica_sets, small
+from tests.integration.support.legacy_objects import GCO, create_as_gco, edit, post, replica_sets, small
 from tests.support.items import item, parity_objects
 
 pytestmark = pytest.mark.integration
@@ -40,7 +40,7 @@ def deployment(world: World, name: str = "chat") -> dict[str, Any]:
 def test_what_the_former_system_made_is_adopted_scaled_and_kept_in_order_without_a_restart(
     case: str, world: World, program: Callable[..., Program]
 ) -> None:
-    name = made_by_gco(world, case)
+    name = create_as_gco(world, case)
     count = deployment(world, name)["spec"]["replicas"]
     world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet stands")
     world.kube.wait_for(lambda: len(world.pods(name)) == count, what="its pods stand")
@@ -51,7 +51,7 @@ def test_what_the_former_system_made_is_adopted_scaled_and_kept_in_order_without
     controller = program().wait_working()
     runs(world, controller, name)
     if case != "autoscaled":
-        world.user.scale(world.seen(name), count + 1)
+        world.user.scale(world.item_of(name), count + 1)
         controller.until(lambda: world.replicas(name) == count + 1, "it is scaled")
     for kind, other in (("Service", name), ("Ingress", f"inference-{name}")):
         controller.until(lambda ref=(kind, other): is_taken_over(world, *ref), f"the {kind} is taken over")  # type: ignore[misc]
@@ -75,10 +75,10 @@ def is_taken_over(world: World, kind: str, name: str) -> bool:
 def test_a_field_that_the_former_system_set_goes_with_the_item_that_drops_it(
     world: World, program: Callable[..., Program]
 ) -> None:
-    made_by_gco(world, "vllm-llama", "chat")
+    create_as_gco(world, "vllm-llama", "chat")
     controller = program().wait_working()
     runs(world, controller)
-    world.respec("chat", env=None)
+    world.update_spec("chat", env=None)
     controller.until(lambda: "env" not in world.container("chat"), "the variables go")
     spec = deployment(world)["spec"]["template"]["spec"]
     assert "command" not in spec["initContainers"][0]
@@ -124,8 +124,8 @@ def test_a_foreign_object_of_the_name_stays_as_it_is_whatever_the_item_says(
     assert theirs is not None
     assert all(entry["manager"] != "gco-stream" for entry in theirs["metadata"]["managedFields"])
     # All that a stop, a start and a change of the item may need is left to whose it is.
-    world.ask("chat", "stopped")
-    world.respec("chat", port=9000)
+    world.set_desired_state("chat", "stopped")
+    world.update_spec("chat", port=9000)
     controller.until(lambda: world.state("chat") == "error", "it is still refused")
     world.put(small("after"))
     runs(world, controller, "after")
@@ -143,17 +143,17 @@ def test_a_canary_and_an_endpoint_of_its_name_the_first_keeps_it_and_then_the_ot
     controller.until(lambda: "belongs to the endpoint chat" in error(world, "chat-canary"), "the second is refused")
     assert world.state("chat-canary") == "error"
     pods = world.pods("chat").keys()
-    world.respec("chat", canary=None)
+    world.update_spec("chat", canary=None)
     controller.until(lambda: world.state("chat-canary") == "running", "the other has the name", patience=180)
     assert deployment(world, "chat-canary")["metadata"]["annotations"]["gco.io/endpoint"] == "chat-canary"
     others = world.pods("chat-canary").keys()
 
     # And the other way round.
-    world.respec("chat", canary=CANARY)
+    world.update_spec("chat", canary=CANARY)
     controller.until(lambda: "belongs to the endpoint chat-canary" in error(world), "now the canary is refused")
     assert world.state("chat") == "running"
     assert world.pods("chat-canary").keys() == others
-    world.ask("chat-canary", "deleted")
+    world.set_desired_state("chat-canary", "deleted")
     controller.until(lambda: world.item("chat-canary") is None, "the other is gone")
     controller.until(lambda: error(world) == "" and world.get("Deployment", "chat-canary"), "the canary is made")
     assert deployment(world, "chat-canary")["metadata"]["annotations"]["gco.io/endpoint"] == "chat"
@@ -192,7 +192,7 @@ def test_a_paused_deployment_stays_paused_and_the_report_says_what_it_waits_for(
     runs(world, controller)
     pods = world.pods("chat").keys()
     edit(world, "Deployment", "chat", {"spec": {"paused": True}})
-    world.respec("chat", image="registry.example/serve:2.0")
+    world.update_spec("chat", image="registry.example/serve:2.0")
     controller.until(lambda: reason(world) == "DeploymentPaused", "it is said")
     assert world.state("chat") == "updating"
     assert deployment(world)["spec"]["paused"] is True
@@ -240,7 +240,7 @@ def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_ma
     uid = deployment(world, "lost")["metadata"]["uid"]
     foreground = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
     world.kube.delete(path_of("Deployment", world.namespace, "lost"), foreground)
-    world.ask("gone", "deleted")
+    world.set_desired_state("gone", "deleted")
     controller.until(lambda: world.state("gone") == "deleting", "it is being deleted")
 
     controller.until(lambda: "finalizer example.com/hold" in error(world, "gone"), "it is said", patience=180)

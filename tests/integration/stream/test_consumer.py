@@ -16,7 +16,7 @@ POLL = 0.02
 PATIENCE = 120
 
 
-class Heard:
+class ConsumerLog:
     """A consumer of one table's stream and all that it said."""
 
     def __init__(self, streams, tables, table_name, **options):
@@ -67,7 +67,7 @@ async def consumer_of(url, monkeypatch, tables, table_name, **options):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", url)
     async with streams_client(dynamodb.REGION) as streams:
-        yield Heard(streams, tables, table_name, **options)
+        yield ConsumerLog(streams, tables, table_name, **options)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.table import bootstrap
-from tests.chaos.proxies.faulty_http import Fault, FaultyHttp, Request, Rewrite
+from tests.chaos.proxies.faulty_http import Fault, FaultyProxy, Request, Rewrite
 from tests.integration.conftest import Program, World
 from tests.support.items import item
 
@@ -23,7 +23,7 @@ def test_a_replicas_stream_is_found_by_its_own_region(
         target = request.headers.get("X-Amz-Target", "")
         return target.endswith("DescribeTable") and f"/{ELSEWHERE}/" not in request.headers.get("Authorization", "")
 
-    with FaultyHttp(control_plane.dynamodb_url) as proxy:
+    with FaultyProxy(control_plane.dynamodb_url) as proxy:
         # One server plays both regions here, so the home region's stream is made another one than the replica's.
         proxy.inject(
             Fault("home", at_home, Rewrite(lambda body: body.replace(arn.encode(), arn[:-3].encode() + b"000")))

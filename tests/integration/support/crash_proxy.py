@@ -30,7 +30,7 @@ _TABLE_WRITES = ("UpdateItem", "DeleteItem")
 Send = Callable[[], urllib3.BaseHTTPResponse]
 
 
-class Gate:
+class CrashGate:
     """Every write of one program's passes here. Armed, it lets some pass and ends the program at the next.
 
     `proxy_url` is DynamoDB's address for the program.
@@ -60,7 +60,7 @@ class Gate:
             armed, self._left = self._left is not None, None
             return not armed
 
-    def _strikes(self, write: str) -> bool:
+    def _should_crash(self, write: str) -> bool:
         with self._lock:
             self.crossed.append(write)
             if self._left is None:
@@ -77,7 +77,7 @@ class Gate:
         if request["userInfo"]["username"] != self._user:
             return True
         write = f"{request['operation']} {request['kind']['kind']}/{request['name']}"
-        if not self._strikes(write):
+        if not self._should_crash(write):
             return True
         if not self._lands:
             os.kill(self._pid, signal.SIGKILL)
@@ -101,7 +101,7 @@ class Gate:
 
     def pass_on(self, operation: str, send: Send) -> urllib3.BaseHTTPResponse | None:
         """DynamoDB's answer, None where nobody is left to be told."""
-        if operation not in _TABLE_WRITES or not self._strikes(operation):
+        if operation not in _TABLE_WRITES or not self._should_crash(operation):
             return send()
         if self._lands:
             send()
@@ -111,9 +111,9 @@ class Gate:
 
 
 @contextmanager
-def gate(plane: ControlPlane, namespace: str, user: str, folder: Path) -> Iterator[Gate]:
+def gate(plane: ControlPlane, namespace: str, user: str, folder: Path) -> Iterator[CrashGate]:
     """A gate before one namespace and, through its proxy, before DynamoDB."""
-    one = Gate(plane, user)
+    one = CrashGate(plane, user)
     with ExitStack() as stack:
         one.proxy_url = stack.enter_context(proxy(plane.dynamodb_url, one.pass_on))
         authority = Authority()
@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-def _webhook(one: Gate) -> type[BaseHTTPRequestHandler]:
+def _webhook(one: CrashGate) -> type[BaseHTTPRequestHandler]:
     class Webhook(_Handler):
         def do_POST(self) -> None:
             request = orjson.loads(self.body())["request"]

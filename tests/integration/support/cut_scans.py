@@ -23,7 +23,7 @@ class HalfScans:
 
 @contextmanager
 def half_scans(target: str) -> Iterator[HalfScans]:
-    """Passes everything on to `target`; once `cut` is set, it cuts scans."""
+    """Passes everything on to `target`; once `truncate_note` is set, it cuts scans."""
     one = HalfScans(target)
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(one)) as server:
         server.daemon_threads = True

@@ -62,7 +62,7 @@ def report(name: str, region: str, state: str) -> Matching:
 
 
 @dataclass(eq=False)
-class Held:
+class HeldWrite:
     """The first write that matches, from when it has come until it is let go; all after it pass.
 
     Meanwhile others that match are told to come later: whoever else finds the same thing due, a second after the first,
@@ -78,7 +78,7 @@ class Held:
     def wait(self) -> None:
         assert self.came.wait(PATIENCE), "the write to be held never came"
 
-    def let_go(self) -> bool:
+    def release(self) -> bool:
         """Sends it; whether DynamoDB has accepted it."""
         self.may_go.set()
         assert self.answered.wait(PATIENCE), "DynamoDB did not answer the held write"
@@ -92,19 +92,19 @@ class HeldWrites:
         self._target = target
         self._pool = urllib3.PoolManager(maxsize=64, retries=False)
         self._lock = threading.Lock()
-        self._wanted: list[Held] = []
-        self._all: list[Held] = []
+        self._wanted: list[HeldWrite] = []
+        self._all: list[HeldWrite] = []
         self.slowness: Callable[[], float] = float
         self.url = ""
 
-    def hold(self, matches: Matching) -> Held:
-        one = Held(matches)
+    def hold(self, matches: Matching) -> HeldWrite:
+        one = HeldWrite(matches)
         with self._lock:
             self._wanted.append(one)
             self._all.append(one)
         return one
 
-    def let_all_go(self) -> None:
+    def release_all(self) -> None:
         with self._lock:
             self._wanted.clear()
             for one in self._all:
@@ -133,7 +133,7 @@ class HeldWrites:
         with self._lock:
             return any(one.came.is_set() and not one.may_go.is_set() and one.matches(write) for one in self._all)
 
-    def _holder_of(self, write: Write) -> Held | None:
+    def _holder_of(self, write: Write) -> HeldWrite | None:
         with self._lock:
             found = next((one for one in self._wanted if one.matches(write)), None)
             if found is not None:
@@ -151,7 +151,7 @@ def held_writes(target: str) -> Iterator[HeldWrites]:
         thread.start()
         one.url = f"http://127.0.0.1:{server.server_address[1]}"
         yield one
-        one.let_all_go()
+        one.release_all()
         server.shutdown()
         thread.join()
 

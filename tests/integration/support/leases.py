@@ -4,7 +4,7 @@ from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.settings import LEASE_NAME
 
 
-def let_go(kube: KubeApi, namespace: str) -> None:
+def release_lease(kube: KubeApi, namespace: str) -> None:
     """Releases the Lease for a program that was killed, as it would have: the next need not wait until it has run out.
 
     So a test may kill programs whose leases are long enough for a machine that stands still for a time.

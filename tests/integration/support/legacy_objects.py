@@ -12,7 +12,7 @@ GCO = "OpenAPI-Generator"
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
-def made_by_gco(world: World, case: str, name: str | None = None) -> str:
+def create_as_gco(world: World, case: str, name: str | None = None) -> str:
     """The objects of one of parity's cases, POSTed as GCO's monitor does, and its item; the endpoint's name."""
     for obj in parity_objects(case).values():
         # The monitor sends what it sets; what the server adds is nobody's.

@@ -11,15 +11,15 @@ from typing import Any
 
 import urllib3
 
-from gco_stream.local.cluster_fixtures import clear_namespace, furnish_namespace
+from gco_stream.local.cluster_fixtures import create_namespace, delete_namespace
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.model import wire
 from gco_stream.table.bootstrap import create
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tests.integration.conftest import Program
-from tests.integration.support.leases import let_go
+from tests.integration.support.leases import release_lease
 from tests.integration.support.pods import unless_gone
 from tests.integration.support.rights import as_installed
 from tests.support.items import item
@@ -42,7 +42,7 @@ _SETTINGS = {
 }
 
 
-def asked(name: str, **attributes: Any) -> dict[str, Any]:
+def endpoint_item(name: str, **attributes: Any) -> dict[str, Any]:
     """An item for all three regions, without a namespace: each region has its own."""
     spec = {"gpu_count": 0, "image": FIRST, **attributes.pop("spec", {})}
     return item(name, **{"target_regions": list(REGIONS), "namespace": None, "spec": spec, **attributes})
@@ -126,12 +126,12 @@ class Record:
         entries = [self.old["region_status"].get(region, {}) for region in self.old["target_regions"]]
         return all(e.get("state") == state and e.get("intent", self.intent) == self.intent for e in entries)
 
-    def wish(self) -> dict[str, Any]:
+    def desired_part(self) -> dict[str, Any]:
         """The user's part of the item after the change."""
         return {key: self.new.get(key) for key in ("desired_state", "target_regions", "spec", "created_at")}
 
-    def changes_wish(self) -> bool:
-        return any(self.old.get(key) != value for key, value in self.wish().items())
+    def changes_desired_part(self) -> bool:
+        return any(self.old.get(key) != value for key, value in self.desired_part().items())
 
 
 class Regions:
@@ -139,7 +139,7 @@ class Regions:
 
     def __init__(self, table: Table, regions: dict[str, Region]) -> None:
         self.table = table
-        self.user = UserTable(table.client, table.name)
+        self.user = SyncEndpointTable(table.client, table.name)
         self._regions = regions
         self._iterators: dict[str, str] = {}
         self._last: dict[str, str] = {}
@@ -196,7 +196,7 @@ class Regions:
         entries = wire.decode(found).get("region_status", {}).items()
         return {region: entry["state"] for region, entry in entries if entry.get("intent", intent) == intent}
 
-    def all_say(self, name: str, state: str, *regions: str) -> bool:
+    def until_all_report(self, name: str, state: str, *regions: str) -> bool:
         states = self.states(name)
         return all(states.get(region) == state for region in regions or REGIONS)
 
@@ -213,7 +213,7 @@ class Regions:
         """kill -9 of every program; nobody has to wait for its lease to run out."""
         for region in self:
             region.program.kill()
-            let_go(region.kube, region.namespace)
+            release_lease(region.kube, region.namespace)
 
     def until_promoted(self, name: str) -> None:
         self.until(lambda: self.desired(name) == "running", f"{name} is promoted")
@@ -289,8 +289,8 @@ def three_regions(
         regions = {}
         for region in REGIONS:
             namespace = f"t-{mark}-{region}"
-            furnish_namespace(plane.kube, namespace)
-            stack.callback(clear_namespace, plane.kube, namespace)
+            create_namespace(plane.kube, namespace)
+            stack.callback(delete_namespace, plane.kube, namespace)
             environment = plane.environment(namespace=namespace, table=name)
             environment["KUBECONFIG"] = str(as_installed(plane, f"gco-stream:{namespace}", namespace))
             environment |= {"PATH": os.environ["PATH"], "REGION": region, **_SETTINGS, **settings}

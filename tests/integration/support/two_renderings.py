@@ -1,4 +1,4 @@
-"""The program of a later day: `run`, and `upgrade N`, with a second pod template beside today's.
+"""The program of a later day: `run`, and `request_upgrade N`, with a second pod template beside today's.
 
 Started as a module by tests, which prove with it that a newer program restarts nothing by itself.
 """
@@ -9,8 +9,8 @@ import signal
 import sys
 from types import MappingProxyType
 
-from gco_stream.admin.template_upgrade import upgrade
-from gco_stream.manager.manager import Controller
+from gco_stream.admin.template_upgrade import request_upgrade
+from gco_stream.manager.manager import Manager
 from gco_stream.model.objects import JsonObject
 from gco_stream.ops.logging import configure_logging
 from gco_stream.ops.metrics import Metrics
@@ -35,14 +35,14 @@ async def run() -> None:
     configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await Controller(settings, Metrics(), renderings=TWO).run(stop)
+    await Manager(settings, Metrics(), renderings=TWO).run(stop)
 
 
 async def upgrade_some(limit: int) -> None:
-    done = await upgrade(
+    done = await request_upgrade(
         load_settings(), None, limit, dry_run=False, on_each=lambda one: print(one.endpoint), renderings=TWO
     )
-    print(f"{len(done.selection.left)} left")
+    print(f"{len(done.selection.deferred)} left")
 
 
 if __name__ == "__main__":

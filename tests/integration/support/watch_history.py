@@ -15,7 +15,7 @@ import urllib3
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
 from tests.integration.conftest import World
-from tests.support.kube_watches import access
+from tests.support.kube_watches import watch_client
 
 GONE = "(the item is gone)"
 _KINDS = ("Deployment", "ReplicaSet", "Ingress")
@@ -24,13 +24,13 @@ _CATCH_UP_SECONDS = 120.0
 _READ_SECONDS = 1800.0
 
 
-class Watched:
+class WatchHistory:
     """The Deployment `name`, its ReplicaSets and its Ingress, watched from entering to leaving."""
 
     def __init__(self, kubeconfig: Path, world: World, name: str) -> None:
         self._world = world
         self._name = name
-        self._server, self._pool = access(kubeconfig, len(_KINDS))
+        self._server, self._pool = watch_client(kubeconfig, len(_KINDS))
         self._news = threading.Condition()
         self._events: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _KINDS}
         self._open: list[urllib3.BaseHTTPResponse] = []

@@ -30,7 +30,7 @@ _CLIENT_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AdmissionRequest:
     """One question of the API server."""
 
     operation: str
@@ -47,7 +47,7 @@ class Webhook:
     """
 
     change: Change
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[AdmissionRequest] = field(default_factory=list)
     probes: int = 0
 
     def proven(self, request: Json) -> Json:
@@ -59,7 +59,9 @@ class Webhook:
         """The AdmissionResponse to an AdmissionRequest."""
         # An object with a generated name has none yet.
         name = request.get("name") or request["object"]["metadata"].get("generateName", "")
-        self.asked.append(Asked(request["operation"], request["kind"]["kind"], name, bool(request.get("dryRun"))))
+        self.asked.append(
+            AdmissionRequest(request["operation"], request["kind"]["kind"], name, bool(request.get("dryRun")))
+        )
         patch = self.change(request["object"], request["operation"])
         if not patch:
             return _allowed(request)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.aws import session as clients
-from gco_stream.aws.table_errors import Gone, ItemTooLarge, Superseded, TableMissing
+from gco_stream.aws.table_errors import Fenced, ItemNotFound, ItemTooLarge, TableMissing
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers.dynamodb import CREDENTIALS
@@ -118,7 +118,7 @@ async def test_of_twelve_regions_that_report_at_once_none_is_lost(
 async def test_a_status_of_a_higher_epoch_stays_and_is_told(endpoints: EndpointTable, table: Table) -> None:
     put(table)
     await endpoints.write_status("chat", HERE, {"state": "running"}, epoch=1_795_250_000_000_009)
-    with pytest.raises(Superseded) as caught:
+    with pytest.raises(Fenced) as caught:
         await endpoints.write_status("chat", HERE, {"state": "creating"}, epoch=1_795_250_000_000_008)
     assert caught.value.stored_epoch == 1_795_250_000_000_009
     assert stored(table)["region_status"][HERE]["state"] == "running"
@@ -137,7 +137,7 @@ async def test_the_same_or_a_newer_epoch_writes_again(endpoints: EndpointTable, 
 async def test_a_status_never_brings_an_item_back(endpoints: EndpointTable, table: Table, name: str) -> None:
     put(table)
     table.client.delete_item(TableName=table.name, Key={"endpoint_name": {"S": "chat"}})
-    with pytest.raises(Gone, match=name):
+    with pytest.raises(ItemNotFound, match=name):
         await endpoints.write_status(name, HERE, {"state": "running"}, epoch=1)
     assert await endpoints.get(name) is None
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from gco_stream.aws.table_errors import AlreadyExists, Changed, Gone, TableRejected
+from gco_stream.aws.table_errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, TableRejected
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.model import wire
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
@@ -31,8 +31,8 @@ STATUS = {"mars-1": {"state": "running"}}
 
 
 @pytest.fixture
-def endpoints(table: Table) -> UserTable:
-    return UserTable(table.client, table.name)
+def endpoints(table: Table) -> SyncEndpointTable:
+    return SyncEndpointTable(table.client, table.name)
 
 
 def put(table: Table, **attributes: Any) -> dict[str, Any]:
@@ -43,23 +43,25 @@ def put(table: Table, **attributes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
-def test_whoever_was_faster_is_not_overwritten(endpoints: UserTable, table: Table, write: Any, change: Any) -> None:
+def test_whoever_was_faster_is_not_overwritten(
+    endpoints: SyncEndpointTable, table: Table, write: Any, change: Any
+) -> None:
     seen = put(table)
     theirs = put(table, **change)
-    with pytest.raises(Changed, match="chat"):
+    with pytest.raises(ConcurrentUpdate, match="chat"):
         write(endpoints, seen)
     assert endpoints.get("chat") == theirs
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_write_never_brings_an_item_back(endpoints: UserTable, write: Any) -> None:
-    with pytest.raises(Gone, match="chat"):
+def test_a_write_never_brings_an_item_back(endpoints: SyncEndpointTable, write: Any) -> None:
+    with pytest.raises(ItemNotFound, match="chat"):
         write(endpoints, wire.encode(item(region_status=STATUS)))
     assert endpoints.get("chat") is None
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_promotion_in_between_does_not_beat_a_user(endpoints: UserTable, table: Table, write: Any) -> None:
+def test_a_promotion_in_between_does_not_beat_a_user(endpoints: SyncEndpointTable, table: Table, write: Any) -> None:
     seen = put(table)
     put(table, desired_state="running", updated_at="2026-11-21T09:30:00+00:00")
     after = write(endpoints, seen)
@@ -67,7 +69,7 @@ def test_a_promotion_in_between_does_not_beat_a_user(endpoints: UserTable, table
     assert after["updated_at"]["S"] > "2026-11-21T09:30:00+00:00"
 
 
-def test_an_endpoint_is_created_only_where_none_is(endpoints: UserTable, table: Table) -> None:
+def test_an_endpoint_is_created_only_where_none_is(endpoints: SyncEndpointTable, table: Table) -> None:
     theirs = put(table)
     with pytest.raises(AlreadyExists, match="chat"):
         endpoints.create({"endpoint_name": "chat", "target_regions": ["r"], "spec": {"image": "x"}})
@@ -94,7 +96,7 @@ class AnswerLost:
 
 
 def test_a_write_that_the_sdk_sends_twice_is_not_taken_for_somebody_elses(table: Table) -> None:
-    endpoints = UserTable(AnswerLost(table.client), table.name)
+    endpoints = SyncEndpointTable(AnswerLost(table.client), table.name)
     made = endpoints.create({"endpoint_name": "new", "target_regions": ["r"], "spec": {"image": "x"}})
     assert endpoints.get("new") == made
     for write in (WRITES["stop"], WRITES["scale"], WRITES["hold"]):
@@ -102,7 +104,7 @@ def test_a_write_that_the_sdk_sends_twice_is_not_taken_for_somebody_elses(table:
         assert endpoints.get("new") == made
 
 
-def test_a_spec_that_is_no_map_cannot_be_scaled(endpoints: UserTable, table: Table) -> None:
+def test_a_spec_that_is_no_map_cannot_be_scaled(endpoints: SyncEndpointTable, table: Table) -> None:
     seen = {**wire.encode(item()), "spec": {"S": "odd"}}
     table.client.put_item(TableName=table.name, Item=seen)
     with pytest.raises(TableRejected):
@@ -110,7 +112,7 @@ def test_a_spec_that_is_no_map_cannot_be_scaled(endpoints: UserTable, table: Tab
     assert endpoints.get("chat") == seen
 
 
-def test_a_scan_of_some_attributes_gives_no_others(endpoints: UserTable, table: Table) -> None:
+def test_a_scan_of_some_attributes_gives_no_others(endpoints: SyncEndpointTable, table: Table) -> None:
     put(table)
     assert list(endpoints.scan(("endpoint_name",))) == [{"endpoint_name": {"S": "chat"}}]
     assert list(endpoints.scan()) == [endpoints.get("chat")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local.progress import Progress, in_words
+from gco_stream.local.progress import Progress, format_duration
 from gco_stream.local.toolchain.cache import Cache, digest
 
 PATIENCE = 100.0
@@ -99,7 +99,7 @@ def test_it_says_that_it_is_the_first_time_and_later_how_long_it_took(cache: Cac
     assert said.getvalue().startswith("Building kwok (for the first time)\n")
     took = json.loads((cache.root / "durations.json").read_text())["kwok"]
     cache.entry("kwok", "k2", "Building kwok", fill)
-    assert f"Building kwok (took {in_words(took)} last time)\n" in said.getvalue()
+    assert f"Building kwok (took {format_duration(took)} last time)\n" in said.getvalue()
 
 
 def test_a_damaged_record_of_durations_is_no_obstacle(cache: Cache, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_digest_depends_on_every_input_and_on_where_one_ends() -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (232, "3 min 52 s")])
 def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words
 
 
 class Terminal(StringIO):

@@ -9,7 +9,7 @@ CONVERGENCE: Final = (
         name="failed-work-is-not-retried",
         invariant="I1",
         file="gco_stream/engine/reconcile/controller.py",
-        old="self._dispatcher.add_after(name, wait, Trigger.RETRY, taken.records)",
+        old="self._dispatcher.add_after(name, wait, Trigger.RETRY, work.records)",
         new="pass",
         breaks="an endpoint whose work failed waits for the next hint",
         tests=(
@@ -20,7 +20,7 @@ CONVERGENCE: Final = (
         name="looking-again-is-forgotten",
         invariant="I1",
         file="gco_stream/engine/reconcile/controller.py",
-        old="self._dispatcher.add_after(name, look_again.after, Trigger.REQUEUE)",
+        old="self._dispatcher.add_after(name, requeue.after, Trigger.REQUEUE)",
         new="pass",
         breaks="a drain, a withdrawal or a count that is due later never comes",
         tests=("tests/engine/reconcile/test_controller.py::test_what_must_be_looked_at_again_is_when_it_is_due",),
@@ -29,7 +29,7 @@ CONVERGENCE: Final = (
         name="a-withdrawal-is-not-planned-to-be-reported-first",
         invariant="I1",
         file="gco_stream/planning/planner.py",
-        old="    return was_deleted or (withdraws and not watchdog.was_routed(situation))\n",
+        old="    return was_deleted or (withdraws and not watchdog.was_routed(context))\n",
         new="    return was_deleted\n",
         breaks="after a crash an endpoint that lost its Ingress without ever having run is being created for ever",
         tests=(
@@ -40,7 +40,7 @@ CONVERGENCE: Final = (
         name="what-is-to-be-reported-first-is-reported-last",
         invariant="I1",
         file="gco_stream/engine/reconcile/reconciler.py",
-        old="            if item is not None and made.report_first:\n",
+        old="            if item is not None and plan.report_first:\n",
         new="            if False:\n",
         breaks="a crash after a withdrawal loses its reason, and an item is purged while its objects come back",
         tests=(
@@ -60,8 +60,8 @@ CONVERGENCE: Final = (
         name="a-resync-leaves-alone-what-is-not-in-sync",
         invariant="I1",
         file="gco_stream/engine/reconcile/resync.py",
-        old="if hint is not Hint.NOTHING_NEW or not self._tokens.is_in_sync(name):",
-        new="if hint is not Hint.NOTHING_NEW:",
+        old="if change is not ChangeKind.UNCHANGED or not self._tokens.is_in_sync(name):",
+        new="if change is not ChangeKind.UNCHANGED:",
         breaks="an endpoint whose objects are not as asked and whose item did not change is never planned by a resync",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_a_resync_plans_what_is_not_in_sync_and_nothing_else",
@@ -71,8 +71,8 @@ CONVERGENCE: Final = (
         name="in-sync-whatever-the-objects-are",
         invariant="I1",
         file="gco_stream/engine/state/sync_tokens.py",
-        old="return self._desired.whole_digest(name), self._cache.token(name)",
-        new="return self._desired.whole_digest(name), ()",
+        old="return self._items.item_digest(name), self._cache.token(name)",
+        new="return self._items.item_digest(name), ()",
         breaks="drift of an endpoint that was in sync is taken for our own echo",
         tests=("tests/engine/reconcile/test_resync_plans.py::test_an_object_that_changed_ends_being_in_sync",),
     ),
@@ -80,7 +80,7 @@ CONVERGENCE: Final = (
         name="in-sync-although-the-item-is-stale",
         invariant="I1",
         file="gco_stream/engine/state/sync_tokens.py",
-        old="self._desired.stale_mark(name) is None and ",
+        old="self._items.stale_mark(name) is None and ",
         new="",
         breaks="a change that was only hinted at is taken for our own echo",
         tests=(
@@ -91,8 +91,8 @@ CONVERGENCE: Final = (
         name="a-due-look-is-lost-to-an-echo",
         invariant="I1",
         file="gco_stream/engine/reconcile/controller.py",
-        old="if Trigger.CLUSTER in taken.triggers and _ECHO.issuperset(taken.triggers) and",
-        new="if Trigger.CLUSTER in taken.triggers and",
+        old="if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and",
+        new="if Trigger.CLUSTER in work.triggers and",
         breaks="a time-based look that is merged with an echo of the watch is dropped",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it",
@@ -102,7 +102,7 @@ CONVERGENCE: Final = (
         name="a-report-is-lost-to-an-echo",
         invariant="I1",
         file="gco_stream/engine/reconcile/controller.py",
-        old="            if Trigger.REPORT in taken.triggers:\n                self._report_later(taken)\n",
+        old=("            if Trigger.REPORT in work.triggers:\n                self._report_later(work)\n"),
         new="",
         breaks="an endpoint whose report waits for a turn is never reported when the watch's echo comes first",
         tests=(
@@ -113,8 +113,8 @@ CONVERGENCE: Final = (
         name="news-wait-with-the-report",
         invariant="I1",
         file="gco_stream/engine/reconcile/controller.py",
-        old="_ECHO.issuperset(taken.triggers) and self._tokens.is_in_sync(name)",
-        new="_ECHO.issuperset(taken.triggers)",
+        old="_ECHO.issuperset(work.triggers) and self._tokens.is_in_sync(name)",
+        new="_ECHO.issuperset(work.triggers)",
         breaks="what somebody did to an object waits until the backlog is worked off, because a report does",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_news_of_the_cluster_is_looked_at_though_a_report_waits",
@@ -124,7 +124,7 @@ CONVERGENCE: Final = (
         name="nobody-is-woken-when-it-is-over",
         invariant="I1",
         file="gco_stream/engine/workqueue/retries.py",
-        old="                self.wake(name, max(0.0, failing.not_before - now))\n",
+        old="                self.wake(key, max(0.0, failing.not_before - now))\n",
         new="",
         breaks="when a right is given, hundreds of endpoints wait for up to five minutes all the same",
         tests=(
@@ -135,11 +135,8 @@ CONVERGENCE: Final = (
         name="a-watch-that-is-too-old-is-not-listed-again",
         invariant="I1",
         file="gco_stream/cluster/cache/reflector.py",
-        old="""            except (Expired, Silence) as error:
-                self._version = None
-""",
-        new="""            except (Expired, Silence) as error:
-""",
+        old=("            except (Expired, WatchStalled) as error:\n                self._version = None\n"),
+        new="            except (Expired, WatchStalled) as error:\n",
         breaks="after a long cut the watch asks for a version that is gone, for ever",
         tests=(
             "tests/cluster/cache/test_reflector.py"
@@ -150,7 +147,7 @@ CONVERGENCE: Final = (
         name="a-label-edited-away-is-a-deletion",
         invariant="I1",
         file="gco_stream/cluster/cache/store.py",
-        old='if compact.may_be_ours(held) and "deletionTimestamp" not in metadata:',
+        old='if compact.may_be_applied_by_us(stored) and "deletionTimestamp" not in metadata:',
         new="if False:",
         breaks="an object of ours without its labels is no longer seen, and its creation conflicts for ever",
         tests=("tests/cluster/cache/test_store.py::test_a_deletion_is_only_a_hint_while_the_object_could_be_ours",),
@@ -159,7 +156,7 @@ CONVERGENCE: Final = (
         name="old-news-replaces-new",
         invariant="I1",
         file="gco_stream/cluster/cache/store.py",
-        old=" or (held is not None and compact.version_of(held) >= version)",
+        old=(" or (\n            stored is not None and compact.version_of(stored) >= version\n        )"),
         new="",
         breaks="a late event of the watch puts back what was before our own write",
         tests=("tests/cluster/cache/test_store.py::test_an_older_answer_does_not_replace_a_newer_event",),
@@ -168,16 +165,18 @@ CONVERGENCE: Final = (
         name="scan-then-pin",
         invariant="I2",
         file="gco_stream/manager/leader.py",
-        old="""        await self.consumer.pin()
-        async with asyncio.TaskGroup() as sources:
-            listening = [sources.create_task(self.consumer.run(), name="stream")]
-            await self.resync.first()
-""",
-        new="""        await self.resync.first()
-        await self.consumer.pin()
-        async with asyncio.TaskGroup() as sources:
-            listening = [sources.create_task(self.consumer.run(), name="stream")]
-""",
+        old=(
+            "        await self.consumer.pin()\n"
+            "        async with asyncio.TaskGroup() as sources:\n"
+            '            listening = [sources.create_task(self.consumer.run(), name="stream")]\n'
+            "            await self.resync.first_scan()\n"
+        ),
+        new=(
+            "        await self.resync.first_scan()\n"
+            "        await self.consumer.pin()\n"
+            "        async with asyncio.TaskGroup() as sources:\n"
+            '            listening = [sources.create_task(self.consumer.run(), name="stream")]\n'
+        ),
         breaks="what is written between the scan and the pin is seen by neither",
         tests=(
             "tests/manager/test_leader.py::test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream",
@@ -201,8 +200,11 @@ CONVERGENCE: Final = (
         name="a-page-counts-as-read-before-it-arrives",
         invariant="I2",
         file="gco_stream/stream/shard_reader.py",
-        old="        page = await self._api.records(self._iterator)\n",
-        new="        place, self._iterator = self._iterator, None\n        page = await self._api.records(place)\n",
+        old="        page = await self._client.get_records(self._iterator)\n",
+        new=(
+            "        place, self._iterator = self._iterator, None\n"
+            "        page = await self._client.get_records(place)\n"
+        ),
         breaks="after a failed call a shard that had no record yet is read from its end",
         tests=("tests/stream/test_shards.py::test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing",),
     ),
@@ -210,8 +212,8 @@ CONVERGENCE: Final = (
         name="a-child-is-read-from-its-end",
         invariant="I2",
         file="gco_stream/stream/lineage.py",
-        old="starts.append(Start(id_, Begin.TRIM_HORIZON))",
-        new="starts.append(Start(id_, Begin.LATEST))",
+        old="starts.append(ShardStart(id_, ShardIteratorType.TRIM_HORIZON))",
+        new="starts.append(ShardStart(id_, ShardIteratorType.LATEST))",
         breaks="what is written into a new shard before it is found is lost",
         tests=(
             "tests/stream/test_lineage.py::test_a_child_that_appears_after_the_pin_under_a_shard_of_history_is_read_whole",
@@ -223,8 +225,8 @@ CONVERGENCE: Final = (
         name="a-child-does-not-wait-for-its-parent",
         invariant="I2",
         file="gco_stream/stream/lineage.py",
-        old="if entry.state is State.WAITING and entry.shard.parent not in unread:",
-        new="if entry.state is State.WAITING:",
+        old="if entry.state is ShardState.WAITING and entry.shard.parent not in unread:",
+        new="if entry.state is ShardState.WAITING:",
         breaks="changes of one item are told in the wrong order",
         tests=(
             "tests/stream/test_lineage.py::test_both_children_of_a_split_start_when_their_parent_is_drained",
@@ -235,7 +237,7 @@ CONVERGENCE: Final = (
         name="a-lost-shard-is-given-up",
         invariant="I2",
         file="gco_stream/stream/lineage.py",
-        old="                if entry.state is State.LOST:\n",
+        old="                if entry.state is ShardState.LOST:\n",
         new="                if False:\n",
         breaks="a shard that DynamoDB did not find for a moment is never read again",
         tests=(
@@ -259,8 +261,8 @@ CONVERGENCE: Final = (
         name="trimmed-records-are-no-gap",
         invariant="I2",
         file="gco_stream/stream/shard_reader.py",
-        old='self._begin_anew(f"shard {self.shard_id} was trimmed before it was read")',
-        new='self._begin_anew("")',
+        old='self._restart_at_horizon(f"shard {self.shard_id} was trimmed before it was read")',
+        new='self._restart_at_horizon("")',
         breaks="what the stream threw away is found by the next resync alone, and counted by nobody",
         tests=("tests/stream/test_shards.py::test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap",),
     ),
@@ -286,9 +288,10 @@ CONVERGENCE: Final = (
         name="an-item-that-the-scan-lacks-is-not-read",
         invariant="I2",
         file="gco_stream/engine/reconcile/resync.py",
-        old="""                self._desired.mark_stale(name)
-                self._dispatcher.add(name, Band.RESYNC, Trigger.NOT_IN_SCAN)
-""",
+        old=(
+            "                self._items.mark_stale(name)\n"
+            "                self._dispatcher.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)\n"
+        ),
         new="                pass\n",
         breaks="a removal that the stream did not deliver is never noticed",
         tests=("tests/engine/reconcile/test_resync_plans.py::test_an_item_that_the_scan_lacks_is_read_itself",),
@@ -297,10 +300,8 @@ CONVERGENCE: Final = (
         name="a-name-added-during-its-work-is-dropped",
         invariant="I2",
         file="gco_stream/engine/workqueue/queue.py",
-        old="""        if (again := self._again.pop(name, None)) is not None:
-            self._enqueue(name, again)
-""",
-        new="        self._again.pop(name, None)\n",
+        old=("        if (dirty := self._dirty.pop(key, None)) is not None:\n            self._enqueue(key, dirty)\n"),
+        new="        self._dirty.pop(key, None)\n",
         breaks="a change that comes while its endpoint is worked on waits for the next resync",
         tests=(
             "tests/engine/workqueue/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",
@@ -310,8 +311,8 @@ CONVERGENCE: Final = (
         name="a-name-is-worked-on-twice-at-once",
         invariant="I3",
         file="gco_stream/engine/workqueue/queue.py",
-        old="        if name in self._in_work:\n",
-        new="        if name in self._again:\n",
+        old="        if key in self._processing:\n",
+        new="        if key in self._dirty:\n",
         breaks="two workers write one endpoint's objects against each other",
         tests=(
             "tests/engine/workqueue/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",
@@ -321,15 +322,14 @@ CONVERGENCE: Final = (
         name="a-records-image-is-taken-for-the-item",
         invariant="I3",
         file="gco_stream/engine/state/item_cache.py",
-        old="""            self.mark_stale(name)
-            return Hint.CHANGED
-""",
-        new="""            if image is not None:
-                self.put(image)
-            else:
-                self.mark_stale(name)
-            return Hint.CHANGED
-""",
+        old=("            self.mark_stale(name)\n            return ChangeKind.CHANGED\n"),
+        new=(
+            "            if image is not None:\n"
+            "                self.put(image)\n"
+            "            else:\n"
+            "                self.mark_stale(name)\n"
+            "            return ChangeKind.CHANGED\n"
+        ),
         breaks="an old desired_state=deleted that is read late deletes pods",
         tests=(
             "tests/engine/state/test_item_cache.py"
@@ -340,8 +340,8 @@ CONVERGENCE: Final = (
         name="a-scanned-page-replaces-what-is-known",
         invariant="I3",
         file="gco_stream/engine/reconcile/resync.py",
-        old="        if first and name not in self._desired:\n",
-        new="        if first or name in self._desired:\n",
+        old="        if first and name not in self._items:\n",
+        new="        if first_scan or name in self._items:\n",
         breaks="a page that is older than the answer to a write undoes it",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_a_page_that_is_older_than_what_is_known_undoes_nothing",

@@ -72,7 +72,7 @@ LEADERSHIP: Final = (
         name="the-fuse-is-never-lit",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old="        self._fuse(term.expiry - _TRAVEL - self._clock())\n",
+        old="        self._fence(term.expiry - _MAX_TRANSIT_SECONDS - self._clock())\n",
         new="        return\n",
         breaks="a leader that was frozen in the middle of a burst of writes sends them when it thaws",
         tests=(
@@ -83,8 +83,8 @@ LEADERSHIP: Final = (
         name="another-holder-does-not-end-the-term",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/record.py",
-        old="seen.record.uid == uid and seen.record.holder == identity",
-        new="seen.record.uid == uid",
+        old="observed.record.uid == uid and observed.record.holder == identity",
+        new="observed.record.uid == uid",
         breaks="a lease that somebody handed to another is held by two",
         tests=(
             "tests/cluster/leaderelection/test_record.py::test_the_lease_is_held_only_while_it_is_the_same_and_names_the_holder",
@@ -95,7 +95,7 @@ LEADERSHIP: Final = (
         name="a-vanished-lease-is-free-at-once",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/record.py",
-        old="now + max(timing.patience(before.record), timing.patience(record))",
+        old="now + max(timing.expiry_seconds(before.record), timing.expiry_seconds(record))",
         new="now",
         breaks="whoever deletes the Lease has two leaders for a while",
         tests=("tests/cluster/leaderelection/test_record.py::test_a_lease_that_vanished_is_made_one_duration_later",),
@@ -184,7 +184,7 @@ LEADERSHIP: Final = (
         name="stopping-leaves-the-workers-at-it",
         invariant="I10",
         file="gco_stream/manager/leader.py",
-        old="            self.dispatcher.close()\n",
+        old="            self.dispatcher.shut_down()\n",
         new="",
         breaks="after a SIGTERM names are still taken, and the lease is held for 20 s",
         tests=("tests/manager/test_leader.py::test_a_stop_finishes_the_work_in_hand_and_takes_no_more",),
@@ -193,9 +193,9 @@ LEADERSHIP: Final = (
         name="stopping-breaks-the-work-off",
         invariant="I10",
         file="gco_stream/manager/leader.py",
-        old="""            if self.working:
-                await asyncio.wait({turning}, timeout=_DRAIN_SECONDS)
-""",
+        old=(
+            "            if self.is_working:\n                await asyncio.wait({working}, timeout=_DRAIN_SECONDS)\n"
+        ),
         new="",
         breaks="after a SIGTERM the work in hand is left half done",
         tests=("tests/manager/test_leader.py::test_a_stop_finishes_the_work_in_hand_and_takes_no_more",),
@@ -204,8 +204,8 @@ LEADERSHIP: Final = (
         name="stopping-waits-for-ever",
         invariant="I10",
         file="gco_stream/manager/leader.py",
-        old="await asyncio.wait({turning}, timeout=_DRAIN_SECONDS)",
-        new="await asyncio.wait({turning})",
+        old="await asyncio.wait({working}, timeout=_DRAIN_SECONDS)",
+        new="await asyncio.wait({working})",
         breaks="one call that hangs keeps the process until it is killed, and the lease is not released",
         tests=("tests/manager/test_leader.py::test_work_that_does_not_end_is_given_20_s",),
     ),
@@ -246,8 +246,8 @@ LEADERSHIP: Final = (
         name="whoever-holds-the-lease-it-is-renewed",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old="                if not self._holds(term) or (left := self.remaining(term)) <= 0:\n",
-        new="                if (left := self.remaining(term)) <= -1e9:\n",
+        old="                if not self._holds(term) or (remaining := self.remaining(term)) <= 0:\n",
+        new="                if (remaining := self.remaining(term)) <= -1e9:\n",
         breaks="a Lease that another has made anew is written over",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_a_lease_that_somebody_deleted_and_made_anew_is_not_overwritten",
@@ -257,7 +257,7 @@ LEADERSHIP: Final = (
         name="a-renewal-outlasts-the-lease",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old="self._lease.write(raw, within=left)",
+        old="self._lease.write(raw, within=remaining)",
         new="self._lease.write(raw)",
         breaks="a renewal that hung lands when the lease is out, and holds it for a leader that has ended",
         tests=("tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_may_land_when_the_lease_is_out",),
@@ -266,8 +266,8 @@ LEADERSHIP: Final = (
         name="a-renewal-is-sent-when-the-lease-is-out",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old=" or (left := self.remaining(term)) <= 0:\n",
-        new=" or (left := self.remaining(term)) <= -1e9:\n",
+        old=" or (remaining := self.remaining(term)) <= 0:\n",
+        new=" or (remaining := self.remaining(term)) <= -1e9:\n",
         breaks="a replica whose lease is out renews it, though it may not act any more",
         tests=("tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_may_land_when_the_lease_is_out",),
     ),
@@ -275,8 +275,8 @@ LEADERSHIP: Final = (
         name="a-renewal-does-not-wait-as-it-is-asked-to",
         invariant="I11",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old="asked = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)",
-        new="asked = -math.inf",
+        old="retry_at = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)",
+        new="retry_at = -math.inf",
         breaks="an overloaded API server is asked every two seconds by each leader, whatever it says",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_a_renewal_is_tried_again_when_the_server_asked_for_it_and_not_before",
@@ -297,9 +297,7 @@ LEADERSHIP: Final = (
         name="a-renewal-does-not-light-the-fuse-anew",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old="""        self._light_fuse(term)
-        self._problem = None
-""",
+        old=("        self._arm_fence(term)\n        self._problem = None\n"),
         new="        self._problem = None\n",
         breaks="each leader is ended by its own fuse, one lease after it began",
         tests=(
@@ -311,8 +309,8 @@ LEADERSHIP: Final = (
         name="the-fuse-counts-from-the-answer",
         invariant="I4",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old="self._fuse(term.expiry - _TRAVEL - self._clock())",
-        new="self._fuse(self._duration - _TRAVEL)",
+        old="self._fence(term.expiry - _MAX_TRANSIT_SECONDS - self._clock())",
+        new="self._fence(self._duration - _MAX_TRANSIT_SECONDS)",
         breaks="after a slow renewal a frozen leader outlives its lease",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease",
@@ -322,9 +320,7 @@ LEADERSHIP: Final = (
         name="the-fuse-burns-on-after-the-term",
         invariant="I10",
         file="gco_stream/cluster/leaderelection/elector.py",
-        old="""            self._fuse(0)
-            self._term = None
-""",
+        old=("            self._fence(0)\n            self._term = None\n"),
         new="            self._term = None\n",
         breaks="a replica that let the lease go is ended a little later",
         tests=(
@@ -338,9 +334,7 @@ LEADERSHIP: Final = (
         invariant="I4",
         file="gco_stream/cluster/leaderelection/elector.py",
         old="            term.end()\n        return not term.ended",
-        new="""            term.end()
-            self._fuse(0)
-        return not term.ended""",
+        new=("            term.end()\n            self._fence(0)\n        return not term.ended"),
         breaks="work that ignores its cancellation is ended by nobody",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_the_fuse_burns_on_while_the_leaders_task_has_not_ended",

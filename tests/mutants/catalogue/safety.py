@@ -59,7 +59,7 @@ SAFETY: Final = (
         name="any-namespace-is-planned-in",
         invariant="I5",
         file="gco_stream/planning/planner.py",
-        old="    if situation.namespace not in allowed:\n",
+        old="    if context.namespace not in allowed:\n",
         new="    if False:\n",
         breaks="an item names kube-system, and objects are made there",
         tests=("tests/planning/lifecycle/test_refusal.py::test_a_namespace_that_is_not_allowed_is_refused",),
@@ -128,15 +128,14 @@ SAFETY: Final = (
         name="purging-what-was-changed",
         invariant="I6",
         file="gco_stream/table/endpoints.py",
-        old="""                "delete_item",
-                Key={"endpoint_name": seen["endpoint_name"]},
-                ConditionExpression=condition,
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-""",
-        new="""                "delete_item",
-                Key={"endpoint_name": seen["endpoint_name"]},
-""",
+        old=(
+            '                "delete_item",\n'
+            '                Key={"endpoint_name": last_read["endpoint_name"]},\n'
+            "                ConditionExpression=condition,\n"
+            "                ExpressionAttributeNames=names,\n"
+            "                ExpressionAttributeValues=values,\n"
+        ),
+        new=('                "delete_item",\n                Key={"endpoint_name": last_read["endpoint_name"]},\n'),
         breaks="an endpoint that was taken back, or made anew, is taken out of the table",
         tests=("tests/integration/table/test_endpoints.py::test_purge_loses_against_a_faster_user",),
     ),
@@ -196,7 +195,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         invariant="I6",
         file="gco_stream/table/expressions.py",
         old='            parts.append(f"attribute_not_exists(#seen{number})")\n',
-        new='            del names[f"#seen{number}"]\n',
+        new='            del names[f"#last_read{number}"]\n',
         breaks="a spec that the user has just written is decided over as if there were none",
         tests=("tests/table/test_expressions.py::test_a_condition_holds_only_for_what_was_seen",),
     ),
@@ -225,8 +224,8 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="one-scan-is-proof",
         invariant="I7",
         file="gco_stream/engine/deletion/orphan_tracker.py",
-        old="_ENOUGH: Final = 2",
-        new="_ENOUGH: Final = 1",
+        old="_REQUIRED_SCANS: Final = 2",
+        new="_REQUIRED_SCANS: Final = 1",
         breaks="one scan of a wrong table begins to delete",
         tests=(
             "tests/engine/deletion/test_orphan_tracker.py::test_two_complete_scans_in_a_row_prove_it_and_one_does_not",
@@ -236,7 +235,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="an-empty-table-is-proof",
         invariant="I7",
         file="gco_stream/engine/deletion/orphan_tracker.py",
-        old="        self._table_empty = not seen\n        if not seen:\n            self._lacking.clear()\n",
+        old=("        self._table_empty = not seen\n        if not seen:\n            self._missing_scans.clear()\n"),
         new="",
         breaks="two scans of a wiped table begin to delete",
         tests=(
@@ -274,8 +273,8 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="scans-have-the-last-word",
         invariant="I7",
         file="gco_stream/engine/reconcile/reconciler.py",
-        old="if not self._guard.lets_go(made) or (item is None and not confirmed):",
-        new="if not self._guard.lets_go(made):",
+        old="if not self._guard.permits(plan) or (item is None and not confirmed):",
+        new="if not self._guard.permits(plan):",
         breaks="an item that is there after all loses its objects",
         tests=("tests/engine/deletion/test_removal.py::test_what_needs_no_place_any_more_still_needs_the_tables_word",),
     ),
@@ -283,7 +282,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="removals-are-not-told-before-they-begin",
         invariant="I7",
         file="gco_stream/engine/deletion/budget.py",
-        old="return digest in self._current() and digest in self._stored",
+        old="return digest in self._current() and digest in self._persisted",
         new="return digest in self._current()",
         breaks="a crash loop begins with a whole budget each time",
         tests=(
@@ -294,7 +293,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="a-new-leader-has-a-whole-budget",
         invariant="I7",
         file="gco_stream/engine/deletion/budget.py",
-        old="self._spent: dict[str, float] = {_ALL: now()} if told is None else told",
+        old="self._spent: dict[str, float] = {_ALL: now()} if persisted is None else persisted",
         new="self._spent: dict[str, float] = {}",
         breaks="a wrong REGION removes a budget's worth of endpoints with every restart",
         tests=("tests/engine/deletion/test_budget.py::test_a_new_leader_goes_on_where_the_last_one_was",),
@@ -314,9 +313,11 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="a-spec-that-cannot-be-read-is-a-deletion",
         invariant="I7",
         file="gco_stream/planning/planner.py",
-        old="sentence(endpoint.spec_problems)),)\n        return Outcome(errors=errors), status",
-        new="sentence(endpoint.spec_problems)),)\n"
-        '        return plan_removal(situation, "no spec", spends_budget=False), status',
+        old=("summarize(endpoint.spec_problems)),)\n        return EndpointDecision(errors=errors), status"),
+        new=(
+            "summarize(endpoint.spec_problems)),)\n"
+            '        return plan_removal(context, "no spec", spends_budget=False), status'
+        ),
         breaks="a typing error in an item takes a running endpoint away",
         tests=(
             "tests/planning/lifecycle/test_refusal.py::test_an_endpoint_with_a_broken_spec_keeps_its_objects_and_says_why",

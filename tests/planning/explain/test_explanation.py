@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from gco_stream.cli.render.explain import as_json, in_full
-from gco_stream.model.endpoint import Endpoint, Unreadable
+from gco_stream.model.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import Kind, ObjectRef, Observed, Ownership, PodHealth
 from gco_stream.model.reasons import Reason
 from gco_stream.planning.explain.explanation import Explanation, explain
-from gco_stream.planning.explain.object_status import ObjectVerdict, Verdict
-from gco_stream.planning.planner import plan
-from gco_stream.planning.types.policy import Census, Fleet
+from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus
+from gco_stream.planning.planner import plan_endpoint
+from gco_stream.planning.types.policy import Census, FleetState
 from tests.support.items import REGION, endpoint, item, read
 from tests.support.simulated_cluster import (
     CANARY,
@@ -31,13 +31,13 @@ CANARYS = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary")
 BOTH = ["us-east-1", "eu-west-1"]
 
 
-def explained(cluster: SimulatedCluster, asked: Endpoint | Unreadable, fleet: Fleet | None = None) -> Explanation:
-    observed, fleet = Observed(dict(cluster.objects), cluster.pods), fleet or Fleet()
-    made = plan(asked, observed, fleet, cluster.now, cluster.policy)
-    return explain(asked, observed, fleet, cluster.now, cluster.policy, made)
+def explained(cluster: SimulatedCluster, asked: Endpoint | InvalidItem, fleet: FleetState | None = None) -> Explanation:
+    observed, fleet = Observed(dict(cluster.objects), cluster.pods), fleet or FleetState()
+    plan = plan_endpoint(asked, observed, fleet, cluster.now, cluster.policy)
+    return explain(asked, observed, fleet, cluster.now, cluster.policy, plan)
 
 
-def of(explanation: Explanation, ref: ObjectRef) -> ObjectVerdict:
+def of(explanation: Explanation, ref: ObjectRef) -> ObjectStatus:
     [found] = [one for one in explanation.objects if one.ref == ref]
     return found
 
@@ -50,8 +50,8 @@ def changed(cluster: SimulatedCluster, ref: ObjectRef, **fields: Any) -> None:
 def test_an_endpoint_that_runs_as_asked_is_said_to_in_the_first_line() -> None:
     cluster, asked = running()
     found = explained(cluster, asked)
-    assert (found.as_asked, found.headline) == (True, "running here, as desired")
-    assert {one.verdict for one in found.objects} == {Verdict.IN_SYNC}
+    assert (found.in_desired_state, found.headline) == (True, "running here, as desired")
+    assert {one.state for one in found.objects} == {ObjectState.IN_SYNC}
 
 
 def test_every_field_that_differs_is_told_not_only_the_first_three() -> None:
@@ -63,7 +63,7 @@ def test_every_field_that_differs_is_told_not_only_the_first_three() -> None:
     changed(cluster, DEPLOYMENT, replicas=4, template={**template, "spec": pod})
     found = explained(cluster, asked)
     verdict = of(found, DEPLOYMENT)
-    assert (verdict.verdict, verdict.why) == (Verdict.WOULD_CHANGE, "")
+    assert (verdict.state, verdict.message) == (ObjectState.WOULD_CHANGE, "")
     assert {line.partition(":")[0] for line in verdict.details} == {
         "spec.replicas",
         "spec.template.spec.serviceAccountName",
@@ -79,13 +79,13 @@ def test_every_field_that_differs_is_told_not_only_the_first_three() -> None:
 
 def test_an_absent_object_would_be_created() -> None:
     found = explained(SimulatedCluster(), endpoint(spec={**SCALED, **CANARY}))
-    assert {one.verdict for one in found.objects if one.ref != INGRESS} == {Verdict.WOULD_CREATE}
+    assert {one.state for one in found.objects if one.ref != INGRESS} == {ObjectState.WOULD_CREATE}
     assert len(found.objects) == 6
-    assert (of(found, INGRESS).verdict, of(found, INGRESS).why) == (
-        Verdict.ABSENT,
+    assert (of(found, INGRESS).state, of(found, INGRESS).message) == (
+        ObjectState.NOT_NEEDED,
         "the Ingress is created once a pod's containers are ready",
     )
-    assert not found.as_asked
+    assert not found.in_desired_state
 
 
 def test_only_what_the_item_asks_for_is_missed() -> None:
@@ -97,8 +97,8 @@ def test_replicas_that_the_hpa_decides_are_told_beside_the_verdict() -> None:
     cluster, asked = running(SCALED)
     changed(cluster, DEPLOYMENT, replicas=5)
     verdict = of(explained(cluster, asked), DEPLOYMENT)
-    assert (verdict.verdict, verdict.details) == (
-        Verdict.IN_SYNC,
+    assert (verdict.state, verdict.details) == (
+        ObjectState.IN_SYNC,
         ("spec.replicas: is 5, which the HPA decides (2 to 8)",),
     )
 
@@ -107,25 +107,25 @@ def test_a_stopped_endpoint_is_as_asked_without_ingress_and_autoscaler() -> None
     cluster, _ = running(SCALED)
     stopped = endpoint(spec=SCALED, desired_state="stopped")
     stopping = explained(cluster, stopped)
-    assert of(stopping, INGRESS).verdict is Verdict.WOULD_DELETE
+    assert of(stopping, INGRESS).state is ObjectState.WOULD_DELETE
     assert of(stopping, DEPLOYMENT).details == ("spec.replicas: is 2, should be 0",)
     cluster.reconcile(stopped)
     cluster.roll_out()
     found = explained(cluster, stopped)
     assert found.headline == "stopped here, as desired"
-    assert [of(found, ref).verdict for ref in (INGRESS, HPA)] == [Verdict.ABSENT, Verdict.ABSENT]
-    assert of(found, INGRESS).why == "the endpoint is stopped"
+    assert [of(found, ref).state for ref in (INGRESS, HPA)] == [ObjectState.NOT_NEEDED, ObjectState.NOT_NEEDED]
+    assert of(found, INGRESS).message == "the endpoint is stopped"
 
 
 def test_what_is_being_deleted_is_terminating_until_it_is_gone() -> None:
     cluster, asked = running()
     gone = endpoint(desired_state="deleted")
-    assert {one.verdict for one in explained(cluster, gone).objects} == {Verdict.WOULD_DELETE}
+    assert {one.state for one in explained(cluster, gone).objects} == {ObjectState.WOULD_DELETE}
     cluster.reconcile(gone)
     cluster.change(DEPLOYMENT, deleting_since=cluster.now.isoformat())
     cluster.wait(12)
     found = explained(cluster, gone)
-    assert [(one.verdict, one.why) for one in found.objects] == [(Verdict.TERMINATING, "for 12 s")]
+    assert [(one.state, one.message) for one in found.objects] == [(ObjectState.TERMINATING, "for 12 s")]
     assert "it is recreated once it is gone" in of(explained(cluster, asked), DEPLOYMENT).details
     cluster.collect()
     found = explained(cluster, gone)
@@ -136,17 +136,21 @@ def test_somebody_elses_object_is_named_and_the_others_are_held() -> None:
     cluster, asked = running()
     cluster.change(SERVICE, labels={}, annotations={}, ownership=Ownership())
     found = explained(cluster, asked)
-    assert of(found, SERVICE).verdict is Verdict.NOT_OURS
-    assert "is not managed by this controller" in of(found, SERVICE).why
-    assert of(found, DEPLOYMENT).verdict is Verdict.HELD
-    assert of(found, SERVICE).why in found.headline
+    assert of(found, SERVICE).state is ObjectState.NOT_OWNED
+    assert "is not managed by this controller" in of(found, SERVICE).message
+    assert of(found, DEPLOYMENT).state is ObjectState.HELD
+    assert of(found, SERVICE).message in found.headline
 
 
 def test_of_a_held_endpoint_it_says_what_would_be_done() -> None:
     cluster, _ = running()
     found = explained(cluster, endpoint(hold="maintenance", spec={"replicas": 3}))
     verdict = of(found, DEPLOYMENT)
-    assert (verdict.verdict, verdict.why, verdict.otherwise) == (Verdict.HELD, "maintenance", Verdict.WOULD_CHANGE)
+    assert (verdict.state, verdict.message, verdict.without_limits) == (
+        ObjectState.HELD,
+        "maintenance",
+        ObjectState.WOULD_CHANGE,
+    )
     assert verdict.details == ("spec.replicas: is 1, should be 3",)
     assert found.plan.steps == ()
     assert found.is_held
@@ -157,24 +161,24 @@ def test_of_a_held_endpoint_it_says_what_would_be_done() -> None:
 def test_a_removal_beyond_the_limit_is_held_with_the_reason() -> None:
     cluster, _ = running()
     left = endpoint(target_regions=["eu-west-1"])
-    found = explained(cluster, left, Fleet(deletions_left=0))
-    assert {(one.verdict, one.otherwise) for one in found.objects} == {(Verdict.HELD, Verdict.WOULD_DELETE)}
-    assert "limit" in of(found, DEPLOYMENT).why
-    assert {one.verdict for one in explained(cluster, left).objects} == {Verdict.WOULD_DELETE}
+    found = explained(cluster, left, FleetState(deletions_left=0))
+    assert {(one.state, one.without_limits) for one in found.objects} == {(ObjectState.HELD, ObjectState.WOULD_DELETE)}
+    assert "limit" in of(found, DEPLOYMENT).message
+    assert {one.state for one in explained(cluster, left).objects} == {ObjectState.WOULD_DELETE}
 
 
 def test_a_spec_that_cannot_be_read_holds_everything_and_the_field_is_in_the_first_line() -> None:
     cluster, _ = running()
     found = explained(cluster, endpoint(spec={"replicas": -1}))
     assert found.headline.startswith("needs attention: spec.replicas: -1 is not allowed")
-    assert {one.verdict for one in found.objects} == {Verdict.HELD}
-    assert found.asked["error"].startswith("spec.replicas")
+    assert {one.state for one in found.objects} == {ObjectState.HELD}
+    assert found.desired["error"].startswith("spec.replicas")
 
 
 def test_a_namespace_that_is_not_allowed_holds_everything() -> None:
     cluster, _ = running()
     found = explained(cluster, endpoint(namespace="kube-system"))
-    assert {one.verdict for one in found.objects} == {Verdict.HELD}
+    assert {one.state for one in found.objects} == {ObjectState.HELD}
     assert {one.ref.namespace for one in found.objects} == {NAMESPACE, "kube-system"}
     assert found.cause is not None
     assert found.cause.reason is Reason.NAMESPACE_NOT_ALLOWED
@@ -184,8 +188,8 @@ def test_a_namespace_that_is_not_allowed_holds_everything() -> None:
 def test_an_item_that_cannot_be_read_leaves_what_stands() -> None:
     cluster, _ = running()
     found = explained(cluster, read(item(target_regions=[])))
-    assert [(one.ref.kind, one.verdict) for one in found.objects] == [
-        (kind, Verdict.HELD) for kind in (Kind.DEPLOYMENT, Kind.SERVICE, Kind.INGRESS)
+    assert [(one.ref.kind, one.state) for one in found.objects] == [
+        (kind, ObjectState.HELD) for kind in (Kind.DEPLOYMENT, Kind.SERVICE, Kind.INGRESS)
     ]
     assert found.headline.startswith("needs attention: invalid item: target_regions")
 
@@ -196,18 +200,18 @@ def test_an_adopted_deployment_is_left_alone_and_told_what_an_upgrade_would_chan
     template = cluster.objects[DEPLOYMENT].spec["template"]
     changed(cluster, DEPLOYMENT, template={**template, "spec": {**template["spec"], "tolerations": []}})
     adopting = of(explained(cluster, asked), DEPLOYMENT)
-    assert (adopting.verdict, adopting.why) == (
-        Verdict.WOULD_CHANGE,
+    assert (adopting.state, adopting.message) == (
+        ObjectState.WOULD_CHANGE,
         "it is adopted as it runs, without a restart",
     )
     cluster.reconcile(asked)
     cluster.roll_out()
     found = explained(cluster, asked)
     verdict = of(found, DEPLOYMENT)
-    assert verdict.verdict is Verdict.LEFT_ALONE
+    assert verdict.state is ObjectState.LEFT_ALONE
     assert verdict.upgrade == adopting.upgrade
     assert [line.partition(":")[0] for line in verdict.upgrade or ()] == ["spec.template.spec.tolerations"]
-    assert (found.as_asked, found.has_upgrade) == (True, True)
+    assert (found.in_desired_state, found.has_upgrade) == (True, True)
 
 
 def test_an_upgrade_of_what_would_be_rolled_out_anyway_is_not_offered() -> None:
@@ -222,18 +226,18 @@ def test_an_ingress_that_the_watchdog_took_away_is_meant_to_be_absent() -> None:
     asked = reported(asked, cluster.reconcile(asked), cluster.now)
     cluster.wait(POLICY.unhealthy_threshold)
     cluster.pods = (DOWN,)
-    alone = Fleet(census=Census(running=1, withdrawn=0))
+    alone = FleetState(census=Census(running=1, withdrawn=0))
     taking = of(explained(cluster, asked, alone), INGRESS)
-    assert taking.verdict is Verdict.WOULD_DELETE
-    kept = explained(cluster, asked, Fleet(census=Census(running=4, withdrawn=2)))
-    assert (of(kept, INGRESS).verdict, of(kept, INGRESS).otherwise) == (Verdict.HELD, Verdict.WOULD_DELETE)
-    assert of(kept, DEPLOYMENT).verdict is Verdict.IN_SYNC
+    assert taking.state is ObjectState.WOULD_DELETE
+    kept = explained(cluster, asked, FleetState(census=Census(running=4, withdrawn=2)))
+    assert (of(kept, INGRESS).state, of(kept, INGRESS).without_limits) == (ObjectState.HELD, ObjectState.WOULD_DELETE)
+    assert of(kept, DEPLOYMENT).state is ObjectState.IN_SYNC
     cluster.reconcile(asked, alone)
     found = explained(cluster, asked, alone)
-    assert of(found, INGRESS).verdict is Verdict.ABSENT
+    assert of(found, INGRESS).state is ObjectState.NOT_NEEDED
     assert found.cause is not None
     assert found.cause.reason is Reason.INGRESS_WITHDRAWN
-    assert of(found, SERVICE).verdict is Verdict.IN_SYNC
+    assert of(found, SERVICE).state is ObjectState.IN_SYNC
 
 
 def test_the_reasons_of_pods_that_are_not_ready_are_told_once_each() -> None:
@@ -253,7 +257,7 @@ def test_a_canary_that_is_not_ready_is_the_first_reason() -> None:
     cluster.reconcile(asked)
     found = explained(cluster, asked)
     assert found.headline.startswith("needs attention: the canary of chat has no ready replica")
-    assert of(found, CANARYS).verdict is Verdict.IN_SYNC
+    assert of(found, CANARYS).state is ObjectState.IN_SYNC
 
 
 def test_a_change_of_traffic_is_told_in_percent() -> None:
@@ -270,9 +274,9 @@ def test_a_canary_that_drains_is_left_alone_until_it_has() -> None:
     cluster.reconcile(asked)
     without = with_spec(asked)
     cluster.reconcile(without)
-    assert of(explained(cluster, without), CANARYS).why == "the canary's connections drain"
+    assert of(explained(cluster, without), CANARYS).message == "the canary's connections drain"
     cluster.wait(POLICY.canary_drain + 1)
-    assert of(explained(cluster, without), CANARYS).verdict is Verdict.WOULD_DELETE
+    assert of(explained(cluster, without), CANARYS).state is ObjectState.WOULD_DELETE
 
 
 def test_a_canary_that_became_the_main_stays_until_the_main_has_rolled_out() -> None:
@@ -280,23 +284,26 @@ def test_a_canary_that_became_the_main_stays_until_the_main_has_rolled_out() -> 
     cluster.reconcile(asked)
     promoted = with_spec(asked, image=CANARY["canary"]["image"])
     verdict = of(explained(cluster, promoted), CANARYS)
-    assert verdict.verdict is Verdict.LEFT_ALONE
-    assert "keeps serving until the main has rolled out" in verdict.why
+    assert verdict.state is ObjectState.LEFT_ALONE
+    assert "keeps serving until the main has rolled out" in verdict.message
 
 
 def test_an_endpoint_that_is_not_meant_for_this_region_is_as_asked() -> None:
     found = explained(SimulatedCluster(), endpoint(target_regions=["eu-west-1"]))
-    assert (found.as_asked, found.headline) == (True, "does not target us-east-1, and no object of it exists here")
+    assert (found.in_desired_state, found.headline) == (
+        True,
+        "does not target us-east-1, and no object of it exists here",
+    )
 
 
 def test_what_the_api_server_refused_is_told_before_the_step_that_it_refused() -> None:
     cluster, asked = running()
     changed(cluster, DEPLOYMENT, replicas=4)
     answer = f"{DEPLOYMENT}: admission webhook says no"
-    made = cluster.plan(asked)
-    assert made.report is not None
+    plan = cluster.plan(asked)
+    assert plan.report is not None
     refused = reported(
-        asked, replace(made, report=replace(made.report, error=answer, reason=Reason.REJECTED)), cluster.now
+        asked, replace(plan, report=replace(plan.report, error=answer, reason=Reason.REJECTED)), cluster.now
     )
     assert explained(cluster, refused).headline == f"needs attention: this region reported: {answer}"
     changed(cluster, DEPLOYMENT, replicas=1)
@@ -307,7 +314,7 @@ def test_promotion_names_the_regions_that_it_waits_for() -> None:
     cluster, asked = running(target_regions=BOTH)
     found = explained(cluster, asked)
     assert found.headline == "running here, as desired"
-    assert (found.agreement, found.waits_for) == ("promotion", ("eu-west-1: has not reported",))
+    assert (found.pending_change, found.waits_for) == ("promotion", ("eu-west-1: has not reported",))
     there = asked.region_status[REGION].model_copy(update={"state": "creating", "replicas_desired": 2})
     asked = asked.model_copy(update={"region_status": {**asked.region_status, "eu-west-1": there}})
     assert explained(cluster, asked).waits_for == ("eu-west-1: creating, 1 of 2 ready",)
@@ -319,6 +326,6 @@ def test_promotion_names_the_regions_that_it_waits_for() -> None:
 def test_purge_waits_for_every_region_that_ever_reported() -> None:
     gone = endpoint(desired_state="deleted", region_status={"eu-west-1": {"state": "running"}, "old-1": "?"})
     found = explained(SimulatedCluster(), gone)
-    assert found.agreement == "purge"
+    assert found.pending_change == "purge"
     assert [waits.partition(":")[0] for waits in found.waits_for] == ["us-east-1", "eu-west-1", "old-1"]
     assert "its report cannot be read" in found.waits_for[-1]

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from gco_stream.cli.render.explain import as_json, in_full, in_short
 from gco_stream.model import names
-from gco_stream.model.endpoint import DesiredState, Endpoint, Unreadable
+from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem
 from gco_stream.model.objects import Kind, ObjectRef, Observed, Ownership, PodHealth
 from gco_stream.planning.explain.explanation import Explanation
-from gco_stream.planning.explain.object_status import Verdict
+from gco_stream.planning.explain.object_status import ObjectState
 from gco_stream.planning.lifecycle.promotion import table_change
-from gco_stream.planning.types.context import Situation
-from gco_stream.planning.types.policy import Census, Fleet
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.policy import Census, FleetState
 from tests.planning.explain.test_explanation import BOTH, DEPLOYMENT, DOWN, INGRESS, SERVICE, explained
 from tests.support.items import PARITY_CASES, REGION, item, parity_item, read
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SCALED, SimulatedCluster, reported, running
@@ -35,33 +35,33 @@ def test_an_explanation_of_a_real_item_agrees_with_its_plan_at_every_step_of_the
             if found.plan.write_report:
                 asked = reported(asked, found.plan, cluster.now)
         for step in found.plan.steps[:1]:
-            cluster.take(step)
+            cluster.execute(step)
     for state in ("stopped", "deleted"):
         agrees(cluster, asked.model_copy(update={"desired_state": DesiredState(state)}))
 
 
-def agrees(cluster: SimulatedCluster, asked: Endpoint | Unreadable, fleet: Fleet | None = None) -> Explanation:
+def agrees(cluster: SimulatedCluster, asked: Endpoint | InvalidItem, fleet: FleetState | None = None) -> Explanation:
     """Checks one explanation against its plan and against what stands."""
     found = explained(cluster, asked, fleet)
     refs = [one.ref for one in found.objects]
     assert len(refs) == len(set(refs)), refs
-    assert {one.ref for one in found.objects if one.verdict.acts} == {step.ref for step in found.plan.steps}
-    if found.as_asked:
+    assert {one.ref for one in found.objects if one.state.acts} == {step.ref for step in found.plan.steps}
+    if found.in_desired_state:
         assert not found.plan.steps
-        assert not found.plan.needs
+        assert not found.plan.missing_inputs
     text = "\n".join([*in_full(found, cluster.now), *in_short(found), str(as_json(found))])
     assert "s3cret" not in text
     for one in found.objects:
         standing = cluster.objects.get(one.ref)
-        match one.verdict:
-            case Verdict.ABSENT | Verdict.WOULD_CREATE:
+        match one.state:
+            case ObjectState.NOT_NEEDED | ObjectState.WOULD_CREATE:
                 assert standing is None, one
-            case Verdict.HELD:
-                assert one.why, one
-            case Verdict.NOT_OURS:
+            case ObjectState.HELD:
+                assert one.message, one
+            case ObjectState.NOT_OWNED:
                 assert standing is not None, one
-                assert one.why, one
-            case Verdict.TERMINATING:
+                assert one.message, one
+            case ObjectState.TERMINATING:
                 assert standing is not None, one
                 assert standing.deleting, one
             case _:
@@ -69,27 +69,27 @@ def agrees(cluster: SimulatedCluster, asked: Endpoint | Unreadable, fleet: Fleet
                 assert not standing.deleting, one
     if isinstance(asked, Endpoint):
         _agrees_with_the_situation(
-            found, Situation(asked, Observed(cluster.objects), fleet or Fleet(), cluster.now, POLICY)
+            found, ReconcileContext(asked, Observed(cluster.objects), fleet or FleetState(), cluster.now, POLICY)
         )
     return found
 
 
-def _agrees_with_the_situation(found: Explanation, situation: Situation) -> None:
-    asked = situation.endpoint
+def _agrees_with_the_situation(found: Explanation, context: ReconcileContext) -> None:
+    asked = context.endpoint
     told = {one.ref for one in found.objects}
-    assert {obj.ref for obj in situation.all_ours()} <= told
+    assert {obj.ref for obj in context.all_owned()} <= told
     for one in found.objects:
-        standing = situation.observed.objects.get(one.ref)
+        standing = context.observed.objects.get(one.ref)
         if standing is not None:
-            assert (one.verdict is Verdict.NOT_OURS) == (not situation.is_ours(standing)), one
-    if found.agreement and found.plan.report is not None:
+            assert (one.state is ObjectState.NOT_OWNED) == (not context.owns(standing)), one
+    if found.pending_change and found.plan.report is not None:
         assert (not found.waits_for) == (table_change(asked, POLICY.region) is not None)
 
 
 def _take_some(count: int) -> Callable[[SimulatedCluster, Endpoint], None]:
     def take(cluster: SimulatedCluster, asked: Endpoint) -> None:
         for step in cluster.plan(asked).steps[:count]:
-            cluster.take(step)
+            cluster.execute(step)
 
     return take
 
@@ -178,7 +178,7 @@ TURNS = st.tuples(
     st.booleans(),
 )
 FLEETS = st.builds(
-    lambda left, census, claimed: Fleet(deletions_left=left, census=census, claimed=claimed),
+    lambda left, census, claimed: FleetState(deletions_left=left, census=census, names_claimed_by_others=claimed),
     st.sampled_from([5, 0]),
     st.sampled_from([None, Census(4, 0), Census(4, 2)]),
     st.sampled_from([frozenset(), frozenset({"chat-canary"})]),
@@ -190,14 +190,14 @@ FLEETS = st.builds(
 def test_an_object_would_be_acted_on_exactly_where_the_plan_has_a_step_for_it(
     first: dict[str, Any],
     turns: list[tuple[dict[str, Any] | None, dict[str, Any], list[str], bool]],
-    fleet: Fleet,
+    fleet: FleetState,
 ) -> None:
     """From an endpoint that runs, through whatever users, other programs and the cluster may do to it."""
     cluster, before = running(first)
     status = before.region_status
     for spec, attributes, actions, reports in turns:
         asked = read(item(spec=first if spec is None else spec, **attributes))
-        if isinstance(asked, Unreadable):
+        if isinstance(asked, InvalidItem):
             agrees(cluster, asked, fleet)
             continue
         asked = asked.model_copy(update={"region_status": status, "reported_regions": frozenset(status)})

@@ -5,8 +5,8 @@ from tests.support.simulated_cluster import NAMESPACE, running, with_spec
 
 def test_scaling_changes_the_replicas_and_nothing_else() -> None:
     cluster, asked = running()
-    made = cluster.plan(with_spec(asked, replicas=3))
-    assert [str(step) for step in made.steps] == [
+    plan = cluster.plan(with_spec(asked, replicas=3))
+    assert [str(step) for step in plan.steps] == [
         "apply Deployment gco-inference/chat: spec.replicas: is 1, should be 3"
     ]
 
@@ -23,8 +23,8 @@ def test_drift_in_any_field_that_is_ours_is_put_back() -> None:
     ref = ObjectRef(Kind.SERVICE, NAMESPACE, "chat")
     before = cluster.objects[ref]
     cluster.change(ref, spec={**before.spec, "selector": {"app": "hijacked"}})
-    made = cluster.plan(asked)
-    assert "spec.selector" in str(made.steps[0])
+    plan = cluster.plan(asked)
+    assert "spec.selector" in str(plan.steps[0])
     cluster.reconcile(asked)
     assert cluster.get(Kind.SERVICE, "chat").spec["selector"] == {"app": "chat"}
 
@@ -45,16 +45,16 @@ def test_a_selector_that_differs_is_an_error_and_never_a_recreation() -> None:
     ref = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
     spec = {**cluster.objects[ref].spec, "selector": {"matchLabels": {"app": "old"}}}
     cluster.change(ref, spec=spec)
-    made = cluster.plan(asked)
-    assert made.steps == ()
-    assert "a selector cannot be changed" in made.report.error  # type: ignore[union-attr]
+    plan = cluster.plan(asked)
+    assert plan.steps == ()
+    assert "a selector cannot be changed" in plan.report.error  # type: ignore[union-attr]
 
 
 def test_an_object_that_is_terminating_is_waited_for() -> None:
     cluster, asked = running()
     cluster.change(ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat"), deleting=True)
-    made = cluster.plan(asked)
-    assert all(step.ref.kind is not Kind.DEPLOYMENT for step in made.steps)
+    plan = cluster.plan(asked)
+    assert all(step.ref.kind is not Kind.DEPLOYMENT for step in plan.steps)
     cluster.collect()
     # The Ingress has no ready replica behind it now, so its clock starts.
     assert [(type(step), step.ref.kind) for step in cluster.plan(asked).steps] == [

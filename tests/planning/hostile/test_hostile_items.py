@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from gco_stream.cli.render.explain import as_json
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable, read_endpoint
+from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.planning.types.plan import Apply, Create, Plan
 from tests.planning.explain.test_explanation import explained
 from tests.planning.hostile.hostile_grammar import checked
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.slow
 LONGEST_REPORT = 2500
 
 
-def said(made: Plan) -> list[str]:
+def said(plan: Plan) -> list[str]:
     """All that a plan says to people and programs."""
-    return [*made.sentences(), *made.notes, *made.warnings, str(made.report)]
+    return [*plan.lines(), *plan.notes, *plan.warnings, str(plan.report)]
 
 
 def lives(asked: Endpoint, cluster: SimulatedCluster) -> list[dict[str, Any]]:
@@ -44,8 +44,8 @@ def lives(asked: Endpoint, cluster: SimulatedCluster) -> list[dict[str, Any]]:
 def test_no_item_stops_the_reader_the_plan_or_the_explanation(wired: dict[str, Any]) -> None:
     asked, cluster = read_endpoint(wired), SimulatedCluster()
     found = explained(cluster, asked)
-    orjson.dumps(found.asked)
-    if isinstance(asked, Unreadable):
+    orjson.dumps(found.desired)
+    if isinstance(asked, InvalidItem):
         assert not found.plan.steps
         assert asked.error.isprintable()
     else:
@@ -119,16 +119,16 @@ def test_no_item_reaches_a_namespace_that_is_not_allowed(namespace: str) -> None
     for state in ("deploying", "running", "stopped", "deleted"):
         asked = read_endpoint(wire.encode(item(namespace=namespace, desired_state=state)))
         assert isinstance(asked, Endpoint)
-        made = cluster.plan(asked)
-        assert not made.steps
+        plan = cluster.plan(asked)
+        assert not plan.steps
         if state != "deleted":
-            assert made.report is not None
-            assert made.report.state is RegionState.ERROR
-            assert NAMESPACE in made.report.error
+            assert plan.report is not None
+            assert plan.report.state is RegionState.ERROR
+            assert NAMESPACE in plan.report.error
 
 
 def test_an_item_that_cannot_be_read_has_no_steps() -> None:
     for name in ("../chat", "Chat", "chat\n", "a" * 64):
         asked = read_endpoint(wire.encode(item(name)))
-        assert isinstance(asked, Unreadable)
+        assert isinstance(asked, InvalidItem)
         assert explained(SimulatedCluster(), asked).plan.steps == ()

@@ -21,9 +21,9 @@ def test_the_objects_of_a_real_item_are_those_that_the_former_system_made(case: 
 
 
 def test_objects_are_created_in_the_order_service_deployment_autoscaler() -> None:
-    made = SimulatedCluster().plan(endpoint(spec=SCALED))
-    assert [step.ref.kind for step in made.steps] == [Kind.SERVICE, Kind.DEPLOYMENT, Kind.HPA]
-    assert all(isinstance(step, Create) for step in made.steps)
+    plan = SimulatedCluster().plan(endpoint(spec=SCALED))
+    assert [step.ref.kind for step in plan.steps] == [Kind.SERVICE, Kind.DEPLOYMENT, Kind.HPA]
+    assert all(isinstance(step, Create) for step in plan.steps)
 
 
 def test_an_endpoint_in_sync_needs_nothing() -> None:
@@ -54,8 +54,8 @@ def test_an_endpoint_of_no_replicas_has_no_ingress() -> None:
     cluster, asked = running()
     cluster.reconcile(with_spec(asked, replicas=0))
     assert cluster.find(Kind.INGRESS, "inference-chat") is None
-    made = SimulatedCluster().plan(endpoint(spec={"replicas": 0}))
-    assert [step.ref.kind for step in made.steps] == [Kind.SERVICE, Kind.DEPLOYMENT]
+    plan = SimulatedCluster().plan(endpoint(spec={"replicas": 0}))
+    assert [step.ref.kind for step in plan.steps] == [Kind.SERVICE, Kind.DEPLOYMENT]
 
 
 def test_env_variables_are_in_the_same_order_whatever_the_tables_is() -> None:

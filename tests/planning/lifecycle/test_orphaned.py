@@ -7,8 +7,8 @@ import pytest
 
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
-from gco_stream.planning.types.plan import Delete, HeldBack, Plan
-from gco_stream.planning.types.policy import Fleet, Policy
+from gco_stream.planning.types.plan import Delete, FleetLimit, Plan
+from gco_stream.planning.types.policy import FleetState, Policy
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SCALED, SimulatedCluster, legacy, running
 
@@ -16,18 +16,20 @@ OTHER = "gco-other"
 DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
 
 
-def orphan(cluster: SimulatedCluster, name: str = "chat", fleet: Fleet | None = None, policy: Policy = POLICY) -> Plan:
-    return plan_orphan(name, Observed(dict(cluster.objects)), fleet or Fleet(), cluster.now, policy)
+def orphan_plan(
+    cluster: SimulatedCluster, name: str = "chat", fleet: FleetState | None = None, policy: Policy = POLICY
+) -> Plan:
+    return plan_orphan(name, Observed(dict(cluster.objects)), fleet or FleetState(), cluster.now, policy)
 
 
-def deleted(made: Plan) -> list[str]:
-    return [f"{step.ref.kind}/{step.ref.name}" for step in made.steps]
+def deleted(plan: Plan) -> list[str]:
+    return [f"{step.ref.kind}/{step.ref.name}" for step in plan.steps]
 
 
 def test_all_that_we_made_goes_the_route_first_and_the_pods_last() -> None:
     cluster, _ = running({**SCALED, **CANARY})
-    made = orphan(cluster)
-    assert deleted(made) == [
+    plan = orphan_plan(cluster)
+    assert deleted(plan) == [
         "Ingress/inference-chat",
         "HorizontalPodAutoscaler/chat",
         "Service/chat",
@@ -35,29 +37,29 @@ def test_all_that_we_made_goes_the_route_first_and_the_pods_last() -> None:
         "Deployment/chat",
         "Deployment/chat-canary",
     ]
-    assert all(isinstance(step, Delete) and step.spends_budget for step in made.steps)
-    assert {step.uid for step in made.steps if isinstance(step, Delete)} == {o.uid for o in cluster.objects.values()}
-    assert (made.report, made.write_report, made.table_change, made.notes) == (None, False, None, ())
+    assert all(isinstance(step, Delete) and step.spends_budget for step in plan.steps)
+    assert {step.uid for step in plan.steps if isinstance(step, Delete)} == {o.uid for o in cluster.objects.values()}
+    assert (plan.report, plan.write_report, plan.table_change, plan.notes) == (None, False, None, ())
 
 
 def test_people_are_told_once_that_an_orphan_goes() -> None:
     cluster, _ = running()
-    tells = [step.tell for step in orphan(cluster).steps if isinstance(step, Delete) and step.tell is not None]
-    assert [(tell.reason, tell.warning) for tell in tells] == [("Orphaned", True)]
+    tells = [step.event for step in orphan_plan(cluster).steps if isinstance(step, Delete) and step.event is not None]
+    assert [(event.reason, event.warning) for event in tells] == [("Orphaned", True)]
 
 
 def test_what_is_stamped_by_us_goes_as_what_we_applied() -> None:
     cluster, _ = running()
     cluster.change(DEPLOYMENT, ownership=Ownership(stamped=True, legacy=True))
-    assert "Deployment/chat" in deleted(orphan(cluster))
+    assert "Deployment/chat" in deleted(orphan_plan(cluster))
 
 
 def test_what_is_going_already_is_not_deleted_again_and_does_not_count_as_held() -> None:
     cluster, _ = running()
     cluster.objects = {DEPLOYMENT: replace(cluster.objects[DEPLOYMENT], deleting=True)}
     for left in (0, 5):
-        made = orphan(cluster, fleet=Fleet(deletions_left=left))
-        assert (made.steps, made.warnings, made.held_back) == ((), (), None)
+        plan = orphan_plan(cluster, fleet=FleetState(deletions_left=left))
+        assert (plan.steps, plan.warnings, plan.limited_by) == ((), (), None)
 
 
 def annotated(obj: ObservedObject, **changes: str | None) -> ObservedObject:
@@ -92,18 +94,18 @@ def test_what_is_not_certainly_ours_is_named_and_left(stranger: str, ref: Object
     cluster, _ = running()
     change, why = STRANGERS[stranger]
     cluster.put(change(cluster.objects[ref]))
-    made = orphan(cluster)
-    assert all(step.ref != ref for step in made.steps)
-    assert len(made.steps) == 2
-    assert [note for note in made.notes if note.ref == ref and why in note.message] == list(made.notes)
+    plan = orphan_plan(cluster)
+    assert all(step.ref != ref for step in plan.steps)
+    assert len(plan.steps) == 2
+    assert [note for note in plan.notes if note.ref == ref and why in note.message] == list(plan.notes)
 
 
 def test_where_everything_is_the_former_systems_nothing_goes_and_nothing_is_held() -> None:
     cluster = SimulatedCluster()
     legacy(cluster, endpoint())
-    made = orphan(cluster, fleet=Fleet(deletions_left=0))
-    assert (made.steps, made.warnings, made.held_back) == ((), (), None)
-    assert {note.ref for note in made.notes} == set(cluster.objects)
+    plan = orphan_plan(cluster, fleet=FleetState(deletions_left=0))
+    assert (plan.steps, plan.warnings, plan.limited_by) == ((), (), None)
+    assert {note.ref for note in plan.notes} == set(cluster.objects)
 
 
 @pytest.mark.parametrize(
@@ -121,62 +123,62 @@ def test_a_name_that_the_endpoint_does_not_give_is_nobodys_to_delete(kind: Kind,
     cluster, _ = running()
     copied = replace(cluster.objects[DEPLOYMENT], ref=ObjectRef(kind, NAMESPACE, name), uid="uid-copy")
     cluster.objects = {copied.ref: copied}
-    assert orphan(cluster).steps == ()
-    assert str(copied.ref) in str(orphan(cluster).notes[0])
+    assert orphan_plan(cluster).steps == ()
+    assert str(copied.ref) in str(orphan_plan(cluster).notes[0])
 
 
 def test_the_objects_of_an_endpoint_called_like_the_canary_are_not_the_orphans() -> None:
     cluster, _ = running()
     cluster.reconcile(endpoint("chat-canary"))
-    made = orphan(cluster)
-    assert all(step.ref.name in {"chat", "inference-chat"} for step in made.steps)
-    assert made.notes == ()
+    plan = orphan_plan(cluster)
+    assert all(step.ref.name in {"chat", "inference-chat"} for step in plan.steps)
+    assert plan.notes == ()
     # And the other way round: what `chat` has as its canary is not `chat-canary`'s.
     with_canary, _ = running(CANARY)
-    assert orphan(with_canary, "chat-canary").steps == ()
+    assert orphan_plan(with_canary, "chat-canary").steps == ()
 
 
 def test_an_unmarked_object_that_another_item_claims_is_not_even_named() -> None:
     cluster = SimulatedCluster()
     legacy(cluster, endpoint("chat-canary"))
     cluster.objects = {ref: obj for ref, obj in cluster.objects.items() if ref.kind is not Kind.INGRESS}
-    assert len(orphan(cluster).notes) == 2
-    assert orphan(cluster, fleet=Fleet(claimed=frozenset({"chat-canary"}))).notes == ()
+    assert len(orphan_plan(cluster).notes) == 2
+    assert orphan_plan(cluster, fleet=FleetState(names_claimed_by_others=frozenset({"chat-canary"}))).notes == ()
 
 
 def test_objects_in_every_allowed_namespace_go_and_in_no_other() -> None:
     cluster, _ = running()
     for obj in list(cluster.objects.values()):
         cluster.put(replace(obj, ref=replace(obj.ref, namespace=OTHER), uid=f"{obj.uid}-other"))
-    assert {step.ref.namespace for step in orphan(cluster).steps} == {NAMESPACE}
+    assert {step.ref.namespace for step in orphan_plan(cluster).steps} == {NAMESPACE}
     both = replace(POLICY, namespaces=(NAMESPACE, OTHER))
-    made = orphan(cluster, policy=both)
-    assert len(made.steps) == 6
-    assert [step.ref.kind for step in made.steps[:2]] == [Kind.INGRESS, Kind.INGRESS]
+    plan = orphan_plan(cluster, policy=both)
+    assert len(plan.steps) == 6
+    assert [step.ref.kind for step in plan.steps[:2]] == [Kind.INGRESS, Kind.INGRESS]
 
 
 def test_without_budget_nothing_goes_a_warning_says_so_and_it_is_looked_at_again() -> None:
     cluster, _ = running()
-    made = orphan(cluster, fleet=Fleet(deletions_left=0, deletions_again=1200))
-    assert made.steps == ()
-    assert made.held_back is HeldBack.REMOVAL
-    assert made.look_again is not None
-    assert made.look_again.after == 1200
-    assert "the table has no such item: the limit on removals in one hour" in made.warnings[0].message
+    plan = orphan_plan(cluster, fleet=FleetState(deletions_left=0, next_deletion_in=1200))
+    assert plan.steps == ()
+    assert plan.limited_by is FleetLimit.REMOVAL
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == 1200
+    assert "the table has no such item: the limit on removals in one hour" in plan.warnings[0].message
     # What is said does not change by itself, or it would be said again and again.
-    assert made.warnings == orphan(cluster, fleet=Fleet(deletions_left=0, deletions_again=60)).warnings
+    assert plan.warnings == orphan_plan(cluster, fleet=FleetState(deletions_left=0, next_deletion_in=60)).warnings
 
 
 def test_an_endpoint_that_leaves_the_region_is_held_back_the_same_way() -> None:
     cluster, _ = running()
-    made = cluster.plan(endpoint(target_regions=["eu-west-1"]), Fleet(deletions_left=0, deletions_again=1200))
-    assert (made.steps, made.held_back) == ((), HeldBack.REMOVAL)
-    assert made.look_again is not None
-    assert made.look_again.after == 1200
-    assert "approve-deletes" in made.warnings[0].message
-    assert cluster.plan(endpoint(desired_state="deleted"), Fleet(deletions_left=0)).held_back is None
+    plan = cluster.plan(endpoint(target_regions=["eu-west-1"]), FleetState(deletions_left=0, next_deletion_in=1200))
+    assert (plan.steps, plan.limited_by) == ((), FleetLimit.REMOVAL)
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == 1200
+    assert "approve-deletes" in plan.warnings[0].message
+    assert cluster.plan(endpoint(desired_state="deleted"), FleetState(deletions_left=0)).limited_by is None
 
 
 def test_nothing_stands_nothing_is_planned() -> None:
-    made = orphan(SimulatedCluster(), fleet=Fleet(deletions_left=0))
-    assert (made.steps, made.notes, made.warnings, made.look_again) == ((), (), (), None)
+    plan = orphan_plan(SimulatedCluster(), fleet=FleetState(deletions_left=0))
+    assert (plan.steps, plan.notes, plan.warnings, plan.requeue_after) == ((), (), (), None)

@@ -1,7 +1,7 @@
 import pytest
 
 from gco_stream.model import wire
-from gco_stream.planning.lifecycle.promotion import may_agree
+from gco_stream.planning.lifecycle.promotion import may_complete_or_purge
 from gco_stream.planning.types.plan import TableChange
 from tests.support.items import REGION, endpoint, item
 from tests.support.simulated_cluster import SimulatedCluster, reported, running
@@ -17,9 +17,9 @@ def test_the_last_region_to_run_promotes_and_only_then() -> None:
 def test_a_region_that_runs_something_older_does_not_count_for_promotion() -> None:
     cluster, asked = running()
     stale = asked.region_status[REGION].model_copy(update={"intent": "1:older"})
-    made = cluster.plan(asked.model_copy(update={"region_status": {REGION: stale}}))
-    assert made.table_change is None
-    assert made.write_report
+    plan = cluster.plan(asked.model_copy(update={"region_status": {REGION: stale}}))
+    assert plan.table_change is None
+    assert plan.write_report
 
 
 def test_another_regions_report_on_an_older_wish_does_not_count_for_promotion() -> None:
@@ -32,8 +32,8 @@ def test_another_regions_report_on_an_older_wish_does_not_count_for_promotion() 
 def test_an_entry_of_the_former_system_counts_by_its_state() -> None:
     cluster, asked = running()
     plain = asked.region_status[REGION].model_copy(update={"intent": None, "epoch": None})
-    made = cluster.plan(asked.model_copy(update={"region_status": {REGION: plain}}))
-    assert (made.table_change, made.write_report) == (TableChange.PROMOTE, False)
+    plan = cluster.plan(asked.model_copy(update={"region_status": {REGION: plain}}))
+    assert (plan.table_change, plan.write_report) == (TableChange.PROMOTE, False)
 
 
 def test_the_item_is_purged_when_every_region_that_ever_reported_is_gone() -> None:
@@ -60,9 +60,9 @@ def test_the_item_is_purged_when_every_region_that_ever_reported_is_gone() -> No
 )
 def test_a_report_that_completes_an_agreement_is_worth_a_look(asked: str, states: list[str], worth: bool) -> None:
     reports = {f"region-{number}": {"state": state} for number, state in enumerate(states)}
-    assert may_agree(wire.encode(item(desired_state=asked, region_status=reports))) is worth
+    assert may_complete_or_purge(wire.encode(item(desired_state=asked, region_status=reports))) is worth
 
 
 def test_an_item_whose_status_is_no_map_is_worth_no_look() -> None:
-    assert not may_agree(wire.encode(item(region_status="gone")))
-    assert not may_agree(wire.encode(item(region_status={"us-east-1": "running"})))
+    assert not may_complete_or_purge(wire.encode(item(region_status="gone")))
+    assert not may_complete_or_purge(wire.encode(item(region_status={"us-east-1": "running"})))

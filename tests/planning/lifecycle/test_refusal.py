@@ -12,12 +12,12 @@ from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, Simulated
 def test_an_endpoint_with_a_broken_spec_keeps_its_objects_and_says_why() -> None:
     cluster, asked = running()
     broken = endpoint(spec={"port": 0}).model_copy(update={"region_status": asked.region_status})
-    made = cluster.plan(broken)
-    assert made.steps == ()
-    assert made.report is not None
-    assert made.report.state is RegionState.ERROR
-    assert "spec.port: 0 is not allowed" in made.report.error
-    assert made.report.ready == 1
+    plan = cluster.plan(broken)
+    assert plan.steps == ()
+    assert plan.report is not None
+    assert plan.report.state is RegionState.ERROR
+    assert "spec.port: 0 is not allowed" in plan.report.error
+    assert plan.report.ready == 1
 
 
 @pytest.mark.parametrize("state", ["stopped", "deleted"])
@@ -31,35 +31,35 @@ def test_an_endpoint_with_a_broken_spec_can_be_stopped_and_deleted(state: str) -
 
 def test_an_unreadable_item_is_reported_and_nothing_is_done() -> None:
     cluster, _ = running()
-    made = cluster.plan(read(item(desired_state="paused")))  # type: ignore[arg-type]
-    assert made.steps == ()
-    assert made.report is not None
-    assert "desired_state: 'paused' is not allowed" in made.report.error
+    plan = cluster.plan(read(item(desired_state="paused")))  # type: ignore[arg-type]
+    assert plan.steps == ()
+    assert plan.report is not None
+    assert "desired_state: 'paused' is not allowed" in plan.report.error
 
 
 def test_a_namespace_that_is_not_allowed_is_refused() -> None:
-    made = SimulatedCluster().plan(endpoint(namespace="kube-system"))
-    assert made.steps == ()
-    assert made.report is not None
-    assert made.report.reason is Reason.NAMESPACE_NOT_ALLOWED
-    assert "namespace: invalid value 'kube-system': must be one of gco-inference" in made.report.error
+    plan = SimulatedCluster().plan(endpoint(namespace="kube-system"))
+    assert plan.steps == ()
+    assert plan.report is not None
+    assert plan.report.reason is Reason.NAMESPACE_NOT_ALLOWED
+    assert "namespace: invalid value 'kube-system': must be one of gco-inference" in plan.report.error
 
 
 def test_a_changed_namespace_is_refused_while_objects_stand_in_the_old_one() -> None:
     cluster, _ = running()
     cluster.policy = replace(POLICY, namespaces=(NAMESPACE, "team-b"))
-    made = cluster.plan(endpoint(namespace="team-b"))
-    assert made.steps == ()
-    assert made.report is not None
-    assert made.report.reason is Reason.NAMESPACE_CHANGED
-    assert "objects are in gco-inference" in made.report.error
+    plan = cluster.plan(endpoint(namespace="team-b"))
+    assert plan.steps == ()
+    assert plan.report is not None
+    assert plan.report.reason is Reason.NAMESPACE_CHANGED
+    assert "objects are in gco-inference" in plan.report.error
 
 
 def test_a_held_endpoint_is_left_as_it_is_and_says_so() -> None:
     cluster, asked = running()
-    made = cluster.plan(with_spec(asked, replicas=5).model_copy(update={"hold": "incident 12"}))
-    assert made.steps == ()
-    assert str(made.report) == "pending, 1 of 5 ready: held: incident 12"
-    assert made.report is not None
-    assert made.report.reason is Reason.HELD
-    assert "apply Deployment gco-inference/chat" in str(made.withheld[0])
+    plan = cluster.plan(with_spec(asked, replicas=5).model_copy(update={"hold": "incident 12"}))
+    assert plan.steps == ()
+    assert str(plan.report) == "pending, 1 of 5 ready: held: incident 12"
+    assert plan.report is not None
+    assert plan.report.reason is Reason.HELD
+    assert "apply Deployment gco-inference/chat" in str(plan.withheld[0])

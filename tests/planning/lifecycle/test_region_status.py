@@ -8,9 +8,9 @@ from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, Simulated
 
 def test_creating_becomes_running_once_every_replica_is_new_and_available() -> None:
     cluster, asked = SimulatedCluster(), endpoint(spec={"replicas": 2})
-    made = cluster.reconcile(asked)
-    assert str(made.report) == "creating, 0 of 2 ready"
-    asked = reported(asked, made, cluster.now)
+    plan = cluster.reconcile(asked)
+    assert str(plan.report) == "creating, 0 of 2 ready"
+    asked = reported(asked, plan, cluster.now)
     cluster.roll_out(ready=1)
     assert cluster.plan(asked).report.state is RegionState.CREATING  # type: ignore[union-attr]
     cluster.roll_out()
@@ -22,10 +22,10 @@ def test_creating_becomes_running_once_every_replica_is_new_and_available() -> N
 def test_a_change_is_reported_as_updating_until_it_is_rolled_out() -> None:
     cluster, asked = running()
     asked = with_spec(asked, image="registry.example/serve:2.0")
-    made = cluster.reconcile(asked)
-    assert made.report is not None
-    assert made.report.state is RegionState.UPDATING
-    assert made.write_report
+    plan = cluster.reconcile(asked)
+    assert plan.report is not None
+    assert plan.report.state is RegionState.UPDATING
+    assert plan.write_report
 
 
 def test_an_unchanged_report_is_not_written_again() -> None:
@@ -47,8 +47,8 @@ def test_counts_alone_are_reported_at_most_every_interval() -> None:
             "readyReplicas": 3,
         },
     )
-    made = cluster.plan(asked)
-    assert (made.write_report, made.look_again.after) == (False, POLICY.status_interval)  # type: ignore[union-attr]
+    plan = cluster.plan(asked)
+    assert (plan.write_report, plan.requeue_after.after) == (False, POLICY.status_interval)  # type: ignore[union-attr]
     cluster.wait(POLICY.status_interval)
     assert cluster.plan(asked).write_report
 
@@ -73,6 +73,6 @@ def test_a_paused_deployment_is_not_running_what_is_asked() -> None:
 
 def test_a_canary_on_its_way_does_not_change_what_the_main_reports() -> None:
     cluster, asked = running()
-    made = cluster.plan(with_spec(asked, **CANARY))
-    assert {step.ref.name for step in made.steps} == {"chat-canary"}
-    assert str(made.report) == "running, 1 of 1 ready"
+    plan = cluster.plan(with_spec(asked, **CANARY))
+    assert {step.ref.name for step in plan.steps} == {"chat-canary"}
+    assert str(plan.report) == "running, 1 of 1 ready"

@@ -1,7 +1,7 @@
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Reason
 from gco_stream.planning.types.plan import Delete
-from gco_stream.planning.types.policy import Fleet
+from gco_stream.planning.types.policy import FleetState
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, SCALED, SimulatedCluster, running
 
@@ -11,11 +11,11 @@ def test_deleting_takes_route_and_scaler_first_and_is_deleted_only_when_all_is_g
     gone = endpoint(desired_state="deleted")
     kinds = [step.ref.kind for step in cluster.plan(gone).steps]
     assert kinds == [Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.SERVICE, Kind.DEPLOYMENT, Kind.DEPLOYMENT]
-    made = cluster.reconcile(gone)
-    assert str(made.report).startswith("deleting")
+    plan = cluster.reconcile(gone)
+    assert str(plan.report).startswith("deleting")
     cluster.collect()
-    made = cluster.reconcile(gone)
-    assert str(made.report).startswith("deleted")
+    plan = cluster.reconcile(gone)
+    assert str(plan.report).startswith("deleted")
     assert cluster.objects == {}
 
 
@@ -29,7 +29,7 @@ def test_objects_left_without_a_deployment_are_deleted_too() -> None:
 def test_leaving_the_region_removes_the_objects_within_the_budget() -> None:
     cluster, _ = running()
     elsewhere = endpoint(target_regions=["eu-west-1"])
-    held = cluster.plan(elsewhere, Fleet(deletions_left=0))
+    held = cluster.plan(elsewhere, FleetState(deletions_left=0))
     assert held.steps == ()
     assert held.warnings[0].reason is Reason.REMOVAL_LIMIT_REACHED
     steps = cluster.plan(elsewhere).steps
@@ -38,5 +38,5 @@ def test_leaving_the_region_removes_the_objects_within_the_budget() -> None:
 
 
 def test_an_item_of_another_region_concerns_nobody_here() -> None:
-    made = SimulatedCluster().plan(endpoint(target_regions=["eu-west-1"]))
-    assert (made.steps, made.report) == ((), None)
+    plan = SimulatedCluster().plan(endpoint(target_regions=["eu-west-1"]))
+    assert (plan.steps, plan.report) == ((), None)

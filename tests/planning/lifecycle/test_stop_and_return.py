@@ -7,7 +7,7 @@ import pytest
 from gco_stream.model.endpoint import Endpoint, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
 from gco_stream.planning.types.plan import Plan, Step
-from gco_stream.planning.types.policy import Census, Fleet
+from gco_stream.planning.types.policy import Census, FleetState
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, running, with_spec
 
@@ -23,9 +23,9 @@ def written(before: Endpoint, state: str, **attributes: Any) -> Endpoint:
     )
 
 
-def state_of(made: Plan) -> str:
-    assert made.report is not None
-    return str(made.report.state)
+def state_of(plan: Plan) -> str:
+    assert plan.report is not None
+    return str(plan.report.state)
 
 
 def words(steps: tuple[Step, ...]) -> list[str]:
@@ -52,7 +52,7 @@ def test_what_is_not_rolled_out_yet_is_an_update_only_where_something_serves_or_
     cluster, asked = running({"replicas": 2})
     changed = written(with_spec(asked, replicas=2, image=NEXT_IMAGE), last)
     for step in cluster.plan(changed).steps:
-        cluster.take(step)
+        cluster.execute(step)
     cluster.roll_out(ready=serving)
     cluster.reconcile(changed)
     assert state_of(cluster.plan(changed)) == state
@@ -62,7 +62,7 @@ def test_what_is_not_rolled_out_yet_is_an_update_only_where_something_serves_or_
 def test_while_the_old_deployment_is_going_nothing_is_routed_to_it(still_serving: int) -> None:
     cluster, asked = running()
     for step in cluster.plan(endpoint(desired_state="deleted")).steps:
-        cluster.take(step)
+        cluster.execute(step)
     cluster.roll_out(ready=still_serving)
     going = cluster.objects[DEPLOYMENT]
     assert going.deleting
@@ -71,8 +71,8 @@ def test_while_the_old_deployment_is_going_nothing_is_routed_to_it(still_serving
     assert words(cluster.plan(again).steps) == [f"create Service {NAMESPACE}/chat"]
     cluster.reconcile(again)
     cluster.pods = (PodHealth("chat-1", containers_ready=False, ready=False),)
-    made = cluster.plan(again, Fleet(census=Census(running=5, withdrawn=0)))
-    assert (words(made.steps), state_of(made), made.report.error) == ([], "creating", "")  # type: ignore[union-attr]
+    plan = cluster.plan(again, FleetState(census=Census(running=5, withdrawn=0)))
+    assert (words(plan.steps), state_of(plan), plan.report.error) == ([], "creating", "")  # type: ignore[union-attr]
     cluster.collect()
     assert words(cluster.plan(again).steps) == [f"create Deployment {NAMESPACE}/chat"]
 
@@ -93,11 +93,11 @@ def test_a_hold_wins_over_whatever_is_asked_and_tells_what_would_be_done(asked_n
     changed = endpoint(**{"spec": CANARY, **asked_now}).model_copy(
         update={"hold": "incident 12", "region_status": asked.region_status, "reported_regions": asked.reported_regions}
     )
-    made = cluster.plan(changed)
-    assert (made.steps, made.table_change) == ((), None)
-    assert made.report is not None
-    assert (made.report.state, made.report.error) == (RegionState.PENDING, "held: incident 12")
-    assert str(made.withheld[0]).startswith(would)
+    plan = cluster.plan(changed)
+    assert (plan.steps, plan.table_change) == ((), None)
+    assert plan.report is not None
+    assert (plan.report.state, plan.report.error) == (RegionState.PENDING, "held: incident 12")
+    assert str(plan.withheld[0]).startswith(would)
 
 
 def test_a_stopped_canary_has_no_pods_and_comes_back_with_its_count() -> None:

@@ -8,18 +8,18 @@ def test_a_stopped_endpoint_has_no_ingress_no_autoscaler_and_no_pods() -> None:
     stopping = endpoint(spec={**SCALED, **CANARY}, desired_state="stopped").model_copy(
         update={"region_status": asked.region_status}
     )
-    made = cluster.reconcile(stopping)
-    assert str(made.report).startswith("stopping")
+    plan = cluster.reconcile(stopping)
+    assert str(plan.report).startswith("stopping")
     cluster.roll_out()
-    made = cluster.reconcile(stopping)
-    assert str(made.report) == "stopped, 0 of 0 ready"
+    plan = cluster.reconcile(stopping)
+    assert str(plan.report) == "stopped, 0 of 0 ready"
     assert {ref.kind for ref in cluster.objects} == {Kind.SERVICE, Kind.DEPLOYMENT}
     assert {obj.spec["replicas"] for ref, obj in cluster.objects.items() if ref.kind is Kind.DEPLOYMENT} == {0}
 
 
 def test_a_stopped_endpoint_that_never_ran_makes_no_objects() -> None:
-    made = SimulatedCluster().plan(endpoint(desired_state="stopped"))
-    assert (made.steps, str(made.report)) == ((), "stopped, 0 of 0 ready")
+    plan = SimulatedCluster().plan(endpoint(desired_state="stopped"))
+    assert (plan.steps, str(plan.report)) == ((), "stopped, 0 of 0 ready")
 
 
 def test_a_started_endpoint_has_no_ingress_before_its_first_ready_pod() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObjectRef
-from tests.planning.machine.machine import OTHER_NAMESPACE, OTHER_REGION, World
+from tests.planning.machine.machine import OTHER_NAMESPACE, OTHER_REGION, Region
 from tests.support.items import REGION
 from tests.support.simulated_cluster import NAMESPACE, TABLE
 from tests.support.value_api_server import KUBECTL, Path, Stored
@@ -59,7 +59,7 @@ def _scaled(count: int) -> Change:
     return change
 
 
-def _mended(item: Item) -> None:
+def _repaired(item: Item) -> None:
     if item["spec"].get("port") == "a port":
         item["spec"].pop("port")
     item.pop("hold", None)
@@ -96,7 +96,7 @@ USER_CHANGES: Mapping[str, Change] = MappingProxyType(
         "broken spec": _spec(port="a port"),
         "unreadable": _set(target_regions=[]),
         "held": _set(hold="somebody looks at it"),
-        "mended": _mended,
+        "mended": _repaired,
         "this region": _set(target_regions=[REGION]),
         "both regions": _set(target_regions=[REGION, OTHER_REGION]),
         "the other region": _set(target_regions=[OTHER_REGION]),
@@ -158,14 +158,14 @@ EDITS: Mapping[Kind, tuple[tuple[Path, Any], ...]] = MappingProxyType(
 )
 
 
-def edit(world: World, stored: Stored, number: int) -> None:
+def edit(world: Region, stored: Stored, number: int) -> None:
     """One of the edits that an object of this kind may suffer."""
     edits = EDITS[stored.ref.kind]
     path, value = edits[number % len(edits)]
     world.api.edit(stored.ref, KUBECTL, path, value)
 
 
-def foreign(world: World, ref: ObjectRef, number: int) -> None:
+def foreign(world: Region, ref: ObjectRef, number: int) -> None:
     """Somebody else's object of one of our names."""
     if ref in world.api.stored:
         return
@@ -175,5 +175,5 @@ def foreign(world: World, ref: ObjectRef, number: int) -> None:
     if ref.kind is not Kind.DEPLOYMENT:
         spec = {"rules": [{"http": {"paths": [{"backend": {"service": {"name": "theirs"}}}]}}]}
     metadata = {"name": ref.name, "namespace": ref.namespace, "labels": labels, "annotations": annotations}
-    made = world.api.make(KUBECTL, {"kind": str(ref.kind), "metadata": metadata, "spec": spec})
+    made = world.api.create(KUBECTL, {"kind": str(ref.kind), "metadata": metadata, "spec": spec})
     world.promises.makers[made.uid] = None

@@ -6,9 +6,9 @@ from typing import Any
 from gco_stream.model import names
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef
-from gco_stream.planning.types.ownership import is_ours
+from gco_stream.planning.types.ownership import is_owned_by
 from tests.planning.machine.actions import USER_CHANGES
-from tests.planning.machine.machine import World
+from tests.planning.machine.machine import Region
 from tests.planning.machine.promises import backends
 from tests.support.items import REGION
 from tests.support.simulated_cluster import NAMESPACE, TABLE
@@ -24,7 +24,7 @@ _OTHERS = {"team", names.REVISION_ANNOTATION, names.WEIGHTED_ROUTING_ANNOTATION}
 """What others may add and we leave, or what tells when something was written."""
 
 
-def put_in_order(world: World) -> None:
+def put_in_order(world: Region) -> None:
     """Users mend what cannot be carried out, so that all of it can come true."""
     if {"a", "a-canary"} <= world.items.keys():
         # Who has the name is a question of who was first, which no fresh cluster can tell.
@@ -38,11 +38,11 @@ def put_in_order(world: World) -> None:
         world.dirty.add(name)
 
 
-def converge(world: World) -> None:
+def converge(world: Region) -> None:
     """Lets everything come true, and checks that it ends as it must. Faults have stopped; items are in order."""
     world.deletions_left = 5
     world.api.slow_ingresses = False
-    world.miss()
+    world.drop_event()
     world.work()
     _clear(world)
     settle(world)
@@ -52,7 +52,7 @@ def converge(world: World) -> None:
     world.wait(_DAY)
     world.dirty.clear()
     _silent(world)
-    fresh = World(world.policy)
+    fresh = Region(world.policy)
     for name, plain in world.items.items():
         fresh.write(name, {**plain, "region_status": {}, "desired_state": "deploying"})
     settle(fresh)
@@ -62,7 +62,7 @@ def converge(world: World) -> None:
     _same(world, fresh)
 
 
-def settle(world: World) -> None:
+def settle(world: Region) -> None:
     """Pods come up, what is terminating goes, other regions follow, until nothing moves any more."""
     quiet, before = 0, ""
     for _ in range(_MOST_STEPS):
@@ -78,10 +78,10 @@ def settle(world: World) -> None:
         quiet, before = (quiet + 1 if after == before and not world.dirty else 0), after
         if quiet == _QUIET:
             return
-    raise AssertionError(f"it never comes to rest: {[plan.sentences() for plan in world.plans.values()]}")
+    raise AssertionError(f"it never comes to rest: {[plan.lines() for plan in world.plans.values()]}")
 
 
-def _clear(world: World) -> None:
+def _clear(world: Region) -> None:
     """People take away what is foreign, and what was made unrecognizable; paused Deployments go on."""
     for ref in list(world.api.stored):
         stored = world.api.stored[ref]
@@ -93,14 +93,14 @@ def _clear(world: World) -> None:
             maker not in world.items
             or nobodys
             or seen is None
-            or not is_ours(seen, endpoint=maker, app=app, table_arn=TABLE)
+            or not is_owned_by(seen, endpoint=maker, app=app, table_arn=TABLE)
         ):
             world.api.remove(ref)
         elif ref.kind is Kind.DEPLOYMENT:
             world.api.edit(ref, ("kubectl-edit", "Update"), ("f:spec", "f:paused"), None)
 
 
-def _follow(world: World) -> None:
+def _follow(world: Region) -> None:
     """The other regions report what is asked of them."""
     for name, plain in list(world.items.items()):
         item = world.item(name)
@@ -119,12 +119,12 @@ def _follow(world: World) -> None:
                 world.report(name, region, entry)
 
 
-def _fingerprint(world: World) -> str:
+def _fingerprint(world: Region) -> str:
     versions = sorted((str(ref), stored.version) for ref, stored in world.api.stored.items())
     return repr((versions, sorted(world.items.items())))
 
 
-def _is_reported(world: World, name: str, plain: dict[str, Any]) -> None:
+def _is_reported(world: Region, name: str, plain: dict[str, Any]) -> None:
     item = world.item(name)
     assert isinstance(item, Endpoint), plain
     assert item.desired_state is not DesiredState.DELETED, f"{name} was never purged"
@@ -142,27 +142,27 @@ def _is_reported(world: World, name: str, plain: dict[str, Any]) -> None:
     assert said == (wanted, count, count, "", item.intent)
 
 
-def _silent(world: World) -> None:
+def _silent(world: Region) -> None:
     for name in world.items:
         item = world.item(name)
         assert item is not None
-        made = world.plan(name, item)
-        assert made.in_sync, f"not at rest: {made.sentences()}"
-        assert made.look_again is None, f"not at rest: {made.look_again}"
+        plan = world.plan(name, item)
+        assert plan.in_sync, f"not at rest: {plan.lines()}"
+        assert plan.requeue_after is None, f"not at rest: {plan.requeue_after}"
 
 
-def _same(world: World, fresh: World) -> None:
+def _same(world: Region, fresh: Region) -> None:
     there = {ref for ref, stored in world.api.stored.items() if world.promises.makers[stored.uid] in world.items}
-    assert there - _may_stand(world) == set(fresh.api.stored) - _may_stand(world)
+    assert there - _may_exist(world) == set(fresh.api.stored) - _may_exist(world)
     for ref in there & set(fresh.api.stored):
-        if ref in _may_stand(world) and ref.name not in world.items:
+        if ref in _may_exist(world) and ref.name not in world.items:
             # While it is stopped nothing but its count is looked after.
             assert ref.kind is not Kind.DEPLOYMENT or world.api.stored[ref].body["spec"]["replicas"] == 0
             continue
         _equal(world, fresh, ref)
 
 
-def _may_stand(world: World) -> set[ObjectRef]:
+def _may_exist(world: Region) -> set[ObjectRef]:
     """What a stopped endpoint keeps from the time before, if it ever ran."""
     stopped = {name for name, plain in world.items.items() if plain["desired_state"] == "stopped"}
     return {
@@ -174,7 +174,7 @@ def _may_stand(world: World) -> set[ObjectRef]:
     }
 
 
-def _equal(world: World, fresh: World, ref: ObjectRef) -> None:
+def _equal(world: Region, fresh: Region, ref: ObjectRef) -> None:
     mine, theirs = copy.deepcopy(world.api.stored[ref].body), copy.deepcopy(fresh.api.stored[ref].body)
     if ref.kind is Kind.DEPLOYMENT and (hpa := world.api.stored.get(ObjectRef(Kind.HPA, ref.namespace, ref.name))):
         low, high = hpa.body["spec"]["minReplicas"], hpa.body["spec"]["maxReplicas"]

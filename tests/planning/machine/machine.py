@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from gco_stream.cluster.api.objects import is_ours, is_selected
+from gco_stream.cluster.api.objects import is_applied_by_us, is_selected
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, RegionState, Unreadable
+from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
-from gco_stream.planning.planner import failing, plan
-from gco_stream.planning.types.plan import Apply, Need, Part, Plan, Step, TableChange
-from gco_stream.planning.types.policy import Census, Fleet, Policy
-from tests.planning.machine.promises import Promises
+from gco_stream.planning.planner import plan_after_failures, plan_endpoint
+from gco_stream.planning.types.plan import Apply, MissingInput, Part, Plan, Step, TableChange
+from gco_stream.planning.types.policy import Census, FleetState, Policy
+from tests.planning.machine.promises import StepInvariants
 from tests.support.items import REGION, read
 from tests.support.simulated_cluster import NAMESPACE, START, TABLE
-from tests.support.value_api_server import HPA, ApiServer, Refused, Stored
+from tests.support.value_api_server import HPA, ApiServer, RequestRefused, Stored
 
 OTHER_NAMESPACE = "team-inference"
 OTHER_REGION = "eu-west-1"
@@ -45,11 +45,11 @@ class Fault:
     kind: str
 
 
-class Crashed(Exception):
+class ControllerCrashed(Exception):
     """The process is gone in the middle of a reconcile."""
 
 
-class World:
+class Region:
     """One region. `dirty`: names that an event concerns; `due`: when a plan asked to be made again.
 
     `gone`: names that scans or the stream have shown to be without an item.
@@ -59,20 +59,20 @@ class World:
         self.policy = policy
         self.now = START
         self.items: dict[str, dict[str, Any]] = {}
-        self.api = ApiServer(self._wrote)
-        self.promises = Promises(self.api, policy)
+        self.api = ApiServer(self._on_write)
+        self.promises = StepInvariants(self.api, policy)
         self.deletions_left = 5
         self.gone: set[str] = set()
         self.dirty: set[str] = set()
         self.due: dict[str, Any] = {}
         self.plans: dict[str, Plan] = {}
-        self._read: dict[str, tuple[str, Endpoint | Unreadable]] = {}
+        self._read: dict[str, tuple[str, Endpoint | InvalidItem]] = {}
         self._acting: str | None = None
         self._met: set[str] = set()
 
     # The table.
 
-    def item(self, name: str) -> Endpoint | Unreadable | None:
+    def item(self, name: str) -> Endpoint | InvalidItem | None:
         """The item as read; None where there is none."""
         plain = self.items.get(name)
         if plain is None:
@@ -92,7 +92,7 @@ class World:
             self.gone.discard(name)
         self.dirty.add(name)
 
-    def miss(self) -> None:
+    def drop_event(self) -> None:
         """Two scans in a row lack the items of what stands."""
         makers = {self.promises.makers[stored.uid] for stored in self.api.stored.values()}
         self.gone |= {maker for maker in makers if maker is not None} - self.items.keys()
@@ -109,7 +109,7 @@ class World:
         self.now += timedelta(seconds=seconds)
         self.api.now = self.now
         left_alone = (RegionState.ERROR, RegionState.PENDING)
-        reports = ((name, made.report) for name, made in self.plans.items() if name in self.items)
+        reports = ((name, plan.report) for name, plan in self.plans.items() if name in self.items)
         looked_after = {name for name, report in reports if report is not None and report.state not in left_alone}
         looked_after -= self.dirty
         self.promises.pass_time(max(0.0, seconds), looked_after)
@@ -128,18 +128,22 @@ class World:
 
     # The controller.
 
-    def plan(self, name: str, item: Endpoint | Unreadable) -> Plan:
+    def plan(self, name: str, item: Endpoint | InvalidItem) -> Plan:
         """The plan, with whatever it needs looked up."""
-        made = self._planned(name, item, None, None)
-        if made.needs:
-            pods = self.pods(name, item) if Need.PODS in made.needs and isinstance(item, Endpoint) else None
-            made = self._planned(name, item, pods, Census(4, 0) if Need.CENSUS in made.needs else None)
-            if made.needs:
-                made = self._planned(name, item, self.pods(name, item), Census(4, 0))
-        assert not made.needs, f"still needs {made.needs}"
-        return made
+        plan = self._planned(name, item, None, None)
+        if plan.missing_inputs:
+            pods = (
+                self.pods(name, item)
+                if MissingInput.PODS in plan.missing_inputs and isinstance(item, Endpoint)
+                else None
+            )
+            plan = self._planned(name, item, pods, Census(4, 0) if MissingInput.CENSUS in plan.missing_inputs else None)
+            if plan.missing_inputs:
+                plan = self._planned(name, item, self.pods(name, item), Census(4, 0))
+        assert not plan.missing_inputs, f"still needs {plan.missing_inputs}"
+        return plan
 
-    def pods(self, name: str, item: Endpoint | Unreadable) -> tuple[PodHealth, ...]:
+    def pods(self, name: str, item: Endpoint | InvalidItem) -> tuple[PodHealth, ...]:
         namespace = (item.namespace if isinstance(item, Endpoint) else None) or self.policy.namespace
         stored = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, name))
         if stored is None:
@@ -165,20 +169,20 @@ class World:
             if item is None and name not in self.gone:
                 self.due.pop(name, None)
                 return None
-            made = self._orphan(name) if item is None else self.plan(name, item)
-            self.plans[name] = made
-            if made.steps and not made.report_first:
+            plan = self._orphan(name) if item is None else self.plan(name, item)
+            self.plans[name] = plan
+            if plan.steps and not plan.report_first:
                 failures: dict[Part, Cause | None] = {}
-                for position, step in enumerate(made.steps):
+                for position, step in enumerate(plan.steps):
                     if step.part in failures:
                         continue
                     kind = fault.kind if fault is not None and fault.position == taken else ""
                     taken += 1
                     if kind == "crash":
-                        raise Crashed
+                        raise ControllerCrashed
                     if kind == "refused":
                         failures[step.part] = Cause(Reason.REJECTED, "refused")
-                    elif not self._take(item, made, position):
+                    elif not self._execute(item, plan, position):
                         # What the plan was made of is not true: it is made anew at once.
                         failures[step.part] = None
                         break
@@ -189,22 +193,22 @@ class World:
                 told = {part: why for part, why in failures.items() if why}
                 if told and item is None:
                     self.due[name] = self.now + timedelta(seconds=_RETRY)
-                    return made
+                    return plan
                 if told and item is not None:
-                    return self._failed(name, item, made, told)
-            elif item is not None and made.write_report:
-                self._report(name, item, made)
-            elif item is not None and made.table_change is not None:
+                    return self._failed(name, item, plan, told)
+            elif item is not None and plan.write_report:
+                self._report(name, item, plan)
+            elif item is not None and plan.table_change is not None:
                 if meanwhile is not None:
                     meanwhile(self.items[name])
-                self.change_table(name, item, made.table_change)
+                self.change_table(name, item, plan.table_change)
             else:
                 self.dirty.discard(name)
-                self._remember(name, made)
-                return made
-        raise AssertionError(f"never in sync: {self.plans[name].sentences()}")
+                self._remember(name, plan)
+                return plan
+        raise AssertionError(f"never in sync: {self.plans[name].lines()}")
 
-    def change_table(self, name: str, seen: Endpoint | Unreadable, change: TableChange) -> None:
+    def change_table(self, name: str, seen: Endpoint | InvalidItem, change: TableChange) -> None:
         """Promotion or purge, conditional on what was seen."""
         item = self.item(name)
         if not isinstance(item, Endpoint) or not isinstance(seen, Endpoint):
@@ -225,19 +229,19 @@ class World:
             if not self.dirty:
                 return done
             self.reconcile(min(self.dirty))
-        raise AssertionError(
-            f"no end of work: {[(n, self.plans[n].sentences()) for n in self.dirty if n in self.plans]}"
-        )
+        raise AssertionError(f"no end of work: {[(n, self.plans[n].lines()) for n in self.dirty if n in self.plans]}")
 
     def _planned(
         self,
         name: str,
-        item: Endpoint | Unreadable,
+        item: Endpoint | InvalidItem,
         pods: tuple[PodHealth, ...] | None,
         census: Census | None,
     ) -> Plan:
-        fleet = Fleet(deletions_left=self.deletions_left, claimed=self._claimed(name), census=census)
-        return plan(item, Observed(self._concerned(name), pods), fleet, self.now, self.policy)
+        fleet = FleetState(
+            deletions_left=self.deletions_left, names_claimed_by_others=self._claimed(name), census=census
+        )
+        return plan_endpoint(item, Observed(self._concerned(name), pods), fleet, self.now, self.policy)
 
     def _claimed(self, name: str) -> frozenset[str]:
         """Names of this endpoint's objects that another item asks for."""
@@ -262,29 +266,29 @@ class World:
                 (Kind.HPA, name),
             ):
                 seen = self.api.seen(ObjectRef(kind, namespace, object_name))
-                if seen is not None and (is_selected(seen) or is_ours(seen) or seen.uid in self._met):
+                if seen is not None and (is_selected(seen) or is_applied_by_us(seen) or seen.uid in self._met):
                     found[seen.ref] = seen
         return found
 
     def _orphan(self, name: str) -> Plan:
-        fleet = Fleet(deletions_left=self.deletions_left, claimed=self._claimed(name))
+        fleet = FleetState(deletions_left=self.deletions_left, names_claimed_by_others=self._claimed(name))
         return plan_orphan(name, Observed(self._concerned(name)), fleet, self.now, self.policy)
 
-    def _take(self, item: Endpoint | Unreadable | None, made: Plan, position: int) -> bool:
-        step: Step = made.steps[position]
-        self._inherit(step, made.endpoint)
+    def _execute(self, item: Endpoint | InvalidItem | None, plan: Plan, position: int) -> bool:
+        step: Step = plan.steps[position]
+        self._inherit(step, plan.endpoint)
         if item is None:
-            self.promises.before_orphans(made, position, self.deletions_left)
+            self.promises.before_orphans(plan, position, self.deletions_left)
         else:
-            self.promises.before(item, made, position, self.deletions_left)
+            self.promises.before(item, plan, position, self.deletions_left)
         stored = self.api.stored.get(step.ref)
         before = None
         if stored is not None and step.ref.kind is Kind.DEPLOYMENT:
             before = stored.template, stored.body["spec"]["replicas"]
-        self._acting = made.endpoint
+        self._acting = plan.endpoint
         try:
-            self.api.take(step)
-        except Refused:
+            self.api.execute(step)
+        except RequestRefused:
             if (met := self.api.stored.get(step.ref)) is not None:
                 self._met.add(met.uid)
             return False
@@ -302,37 +306,37 @@ class World:
         if names.ENDPOINT_ANNOTATION not in stored.body["metadata"]["annotations"]:
             self.promises.makers[stored.uid] = name
 
-    def _failed(self, name: str, item: Endpoint | Unreadable, made: Plan, told: Mapping[Part, Cause]) -> Plan:
-        said = failing(made, item, told, self.now, self.policy)
+    def _failed(self, name: str, item: Endpoint | InvalidItem, plan: Plan, told: Mapping[Part, Cause]) -> Plan:
+        said = plan_after_failures(plan, item, told, self.now, self.policy)
         if said.write_report:
             self._report(name, item, said)
         self.due[name] = self.now + timedelta(seconds=_RETRY)
         return said
 
-    def _report(self, name: str, item: Endpoint | Unreadable, made: Plan) -> None:
-        assert made.report is not None
+    def _report(self, name: str, item: Endpoint | InvalidItem, plan: Plan) -> None:
+        assert plan.report is not None
         if isinstance(item, Endpoint) and item.hold is None:
-            self.promises.report(item, made.report.state)
+            self.promises.report(item, plan.report.state)
         entry = {
-            "state": str(made.report.state),
-            "replicas_ready": made.report.ready,
-            "replicas_desired": made.report.desired,
+            "state": str(plan.report.state),
+            "replicas_ready": plan.report.ready,
+            "replicas_desired": plan.report.desired,
             "last_sync": self.now.isoformat(),
             "epoch": 1,
             "intent": item.intent,
         }
-        if made.report.error:
-            entry |= {"error": made.report.error, "reason": str(made.report.reason)}
+        if plan.report.error:
+            entry |= {"error": plan.report.error, "reason": str(plan.report.reason)}
         self.items[name].setdefault("region_status", {})[self.policy.region] = entry
 
-    def _remember(self, name: str, made: Plan) -> None:
+    def _remember(self, name: str, plan: Plan) -> None:
         self.due.pop(name, None)
-        if made.look_again is not None:
+        if plan.requeue_after is not None:
             # A time too short to be told apart from now would come again and again.
-            assert made.look_again.after > 0, f"{made.look_again} is now"
-            self.due[name] = self.now + timedelta(seconds=made.look_again.after)
+            assert plan.requeue_after.after > 0, f"{plan.requeue_after} is now"
+            self.due[name] = self.now + timedelta(seconds=plan.requeue_after.after)
 
-    def _wrote(self, stored: Stored) -> None:
+    def _on_write(self, stored: Stored) -> None:
         if self._acting is not None:
             self.promises.makers.setdefault(stored.uid, self._acting)
         annotated = stored.body["metadata"].get("annotations", {}).get(names.ENDPOINT_ANNOTATION)

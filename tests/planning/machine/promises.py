@@ -5,12 +5,12 @@ from collections.abc import Set
 from typing import Any
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState, Unreadable
+from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.resources import pod_template as template
 from gco_stream.planning.resources.manifests import deployment
-from gco_stream.planning.types.plan import Apply, Create, Delete, GiveReplicas, Plan, Scale, Step, TableChange
+from gco_stream.planning.types.plan import Apply, Create, Delete, Plan, Scale, Step, TableChange, TransferReplicas
 from gco_stream.planning.types.policy import Policy
 from tests.support.items import REGION
 from tests.support.value_api_server import KUBECTL, ApiServer, Stored, body_of, leaves
@@ -20,7 +20,7 @@ DRAIN_CLOCK = ("f:metadata", "f:annotations", f"f:{names.DRAINING_SINCE_ANNOTATI
 RUN = (DesiredState.DEPLOYING, DesiredState.RUNNING)
 
 
-def asked_template(item: Endpoint, app: str) -> JsonObject | None:
+def desired_template(item: Endpoint, app: str) -> JsonObject | None:
     """The pod template that an item asks for, for its main or its canary; None for none."""
     spec = item.spec
     if spec is None:
@@ -75,7 +75,7 @@ def allowed_counts(item: Endpoint, app: str, present: int | None) -> set[int]:
     return {max(low, min(high, present or spec.replicas))}
 
 
-class Promises:
+class StepInvariants:
     """Checks one step before it is taken and what it did after. `makers`: whose each uid is; None is a foreigner's.
 
     `elapsed`: seconds that have truly passed. `unrouted`: when an apply took traffic from a canary, `served`: when a
@@ -91,8 +91,8 @@ class Promises:
         self.served: dict[tuple[str, str], float] = {}
         self.unrouted: dict[tuple[str, str], float] = {}
 
-    def before(self, item: Endpoint | Unreadable, made: Plan, position: int, deletions_left: int) -> None:
-        step = made.steps[position]
+    def before(self, item: Endpoint | InvalidItem, plan: Plan, position: int, deletions_left: int) -> None:
+        step = plan.steps[position]
         assert isinstance(item, Endpoint), f"I7: an unreadable item led to {step}"
         assert item.hold is None, f"held, and yet {step}"
         self._own(step, item.name)
@@ -110,7 +110,7 @@ class Promises:
         taken = isinstance(step, Apply) or (isinstance(step, Create) and stored is None)
         if taken and step.ref.kind is Kind.INGRESS:
             body = body_of(step.manifest)
-            self._route(item, made, position, body)
+            self._route(item, plan, position, body)
             for service in routed(self.api, item.name, step.ref.namespace).keys() - backends(body).keys():
                 left = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, step.ref.namespace, service))
                 if left is not None and left.status.get("readyReplicas"):
@@ -121,14 +121,14 @@ class Promises:
         if stored is not None and step.ref.name == names.canary_name(item.name) and runs:
             self._canary(item, step, stored)
 
-    def before_orphans(self, made: Plan, position: int, deletions_left: int) -> None:
+    def before_orphans(self, plan: Plan, position: int, deletions_left: int) -> None:
         """A step about an endpoint that has no item."""
-        step = made.steps[position]
+        step = plan.steps[position]
         assert isinstance(step, Delete), f"nobody allowed {step}"
         assert step.spends_budget, f"nobody allowed {step}"
         assert deletions_left, f"nobody allowed {step}"
-        self._own(step, made.endpoint)
-        assert self.api.says(step.ref, names.ENDPOINT_ANNOTATION) == made.endpoint, f"I5: {step}"
+        self._own(step, plan.endpoint)
+        assert self.api.observed_in(step.ref, names.ENDPOINT_ANNOTATION) == plan.endpoint, f"I5: {step}"
 
     def _own(self, step: Step, name: str) -> None:
         assert step.ref.namespace in self.policy.namespaces, f"I5: {step}"
@@ -159,7 +159,7 @@ class Promises:
             return
         drifted = before[0] != template_then
         assert drifted or made_of != self.made_of[stored.uid][0], f"a restart that nobody asked for: {step}"
-        wanted = asked_template(item, step.ref.name)
+        wanted = desired_template(item, step.ref.name)
         assert wanted is not None, f"a restart that nobody asked for: {step}"
         there = json.loads(before[0])
         assert dict(leaves(there)) != dict(leaves(wanted)), f"a second roll-out for one change: {step}"
@@ -215,7 +215,7 @@ class Promises:
         return [
             ref
             for ref, stored in self.api.stored.items()
-            if self.makers[stored.uid] == name and self.api.says(ref, names.ENDPOINT_ANNOTATION) == name
+            if self.makers[stored.uid] == name and self.api.observed_in(ref, names.ENDPOINT_ANNOTATION) == name
         ]
 
     def _rolled_out(self, stored: Stored) -> bool:
@@ -232,7 +232,7 @@ class Promises:
             stopping = not runs.autoscaling.enabled and runs.replicas == 0
             if stopping:
                 return
-            if self._leads_nowhere(item, step.ref.namespace):
+            if self._ingress_without_pods(item, step.ref.namespace):
                 return
             assert step.withdraws, step
             assert not ready, f"withdrawn while {ready} replicas are ready"
@@ -248,7 +248,7 @@ class Promises:
             assert step.ref.name == names.canary_name(item.name), f"I7: {step}"
             assert runs.canary is None, f"I7: {step}"
 
-    def _leads_nowhere(self, item: Endpoint, namespace: str) -> bool:
+    def _ingress_without_pods(self, item: Endpoint, namespace: str) -> bool:
         """Somebody else has a name that the endpoint needs, and there are no Deployments, whosever."""
         deployments = [ObjectRef(Kind.DEPLOYMENT, namespace, app) for app in (item.name, names.canary_name(item.name))]
         needed = [ObjectRef(kind, namespace, item.name) for kind in (Kind.SERVICE, Kind.HPA)]
@@ -257,16 +257,16 @@ class Promises:
             self.makers[uid] != item.name for uid in taken
         )
 
-    def _route(self, item: Endpoint, made: Plan, position: int, body: JsonObject) -> None:
-        namespace = made.steps[position].ref.namespace
+    def _route(self, item: Endpoint, plan: Plan, position: int, body: JsonObject) -> None:
+        namespace = plan.steps[position].ref.namespace
         for service, weight in backends(body).items():
             deployed = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, service))
             count = deployed.body["spec"]["replicas"] if deployed is not None else 0
             if service == item.name:
                 raised = any(
-                    isinstance(step, Create | Apply | GiveReplicas | Scale)
+                    isinstance(step, Create | Apply | TransferReplicas | Scale)
                     and (step.ref.kind, step.ref.name) == (Kind.DEPLOYMENT, service)
-                    for step in made.steps[position:]
+                    for step in plan.steps[position:]
                 )
                 going = deployed is not None and deployed.deleting_since
                 assert count or raised or going, f"a route to {service}, which is at 0 and stays there"
@@ -292,7 +292,7 @@ class Promises:
             count: Any = step.replicas if isinstance(step, Scale) else step.manifest["spec"].get("replicas")
             goes = count == 0 and stored.body["spec"]["replicas"] > 0
         ref = ObjectRef(Kind.INGRESS, step.ref.namespace, names.ingress_name(item.name))
-        if ref in self.api.stored and self.api.says(ref, names.ENDPOINT_ANNOTATION) is None:
+        if ref in self.api.stored and self.api.observed_in(ref, names.ENDPOINT_ANNOTATION) is None:
             # An Ingress that says no longer whose it is may be nobody's.
             return
         if goes and not stored.deleting_since:

@@ -8,13 +8,13 @@ from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObservedObject, Ownership, PodHealth
 from gco_stream.planning.types.plan import Annotate, Create, Delete
-from gco_stream.planning.types.policy import Census, Fleet
+from gco_stream.planning.types.policy import Census, FleetState
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, SimulatedCluster, reported, running, with_spec
 
 MAIN, CANARYS, INGRESS = "chat", "chat-canary", "inference-chat"
 LONG_AGO = "2020-01-01T00:00:00+00:00"
-COUNTED = Fleet(census=Census(running=4, withdrawn=0))
+COUNTED = FleetState(census=Census(running=4, withdrawn=0))
 
 
 def with_canary(**changes: object) -> dict[str, dict[str, object]]:
@@ -36,11 +36,11 @@ def annotated(cluster: SimulatedCluster, name: str, value: str) -> ObservedObjec
 def test_a_canary_of_no_replicas_leaves_the_route_and_drains_before_its_pods_stop() -> None:
     cluster, asked = serving_canary()
     empty = with_spec(asked, **with_canary(replicas=0))
-    made = cluster.reconcile(empty)
+    plan = cluster.reconcile(empty)
     assert names.CANARY_LABEL not in cluster.get(Kind.INGRESS, INGRESS).labels
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).spec["replicas"] == 1
-    assert made.look_again is not None
-    cluster.wait(made.look_again.after)
+    assert plan.requeue_after is not None
+    cluster.wait(plan.requeue_after.after)
     cluster.reconcile(empty)
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).spec["replicas"] == 0
     assert names.DRAINING_SINCE_ANNOTATION not in cluster.get(Kind.INGRESS, INGRESS).annotations
@@ -52,7 +52,7 @@ def test_a_canary_is_not_routed_to_by_the_readiness_it_had_before_it_was_stopped
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).spec["replicas"] == 0
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).status["readyReplicas"] == 1
     for step in cluster.plan(asked).steps:
-        cluster.take(step)
+        cluster.execute(step)
     cluster.roll_out("chat")
     [made] = [step for step in cluster.plan(asked).steps if step.ref.kind is Kind.INGRESS]
     assert isinstance(made, Create)
@@ -63,10 +63,10 @@ def test_a_canary_that_was_taken_to_weight_0_still_drains_when_it_is_removed_at_
     cluster.reconcile(with_spec(asked, **with_canary(weight=0)))
     cluster.wait(1)
     removed = with_spec(asked)
-    made = cluster.reconcile(removed)
+    plan = cluster.reconcile(removed)
     assert cluster.find(Kind.DEPLOYMENT, CANARYS)
-    assert made.look_again is not None
-    cluster.wait(made.look_again.after)
+    assert plan.requeue_after is not None
+    cluster.wait(plan.requeue_after.after)
     cluster.reconcile(removed)
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).deleting
 
@@ -76,10 +76,10 @@ def test_an_edited_drain_clock_neither_shortens_nor_prolongs_a_removal(edited: s
     cluster, asked = serving_canary()
     annotated(cluster, names.DRAINING_SINCE_ANNOTATION, edited)
     removed = with_spec(asked)
-    made = cluster.reconcile(removed)
+    plan = cluster.reconcile(removed)
     assert not cluster.get(Kind.DEPLOYMENT, CANARYS).deleting
-    assert made.look_again is not None
-    assert made.look_again.after == cluster.policy.canary_drain
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == cluster.policy.canary_drain
     cluster.wait(cluster.policy.canary_drain)
     cluster.reconcile(removed)
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).deleting
@@ -98,8 +98,8 @@ def test_a_route_whose_label_somebody_took_away_is_drained_all_the_same() -> Non
 def test_a_clock_that_somebody_else_set_is_taken_away_before_it_can_run_out(clock: str) -> None:
     cluster, asked = running()
     annotated(cluster, clock, LONG_AGO)
-    made = cluster.plan(asked)
-    assert [type(step) for step in made.steps] == [Annotate]
+    plan = cluster.plan(asked)
+    assert [type(step) for step in plan.steps] == [Annotate]
     cluster.reconcile(asked)
     assert cluster.get(Kind.INGRESS, INGRESS).annotations.get(clock) is None
 
@@ -114,12 +114,12 @@ def test_the_ingress_of_an_item_made_anew_is_given_its_time() -> None:
     cluster.wait(86_400)
     unready(cluster)
     again = endpoint(created_at=cluster.now.isoformat())
-    made = cluster.reconcile(again, COUNTED)
+    plan = cluster.reconcile(again, COUNTED)
     assert cluster.find(Kind.INGRESS, INGRESS)
-    assert made.look_again is not None
-    assert made.look_again.after == cluster.policy.unhealthy_threshold
-    cluster.wait(made.look_again.after)
-    again = reported(again, made, cluster.now)
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == cluster.policy.unhealthy_threshold
+    cluster.wait(plan.requeue_after.after)
+    again = reported(again, plan, cluster.now)
     again = reported(again, cluster.reconcile(again, COUNTED), cluster.now)
     cluster.reconcile(again, COUNTED)
     assert not cluster.find(Kind.INGRESS, INGRESS)
@@ -141,8 +141,8 @@ def test_the_main_of_another_item_that_lost_its_annotation_is_not_taken_for_a_ca
     cluster.reconcile(endpoint(CANARYS))
     for ref in [ref for ref in cluster.objects if ref.name == CANARYS]:
         cluster.change(ref, annotations={}, ownership=Ownership(applied=True))
-    claimed = Fleet(claimed=frozenset({CANARYS}))
-    made = cluster.plan(with_spec(asked, **CANARY), claimed)
-    assert not [step for step in made.steps if step.ref.name == CANARYS]
-    assert made.report is not None
-    assert CANARYS in made.report.error
+    claimed = FleetState(names_claimed_by_others=frozenset({CANARYS}))
+    plan = cluster.plan(with_spec(asked, **CANARY), claimed)
+    assert not [step for step in plan.steps if step.ref.name == CANARYS]
+    assert plan.report is not None
+    assert CANARYS in plan.report.error

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from gco_stream.model.objects import Kind, ObjectRef
 from tests.planning.machine.actions import USER_CHANGES, edit, foreign
 from tests.planning.machine.convergence import converge, put_in_order, settle
-from tests.planning.machine.machine import OTHER_REGION, Crashed, Fault, World
+from tests.planning.machine.machine import OTHER_REGION, ControllerCrashed, Fault, Region
 from tests.support.items import item
 from tests.support.simulated_cluster import NAMESPACE
 from tests.support.value_api_server import Stored
@@ -53,7 +53,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = Region()
         self.created = 0
 
     @initialize(changes=st.lists(CHANGES, max_size=2), settled=st.booleans())
@@ -121,7 +121,7 @@ class Lifecycle(RuleBasedStateMachine):
     def reconcile(self, name: str, fault: Fault | None, meanwhile: str | None) -> None:
         try:
             self.world.reconcile(name, fault, None if meanwhile is None else USER_CHANGES[meanwhile])
-        except Crashed:
+        except ControllerCrashed:
             self.world.restart()
 
     @rule()
@@ -134,7 +134,7 @@ class Lifecycle(RuleBasedStateMachine):
             case "restart":
                 self.world.restart()
             case "scans lack items":
-                self.world.miss()
+                self.world.drop_event()
             case "the budget changes":
                 self.world.deletions_left = data.draw(st.sampled_from((0, 5)))
             case "a foreign object":

@@ -4,7 +4,7 @@ import pytest
 
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
-from gco_stream.planning.types.plan import tell_of
+from gco_stream.planning.types.plan import event_of
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, running, with_spec
 
@@ -51,12 +51,12 @@ def test_losing_its_traffic_is_told_by_an_event_and_a_weight_of_zero_is_not() ->
     cluster, asked = with_canary()
     cluster.roll_out("chat-canary", ready=0)
     [step] = cluster.plan(asked).steps
-    tell = tell_of(step)
-    assert tell is not None
-    assert (tell.reason, tell.warning) == ("CanaryUnready", True)
+    event = event_of(step)
+    assert event is not None
+    assert (event.reason, event.warning) == ("CanaryUnready", True)
     cluster, asked = with_canary()
-    made = cluster.plan(with_spec(asked, canary={**CANARY["canary"], "weight": 0}))
-    assert [tell_of(step) for step in made.steps] == [None]
+    plan = cluster.plan(with_spec(asked, canary={**CANARY["canary"], "weight": 0}))
+    assert [event_of(step) for step in plan.steps] == [None]
 
 
 @pytest.mark.parametrize("change", [{"desired_state": "stopped"}, {"desired_state": "deleted"}])
@@ -75,8 +75,8 @@ def test_a_canary_of_weight_zero_is_not_in_the_ingress() -> None:
 
 def test_a_weight_change_is_one_write() -> None:
     cluster, asked = with_canary()
-    made = cluster.plan(with_spec(asked, canary={**CANARY["canary"], "weight": 50}))
-    assert [step.ref.kind for step in made.steps] == [Kind.INGRESS]
+    plan = cluster.plan(with_spec(asked, canary={**CANARY["canary"], "weight": 50}))
+    assert [step.ref.kind for step in plan.steps] == [Kind.INGRESS]
 
 
 def test_a_canary_runs_its_own_image_and_the_mains_root_path() -> None:
@@ -95,10 +95,10 @@ def test_a_canary_runs_its_own_image_and_the_mains_root_path() -> None:
 def test_removing_a_canary_takes_its_route_first_and_its_objects_after_the_drain() -> None:
     cluster, asked = with_canary()
     without = with_spec(asked)
-    made = cluster.reconcile(without)
+    plan = cluster.reconcile(without)
     assert weights(cluster) == {}
-    assert made.look_again is not None
-    assert made.look_again.after == POLICY.canary_drain
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == POLICY.canary_drain
     assert cluster.find(Kind.DEPLOYMENT, "chat-canary") is not None
     cluster.wait(POLICY.canary_drain)
     cluster.reconcile(without)
@@ -152,9 +152,9 @@ def test_a_canary_name_that_is_taken_does_not_hold_up_the_main() -> None:
     cluster, asked = running()
     other = endpoint("chat-canary")
     cluster.reconcile(other)
-    made = cluster.plan(with_spec(asked, replicas=3, **CANARY))
-    assert [step.ref.name for step in made.steps] == ["chat"]
-    assert "belongs to the endpoint chat-canary" in made.report.error  # type: ignore[union-attr]
+    plan = cluster.plan(with_spec(asked, replicas=3, **CANARY))
+    assert [step.ref.name for step in plan.steps] == ["chat"]
+    assert "belongs to the endpoint chat-canary" in plan.report.error  # type: ignore[union-attr]
 
 
 def test_an_endpoint_named_like_a_canary_is_no_canary_of_another() -> None:

@@ -9,12 +9,12 @@ from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject
 from gco_stream.planning.explain.explanation import explain
-from gco_stream.planning.explain.object_status import Verdict
-from gco_stream.planning.planner import plan
+from gco_stream.planning.explain.object_status import ObjectState
+from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.policies import contested
-from gco_stream.planning.policies.contested import TRIES, Mark
+from gco_stream.planning.policies.contested import MAX_ATTEMPTS, ContestedAnnotation
 from gco_stream.planning.types.plan import Annotate, Apply, Create, Plan, Scale
-from gco_stream.planning.types.policy import Fleet
+from gco_stream.planning.types.policy import FleetState
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SCALED, START
 from tests.support.value_api_server import ApiServer, Path, Stored
@@ -28,7 +28,7 @@ IMAGE = (*CONTAINER, "f:image")
 INTERVAL = ("f:metadata", "f:annotations", "f:alb.ingress.kubernetes.io/healthcheck-interval-seconds")
 
 
-class Contest:
+class ContestFixture:
     """A cluster in which another program insists: after each of our writes `insists` has the last word."""
 
     def __init__(self, **asked: Any) -> None:
@@ -45,20 +45,20 @@ class Contest:
     def _wrote(self, stored: Stored) -> None:
         """Nobody listens."""
 
-    def ask(self, **asked: Any) -> None:
+    def set_desired(self, **asked: Any) -> None:
         self.asked = endpoint(**asked)
 
-    def insist(self, ref: ObjectRef, path: Path, value: Any) -> None:
+    def start_updater(self, ref: ObjectRef, path: Path, value: Any) -> None:
         self.insists.append((ref, path, value))
         self.api.edit(ref, OTHER, path, value)
 
-    def give_in(self) -> None:
+    def stop_updater(self) -> None:
         """The other program is gone; what it made stands."""
         self.insists.clear()
 
     def plan(self) -> Plan:
         seen = {ref: self.seen(ref) for ref in self.api.stored}
-        return plan(self.asked, Observed(seen), Fleet(), self.now, POLICY)
+        return plan_endpoint(self.asked, Observed(seen), FleetState(), self.now, POLICY)
 
     def seen(self, ref: ObjectRef) -> ObservedObject:
         found = self.api.seen(ref)
@@ -69,29 +69,29 @@ class Contest:
         """As the engine does it: an object that is applied three times in vain is marked."""
         applies: dict[ObjectRef, int] = {}
         for _ in range(12):
-            made = self.plan()
-            if not made.steps:
-                return made
-            for step in made.steps:
+            plan = self.plan()
+            if not plan.steps:
+                return plan
+            for step in plan.steps:
                 self.take(step)
                 applies[step.ref] = applies.get(step.ref, 0) + isinstance(step, Apply)
-            fought_over = [ref for ref, count in applies.items() if count >= TRIES]
+            fought_over = [ref for ref, count in applies.items() if count >= MAX_ATTEMPTS]
             seen = {ref: self.seen(ref) for ref in self.api.stored}
-            for step in contested.marks(self.plan().steps, fought_over, seen, self.now):
+            for step in contested.annotate_all_contested(self.plan().steps, fought_over, seen, self.now):
                 self.take(step)
-        raise AssertionError(f"no end of it: {made.sentences()}")
+        raise AssertionError(f"no end of it: {plan.lines()}")
 
     def take(self, step: Any) -> None:
         self.taken.append(step)
-        self.api.take(step)
+        self.api.execute(step)
         for ref, path, value in self.insists:
             self.api.edit(ref, OTHER, path, value)
 
     def applies(self, ref: ObjectRef) -> int:
         return sum(isinstance(step, Apply) and step.ref == ref for step in self.taken)
 
-    def mark(self, ref: ObjectRef) -> Mark | None:
-        return contested.mark_of(self.seen(ref))
+    def mark(self, ref: ObjectRef) -> ContestedAnnotation | None:
+        return contested.contested_annotation(self.seen(ref))
 
     def write_mark(self, ref: ObjectRef, text: str | None) -> None:
         self.api.edit(ref, OTHER, ("f:metadata", "f:annotations", f"f:{names.CONTESTED_ANNOTATION}"), text)
@@ -107,25 +107,25 @@ class Contest:
                 self.api.set_status(ref, {"observedGeneration": stored.generation} | dict.fromkeys(counts, count))
 
 
-def over_template() -> Contest:
-    contest = Contest()
-    contest.insist(MAIN, IMAGE, "registry.example/theirs:9")
+def over_template() -> ContestFixture:
+    contest = ContestFixture()
+    contest.start_updater(MAIN, IMAGE, "registry.example/theirs:9")
     contest.reconcile()
     return contest
 
 
-def over_annotation() -> Contest:
-    contest = Contest()
-    contest.insist(INGRESS, INTERVAL, "99")
+def over_annotation() -> ContestFixture:
+    contest = ContestFixture()
+    contest.start_updater(INGRESS, INTERVAL, "99")
     contest.reconcile()
     return contest
 
 
 def test_a_mark_is_one_short_text_and_is_read_back_as_it_was_written() -> None:
-    mark = Mark("0f" * 16, 3, START, of_template=True)
+    mark = ContestedAnnotation("0f" * 16, 3, START, of_template=True)
     assert str(mark) == f"template {'0f' * 16} 3 2026-11-21T09:00:00+00:00"
-    assert contested.parse(str(mark)) == mark
-    assert contested.parse(str(Mark("a", 1, START))) == Mark("a", 1, START)
+    assert contested.parse_annotation(str(mark)) == mark
+    assert contested.parse_annotation(str(ContestedAnnotation("a", 1, START))) == ContestedAnnotation("a", 1, START)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_mark_is_one_short_text_and_is_read_back_as_it_was_written() -> None:
     ],
 )
 def test_rubbish_is_no_mark(rubbish: str | None) -> None:
-    assert contested.parse(rubbish) is None
+    assert contested.parse_annotation(rubbish) is None
 
 
 def test_a_contested_template_is_applied_three_times_and_never_again() -> None:
@@ -154,12 +154,12 @@ def test_a_contested_template_is_applied_three_times_and_never_again() -> None:
     assert contest.applies(MAIN) == 3
     mark = contest.mark(MAIN)
     assert mark is not None
-    assert (mark.tries, mark.at, mark.of_template) == (1, START, True)
+    assert (mark.attempts, mark.at, mark.of_template) == (1, START, True)
     for _ in range(10):
         contest.wait(86_400)
-        made = contest.reconcile()
-        assert made.steps == ()
-        assert made.look_again is None
+        plan = contest.reconcile()
+        assert plan.steps == ()
+        assert plan.requeue_after is None
     assert contest.applies(MAIN) == 3
 
 
@@ -180,18 +180,18 @@ def test_a_contested_template_is_an_error_that_names_object_and_field_and_does_n
 
 def test_marking_tells_people_once() -> None:
     contest = over_template()
-    told = [step.tell for step in contest.taken if isinstance(step, Annotate)]
-    assert [(tell.reason, tell.warning) for tell in told if tell is not None] == [("Contested", True)]
+    told = [step.event for step in contest.taken if isinstance(step, Annotate)]
+    assert [(event.reason, event.warning) for event in told if event is not None] == [("Contested", True)]
     assert "another field manager keeps changing" in told[0].message  # type: ignore[union-attr]
 
 
 def test_a_contested_template_is_tried_again_once_the_item_asks_for_another() -> None:
     contest = over_template()
-    contest.ask(spec={"image": "registry.example/serve:2.0"})
+    contest.set_desired(spec={"image": "registry.example/serve:2.0"})
     contest.reconcile()
     assert contest.applies(MAIN) == 6
-    contest.give_in()
-    contest.ask(spec={"image": "registry.example/serve:3.0"})
+    contest.stop_updater()
+    contest.set_desired(spec={"image": "registry.example/serve:3.0"})
     assert contest.reconcile().report is not None
     container = contest.seen(MAIN).spec["template"]["spec"]["containers"][0]
     assert (contest.applies(MAIN), container["image"]) == (7, "registry.example/serve:3.0")
@@ -199,31 +199,31 @@ def test_a_contested_template_is_tried_again_once_the_item_asks_for_another() ->
 
 
 def test_neither_a_new_revision_nor_another_order_of_what_stands_is_another_wish() -> None:
-    contest = Contest(spec={"env": {"A": "1", "B": "2"}})
-    contest.insist(MAIN, IMAGE, "registry.example/theirs:9")
+    contest = ContestFixture(spec={"env": {"A": "1", "B": "2"}})
+    contest.start_updater(MAIN, IMAGE, "registry.example/theirs:9")
     contest.reconcile()
     env = contest.api.stored[MAIN].body["spec"]["template"]["spec"]["containers"][0]["env"]
     env.reverse()
     contest.api.edit(MAIN, OTHER, ("f:metadata", "f:labels", "f:team"), "b")
-    contest.ask(spec={"env": {"A": "1", "B": "2"}}, updated_at="2026-11-22T09:00:00+00:00")
+    contest.set_desired(spec={"env": {"A": "1", "B": "2"}}, updated_at="2026-11-22T09:00:00+00:00")
     assert contest.reconcile().steps == ()
     assert contest.applies(MAIN) == 3
 
 
 def test_a_contested_deployment_is_still_scaled_and_its_template_left_as_it_stands() -> None:
     contest = over_template()
-    contest.ask(spec={"replicas": 4})
+    contest.set_desired(spec={"replicas": 4})
     contest.taken.clear()
     contest.reconcile()
     assert contest.taken == [Scale(MAIN, contest.seen(MAIN).uid, 4, "replicas is 1, should be 4")]
-    contest.ask(spec={"replicas": 4}, desired_state="stopped")
+    contest.set_desired(spec={"replicas": 4}, desired_state="stopped")
     contest.reconcile()
     assert contest.seen(MAIN).spec["replicas"] == 0
 
 
 def test_a_contested_deployment_under_an_autoscaler_comes_up_from_0_and_is_then_the_autoscalers() -> None:
-    contest = Contest(spec=SCALED)
-    contest.insist(MAIN, IMAGE, "registry.example/theirs:9")
+    contest = ContestFixture(spec=SCALED)
+    contest.start_updater(MAIN, IMAGE, "registry.example/theirs:9")
     contest.reconcile()
     contest.api.edit(MAIN, OTHER, ("f:spec", "f:replicas"), 0)
     contest.taken.clear()
@@ -238,7 +238,7 @@ def test_other_fields_are_tried_again_after_a_wait_that_doubles_from_a_minute_to
     contest, waits = over_annotation(), []
     for _ in range(12):
         before = contest.applies(INGRESS)
-        again = contest.reconcile().look_again
+        again = contest.reconcile().requeue_after
         assert again is not None
         waits.append(again.after)
         contest.wait(again.after - 1)
@@ -252,7 +252,7 @@ def test_other_fields_are_tried_again_after_a_wait_that_doubles_from_a_minute_to
 
 def test_a_new_revision_alone_is_no_reason_to_try_other_fields_before_their_time() -> None:
     contest = over_annotation()
-    contest.ask(updated_at="2026-11-22T09:00:00+00:00")
+    contest.set_desired(updated_at="2026-11-22T09:00:00+00:00")
     assert contest.reconcile().steps == ()
     assert contest.applies(INGRESS) == 3
 
@@ -266,8 +266,8 @@ def test_contested_labels_and_annotations_are_said_beside_the_state_and_hold_up_
 
 
 def test_what_serves_but_is_not_as_asked_is_an_error() -> None:
-    contest = Contest()
-    contest.insist(SERVICE, ("f:spec", "f:selector"), {"app": "other"})
+    contest = ContestFixture()
+    contest.start_updater(SERVICE, ("f:spec", "f:selector"), {"app": "other"})
     report = contest.reconcile().report
     assert report is not None
     assert report.state is RegionState.ERROR
@@ -276,7 +276,7 @@ def test_what_serves_but_is_not_as_asked_is_an_error() -> None:
 
 def test_nothing_but_the_contested_object_is_held_up() -> None:
     contest = over_template()
-    contest.ask(spec={**CANARY, **SCALED}, ingress_path="/elsewhere")
+    contest.set_desired(spec={**CANARY, **SCALED}, ingress_path="/elsewhere")
     contest.taken.clear()
     contest.reconcile()
     made = {step.ref for step in contest.taken if isinstance(step, Create)}
@@ -290,36 +290,36 @@ def test_nothing_but_the_contested_object_is_held_up() -> None:
 
 
 def test_a_contested_canary_is_said_beside_the_mains_state() -> None:
-    contest = Contest(spec=CANARY)
-    contest.insist(ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary"), IMAGE, "registry.example/theirs:9")
+    contest = ContestFixture(spec=CANARY)
+    contest.start_updater(ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary"), IMAGE, "registry.example/theirs:9")
     report = contest.reconcile().report
     assert report is not None
     assert (report.state, "gco-inference/chat-canary" in report.error) == (RegionState.RUNNING, True)
 
 
 @pytest.mark.parametrize("contested_by", [over_template, over_annotation])
-def test_in_sync_again_the_mark_goes_with_one_step(contested_by: Callable[[], Contest]) -> None:
+def test_in_sync_again_the_mark_goes_with_one_step(contested_by: Callable[[], ContestFixture]) -> None:
     contest = contested_by()
     ref, path, _ = contest.insists[0]
-    contest.give_in()
+    contest.stop_updater()
     contest.api.edit(ref, OTHER, path, "15" if ref is INGRESS else "registry.example/serve:1.0")
     contest.taken.clear()
-    made = contest.reconcile()
+    plan = contest.reconcile()
     uid = contest.seen(ref).uid
     part = contest.taken[0].part
     marks = {names.CONTESTED_ANNOTATION: None}
     assert contest.taken == [Annotate(ref, uid, marks, "it is as it should be again", part)]
     assert contest.mark(ref) is None
-    assert made.report is not None
-    assert made.report.error == ""
+    assert plan.report is not None
+    assert plan.report.error == ""
 
 
 def test_a_mark_is_no_drift_of_its_own() -> None:
-    contest = Contest()
+    contest = ContestFixture()
     generation = contest.seen(MAIN).generation
     contest.write_mark(MAIN, "rubbish")
-    made = contest.plan()
-    assert (made.steps, made.report and made.report.error) == ((), "")
+    plan = contest.plan()
+    assert (plan.steps, plan.report and plan.report.error) == ((), "")
     assert contest.seen(MAIN).generation == generation
 
 
@@ -328,7 +328,7 @@ def test_whoever_takes_the_mark_away_has_it_tried_again() -> None:
     contest.write_mark(MAIN, None)
     contest.reconcile()
     assert contest.applies(MAIN) == 6
-    contest.give_in()
+    contest.stop_updater()
     contest.write_mark(MAIN, None)
     contest.reconcile()
     assert contest.seen(MAIN).spec["template"]["spec"]["containers"][0]["image"] == "registry.example/serve:1.0"
@@ -337,17 +337,17 @@ def test_whoever_takes_the_mark_away_has_it_tried_again() -> None:
 def test_a_mark_from_a_clock_that_is_ahead_holds_nothing_up_for_longer() -> None:
     contest = over_annotation()
     step = next(step for step in contest.taken if isinstance(step, Apply))
-    ahead = Mark(contest.mark(INGRESS).digest, 1, START + timedelta(days=9))  # type: ignore[union-attr]
+    ahead = ContestedAnnotation(contest.mark(INGRESS).digest, 1, START + timedelta(days=9))  # type: ignore[union-attr]
     contest.write_mark(INGRESS, str(ahead))
-    assert contested.may_try(contest.seen(INGRESS), step, START) == 60.0
+    assert contested.retry_delay(contest.seen(INGRESS), step, START) == 60.0
 
 
 def test_a_mark_for_another_wish_holds_nothing_up() -> None:
     contest = over_template()
     step = next(step for step in contest.taken if isinstance(step, Apply) and step.ref == MAIN)
-    assert contested.may_try(contest.seen(MAIN), step, START) == math.inf
-    contest.write_mark(MAIN, str(Mark("0" * 32, 5, START, of_template=True)))
-    assert contested.may_try(contest.seen(MAIN), step, START) == 0.0
+    assert contested.retry_delay(contest.seen(MAIN), step, START) == math.inf
+    contest.write_mark(MAIN, str(ContestedAnnotation("0" * 32, 5, START, of_template=True)))
+    assert contested.retry_delay(contest.seen(MAIN), step, START) == 0.0
 
 
 def test_while_something_is_in_the_way_of_all_marks_stay() -> None:
@@ -355,7 +355,7 @@ def test_while_something_is_in_the_way_of_all_marks_stay() -> None:
     contest.api.stored[SERVICE].body["metadata"]["annotations"]["gco.io/table"] = "arn:another"
     contest.api.stored[SERVICE].seen = None
     assert contest.plan().steps == ()
-    contest.ask(spec={"port": 0}, desired_state="stopped")
+    contest.set_desired(spec={"port": 0}, desired_state="stopped")
     contest.api.stored[MAIN].body["spec"]["replicas"] = 0
     assert all(not isinstance(step, Annotate) for step in contest.plan().steps)
 
@@ -363,26 +363,26 @@ def test_while_something_is_in_the_way_of_all_marks_stay() -> None:
 def test_an_explanation_tells_of_the_contest_and_calls_the_rest_in_sync() -> None:
     contest = over_template()
     seen = Observed({ref: contest.seen(ref) for ref in contest.api.stored})
-    told = explain(contest.asked, seen, Fleet(), contest.now, POLICY, contest.plan())
+    told = explain(contest.asked, seen, FleetState(), contest.now, POLICY, contest.plan())
     found = {one.ref: one for one in told.objects}
-    assert found[MAIN].verdict is Verdict.LEFT_ALONE
-    assert "another field manager keeps changing it" in found[MAIN].why
-    assert found[SERVICE].verdict is found[INGRESS].verdict is Verdict.IN_SYNC
-    assert not told.as_asked
+    assert found[MAIN].state is ObjectState.LEFT_ALONE
+    assert "another field manager keeps changing it" in found[MAIN].message
+    assert found[SERVICE].state is found[INGRESS].state is ObjectState.IN_SYNC
+    assert not told.in_desired_state
     assert "another field manager keeps changing" in told.headline
 
 
 def test_a_contested_endpoint_can_be_deleted() -> None:
     contest = over_template()
-    contest.ask(desired_state="deleted")
+    contest.set_desired(desired_state="deleted")
     assert {step.ref for step in contest.plan().steps} == {MAIN, SERVICE, INGRESS}
 
 
 def test_a_promoted_canary_goes_although_the_mains_labels_are_contested() -> None:
-    contest = Contest(spec=CANARY)
-    contest.insist(MAIN, ("f:metadata", "f:labels", "f:project"), "theirs")
+    contest = ContestFixture(spec=CANARY)
+    contest.start_updater(MAIN, ("f:metadata", "f:labels", "f:project"), "theirs")
     contest.reconcile()
-    contest.ask(spec={"image": CANARY["canary"]["image"]})
+    contest.set_desired(spec={"image": CANARY["canary"]["image"]})
     contest.reconcile()
     contest.roll_out()
     contest.reconcile()

@@ -27,15 +27,15 @@ def test_a_deployment_that_is_to_be_made_anew_is_waited_for_at_most_30_seconds()
     cluster, asked = running()
     going(cluster, MAIN, PODS)
     cluster.wait(29)
-    made = cluster.plan(asked)
-    assert deletions(made.steps) == []
-    assert made.look_again is not None
-    assert made.look_again.after == 1
+    plan = cluster.plan(asked)
+    assert deletions(plan.steps) == []
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == 1
     cluster.wait(1)
     (again,) = deletions(cluster.plan(asked).steps)
     assert (again.ref, again.uid, again.background) == (MAIN, cluster.objects[MAIN].uid, True)
     assert not again.spends_budget
-    assert again.tell is not None
+    assert again.event is not None
     del cluster.objects[MAIN]
     assert any(isinstance(step, Create) and step.ref == MAIN for step in cluster.plan(asked).steps)
 
@@ -57,16 +57,16 @@ def test_where_nothing_is_to_be_made_anew_it_is_only_waited_for_and_said(state: 
     cluster.reconcile(asked)
     going(cluster, MAIN, PODS)
     soon = cluster.plan(asked)
-    assert soon.look_again is not None
-    assert soon.look_again.after == 30
+    assert soon.requeue_after is not None
+    assert soon.requeue_after.after == 30
     assert soon.report is not None
     assert soon.report.error == ""
     cluster.wait(30)
-    made = cluster.plan(asked)
-    assert made.steps == ()
-    assert made.report is not None
-    assert made.report.state is {"deleted": RegionState.DELETING, "stopped": RegionState.STOPPING}[state]
-    assert made.report.error == f"{MAIN} is terminating and waits for its pods to end"
+    plan = cluster.plan(asked)
+    assert plan.steps == ()
+    assert plan.report is not None
+    assert plan.report.state is {"deleted": RegionState.DELETING, "stopped": RegionState.STOPPING}[state]
+    assert plan.report.error == f"{MAIN} is terminating and waits for its pods to end"
 
 
 def test_finalizers_of_others_are_named_without_a_time_and_never_touched() -> None:
@@ -75,13 +75,13 @@ def test_finalizers_of_others_are_named_without_a_time_and_never_touched() -> No
     cluster.wait(60)
     (again,) = deletions(cluster.plan(asked).steps)
     going(cluster, MAIN, "example.com/b", "example.com/a")
-    made = cluster.plan(asked)
+    plan = cluster.plan(asked)
     assert again.background
-    assert deletions(made.steps) == []
-    assert made.report is not None
-    assert made.report.error == f"{MAIN} is terminating and waits for finalizers example.com/a, example.com/b"
+    assert deletions(plan.steps) == []
+    assert plan.report is not None
+    assert plan.report.error == f"{MAIN} is terminating and waits for finalizers example.com/a, example.com/b"
     cluster.wait(86_400)
-    assert cluster.plan(asked).report == made.report
+    assert cluster.plan(asked).report == plan.report
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_a_hanging_object_of_any_kind_is_told_of_and_the_others_go_on(ref: Objec
     cluster, asked = running()
     going(cluster, ref, "elbv2.k8s.aws/resources")
     cluster.wait(31)
-    made = cluster.plan(with_spec(asked, image="registry.example/serve:2.0"))
-    assert [step.ref for step in made.steps] == [MAIN]
-    assert made.report is not None
-    assert f"{ref} is terminating and waits for the finalizer elbv2.k8s.aws/resources" in made.report.error
+    plan = cluster.plan(with_spec(asked, image="registry.example/serve:2.0"))
+    assert [step.ref for step in plan.steps] == [MAIN]
+    assert plan.report is not None
+    assert f"{ref} is terminating and waits for the finalizer elbv2.k8s.aws/resources" in plan.report.error
 
 
 def test_leaving_the_region_waits_and_says_so_too() -> None:
@@ -103,10 +103,10 @@ def test_leaving_the_region_waits_and_says_so_too() -> None:
     cluster.reconcile(asked)
     going(cluster, MAIN, PODS, "example.com/hold")
     cluster.wait(31)
-    made = cluster.plan(asked)
-    assert made.steps == ()
+    plan = cluster.plan(asked)
+    assert plan.steps == ()
     waits = "its pods to end and the finalizer example.com/hold"
-    assert str(made.report) == f"deleting, 0 of 0 ready: {MAIN} is terminating and waits for {waits}"
+    assert str(plan.report) == f"deleting, 0 of 0 ready: {MAIN} is terminating and waits for {waits}"
 
 
 def test_a_deletion_without_a_time_that_can_be_read_counts_as_long_past() -> None:
@@ -120,6 +120,6 @@ def test_what_is_terminating_and_not_ours_is_nobodys_business_here() -> None:
     going(cluster, MAIN, PODS)
     cluster.change(MAIN, annotations={"gco.io/endpoint": "another"})
     cluster.now += timedelta(minutes=5)
-    made = cluster.plan(asked)
-    assert deletions(made.steps) == []
-    assert "belongs to the endpoint another" in made.report.error  # type: ignore[union-attr]
+    plan = cluster.plan(asked)
+    assert deletions(plan.steps) == []
+    assert "belongs to the endpoint another" in plan.report.error  # type: ignore[union-attr]

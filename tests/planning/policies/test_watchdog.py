@@ -10,13 +10,13 @@ from gco_stream.model import names
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
 from gco_stream.model.reasons import Reason
-from gco_stream.planning.types.plan import Apply, Create, Delete, HeldBack, Need, Plan
-from gco_stream.planning.types.policy import Census, Fleet
+from gco_stream.planning.types.plan import Apply, Create, Delete, FleetLimit, MissingInput, Plan
+from gco_stream.planning.types.policy import Census, FleetState
 from tests.support.items import endpoint, item, read
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, reported, running
 
 THRESHOLD = POLICY.unhealthy_threshold
-ALONE = Fleet(census=Census(running=1, withdrawn=0))
+ALONE = FleetState(census=Census(running=1, withdrawn=0))
 DOWN = PodHealth("chat-1", containers_ready=False, ready=False, reason="CrashLoopBackOff")
 GATED = PodHealth("chat-1", containers_ready=True, ready=False, reason="gate", gated=True, has_gates=True)
 GATED_DOWN = replace(DOWN, has_gates=True)
@@ -33,8 +33,8 @@ def ill(spec: dict[str, Any] | None = None, ready: int = 0) -> tuple[SimulatedCl
 
 def seen(cluster: SimulatedCluster, asked: Endpoint) -> Endpoint:
     """Reconciles once more and has the report written."""
-    made = cluster.reconcile(asked)
-    return reported(asked, made, cluster.now)
+    plan = cluster.reconcile(asked)
+    return reported(asked, plan, cluster.now)
 
 
 def clock(cluster: SimulatedCluster) -> str | None:
@@ -66,31 +66,31 @@ def test_an_ingress_is_withdrawn_when_no_replica_was_ready_for_the_threshold() -
     cluster, asked = ill()
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD - 1)
-    made = cluster.plan(asked)
-    assert not made.steps
-    assert made.look_again is not None
-    assert made.look_again.after == pytest.approx(1)
+    plan = cluster.plan(asked)
+    assert not plan.steps
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == pytest.approx(1)
     cluster.wait(1)
-    assert cluster.plan(asked).needs == {Need.PODS, Need.CENSUS}
+    assert cluster.plan(asked).missing_inputs == {MissingInput.PODS, MissingInput.CENSUS}
     cluster.pods = (DOWN,)
-    made = cluster.plan(asked, ALONE)
-    [step] = made.steps
+    plan = cluster.plan(asked, ALONE)
+    [step] = plan.steps
     assert isinstance(step, Delete)
     assert step.ref.kind is Kind.INGRESS
     assert step.withdraws
-    assert step.tell is not None
-    assert (step.tell.reason, step.tell.warning) == ("IngressWithdrawn", True)
+    assert step.event is not None
+    assert (step.event.reason, step.event.warning) == ("IngressWithdrawn", True)
 
 
 def test_nothing_but_the_ingress_goes_and_the_region_says_error_with_the_reason() -> None:
     cluster, asked = withdrawn()
-    made = cluster.plan(asked, ALONE)
+    plan = cluster.plan(asked, ALONE)
     assert cluster.find(Kind.DEPLOYMENT, "chat") is not None
     assert cluster.find(Kind.SERVICE, "chat") is not None
-    assert made.report is not None
-    assert made.report.state is RegionState.ERROR
-    assert made.report.reason is Reason.INGRESS_WITHDRAWN
-    assert not made.write_report
+    assert plan.report is not None
+    assert plan.report.state is RegionState.ERROR
+    assert plan.report.reason is Reason.INGRESS_WITHDRAWN
+    assert not plan.write_report
 
 
 def test_the_clock_outlasts_restarts_and_replaced_pods() -> None:
@@ -108,8 +108,8 @@ def test_one_of_four_replicas_that_serves_is_no_illness() -> None:
     cluster, asked = ill({"replicas": 4}, ready=1)
     asked = seen(cluster, asked)
     cluster.wait(10 * THRESHOLD)
-    made = cluster.plan(asked)
-    assert (made.steps, made.needs, clock(cluster)) == ((), frozenset(), None)
+    plan = cluster.plan(asked)
+    assert (plan.steps, plan.missing_inputs, clock(cluster)) == ((), frozenset(), None)
 
 
 def never_ready() -> tuple[SimulatedCluster, Endpoint]:
@@ -127,10 +127,10 @@ def test_the_ingress_of_an_endpoint_that_never_ran_gets_the_whole_threshold() ->
     asked = seen(cluster, asked)
     assert clock(cluster) == cluster.now.isoformat()
     cluster.wait(THRESHOLD - 1)
-    made = cluster.plan(asked)
-    assert (made.steps, made.needs) == ((), frozenset())
+    plan = cluster.plan(asked)
+    assert (plan.steps, plan.missing_inputs) == ((), frozenset())
     cluster.wait(1)
-    assert cluster.plan(asked).needs
+    assert cluster.plan(asked).missing_inputs
 
 
 def test_the_withdrawal_of_an_endpoint_that_never_ran_is_reported_first() -> None:
@@ -138,18 +138,18 @@ def test_the_withdrawal_of_an_endpoint_that_never_ran_is_reported_first() -> Non
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
     cluster.pods = (DOWN,)
-    made = cluster.plan(asked, ALONE)
-    assert made.report is not None
-    assert made.report.reason is Reason.INGRESS_WITHDRAWN
-    assert (made.write_report, made.report_first) == (True, True)
-    asked = reported(asked, made, cluster.now)
+    plan = cluster.plan(asked, ALONE)
+    assert plan.report is not None
+    assert plan.report.reason is Reason.INGRESS_WITHDRAWN
+    assert (plan.write_report, plan.report_first) == (True, True)
+    asked = reported(asked, plan, cluster.now)
     assert not cluster.plan(asked, ALONE).report_first
     cluster.reconcile(asked, ALONE)
     assert cluster.find(Kind.INGRESS, INGRESS) is None
-    made = cluster.plan(asked, ALONE)
-    assert made.in_sync
-    assert made.report is not None
-    assert (made.report.state, made.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
+    plan = cluster.plan(asked, ALONE)
+    assert plan.in_sync
+    assert plan.report is not None
+    assert (plan.report.state, plan.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
 
 
 def test_the_withdrawal_of_an_endpoint_that_ran_does_not_wait_for_the_table() -> None:
@@ -157,16 +157,16 @@ def test_the_withdrawal_of_an_endpoint_that_ran_does_not_wait_for_the_table() ->
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
     cluster.pods = (DOWN,)
-    made = cluster.plan(asked, ALONE)
-    assert (made.write_report, made.report_first) == (True, False)
+    plan = cluster.plan(asked, ALONE)
+    assert (plan.write_report, plan.report_first) == (True, False)
 
 
 def test_no_pods_are_listed_for_a_deployment_that_has_none() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     cluster.reconcile(asked)
-    assert cluster.plan(asked).needs == frozenset()
+    assert cluster.plan(asked).missing_inputs == frozenset()
     cluster.roll_out(ready=0)
-    assert cluster.plan(asked).needs == {Need.PODS}
+    assert cluster.plan(asked).missing_inputs == {MissingInput.PODS}
 
 
 AFTER = {
@@ -194,33 +194,33 @@ def test_a_report_of_the_version_before_counts_as_withdrawn() -> None:
     cluster, asked = withdrawn()
     before = {"state": "error", "error": "no replica is ready, and the Ingress is away until one is"}
     asked = read(item(region_status={POLICY.region: {**before, "last_sync": "", "epoch": 1}}))  # type: ignore[assignment]
-    made = cluster.plan(asked, ALONE)
-    assert not made.steps
-    assert made.report is not None
-    assert (made.report.state, made.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
+    plan = cluster.plan(asked, ALONE)
+    assert not plan.steps
+    assert plan.report is not None
+    assert (plan.report.state, plan.report.reason) == (RegionState.ERROR, Reason.INGRESS_WITHDRAWN)
     cluster.roll_out()
     [step] = cluster.plan(asked).steps
     assert isinstance(step, Create)
-    assert step.tell is not None
-    assert step.tell.reason == "IngressRestored"
+    assert step.event is not None
+    assert step.event.reason == "IngressRestored"
 
 
 def test_the_ingress_of_a_deployment_that_can_never_be_made_is_withdrawn_and_stays_away() -> None:
     cluster, asked = running()
     del cluster.objects[DEPLOYMENT]
-    made = cluster.plan(asked)
-    assert made.report is not None
-    asked = reported(asked, replace(made, report=replace(made.report, state=RegionState.ERROR)), cluster.now)
+    plan = cluster.plan(asked)
+    assert plan.report is not None
+    asked = reported(asked, replace(plan, report=replace(plan.report, state=RegionState.ERROR)), cluster.now)
     cluster.pods = ()
     for _ in range(3):
         cluster.wait(THRESHOLD)
-        made = cluster.plan(asked, ALONE)
-        for step in made.steps:
+        plan = cluster.plan(asked, ALONE)
+        for step in plan.steps:
             if step.ref.kind is not Kind.DEPLOYMENT:
-                cluster.take(step)
-        made = cluster.plan(asked, ALONE)
-        assert made.report is not None
-        asked = reported(asked, replace(made, report=replace(made.report, state=RegionState.ERROR)), cluster.now)
+                cluster.execute(step)
+        plan = cluster.plan(asked, ALONE)
+        assert plan.report is not None
+        asked = reported(asked, replace(plan, report=replace(plan.report, state=RegionState.ERROR)), cluster.now)
     assert cluster.find(Kind.INGRESS, INGRESS) is None
     assert [step.ref.kind for step in cluster.plan(asked, ALONE).steps] == [Kind.DEPLOYMENT]
 
@@ -229,32 +229,32 @@ def test_a_ready_replica_brings_the_ingress_back() -> None:
     cluster, asked = withdrawn()
     cluster.pods = None
     cluster.roll_out()
-    made = cluster.plan(asked)
-    [step] = made.steps
+    plan = cluster.plan(asked)
+    [step] = plan.steps
     assert isinstance(step, Create)
-    assert step.tell is not None
-    assert (step.tell.reason, step.tell.warning) == ("IngressRestored", False)
-    made = cluster.reconcile(asked)
-    assert made.report is not None
-    assert (made.report.state, made.report.error) == (RegionState.RUNNING, "")
+    assert step.event is not None
+    assert (step.event.reason, step.event.warning) == ("IngressRestored", False)
+    plan = cluster.reconcile(asked)
+    assert plan.report is not None
+    assert (plan.report.state, plan.report.error) == (RegionState.RUNNING, "")
 
 
 def test_ready_containers_bring_the_ingress_back_although_the_load_balancers_gate_is_false() -> None:
     cluster, asked = withdrawn(pods=GATED_DOWN)
     cluster.pods = (GATED_DOWN, GATED)
-    made = cluster.plan(asked)
-    assert [(type(step), step.ref.kind) for step in made.steps] == [(Create, Kind.INGRESS)]
+    plan = cluster.plan(asked)
+    assert [(type(step), step.ref.kind) for step in plan.steps] == [(Create, Kind.INGRESS)]
 
 
 def test_the_pods_of_a_withdrawn_endpoint_are_looked_at_every_15_s_where_they_have_gates() -> None:
     cluster, asked = withdrawn(pods=GATED_DOWN)
-    made = cluster.plan(asked)
-    assert made.look_again is not None
-    assert made.look_again.after == 15
+    plan = cluster.plan(asked)
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == 15
     cluster.pods = (DOWN,)
-    made = cluster.plan(asked)
-    assert made.look_again is not None
-    assert made.look_again.after == 60
+    plan = cluster.plan(asked)
+    assert plan.requeue_after is not None
+    assert plan.requeue_after.after == 60
 
 
 def test_an_ingress_that_came_back_gets_the_whole_threshold_anew() -> None:
@@ -272,11 +272,11 @@ def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress_and
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
     cluster.pods = (GATED,)
-    made = cluster.plan(asked, ALONE)
-    assert not made.steps
-    assert made.report is not None
-    assert made.report.state is RegionState.ERROR
-    assert "load balancer" in made.report.error
+    plan = cluster.plan(asked, ALONE)
+    assert not plan.steps
+    assert plan.report is not None
+    assert plan.report.state is RegionState.ERROR
+    assert "load balancer" in plan.report.error
 
 
 @pytest.mark.parametrize(
@@ -299,12 +299,12 @@ def test_never_more_than_half_of_the_running_endpoints_are_withdrawn_and_always_
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
     cluster.pods = (DOWN,)
-    made = cluster.plan(asked, Fleet(census=Census(running_ones, away)))
-    assert bool(made.steps) is goes
-    assert made.held_back is (None if goes else HeldBack.WITHDRAWAL)
-    assert bool(made.warnings) is not goes
-    assert made.report is not None
-    assert made.report.state is RegionState.ERROR
+    plan = cluster.plan(asked, FleetState(census=Census(running_ones, away)))
+    assert bool(plan.steps) is goes
+    assert plan.limited_by is (None if goes else FleetLimit.WITHDRAWAL)
+    assert bool(plan.warnings) is not goes
+    assert plan.report is not None
+    assert plan.report.state is RegionState.ERROR
 
 
 def test_what_was_refused_is_looked_at_again() -> None:
@@ -312,9 +312,9 @@ def test_what_was_refused_is_looked_at_again() -> None:
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
     cluster.pods = (DOWN,)
-    made = cluster.plan(asked, Fleet(census=Census(4, 2)))
-    assert made.look_again is not None
-    assert 0 < made.look_again.after <= 60
+    plan = cluster.plan(asked, FleetState(census=Census(4, 2)))
+    assert plan.requeue_after is not None
+    assert 0 < plan.requeue_after.after <= 60
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-40T00:00:00+00:00", "2026-11-21T09:00:00"])
@@ -342,10 +342,10 @@ def test_a_withdrawn_endpoint_that_is_stopped_or_deleted_is_as_any_other() -> No
     for state in ("stopped", "deleted"):
         cluster, asked = withdrawn()
         asked = asked.model_copy(update={"desired_state": endpoint(desired_state=state).desired_state})
-        made = cluster.reconcile(asked)
-        assert made.needs == frozenset()
-        assert made.report is not None
-        assert not made.report.error
+        plan = cluster.reconcile(asked)
+        assert plan.missing_inputs == frozenset()
+        assert plan.report is not None
+        assert not plan.report.error
 
 
 def test_a_withdrawn_endpoint_gives_its_canary_no_traffic_and_keeps_it() -> None:
@@ -365,15 +365,15 @@ def test_an_ingress_that_is_restored_has_the_ready_canarys_share() -> None:
 
 def test_a_new_endpoint_is_creating_until_its_first_ready_pod_and_no_error() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
-    made = cluster.reconcile(asked)
+    plan = cluster.reconcile(asked)
     assert cluster.find(Kind.INGRESS, INGRESS) is None
-    asked = reported(asked, made, cluster.now)
+    asked = reported(asked, plan, cluster.now)
     cluster.roll_out(ready=0)
     cluster.wait(10 * THRESHOLD)
     cluster.pods = (DOWN,)
-    made = cluster.plan(asked)
-    assert made.report is not None
-    assert (made.report.state, made.report.reason) == (RegionState.CREATING, None)
+    plan = cluster.plan(asked)
+    assert plan.report is not None
+    assert (plan.report.state, plan.report.reason) == (RegionState.CREATING, None)
     cluster.pods = (GATED,)
     assert [type(step) for step in cluster.plan(asked).steps] == [Create]
 
@@ -396,8 +396,8 @@ def test_an_endpoint_whose_spec_cannot_be_read_is_never_withdrawn() -> None:
 
 def test_the_clock_is_one_write_and_then_silence() -> None:
     cluster, asked = ill()
-    made: Plan = cluster.plan(asked)
-    assert [(type(step), step.ref.kind) for step in made.steps] == [(Apply, Kind.INGRESS)]
+    plan: Plan = cluster.plan(asked)
+    assert [(type(step), step.ref.kind) for step in plan.steps] == [(Apply, Kind.INGRESS)]
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD / 2)
     assert cluster.plan(asked).in_sync

@@ -1,6 +1,6 @@
 from gco_stream.model.objects import Kind, Ownership
-from gco_stream.planning.types.plan import Apply, HandOver
-from gco_stream.planning.types.policy import Fleet
+from gco_stream.planning.types.plan import Apply, UpgradeManagedFields
+from gco_stream.planning.types.policy import FleetState
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, SimulatedCluster, legacy, with_spec
 
@@ -9,7 +9,7 @@ def test_objects_of_the_former_system_are_taken_over_before_they_are_applied() -
     cluster, asked = SimulatedCluster(), endpoint()
     legacy(cluster, asked)
     kinds = [type(step) for step in cluster.plan(asked).steps if step.ref.kind is Kind.SERVICE]
-    assert kinds == [HandOver, Apply]
+    assert kinds == [UpgradeManagedFields, Apply]
 
 
 def test_a_deployment_of_the_former_system_is_adopted_without_touching_its_template() -> None:
@@ -47,7 +47,7 @@ def test_objects_of_the_former_system_named_like_a_canary_are_left_to_whose_they
     cluster = SimulatedCluster()
     legacy(cluster, endpoint("chat-canary"))
     gone = endpoint(desired_state="deleted")
-    assert cluster.plan(gone, Fleet(claimed=frozenset({"chat-canary"}))).steps == ()
+    assert cluster.plan(gone, FleetState(names_claimed_by_others=frozenset({"chat-canary"}))).steps == ()
     assert cluster.plan(gone).steps == ()
 
 
@@ -60,5 +60,5 @@ def test_a_canary_of_the_former_system_is_known_by_the_ingress() -> None:
         cluster.change(ref, annotations=plain, ownership=Ownership(legacy=True))
     gone = endpoint(desired_state="deleted")
     assert {step.ref.name for step in cluster.plan(gone).steps} == {"chat", "inference-chat", "chat-canary"}
-    claimed = cluster.plan(gone, Fleet(claimed=frozenset({"chat-canary"})))
+    claimed = cluster.plan(gone, FleetState(names_claimed_by_others=frozenset({"chat-canary"})))
     assert {step.ref.name for step in claimed.steps} == {"chat", "inference-chat"}

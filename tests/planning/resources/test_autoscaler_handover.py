@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
-from gco_stream.planning.types.plan import Apply, Create, Delete, GiveReplicas, HandOver, Plan, Scale, Step
+from gco_stream.planning.types.plan import (
+    Apply,
+    Create,
+    Delete,
+    Plan,
+    Scale,
+    Step,
+    TransferReplicas,
+    UpgradeManagedFields,
+)
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster
 
@@ -29,7 +38,7 @@ ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Asked:
+class DesiredScale:
     """What an item asks for. `bounds` None: no autoscaling."""
 
     replicas: int
@@ -50,7 +59,7 @@ class Asked:
 
 
 @dataclass
-class Owned:
+class ScaledEndpoint:
     """A cluster that knows who holds spec.replicas. `seen`: the count after each step, and whether an HPA stood."""
 
     cluster: SimulatedCluster = field(default_factory=SimulatedCluster)
@@ -73,22 +82,22 @@ class Owned:
     def counts(self) -> list[int]:
         return [count for count, _ in groupby(count for count, _ in self.seen)]
 
-    def reconcile(self, asked: Asked) -> Plan:
+    def reconcile(self, asked: DesiredScale) -> Plan:
         """Plans and carries out until nothing is left to do; `seen` and `steps` are of this reconcile alone."""
         self.seen = [(self.count, self.scaler is not None)] if DEPLOYMENT in self.cluster.objects else []
         self.steps = []
         wanted = asked.endpoint()
         for _ in range(ROUNDS):
-            made = self.cluster.plan(wanted)
-            if not made.steps:
-                return made
-            for step in made.steps:
+            plan = self.cluster.plan(wanted)
+            if not plan.steps:
+                return plan
+            for step in plan.steps:
                 self.take(step)
-        raise AssertionError(f"never in sync: {made.sentences()}")
+        raise AssertionError(f"never in sync: {plan.lines()}")
 
     def take(self, step: Step) -> None:
         before = self.count if DEPLOYMENT in self.cluster.objects else None
-        self.cluster.take(step)
+        self.cluster.execute(step)
         self.steps.append(step)
         if step.ref == DEPLOYMENT:
             self._count(step, before)
@@ -100,7 +109,7 @@ class Owned:
         if count != self.count:
             self._set(count, frozenset({SCALER}))
 
-    def adopted(self, asked: Asked) -> "Owned":
+    def adopted(self, asked: DesiredScale) -> "ScaledEndpoint":
         """Made by the former system instead: the same objects, without our annotations and owners."""
         self.reconcile(asked)
         for ref, obj in list(self.cluster.objects.items()):
@@ -118,12 +127,12 @@ class Owned:
                 else:
                     left = self.owners - {OURS}
                     self._set(before if left and before is not None else DEFAULT, left)
-            case GiveReplicas():
+            case TransferReplicas():
                 self._hold(SECOND, step.replicas, before)
             case Scale():
                 if step.replicas != before:
                     self._set(step.replicas, frozenset({"gco-stream by scale"}))
-            case HandOver():
+            case UpgradeManagedFields():
                 taken = {OURS if owner == GCO else owner for owner in self.owners}
                 self._set(self.count, frozenset(taken))
 
@@ -145,9 +154,9 @@ class Owned:
         self.cluster.change(DEPLOYMENT, spec={**observed.spec, "replicas": count}, ownership=ownership)
 
 
-def made(asked: Asked, *, by_gco: bool) -> Owned:
+def made(asked: DesiredScale, *, by_gco: bool) -> ScaledEndpoint:
     """The endpoint as it runs, made by us or adopted from the former system."""
-    owned = Owned()
+    owned = ScaledEndpoint()
     if by_gco:
         owned.adopted(asked)
     owned.reconcile(asked)
@@ -159,63 +168,63 @@ FROM_BOTH = pytest.mark.parametrize("by_gco", [False, True], ids=["ours", "adopt
 
 @FROM_BOTH
 def test_on_and_off_keep_the_count_that_stands(by_gco: bool) -> None:
-    owned = made(Asked(4), by_gco=by_gco)
-    owned.reconcile(Asked(2, bounds=(2, 8)))
+    owned = made(DesiredScale(4), by_gco=by_gco)
+    owned.reconcile(DesiredScale(2, bounds=(2, 8)))
     assert owned.counts() == [4]
     assert owned.scaler is not None
     assert OURS not in owned.owners
     owned.choose(6)
-    owned.reconcile(Asked(6))
+    owned.reconcile(DesiredScale(6))
     assert owned.counts() == [6]
     assert owned.scaler is None
 
 
 @FROM_BOTH
 def test_off_goes_from_the_hpas_count_to_the_items_in_one_step_once_the_hpa_is_gone(by_gco: bool) -> None:
-    owned = made(Asked(2, bounds=(2, 8)), by_gco=by_gco)
+    owned = made(DesiredScale(2, bounds=(2, 8)), by_gco=by_gco)
     owned.choose(7)
-    owned.reconcile(Asked(3))
+    owned.reconcile(DesiredScale(3))
     assert [seen for seen, _ in groupby(owned.seen)] == [(7, True), (7, False), (3, False)]
 
 
 @pytest.mark.parametrize(("present", "within"), [(1, 3), (3, 3), (4, 4), (9, 5)])
 def test_ours_is_brought_within_bounds_as_it_is_handed_over(present: int, within: int) -> None:
-    owned = made(Asked(present), by_gco=False)
-    owned.reconcile(Asked(present, bounds=(3, 5)))
+    owned = made(DesiredScale(present), by_gco=False)
+    owned.reconcile(DesiredScale(present, bounds=(3, 5)))
     assert owned.counts() == ([present, within] if present != within else [present])
 
 
 @pytest.mark.parametrize("present", [1, 9])
 def test_an_adopted_count_out_of_bounds_is_left_to_the_hpa(present: int) -> None:
-    owned = made(Asked(present), by_gco=True)
-    owned.reconcile(Asked(present, bounds=(3, 5)))
+    owned = made(DesiredScale(present), by_gco=True)
+    owned.reconcile(DesiredScale(present, bounds=(3, 5)))
     assert owned.counts() == [present]
     assert [step.ref for step in owned.steps] == [HPA]
 
 
 @FROM_BOTH
 def test_a_template_that_changes_with_the_hand_over_keeps_the_count(by_gco: bool) -> None:
-    owned = made(Asked(4), by_gco=by_gco)
-    owned.reconcile(Asked(1, bounds=(1, 8), image="registry.example/serve:2.0"))
+    owned = made(DesiredScale(4), by_gco=by_gco)
+    owned.reconcile(DesiredScale(1, bounds=(1, 8), image="registry.example/serve:2.0"))
     assert owned.counts() == [4]
     assert OURS not in owned.owners
     owned.choose(5)
-    owned.reconcile(Asked(1, bounds=(1, 8), image="registry.example/serve:3.0"))
+    owned.reconcile(DesiredScale(1, bounds=(1, 8), image="registry.example/serve:3.0"))
     assert owned.counts() == [5]
 
 
 def test_the_second_manager_holds_the_count_before_ours_is_taken_from_the_former_system() -> None:
-    owned = made(Asked(4, bounds=(1, 8)), by_gco=True)
-    owned.reconcile(Asked(4, bounds=(1, 8), image="registry.example/serve:2.0"))
+    owned = made(DesiredScale(4, bounds=(1, 8)), by_gco=True)
+    owned.reconcile(DesiredScale(4, bounds=(1, 8), image="registry.example/serve:2.0"))
     kinds = [type(step) for step in owned.steps if step.ref == DEPLOYMENT]
-    assert kinds == [GiveReplicas, HandOver, Apply]
+    assert kinds == [TransferReplicas, UpgradeManagedFields, Apply]
 
 
 def test_a_new_deployment_is_created_with_its_count_and_then_handed_over() -> None:
-    owned = Owned()
-    owned.reconcile(Asked(5, bounds=(1, 4)))
+    owned = ScaledEndpoint()
+    owned.reconcile(DesiredScale(5, bounds=(1, 4)))
     assert owned.counts() == [4]
-    assert [type(step) for step in owned.steps if step.ref == DEPLOYMENT] == [Create, GiveReplicas, Apply]
+    assert [type(step) for step in owned.steps if step.ref == DEPLOYMENT] == [Create, TransferReplicas, Apply]
     assert owned.owners == {SECOND}
 
 
@@ -224,30 +233,30 @@ def test_a_new_deployment_is_created_with_its_count_and_then_handed_over() -> No
 def test_no_replicas_are_started_within_bounds_and_a_stop_takes_the_hpa_first(
     by_gco: bool, asked: int, started: int
 ) -> None:
-    owned = made(Asked(4, bounds=(2, 4)), by_gco=by_gco)
+    owned = made(DesiredScale(4, bounds=(2, 4)), by_gco=by_gco)
     owned.choose(0)
-    owned.reconcile(Asked(asked, bounds=(2, 4)))
+    owned.reconcile(DesiredScale(asked, bounds=(2, 4)))
     assert owned.counts() == [0, started]
-    owned.reconcile(Asked(asked, bounds=(2, 4), stopped=True))
+    owned.reconcile(DesiredScale(asked, bounds=(2, 4), stopped=True))
     assert owned.counts() == [started, 0]
     assert (0, True) not in owned.seen
-    owned.reconcile(Asked(asked, bounds=(2, 4)))
+    owned.reconcile(DesiredScale(asked, bounds=(2, 4)))
     assert owned.counts() == [0, started]
     assert owned.scaler is not None
 
 
 @FROM_BOTH
 def test_a_lower_maximum_changes_the_hpa_alone(by_gco: bool) -> None:
-    owned = made(Asked(2, bounds=(2, 8)), by_gco=by_gco)
+    owned = made(DesiredScale(2, bounds=(2, 8)), by_gco=by_gco)
     owned.choose(6)
-    owned.reconcile(Asked(2, bounds=(1, 3)))
+    owned.reconcile(DesiredScale(2, bounds=(1, 3)))
     assert [step.ref for step in owned.steps] == [HPA]
     assert owned.counts() == [6]
 
 
 def test_bounds_in_the_wrong_order_name_both_values_and_change_nothing() -> None:
-    owned = made(Asked(2, bounds=(2, 8)), by_gco=False)
-    plan = owned.reconcile(Asked(2, bounds=(9, 4), image="registry.example/serve:2.0"))
+    owned = made(DesiredScale(2, bounds=(2, 8)), by_gco=False)
+    plan = owned.reconcile(DesiredScale(2, bounds=(9, 4), image="registry.example/serve:2.0"))
     assert owned.steps == []
     assert plan.report is not None
     assert plan.report.state is RegionState.ERROR
@@ -255,24 +264,24 @@ def test_bounds_in_the_wrong_order_name_both_values_and_change_nothing() -> None
 
 
 def test_an_hpa_of_somebody_elses_is_an_error_while_autoscaled_and_nobodys_business_otherwise() -> None:
-    owned = made(Asked(2), by_gco=False)
+    owned = made(DesiredScale(2), by_gco=False)
     theirs = ObservedObject(HPA, "uid-theirs", "1", labels={"app": "theirs"})
     owned.cluster.put(theirs)
-    assert "error" not in str(owned.reconcile(Asked(2)).report)
-    plan = owned.reconcile(Asked(2, bounds=(1, 4)))
+    assert "error" not in str(owned.reconcile(DesiredScale(2)).report)
+    plan = owned.reconcile(DesiredScale(2, bounds=(1, 4)))
     assert owned.steps == []
     assert plan.report is not None
     assert (
         "HorizontalPodAutoscaler gco-inference/chat exists and is not managed by this controller" in plan.report.error
     )
-    owned.reconcile(Asked(2, bounds=(1, 4), stopped=True))
+    owned.reconcile(DesiredScale(2, bounds=(1, 4), stopped=True))
     assert (owned.count, owned.scaler) == (0, theirs)
 
 
 IMAGES = st.sampled_from([f"registry.example/serve:{number}.0" for number in (1, 2)])
 BOUNDS = st.tuples(st.integers(1, 4), st.integers(0, 4)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 ASKED = st.builds(
-    Asked,
+    DesiredScale,
     replicas=st.integers(0, 9),
     bounds=st.none() | BOUNDS,
     image=IMAGES,
@@ -284,7 +293,7 @@ CHOSEN = st.integers(0, 9)
 @FROM_BOTH
 @given(first=ASKED, then=st.lists(ASKED | CHOSEN, max_size=8))
 def test_whatever_is_asked_one_after_the_other_no_other_count_is_ever_seen(
-    by_gco: bool, first: Asked, then: list[Asked | int]
+    by_gco: bool, first: DesiredScale, then: list[DesiredScale | int]
 ) -> None:
     owned = made(replace(first, stopped=False), by_gco=by_gco)
     for one in then:
@@ -302,7 +311,7 @@ def test_whatever_is_asked_one_after_the_other_no_other_count_is_ever_seen(
             assert not any(now != was and stood for (was, _), (now, stood) in pairwise(owned.seen))
 
 
-def allowed(asked: Asked, before: int) -> list[list[int]]:
+def allowed(asked: DesiredScale, before: int) -> list[list[int]]:
     """The counts that may be seen, one after the other."""
     if asked.stopped:
         return [[before, 0]] if before else [[0]]
@@ -315,7 +324,7 @@ def allowed(asked: Asked, before: int) -> list[list[int]]:
 
 
 def test_the_hpas_deletion_comes_before_the_items_count() -> None:
-    owned = made(Asked(2, bounds=(2, 8)), by_gco=False)
+    owned = made(DesiredScale(2, bounds=(2, 8)), by_gco=False)
     owned.choose(5)
-    owned.reconcile(Asked(3))
+    owned.reconcile(DesiredScale(3))
     assert [(type(step), step.ref) for step in owned.steps] == [(Delete, HPA), (Apply, DEPLOYMENT)]

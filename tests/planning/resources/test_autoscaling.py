@@ -17,7 +17,7 @@ def test_autoscaling_on_and_off_never_passes_through_another_count() -> None:
     seen = []
     for spec in (SCALED | {"replicas": 4}, {"replicas": 4}):
         for step in cluster.plan(with_spec(asked, **spec)).steps:
-            cluster.take(step)
+            cluster.execute(step)
             seen.append(cluster.get(Kind.DEPLOYMENT, "chat").spec["replicas"])
         cluster.reconcile(with_spec(asked, **spec))
     assert set(seen) == {4}
@@ -33,8 +33,8 @@ def test_an_autoscaled_endpoint_at_zero_is_started_within_its_bounds() -> None:
 
 
 def test_an_unknown_metric_is_a_warning_and_cpu() -> None:
-    made = SimulatedCluster().plan(endpoint(spec={"autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
-    manifest = made.steps[-1].manifest  # type: ignore[union-attr]
+    plan = SimulatedCluster().plan(endpoint(spec={"autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
+    manifest = plan.steps[-1].manifest  # type: ignore[union-attr]
     assert manifest["spec"]["metrics"][0]["resource"]["name"] == "cpu"
-    assert {warning.reason for warning in made.warnings} == {Reason.UNKNOWN_METRIC}
-    assert any("'gpu' is not known" in str(warning) for warning in made.warnings)
+    assert {warning.reason for warning in plan.warnings} == {Reason.UNKNOWN_METRIC}
+    assert any("'gpu' is not known" in str(warning) for warning in plan.warnings)

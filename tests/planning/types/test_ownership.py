@@ -34,9 +34,9 @@ def somebodys(ref: ObjectRef) -> ObservedObject:
     return ObservedObject(ref, "uid-x", "1", labels={"app": ref.name})
 
 
-def error(made: Plan) -> str:
-    assert made.report is not None
-    return made.report.error
+def error(plan: Plan) -> str:
+    assert plan.report is not None
+    return plan.report.error
 
 
 def remove(cluster: SimulatedCluster, *refs: ObjectRef) -> None:
@@ -54,10 +54,10 @@ def test_an_object_of_somebody_else_is_never_touched(ref: ObjectRef) -> None:
         endpoint(spec=SCALED, target_regions=["eu-west-1"]),
     ):
         assert all(step.ref != ref for step in cluster.plan(asked).steps)
-    made = cluster.plan(endpoint(spec=SCALED))
-    assert made.report is not None
-    assert made.report.state is RegionState.ERROR
-    assert f"{ref} exists and is not managed by this controller" in made.report.error
+    plan = cluster.plan(endpoint(spec=SCALED))
+    assert plan.report is not None
+    assert plan.report.state is RegionState.ERROR
+    assert f"{ref} exists and is not managed by this controller" in plan.report.error
 
 
 def test_an_ingress_that_leads_to_nothing_but_somebody_elses_service_goes_and_none_that_serves() -> None:
@@ -77,8 +77,8 @@ def test_an_ingress_that_leads_to_nothing_but_somebody_elses_service_goes_and_no
 def test_an_autoscaler_of_somebody_else_is_in_nobodys_way_where_none_is_asked_for() -> None:
     cluster, asked = running()
     cluster.put(somebodys(ObjectRef(Kind.HPA, NAMESPACE, "chat")))
-    made = cluster.plan(asked)
-    assert (made.steps, error(made)) == ((), "")
+    plan = cluster.plan(asked)
+    assert (plan.steps, error(plan)) == ((), "")
 
 
 @pytest.mark.parametrize("ref", FOREIGN_CANARYS)
@@ -88,10 +88,10 @@ def test_an_object_of_somebody_else_named_like_the_canary_holds_up_the_canary_al
     asked = endpoint(spec=CANARY)
     cluster.reconcile(asked)
     cluster.roll_out("chat")
-    made = cluster.reconcile(asked)
-    assert made.report is not None
-    assert made.report.state is RegionState.RUNNING
-    assert f"{ref} exists and is not managed by this controller" in made.report.error
+    plan = cluster.reconcile(asked)
+    assert plan.report is not None
+    assert plan.report.state is RegionState.RUNNING
+    assert f"{ref} exists and is not managed by this controller" in plan.report.error
     cluster.reconcile(endpoint(desired_state="deleted"))
     cluster.collect()
     assert list(cluster.objects) == [ref]
@@ -101,9 +101,9 @@ def test_an_object_of_another_installation_is_foreign() -> None:
     cluster, asked = running()
     ref = ObjectRef(Kind.SERVICE, NAMESPACE, "chat")
     cluster.change(ref, annotations={**cluster.objects[ref].annotations, "gco.io/table": "arn:another"})
-    made = cluster.plan(asked)
-    assert made.steps == ()
-    assert "another installation" in error(made)
+    plan = cluster.plan(asked)
+    assert plan.steps == ()
+    assert "another installation" in error(plan)
 
 
 def test_an_object_whose_labels_were_edited_away_is_still_ours_and_is_put_back() -> None:
@@ -112,25 +112,25 @@ def test_an_object_whose_labels_were_edited_away_is_still_ours_and_is_put_back()
     (step,) = cluster.plan(asked).steps
     assert isinstance(step, Apply)
     cluster.change(MAIN, ownership=Ownership())
-    made = cluster.plan(asked)
-    assert made.steps == ()
-    assert f"{MAIN} " in error(made)
+    plan = cluster.plan(asked)
+    assert plan.steps == ()
+    assert f"{MAIN} " in error(plan)
 
 
 def test_of_a_canary_and_an_endpoint_of_its_name_the_canary_keeps_it_if_it_was_first() -> None:
     cluster, chat = running(CANARY)
     other = endpoint("chat-canary")
-    made = cluster.plan(other)
-    assert made.steps == ()
-    assert f"{SHARED} belongs to the endpoint chat" in error(made)
+    plan = cluster.plan(other)
+    assert plan.steps == ()
+    assert f"{SHARED} belongs to the endpoint chat" in error(plan)
     for state in ("stopped", "deleted"):
         assert cluster.plan(endpoint("chat-canary", desired_state=state)).steps == ()
     _without_canary(cluster, chat)
     cluster.reconcile(other)
     assert cluster.objects[SHARED].endpoint == "chat-canary"
-    made = cluster.reconcile(chat)
-    assert f"{SHARED} belongs to the endpoint chat-canary" in error(made)
-    assert made.steps == ()
+    plan = cluster.reconcile(chat)
+    assert f"{SHARED} belongs to the endpoint chat-canary" in error(plan)
+    assert plan.steps == ()
 
 
 def _without_canary(cluster: SimulatedCluster, chat: Endpoint) -> None:
@@ -148,50 +148,50 @@ def test_and_the_endpoint_keeps_it_if_it_was_first_and_the_canary_comes_once_tha
     chat = endpoint(spec=CANARY)
     cluster.reconcile(chat)
     cluster.roll_out()
-    made = cluster.reconcile(chat)
-    assert made.report is not None
-    assert made.report.state is RegionState.RUNNING
-    assert f"{SHARED} belongs to the endpoint chat-canary" in made.report.error
+    plan = cluster.reconcile(chat)
+    assert plan.report is not None
+    assert plan.report.state is RegionState.RUNNING
+    assert f"{SHARED} belongs to the endpoint chat-canary" in plan.report.error
     assert cluster.objects[SHARED].endpoint == "chat-canary"
     assert cluster.plan(other).steps == ()
     cluster.reconcile(endpoint(desired_state="deleted"))
     assert not cluster.objects[SHARED].deleting
     cluster.reconcile(endpoint("chat-canary", desired_state="deleted"))
     cluster.collect()
-    made = cluster.reconcile(chat)
+    plan = cluster.reconcile(chat)
     assert cluster.objects[SHARED].endpoint == "chat"
-    assert error(made) == ""
+    assert error(plan) == ""
 
 
 def test_while_the_first_owner_is_terminating_the_name_is_still_its() -> None:
     cluster, _ = running(name="chat-canary")
     cluster.reconcile(endpoint("chat-canary", desired_state="deleted"))
     assert cluster.objects[SHARED].deleting
-    made = cluster.reconcile(endpoint(spec=CANARY))
+    plan = cluster.reconcile(endpoint(spec=CANARY))
     assert SHARED_SERVICE not in cluster.objects
-    assert "belongs to the endpoint chat-canary" in error(made)
+    assert "belongs to the endpoint chat-canary" in error(plan)
 
 
 @pytest.mark.parametrize("state", ["deploying", "stopped", "deleted"])
 def test_nothing_in_a_namespace_outside_the_list_is_touched(state: str) -> None:
     cluster, _ = running()
     cluster.policy = replace(POLICY, namespaces=("team-b",))
-    made = cluster.plan(endpoint(desired_state=state))
-    assert made.steps == ()
-    assert made.report is not None
+    plan = cluster.plan(endpoint(desired_state=state))
+    assert plan.steps == ()
+    assert plan.report is not None
     if state == "deleted":
-        assert made.report.state is RegionState.DELETED
+        assert plan.report.state is RegionState.DELETED
     else:
-        assert f"namespace: invalid value '{NAMESPACE}': must be one of team-b" in made.report.error
+        assert f"namespace: invalid value '{NAMESPACE}': must be one of team-b" in plan.report.error
 
 
 def test_another_selector_is_a_clear_error_and_nothing_is_deleted_for_it() -> None:
     cluster, asked = running()
     spec = {**cluster.objects[MAIN].spec, "selector": {"matchLabels": {"app": "other"}}}
     cluster.change(MAIN, spec=spec)
-    made = cluster.plan(with_spec(asked, image="registry.example/serve:2.0"))
-    assert made.steps == ()
-    assert error(made) == (
+    plan = cluster.plan(with_spec(asked, image="registry.example/serve:2.0"))
+    assert plan.steps == ()
+    assert error(plan) == (
         f"{MAIN} selects pods by {{'app': 'other'}}, and a selector cannot be changed; "
         "delete the Deployment to have it recreated"
     )
@@ -201,23 +201,23 @@ def test_a_paused_deployment_stays_paused_and_the_report_says_so_while_it_holds_
     cluster, asked = running()
     cluster.change(MAIN, spec={**cluster.objects[MAIN].spec, "paused": True})
     cluster.roll_out()
-    made = cluster.plan(asked)
-    assert (made.steps, error(made)) == ((), "")
+    plan = cluster.plan(asked)
+    assert (plan.steps, error(plan)) == ((), "")
     asked = with_spec(asked, image="registry.example/serve:2.0")
     for step in cluster.plan(asked).steps:
         assert isinstance(step, Apply)
         assert "paused" not in step.manifest["spec"]
-        cluster.take(step)
+        cluster.execute(step)
     status = {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1}
     standing = cluster.objects[MAIN]
     status["observedGeneration"] = standing.generation
     cluster.change(MAIN, spec={**standing.spec, "paused": True}, generation=standing.generation, status=status)
     cluster.change(MAIN, status={**status, "observedGeneration": cluster.objects[MAIN].generation})
-    made = cluster.plan(asked)
-    assert made.steps == ()
-    assert made.report is not None
-    assert made.report.state is RegionState.UPDATING
-    assert made.report.error == f"{MAIN} is paused (spec.paused): nothing is rolled out until somebody resumes it"
+    plan = cluster.plan(asked)
+    assert plan.steps == ()
+    assert plan.report is not None
+    assert plan.report.state is RegionState.UPDATING
+    assert plan.report.error == f"{MAIN} is paused (spec.paused): nothing is rolled out until somebody resumes it"
 
 
 def test_a_field_of_the_former_system_that_the_item_drops_later_goes() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from gco_stream.engine.state.item_cache import DesiredState
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import wire
 from gco_stream.model.reasons import Reason
-from gco_stream.server.page.fleet_table import Rows, row_of_item
+from gco_stream.server.page.fleet_table import FleetTable, row_of_item
 from gco_stream.server.page.view_models import Fleet, Row
 from tests.support.items import REGION, item
 
@@ -34,7 +34,7 @@ def row(plain: dict[str, Any]) -> Row:
 
 def test_one_that_runs_as_asked_is_not_wrong() -> None:
     found = row(item(region_status=report("running")))
-    assert (found.state, found.ready, found.wanted, found.since) == ("running", 1, 2, None)
+    assert (found.state, found.ready, found.replicas_desired, found.since) == ("running", 1, 2, None)
     assert (found.reason, found.message) == ("", "")
     assert found.regions == ((REGION, "running"),)
 
@@ -126,35 +126,35 @@ def test_what_makes_no_sense_in_an_item_breaks_nothing(hostile: dict[str, Any]) 
 
 
 async def test_the_fleet_counts_states_and_regions_and_puts_errors_first() -> None:
-    desired = DesiredState(REGION)
+    items = ItemCache(REGION)
     for plain in (
         item("a", region_status=report("running")),
         item("b", region_status=report("updating")),
         item("c", region_status=report("error", error="away"), hold="wait", target_regions=[REGION, "eu-west-1"]),
     ):
-        desired.put(wire.encode(plain))
-    fleet = await Rows(REGION, int).of_table(desired, {"b": 5.0}.get, {"x"})
+        items.put(wire.encode(plain))
+    fleet = await FleetTable(REGION, int).from_items(items, {"b": 5.0}.get, {"x"})
     assert [one.name for one in fleet.rows] == ["a", "b", "c"]
-    assert [(one.name, one.since) for one in fleet.wrong] == [("c", 1_795_019_200.0), ("b", 5.0)]
+    assert [(one.name, one.since) for one in fleet.out_of_sync] == [("c", 1_795_019_200.0), ("b", 5.0)]
     assert fleet.states == (("running", 1), ("updating", 1), ("error", 1))
     assert fleet.regions == (("eu-west-1", (("not reported", 1),)), (REGION, fleet.states))
     assert fleet.removals == ("x",)
     assert fleet.rows[2].held
 
 
-class Kept:
+class FleetTableFixture:
     """The rows of a table of two, whose time and version are told."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.version = 0
-        self.rows = Rows(REGION, lambda: self.version, lambda: self.now)
-        self.desired = DesiredState(REGION)
+        self.rows = FleetTable(REGION, lambda: self.version, lambda: self.now)
+        self.desired = ItemCache(REGION)
         for name in ("a", "b"):
             self.desired.put(wire.encode(item(name)))
 
     async def fleet(self) -> Fleet:
-        return await self.rows.of_table(self.desired, lambda _: None, ())
+        return await self.rows.from_items(self.desired, lambda _: None, ())
 
     def change(self, name: str) -> None:
         self.desired.put(wire.encode(item(name, region_status=report("running"))))
@@ -162,7 +162,7 @@ class Kept:
 
 
 async def test_a_row_is_made_anew_only_once_its_item_changes() -> None:
-    kept = Kept()
+    kept = FleetTableFixture()
     before = await kept.fleet()
     kept.change("b")
     kept.now += 1
@@ -172,7 +172,7 @@ async def test_a_row_is_made_anew_only_once_its_item_changes() -> None:
 
 
 async def test_while_nothing_changes_the_fleet_is_not_looked_through_again() -> None:
-    kept = Kept()
+    kept = FleetTableFixture()
     before = await kept.fleet()
     kept.now += 1
     assert await kept.fleet() is before
@@ -181,7 +181,7 @@ async def test_while_nothing_changes_the_fleet_is_not_looked_through_again() -> 
 
 
 async def test_whoever_asks_after_a_change_sees_it_and_many_who_ask_at_once_cost_one_look() -> None:
-    kept = Kept()
+    kept = FleetTableFixture()
     await kept.fleet()
     kept.now += 60
     kept.change("b")
@@ -191,7 +191,7 @@ async def test_whoever_asks_after_a_change_sees_it_and_many_who_ask_at_once_cost
 
 
 async def test_a_change_right_after_a_look_is_waited_for_and_not_passed_over() -> None:
-    kept = Kept()
+    kept = FleetTableFixture()
     await kept.fleet()
     kept.change("a")
     began = asyncio.get_running_loop().time()
@@ -201,7 +201,7 @@ async def test_a_change_right_after_a_look_is_waited_for_and_not_passed_over() -
 
 
 async def test_the_loop_is_given_back_while_many_items_are_looked_through() -> None:
-    kept = Kept()
+    kept = FleetTableFixture()
     for number in range(6000):
         kept.desired.put(wire.encode(item(f"e{number}", region_status=report("running", intent="1:another"))))
     turns = 0
@@ -215,5 +215,5 @@ async def test_the_loop_is_given_back_while_many_items_are_looked_through() -> N
     busy = asyncio.create_task(others())
     fleet = await kept.fleet()
     busy.cancel()
-    assert len(fleet.wrong) == 6002
+    assert len(fleet.out_of_sync) == 6002
     assert turns > 4

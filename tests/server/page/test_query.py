@@ -2,18 +2,18 @@
 
 import pytest
 
-from gco_stream.server.page.query import PAGE_ROWS, WRONG, Query, listing
+from gco_stream.server.page.query import ROWS_PER_PAGE, WRONG, Query, paginate
 from tests.support.status_page import fleet, rows
 
 FLEET = fleet(rows(1000))
 
 
 def names(**parameters: str) -> list[str]:
-    return [row.name for row in listing(FLEET, Query.of(parameters)).rows]
+    return [row.name for row in paginate(FLEET, Query.of(parameters)).rows]
 
 
 def test_without_anything_asked_it_is_the_first_page_by_name() -> None:
-    assert names() == [f"e{number:05}" for number in range(PAGE_ROWS)]
+    assert names() == [f"e{number:05}" for number in range(ROWS_PER_PAGE)]
 
 
 def test_search_finds_a_part_of_a_name_in_any_case() -> None:
@@ -28,7 +28,7 @@ def test_filters_narrow_it_down() -> None:
 
 
 def test_a_page_beyond_the_last_is_the_last() -> None:
-    found = listing(FLEET, Query.of({"page": "999"}))
+    found = paginate(FLEET, Query.of({"page": "999"}))
     assert (found.page, found.pages, found.first, found.last) == (20, 20, 951, 1000)
 
 
@@ -44,7 +44,7 @@ def test_the_order_can_be_turned() -> None:
 def test_a_mangled_address_shows_something(mangled: dict[str, str]) -> None:
     query = Query.of(mangled)
     assert (query.page, query.sort) == (1, "name")
-    listing(FLEET, query)
+    paginate(FLEET, query)
 
 
 def test_a_link_keeps_what_is_asked_and_says_no_more_than_it_must() -> None:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gco_stream.engine.state.endpoint_history import Change, Story
+from gco_stream.engine.state.endpoint_history import Change, EndpointHistory
 from gco_stream.server.page.query import Query
 from gco_stream.server.page.render import Renderer
 from gco_stream.server.page.view_models import Endpoint, Fleet, Row, Shard, Stream
@@ -53,7 +53,7 @@ def test_what_would_hide_or_turn_letters_around_is_written_out(renderer: Rendere
     assert "\\u202egnp.exe" in page
 
 
-@pytest.mark.parametrize("where", ["name", "asked", "state", "reason", "message"])
+@pytest.mark.parametrize("where", ["name", "desired", "state", "reason", "message"])
 def test_a_row_of_hostile_words_is_a_row_like_any_other(renderer: Renderer, where: str) -> None:
     row = Row("chat", "running", "running", 1, 1, (("us-east-1", "running"),), "Rejected", "ill", NOW)
     pages = [
@@ -95,20 +95,20 @@ def test_what_is_not_as_asked_comes_before_the_list(renderer: Renderer) -> None:
 
 
 def test_a_standby_says_who_leads(renderer: Renderer) -> None:
-    standby = replace(SITE, leading=False, leader="pod-b_2", stream=None, working=False)
+    standby = replace(SITE, leading=False, leader="pod-b_2", stream=None, is_working=False)
     text = " ".join(Seen(renderer.fleet(standby, fleet(rows(2)), Query(), NOW)).text.split())
     assert "This replica stands by. pod-b_2 leads since 90 s ago" in text.replace("2 min ago", "90 s ago")
     assert "Only the leader reads the stream." in renderer.stream(standby, NOW)
 
 
 def test_an_endpoint_without_anything_to_tell_is_a_page_too(renderer: Renderer) -> None:
-    page = renderer.endpoint(SITE, Endpoint("chat", "gone", "the table has no such item", as_asked=True), NOW)
+    page = renderer.endpoint(SITE, Endpoint("chat", "gone", "the table has no such item", in_desired_state=True), NOW)
     assert "No change has come since" in page
-    found = Story(change=Change("scan", "", NOW - 2, NOW - 10, "item"))
+    found = EndpointHistory(change=Change("scan", "", NOW - 2, NOW - 10, "item"))
     assert "Found by a scan of the table." in renderer.endpoint(
-        SITE, Endpoint("chat", "x", "y", as_asked=False, story=found), NOW
+        SITE, Endpoint("chat", "x", "y", in_desired_state=False, history=found), NOW
     )
-    told = Endpoint("chat", "x", "y", as_asked=False, story=Story(), events_problem="not allowed")
+    told = Endpoint("chat", "x", "y", in_desired_state=False, history=EndpointHistory(), events_problem="not allowed")
     assert "They cannot be read: not allowed" in renderer.endpoint(SITE, told, NOW)
 
 

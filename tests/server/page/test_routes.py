@@ -8,7 +8,7 @@ import pytest
 
 from gco_stream.server.page.query import Query
 from gco_stream.server.page.render import Renderer
-from gco_stream.server.page.sse import Bell
+from gco_stream.server.page.sse import ChangeBroadcaster
 from tests.support.status_page import NOW, SITE, Values, endpoint, fleet, rows
 
 pytestmark = pytest.mark.slow
@@ -59,13 +59,13 @@ async def test_news_come_as_they_happen_and_only_to_who_looks_at_that_endpoint()
     ):
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         assert await answer.content.readuntil(b"\n\n") == b"retry: 1000\n\n"
-        values.bell.ring("embed")
-        values.bell.ring("chat")
+        values.bell.notify("embed")
+        values.bell.notify("chat")
         assert await answer.content.readuntil(b"\n\n") == b"event: news\ndata:\n\n"
 
 
 async def test_there_is_room_for_so_many_listeners_and_a_place_is_free_again_when_one_leaves() -> None:
-    values = Values(bell=Bell(most=2))
+    values = Values(bell=ChangeBroadcaster(max_subscribers=2))
     async with values.served() as url, aiohttp.ClientSession() as session:
         first = await session.get(url + "/live")
         async with session.get(url + "/live"), session.get(url + "/live") as refused:
@@ -73,7 +73,7 @@ async def test_there_is_room_for_so_many_listeners_and_a_place_is_free_again_whe
         first.close()
         async with asyncio.timeout(60):
             while values.bell.is_full:
-                values.bell.ring()
+                values.bell.notify()
                 await asyncio.sleep(0.02)
         async with session.get(url + "/live") as answer:
             assert answer.status == 200
@@ -89,23 +89,23 @@ async def test_open_pages_do_not_hold_up_the_end() -> None:
 
 
 async def test_what_comes_fast_is_one_piece_of_news() -> None:
-    bell = Bell()
-    with bell.listening("") as listener:
-        news = bell.news(listener, spacing=0.2, repeat=600)
+    broadcaster = ChangeBroadcaster()
+    with broadcaster.subscribe("") as listener:
+        news = broadcaster.changes(listener, min_interval=0.2, keepalive=600)
         for _ in range(1000):
-            bell.ring("chat")
+            broadcaster.notify("chat")
         assert await anext(news) is True
         waiting = asyncio.create_task(anext(news))
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        bell.ring()
+        broadcaster.notify()
         assert await waiting is True
 
 
 async def test_a_page_hears_from_time_to_time_though_nothing_happens() -> None:
-    bell = Bell()
-    with bell.listening("") as listener:
-        assert await anext(bell.news(listener, repeat=0.01)) is False
+    broadcaster = ChangeBroadcaster()
+    with broadcaster.subscribe("") as listener:
+        assert await anext(broadcaster.changes(listener, keepalive=0.01)) is False
 
 
 def test_ten_thousand_rows_take_little_more_than_a_hundred() -> None:

@@ -1,6 +1,6 @@
 """Two ways in for a real client.
 
-Over a socket, as in life: `listening`. Through memory, for fake time: `MemorySession` takes the place of the client's
+Over a socket, as in life: `subscribe`. Through memory, for fake time: `MemorySession` takes the place of the client's
 HTTP session, so that the request is still serialised, and the answer still parsed, by the real thing, while nothing
 outside of the loop takes time. What the real session makes of a connection that is cut, or of an answer that is late,
 is imitated, and tested over sockets.

@@ -5,7 +5,7 @@ from typing import Final
 _SERVER_FAULTS: Final = frozenset({"InternalServerError", "InternalFailure", "ServiceUnavailable"})
 
 
-class Refused(Exception):
+class OperationRefused(Exception):
     """`code` is DynamoDB's name for the reason."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -19,9 +19,9 @@ class Refused(Exception):
         return 500 if self.code in _SERVER_FAULTS else 400
 
 
-def invalid(message: str) -> Refused:
-    return Refused("ValidationException", message)
+def invalid(message: str) -> OperationRefused:
+    return OperationRefused("ValidationException", message)
 
 
-def not_found(message: str) -> Refused:
-    return Refused("ResourceNotFoundException", message)
+def not_found(message: str) -> OperationRefused:
+    return OperationRefused("ResourceNotFoundException", message)

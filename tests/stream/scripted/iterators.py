@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from tests.stream.scripted.errors import Refused, invalid, not_found
+from tests.stream.scripted.errors import OperationRefused, invalid, not_found
 from tests.stream.scripted.shards import Record, Shard, written
 
 LIFE: Final = 15 * 60
@@ -96,7 +96,7 @@ def end_of(shard: Shard) -> int:
 
 def alive(iterator: Iterator, now: float) -> None:
     if now - iterator.issued > LIFE:
-        raise Refused("ExpiredIteratorException", "Iterator expired.")
+        raise OperationRefused("ExpiredIteratorException", "Iterator expired.")
 
 
 def readable(shard: Shard | None) -> Shard:
@@ -108,4 +108,4 @@ def readable(shard: Shard | None) -> Shard:
 def _not_trimmed(shard: Shard, number: int) -> None:
     if number < horizon(shard):
         message = f"The operation attempted to read past the oldest stream record: {written(number)}"
-        raise Refused("TrimmedDataAccessException", message)
+        raise OperationRefused("TrimmedDataAccessException", message)

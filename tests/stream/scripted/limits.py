@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tests.stream.scripted.errors import Refused, invalid
+from tests.stream.scripted.errors import OperationRefused, invalid
 
 RECORDS: Final = 1000
 BYTES: Final = 1024 * 1024
@@ -44,7 +44,7 @@ class Limits:
         self.most_readers[shard] = max(self.most_readers[shard], self._readers[shard])
         try:
             if self._readers[shard] > READERS:
-                raise Refused("LimitExceededException", f"Too many readers of the shard {shard}")
+                raise OperationRefused("LimitExceededException", f"Too many readers of the shard {shard}")
             self._counted(shard, now, self.reads)
             yield
         finally:
@@ -59,7 +59,7 @@ class Limits:
         times.append(now)
 
 
-class RateExceeded(Refused):
+class RateExceeded(OperationRefused):
     """Too many calls in one second. Those that are refused do not count."""
 
     def __init__(self, what: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tests.stream.scripted import limits
-from tests.stream.scripted.errors import Refused, invalid, not_found
+from tests.stream.scripted.errors import OperationRefused, invalid, not_found
 from tests.stream.scripted.iterators import Iterator, alive, end_of, first_number, page, read_token, readable
 from tests.stream.scripted.limits import Limits
 from tests.stream.scripted.shards import Numbers, name_of
@@ -59,7 +59,7 @@ class Operations:
     def _create_table(self, asked: Content) -> Content:
         name = asked["TableName"]
         if name in self.tables:
-            raise Refused("ResourceInUseException", "Cannot create preexisting table")
+            raise OperationRefused("ResourceInUseException", "Cannot create preexisting table")
         table = self.make_table(name)
         self._set_stream(table, asked.get("StreamSpecification", {}))
         return {"TableDescription": table.described()}

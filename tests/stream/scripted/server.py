@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from tests.stream.scripted.errors import Refused
+from tests.stream.scripted.errors import OperationRefused
 from tests.stream.scripted.faults import Body, Call, Cut, Empty, Fault, Faults, Hang, Misfortune, Refuse, Reply, Slow
 from tests.stream.scripted.iterators import read_token
 from tests.stream.scripted.limits import Limits, RateExceeded
@@ -65,7 +65,7 @@ class ScriptedDynamoDB:
         """A record of a change of an item in this shard, whatever the table holds; `parts` replace the record's own."""
         self.stream.write(name, None, {KEY: {"S": name}}, shard=shard, **parts)
 
-    def make_anew(self, *shards: str, label: str = "") -> None:
+    def recreate_stream(self, *shards: str, label: str = "") -> None:
         """Turn the table's stream off and on again."""
         self.stream.end()
         self.operations.make_stream(self.table, *shards, label=label)
@@ -93,7 +93,7 @@ class ScriptedDynamoDB:
             await asyncio.sleep(LATENCY)
             with self._reader(call):
                 return await self._reply(call, target, self._faults.of(operation, call.shard))
-        except Refused as refusal:
+        except OperationRefused as refusal:
             call.outcome, call.limited = refusal.code, isinstance(refusal, RateExceeded)
             return _refusal(refusal)
         finally:
@@ -104,7 +104,7 @@ class ScriptedDynamoDB:
             call.outcome = type(misfortune).__name__
         match misfortune:
             case Refuse(code, message):
-                raise Refused(code, message)
+                raise OperationRefused(code, message)
             case Body(text, status):
                 return Reply(status, text.encode())
             case Hang():
@@ -118,7 +118,7 @@ class ScriptedDynamoDB:
     def _done(self, call: Call, target: str, *, empty: bool) -> Content:
         perform = self.operations.by_name.get(target)
         if perform is None:
-            raise Refused("UnknownOperationException", target)
+            raise OperationRefused("UnknownOperationException", target)
         if empty:
             return {"Records": [], "NextShardIterator": call.parameters["ShardIterator"]}
         return perform(call.parameters)
@@ -131,11 +131,11 @@ def _shard(asked: Content) -> str:
     if "ShardIterator" in asked:
         try:
             return read_token(asked["ShardIterator"]).shard
-        except Refused:
+        except OperationRefused:
             return ""
     return name_of(asked.get("ShardId", ""))
 
 
-def _refusal(refusal: Refused) -> Reply:
+def _refusal(refusal: OperationRefused) -> Reply:
     body = {"__type": f"com.amazonaws.dynamodb.v20120810#{refusal.code}", "message": refusal.message}
     return Reply(refusal.status, json.dumps(body).encode())

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gco_stream.cli.errors import CONFLICT, USAGE, Failure
+from gco_stream.cli.errors import CONFLICT, USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
 from gco_stream.cli.output import say
 
 if TYPE_CHECKING:
     from gco_stream.model.wire import WireItem
-    from gco_stream.table.sync_table import UserTable
+    from gco_stream.table.sync_table import SyncEndpointTable
 
 Spec = Mapping[str, Any]
 
@@ -48,13 +48,13 @@ def canary(
       gco-stream endpoint canary chat --weight 50
     """
     endpoints, item, spec = _open(name, table, region)
-    asked = {"image": image, "weight": weight, "replicas": replicas}
-    wanted = with_canary(spec, {field: value for field, value in asked.items() if value is not None})
-    if not wanted["canary"].get("image"):
-        raise Failure(f"{name} has no canary yet: --image names what it runs", USAGE)
-    shown = wanted["canary"]
+    changes = {"image": image, "weight": weight, "replicas": replicas}
+    new_spec = with_canary(spec, {field: value for field, value in changes.items() if value is not None})
+    if not new_spec["canary"].get("image"):
+        raise CommandError(f"{name} has no canary yet: --image names what it runs", USAGE)
+    shown = new_spec["canary"]
     words = f"canary {shown['image']} at {shown.get('weight', 10)} %"
-    _write(endpoints, item, spec, wanted, f"{name} has {words}", f"{name} unchanged: {words}")
+    _write(endpoints, item, spec, new_spec, f"{name} has {words}", f"{name} unchanged: {words}")
 
 
 def promote(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
@@ -68,9 +68,9 @@ def promote(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Regi
     """
     endpoints, item, spec = _open(name, table, region)
     if not spec.get("canary"):
-        raise Failure(f"{name} has no canary to promote", CONFLICT)
-    wanted = promoted(spec)
-    _write(endpoints, item, spec, wanted, f"{name} runs {wanted['image']} now (was {spec.get('image')})", "")
+        raise CommandError(f"{name} has no canary to promote", CONFLICT)
+    new_spec = promoted(spec)
+    _write(endpoints, item, spec, new_spec, f"{name} runs {new_spec['image']} now (was {spec.get('image')})", "")
 
 
 def rollback(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
@@ -105,41 +105,46 @@ def promoted(spec: Spec) -> dict[str, Any]:
     A canary does not run the main's images of single regions, so these go, and the canary's own take their place.
     """
     ran = spec["canary"]
-    wanted = {field: value for field, value in without_canary(spec).items() if field != "region_image_uris"}
-    wanted["image"] = ran["image"]
+    new_spec = {field: value for field, value in without_canary(spec).items() if field != "region_image_uris"}
+    new_spec["image"] = ran["image"]
     if ran.get("region_image_uris"):
-        wanted["region_image_uris"] = ran["region_image_uris"]
-    return wanted
+        new_spec["region_image_uris"] = ran["region_image_uris"]
+    return new_spec
 
 
-def _open(name: str, table: str, region: str | None) -> tuple["UserTable", "WireItem", Spec]:
+def _open(name: str, table: str, region: str | None) -> tuple["SyncEndpointTable", "WireItem", Spec]:
     from gco_stream.model import wire
 
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
     plain = wire.decode(item)
-    asked = plain.get("desired_state", "deploying")
+    desired_state = plain.get("desired_state", "deploying")
     # A new spec asks for the endpoint to run, as all of GCO's tools have it.
-    if asked not in {"deploying", "running"}:
-        raise Failure(f"{name} is {asked}; `gco-stream endpoint start {name}` comes first", CONFLICT)
+    if desired_state not in {"deploying", "running"}:
+        raise CommandError(f"{name} is {desired_state}; `gco-stream endpoint start {name}` comes first", CONFLICT)
     spec = plain.get("spec")
     if not isinstance(spec, dict):
-        raise Failure(f"{name} has no spec; `gco-stream endpoint put` gives it one", USAGE)
+        raise CommandError(f"{name} has no spec; `gco-stream endpoint put` gives it one", USAGE)
     return endpoints, item, spec
 
 
 def _write(
-    endpoints: "UserTable", item: "WireItem", before: Spec, wanted: dict[str, Any], done: str, unchanged: str
+    endpoints: "SyncEndpointTable",
+    item: "WireItem",
+    before: Spec,
+    new_spec: dict[str, Any],
+    done_message: str,
+    unchanged: str,
 ) -> None:
     from gco_stream.model import wire
-    from gco_stream.model.endpoint import Unreadable, read_endpoint
+    from gco_stream.model.endpoint import InvalidItem, read_endpoint
 
-    if wanted == before:
+    if new_spec == before:
         say(unchanged)
         return
-    endpoint = read_endpoint({**item, **wire.encode({"spec": wanted})})
-    problems = endpoint.problems if isinstance(endpoint, Unreadable) else endpoint.spec_problems
+    endpoint = read_endpoint({**item, **wire.encode({"spec": new_spec})})
+    problems = endpoint.problems if isinstance(endpoint, InvalidItem) else endpoint.spec_problems
     if problems:
-        raise Failure("\n".join(map(str, problems)), USAGE)
-    endpoints.replace_spec(item, wanted)
-    say(done)
+        raise CommandError("\n".join(map(str, problems)), USAGE)
+    endpoints.replace_spec(item, new_spec)
+    say(done_message)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gco_stream.cli import output
-from gco_stream.cli.errors import USAGE, Failure
+from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
 from gco_stream.cli.output import OutputOption, Rows, SecretsOption
 
 if TYPE_CHECKING:
-    from gco_stream.model.endpoint import Endpoint, Unreadable
+    from gco_stream.model.endpoint import Endpoint, InvalidItem
     from gco_stream.model.wire import WireItem
 
-_LOOK_EVERY: Final = 2.0
-_LONGEST_CELL: Final = 70
+_POLL_SECONDS: Final = 2.0
+_MAX_CELL_WIDTH: Final = 70
 
 
 class StateFilter(StrEnum):
@@ -89,11 +89,11 @@ def list_endpoints(
     from gco_stream.model import wire
 
     if watch and form is not None:
-        raise Failure("--watch shows a table; leave --output out", USAGE)
+        raise CommandError("--watch shows a table; leave --output out", USAGE)
     endpoints = open_table(table, region)
 
-    def read() -> list[tuple["WireItem", "Endpoint | Unreadable"]]:
-        return sorted(_chosen(endpoints.scan(), state, in_region), key=lambda pair: pair[1].name)
+    def read() -> list[tuple["WireItem", "Endpoint | InvalidItem"]]:
+        return sorted(_filtered(endpoints.scan(), state, in_region), key=lambda pair: pair[1].name)
 
     def rows() -> Rows:
         return endpoint_rows([endpoint for _, endpoint in read()], datetime.now(UTC), in_region)
@@ -106,12 +106,12 @@ def list_endpoints(
         output.show_rows(rows())
 
 
-def facts(endpoint: "Endpoint | Unreadable") -> Iterator[tuple[str, str]]:
+def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
     """What `get` shows of an endpoint; never the values of env."""
-    from gco_stream.model.endpoint import Unreadable
+    from gco_stream.model.endpoint import InvalidItem
 
     yield "name", endpoint.name
-    if isinstance(endpoint, Unreadable):
+    if isinstance(endpoint, InvalidItem):
         yield "error", endpoint.error
         return
     yield "asked", str(endpoint.desired_state)
@@ -137,7 +137,7 @@ def facts(endpoint: "Endpoint | Unreadable") -> Iterator[tuple[str, str]]:
     yield "updated", endpoint.updated_at or "-"
 
 
-def region_rows(endpoint: "Endpoint | Unreadable", now: datetime) -> Rows:
+def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
     """What each region reports, those that have not included."""
     rows = []
     for region in sorted(endpoint.target_regions | endpoint.region_status.keys()):
@@ -151,34 +151,34 @@ def region_rows(endpoint: "Endpoint | Unreadable", now: datetime) -> Rows:
     return Rows(("REGION", "STATE", "READY", "SINCE", "NOTE"), rows)
 
 
-def endpoint_rows(endpoints: "list[Endpoint | Unreadable]", now: datetime, region: str | None = None) -> Rows:
+def endpoint_rows(endpoints: "list[Endpoint | InvalidItem]", now: datetime, region: str | None = None) -> Rows:
     """A row an endpoint; with a region, only that region's report."""
-    from gco_stream.model.endpoint import Unreadable
+    from gco_stream.model.endpoint import InvalidItem
 
     rows = []
     for endpoint in endpoints:
         reports = {name: entry for name, entry in endpoint.region_status.items() if region in {None, name}}
-        if isinstance(endpoint, Unreadable):
-            asked, updated, note = "-", "-", f"error: {endpoint.error}"
+        if isinstance(endpoint, InvalidItem):
+            desired, updated, note = "-", "-", f"error: {endpoint.error}"
         else:
-            asked, updated = str(endpoint.desired_state), output.age(endpoint.updated_at, now)
+            desired, updated = str(endpoint.desired_state), output.age(endpoint.updated_at, now)
             problems = [str(problem) for problem in endpoint.spec_problems]
             problems += [f"{name}: {entry.error}" for name, entry in sorted(reports.items()) if entry.error]
             note = f"held: {endpoint.hold}" if endpoint.hold else f"error: {problems[0]}" if problems else ""
-        told = ", ".join(f"{name} {reports[name].state}" for name in sorted(reports)) or "-"
+        reported = ", ".join(f"{name} {reports[name].state}" for name in sorted(reports)) or "-"
         ready = sum(entry.replicas_ready for entry in reports.values())
-        wanted = sum(entry.replicas_desired for entry in reports.values())
-        rows.append((endpoint.name, asked, f"{ready}/{wanted}", told, updated, _short(note)))
+        replicas_desired = sum(entry.replicas_desired for entry in reports.values())
+        rows.append((endpoint.name, desired, f"{ready}/{replicas_desired}", reported, updated, _truncated(note)))
     return Rows(("NAME", "ASKED", "READY", "REGIONS", "UPDATED", "NOTE"), rows)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
+def _truncated(text: str) -> str:
+    return text if len(text) <= _MAX_CELL_WIDTH else text[: _MAX_CELL_WIDTH - 1] + "…"
 
 
-def _chosen(
+def _filtered(
     items: "Iterator[WireItem]", state: StateFilter | None, region: str | None
-) -> "Iterator[tuple[WireItem, Endpoint | Unreadable]]":
+) -> "Iterator[tuple[WireItem, Endpoint | InvalidItem]]":
     from gco_stream.model.endpoint import read_endpoint
 
     for item in items:
@@ -189,13 +189,13 @@ def _chosen(
             yield item, endpoint
 
 
-def _matches(endpoint: "Endpoint | Unreadable", state: StateFilter) -> bool:
-    from gco_stream.model.endpoint import Unreadable
+def _matches(endpoint: "Endpoint | InvalidItem", state: StateFilter) -> bool:
+    from gco_stream.model.endpoint import InvalidItem
 
     if state is StateFilter.ERROR:
         reported = any(entry.state.value == state.value for entry in endpoint.region_status.values())
-        return reported or isinstance(endpoint, Unreadable) or bool(endpoint.spec_problems)
-    return not isinstance(endpoint, Unreadable) and endpoint.desired_state.value == state.value
+        return reported or isinstance(endpoint, InvalidItem) or bool(endpoint.spec_problems)
+    return not isinstance(endpoint, InvalidItem) and endpoint.desired_state.value == state.value
 
 
 def _watch(rows: Callable[[], Rows]) -> None:
@@ -204,7 +204,7 @@ def _watch(rows: Callable[[], Rows]) -> None:
 
         with Live(output.as_table(rows()), auto_refresh=False) as live:
             while True:
-                time.sleep(_LOOK_EVERY)
+                time.sleep(_POLL_SECONDS)
                 live.update(output.as_table(rows()), refresh=True)
     shown: Mapping[str, Any] = {}
     while True:
@@ -217,4 +217,4 @@ def _watch(rows: Callable[[], Rows]) -> None:
         for name in sorted(shown.keys() - current.keys()):
             output.say(f"{name}  gone")
         shown = current
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_POLL_SECONDS)

@@ -18,15 +18,15 @@ from typing import Any, Final
 
 import yaml
 
-from gco_stream.cli.errors import USAGE, Failure
+from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.cli.output import REDACTED
 
-_SHORT: Final = {"name": "endpoint_name", "regions": "target_regions"}
+_SHORTHAND: Final = {"name": "endpoint_name", "regions": "target_regions"}
 _ATTRIBUTES: Final = frozenset(
     {"endpoint_name", "target_regions", "desired_state", "namespace", "ingress_path", "labels", "created_by", "hold"}
 )
 # What the table and the regions keep of an endpoint, as `endpoint get -o yaml` shows it: not for a person to set.
-_KEPT: Final = frozenset({"region_status", "created_at", "updated_at"})
+_PRESERVED: Final = frozenset({"region_status", "created_at", "updated_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def read_documents(file: str) -> list[Document]:
     text = _text(file, source)
     values = [value for value in _values(text, source) if value is not None]
     if not values:
-        raise Failure(f"{source}: there is no endpoint in it", USAGE)
+        raise CommandError(f"{source}: there is no endpoint in it", USAGE)
     documents = []
     for number, value in enumerate(values, start=1):
         where = source if len(values) == 1 else f"{source}, document {number}"
@@ -56,7 +56,7 @@ def read_documents(file: str) -> list[Document]:
     seen: dict[str, str] = {}
     for document in documents:
         if document.name in seen:
-            raise Failure(f"{document.source}: {document.name} stands in {seen[document.name]}, too", USAGE)
+            raise CommandError(f"{document.source}: {document.name} stands in {seen[document.name]}, too", USAGE)
         seen[document.name] = document.source
     return documents
 
@@ -66,9 +66,9 @@ def _text(file: str, source: str) -> str:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return content.decode()
     except OSError as error:
-        raise Failure(f"{source}: {error.strerror or error}", USAGE) from None
+        raise CommandError(f"{source}: {error.strerror or error}", USAGE) from None
     except UnicodeDecodeError as error:
-        raise Failure(f"{source}: not UTF-8 text (byte {error.start})", USAGE) from None
+        raise CommandError(f"{source}: not UTF-8 text (byte {error.start})", USAGE) from None
 
 
 def _values(text: str, source: str) -> list[Any]:
@@ -78,54 +78,58 @@ def _values(text: str, source: str) -> list[Any]:
         else:
             loaded = list(yaml.load_all(text, Loader=_Loader))
     except json.JSONDecodeError as error:
-        raise Failure(f"{source}, line {error.lineno}: not JSON: {error.msg}", USAGE) from None
+        raise CommandError(f"{source}, line {error.lineno}: not JSON: {error.msg}", USAGE) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise Failure(f"{source}{line}: not YAML: {error.problem or error.context}", USAGE) from None
+        raise CommandError(f"{source}{line}: not YAML: {error.problem or error.context}", USAGE) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise Failure(f"{source}: {' '.join(str(error).split())}", USAGE) from None
+        raise CommandError(f"{source}: {' '.join(str(error).split())}", USAGE) from None
     return [value for document in loaded for value in (document if isinstance(document, list) else [document])]
 
 
 def _item(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Failure(f"{where}: {value!r:.60} is not an endpoint; needed: a map with endpoint_name and spec", USAGE)
-    complaints = list(_complaints(value, ""))
-    item: dict[str, Any] = {_SHORT.get(str(key), str(key)): inner for key, inner in value.items() if key not in _KEPT}
+        raise CommandError(
+            f"{where}: {value!r:.60} is not an endpoint; needed: a map with endpoint_name and spec", USAGE
+        )
+    problems = list(_problems(value, ""))
+    item: dict[str, Any] = {
+        _SHORTHAND.get(str(key), str(key)): inner for key, inner in value.items() if key not in _PRESERVED
+    }
     if "spec" not in item:
-        item = _spelled_out(item, complaints)
+        item = _expanded(item, problems)
     name = item.get("endpoint_name")
     if not isinstance(name, str) or not name:
-        complaints.append(f"endpoint_name: {'missing' if name is None else repr(name)}; needed: a name")
+        problems.append(f"endpoint_name: {'missing' if name is None else repr(name)}; needed: a name")
     environment = item["spec"].get("env") if isinstance(item.get("spec"), dict) else None
     for variable, text in environment.items() if isinstance(environment, dict) else ():
         if text == REDACTED:
-            complaints.append(f"spec.env.{variable}: redacted; `endpoint get -o yaml --show-secrets` has the value")
-    if complaints:
-        raise Failure("\n".join(f"{where}: {complaint}" for complaint in complaints), USAGE)
+            problems.append(f"spec.env.{variable}: redacted; `endpoint get -o yaml --show-secrets` has the value")
+    if problems:
+        raise CommandError("\n".join(f"{where}: {complaint}" for complaint in problems), USAGE)
     return item
 
 
-def _spelled_out(item: dict[str, Any], complaints: list[str]) -> dict[str, Any]:
+def _expanded(item: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     from gco_stream.model.spec import EndpointSpec
 
     spec = {key: inner for key, inner in item.items() if key not in _ATTRIBUTES}
-    complaints += [f"{key}: no such field" for key in spec if key not in EndpointSpec.model_fields]
+    problems += [f"{key}: no such field" for key in spec if key not in EndpointSpec.model_fields]
     return {key: inner for key, inner in item.items() if key in _ATTRIBUTES} | {"spec": spec}
 
 
-def _complaints(value: Any, path: str) -> Iterator[str]:
+def _problems(value: Any, path: str) -> Iterator[str]:
     match value:
         case dict():
             for key, inner in value.items():
                 if isinstance(key, str):
-                    yield from _complaints(inner, f"{path}.{key}" if path else key)
+                    yield from _problems(inner, f"{path}.{key}" if path else key)
                 else:
                     yield f"{path or 'document'}: the key {key!r} is not text; put it in quotes"
         case list():
             for number, inner in enumerate(value):
-                yield from _complaints(inner, f"{path}[{number}]")
+                yield from _problems(inner, f"{path}[{number}]")
         case Decimal() if not value.is_finite():
             yield f"{path}: {value} is not a number that the table can hold"
         case Decimal() | int() | str() | None:

@@ -7,7 +7,7 @@ import typer
 from gco_stream.cli.commands.endpoint import canary, put, upgrade
 from gco_stream.cli.commands.endpoint import get as show
 from gco_stream.cli.commands.endpoint import wait as waiting
-from gco_stream.cli.errors import CONFLICT, USAGE, Failure
+from gco_stream.cli.errors import CONFLICT, USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
 from gco_stream.cli.output import say, warn
 
@@ -37,11 +37,11 @@ def start(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Region
     """
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
-    if _asked(item) in {"deploying", "running"}:
-        say(f"{name} unchanged: {_asked(item)}")
+    if _desired_state(item) in {"deploying", "running"}:
+        say(f"{name} unchanged: {_desired_state(item)}")
         return
     endpoints.set_state(item, "deploying")
-    say(f"{name} deploying (was {_asked(item)})")
+    say(f"{name} deploying (was {_desired_state(item)})")
 
 
 @app.command()
@@ -54,7 +54,7 @@ def stop(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionO
     """
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
-    if _asked(item) == "stopped":
+    if _desired_state(item) == "stopped":
         say(f"{name} unchanged: stopped")
         return
     _refuse_if_deleted(name, item)
@@ -82,7 +82,7 @@ def scale(
     _refuse_if_deleted(name, item)
     spec = wire.decode(item).get("spec")
     if not isinstance(spec, dict):
-        raise Failure(f"{name} has no spec to scale; `gco-stream endpoint put` gives it one", USAGE)
+        raise CommandError(f"{name} has no spec to scale; `gco-stream endpoint put` gives it one", USAGE)
     scaling = spec.get("autoscaling")
     if isinstance(scaling, dict) and scaling.get("enabled") is True:
         warn(f"{name} is autoscaled: its replicas follow load, this number is only where it starts")
@@ -109,13 +109,13 @@ def delete(
     """
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
-    if _asked(item) == "deleted":
+    if _desired_state(item) == "deleted":
         say(f"{name} unchanged: being deleted")
     else:
         endpoints.set_state(item, "deleted")
         say(f"{name} being deleted")
     if wait:
-        waiting.wait_for(endpoints, name, waiting.Outcome.GONE, timeout)
+        waiting.wait_for(endpoints, name, waiting.WaitCondition.GONE, timeout)
 
 
 @app.command()
@@ -132,7 +132,7 @@ def hold(
       gco-stream endpoint hold chat --why "benchmark until Friday, ask Ada"
     """
     if not why.strip():
-        raise Failure("--why: '' is not allowed; allowed: a reason in words", USAGE)
+        raise CommandError("--why: '' is not allowed; allowed: a reason in words", USAGE)
     endpoints = open_table(table, region)
     endpoints.hold(item_of(endpoints, name), why.strip())
     say(f"{name} held: {why.strip()}")
@@ -173,7 +173,7 @@ def forget_region(
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
     if gone in read_endpoint(item).target_regions:
-        raise Failure(f"{name} targets {gone}: take it out of target_regions first", CONFLICT)
+        raise CommandError(f"{name} targets {gone}: take it out of target_regions first", CONFLICT)
     if gone not in item.get("region_status", {}).get("M", {}):
         say(f"{name} unchanged: {gone} has not reported")
         return
@@ -181,10 +181,10 @@ def forget_region(
     say(f"{name} has forgotten {gone}")
 
 
-def _asked(item: "WireItem") -> str:
+def _desired_state(item: "WireItem") -> str:
     return str(item.get("desired_state", {}).get("S", "deploying"))
 
 
 def _refuse_if_deleted(name: str, item: "WireItem") -> None:
-    if _asked(item) == "deleted":
-        raise Failure(f"{name} is being deleted; `gco-stream endpoint start {name}` takes it back", CONFLICT)
+    if _desired_state(item) == "deleted":
+        raise CommandError(f"{name} is being deleted; `gco-stream endpoint start {name}` takes it back", CONFLICT)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gco_stream.aws.table_errors import AlreadyExists, Changed, Gone
+from gco_stream.aws.table_errors import AlreadyExists, ConcurrentUpdate, ItemNotFound
 from gco_stream.cli.commands.endpoint.input_files import Document, read_documents
-from gco_stream.cli.errors import CONFLICT, USAGE, Failure
+from gco_stream.cli.errors import CONFLICT, USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableOption, open_table
 from gco_stream.cli.output import say, warn
 
 if TYPE_CHECKING:
     from gco_stream.model.wire import WireItem
-    from gco_stream.table.sync_table import UserTable
+    from gco_stream.table.sync_table import SyncEndpointTable
 
 _VALID_IDENTITY = {"desired_state": "deploying", "target_regions": ["valid"], "namespace": None, "ingress_path": None}
 
@@ -46,17 +46,17 @@ def put(
     for document in documents:
         try:
             say(f"{document.name} {_put(endpoints, document, dry_run=dry_run)}{' (dry run)' if dry_run else ''}")
-        except (AlreadyExists, Changed, Gone) as error:
+        except (AlreadyExists, ConcurrentUpdate, ItemNotFound) as error:
             beaten.append(str(error))
     if beaten:
-        raise Failure("\n".join(beaten), CONFLICT)
+        raise CommandError("\n".join(beaten), CONFLICT)
 
 
 def check(documents: list[Document]) -> None:
     """Raises Failure with every problem of every document; warns of spec fields that nobody reads."""
-    complaints = [f"{document.source}: {line}" for document in documents for line in _problems(document.item)]
-    if complaints:
-        raise Failure("\n".join(complaints), USAGE)
+    degraded_reasons = [f"{document.source}: {line}" for document in documents for line in _problems(document.item)]
+    if degraded_reasons:
+        raise CommandError("\n".join(degraded_reasons), USAGE)
     for document in documents:
         for path in _unknown(document.item):
             warn(f"{document.source}: {path}: unknown; it is stored, and nothing reads it")
@@ -64,13 +64,13 @@ def check(documents: list[Document]) -> None:
 
 def _problems(item: Mapping[str, Any]) -> Iterator[str]:
     from gco_stream.model import wire
-    from gco_stream.model.endpoint import Unreadable, read_endpoint
+    from gco_stream.model.endpoint import InvalidItem, read_endpoint
 
     endpoint = read_endpoint(wire.encode(item))
-    if isinstance(endpoint, Unreadable):
+    if isinstance(endpoint, InvalidItem):
         yield from map(str, endpoint.problems)
         endpoint = read_endpoint(wire.encode({**item, **_VALID_IDENTITY, "endpoint_name": "valid"}))
-    if not isinstance(endpoint, Unreadable):
+    if not isinstance(endpoint, InvalidItem):
         yield from map(str, endpoint.spec_problems)
 
 
@@ -92,28 +92,28 @@ class _Replacement:
     others: Mapping[str, Any]
 
 
-def _put(endpoints: "UserTable", document: Document, *, dry_run: bool) -> str:
+def _put(endpoints: "SyncEndpointTable", document: Document, *, dry_run: bool) -> str:
     """Writes one document and says what became of it."""
-    seen = endpoints.get(document.name)
-    if seen is None:
+    last_read = endpoints.get(document.name)
+    if last_read is None:
         if not dry_run:
             names = {"endpoint_name": document.name, "ingress_path": f"/inference/{document.name}"}
             endpoints.create({**names, "spec": document.item["spec"], **_others(document.item)})
         return "created"
-    if seen.get("desired_state") == {"S": "deleted"} and document.item.get("desired_state") != "deleted":
-        raise Failure(
+    if last_read.get("desired_state") == {"S": "deleted"} and document.item.get("desired_state") != "deleted":
+        raise CommandError(
             f"{document.name} is being deleted: `gco-stream endpoint wait {document.name} --for gone` waits for that, "
             f"`gco-stream endpoint start {document.name}` takes it back",
             CONFLICT,
         )
-    wanted = _Replacement(document.item["spec"], _others(document.item))
-    if _is_same(seen, wanted):
+    replacement = _Replacement(document.item["spec"], _others(document.item))
+    if _is_same(last_read, replacement):
         return "unchanged"
-    was = seen.get("desired_state", {}).get("S", "")
+    before = last_read.get("desired_state", {}).get("S", "")
     if not dry_run:
-        endpoints.replace_spec(seen, wanted.spec, **wanted.others)
-    becomes = wanted.others.get("desired_state", "deploying")
-    return "configured" if was in {"deploying", "running", becomes} else f"configured; was {was}, is {becomes} now"
+        endpoints.replace_spec(last_read, replacement.spec, **replacement.others)
+    after = replacement.others.get("desired_state", "deploying")
+    return "configured" if before in {"deploying", "running", after} else f"configured; was {before}, is {after} now"
 
 
 def _others(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,10 +124,10 @@ def _others(item: Mapping[str, Any]) -> dict[str, Any]:
     return others
 
 
-def _is_same(seen: "WireItem", wanted: _Replacement) -> bool:
+def _is_same(last_read: "WireItem", replacement: _Replacement) -> bool:
     from gco_stream.model import wire
 
-    item = {**seen, **wire.encode({"desired_state": "deploying", **wanted.others, "spec": wanted.spec})}
-    return wire.intent_of(item) == wire.intent_of(seen) and wire.change_digest(
+    item = {**last_read, **wire.encode({"desired_state": "deploying", **replacement.others, "spec": replacement.spec})}
+    return wire.intent_of(item) == wire.intent_of(last_read) and wire.change_digest(
         {**item, "desired_state": {"S": "-"}}
-    ) == wire.change_digest({**seen, "desired_state": {"S": "-"}})
+    ) == wire.change_digest({**last_read, "desired_state": {"S": "-"}})

@@ -1,17 +1,19 @@
-"""`gco-stream endpoint upgrade`: move Deployments of this cluster to the newest pod template, a few at a time."""
+"""`gco-stream endpoint request_upgrade`: move Deployments of this cluster to the newest pod template, a few at a
+time.
+"""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gco_stream.cli.errors import CONFLICT, NOT_FOUND, USAGE, Failure
+from gco_stream.cli.errors import CONFLICT, NOT_FOUND, USAGE, CommandError
 from gco_stream.cli.options import complete_endpoint
 from gco_stream.cli.output import say
 
 if TYPE_CHECKING:
-    from gco_stream.admin.template_upgrade import Upgraded
-    from gco_stream.planning.explain.template_upgrade import Upgrade
+    from gco_stream.admin.template_upgrade import UpgradeRequest
+    from gco_stream.planning.explain.template_upgrade import EndpointUpgrade
 
 
 def upgrade(
@@ -43,51 +45,53 @@ def upgrade(
 
       gco-stream endpoint upgrade --all --max 2
     """
-    from gco_stream.admin.template_upgrade import upgrade as carry_out
+    from gco_stream.admin.template_upgrade import request_upgrade as carry_out
     from gco_stream.settings import load_settings
 
     if (name is None) == (not every):
-        raise Failure("name one endpoint, or give --all", USAGE)
+        raise CommandError("name one endpoint, or give --all", USAGE)
     if every and limit is None:
-        raise Failure("--all needs --max: how many endpoints may be on the way at once, for their pods restart", USAGE)
+        raise CommandError(
+            "--all needs --max: how many endpoints may be on the way at once, for their pods restart", USAGE
+        )
     if limit is not None and not every:
-        raise Failure("--max goes with --all", USAGE)
+        raise CommandError("--max goes with --all", USAGE)
 
-    def tell(one: "Upgrade") -> None:
-        _tell(one, dry_run=dry_run)
+    def tell(one: "EndpointUpgrade") -> None:
+        _print_endpoint(one, dry_run=dry_run)
 
     done = asyncio.run(carry_out(load_settings(), name, limit or 1, dry_run=dry_run, on_each=tell))
     if name is not None:
-        _tell_of_one(name, done)
+        _print_one(name, done)
     else:
-        _tell_of_all(done, dry_run=dry_run)
+        _print_summary(done, dry_run=dry_run)
 
 
-def _tell(one: "Upgrade", *, dry_run: bool) -> None:
-    for behind in one.behind:
+def _print_endpoint(one: "EndpointUpgrade", *, dry_run: bool) -> None:
+    for behind in one.outdated:
         say(f"{one.endpoint} {'would be upgraded' if dry_run else 'upgraded'}: {behind.ref}, version {behind.version}")
         if dry_run:
             for line in behind.changes or ("nothing of its pods changes",):
                 say(f"  {line}")
 
 
-def _tell_of_one(name: str, done: "Upgraded") -> None:
+def _print_one(name: str, done: "UpgradeRequest") -> None:
     found = done.selection
     if not done.exists:
-        raise Failure(f"there is no endpoint {name} that can be read", NOT_FOUND)
+        raise CommandError(f"there is no endpoint {name} that can be read", NOT_FOUND)
     if found.blocked:
-        raise Failure(f"{name} cannot be upgraded: {found.blocked[0].obstacle}", CONFLICT)
+        raise CommandError(f"{name} cannot be upgraded: {found.blocked[0].obstacle}", CONFLICT)
     if found.rolling:
         say(f"{name} unchanged: an upgrade is still rolling out")
-    elif not found.chosen:
+    elif not found.selected:
         say(f"{name} unchanged: none of its Deployments here keeps a pod template older than version {done.version}")
 
 
-def _tell_of_all(done: "Upgraded", *, dry_run: bool) -> None:
+def _print_summary(done: "UpgradeRequest", *, dry_run: bool) -> None:
     found = done.selection
     for one in found.blocked:
         say(f"{one.endpoint} cannot be upgraded: {one.obstacle}")
     if found.rolling:
         say(f"still rolling out: {', '.join(found.rolling)}")
     words = "would be upgraded" if dry_run else "upgraded"
-    say(f"{len(found.chosen)} {words}, {len(found.rolling)} still rolling out, {len(found.left)} left")
+    say(f"{len(found.selected)} {words}, {len(found.rolling)} still rolling out, {len(found.deferred)} left")

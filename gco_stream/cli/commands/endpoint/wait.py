@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from gco_stream.cli.errors import FAILED, NOT_FOUND, Failure
+from gco_stream.cli.errors import FAILED, NOT_FOUND, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
 from gco_stream.cli.output import say
 
 if TYPE_CHECKING:
-    from gco_stream.model.endpoint import Endpoint, RegionStatus, Unreadable
-    from gco_stream.table.sync_table import UserTable
+    from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionStatus
+    from gco_stream.table.sync_table import SyncEndpointTable
 
-_LOOK_EVERY: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 
 
-class Outcome(StrEnum):
+class WaitCondition(StrEnum):
     """What can be waited for: every target region says so, at what is asked now; gone: the item is not there."""
 
     RUNNING = "running"
@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 def wait(
     name: NameArgument,
-    outcome: Annotated[Outcome, typer.Option("--for", help="What to wait for.")] = Outcome.RUNNING,
+    condition: Annotated[WaitCondition, typer.Option("--for", help="What to wait for.")] = WaitCondition.RUNNING,
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")] = 600,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
@@ -45,12 +45,12 @@ def wait(
       gco-stream endpoint delete chat && gco-stream endpoint wait chat --for gone
     """
     endpoints = open_table(table, region)
-    if outcome not in {Outcome.GONE, Outcome.DELETED}:
+    if condition not in {WaitCondition.GONE, WaitCondition.DELETED}:
         item_of(endpoints, name)
-    wait_for(endpoints, name, outcome, timeout)
+    wait_for(endpoints, name, condition, timeout)
 
 
-def wait_for(endpoints: "UserTable", name: str, outcome: Outcome, timeout: float) -> None:
+def wait_for(endpoints: "SyncEndpointTable", name: str, condition: WaitCondition, timeout: float) -> None:
     """Returns when the outcome is there and says so. Raises Failure after `timeout` seconds, or where the item goes."""
     from gco_stream.model.endpoint import read_endpoint
 
@@ -58,41 +58,43 @@ def wait_for(endpoints: "UserTable", name: str, outcome: Outcome, timeout: float
     while True:
         item = endpoints.get(name)
         endpoint = None if item is None else read_endpoint(item)
-        if (reached := has_come(endpoint, outcome)) is not None:
+        if (reached := condition_met(endpoint, condition)) is not None:
             say(f"{name} {reached}")
             return
         if endpoint is None:
-            raise Failure(f"{name} is gone from the table", NOT_FOUND)
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise Failure(f"{name} is not {outcome} after {timeout:g} s: {situation(endpoint)}", FAILED)
-        time.sleep(min(_LOOK_EVERY, left))
+            raise CommandError(f"{name} is gone from the table", NOT_FOUND)
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise CommandError(f"{name} is not {condition} after {timeout:g} s: {progress_text(endpoint)}", FAILED)
+        time.sleep(min(_POLL_SECONDS, remaining))
 
 
-def has_come(endpoint: "Endpoint | Unreadable | None", outcome: Outcome) -> str | None:
+def condition_met(endpoint: "Endpoint | InvalidItem | None", condition: WaitCondition) -> str | None:
     """The outcome in words where it has come, else None. `endpoint` None: the item is gone."""
     if endpoint is None:
-        return "gone" if outcome in {Outcome.GONE, Outcome.DELETED} else None
-    if outcome is Outcome.GONE:
+        return "gone" if condition in {WaitCondition.GONE, WaitCondition.DELETED} else None
+    if condition is WaitCondition.GONE:
         return None
-    if outcome is Outcome.ERROR:
+    if condition is WaitCondition.ERROR:
         errors = [f"{region}: {entry.error}" for region, entry in sorted(errors_of(endpoint).items())]
         return f"error in {'; '.join(errors)}" if errors else None
-    return str(outcome) if _all_report(endpoint, outcome) else None
+    return str(condition) if _all_report(endpoint, condition) else None
 
 
-def errors_of(endpoint: "Endpoint | Unreadable") -> dict[str, "RegionStatus"]:
+def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
     """The entries of the regions that report an error."""
     return {
-        region: entry for region, entry in endpoint.region_status.items() if entry.state.value == Outcome.ERROR.value
+        region: entry
+        for region, entry in endpoint.region_status.items()
+        if entry.state.value == WaitCondition.ERROR.value
     }
 
 
-def situation(endpoint: "Endpoint | Unreadable") -> str:
+def progress_text(endpoint: "Endpoint | InvalidItem") -> str:
     """What is asked and what each region says, in one line."""
-    from gco_stream.model.endpoint import Unreadable
+    from gco_stream.model.endpoint import InvalidItem
 
-    parts = [endpoint.error] if isinstance(endpoint, Unreadable) else [f"asked: {endpoint.desired_state}"]
+    parts = [endpoint.error] if isinstance(endpoint, InvalidItem) else [f"asked: {endpoint.desired_state}"]
     for region in sorted(endpoint.target_regions | endpoint.region_status.keys()):
         entry = endpoint.region_status.get(region)
         if entry is None:
@@ -103,20 +105,20 @@ def situation(endpoint: "Endpoint | Unreadable") -> str:
     return ", ".join(parts)
 
 
-def _all_report(endpoint: "Endpoint | Unreadable", outcome: Outcome) -> bool:
-    from gco_stream.model.endpoint import Unreadable
+def _all_report(endpoint: "Endpoint | InvalidItem", condition: WaitCondition) -> bool:
+    from gco_stream.model.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.region_status import is_for_another_intent
 
-    if isinstance(endpoint, Unreadable) or not _is_asked(endpoint, outcome):
+    if isinstance(endpoint, InvalidItem) or not _is_desired(endpoint, condition):
         return False
     entries = [endpoint.region_status.get(region) for region in endpoint.target_regions]
     return all(
-        entry is not None and entry.state.value == outcome.value and not is_for_another_intent(entry, endpoint.intent)
+        entry is not None and entry.state.value == condition.value and not is_for_another_intent(entry, endpoint.intent)
         for entry in entries
     )
 
 
-def _is_asked(endpoint: "Endpoint", outcome: Outcome) -> bool:
+def _is_desired(endpoint: "Endpoint", condition: WaitCondition) -> bool:
     # A former report counts for nothing: GCO's entries do not say which request they answer.
-    asked = endpoint.desired_state.value
-    return asked in {"deploying", "running"} if outcome is Outcome.RUNNING else asked == outcome.value
+    desired = endpoint.desired_state.value
+    return desired in {"deploying", "running"} if condition is WaitCondition.RUNNING else desired == condition.value

@@ -9,30 +9,30 @@ from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import JSON_PATCH, KubeApi, path_of
 from gco_stream.model import names
 from tests.chaos.run.actors.roster import Place, Roster
-from tests.chaos.run.records.evidence import Deed
-from tests.chaos.run.records.journal import Journal
+from tests.chaos.run.records.evidence import Action
+from tests.chaos.run.records.journal import ActionLog
 
 # A template that is changed by others again and again becomes contested, and is then rightly left alone.
 _TEMPLATE_EDITS = 1
 _OTHER_TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/another-installation"
-_TOLD = "gco.local/ready"
+_READINESS_ANNOTATION = "gco.local/ready"
 
 Ref = tuple[str, str, str]
 
 
-class Hands:
+class ClusterActors:
     """Each step has a seed of its own, as users' have."""
 
-    def __init__(self, kube: KubeApi, roster: Roster, journal: Journal, seed: int) -> None:
+    def __init__(self, kube: KubeApi, roster: Roster, history: ActionLog, seed: int) -> None:
         self._kube = kube
         self._roster = roster
-        self._journal = journal
+        self._journal = history
         self._seed = seed
         self._edited: dict[str, int] = {}
         self.foreign: dict[Ref, str] = {}
         self.done = 0
 
-    def squat(self) -> None:
+    def create_foreign_objects(self) -> None:
         """Somebody else's objects, some of them where an endpoint's own should stand: the resourceVersion of each."""
         for place in self._roster.places:
             if place.squatted:
@@ -58,7 +58,7 @@ class Hands:
         )
         self.foreign[kind, namespace, name] = made["metadata"]["resourceVersion"]
 
-    def touched_foreign(self) -> list[str]:
+    def changed_foreign_objects(self) -> list[str]:
         """Foreign objects that are not as they were made."""
         found = []
         for (kind, namespace, name), version in self.foreign.items():
@@ -82,13 +82,13 @@ class Hands:
             failed = str(error)[:200]
         else:
             self.done += 1
-        self._journal.did(Deed(began, time.time(), "hands", what, place.name, about=about, failed=failed))
+        self._journal.record_action(Action(began, time.time(), "hands", what, place.name, about=about, failed=failed))
 
     def heal_pods(self) -> None:
         """No pod is told any more not to be ready."""
         for namespace in self._roster.namespaces:
             for pod in self._kube.list(path_of("Pod", namespace)):
-                if (pod["metadata"].get("annotations") or {}).get(_TOLD) == "false":
+                if (pod["metadata"].get("annotations") or {}).get(_READINESS_ANNOTATION) == "false":
                     self._tell(pod, "true")
 
     def _edit(self, rng: random.Random, place: Place) -> tuple[str, Ref, Callable[[], Any]]:
@@ -167,7 +167,7 @@ class Hands:
     def _tell(self, pod: dict[str, Any], ready: str) -> None:
         path = path_of("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"])
         try:
-            self._kube.patch(path, {"metadata": {"annotations": {_TOLD: ready}}})
+            self._kube.patch(path, {"metadata": {"annotations": {_READINESS_ANNOTATION: ready}}})
         except KubeError as error:
             if error.status != 404:
                 raise

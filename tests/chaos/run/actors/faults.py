@@ -15,17 +15,17 @@ from gco_stream.local.errors import KubeError, LocalError
 from gco_stream.local.kube_api import path_of
 from tests.chaos.proxies.faulty_http import Fault
 from tests.chaos.run.actors import http_faults
-from tests.chaos.run.records.journal import Journal
-from tests.chaos.run.sites import Site, Way
+from tests.chaos.run.records.journal import ActionLog
+from tests.chaos.run.sites import Route, Site
 
 LEADER = -1
 _LEASE = "inference-monitor-leader"
-_TERM_PATIENCE = 60.0
+_TERM_TIMEOUT = 60.0
 # A process that has just begun does not handle SIGTERM yet.
 _STATUSES = {"kill -9": (128 + signal.SIGKILL,), "SIGTERM": (0, 128 + signal.SIGTERM)}
 
 # How often each kind comes, as seconds between two of it in a run of any length; and how long one lasts.
-_EVERY = {
+_SCHEDULE = {
     "kill -9": (40.0, (0.0, 4.0)),
     "SIGTERM": (45.0, (0.0, 3.0)),
     "SIGSTOP": (40.0, (0.3, 14.0)),
@@ -43,7 +43,7 @@ _EVERY = {
     "DynamoDB frozen": (70.0, (0.5, 8.0)),
 }
 
-KINDS = frozenset(_EVERY)
+KINDS = frozenset(_SCHEDULE)
 ON_THE_WAY = frozenset(
     {
         "cluster request",
@@ -58,27 +58,27 @@ ON_THE_WAY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A fault to come, `at` seconds after the beginning; `whom` is a replica's number or LEADER."""
+class PlannedFault:
+    """A fault to come, `at` seconds after the beginning; `replica` is a replica's number or LEADER."""
 
     at: float
     kind: str
-    whom: int
+    replica: int
     seconds: float
     number: int
 
 
-def planned(seed: int, seconds: float, replicas: int, kinds: frozenset[str] | None = None) -> list[Planned]:
+def plan_faults(seed: int, seconds: float, replicas: int, kinds: frozenset[str] | None = None) -> list[PlannedFault]:
     """Every fault of a run, in order. `kinds`: only these."""
     found = []
-    for kind, (every, (shortest, longest)) in _EVERY.items():
+    for kind, (every, (shortest, longest)) in _SCHEDULE.items():
         if kinds is not None and kind not in kinds:
             continue
         rng = random.Random(f"{seed}:fault:{kind}")
         at = rng.uniform(0.0, every)
         while at < seconds:
             whom = LEADER if rng.random() < 0.6 else rng.randrange(replicas)
-            found.append(Planned(at, kind, whom, rng.uniform(shortest, longest), rng.randrange(10**9)))
+            found.append(PlannedFault(at, kind, whom, rng.uniform(shortest, longest), rng.randrange(10**9)))
             at += rng.expovariate(1 / every)
     return sorted(found, key=lambda one: one.at)
 
@@ -87,13 +87,13 @@ class Faults:
     """Carries faults out. `holder`: the host that the Lease names. A context manager: left, every fault has ended."""
 
     def __init__(
-        self, plane: ControlPlane, sites: list[Site], namespace: str, holder: Callable[[], str], journal: Journal
+        self, plane: ControlPlane, sites: list[Site], namespace: str, holder: Callable[[], str], history: ActionLog
     ) -> None:
         self._plane = plane
         self._sites = sites
         self._namespace = namespace
         self._holder = holder
-        self._journal = journal
+        self._journal = history
         self._over = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=48, thread_name_prefix="fault")
         self._running: list[Future[None]] = []
@@ -102,7 +102,7 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self.late: list[str] = []
 
-    def begin(self, one: Planned) -> None:
+    def begin(self, one: PlannedFault) -> None:
         """Does not wait for its end."""
         self._running.append(self._pool.submit(self._run, one))
 
@@ -120,7 +120,7 @@ class Faults:
             site.replica.start()
         self._journal.note("all faults have ended")
 
-    def revive(self) -> None:
+    def restart_ended(self) -> None:
         """What has ended by itself is started again, as kubelet does."""
         for site in self._sites:
             if self._busy[site.replica.name].acquire(blocking=False):
@@ -129,14 +129,14 @@ class Faults:
                 finally:
                     self._busy[site.replica.name].release()
 
-    def requests_struck(self) -> Counter[str]:
+    def affected_requests(self) -> Counter[str]:
         """How many requests each fault of the proxies struck."""
         return sum((way.proxy.injected for site in self._sites for way in site.ways or ()), Counter())
 
-    def _run(self, one: Planned) -> None:
+    def _run(self, one: PlannedFault) -> None:
         if self._over.is_set():
             return
-        site = self._site(one.whom)
+        site = self._site(one.replica)
         with suppress(KubeError, ConnectionError, TimeoutError):
             self._dispatch(one, site, random.Random(one.number))
 
@@ -146,7 +146,7 @@ class Faults:
             return next((site for site in self._sites if site.replica.name == holder), self._sites[0])
         return self._sites[whom]
 
-    def _dispatch(self, one: Planned, site: Site, rng: random.Random) -> None:
+    def _dispatch(self, one: PlannedFault, site: Site, rng: random.Random) -> None:
         match one.kind:
             case "kill -9":
                 self._end_process(site, signal.SIGKILL, one)
@@ -188,25 +188,25 @@ class Faults:
         with self._journal.fault(kind, site.replica.name if site else ""):
             yield
 
-    def _end_process(self, site: Site, number: signal.Signals, one: Planned) -> None:
+    def _end_process(self, site: Site, number: signal.Signals, one: PlannedFault) -> None:
         with self._busy[site.replica.name]:
             # One that was started a moment ago has no process of its own yet.
             if self._over.is_set() or not site.replica.signal(number):
                 return
             with self._lasting(one.kind, site):
                 began = time.monotonic()
-                status = site.replica.wait_ended(_TERM_PATIENCE)
+                status = site.replica.wait_ended(_TERM_TIMEOUT)
                 if status is None:
-                    self.late.append(f"{site.replica.name} has not ended {_TERM_PATIENCE:g} s after {one.kind}")
+                    self.late.append(f"{site.replica.name} has not ended {_TERM_TIMEOUT:g} s after {one.kind}")
                     site.replica.end()
-                elif status not in _STATUSES[one.kind] and not site.replica.burns(status):
+                elif status not in _STATUSES[one.kind] and not site.replica.has_fenced_itself(status):
                     self.late.append(f"{site.replica.name} ended with {status} after {one.kind}: {site.replica.tail()}")
                 took = round(time.monotonic() - began, 2)
                 self._journal.note("has ended", whom=site.replica.name, status=status, seconds=took)
                 self._over.wait(one.seconds)
                 site.replica.start()
 
-    def _stopped(self, site: Site, one: Planned) -> None:
+    def _stopped(self, site: Site, one: PlannedFault) -> None:
         with self._busy[site.replica.name]:
             if self._over.is_set() or not site.replica.signal(signal.SIGSTOP):
                 return
@@ -214,7 +214,7 @@ class Faults:
                 self._over.wait(one.seconds)
                 site.replica.signal(signal.SIGCONT)
 
-    def _request(self, way: Way, fault: Fault, site: Site, one: Planned, *, drops: bool) -> None:
+    def _request(self, way: Route, fault: Fault, site: Site, one: PlannedFault, *, drops: bool) -> None:
         with self._lasting(fault.name, site):
             way.proxy.inject(fault)
             if drops:
@@ -223,7 +223,7 @@ class Faults:
             self._over.wait(one.seconds)
             way.proxy.clear(fault)
 
-    def _network(self, site: Site, one: Planned, rng: random.Random) -> None:
+    def _network(self, site: Site, one: PlannedFault, rng: random.Random) -> None:
         ways = rng.choice(((site.cluster,), (site.table,), (site.cluster, site.table)))
         with self._lasting(one.kind, site):
             for way in ways:
@@ -235,7 +235,7 @@ class Faults:
             for way in ways:
                 way.relay.restore()
 
-    def _clock(self, site: Site, one: Planned, seconds: float) -> None:
+    def _clock(self, site: Site, one: PlannedFault, seconds: float) -> None:
         with self._lasting(one.kind, site):
             site.set_clock(seconds)
             self._over.wait(one.seconds)
@@ -245,7 +245,7 @@ class Faults:
         with self._server, self._lasting(kind), suppress(LocalError):
             self._plane.restart(name)
 
-    def _frozen(self, name: str, one: Planned) -> None:
+    def _frozen(self, name: str, one: PlannedFault) -> None:
         with self._server, self._lasting(one.kind):
             server = self._plane.servers[name]
             server.freeze()

@@ -9,10 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gco_stream.aws.table_errors import TableError
 from gco_stream.model import wire
-from gco_stream.table.sync_table import UserTable
+from gco_stream.table.sync_table import SyncEndpointTable
 from tests.chaos.run.actors.roster import ELSEWHERE, IMAGE, Place, Roster
-from tests.chaos.run.records.evidence import Deed
-from tests.chaos.run.records.journal import Journal
+from tests.chaos.run.records.evidence import Action
+from tests.chaos.run.records.journal import ActionLog
 
 SCALING = {"enabled": True, "min_replicas": 1, "max_replicas": 3}
 # A few that come again and again (a roll-back), among new ones.
@@ -22,15 +22,17 @@ _SLOW = ("", "", "", "", "", "-ready-after-1s", "-ready-after-2s")
 Write = Callable[[], Any]
 
 
-class Users:
+class TableActors:
     """Write items as GCO's tools and the command line do."""
 
-    def __init__(self, table: UserTable, client: Any, name: str, roster: Roster, journal: Journal, seed: int) -> None:
+    def __init__(
+        self, table: SyncEndpointTable, client: Any, name: str, roster: Roster, history: ActionLog, seed: int
+    ) -> None:
         self._table = table
         self._client = client
         self._table_name = name
         self._roster = roster
-        self._journal = journal
+        self._journal = history
         self._seed = seed
         self.writes = 0
 
@@ -140,4 +142,4 @@ class Users:
             self.writes += 1
         except (TableError, ClientError, BotoCoreError) as error:
             failed = str(error)
-        self._journal.did(Deed(began, time.time(), "user", what, name, mark=mark, failed=failed))
+        self._journal.record_action(Action(began, time.time(), "user", what, name, mark=mark, failed=failed))

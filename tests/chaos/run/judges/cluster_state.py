@@ -8,7 +8,7 @@ _TOLERANCE = 1.0
 _TAKEN = 409
 
 
-def foreign_touched(evidence: Evidence) -> list[str]:
+def foreign_writes(evidence: Evidence) -> list[str]:
     """Writes of a replica that took effect on what is somebody else's."""
     return [
         f"{call.replica}: {call.verb} of {call.kind} {call.namespace}/{call.name} at {call.at:.3f}, not its own"
@@ -17,7 +17,7 @@ def foreign_touched(evidence: Evidence) -> list[str]:
     ]
 
 
-def said_gone_too_early(evidence: Evidence) -> list[str]:
+def reported_deleted_too_early(evidence: Evidence) -> list[str]:
     """Reports of "deleted" while objects stood that a watch had shown before, and went on to show."""
     lives = _lives(evidence)
     found = []
@@ -36,7 +36,7 @@ def said_gone_too_early(evidence: Evidence) -> list[str]:
     return found
 
 
-def not_silent(evidence: Evidence, since: float) -> list[str]:
+def writes_at_rest(evidence: Evidence, since: float) -> list[str]:
     """Writes to the cluster or to the table at rest. Renewals of the Lease are none, nor is asking whether a
     name that is taken has become free.
     """

@@ -7,8 +7,8 @@ again what had not arrived. Where a sender has reset the connection, the server 
 
 from collections.abc import Iterable
 
-from tests.chaos.leadership.audited_writes import Act
-from tests.chaos.run.records.evidence import Span
+from tests.chaos.leadership.audited_writes import LeaderWrite
+from tests.chaos.run.records.evidence import FaultSpan
 
 _FROZEN = "API server frozen"
 _SILENT = "network silent"
@@ -17,7 +17,7 @@ _AT_ONCE = 0.5
 _BROKEN_OFF = 504
 
 
-def held_up(act: Act, spans: Iterable[Span]) -> bool:
+def delayed_writes(act: LeaderWrite, spans: Iterable[FaultSpan]) -> bool:
     """Whether the act was received just after its way had stood still."""
     received = act.received / 1e6
     host = act.user.rpartition(":")[2]
@@ -25,12 +25,12 @@ def held_up(act: Act, spans: Iterable[Span]) -> bool:
         (span.kind == _FROZEN and _follows(received, span, _AFTER))
         or (
             span.kind == _SILENT
-            and span.whom == host
+            and span.replica == host
             and _follows(received, span, _AFTER if act.status == _BROKEN_OFF else _AT_ONCE)
         )
         for span in spans
     )
 
 
-def _follows(received: float, span: Span, seconds: float) -> bool:
+def _follows(received: float, span: FaultSpan, seconds: float) -> bool:
     return span.until - 0.1 <= received <= span.until + seconds

@@ -3,17 +3,17 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from tests.chaos.run.judges.staleness import UNREAD, known_since
+from tests.chaos.run.judges.staleness import UNREAD, stale_since
 from tests.chaos.run.records.evidence import KINDS, Call, Event, Evidence, Histories, Plain, owner_of, runs, spec_of
 
 _BY_HAND = 90.0
 """Seconds that a deletion by hand may take: pods first."""
 
 
-def unasked(evidence: Evidence) -> list[str]:
+def unrequested_deletions(evidence: Evidence) -> list[str]:
     """Deletions that a replica sent, and objects that went without anybody's deletion."""
     histories = Histories(evidence.changes)
-    readiness, going = _Readiness(evidence.events), _Going(evidence.events)
+    readiness, going = _Readiness(evidence.events), _Terminating(evidence.events)
     found = []
     for call in evidence.calls:
         if call.verb == "deletecollection":
@@ -21,11 +21,11 @@ def unasked(evidence: Evidence) -> list[str]:
         if call.verb == "delete" and 200 <= call.status < 300 and call.kind in KINDS and not call.subresource:
             if going.already(call.ref, call.at):
                 continue
-            since = known_since(evidence.spans, call.replica, call.at)
+            since = stale_since(evidence.spans, call.replica, call.at)
             if why := _against(evidence, histories, readiness, call.ref, since, call.until):
-                found.append(f"{call.replica} deleted {_words(call)}, {why}")
+                found.append(f"{call.replica} deleted {_describe(call)}, {why}")
     for event in _ended(evidence):
-        since = known_since(evidence.spans, "", event.at) - _BY_HAND
+        since = stale_since(evidence.spans, "", event.at) - _BY_HAND
         if why := _against(evidence, histories, readiness, event.ref, since, event.at):
             found.append(f"{event.kind} {event.namespace}/{event.name} went at {event.at:.3f}, {why}")
     return found
@@ -34,7 +34,7 @@ def unasked(evidence: Evidence) -> list[str]:
 def _ended(evidence: Evidence) -> Iterator[Event]:
     """Objects of endpoints that are gone, and nobody has deleted them by hand."""
     by_hand: dict[tuple[str, str, str], list[float]] = {}
-    for deed in evidence.deeds:
+    for deed in evidence.actions:
         if deed.about is not None and deed.what.startswith("delete"):
             by_hand.setdefault(deed.about, []).append(deed.at)
     for event in evidence.events:
@@ -65,7 +65,7 @@ def _against(
     last = versions[-1]
     return (
         f"while the item said {last.get('desired_state')} in {last.get('target_regions')} "
-        f"(and nothing else since {since:.3f}): {_asked(last)}"
+        f"(and nothing else since {since:.3f}): {_desired_state(last)}"
     )
 
 
@@ -101,7 +101,7 @@ class _Readiness:
         return not seen or times[0] > since or any(not ready for _, ready in seen[first : bisect_left(times, until)])
 
 
-class _Going:
+class _Terminating:
     """When objects were being deleted already: to ask for it once more takes nothing away."""
 
     def __init__(self, events: tuple[Event, ...]) -> None:
@@ -115,10 +115,10 @@ class _Going:
         return position > 0 and seen[position - 1][1]
 
 
-def _asked(item: Plain) -> str:
+def _desired_state(item: Plain) -> str:
     spec = spec_of(item)
     return ", ".join(f"{key} {spec[key]}" for key in ("replicas", "canary", "autoscaling") if key in spec) or "no more"
 
 
-def _words(call: Call) -> str:
+def _describe(call: Call) -> str:
     return f"{call.kind} {call.namespace}/{call.name} at {call.at:.3f}"

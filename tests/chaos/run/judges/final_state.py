@@ -15,7 +15,7 @@ Ref = tuple[str, str, str]
 _NEVER = ("-never-ready", "-crash-loop", "-image-pull-error")
 
 
-def not_as_asked(
+def out_of_sync(
     items: Mapping[str, Plain],
     objects: Mapping[Ref, Object],
     region: str,
@@ -27,7 +27,7 @@ def not_as_asked(
     found: list[str] = []
     for name in known:
         one = _Endpoint(name, items.get(name, {}), objects, region, namespaces, foreign)
-        found += [f"{name}: {complaint}" for complaint in one.complaints()]
+        found += [f"{name}: {complaint}" for complaint in one.problems()]
     return found
 
 
@@ -50,19 +50,19 @@ class _Endpoint:
         self._foreign = foreign
         self._namespaces = namespaces
 
-    def complaints(self) -> list[str]:
+    def problems(self) -> list[str]:
         if not self.item:
-            return self._nothing_stands("there is no item")
+            return self._no_objects("there is no item")
         state = self.item["desired_state"]
         if "hold" in self.item:
             return self._held()
         if state == "deleted":
             # Where it is asked for elsewhere too, it waits for the word of a region that has no controller here.
             here = set(self.item["target_regions"]) <= {self.region}
-            return ["deleted, and still in the table"] * here + self._nothing_stands("it is deleted")
+            return ["deleted, and still in the table"] * here + self._no_objects("it is deleted")
         if self.region not in self.item["target_regions"]:
             said = self._report().get("state", "deleted")
-            return self._nothing_stands(f"it has left {self.region}") + (
+            return self._no_objects(f"it has left {self.region}") + (
                 [f"has left, and its region says {said}"] if said != "deleted" else []
             )
         squatted = [ref for ref in self._foreign if ref[1:] == (self.namespace, self.name)]
@@ -72,7 +72,7 @@ class _Endpoint:
             return self._stopped()
         if self.spec.get("port") == 99999:
             return self._expect_error("InvalidSpec")
-        return [*self._main(), *self._canary(), *self._route(), *self._told()]
+        return [*self._main(), *self._canary(), *self._route(), *self._expect_report()]
 
     def _report(self) -> Mapping[str, Any]:
         statuses = self.item.get("region_status")
@@ -82,7 +82,7 @@ class _Endpoint:
     def _get(self, kind: str, name: str) -> Object | None:
         return self._objects.get((kind, self.namespace, name))
 
-    def _nothing_stands(self, why: str) -> list[str]:
+    def _no_objects(self, why: str) -> list[str]:
         wanted = {
             ("Deployment", self.name),
             ("Service", self.name),
@@ -205,7 +205,7 @@ class _Endpoint:
         shares = {self.name: 100 - weight, names.canary_name(self.name): weight}
         return {service: share for service, share in shares.items() if share}
 
-    def _told(self) -> list[str]:
+    def _expect_report(self) -> list[str]:
         report = self._report()
         if str(self.spec["image"]).endswith(_NEVER):
             return []

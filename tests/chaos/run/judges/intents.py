@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gco_stream.model import wire
-from tests.chaos.run.judges.staleness import UNREAD, known_since
-from tests.chaos.run.records.evidence import Change, Deed, Evidence, Plain
+from tests.chaos.run.judges.staleness import UNREAD, stale_since
+from tests.chaos.run.records.evidence import Action, Change, Evidence, Plain
 
 BY_HAND = "take the item out by hand"
 _NOT_ASKED = frozenset({"region_status", "updated_at"})
@@ -14,15 +14,15 @@ _NOT_ASKED = frozenset({"region_status", "updated_at"})
 
 def overwritten(evidence: Evidence) -> list[str]:
     """Changes of what users ask that are neither a user's, nor a right promotion, nor a right purge."""
-    marks = {deed.mark for deed in evidence.deeds if deed.actor == "user" and deed.mark}
-    of_all = tuple(span for span in evidence.spans if not span.whom)
-    unknown: dict[str, list[Deed]] = {}
-    for deed in evidence.deeds:
+    marks = {deed.mark for deed in evidence.actions if deed.actor == "user" and deed.mark}
+    of_all = tuple(span for span in evidence.spans if not span.replica)
+    unknown: dict[str, list[Action]] = {}
+    for deed in evidence.actions:
         if deed.actor == "user" and not deed.mark:
             unknown.setdefault(deed.name, []).append(deed)
     found = []
     for change in evidence.changes:
-        if _wish(change.old) == _wish(change.new):
+        if _desired(change.old) == _desired(change.new):
             continue
         if change.new and change.new.get("updated_at") in marks:
             continue
@@ -33,7 +33,7 @@ def overwritten(evidence: Evidence) -> list[str]:
             # It explains one removal, however late its record was read.
             unknown[change.name].remove(taken)
             continue
-        since = known_since(of_all, "", change.at) - UNREAD
+        since = stale_since(of_all, "", change.at) - UNREAD
         if any(deed.at <= change.at and deed.until >= since for deed in unknown.get(change.name, ())):
             continue
         if not change.new:
@@ -43,7 +43,7 @@ def overwritten(evidence: Evidence) -> list[str]:
     return found
 
 
-def _taken_out_by_hand(deeds: list[Deed], at: float) -> Deed | None:
+def _taken_out_by_hand(deeds: list[Action], at: float) -> Action | None:
     return next((deed for deed in deeds if deed.what == BY_HAND and deed.at <= at), None)
 
 
@@ -52,7 +52,7 @@ def lost_writes(evidence: Evidence) -> list[str]:
     written = {change.new.get("updated_at") for change in evidence.changes}
     return [
         f"{deed.name}: {deed.what} at {deed.at:.3f} is not in the table's history"
-        for deed in evidence.deeds
+        for deed in evidence.actions
         if deed.actor == "user" and deed.mark and deed.mark not in written
     ]
 
@@ -66,7 +66,7 @@ def promoted_twice(evidence: Evidence) -> list[str]:
             counts[change.name] += 1
             if counts[change.name] > 1:
                 found.append(f"{change.name}: promoted for the {counts[change.name]}. time at {change.at:.3f}")
-        elif _wish(change.old) != _wish(change.new):
+        elif _desired(change.old) != _desired(change.new):
             counts[change.name] = 0
     return found
 
@@ -88,7 +88,7 @@ def epochs_in_order(evidence: Evidence) -> list[str]:
 def is_promotion(change: Change) -> bool:
     if not change.old or not change.new:
         return False
-    old, new = dict(_wish(change.old)), dict(_wish(change.new))
+    old, new = dict(_desired(change.old)), dict(_desired(change.new))
     return (old.pop("desired_state", ""), new.pop("desired_state", "")) == ("deploying", "running") and old == new
 
 
@@ -125,11 +125,11 @@ def _statuses(item: Plain) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _wish(item: Plain) -> Plain:
+def _desired(item: Plain) -> Plain:
     return {key: value for key, value in item.items() if key not in _NOT_ASKED}
 
 
 def _difference(change: Change) -> str:
-    old, new = _wish(change.old), _wish(change.new)
+    old, new = _desired(change.old), _desired(change.new)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return ", ".join(f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in keys)

@@ -6,7 +6,7 @@ from typing import Any
 _OF_OURS = ("broke off", "was never retrieved", "was never awaited", "Traceback", "Unclosed")
 
 
-def complaints_in(replica: str, lines: Iterable[Mapping[str, Any]]) -> list[str]:
+def logged_faults(replica: str, lines: Iterable[Mapping[str, Any]]) -> list[str]:
     """Log lines that only a fault of the program's own can cause, each kind once, with how often it came."""
     seen: dict[str, tuple[int, str]] = {}
     for line in lines:
@@ -19,6 +19,6 @@ def complaints_in(replica: str, lines: Iterable[Mapping[str, Any]]) -> list[str]
     return [f"{replica} logged {count} times: {key}\n{first}" for key, (count, first) in seen.items()]
 
 
-def too_large(peaks: Mapping[str, float], limit: float) -> list[str]:
+def over_memory_limit(peaks: Mapping[str, float], limit: float) -> list[str]:
     """Replicas that took more memory (MiB) than the limit."""
     return [f"{name} took {peak:.0f} MiB, more than {limit:.0f}" for name, peak in peaks.items() if peak > limit]

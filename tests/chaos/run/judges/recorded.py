@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gco_stream.model import wire
-from tests.chaos.run.records.evidence import Call, Change, Deed, Event, Evidence, Plain
+from tests.chaos.run.records.evidence import Action, Call, Change, Event, Evidence, Plain
 from tests.support.items import REGION, item
 
 NAMESPACE = "gco-inference"
@@ -17,12 +17,12 @@ END = 1000.0
 Ref = tuple[str, str, str]
 
 
-def asked(image: str = ONE, state: str = "running", **attributes: Any) -> dict[str, Any]:
+def item_version(image: str = ONE, state: str = "running", **attributes: Any) -> dict[str, Any]:
     spec = {"image": image, "replicas": 1, **attributes.pop("spec", {})}
     return item(spec=spec, desired_state=state, **attributes)
 
 
-def said(plain: Mapping[str, Any], state: str, intent: str | None = None, **entry: Any) -> dict[str, Any]:
+def region_report(plain: Mapping[str, Any], state: str, intent: str | None = None, **entry: Any) -> dict[str, Any]:
     """The item with this region's report."""
     report = {"state": state, "epoch": 1, "intent": intent or wire.intent_of(wire.encode(plain)), **entry}
     return {**plain, "region_status": {REGION: report}}
@@ -55,5 +55,5 @@ def template(image: str, at: float, type_: str = "MODIFIED", ref: Ref = DEPLOYME
     return event(ref, at, type_, uid=f"of {ref[2]}", image=image, template=image)
 
 
-def user(mark: str) -> Deed:
-    return Deed(0.0, 0.1, "user", "new image", "chat", mark=mark)
+def user(mark: str) -> Action:
+    return Action(0.0, 0.1, "user", "new image", "chat", mark=mark)

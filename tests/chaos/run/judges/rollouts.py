@@ -3,20 +3,20 @@
 import json
 from collections.abc import Iterable
 
-from tests.chaos.run.judges.staleness import MOMENT, UNREAD, known_since
+from tests.chaos.run.judges.staleness import MOMENT, UNREAD, stale_since
 from tests.chaos.run.records.evidence import Event, Evidence, Histories, Plain, owner_of, runs, spec_of
 
 _POLICIES = frozenset({"replicas", "autoscaling", "canary", "image"})
 
 
-def repeated(evidence: Evidence) -> list[str]:
+def repeated_rollouts(evidence: Evidence) -> list[str]:
     """Deployments that were given more templates than items, and hands, asked for."""
     histories = Histories(evidence.changes)
     edits = _edits(evidence)
     found = []
     for uid, events in _by_uid(evidence).items():
         endpoint, canary = owner_of("Deployment", events[0].name)
-        since = known_since(evidence.spans, "", events[0].at)
+        since = stale_since(evidence.spans, "", events[0].at)
         hands = [at for at in edits.get(events[0].ref, ()) if at >= events[0].at - MOMENT]
         for count, event in enumerate(_turns(events)):
             asked = _consecutive(
@@ -34,7 +34,7 @@ def repeated(evidence: Evidence) -> list[str]:
     return found
 
 
-def unasked_images(evidence: Evidence) -> list[str]:
+def unrequested_images(evidence: Evidence) -> list[str]:
     """Deployments that ran an image that nobody asked for at that time."""
     histories = Histories(evidence.changes)
     edits = _edits(evidence)
@@ -45,7 +45,7 @@ def unasked_images(evidence: Evidence) -> list[str]:
             # By hand: a change, and the way back from it by another hand.
             if any(abs(event.at - at) < MOMENT for at in edits.get(event.ref, ())):
                 continue
-            since = known_since(evidence.spans, "", event.at)
+            since = stale_since(evidence.spans, "", event.at)
             versions = histories.between(endpoint, since, event.at + UNREAD)
             asked = {_image(item, evidence.region, canary=canary) for item in versions}
             if not any(runs(item, evidence.region) or item.get("desired_state") == "stopped" for item in versions):
@@ -77,7 +77,7 @@ def _turns(events: list[Event]) -> list[Event]:
 
 def _edits(evidence: Evidence) -> dict[tuple[str, str, str], list[float]]:
     found: dict[tuple[str, str, str], list[float]] = {}
-    for deed in evidence.deeds:
+    for deed in evidence.actions:
         if deed.what == "edit template" and deed.about is not None:
             found.setdefault(deed.about, []).append(deed.at)
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tests.chaos.run.records.evidence import Span
+from tests.chaos.run.records.evidence import FaultSpan
 
 MOMENT = 3.0
 UNREAD = 2.0
@@ -11,10 +11,10 @@ UNREAD = 2.0
 _LONGEST = 45.0
 
 
-def known_since(spans: Iterable[Span], replica: str, at: float) -> float:
+def stale_since(spans: Iterable[FaultSpan], replica: str, at: float) -> float:
     """What was in force at some time from here until `at`, a replica may take for true at `at`. `replica` "": any."""
     concerned = sorted(
-        (span for span in spans if not replica or span.whom in {"", replica}), key=lambda span: span.at, reverse=True
+        (span for span in spans if not replica or span.replica in {"", replica}), key=lambda span: span.at, reverse=True
     )
     since = at - MOMENT
     changed = True

@@ -16,8 +16,8 @@ from tests.chaos.run.judges.recorded import (
     SERVICE,
     TWO,
     Ref,
-    asked,
-    said,
+    item_version,
+    region_report,
 )
 from tests.chaos.run.records.evidence import Plain
 from tests.support.items import REGION
@@ -70,15 +70,17 @@ def right(plain: Mapping[str, Any]) -> dict[Ref, Any]:
 
 def complaints(plain: Plain, objects: Mapping[Ref, Any], foreign: frozenset[Ref] = frozenset()) -> list[str]:
     items = {"chat": plain} if plain else {}
-    return ending.not_as_asked(items, objects, REGION, [NAMESPACE], ["chat"], foreign)
+    return ending.out_of_sync(items, objects, REGION, [NAMESPACE], ["chat"], foreign)
 
 
 def running(**spec: Any) -> dict[str, Any]:
-    return said(asked(spec={"env": {"WHO": "x"}, **spec}), "running", replicas_ready=1, replicas_desired=1)
+    return region_report(
+        item_version(spec={"env": {"WHO": "x"}, **spec}), "running", replicas_ready=1, replicas_desired=1
+    )
 
 
 class TestEnding:
-    """ending.not_as_asked"""
+    """ending.out_of_sync"""
 
     @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
     def test_a_cluster_that_is_as_asked_has_no_complaints(self, spec: dict[str, Any]) -> None:
@@ -126,31 +128,33 @@ class TestEnding:
         assert complaints({**running(), "desired_state": "deploying"}, right(running()))
 
     def test_what_should_be_gone_is_found(self) -> None:
-        for plain in ({}, said(asked(target_regions=["eu-west-1"]), "deleted")):
+        for plain in ({}, region_report(item_version(target_regions=["eu-west-1"]), "deleted")):
             assert complaints(plain, {}) == []
             for ref, obj in right(running(**CANARY_SPEC)).items():
                 assert complaints(plain, {ref: obj})
-        assert complaints(asked(state="deleted"), {})
-        assert complaints(asked(state="deleted", target_regions=["eu-west-1"]), {}) == []
+        assert complaints(item_version(state="deleted"), {})
+        assert complaints(item_version(state="deleted", target_regions=["eu-west-1"]), {}) == []
 
     def test_what_is_stopped_has_no_pods_and_no_route(self) -> None:
-        stopped = said(asked(state="stopped"), "stopped")
+        stopped = region_report(item_version(state="stopped"), "stopped")
         left = {SERVICE: service("chat"), DEPLOYMENT: deployment("chat", ONE, 0)}
         assert complaints(stopped, left) == []
         assert complaints(stopped, left | {DEPLOYMENT: deployment("chat", ONE)})
         assert complaints(stopped, left | {INGRESS: ingress()})
-        assert complaints(said(asked(state="stopped"), "stopping"), left)
+        assert complaints(region_report(item_version(state="stopped"), "stopping"), left)
 
     def test_a_broken_spec_and_a_taken_name_are_to_be_said(self) -> None:
-        broken = asked(spec={"port": 99999})
-        assert complaints(said(broken, "error", error="spec.port: 99999", reason="InvalidSpec"), {}) == []
-        assert complaints(said(broken, "error", error="spec.port: 99999", reason="Rejected"), {})
-        assert complaints(said(broken, "running"), {})
-        taken = said(asked(), "error", error="Service gco-inference/chat exists", reason="ObjectNotOwned")
+        broken = item_version(spec={"port": 99999})
+        assert complaints(region_report(broken, "error", error="spec.port: 99999", reason="InvalidSpec"), {}) == []
+        assert complaints(region_report(broken, "error", error="spec.port: 99999", reason="Rejected"), {})
+        assert complaints(region_report(broken, "running"), {})
+        taken = region_report(
+            item_version(), "error", error="Service gco-inference/chat exists", reason="ObjectNotOwned"
+        )
         assert complaints(taken, {}, frozenset({SERVICE})) == []
-        assert complaints(said(asked(), "running"), {}, frozenset({SERVICE}))
+        assert complaints(region_report(item_version(), "running"), {}, frozenset({SERVICE}))
 
     def test_a_hold_is_to_be_said(self) -> None:
-        held = asked(hold="why")
-        assert complaints(said(held, "running", error="held: why", reason="Held"), {}) == []
-        assert complaints(said(held, "running"), {})
+        held = item_version(hold="why")
+        assert complaints(region_report(held, "running", error="held: why", reason="Held"), {}) == []
+        assert complaints(region_report(held, "running"), {})

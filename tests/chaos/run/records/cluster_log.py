@@ -16,7 +16,7 @@ import urllib3
 
 from gco_stream.local.kube_api import path_of
 from tests.chaos.run.records.evidence import KINDS, Event
-from tests.support.kube_watches import access
+from tests.support.kube_watches import watch_client
 
 WATCHED = (*KINDS, "Lease")
 _RETRY = 0.2
@@ -28,7 +28,7 @@ class ClusterLog:
     """Watches all namespaces, from the moment of entering. `names`: the only namespaces of which it remembers."""
 
     def __init__(self, kubeconfig: Path, namespaces: frozenset[str]) -> None:
-        self._server, self._pool = access(kubeconfig, len(WATCHED))
+        self._server, self._pool = watch_client(kubeconfig, len(WATCHED))
         self._namespaces = namespaces
         self._lock = threading.Lock()
         self._events: list[Event] = []
@@ -51,14 +51,14 @@ class ClusterLog:
         with self._lock:
             return tuple(self._events)
 
-    def standing(self, kind: str) -> list[Event]:
+    def live(self, kind: str) -> list[Event]:
         """What stands now of a kind, as far as it has been told."""
         with self._lock:
             return list(self._standing[kind].values())
 
     def holder(self) -> str:
         """Who holds the Lease, "" for nobody."""
-        return next((str(event.obj["holder"]) for event in self.standing("Lease")), "")
+        return next((str(event.obj["holder"]) for event in self.live("Lease")), "")
 
     def _follow(self, kind: str) -> None:
         version = ""

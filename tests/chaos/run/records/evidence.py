@@ -14,7 +14,7 @@ KINDS = ("Deployment", "Service", "Ingress", "HorizontalPodAutoscaler")
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class Action:
     """Something that a user or somebody's hands did, from before it was begun until it was known how it ended.
 
     `mark`: the updated_at that a user's write left, "" for none or where it is not known. `about`: the object of hands.
@@ -31,13 +31,13 @@ class Deed:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A fault and how long it lasted; `whom` is a replica, "" for what befell all."""
+class FaultSpan:
+    """A fault and how long it lasted; `replica` is a replica, "" for what befell all."""
 
     at: float
     until: float
     kind: str
-    whom: str = ""
+    replica: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Call:
 class Evidence:
     """Everything. `began`, `quiet`: when faults began and ended; `ended`: when the last was recorded.
 
-    `foreign`: objects that no replica may touch. `region`: the controller's.
+    `name_conflicts`: objects that no replica may touch. `region`: the controller's.
     """
 
     region: str
@@ -110,8 +110,8 @@ class Evidence:
     changes: tuple[Change, ...] = ()
     events: tuple[Event, ...] = ()
     calls: tuple[Call, ...] = ()
-    deeds: tuple[Deed, ...] = ()
-    spans: tuple[Span, ...] = ()
+    actions: tuple[Action, ...] = ()
+    spans: tuple[FaultSpan, ...] = ()
     foreign: frozenset[tuple[str, str, str]] = field(default_factory=frozenset)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import orjson
 
 from gco_stream.local.audit import AuditLog
-from tests.chaos.run.environment import Ground
+from tests.chaos.run.environment import Environment
 from tests.chaos.run.records.evidence import Call, Evidence
 
 _KINDS = {
@@ -20,7 +20,7 @@ _TOLD = "events"
 
 
 def evidence(
-    ground: Ground, began: float, quiet: float, ended: float, foreign: Iterable[tuple[str, str, str]]
+    ground: Environment, began: float, quiet: float, ended: float, foreign: Iterable[tuple[str, str, str]]
 ) -> Evidence:
     """Everything that was recorded until now."""
     events = ground.cluster_log.events()
@@ -32,7 +32,7 @@ def evidence(
         changes=ground.table_log.catch_up(),
         events=tuple(event for event in events if event.kind != "Lease"),
         calls=tuple(calls(ground.audit_logs(), {site.user: site.replica.name for site in ground.sites})),
-        deeds=ground.journal.deeds(),
+        actions=ground.journal.actions(),
         spans=ground.journal.spans(),
         foreign=frozenset(foreign),
     )

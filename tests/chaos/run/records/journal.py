@@ -9,18 +9,18 @@ from typing import Any
 
 import orjson
 
-from tests.chaos.run.records.evidence import Deed, Span
+from tests.chaos.run.records.evidence import Action, FaultSpan
 
 
-class Journal:
+class ActionLog:
     """Takes entries from several threads."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
         self._lock = threading.Lock()
-        self._deeds: list[Deed] = []
-        self._spans: list[Span] = []
-        self._open: dict[int, Span] = {}
+        self._deeds: list[Action] = []
+        self._spans: list[FaultSpan] = []
+        self._open: dict[int, FaultSpan] = {}
 
     def close(self) -> None:
         self._file.close()
@@ -31,7 +31,7 @@ class Journal:
         with self._lock:
             self._file.write(line + b"\n")
 
-    def did(self, deed: Deed) -> None:
+    def record_action(self, deed: Action) -> None:
         with self._lock:
             self._deeds.append(deed)
         self.note(
@@ -48,23 +48,23 @@ class Journal:
     def fault(self, kind: str, whom: str = "", **fields: Any) -> Iterator[None]:
         """A fault lasts while this block does."""
         began = time.time()
-        span = Span(began, float("inf"), kind, whom)
+        span = FaultSpan(began, float("inf"), kind, whom)
         with self._lock:
             self._open[id(span)] = span
         self.note(f"fault {kind}", whom=whom, **fields)
         try:
             yield
         finally:
-            ended = Span(began, time.time(), kind, whom)
+            ended = FaultSpan(began, time.time(), kind, whom)
             with self._lock:
                 del self._open[id(span)]
                 self._spans.append(ended)
             self.note(f"end of {kind}", whom=whom, seconds=round(ended.until - began, 2))
 
-    def deeds(self) -> tuple[Deed, ...]:
+    def actions(self) -> tuple[Action, ...]:
         with self._lock:
             return tuple(self._deeds)
 
-    def spans(self) -> tuple[Span, ...]:
+    def spans(self) -> tuple[FaultSpan, ...]:
         with self._lock:
             return tuple(sorted(self._spans, key=lambda span: span.at)) + tuple(self._open.values())

@@ -9,7 +9,7 @@ import pytest
 
 from gco_stream.cli.commands.endpoint.input_files import read_documents
 from gco_stream.cli.commands.endpoint.put import check
-from gco_stream.cli.errors import USAGE, Failure
+from gco_stream.cli.errors import USAGE, CommandError
 
 
 def items(tmp_path: Path, text: str, name: str = "f.yaml") -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def items(tmp_path: Path, text: str, name: str = "f.yaml") -> list[dict[str, Any
 
 
 def complaint(tmp_path: Path, text: str, name: str = "f.yaml") -> str:
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(CommandError) as caught:
         items(tmp_path, text, name)
     assert caught.value.code == USAGE
     return str(caught.value).replace(str(tmp_path / name), "f")
@@ -113,14 +113,14 @@ def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path) -> None:
         tmp_path: "Is a directory",
         tmp_path / "f.bin": "UTF-8",
     }.items():
-        with pytest.raises(Failure, match=told):
+        with pytest.raises(CommandError, match=told):
             read_documents(str(file))
 
 
 def test_every_problem_of_every_document_is_told_at_once(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_text("name: a\nregions: [r]\nimage: 'a b'\nport: 99999\n---\nname: B\nimage: x\nreplicas: lots\n")
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(CommandError) as caught:
         check(read_documents(str(file)))
     said = [line.partition("document ")[2] for line in str(caught.value).splitlines()]
     paths = [":".join(line.split(":")[:2]) for line in said]

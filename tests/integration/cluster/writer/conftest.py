@@ -90,7 +90,7 @@ class Cluster:
         """As the engine does it: again, on the newest state, where a controller's write of the status came between."""
         for _ in range(20):
             try:
-                return await self.writer.hand_over(observed)
+                return await self.writer.upgrade_managed_fields(observed)
             except errors.Conflict:
                 continue
         raise AssertionError(f"{observed.ref} never stood still")

@@ -20,10 +20,10 @@ async def test_every_write_of_an_object_that_was_made_again_is_refused_and_the_c
         "replicas": lambda: cluster.writer.apply_replicas(ours.ref, ours.uid, 5),
         "scale": lambda: cluster.writer.scale(ours.ref, ours.uid, 5),
         "annotate": lambda: cluster.writer.annotate(ours.ref, ours.uid, {"a": "b"}),
-        "hand over": lambda: cluster.writer.hand_over(ours),
+        "hand over": lambda: cluster.writer.upgrade_managed_fields(ours),
     }
     for what, write in writes.items():
-        cluster.cache.store(await cluster.read(ours.ref))
+        cluster.cache.put(await cluster.read(ours.ref))
         with pytest.raises(errors.UidMismatch):
             await write()
         assert (await cluster.read(ours.ref))["spec"]["replicas"] == 1, what
