@@ -145,7 +145,7 @@ class Program:
 
     def reconciled(self) -> list[dict[str, Any]]:
         """The lines about reconciles, each with `ended`, the line's time as a Unix time."""
-        lines = [line for line in self.log_lines() if line.get("event") == "reconciled"]
+        lines = [line for line in self.log_lines() if line.get("message") == "reconciled"]
         return [{**line, "ended": datetime.fromisoformat(line["timestamp"]).timestamp()} for line in lines]
 
     def _get(self, path: str) -> bytes:

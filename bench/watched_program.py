@@ -26,7 +26,7 @@ _TICK = 0.002
 # Shorter ones are no more than a few callbacks, and there are very many.
 _STALL = 0.01
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 Lines = Iterable[Mapping[str, Any]]
 Span = tuple[float, float]
@@ -34,17 +34,17 @@ Span = tuple[float, float]
 
 def stalls(lines: Lines) -> list[Span]:
     """From the program's log: stalls of the loop, begin and end by `time.monotonic`, which all processes share."""
-    return [(line["at"], line["at"] + line["lasted"]) for line in lines if line.get("event") == _STALLED]
+    return [(line["at"], line["at"] + line["lasted"]) for line in lines if line.get("message") == _STALLED]
 
 
 def tasks(lines: Lines) -> list[int]:
     """From the program's log: how many tasks there were, second by second."""
-    return [line["count"] for line in lines if line.get("event") == _TASKS]
+    return [line["count"] for line in lines if line.get("message") == _TASKS]
 
 
 def scans(lines: Lines) -> list[Span]:
     """From the program's log: scans of the table, begin and end by `time.monotonic`."""
-    return [(line["at"] - line["lasted"], line["at"]) for line in lines if line.get("event") == _SCANNED]
+    return [(line["at"] - line["lasted"], line["at"]) for line in lines if line.get("message") == _SCANNED]
 
 
 class _Told:
@@ -73,7 +73,7 @@ async def _watch() -> None:
 
 async def _run() -> None:
     settings = load_settings()
-    configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
+    configure_logging(settings.log_level, settings.log_format, cluster_id=settings.cluster_name, region=settings.region)
     stop, metrics = asyncio.Event(), Metrics()
     metrics.resync_seconds = cast("Histogram", _Told(metrics.resync_seconds))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

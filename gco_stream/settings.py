@@ -87,13 +87,22 @@ class Settings(BaseSettings):
 
     http_host: str = Field("0.0.0.0", description="address of health, metrics and the status page")  # noqa: S104
     http_port: int = Field(8080, ge=0, le=65535, description="port of the same; 0: any free one")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: json unless on a terminal")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "NOTSET"] = Field(
+        "INFO", description="lowest level that is logged; upper or lower case"
+    )
+    log_format: Literal["auto", "json", "text", "console"] = Field(
+        "auto", description="auto: json, or text on a terminal; console: another name for text"
+    )
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _lease_times_in_order(self) -> "Settings":

@@ -18,7 +18,7 @@ import structlog
 from aiobotocore.credentials import create_credential_resolver
 from botocore import exceptions as aws
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 # Less than a call to DynamoDB may take, whose time this is: else that call would be said not to have been answered.
 _TIMEOUT: Final = 4.0

@@ -41,7 +41,7 @@ from gco_stream.settings import Settings
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
 from gco_stream.table.endpoints import EndpointTable
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 20.0
 _CONTESTED_BASE = 60.0

@@ -35,7 +35,7 @@ from gco_stream.server.page.sse import ChangeBroadcaster
 from gco_stream.settings import LEASE_NAME, Settings
 from gco_stream.table.endpoints import EndpointTable
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 _RETRY_AFTER = 1.0
 _RETRY_CAP = 10.0

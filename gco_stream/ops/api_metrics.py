@@ -26,7 +26,7 @@ _OTHER: Final = "other"
 _NO_ANSWER: Final = "<error>"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 
 class ApiCallMetrics:

@@ -1,36 +1,52 @@
-"""Logs: one JSON object a line in a container, coloured words on a terminal."""
+"""Log records: JSON objects with GCO's keys in a container, readable text on a terminal."""
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 import structlog
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor
+
+SERVICE: Final = "inference-monitor"
+"""The `service` of every record: the name that GCO's monitor logs under, so saved queries keep finding its records."""
+
+_DEFAULT_NAME: Final = "gco_stream"
 
 
-def configure_logging(level: str, log_format: Literal["auto", "json", "console"], **context: str) -> None:
-    """Sets the process's logging up. `context` stands on every line (cluster, region).
+def configure_logging(level: str, log_format: Literal["auto", "json", "text", "console"], **fields: str) -> None:
+    """Configures logging for the process: one record per line, on stderr.
 
-    Libraries that use the standard library's logging are heard from WARNING on, in the same form.
+    `level` is any level name of Python's logging in upper case. `fields` (cluster_id, region) are added to every JSON
+    record; text records omit them, as GCO's do. Records of libraries that use Python's logging have the same format and
+    are emitted from WARNING up, or from `level` if that is higher.
+
+    The keys are those of GCO's StructuredJsonFormatter (gco/services/structured_logging.py), because operators query
+    them in CloudWatch Logs Insights: timestamp, level, logger, message, service, `fields`, then the event's own fields.
     """
+    threshold = logging.getLevelNamesMapping()[level]
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+        [
+            structlog.processors.format_exc_info,
+            _GcoKeys({"service": SERVICE, **fields}),
+            structlog.processors.JSONRenderer(_dumps),
+        ]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, *renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=_NamedLogger,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -40,8 +56,42 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "console"]
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    structlog.contextvars.bind_contextvars(**context)
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+
+
+class _NamedLogger(structlog.WriteLogger):
+    """Writes to stderr, and knows the name that structlog.get_logger was given."""
+
+    def __init__(self, name: str = _DEFAULT_NAME) -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+def _add_logger_name(logger: Any, method: str, event_dict: "EventDict") -> "EventDict":
+    """Adds `logger`. Records of Python's logging have their name in `_record`; `logger` is None for some of them."""
+    del method
+    record = event_dict.get("_record")
+    event_dict["logger"] = logger.name if record is None else record.name
+    return event_dict
+
+
+class _GcoKeys:
+    """Renames structlog's keys to GCO's and puts these first."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        self._fields = fields
+
+    def __call__(self, logger: Any, method: str, event_dict: "EventDict") -> "EventDict":
+        del logger, method
+        head = {
+            "timestamp": event_dict.pop("timestamp"),
+            "level": event_dict.pop("level").upper(),
+            "logger": event_dict.pop("logger"),
+            "message": event_dict.pop("event"),
+            **self._fields,
+        }
+        # Given twice: the first sets the order, the second keeps an event's own field from replacing one of these.
+        return {**head, **event_dict, **head}
 
 
 def _dumps(value: object, **options: object) -> str:

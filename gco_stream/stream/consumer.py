@@ -24,7 +24,7 @@ from gco_stream.stream.tail import StreamTail
 
 __all__ = ["Mode", "ShardSnapshot", "StreamConsumer", "StreamLocation", "StreamRecord", "StreamSnapshot"]
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 Mode = Literal["stream", "poll"]
 

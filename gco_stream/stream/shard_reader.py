@@ -28,7 +28,7 @@ from gco_stream.stream.client import RecordsPage, StreamsClient
 from gco_stream.stream.lineage import ShardIteratorType, ShardStart
 from gco_stream.stream.records import StreamRecord, record_of
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 DEGRADED_AFTER_SECONDS: Final = 30.0
 _MAX_PAGES_IN_A_ROW: Final = 10

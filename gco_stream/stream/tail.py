@@ -35,7 +35,7 @@ from gco_stream.stream.shard_reader import (
 )
 from gco_stream.stream.task_group import StreamTasks, stream_tasks
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 SHARD_SYNC_SECONDS: Final = 30.0
 _SYNC_JITTER: Final = 0.1

@@ -90,7 +90,7 @@ class Program:
     def port(self) -> int:
         # That of an earlier life may be another program's by now.
         lines = self.lines()[self._lines_before :]
-        return int(next(line["http_port"] for line in reversed(lines) if line.get("event") == "started"))
+        return int(next(line["http_port"] for line in reversed(lines) if line.get("message") == "started"))
 
     def http(self, path: str) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self.port}{path}"

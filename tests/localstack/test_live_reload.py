@@ -34,7 +34,7 @@ class Container:
 
     def events(self) -> list[str]:
         lines = [line for line in self.log.read_bytes().splitlines() if line.startswith(b"{")]
-        return [orjson.loads(line)["event"] for line in lines]
+        return [orjson.loads(line)["message"] for line in lines]
 
     def until(self, event: str, times: int) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -55,7 +55,10 @@ def _code(value: Any) -> str:
 
 def _allowed(field: Schema) -> str:
     if options := field.get("enum"):
-        return ", ".join(f"`{option}`" for option in options)
+        # A name that is allowed in either case is listed once.
+        return ", ".join(
+            f"`{option}`" for option in options if option == option.upper() or option.upper() not in options
+        )
     kinds = [field, *field.get("anyOf", ())]
     bounds = {key: value for kind in kinds for key, value in kind.items() if key.endswith(("imum", "Minimum"))}
     if "exclusiveMinimum" in bounds:

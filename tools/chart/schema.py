@@ -143,6 +143,8 @@ def settings_schema() -> Schema:
     special["ALLOWED_NAMESPACES"]["description"] = "more namespaces that items may name"
     # The template has a better word for a region that is not set than that "" does not match.
     special["REGION"]["pattern"] = _REGION
+    # The program takes level names in either case.
+    special["LOG_LEVEL"]["enum"] += [level.lower() for level in special["LOG_LEVEL"]["enum"]]
     # A pod's port cannot be any free one.
     special["HTTP_PORT"] |= {"minimum": 1, "description": "port of health, metrics and the status page"}
     return schema

@@ -44,7 +44,7 @@ def _serve(settings: "Settings") -> None:
     from gco_stream.ops.metrics import Metrics
     from gco_stream.ops.process import collect_process
 
-    configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
+    configure_logging(settings.log_level, settings.log_format, cluster_id=settings.cluster_name, region=settings.region)
     metrics = Metrics()
     collect_process(metrics.registry)
     controller = Manager(settings, metrics)

@@ -23,7 +23,7 @@ from gco_stream.ops.metrics import Metrics
 from gco_stream.ops.queue_metrics import ResultLabel
 from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 _URGENT = frozenset({Trigger.STREAM, Trigger.REPORT})
 # An echo makes a report that waits for its turn no more urgent.

@@ -21,7 +21,7 @@ from gco_stream.model.wire import WireItem
 from gco_stream.ops.metrics import Metrics
 from gco_stream.table.endpoints import EndpointTable
 
-_log = structlog.get_logger()
+_log = structlog.get_logger(__name__)
 
 _JITTER = 0.1
 _RETRY_AFTER = 2.0

@@ -89,7 +89,7 @@ def put(world: World, name: str, **spec: object) -> None:
 
 def words(one: Program) -> str:
     """All that its log says from warnings up."""
-    return " ".join(str(line) for line in one.lines() if line.get("level") in {"warning", "error"})
+    return " ".join(str(line) for line in one.lines() if line.get("level") in {"WARNING", "ERROR"})
 
 
 def at_rest(one: Program, proxy: FaultyProxy, audit: AuditLog, user: str) -> None:

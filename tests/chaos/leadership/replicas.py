@@ -114,7 +114,7 @@ class Replica:
 
     def logged(self, event: str, since: int = 0) -> list[dict[str, Any]]:
         """The lines of its log with this event, from line number `since` on."""
-        return [line for line in self.program.lines()[since:] if line.get("event") == event]
+        return [line for line in self.program.lines()[since:] if line.get("message") == event]
 
     def until(self, look: Callable[["Replica"], object], what: str) -> "Replica":
         """Wait until it holds for this one, which is revived meanwhile."""

@@ -26,7 +26,7 @@ def statistics(
     writes = Counter(deed.what for deed in deeds if deed.actor == "user" and not deed.failed)
     hands = sum(deed.actor == "hands" and not deed.failed for deed in deeds)
     lines = [line for each in logs.values() for line in each]
-    steps = sum(len(line.get("steps", ())) for line in lines if line.get("event") == "reconciled")
+    steps = sum(len(line.get("steps", ())) for line in lines if line.get("message") == "reconciled")
     delays = sorted(_delays(evidence))
     terms = acting.terms(acts)
     return {
@@ -37,7 +37,7 @@ def statistics(
         "table records": f"{len(evidence.changes)}",
         "promotions": f"{sum(is_promotion(change) for change in evidence.changes)}",
         "purges": f"{sum(not c.new and c.old.get('desired_state') == 'deleted' for c in evidence.changes)}",
-        "reconciles": f"{sum(line.get('event') == 'reconciled' for line in lines)}",
+        "reconciles": f"{sum(line.get('message') == 'reconciled' for line in lines)}",
         "steps done": f"{steps}",
         "writes to the cluster": f"{len(acting.changes(acts))}",
         "terms of leaders": f"{len(terms)}",

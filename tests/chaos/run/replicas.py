@@ -15,7 +15,7 @@ import urllib3
 
 from gco_stream.local.servers import supervise
 
-_STARTED = b'"event":"started"'
+_STARTED = b'"message":"started"'
 # The exit code of the lease's fuse.
 _BURNT = 14
 _NEVER_ASKED = "ended without having been asked"

@@ -43,7 +43,7 @@ def test_a_standby_is_ready_and_leads_once_the_lease_is_released(
 ) -> None:
     first = holder(world)
     standby = program()
-    standby.until(lambda: any(line.get("event") == "started" for line in standby.lines()), "the standby has started")
+    standby.until(lambda: any(line.get("message") == "started" for line in standby.lines()), "the standby has started")
     standby.until(lambda: standby.http("/readyz")[0] == 200, "the standby is ready")
     assert not standby.status()["working"]
     assert controller.stop() == 0

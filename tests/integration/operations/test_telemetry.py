@@ -88,7 +88,7 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
     number = first_sequence_number(world.table)
     one.until(lambda: reconciles_of(one, number), "the reconcile of the record is logged")
 
-    (record,) = [line for line in one.lines() if line.get("event") == "stream record" and line["record"] == number]
+    (record,) = [line for line in one.lines() if line.get("message") == "stream record" and line["record"] == number]
     assert (record["endpoint"], record["change"]) == ("chat", "INSERT")
     first = reconciles_of(one, number)[0]
     assert (first["endpoint"], first["trigger"], first["records"]) == ("chat", "stream", [number])
@@ -103,7 +103,7 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
 
     # Whatever was written, and why ever: a line tells of it, and it bears the id of a reconcile that was logged.
     def logged() -> list[dict[str, Any]]:
-        return [line for line in one.lines() if line.get("event") == "api call" and line["verb"] == "PATCH"]
+        return [line for line in one.lines() if line.get("message") == "api call" and line["verb"] == "PATCH"]
 
     def audited() -> list[str]:
         return [
@@ -113,7 +113,7 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
         ]
 
     def reconciles() -> set[str]:
-        return {line["reconcile"] for line in one.lines() if line.get("event") == "reconciled"}
+        return {line["reconcile"] for line in one.lines() if line.get("message") == "reconciled"}
 
     one.until(lambda: sorted(line["path"] for line in logged()) == sorted(audited()), "each write is logged")
     # The Ingress has waited for a ready pod, so another reconcile has created it.
@@ -142,7 +142,7 @@ def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(
         one.until(lambda name=name: world.state(name) == "error", f"{name} is in error")
 
     def reconciled() -> set[str]:
-        return {line["endpoint"] for line in one.lines() if line.get("event") == "reconciled"}
+        return {line["endpoint"] for line in one.lines() if line.get("message") == "reconciled"}
 
     one.until(lambda: reconciled() >= {"wrong", "taken", "refused"}, "their reconciles are logged")
     lines = one.lines()
@@ -153,8 +153,12 @@ def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(
 
 
 def reconciles_of(program: Program, number: str) -> list[dict[str, Any]]:
-    return [line for line in program.lines() if line.get("event") == "reconciled" and number in line.get("records", ())]
+    return [
+        line for line in program.lines() if line.get("message") == "reconciled" and number in line.get("records", ())
+    ]
 
 
 def calls_of(program: Program, reconcile: str) -> list[dict[str, Any]]:
-    return [line for line in program.lines() if line.get("event") == "api call" and line.get("reconcile") == reconcile]
+    return [
+        line for line in program.lines() if line.get("message") == "api call" and line.get("reconcile") == reconcile
+    ]

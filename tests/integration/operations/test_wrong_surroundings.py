@@ -267,7 +267,7 @@ def test_without_a_stream_it_polls_and_says_how_to_turn_it_on_and_then_reads_it(
     one = program(RECONCILE_INTERVAL_SECONDS="1", RESYNC_INTERVAL_SECONDS="86400").wait_working()
 
     def events() -> list[str]:
-        return [line["event"] for line in one.lines() if line.get("level") == "warning"]
+        return [line["message"] for line in one.lines() if line.get("level") == "WARNING"]
 
     one.until(lambda: any("gco-stream table enable-stream" in event for event in events()), "the command is named")
     assert one.status()["stream"]["mode"] == "poll"

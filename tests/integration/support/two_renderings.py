@@ -32,7 +32,7 @@ TWO = Renderings(MappingProxyType({**RENDERINGS.by_version, RENDERINGS.current +
 
 async def run() -> None:
     settings = load_settings()
-    configure_logging(settings.log_level, settings.log_format, cluster=settings.cluster_name, region=settings.region)
+    configure_logging(settings.log_level, settings.log_format, cluster_id=settings.cluster_name, region=settings.region)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await Manager(settings, Metrics(), renderings=TWO).run(stop)

@@ -10,7 +10,7 @@ def logged_faults(replica: str, lines: Iterable[Mapping[str, Any]]) -> list[str]
     """Log lines that only a fault of the program's own can cause, each kind once, with how often it came."""
     seen: dict[str, tuple[int, str]] = {}
     for line in lines:
-        words = str(line.get("text") or line.get("event") or "")
+        words = str(line.get("text") or line.get("message") or "")
         if "exception" in line or any(sign in words for sign in _OF_OURS):
             place = str(line.get("exception", words)).strip().splitlines()
             key = f"{words}: {place[-1] if place else ''}"

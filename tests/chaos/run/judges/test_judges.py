@@ -292,10 +292,10 @@ class TestPrograms:
     """programs"""
 
     def test_a_fault_of_the_programs_own_is_found_in_its_log(self) -> None:
-        fine = [{"event": "reconciled", "result": "failed", "errors": ["no answer"]}]
+        fine = [{"message": "reconciled", "result": "failed", "errors": ["no answer"]}]
         assert programs.logged_faults("r0", fine) == []
         assert programs.logged_faults(
-            "r0", [*fine, {"event": "reconcile broke off", "exception": "Traceback\nKeyError"}]
+            "r0", [*fine, {"message": "reconcile broke off", "exception": "Traceback\nKeyError"}]
         )
         assert programs.logged_faults("r0", [{"text": "Task exception was never retrieved"}])
 
