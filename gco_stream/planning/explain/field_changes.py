@@ -11,7 +11,6 @@ from gco_stream.model import names
 from gco_stream.model.objects import ObservedObject
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences
-from gco_stream.planning.resources.apply import describe
 from gco_stream.planning.types.plan import (
     Annotate,
     Apply,
@@ -56,11 +55,10 @@ def lines_of(found: Sequence[Difference]) -> list[str]:
 def _of_step(step: Step, observed: ObservedObject | None) -> tuple[str, list[str]]:
     match step:
         case Apply() if observed is not None:
-            found = differences(step.manifest, observed)
-            return "" if step.reason == describe(found) else step.reason, lines_of(found)
+            return "" if step.from_differences else step.reason, lines_of(differences(step.manifest, observed))
         case Scale():
-            line = f"is {_replicas(observed)}, should be {step.replicas}"
-            return "" if step.reason == f"replicas {line}" else step.reason, [f"spec.replicas: {line}"]
+            line = f"spec.replicas: is {_replicas(observed)}, should be {step.replicas}"
+            return "" if step.from_differences else step.reason, [line]
         case TransferReplicas():
             return step.reason, [f"spec.replicas: is {_replicas(observed)}, the HPA is to have it at {step.replicas}"]
         case Annotate():

@@ -240,4 +240,5 @@ def _scaled(steps: Sequence[Step], step: Correction, observed: ObservedObject) -
     if count is None and observed_count == 0:
         count = given
     if count is not None and count != observed_count:
-        yield Scale(observed.ref, observed.uid, count, f"replicas is {observed_count}, should be {count}", step.part)
+        reason = f"replicas is {observed_count}, should be {count}"
+        yield Scale(observed.ref, observed.uid, count, reason, step.part, from_differences=True)

@@ -26,7 +26,7 @@ def steps_for(manifest: JsonObject, observed: ObservedObject | None, part: Part)
     if found := differences(ordered, observed):
         if unmergeable := _unmergeable_ports(manifest, observed):
             return (Replace(observed.ref, observed.uid, "/spec/ports", manifest["spec"]["ports"], unmergeable, part),)
-        return (Apply(ordered, observed.uid, describe(found), part),)
+        return (Apply(ordered, observed.uid, describe(found), part, from_differences=True),)
     return ()
 
 

@@ -25,8 +25,6 @@ from gco_stream.planning.types.plan import (
 TEMPLATE_PATH = "spec.template"
 """Where differences begin that restart pods."""
 
-_TEMPLATE_CHANGED = "the item asks for another pod template"
-
 
 @dataclass(frozen=True, slots=True)
 class FixedReplicas:
@@ -68,6 +66,15 @@ class Decision:
     steps: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
     error: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendering:
+    """The rendering of a pod template: its version, None if the live template is kept, and the reason for a change."""
+
+    version: int | None
+    why: str = ""
+    upgrades: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +129,12 @@ def decide(
         and not _is_awaited_by_user(desired, observed)
     ):
         return _annotate_only(desired, observed)
-    version, why = _version(desired, observed)
-    if version is None:
-        return _leave_template(observed, replicas, part, why)
+    rendering = _rendering(desired, observed)
+    if rendering.version is None:
+        return _leave_template(observed, replicas, part, rendering.why)
     if not observed.ownership.applied:
-        return _adopt(desired, observed, version, why or "it was made by another program")
-    return _correct(desired, observed, version, why)
+        return _adopt(desired, observed, rendering.version, rendering.why or "it was made by another program")
+    return _correct(desired, observed, rendering.version, upgrade=rendering.why if rendering.upgrades else "")
 
 
 def version_of(observed: ObservedObject) -> int | None:
@@ -151,7 +158,7 @@ def _is_awaited_by_user(desired: _Desired, observed: ObservedObject) -> bool:
     return image_of(observed) != desired.inputs.image or requested_version(observed) > ADOPTED_VERSION
 
 
-def _version(desired: _Desired, observed: ObservedObject) -> tuple[int | None, str]:
+def _rendering(desired: _Desired, observed: ObservedObject) -> _Rendering:
     """Which rendering the pod template is to be, and why another than stands; None where it is left alone.
 
     A hash that somebody took away is taken as unchanged, and a version is told from what stands: losing a mark
@@ -161,15 +168,16 @@ def _version(desired: _Desired, observed: ObservedObject) -> tuple[int | None, s
     stamped_hash, version = observed.annotations.get(names.TEMPLATE_HASH_ANNOTATION), version_of(observed)
     unknown = stamped_hash is None and observed.ownership.applied and version != ADOPTED_VERSION
     if stamped_hash != desired.inputs.hash() and not unknown:
-        return newest, _TEMPLATE_CHANGED
+        return _Rendering(newest, "the item asks for another pod template")
     if version is None:
         version = _matching_version(desired, observed)
     if version < requested_version(observed) and version < newest:
-        return newest, f"an upgrade of its pod template from version {version} to {newest} was asked for"
+        why = f"an upgrade of its pod template from version {version} to {newest} was asked for"
+        return _Rendering(newest, why, upgrades=True)
     if not desired.renderings.can_render(version):
         made_by = "it was made by another program" if version == ADOPTED_VERSION else f"it is of version {version}"
-        return None, f"its pod template is kept, {made_by}"
-    return version, ""
+        return _Rendering(None, f"its pod template is kept, {made_by}")
+    return _Rendering(version)
 
 
 def _matching_version(desired: _Desired, observed: ObservedObject) -> int:
@@ -181,11 +189,13 @@ def _matching_version(desired: _Desired, observed: ObservedObject) -> int:
     return desired.renderings.current
 
 
-def scale_only(observed: ObservedObject | None, count: int, part: Part, why: str) -> Decision:
+def scale_only(
+    observed: ObservedObject | None, count: int, part: Part, why: str, *, from_differences: bool = False
+) -> Decision:
     """Replicas alone, through the scale subresource: for a Deployment whose template cannot be made or is not ours."""
     if observed is None or observed.deleting or observed.spec.get("replicas", 1) == count:
         return Decision()
-    return Decision((Scale(observed.ref, observed.uid, count, why, part),))
+    return Decision((Scale(observed.ref, observed.uid, count, why, part, from_differences),))
 
 
 def image_of(observed: ObservedObject) -> str | None:
@@ -202,7 +212,8 @@ def _leave_template(observed: ObservedObject, replicas: Replicas, part: Part, wh
         desired_count = replicas.count
     elif count == 0:
         desired_count = replicas.start
-    steps = scale_only(observed, desired_count, part, f"replicas is {count}, should be {desired_count}").steps
+    reason = f"replicas is {count}, should be {desired_count}"
+    steps = scale_only(observed, desired_count, part, reason, from_differences=True).steps
     note = f"{why}; it is left unchanged until the item's pod template changes or it is upgraded"
     return Decision(steps, (Note(note, observed.ref),))
 
@@ -234,7 +245,7 @@ def _adopt(desired: _Desired, observed: ObservedObject, version: int, why: str) 
     return Decision(tuple(steps))
 
 
-def _correct(desired: _Desired, observed: ObservedObject, version: int, why: str) -> Decision:
+def _correct(desired: _Desired, observed: ObservedObject, version: int, *, upgrade: str) -> Decision:
     steps: list[Step] = []
     count: int | None = None
     if isinstance(desired.replicas, FixedReplicas):
@@ -243,8 +254,8 @@ def _correct(desired: _Desired, observed: ObservedObject, version: int, why: str
         steps.append(_transfer_replicas(observed, desired.replicas, desired.part))
     manifest = in_observed_order(desired.manifest(version, count), observed)
     if found := differences(manifest, observed):
-        reason = describe(found) if why in {"", _TEMPLATE_CHANGED} else f"{why}: {describe(found)}"
-        steps.append(Apply(manifest, observed.uid, reason, desired.part))
+        reason = f"{upgrade}: {describe(found)}" if upgrade else describe(found)
+        steps.append(Apply(manifest, observed.uid, reason, desired.part, from_differences=not upgrade))
     return Decision(tuple(steps))
 
 

@@ -50,13 +50,17 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Bring an object that stands (of this uid) to the manifest by server-side apply."""
+    """Changes an existing object (with this uid) to the manifest by server-side apply.
+
+    `from_differences`: `reason` only summarizes the fields that differ.
+    """
 
     manifest: JsonObject
     uid: str
     reason: str
     part: Part = Part.MAIN
     event: StepEvent | None = None
+    from_differences: bool = False
 
     @property
     def ref(self) -> ObjectRef:
@@ -83,13 +87,17 @@ class TransferReplicas:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set replicas through the scale subresource, touching nothing else."""
+    """Sets the replicas through the scale subresource and changes nothing else.
+
+    `from_differences`: `reason` only states the replicas that differ.
+    """
 
     ref: ObjectRef
     uid: str
     replicas: int
     reason: str
     part: Part = Part.MAIN
+    from_differences: bool = False
 
     def __str__(self) -> str:
         return f"scale {self.ref} to {self.replicas}: {self.reason}"

@@ -215,7 +215,9 @@ def test_a_contested_deployment_is_still_scaled_and_its_template_left_as_it_stan
     contest.set_desired(spec={"replicas": 4})
     contest.taken.clear()
     contest.reconcile()
-    assert contest.taken == [Scale(MAIN, contest.seen(MAIN).uid, 4, "replicas is 1, should be 4")]
+    (step,) = contest.taken
+    assert isinstance(step, Scale)
+    assert (step.ref, step.uid, step.replicas) == (MAIN, contest.seen(MAIN).uid, 4)
     contest.set_desired(spec={"replicas": 4}, desired_state="stopped")
     contest.reconcile()
     assert contest.seen(MAIN).spec["replicas"] == 0
