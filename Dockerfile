@@ -1,5 +1,5 @@
-# The controller's image. Targets: run (the default), dev (live reload, for docker-compose.yml), sbom (a CycloneDX
-# bill of what is in it). amd64 and arm64: every pinned package has wheels for both, so nothing is compiled.
+# Image of the controller. Targets: run (the default), dev (live reload, for docker-compose.yml) and sbom (a software
+# bill of materials in CycloneDX format). Every pinned package has wheels for amd64 and arm64, so nothing is compiled.
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -51,7 +51,7 @@ LABEL org.opencontainers.image.title="gco-stream" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/gco-stream /opt/gco-stream
 ENV PATH=/opt/gco-stream/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HTTP_PORT=8080 LOG_FORMAT=json
-# By number, so that Kubernetes can see that it is not root.
+# A numeric user, so that Kubernetes can verify runAsNonRoot.
 USER 65532:65532
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \

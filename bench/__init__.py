@@ -1,1 +1,1 @@
-"""Measurements of the real program on real parts: `python -m bench`, see docs/performance.md."""
+"""Benchmarks of the real controller against real servers: `python -m bench`, see docs/performance.md."""

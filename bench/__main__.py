@@ -1,4 +1,4 @@
-"""Runs measurements, prints them as a table and keeps them as JSON."""
+"""Runs the benchmarks, prints their results as tables and saves them as JSON."""
 
 import argparse
 import subprocess
@@ -39,14 +39,18 @@ _COLUMNS = ("min", "median", "p99", "max")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the real program on real parts.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; all without any")
-    parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs, its figures mean little")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the JSON file (default: bench/results/TIME.json)")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Benchmark the real controller on real servers."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(MEASUREMENTS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to check that the benchmarks run")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="JSON file for the results (default: bench/results/TIME.json)"
+    )
     chosen = parser.parse_args(arguments)
     if unknown := [name for name in chosen.names if name not in MEASUREMENTS]:
-        parser.error(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
-    # In a file or a pipe there is no width to keep to.
+        parser.error(f"NAME: invalid value {', '.join(unknown)}: must be one of {', '.join(MEASUREMENTS)}")
+    # A file or pipe has no width of its own.
     console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
     began = datetime.now(UTC)
     with control_plane(controllers=False) as plane:
@@ -74,15 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
             out.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
             _show(console, name, made, busy)
-    console.print(f"Kept in {out}")
+    console.print(f"Saved to {out}")
     return 0
 
 
 def _show(console: Console, name: str, made: Measurement, busy: Sequence[float]) -> None:
     table = Table(title=f"{name} (load before: {busy[0]:g})", title_justify="left")
     table.add_column("figure")
-    for column in ("unit", "n", *_COLUMNS, "aim"):
-        table.add_column(column, justify="right" if column not in {"unit", "aim"} else "left", no_wrap=True)
+    for column in ("unit", "n", *_COLUMNS, "target"):
+        table.add_column(column, justify="right" if column not in {"unit", "target"} else "left", no_wrap=True)
     for figure in made.figures:
         found = figure.statistics()
         numbers = [_number(found[column]) if column in found else "" for column in _COLUMNS]
@@ -106,10 +110,10 @@ def _number(value: float) -> str:
 
 
 def _commit() -> str:
-    """The source's commit, with "+" where files differ from it; "" without git."""
+    """The commit of the sources, with a "+" if files are modified. Empty without git."""
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+"],  # noqa: S607 - whichever git there is
+            ["git", "describe", "--always", "--dirty=+"],  # noqa: S607 - git from PATH
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""When the API server received and answered each call of a user, by its audit log: neither side's own clock."""
+"""Reads from the audit log when the API server received and answered each write of a user."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A write that the API server took. Times are Unix times, to the microsecond."""
+    """A write that the API server accepted. Times are Unix times with microseconds."""
 
     resource: str
     name: str
@@ -19,7 +19,7 @@ class Accepted:
 
 
 def writes(log: Path, since: int, user: str) -> Iterator[Accepted]:
-    """The user's accepted writes of objects after the mark `since` of the audit log, neither lease nor Events."""
+    """The user's accepted writes after the mark `since` of the audit log, without Leases and Events."""
     with log.open("rb") as file:
         file.seek(since)
         for line in file:

@@ -1,6 +1,7 @@
-"""A bare loop that sends the applies which the program would send to an empty cluster, and does nothing else.
+"""A bare loop that only sends the same applies as the controller would to an empty cluster.
 
-What it takes is what the API server takes; the program is compared with it. It also loads a fleet that others measure.
+Its duration is that of the API server, and serves as the baseline for the controller. It also loads the fleets of other
+benchmarks.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ _QUERY = f"?fieldManager={names.FIELD_MANAGER}&force=true"
 
 
 class Request:
-    """One PATCH, ready to be sent."""
+    """One PATCH request, ready to send."""
 
     __slots__ = ("body", "content_type", "path")
 
@@ -38,7 +39,7 @@ class Request:
 
 
 def creations(item: WireItem, place: Place) -> list[Request]:
-    """The requests by which the program creates the item's objects where there are none, in its order.
+    """The requests with which the controller creates the objects of an item, in the same order.
 
     The Ingress is not among them: it waits for a ready pod.
     """
@@ -46,7 +47,7 @@ def creations(item: WireItem, place: Place) -> list[Request]:
 
 
 def running(item: WireItem, place: Place) -> list[Request]:
-    """As `creations`, what the deployment controller would report once every pod is ready, and the Ingress then."""
+    """`creations`, the status that the Deployment controller writes once every pod is ready, and then the Ingress."""
     manifests = _from_nothing(item, place)
     deployment = next(manifest for manifest in manifests if manifest["kind"] == Kind.DEPLOYMENT)
     name = item["endpoint_name"]["S"]
@@ -82,8 +83,8 @@ def running(item: WireItem, place: Place) -> list[Request]:
 
 
 def send(place: Place, endpoints: Iterable[Sequence[Request]], *, at_once: int) -> None:
-    """Sends each endpoint's requests in order, `at_once` endpoints beside each other, as the user `bare-loop`."""
-    # Everything is ready before the first is sent.
+    """Sends the requests of each endpoint in order, for `at_once` endpoints concurrently, as the user `bare-loop`."""
+    # Prepares everything before it sends the first request.
     waiting, access = deque(endpoints), place.access(USER)
     with asyncio.Runner() as runner:
         runner.run(_send(access, waiting, at_once))
@@ -139,6 +140,6 @@ def _observed(manifest: JsonObject, status: JsonObject) -> ObservedObject:
 def _creation(manifest: JsonObject) -> Request:
     if manifest["kind"] not in set(Kind):
         raise ValueError(manifest["kind"])
-    # The form that can only create, as gco_stream.cluster.writer sends it.
+    # An apply that can only create, in the same form as gco_stream.cluster.writer sends it.
     named = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "1"}}
     return Request(object_path(ref_of(manifest)), named)

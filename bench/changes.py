@@ -1,4 +1,4 @@
-"""Users who change endpoints at a steady pace, sent as cheaply as can be: what is measured runs on the same cores."""
+"""Simulates users who change endpoints at a steady rate. Uses little CPU, because it shares the program's cores."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _PAUSE = 0.1
 _HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
     "X-Amz-Target": "DynamoDB_20120810.UpdateItem",
-    # DynamoDB Local wants a signature and does not look at it; making one takes longer than the call.
+    # DynamoDB Local requires a signature but does not verify it. Computing one takes longer than the call.
     "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, "
     "SignedHeaders=host, Signature=0",
 }
@@ -28,7 +28,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write of a user. Times by `time.monotonic`; `revision` is the item's updated_at."""
+    """One write of a user. Times are from `time.monotonic`; `revision` is the item's updated_at."""
 
     name: str
     revision: str
@@ -37,7 +37,7 @@ class Change:
 
 
 class Users:
-    """While entered, writes to a place's table: `spec.replicas` and `updated_at`, as GCO's `scale` does."""
+    """Context manager that writes `spec.replicas` and `updated_at` to a place's table, as GCO's `scale` does."""
 
     def __init__(self, place: Place) -> None:
         self._table = place.namespace
@@ -55,7 +55,7 @@ class Users:
         self._pool.clear()
 
     def scale(self, name: str, replicas: int) -> Change:
-        """Asks for so many replicas of an endpoint."""
+        """Sets the replicas of an endpoint. Raises RuntimeError if the write fails."""
         revision = datetime.now(UTC).isoformat(timespec="microseconds")
         body = {
             "TableName": self._table,
@@ -66,8 +66,8 @@ class Users:
         }
         sent = time.monotonic()
         for _ in range(_ATTEMPTS):
-            # A user's SDK tries again, too: DynamoDB Local gives up on its own locks where the machine is busy, and
-            # closes what was idle while it was frozen. What is written is the same the second time.
+            # Retries like an SDK. DynamoDB Local times out on its own locks on a busy machine, and closes connections
+            # that were idle while it was frozen. The write is idempotent.
             try:
                 answer = self._pool.request("POST", self._url, body=orjson.dumps(body), headers=_HEADERS)
             except urllib3.exceptions.ProtocolError as error:
@@ -84,9 +84,10 @@ class Users:
     def at_pace(
         self, names: Sequence[str], per_second: float, seconds: float, replicas: Callable[[int], int]
     ) -> list[Change]:
-        """Changes one name after the other, round and round; returns when the last write is answered.
+        """Changes the names in turn, repeatedly, and returns once the last write is answered.
 
-        `replicas` of the number of the change. Where writes take longer than the pace allows, they are sent later.
+        `replicas` maps the number of a change to its replicas. Writes are delayed if they take longer than the rate
+        allows.
         """
         sent: list[Future[Change]] = []
         began = time.monotonic()

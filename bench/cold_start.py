@@ -1,4 +1,4 @@
-"""1,000 endpoints onto an empty cluster, against a bare loop that sends the same applies as often at once."""
+"""Cold start of 1,000 endpoints, compared with a bare loop that sends the same applies with the same concurrency."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
     with control_plane(controllers=False) as plane:
         _bare(plane, _WARM_UP)
         for pair in range(pairs):
-            # Whoever comes second finds an API server that holds more: they take turns at it.
+            # The second run finds more objects in the API server, so the order alternates.
             if pair % 2:
                 loop.append(_bare(plane, count))
             applied, written, peak, used = _program(plane, count)
@@ -49,17 +49,17 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
             Figure("program: peak RSS", "MiB", peaks),
         ],
         [
-            f"{count} endpoints, {_OBJECTS * count} objects (no pods, so no Ingress), {_AT_ONCE} endpoints at once; "
-            "namespaces fresh, one API server, which runs alone; the order within a pair alternates. Times are the "
-            "audit log's.",
-            "Program, bare loop, API server and DynamoDB Local share the machine's cores, so what the program computes "
-            "and what its status writes cost DynamoDB Local is in its time.",
+            f"{count} endpoints, {_OBJECTS * count} objects (no pods, so no Ingress), {_AT_ONCE} endpoints at once, in "
+            "new namespaces. The API server runs without other controllers. The order within a pair alternates. "
+            "Times are from the audit log.",
+            "The program, the bare loop, the API server and DynamoDB Local share the machine's cores. The time of the "
+            "program therefore includes its own CPU and the cost of its status writes in DynamoDB Local.",
         ],
     )
 
 
 def _program(plane: ControlPlane, count: int) -> tuple[float, float, float, float]:
-    """Seconds to the last object and to the last status, the peak RSS in MiB, CPU seconds."""
+    """Seconds to the last object, seconds to the last status, peak RSS in MiB, and CPU seconds."""
     place = Place(plane)
     place.fill(wire.encode(item(number, place.namespace)) for number in range(count))
     mark = plane.audit.mark()
@@ -70,7 +70,7 @@ def _program(plane: ControlPlane, count: int) -> tuple[float, float, float, floa
         peak, cpu = program.peak_rss_mib(), program.cpu_seconds()
     items = [wire.decode(one) for one in place.table.scan()]
     if unreported := [one["endpoint_name"] for one in items if REGION not in one["region_status"]]:
-        raise RuntimeError(f"without a status: {unreported[:5]} ({len(unreported)})")
+        raise RuntimeError(f"{len(unreported)} endpoints have no status: {unreported[:5]}")
     reported = max(datetime.fromisoformat(one["region_status"][REGION]["last_sync"]).timestamp() for one in items)
     return max(write.answered for write in done) - first, reported - first, peak, cpu
 
@@ -87,5 +87,5 @@ def _bare(plane: ControlPlane, count: int) -> float:
 def _complete(plane: ControlPlane, mark: int, user: str, count: int) -> list[Accepted]:
     done = list(writes(plane.audit.path, mark, user))
     if len(done) != _OBJECTS * count:
-        raise RuntimeError(f"{user} made {len(done)} writes for {count} endpoints")
+        raise RuntimeError(f"{user} made {len(done)} writes for {count} endpoints instead of {_OBJECTS * count}")
     return done

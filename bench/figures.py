@@ -1,4 +1,4 @@
-"""What a measurement gives: figures with their spread, and whether each is within its aim."""
+"""Results of a benchmark: figures with their statistics, and whether each meets its target."""
 
 import math
 import statistics
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Fewer values have no 99th percentile that is not simply the largest.
+# With fewer values, the 99th percentile is just the maximum.
 _ENOUGH_FOR_P99 = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One quantity, measured once or often. `at_most`: aims by statistic (min, median, p99, max)."""
+    """One quantity, measured one or more times. `at_most` has upper limits by statistic (min, median, p99, max)."""
 
     name: str
     unit: str
@@ -20,7 +20,7 @@ class Figure:
     at_most: Mapping[str, float] = field(default_factory=dict)
 
     def statistics(self) -> dict[str, float]:
-        """Those that make sense for so many values."""
+        """The statistics that are meaningful for this number of values."""
         ordered = sorted(self.values)
         if len(ordered) < 2:
             return {"median": ordered[0]} if ordered else {}
@@ -30,7 +30,7 @@ class Figure:
         return found | {"max": ordered[-1]}
 
     def verdicts(self) -> dict[str, bool]:
-        """For each aim whether it holds; one that was aimed at a statistic there are too few values for is left out."""
+        """Whether each target is met. Leaves out targets on statistics for which there are too few values."""
         found = self.statistics()
         return {name: found[name] <= limit for name, limit in self.at_most.items() if name in found}
 
@@ -47,12 +47,12 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Its figures, and what a reader must know to read them right."""
+    """The figures of a benchmark, and notes that explain them."""
 
     figures: Sequence[Figure]
     notes: Sequence[str] = ()
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """By nearest rank: a value that was really measured."""
+    """Percentile by nearest rank, which is always a measured value."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

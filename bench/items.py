@@ -1,4 +1,4 @@
-"""Endpoints as a platform team would have them: about 2 KiB an item, Deployment, Service and Ingress each."""
+"""Realistic endpoints: items of about 2 KiB, each with a Deployment, a Service and an Ingress."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def name_of(number: int) -> str:
 
 
 def item(number: int, namespace: str) -> dict[str, Any]:
-    """The number-th endpoint, plain, as its user has just created it."""
+    """The item of endpoint `number` in plain values, right after its creation."""
     name = name_of(number)
     return {
         "endpoint_name": name,
@@ -56,10 +56,10 @@ def item(number: int, namespace: str) -> dict[str, Any]:
 
 
 def served_item(number: int, namespace: str) -> WireItem:
-    """The number-th endpoint as it is when every region has long been running it."""
-    asked = {**item(number, namespace), "desired_state": "running"}
-    intent = wire.intent_of(wire.encode(asked))
-    return wire.encode({**asked, "region_status": {region: _running(intent) for region in asked["target_regions"]}})
+    """The item of endpoint `number` after every region has reported it as running."""
+    plain = {**item(number, namespace), "desired_state": "running"}
+    intent = wire.intent_of(wire.encode(plain))
+    return wire.encode({**plain, "region_status": {region: _running(intent) for region in plain["target_regions"]}})
 
 
 def _running(intent: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a user's write to the API server having taken the change, with 200 endpoints, changes paced at random."""
+"""Latency from a user's write to the applied change, with 200 endpoints and changes at random intervals."""
 
 import random
 import time
@@ -37,7 +37,7 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
         applied = {change.revision: watch.seen(change.name, change.revision, _PATIENCE) for change in changes}
         program.wait_idle(30)
         own, whole = _own_share(place, program, mark, began)
-    # Its endpoints are not any more as they were loaded.
+    # The endpoints have changed since they were loaded.
     fleets.close()
     paces = [change.acknowledged - change.sent for change in changes]
     return Measurement(
@@ -48,29 +48,30 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
                 [1000 * (applied[change.revision] - change.sent) for change in changes],
                 {"median": 150, "p99": 350},
             ),
-            Figure("of it: the user's own write", "ms", [1000 * pace for pace in paces]),
-            Figure("own share: record read -> apply accepted", "ms", own, {"median": 15, "p99": 60}),
-            Figure("record read -> reconcile ended", "ms", whole),
+            Figure("of which the user's write", "ms", [1000 * pace for pace in paces]),
+            Figure("of which the controller: record read -> apply accepted", "ms", own, {"median": 15, "p99": 60}),
+            Figure("record read -> reconcile done", "ms", whole),
         ],
         [
-            f"{len(changes)} changes (replicas, env), one each {_MEAN_PAUSE:g} s on average, poll interval 0.2 s; the "
-            "API server runs alone, no pods.",
-            "Applied: a watch on Deployments beside the program receives the object with the change's gco.io/revision.",
-            "Own share: from the program's log (end of the reconcile less took_ms and waited_ms is when the record was "
-            "read) to the audit log's time of the answer to the apply. The reconcile ends after the status write.",
+            f"{len(changes)} changes (replicas, env), one every {_MEAN_PAUSE:g} s on average, poll interval 0.2 s. "
+            "The API server runs without other controllers, so there are no pods.",
+            "A change is applied once a separate watch on Deployments receives the object with its gco.io/revision.",
+            "The controller's share lasts until the audit log shows the response to the apply. It starts when the "
+            "record was read: the end of the reconcile minus took_ms and waited_ms in the controller's log. A "
+            "reconcile ends after its status write.",
         ],
     )
 
 
 def _change(place: Place, count: int) -> list[_Change]:
-    rng = random.Random(1)  # noqa: S311 - the same changes each time
+    rng = random.Random(1)  # noqa: S311 - every run makes the same changes
     order = rng.sample(range(ENDPOINTS), ENDPOINTS)
     done = []
     for number in range(count):
         name = name_of(order[number % ENDPOINTS])
         seen = place.table.get(name)
         if seen is None:
-            raise RuntimeError(f"{name} is not in the table any more")
+            raise RuntimeError(f"{name} is no longer in the table")
         time.sleep(rng.expovariate(1 / _MEAN_PAUSE))
         sent = time.monotonic()
         if number % 2:
@@ -84,7 +85,7 @@ def _change(place: Place, count: int) -> list[_Change]:
 
 
 def _own_share(place: Place, program: Program, mark: int, began: float) -> tuple[list[float], list[float]]:
-    """Milliseconds from a record read to its apply accepted, and to the end of the reconcile."""
+    """Milliseconds from reading each record to its accepted apply, and to the end of the reconcile."""
     answered: dict[str, list[float]] = {}
     for write in writes(place.plane.audit.path, mark, place.user):
         if write.resource == "deployments":

@@ -1,7 +1,7 @@
-"""How changes fare under load: 10,000 endpoints, changes for a minute, a resync in the middle.
+"""Latency under load: 10,000 endpoints, one minute of changes, with a resync in the middle.
 
-At 100 changes a second, and at half of it: all parts together take some 25 ms of CPU a change, so that two cores for
-everything, this bench included, carry the one and not the other.
+Runs at 50 and at 100 changes per second. All processes together need about 25 ms of CPU per change, so two cores for
+everything, including this benchmark, can sustain the first rate but not the second.
 """
 
 import random
@@ -28,10 +28,10 @@ _LATE = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was seen: each change and the seconds until it was applied; scans, stalls and tasks of that time.
+    """Result of one run: the changes with the seconds until each was applied, and the scans, stalls and tasks.
 
-    `tasks`: before, and when all was done. Memory in MiB. `cpu`: seconds of the program, from the first change to the
-    last apply.
+    `tasks` and `rss` are values before the first change and after the last apply. Memory is in MiB. `cpu` has the CPU
+    seconds of the program from the first change to the last apply.
     """
 
     latencies: Sequence[tuple[Change, float]]
@@ -44,7 +44,7 @@ class Load:
     cpu: float
 
     def during_scans(self, *, lead: float = 0.0) -> tuple[list[float], list[float]]:
-        """Seconds of the changes that were sent while the table was scanned, or `lead` before, and of all others."""
+        """Latencies of changes sent during a table scan or up to `lead` seconds before one, and of all others."""
         during: list[float] = []
         others: list[float] = []
         for change, took in self.latencies:
@@ -53,7 +53,7 @@ class Load:
         return during, others
 
     def longest_stalls(self) -> tuple[float, float]:
-        """Seconds of the longest stall of the loop while the table was scanned, and otherwise."""
+        """Seconds of the longest event loop stall during a table scan, and outside one."""
         during, others = [0.0], [0.0]
         for begin, end in self.stalls:
             beside = any(begin < stop and end > start for start, stop in self.scans)
@@ -64,9 +64,9 @@ class Load:
 def under_load(
     place: Place, count: int, per_second: float, seconds: float, resync_seconds: float, replicas: int = 2
 ) -> Load:
-    """The program under changes to so many `replicas` at a pace, over all of a fleet that it finds in sync."""
+    """Runs the program on a fleet in sync while users change the replicas of all endpoints at a steady rate."""
     names = [name_of(number) for number in range(count)]
-    random.Random(1).shuffle(names)  # noqa: S311 - the same changes each time
+    random.Random(1).shuffle(names)  # noqa: S311 - every run makes the same changes
     settings = {"RESYNC_INTERVAL_SECONDS": f"{resync_seconds:g}"}
     with (
         Program(place, settings, module=watched_program.MODULE) as program,
@@ -103,18 +103,20 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
     place = fleets.of(count)
     figures: list[Figure] = []
     for number, pace in enumerate(per_second):
-        # Its first scan is the start's; the next one comes half-way.
+        # The first scan happens at the start, the next one halfway through.
         found = under_load(place, count, pace, seconds, resync_seconds=seconds / 2, replicas=2 + number)
         figures += _figures(f"{pace:g}/s", found)
-    # Its endpoints are not any more as they were loaded.
+    # The endpoints have changed since they were loaded.
     fleets.close()
     return Measurement(
         figures,
         [
-            f"{count:,} endpoints in sync, changes of replicas for {seconds:g} s at each pace, each in a new program; "
-            "the API server runs alone, no pods. With a kubeconfig (about 30 MiB more than in a pod).",
-            "Applied: a watch beside the program receives the Deployment with the change's gco.io/revision or a later "
-            "one. Stalls: of a task on the program's loop that wakes each 2 ms; those under 10 ms count as none.",
+            f"{count:,} endpoints in sync, changes of replicas for {seconds:g} s at each rate, each in a new process. "
+            "The API server runs without other controllers, so there are no pods. With a kubeconfig, which takes "
+            "about 30 MiB more than in a pod.",
+            "A change is applied once a separate watch receives the Deployment with its gco.io/revision or a later "
+            "one. A task on the event loop of the program wakes every 2 ms to measure stalls. Stalls under 10 ms "
+            "are ignored.",
         ],
     )
 
@@ -125,18 +127,16 @@ def _figures(pace: str, found: Load) -> list[Figure]:
     return [
         Figure(f"{pace}: write sent -> applied, no resync", "ms", [1000 * one for one in others]),
         Figure(f"{pace}: write sent -> applied, during a resync", "ms", [1000 * one for one in during]),
-        Figure(
-            f"{pace}: the user's own write", "ms", [1000 * (one.acknowledged - one.sent) for one, _ in found.latencies]
-        ),
-        Figure(f"{pace}: changes a second, as sent", "1/s", [found.per_second]),
-        Figure(f"{pace}: CPU of the program, a change, resyncs in it", "ms", [1000 * found.cpu / len(found.latencies)]),
-        Figure(f"{pace}: longest stall of the loop, no resync", "ms", [1000 * stalls[1]]),
-        Figure(f"{pace}: longest stall of the loop, during a resync", "ms", [1000 * stalls[0]]),
-        Figure(f"{pace}: resyncs took", "s", [end - begin for begin, end in found.scans]),
+        Figure(f"{pace}: the user's write", "ms", [1000 * (one.acknowledged - one.sent) for one, _ in found.latencies]),
+        Figure(f"{pace}: actual rate of changes", "1/s", [found.per_second]),
+        Figure(f"{pace}: CPU per change, including resyncs", "ms", [1000 * found.cpu / len(found.latencies)]),
+        Figure(f"{pace}: longest event loop stall, no resync", "ms", [1000 * stalls[1]]),
+        Figure(f"{pace}: longest event loop stall, during a resync", "ms", [1000 * stalls[0]]),
+        Figure(f"{pace}: duration of a resync", "s", [end - begin for begin, end in found.scans]),
         Figure(f"{pace}: RSS before", "MiB", [found.rss[0]]),
         Figure(f"{pace}: RSS after", "MiB", [found.rss[1]]),
         Figure(f"{pace}: peak RSS", "MiB", [found.peak_rss]),
-        Figure(f"{pace}: tasks more than before", "", [found.tasks[1] - found.tasks[0]], {"median": 0}),
+        Figure(f"{pace}: additional asyncio tasks", "", [found.tasks[1] - found.tasks[0]], {"median": 0}),
     ]
 
 
@@ -144,5 +144,5 @@ def _within(spans: Sequence[Span], began: float, ended: float) -> list[Span]:
     return [(begin, end) for begin, end in spans if end > began and begin < ended]
 
 
-def _wait(program: Program, look: Callable[[], bool]) -> None:
-    program.wait_idle(_PATIENCE, also=look)
+def _wait(program: Program, condition: Callable[[], bool]) -> None:
+    program.wait_idle(_PATIENCE, also=condition)

@@ -1,4 +1,4 @@
-"""Where a measurement was made: the machine, the versions of what took part, and how busy the machine was."""
+"""Describes the environment of a benchmark: the machine, its load, and the versions of all programs."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions(plane: ControlPlane) -> dict[str, str]:
-    """Of everything that takes part; `plane` must be running."""
+    """Versions of all programs. `plane` must be running."""
     return {
         "python": platform.python_version(),
         "gco-stream": __version__,

@@ -1,4 +1,4 @@
-"""How much memory the program holds with 1,000 and with 10,000 endpoints, all in sync."""
+"""Memory of the program with 1,000 and 10,000 endpoints in sync."""
 
 from collections.abc import Iterator
 
@@ -27,9 +27,9 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
     return Measurement(
         figures,
         [
-            "The program starts on a cluster and a table where everything stands and runs already, as after a restart; "
-            "it wrote nothing.",
-            "In a pod: the cluster is found by a service account. With a kubeconfig kubernetes-asyncio is loaded too.",
+            "The program starts with a cluster and a table where everything is already running, as after a restart. "
+            "It wrote nothing.",
+            "In a pod, it connects with its service account. With a kubeconfig, it also loads kubernetes-asyncio.",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""Where a measurement happens: a control plane of its own, and on it tables and namespaces, fresh for each run."""
+"""Environment of a benchmark: its own control plane, with a new table and namespace for each run."""
 
 import asyncio
 import shutil
@@ -24,7 +24,7 @@ _BATCH = 25
 
 @contextmanager
 def control_plane(*, controllers: bool) -> Iterator[ControlPlane]:
-    """One that runs until left. Without `controllers` no pod is ever made, and nothing else works on the cores."""
+    """Runs a control plane while the block runs. Without `controllers` there are no pods and no load from them."""
     folder = Path(tempfile.mkdtemp(prefix="gco-stream-bench-"))
     try:
         with ControlPlane(folder, controllers=controllers) as plane:
@@ -34,7 +34,7 @@ def control_plane(*, controllers: bool) -> Iterator[ControlPlane]:
 
 
 class Place:
-    """A new table and a new namespace on a control plane, and a user of the API server that nobody else is."""
+    """A new table and a new namespace on a control plane, with a user name that is unique to it."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
@@ -47,20 +47,20 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes the program work here."""
+        """Environment variables for the program."""
         return self.plane.environment(namespace=self.namespace, table=self.namespace, user=self.user)
 
     @property
     def policy(self) -> Policy:
-        """How the program plans here."""
+        """Policy that the program uses for planning."""
         return Policy(region=dynamodb.REGION, namespaces=(self.namespace,), table_arn=self._info.arn)
 
     def access(self, user: str) -> ClusterConfig:
-        """How a user who may do everything reaches the API server; the audit log tells its calls by the name."""
+        """Administrator access to the API server as `user`, whose name identifies its calls in the audit log."""
         return asyncio.run(load_config(str(self.plane.kubeconfig_for(user))))
 
     def fill(self, items: Iterable[WireItem]) -> None:
-        """Put items into the table, 25 a call."""
+        """Puts items into the table, 25 per call."""
         rest = iter(items)
         while batch := list(islice(rest, _BATCH)):
             left: Sequence[dict[str, Any]] = [{"PutRequest": {"Item": item}} for item in batch]
@@ -69,17 +69,17 @@ class Place:
                 left = answer["UnprocessedItems"].get(self.namespace, [])
 
     def turn_stream_off(self) -> str | None:
-        """The ARN of the stream that the table had."""
+        """Disables the stream of the table and returns its ARN."""
         before = bootstrap.describe(self.client, self.namespace).stream_arn
         self.client.update_table(TableName=self.namespace, StreamSpecification={"StreamEnabled": False})
         return before
 
     def turn_stream_on(self) -> None:
-        """Another stream than the table had before."""
+        """Enables the stream of the table, which creates a new one."""
         bootstrap.enable_stream(self.client, self.namespace)
 
     def records(self, iterators: Iterable[str]) -> list[dict[str, Any]]:
-        """The stream's records from `iterators` (of `tails`) on."""
+        """The records of the stream from `iterators` on, which come from `tails`."""
         streams = dynamodb.client(self.plane.dynamodb_url, "dynamodbstreams")
         found: list[dict[str, Any]] = []
         for first in iterators:
@@ -91,7 +91,7 @@ class Place:
         return found
 
     def tails(self) -> list[str]:
-        """Iterators at the end of every shard of the stream."""
+        """Iterators at the end of every open shard of the stream."""
         streams = dynamodb.client(self.plane.dynamodb_url, "dynamodbstreams")
         arn = self._info.stream_arn
         shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]

@@ -1,7 +1,7 @@
-"""The program as a pod finds its cluster: by a service account's files, which stand where a pod's do.
+"""Runs the program like a pod, with the files of a service account mounted at their usual path.
 
-A kubeconfig is read by kubernetes-asyncio, which holds some 30 MiB that no pod pays for. So memory is measured with a
-service account, in a mount namespace where its folder is the pod's. That takes Linux and its user namespaces.
+kubernetes-asyncio, which reads a kubeconfig, takes about 30 MiB that a pod does not need. Memory is therefore measured
+with a service account, in a mount namespace. This requires Linux with user namespaces.
 """
 
 import shutil
@@ -24,7 +24,7 @@ _TOKEN_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What a program needs to run as in a pod: before its command, in its environment, and its name as a user."""
+    """What a program needs to run like a pod: prefix of the command, environment variables and user name."""
 
     prefix: Sequence[str]
     environment: dict[str, str]
@@ -32,7 +32,7 @@ class Pod:
 
 
 def pod(place: Place) -> Pod | None:
-    """None where this machine has no such namespaces for us."""
+    """Creates the service account and its files. None if this machine does not allow user namespaces."""
     if shutil.which(_UNSHARE[0]) is None:
         return None
     if subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False).returncode:
@@ -55,9 +55,9 @@ def pod(place: Place) -> Pod | None:
     (folder / "token").write_text(issued["status"]["token"])
     authority = place.access(place.user).ca_file
     if authority is None:
-        raise RuntimeError("the kubeconfig names no authority")
+        raise RuntimeError("the kubeconfig has no certificate authority")
     shutil.copy(authority, folder / "ca.crt")
-    # The first folder that surely exists: what else stands in it is not seen by the program.
+    # The deepest parent folder that exists on every machine. The mount hides its other files from the program.
     root = Path(*SERVICE_ACCOUNT.parts[:3]).resolve()
     address = urlsplit(place.plane.server_url)
     environment = {name: value for name, value in place.environment.items() if name != "KUBECONFIG"}

@@ -1,4 +1,4 @@
-"""The stream against polling at GCO's settings: the same program and changes side by side, and both at rest."""
+"""Compares the stream with polling at GCO's settings, under the same changes and at rest."""
 
 import random
 import time
@@ -36,16 +36,16 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
         by_stream, by_poll = _changed((streamed, polled), count, per_second, seconds)
         at_rest = [_at_rest(place, seconds) for place in (streamed, polled)]
     ratios = [
-        Figure(f"polling is slower by a factor of: {what}", "", [of(by_poll) / of(by_stream)])
+        Figure(f"polling / stream: {what}", "", [of(by_poll) / of(by_stream)])
         for what, of in (("median", _median), ("p99", _p99), ("max", max))
     ]
     calls = [
         Figure(f"{how}, at rest: {what}", "per hour", [number * 3600 / seconds])
         for how, (kubernetes, dynamodb) in zip(("stream", "polling"), at_rest, strict=True)
         for what, number in (
-            ("calls to the API server, lease apart", kubernetes),
+            ("calls to the API server, without the lease", kubernetes),
             ("calls to DynamoDB", dynamodb.total()),
-            ("of them scans' pages", dynamodb["Scan"]),
+            ("of which Scan calls", dynamodb["Scan"]),
         )
     ]
     return Measurement(
@@ -56,17 +56,18 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
             *calls,
         ],
         [
-            f"{count} endpoints in sync on each side, {per_second:g} changes of replicas a second on each for "
-            f"{seconds:g} s, both at once on one control plane. Polling: a table without a stream, "
-            "RECONCILE_INTERVAL_SECONDS=15, as GCO polls; the rest of the program is the same.",
-            f"At rest: {seconds:g} s of each alone, calls to the API server by its audit log, to DynamoDB by a proxy.",
+            f"{count} endpoints in sync and {per_second:g} changes of replicas per second on each side for "
+            f"{seconds:g} s, both at the same time on one control plane. Polling uses a table without a stream and "
+            "RECONCILE_INTERVAL_SECONDS=15, like GCO. The rest of the program is the same.",
+            f"At rest, each runs alone for {seconds:g} s. Calls to the API server are counted in its audit log, calls "
+            "to DynamoDB in a proxy.",
         ],
     )
 
 
 def _changed(places: Sequence[Place], count: int, per_second: float, seconds: float) -> list[list[float]]:
-    """For each place the seconds from each write to its apply, all places at the same time."""
-    order = random.Random(1).sample(range(count), count)  # noqa: S311 - the same changes each time
+    """Seconds from each write to its apply, for each place. All places run at the same time."""
+    order = random.Random(1).sample(range(count), count)  # noqa: S311 - every run makes the same changes
     names = [name_of(number) for number in order]
 
     def change(users: Users, watch: DeploymentWatch) -> list[float]:
@@ -85,7 +86,7 @@ def _changed(places: Sequence[Place], count: int, per_second: float, seconds: fl
 
 
 def _at_rest(place: Place, seconds: float) -> tuple[int, Counter[str]]:
-    """Calls to the API server but for the lease and open watches, and calls to DynamoDB by operation."""
+    """Number of calls to the API server, without the lease and watches, and calls to DynamoDB by operation."""
     with (
         FaultyProxy(place.plane.dynamodb_url) as proxy,
         Program(place, {**_SETTINGS, **dict.fromkeys(_URLS, proxy.url)}) as program,

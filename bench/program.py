@@ -1,4 +1,4 @@
-"""The real program, `gco-stream run` as a process, looked at from outside."""
+"""Runs `gco-stream run` as a process and observes it from outside."""
 
 import os
 import sys
@@ -23,17 +23,18 @@ from gco_stream.local.servers.processes import Recipe, Server, listens
 
 _READY_SECONDS = 180.0
 _STOP_SECONDS = 30.0
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _REPOSITORY = Path(__file__).parents[1]
 _AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 _RUN = ("gco_stream", "run")
 
 
 class Program:
-    """Runs while entered, and works when entered is done. `settings` go over the place's environment.
+    """Context manager that runs the program and waits until it leads. `settings` override the place's environment.
 
-    `pod`: it finds the cluster as a pod does, rather than by a kubeconfig. `module`: what is run, with its arguments.
-    `name`: of several on one control plane, which. `leads`: False where another leads, so it is not waited for.
+    `pod` connects it with a service account instead of a kubeconfig. `module` is the Python module to run, with its
+    arguments. `name` distinguishes several programs on one control plane. `leads=False` is for a standby: it waits only
+    until the port accepts connections.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Program:
                     "LOG_FORMAT": "json",
                     "HTTP_HOST": "127.0.0.1",
                     "HTTP_PORT": str(port),
-                    # The program that stands beside these measurements, whatever is installed.
+                    # Runs the program of this checkout, not an installed one.
                     "PYTHONPATH": str(_REPOSITORY),
                     **settings,
                 },
@@ -82,7 +83,7 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # It may have been killed.
+        # The benchmark may have killed it.
         with suppress(psutil.Error, IndexError):
             process = self.process
             process.terminate()
@@ -91,14 +92,14 @@ class Program:
 
     @property
     def process(self) -> psutil.Process:
-        """The program's own, below its supervisor."""
+        """The process of the program, a child of its supervisor."""
         return psutil.Process(self._server.pids[1])
 
     def rss_mib(self) -> float:
         return float(self.process.memory_info().rss / 2**20)
 
     def peak_rss_mib(self) -> float:
-        """The largest so far (Linux' VmHWM)."""
+        """Peak resident memory (VmHWM on Linux)."""
         with open(f"/proc/{self.process.pid}/status") as lines:
             return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
@@ -111,40 +112,40 @@ class Program:
         return found
 
     def metric(self, name: str) -> float:
-        """The sum of a metric's samples of exactly that name."""
+        """Sum of all samples with exactly this name."""
         families = text_string_to_metric_families(self._get("/metrics").decode())
         return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
     def works(self) -> bool:
-        """Whether it leads and has begun to work."""
+        """Whether it is the leader and reconciles."""
         return works(self._port)
 
     def is_ready(self) -> bool:
-        """Whether it is Ready, as a standby is as well."""
+        """Whether it is ready, which also applies to a standby."""
         answer = urllib3.request("GET", f"http://127.0.0.1:{self._port}/readyz", timeout=30.0, retries=False)
         return answer.status == 200
 
     def idle(self) -> bool:
-        """Whether no endpoint waits or is being worked on."""
+        """Whether no key is queued or being processed."""
         status = self.status()
         return bool(status["working"]) and not status["queue"] and not status["in_work"]
 
     def wait_idle(self, seconds: float, *, also: Callable[[], bool] = lambda: True) -> None:
-        """Until nothing is left to do and `also` holds. Raises TimeoutError."""
+        """Waits until the program is idle and `also` is true. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while not (self.idle() and also()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"after {seconds:g} s the program is still at work:\n{self._server.tail()}")
-            time.sleep(_LOOK_SECONDS)
+                raise TimeoutError(f"the program was not idle within {seconds:g} s:\n{self._server.tail()}")
+            time.sleep(_POLL_SECONDS)
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """What it has logged since it was started."""
+        """Log lines since its start."""
         with self._log.open("rb") as file:
             file.seek(self._log_start)
             return [orjson.loads(line) for line in file if line.startswith(b"{") and line.endswith(b"}\n")]
 
     def reconciled(self) -> list[dict[str, Any]]:
-        """The lines about reconciles, each with `ended`, the line's time as a Unix time."""
+        """Log lines of reconciles, each with `ended`, the timestamp of the line as a Unix time."""
         lines = [line for line in self.log_lines() if line.get("message") == "reconciled"]
         return [{**line, "ended": datetime.fromisoformat(line["timestamp"]).timestamp()} for line in lines]
 

@@ -1,4 +1,4 @@
-"""How soon all is well again after a fault: the API server gone, DynamoDB gone, the stream made anew."""
+"""Recovery time after an API server outage, a DynamoDB outage and a replaced stream."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _QUICK = (20, 1)
 _GONE_SECONDS = 20.0
 _QUICK_GONE_SECONDS = 3.0
 _PATIENCE = 180.0
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
 def measure(_: Fleets, *, quick: bool) -> Measurement:
@@ -36,22 +36,22 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
                 program.wait_idle(_PATIENCE)
                 table.append(_dynamodb_gone(place, users, number, gone))
                 program.wait_idle(_PATIENCE)
-                applied, streaming = _stream_made_anew(place, program, users, number)
+                applied, streaming = _stream_replaced(place, program, users, number)
                 stream.append(applied)
                 mode.append(streaming)
     return Measurement(
         [
-            Figure("API server back -> a change of meanwhile is applied", "s", api),
-            Figure("DynamoDB back -> a change written then is applied", "s", table),
-            Figure("stream made anew -> a change written then is applied", "s", stream),
-            Figure("stream made anew -> changes arrive by it", "s", mode),
+            Figure("API server back -> change from the outage applied", "s", api),
+            Figure("DynamoDB back -> next change applied", "s", table),
+            Figure("stream replaced -> next change applied", "s", stream),
+            Figure("stream replaced -> new stream in use", "s", mode),
         ],
         [
-            f"{count} endpoints in sync, one replica of the program, all settings as they are by default. Gone: for "
-            f"{gone:g} s. kube-apiserver is killed and started again, and back with its first answer; the leader loses "
-            "its lease meanwhile. DynamoDB Local is frozen (connections stay open, nothing answers). Made anew: the "
-            "stream is turned off and on again, so the table has another one.",
-            "Applied: the Deployment read from the API server holds the change's gco.io/revision, asked every 20 ms.",
+            f"{count} endpoints in sync, one replica of the program, default settings. Each outage lasts {gone:g} s. "
+            "kube-apiserver is killed and restarted, and is back with its first response; the leader loses its lease "
+            "in the meantime. DynamoDB Local is suspended (connections stay open, nothing answers). To replace the "
+            "stream, it is disabled and enabled again.",
+            "A change is applied once the Deployment has its gco.io/revision. The API server is polled every 20 ms.",
         ],
     )
 
@@ -86,7 +86,7 @@ def _dynamodb_gone(place: Place, users: Users, number: int, gone: float) -> floa
     return _applied(place, users.scale(name_of(number), 20 + number), back)
 
 
-def _stream_made_anew(place: Place, program: Program, users: Users, number: int) -> tuple[float, float]:
+def _stream_replaced(place: Place, program: Program, users: Users, number: int) -> tuple[float, float]:
     before = place.turn_stream_off()
     place.turn_stream_on()
     began = time.monotonic()
@@ -111,9 +111,9 @@ def _applied(place: Place, change: Change, began: float) -> float:
     return time.monotonic() - began
 
 
-def _wait(look: Callable[[], bool]) -> None:
+def _wait(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while not look():
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"all is not well after {_PATIENCE:g} s")
-        time.sleep(_LOOK_SECONDS)
+            raise TimeoutError(f"not recovered within {_PATIENCE:g} s")
+        time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""What 200 running endpoints cost while nothing changes: calls to the API server, writes to the table, CPU."""
+"""Cost of 200 running endpoints while nothing changes: calls to the API server, writes to the table, CPU."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ _SECONDS = 120.0
 _QUICK_SECONDS = 15.0
 _RESYNC_SECONDS = 20
 _QUIET_SECONDS = 20.0
-# What following a collection takes: nothing of it grows with the endpoints.
+# Verbs of watches, whose number does not grow with the number of endpoints.
 _FOLLOWING = frozenset({"watch", "list"})
 _WRITE_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
@@ -31,7 +31,7 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
         place.fill(wire.encode(item(number, place.namespace)) for number in range(count))
         with Program(place, {"RESYNC_INTERVAL_SECONDS": str(_RESYNC_SECONDS)}) as program:
             program.wait_idle(300, also=lambda: _all_run(place, count))
-            # Counts are reported every 15 s at most: only then is it at rest.
+            # Status reports of replica counts may be delayed by up to 15 s.
             time.sleep(_QUIET_SECONDS)
             resyncs = program.metric("gco_stream_resync_seconds_count")
             tails, mark, cpu, began = place.tails(), plane.audit.mark(), program.cpu_seconds(), time.monotonic()
@@ -57,16 +57,16 @@ def measure(_: Fleets, *, quick: bool) -> Measurement:
             Figure("writes to the API server", per_hour, [kinds["write"] / endpoint_hours], {"median": 0}),
             Figure("reads from the API server", per_hour, [kinds["read"] / endpoint_hours], {"median": 0}),
             Figure("writes to the table", per_hour, [len(written) / endpoint_hours], {"median": 0}),
-            Figure("watches opened anew, in all", "per hour", [kinds["watch"] * 3600 / lasted]),
-            Figure("collections listed anew, in all", "per hour", [kinds["list"] * 3600 / lasted]),
-            Figure("calls for the lease, in all", "per hour", [kinds["lease"] * 3600 / lasted]),
+            Figure("watches reopened, in total", "per hour", [kinds["watch"] * 3600 / lasted]),
+            Figure("collections listed again, in total", "per hour", [kinds["list"] * 3600 / lasted]),
+            Figure("lease calls, in total", "per hour", [kinds["lease"] * 3600 / lasted]),
             Figure("CPU of the program", "% of a core", [100 * cpu / lasted]),
         ],
         [
-            f"{count} running endpoints with their pods, {lasted:.0f} s, {resyncs:.0f} resyncs within "
-            f"(RESYNC_INTERVAL_SECONDS={_RESYNC_SECONDS}). Calls by the audit log: "
+            f"{count} running endpoints with their pods, {lasted:.0f} s with {resyncs:.0f} resyncs "
+            f"(RESYNC_INTERVAL_SECONDS={_RESYNC_SECONDS}). Calls in the audit log: "
             + (", ".join(f"{verb} {resource} {n}" for (verb, resource), n in _by_verb(calls)) or "none")
-            + ". Table writes by the table's stream.",
+            + ". Table writes are counted in the stream.",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""What one resync of 10,000 endpoints in sync costs: time, CPU, calls, and how long it keeps the event loop."""
+"""Cost of a resync of 10,000 endpoints in sync: time, CPU, calls and event loop stalls."""
 
 import time
 from types import MappingProxyType
@@ -15,7 +15,7 @@ _RESYNCS = 8
 _QUICK_RESYNCS = 2
 _RESYNC_SECONDS = 8
 _SETTINGS = MappingProxyType({"RESYNC_INTERVAL_SECONDS": str(_RESYNC_SECONDS)})
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _PATIENCE = 300.0
 
 
@@ -44,12 +44,13 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
             Figure("time of one resync", "s", wall),
             Figure("calls to the API server in all resyncs", "", [len(calls)], {"median": 0}),
             Figure("CPU of one scrape of /metrics", "ms", [1000 * one for one in scrapes]),
-            Figure("longest stall of the loop in a resync", "ms", [1000 * one for one in stalls]),
+            Figure("longest event loop stall in a resync", "ms", [1000 * one for one in stalls]),
         ],
         [
-            f"{count:,} endpoints in sync, RESYNC_INTERVAL_SECONDS={_RESYNC_SECONDS}. The program's CPU over an "
-            "interval with one resync, less what it uses in a stretch without.",
-            "Stalls: of a task on the program's loop that wakes each 2 ms; those under 10 ms count as none.",
+            f"{count:,} endpoints in sync, RESYNC_INTERVAL_SECONDS={_RESYNC_SECONDS}. CPU of the program in an "
+            "interval with one resync, minus its CPU in an interval without one.",
+            "A task on the event loop of the program wakes every 2 ms to measure stalls. Stalls under 10 ms "
+            "are ignored.",
         ],
     )
 
@@ -59,35 +60,35 @@ def _next_resync(program: Program) -> None:
     deadline = time.monotonic() + _PATIENCE
     while program.metric("gco_stream_resync_seconds_count") == done:
         if time.monotonic() > deadline:
-            raise TimeoutError("there was no resync")
-        time.sleep(_LOOK_SECONDS)
+            raise TimeoutError(f"no resync within {_PATIENCE:g} s")
+        time.sleep(_POLL_SECONDS)
 
 
 def _one(program: Program) -> tuple[float, float, float]:
-    """CPU seconds and seconds of the next resync, and CPU seconds of a scrape (with the rest's small share).
+    """CPU seconds and duration of the next resync, and CPU seconds of a scrape, including a little idle CPU.
 
-    Begins right after a resync, so the first half of the interval is free of one.
+    Starts right after a resync, so the first half of the interval has none.
     """
     total = "gco_stream_resync_seconds_sum"
     before = program.metric(total)
     quiet, began = program.cpu_seconds(), time.monotonic()
-    looks = 0
+    polls = 0
     while time.monotonic() < began + _RESYNC_SECONDS / 2:
-        # The same looks as below, so that what they cost is in the share.
+        # Polls as often as below, so that the cost of polling cancels out.
         program.metric(total)
-        time.sleep(_LOOK_SECONDS)
-        looks += 1
+        time.sleep(_POLL_SECONDS)
+        polls += 1
     scraping = program.cpu_seconds() - quiet
     share = scraping / (time.monotonic() - began)
     start, began = program.cpu_seconds(), time.monotonic()
     _next_resync(program)
     used, lasted = program.cpu_seconds() - start, time.monotonic() - began
     took = program.metric(total) - before
-    return used - share * max(0.0, lasted - took), took, scraping / looks
+    return used - share * max(0.0, lasted - took), took, scraping / polls
 
 
 def _stalls(place: Place, rounds: int) -> list[float]:
-    """The longest stall of the loop within each resync, in seconds."""
+    """Longest event loop stall in each resync, in seconds."""
     with untouched(place, place.user), Program(place, _SETTINGS, module=watched_program.MODULE) as program:
         program.wait_idle(_PATIENCE)
         for _ in range(rounds):

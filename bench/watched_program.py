@@ -1,7 +1,6 @@
-"""The program, `gco-stream run`, beside a task that watches its event loop: `python -m bench.watched_program`.
+"""Runs `gco-stream run` with a task that watches the event loop: `python -m bench.watched_program`.
 
-Into the program's log it writes each stall of the loop, each scan of the table, and once a second how many tasks there
-are.
+It logs each stall of the loop, each table scan, and the number of asyncio tasks once per second.
 """
 
 import asyncio
@@ -19,11 +18,11 @@ from gco_stream.ops.metrics import Metrics
 from gco_stream.settings import load_settings
 
 MODULE = ("bench.watched_program",)
-_STALLED = "the loop has stalled"
-_TASKS = "tasks"
-_SCANNED = "a scan was measured"
+_STALLED = "event loop stalled"
+_TASKS = "tasks counted"
+_SCANNED = "table scan measured"
 _TICK = 0.002
-# Shorter ones are no more than a few callbacks, and there are very many.
+# Shorter stalls are only a few callbacks, and very frequent.
 _STALL = 0.01
 
 _log = structlog.get_logger(__name__)
@@ -33,22 +32,22 @@ Span = tuple[float, float]
 
 
 def stalls(lines: Lines) -> list[Span]:
-    """From the program's log: stalls of the loop, begin and end by `time.monotonic`, which all processes share."""
+    """Event loop stalls in the log: start and end on the clock of `time.monotonic`, which all processes share."""
     return [(line["at"], line["at"] + line["lasted"]) for line in lines if line.get("message") == _STALLED]
 
 
 def tasks(lines: Lines) -> list[int]:
-    """From the program's log: how many tasks there were, second by second."""
+    """Numbers of asyncio tasks in the log, one per second."""
     return [line["count"] for line in lines if line.get("message") == _TASKS]
 
 
 def scans(lines: Lines) -> list[Span]:
-    """From the program's log: scans of the table, begin and end by `time.monotonic`."""
+    """Table scans in the log: start and end on the clock of `time.monotonic`."""
     return [(line["at"] - line["lasted"], line["at"]) for line in lines if line.get("message") == _SCANNED]
 
 
-class _Told:
-    """Stands in for a histogram of seconds: what is measured is logged, too, whatever the program itself logs of it."""
+class _LoggedHistogram:
+    """Wraps a histogram of seconds and also logs each observation, independently of the program's own log lines."""
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = histogram
@@ -59,15 +58,15 @@ class _Told:
 
 
 async def _watch() -> None:
-    told = time.monotonic()
+    counted = time.monotonic()
     while True:
         before = time.monotonic()
         await asyncio.sleep(_TICK)
         now = time.monotonic()
         if (lasted := now - before - _TICK) > _STALL:
             _log.info(_STALLED, at=before, lasted=lasted)
-        if now - told > 1:
-            told = now
+        if now - counted > 1:
+            counted = now
             _log.info(_TASKS, count=len(asyncio.all_tasks()))
 
 
@@ -75,7 +74,7 @@ async def _run() -> None:
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format, cluster_id=settings.cluster_name, region=settings.region)
     stop, metrics = asyncio.Event(), Metrics()
-    metrics.resync_seconds = cast("Histogram", _Told(metrics.resync_seconds))
+    metrics.resync_seconds = cast("Histogram", _LoggedHistogram(metrics.resync_seconds))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(), name="watch the loop")

@@ -1,4 +1,4 @@
-"""A watch on Deployments beside the program: what it receives is in the cluster, whatever the program says."""
+"""A separate watch on Deployments, which confirms changes independently of the program."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ _USER = "onlooker"
 
 
 class DeploymentWatch:
-    """While entered: notes when a Deployment with each gco.io/revision is first received, by `time.monotonic`."""
+    """Context manager that records when each gco.io/revision of a Deployment first arrives, by `time.monotonic`."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -46,13 +46,13 @@ class DeploymentWatch:
         self._thread.join(5)
 
     def seen(self, name: str, revision: str, seconds: float) -> float:
-        """When the endpoint's Deployment was received at this revision, or at a later one where that overtook it.
+        """When the Deployment arrived at this revision, or at a later one if this one was superseded.
 
-        Revisions are times of one form. Raises TimeoutError where none is received within `seconds`.
+        Revisions are timestamps in the same format, so they compare as text. Raises TimeoutError after `seconds`.
         """
         with self._news:
             if not self._news.wait_for(lambda: self._from(name, revision), seconds):
-                raise TimeoutError(f"the change of {name} at {revision} was not applied in {seconds:g} s")
+                raise TimeoutError(f"{name}: revision {revision} was not applied within {seconds:g} s")
             return min(self._from(name, revision))
 
     def _from(self, name: str, revision: str) -> list[float]:
@@ -60,7 +60,7 @@ class DeploymentWatch:
 
     def _run(self) -> None:
         pending = b""
-        # It ends with an error of the connection, which is shut down under it.
+        # __exit__ shuts down the connection, which ends the loop with an error.
         with suppress(urllib3.exceptions.HTTPError, OSError):
             for chunk in self._response.read_chunked() if self._response is not None else ():
                 received = time.monotonic()

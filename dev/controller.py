@@ -1,6 +1,6 @@
-"""Runs the controller in the development container and starts it again when its sources change.
+"""Runs the controller in the development container and restarts it when its sources change.
 
-k3s writes a kubeconfig that names itself 127.0.0.1; here it is reached by the name of its service.
+The kubeconfig that k3s writes has the address 127.0.0.1. Containers reach k3s by its service name instead.
 """
 
 import os
@@ -12,12 +12,12 @@ SOURCES = Path(__file__).resolve().parent.parent / "gco_stream"
 
 
 def reachable(kubeconfig: str, server: str) -> str:
-    """`kubeconfig` with the API server's address replaced by `server`."""
+    """Replaces the address of the API server in `kubeconfig` with `server`."""
     return kubeconfig.replace("https://127.0.0.1:6443", server)
 
 
 def main() -> None:
-    """Until the container is stopped."""
+    """Runs until the container stops."""
     from watchfiles import PythonFilter, run_process  # noqa: PLC0415 - only the container has it
 
     kubeconfig = Path(tempfile.mkdtemp()) / "kubeconfig.yaml"
@@ -28,7 +28,7 @@ def main() -> None:
         target=f"{sys.executable} -m gco_stream run",
         target_type="command",
         watch_filter=PythonFilter(),
-        # The lease is released in that time, so that the next start leads at once.
+        # Gives the controller time to release the Lease, so that the next start leads at once.
         sigint_timeout=25,
     )
 

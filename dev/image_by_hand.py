@@ -1,7 +1,8 @@
-"""Carries out the Dockerfile's steps in an empty folder, for machines that have no Docker engine.
+"""Runs the steps of the Dockerfile in an empty folder, for machines without Docker.
 
-All stages share one root, so what a stage copies from another at the same path is there already, and the virtual
-environments stay where they were made. What it cannot show: the base image, the user, and other processors.
+All stages share one root. Files that a stage copies from another stage to the same path therefore already exist, and
+virtual environments stay where they were created. It does not cover the base image, the user and other CPU
+architectures.
 
     python dev/image_by_hand.py --target run FOLDER
 """
@@ -23,14 +24,14 @@ _OURS = re.compile(r"(?<![\w./])/(opt|src|sbom)(?=[/\s\"']|$)")
 
 @dataclass(slots=True)
 class Stage:
-    """A stage of a Dockerfile: what it begins from, and its instructions as (word, rest of the line)."""
+    """A stage of a Dockerfile: its base, name and instructions, as pairs of keyword and arguments."""
 
     base: str
     name: str
     instructions: list[tuple[str, str]] = field(default_factory=list)
 
     def last(self, word: str) -> str:
-        """The last instruction `word` of this stage. Raises KeyError."""
+        """Arguments of the last instruction `word` in this stage. Raises KeyError."""
         return dict(self.instructions)[word]
 
 
@@ -50,7 +51,7 @@ def stages(dockerfile: str) -> dict[str, Stage]:
 
 
 def context(folder: Path) -> list[str]:
-    """The files of `folder` that its .dockerignore lets into a build, as relative paths."""
+    """The build context of `folder` according to its .dockerignore, as relative paths."""
     rules = [line for line in (folder / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     compiled = [(rule[0] == "!", re.compile(_pattern(rule.lstrip("!")))) for rule in rules]
     files = []
@@ -73,7 +74,7 @@ def _pattern(rule: str) -> str:
 
 
 class Builder:
-    """Carries stages out under `root`, which must be empty."""
+    """Builds stages under `root`, which must be empty."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -85,9 +86,9 @@ class Builder:
         (self.root / "bin" / "python").symlink_to(Path(sys.base_prefix, "bin", f"python{version}"))
 
     def build(self, name: str) -> dict[str, str]:
-        """Carries out the stage and those it copies from; returns its environment."""
+        """Builds a stage and the stages it copies from. Returns its environment."""
         environment = {"PATH": f"{self.root / 'bin'}:/usr/bin:/bin"}
-        # HOME for pip's cache: what comes out of it is checked by its hash as what comes from elsewhere.
+        # HOME enables pip's cache. pip verifies the hash of cached packages, too.
         for given in ("HOME", "PIP_INDEX_URL", "PIP_CERT", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "PIP_CONFIG_FILE"):
             if given in os.environ:
                 environment[given] = os.environ[given]
@@ -109,12 +110,12 @@ class Builder:
         return environment
 
     def command(self, stage: str, word: str) -> list[str]:
-        """The command of ENTRYPOINT, CMD or HEALTHCHECK, as it is under this root."""
+        """The command of ENTRYPOINT, CMD or HEALTHCHECK, with paths under this root."""
         text = self.stages[stage].last(word)
         return [self.here(part) for part in json.loads(text[text.index("[") :])]
 
     def here(self, text: str) -> str:
-        """`text` with the image's own absolute paths as they are under this root."""
+        """Replaces the absolute paths of the image in `text` with paths under this root."""
         return _OURS.sub(lambda match: f"{self.root}/{match[1]}", text)
 
     def _copy(self, words: list[str], here: Path) -> None:
@@ -131,9 +132,9 @@ class Builder:
         for source in sources:
             files = [path for path in self._context if path == source or path.startswith(f"{source}/")]
             if not files:
-                raise FileNotFoundError(f"COPY {source}: nothing of that name is let in by .dockerignore")
+                raise FileNotFoundError(f"COPY {source}: not found, or excluded by .dockerignore")
             for path in files:
-                # A folder's content goes into the target, a file goes under its own name.
+                # COPY puts the content of a folder into the target, and keeps the name of a file.
                 inside = path.removeprefix(f"{source}/") if path != source else Path(path).name
                 place = here / target / inside
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -141,18 +142,18 @@ class Builder:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--target", default="run", help="the stage that is wanted")
-    parser.add_argument("folder", type=Path, help="an empty or a new folder")
+    parser.add_argument("--target", default="run", help="stage to build (default: run)")
+    parser.add_argument("folder", type=Path, help="new or empty folder")
     options = parser.parse_args()
     if options.folder.exists() and any(options.folder.iterdir()):
-        parser.error(f"{options.folder} is not empty")
+        parser.error(f"folder: invalid value {options.folder}: must be a new or empty folder")
     builder = Builder(options.folder)
     if options.target not in builder.stages:
-        parser.error(f"--target {options.target}: allowed: {', '.join(builder.stages)}")
+        parser.error(f"--target: invalid value {options.target}: must be one of {', '.join(builder.stages)}")
     builder.build(options.target)
-    print(f"{options.target} is made in {builder.root}")
+    print(f"built {options.target} in {builder.root}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Shows the records of the table's stream in LocalStack as they come, one a line: `python dev/records.py`.
+"""Prints the records of the table's stream in LocalStack as they arrive, one per line: `python dev/records.py`.
 
-Ends with Ctrl-C, or after --seconds.
+Stops at Ctrl-C, or after --seconds.
 """
 
 import argparse
@@ -16,7 +16,7 @@ PAUSE = 0.5
 
 
 def records(streams: Any, arn: str, iterators: dict[str, str | None]) -> Iterator[dict[str, Any]]:
-    """What has come since the last call; `iterators` holds a place in each shard and is moved on."""
+    """The records since the last call. Advances `iterators`, which maps each shard to its iterator."""
     for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
         name = shard["ShardId"]
         if name not in iterators:
@@ -29,17 +29,17 @@ def records(streams: Any, arn: str, iterators: dict[str, str | None]) -> Iterato
 
 
 def line(record: dict[str, Any]) -> str:
-    """Sequence number, kind, endpoint and what is asked of it."""
+    """Sequence number, event name, endpoint and desired state of a record."""
     change = record["dynamodb"]
     name = change["Keys"]["endpoint_name"]["S"]
-    asked = change.get("NewImage", {}).get("desired_state", {}).get("S", "-")
-    return f"{change['SequenceNumber']}  {record['eventName']:6}  {name}  {asked}"
+    desired = change.get("NewImage", {}).get("desired_state", {}).get("S", "-")
+    return f"{change['SequenceNumber']}  {record['eventName']:6}  {name}  {desired}"
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="how long; until Ctrl-C if not given")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this time (default: at Ctrl-C)")
     ends = time.monotonic() + parser.parse_args().seconds
     session = Session()
     arn = session.client("dynamodb").describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]

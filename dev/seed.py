@@ -1,6 +1,6 @@
-"""Writes endpoints into LocalStack's table, as a user would: `python dev/seed.py 20` makes load-0 to load-19.
+"""Writes endpoints into the table in LocalStack, as a user would: `python dev/seed.py 20` creates load-0 to load-19.
 
-With --remove they are asked to go; the controller takes the items out when their objects are gone.
+With --remove, it requests their deletion. The controller deletes each item once the objects are gone.
 """
 
 import argparse
@@ -13,7 +13,7 @@ REGION = "us-east-1"
 
 
 def item(name: str, image: str) -> dict[str, object]:
-    """A small endpoint that needs no GPU, so that k3s can run it."""
+    """A small endpoint without a GPU, so that k3s can run it."""
     now = datetime.now(UTC).isoformat()
     return {
         "endpoint_name": name,
@@ -27,11 +27,11 @@ def item(name: str, image: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("count", type=int, help="how many endpoints")
-    parser.add_argument("--image", default="nginx:1.29", help="what they run")
-    parser.add_argument("--remove", action="store_true", help="ask for their removal instead")
+    parser.add_argument("count", type=int, help="number of endpoints")
+    parser.add_argument("--image", default="nginx:1.29", help="image of the endpoints (default: %(default)s)")
+    parser.add_argument("--remove", action="store_true", help="delete the endpoints instead")
     options = parser.parse_args()
     table = Session(region_name=REGION).resource("dynamodb").Table(TABLE)
     for number in range(options.count):
@@ -45,7 +45,7 @@ def main() -> None:
             )
         else:
             table.put_item(Item=item(name, options.image))
-        print(f"{name}: {'to be removed' if options.remove else 'written'}")
+        print(f"{name}: {'marked for deletion' if options.remove else 'written'}")
 
 
 if __name__ == "__main__":

@@ -1,3 +1,3 @@
-"""gco-stream: AI inference endpoints on EKS, driven by the stream of one DynamoDB table."""
+"""gco-stream: a Kubernetes controller that runs AI inference endpoints on EKS from one DynamoDB table."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`python -m gco_stream` is the program `gco-stream`."""
+"""Entry point of `python -m gco_stream`, which is the same as the `gco-stream` command."""
 
 from gco_stream.cli.main import main
 

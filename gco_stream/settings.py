@@ -1,9 +1,11 @@
-"""Every setting, once. GCO's names as they are, ours in the same style; read from the environment.
+"""Settings of the program, read from environment variables.
 
-A wrong value stops the start with every error listed at once, each naming the variable, the value and what is allowed.
+Variables that GCO also reads keep GCO's names; the others follow the same style. Invalid settings stop the program at
+startup with one error line per problem, which names the variable, the value and what is allowed.
 """
 
 import os
+import re
 import socket
 from typing import Annotated, Any, Literal
 
@@ -16,18 +18,19 @@ LEASE_NAME = "inference-monitor-leader"
 
 _TABLE_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB"
 _STREAMS_ENDPOINT = "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
+_SHOULD = re.compile(r"^(Input|String) should ")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; the message has one line for each thing that is wrong."""
+    """The settings are invalid; the message has one line per problem."""
 
 
 def _namespace(value: str) -> str:
     if not names.is_namespace(value):
-        raise ValueError(f"allowed: {names.NAMESPACE_RULE}")
+        raise ValueError(f"must be {names.NAMESPACE_RULE}")
     return value
 
 
@@ -39,59 +42,76 @@ Namespace = Annotated[str, AfterValidator(_namespace)]
 
 
 class Settings(BaseSettings):
-    """The program's settings. Field names are the environment's in lower case; times are in seconds."""
+    """Settings of the program. Each field is the lower-case name of its variable; times are in seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    cluster_name: str = Field("unknown-cluster", description="the cluster's name, for logs and metrics")
+    cluster_name: str = Field("unknown-cluster", description="name of the cluster in logs and metrics")
     region: str = Field(
         pattern=r"^[a-z0-9-]{1,40}$",
-        description="the region this controller serves, as items' target_regions name it; has no default",
+        description="region that this controller serves, as written in the target_regions of items",
     )
-    dynamodb_region: str = Field(
-        "", description="the home region: the one region all table writes go to (default: REGION)"
+    dynamodb_region: str = Field("", description="home region, to which all table writes go (default: REGION)")
+    stream_region: str = Field(
+        "", description="region of the table replica whose stream is read (default: DYNAMODB_REGION)"
     )
-    stream_region: str = Field("", description="the replica whose stream is read (default: DYNAMODB_REGION)")
     inference_endpoints_table_name: str = Field(
-        "gco-inference-endpoints", pattern=r"^[a-zA-Z0-9_.-]{3,255}$", description="the table of endpoints"
+        "gco-inference-endpoints", pattern=r"^[a-zA-Z0-9_.-]{3,255}$", description="DynamoDB table of endpoints"
     )
     inference_namespace: Namespace = Field(
-        "gco-inference", description="where endpoints live that name no namespace, and where the Lease is"
+        "gco-inference", description="namespace of the Lease and of endpoints that do not name a namespace"
     )
     allowed_namespaces: Annotated[tuple[Namespace, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (), description="namespaces that items may name, separated by commas (default: INFERENCE_NAMESPACE)"
+        (), description="comma-separated list of namespaces that items may use (default: INFERENCE_NAMESPACE)"
     )
-    hostname: str = Field(default_factory=socket.gethostname, description="this replica's name in the Lease")
+    hostname: str = Field(default_factory=socket.gethostname, description="identity of this replica in the Lease")
 
-    stream_poll_interval_seconds: Seconds = Field(0.2, description="pause between two reads of a shard")
-    reconcile_interval_seconds: Seconds = Field(15, description="resync interval where the table has no stream")
-    resync_interval_seconds: Seconds = Field(300, description="resync interval beside the stream, +-10 %")
-    reconcile_workers: int = Field(16, ge=1, le=256, description="endpoints worked on at once")
-    k8s_api_timeout: Seconds = Field(30, description="longest wait for one Kubernetes call")
-    dynamodb_timeout_seconds: Seconds = Field(5, description="longest wait for one DynamoDB call")
+    stream_poll_interval_seconds: Seconds = Field(0.2, description="interval between reads of a shard")
+    reconcile_interval_seconds: Seconds = Field(15, description="resync interval while no stream can be read")
+    resync_interval_seconds: Seconds = Field(300, description="resync interval while the stream is read, +-10 %")
+    reconcile_workers: int = Field(16, ge=1, le=256, description="number of endpoints that are reconciled concurrently")
+    k8s_api_timeout: Seconds = Field(30, description="timeout of one Kubernetes API call")
+    dynamodb_timeout_seconds: Seconds = Field(5, description="timeout of one DynamoDB call")
 
-    lease_duration_seconds: int = Field(15, ge=1, le=3600, description="how long a lease holds without renewal")
-    lease_renew_deadline_seconds: Seconds = Field(10, description="when a leader that cannot renew steps down")
-    lease_retry_period_seconds: Seconds = Field(2, description="pause between two tries to take or renew the lease")
+    lease_duration_seconds: int = Field(
+        15, ge=1, le=3600, description="time after which a lease expires if it is not renewed"
+    )
+    lease_renew_deadline_seconds: Seconds = Field(
+        10, description="time after which a leader that cannot renew steps down"
+    )
+    lease_retry_period_seconds: Seconds = Field(
+        2, description="interval between attempts to acquire or renew the lease"
+    )
 
-    canary_drain_seconds: float = Field(30, ge=0, le=3600, description="from a canary's route to its removal")
+    canary_drain_seconds: float = Field(
+        30, ge=0, le=3600, description="delay between removing a canary's route and deleting the canary"
+    )
     inference_unhealthy_threshold_seconds: Seconds = Field(
-        300, description="how long an endpoint may have no ready replica before its Ingress is withdrawn"
+        300, description="time without a ready replica after which an endpoint's Ingress is withdrawn"
     )
-    status_interval_seconds: SecondsOrNone = Field(15, description="shortest pause between reports of counts alone")
-    status_heartbeat_seconds: SecondsOrNone = Field(0, description="report at least this often; 0: only on change")
+    status_interval_seconds: SecondsOrNone = Field(
+        15, description="minimum interval between reports that change only replica counts"
+    )
+    status_heartbeat_seconds: SecondsOrNone = Field(
+        0, description="maximum interval between reports; 0: report only changes"
+    )
     mass_delete_limit: int | None = Field(
-        None, ge=0, le=2000, description="endpoints an hour removed without being asked (default: max(5, 10 %))"
+        None,
+        ge=0,
+        le=2000,
+        description="endpoints that may be deleted per hour without a request (default: max(5, 10 %))",
     )
-    honor_gpu_type: bool = Field(False, description="select nodes by the item's gpu_type")
+    honor_gpu_type: bool = Field(False, description="add the item's gpu_type to the node selector")
 
-    http_host: str = Field("0.0.0.0", description="address of health, metrics and the status page")  # noqa: S104
-    http_port: int = Field(8080, ge=0, le=65535, description="port of the same; 0: any free one")
+    http_host: str = Field("0.0.0.0", description="listen address of health checks, metrics and the status page")  # noqa: S104
+    http_port: int = Field(
+        8080, ge=0, le=65535, description="port of health checks, metrics and the status page; 0: any free port"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "NOTSET"] = Field(
-        "INFO", description="lowest level that is logged; upper or lower case"
+        "INFO", description="minimum level of log messages, in upper or lower case"
     )
     log_format: Literal["auto", "json", "text", "console"] = Field(
-        "auto", description="auto: json, or text on a terminal; console: another name for text"
+        "auto", description="auto: text on a terminal, json otherwise; console: same as text"
     )
 
     @field_validator("log_level", mode="before")
@@ -113,42 +133,44 @@ class Settings(BaseSettings):
         )
         if not times[0] < times[1] < times[2]:
             raise ValueError(
-                "LEASE_RETRY_PERIOD_SECONDS < LEASE_RENEW_DEADLINE_SECONDS < LEASE_DURATION_SECONDS must hold, "
-                f"they are {times[0]:g}, {times[1]:g}, {times[2]:g}"
+                "LEASE_RETRY_PERIOD_SECONDS, LEASE_RENEW_DEADLINE_SECONDS, LEASE_DURATION_SECONDS: "
+                f"invalid values {times[0]:g}, {times[1]:g}, {times[2]:g}: must satisfy "
+                "LEASE_RETRY_PERIOD_SECONDS < LEASE_RENEW_DEADLINE_SECONDS < LEASE_DURATION_SECONDS"
             )
         if self.lease_renew_deadline_seconds > self.lease_duration_seconds - 1:
-            # Nothing is written in a lease's last second: a leader that still hopes then is one that cannot act.
+            # A leader writes nothing in the last second of its lease, so a later deadline would keep a leader that
+            # cannot act.
             raise ValueError(
-                f"LEASE_RENEW_DEADLINE_SECONDS: {self.lease_renew_deadline_seconds:g} is not allowed; "
-                f"allowed: at least 1 less than LEASE_DURATION_SECONDS, which is {self.lease_duration_seconds}"
+                f"LEASE_RENEW_DEADLINE_SECONDS: invalid value {self.lease_renew_deadline_seconds:g}: "
+                f"must be at least 1 second less than LEASE_DURATION_SECONDS ({self.lease_duration_seconds})"
             )
         return self
 
     @property
     def home_region(self) -> str:
-        """The region that all table writes go to."""
+        """The region to which all table writes go."""
         return self.dynamodb_region or self.region
 
     @property
     def streams_region(self) -> str:
-        """The region whose replica's stream is read."""
+        """The region of the table replica whose stream is read."""
         return self.stream_region or self.home_region
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Every namespace that may be touched, the installation's own first."""
+        """All namespaces in which objects may be managed, starting with INFERENCE_NAMESPACE."""
         return tuple(dict.fromkeys((self.inference_namespace, *self.allowed_namespaces)))
 
 
 def load_settings() -> Settings:
-    """The settings of this process's environment. Raises SettingsError naming every wrong one."""
+    """Returns the settings from the process environment. Raises SettingsError that lists every problem."""
     degraded_reasons = []
     if bool(os.environ.get(_TABLE_ENDPOINT)) != bool(os.environ.get(_STREAMS_ENDPOINT)) and not os.environ.get(
         "AWS_ENDPOINT_URL"
     ):
         degraded_reasons.append(
-            f"{_TABLE_ENDPOINT} and {_STREAMS_ENDPOINT}: only one is set, so table and stream would not "
-            "belong together; set both or neither"
+            f"{_TABLE_ENDPOINT} and {_STREAMS_ENDPOINT}: only one is set: set both or neither, "
+            "so that the table and its stream are on the same server"
         )
     try:
         settings = Settings()
@@ -161,12 +183,18 @@ def load_settings() -> Settings:
 
 
 def _complaint(detail: Any) -> str:
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = _requirement(str(detail["msg"]))
     if not detail["loc"]:
         return message
     name = str(detail["loc"][0])
     field = Settings.model_fields.get(name)
     purpose = f" ({field.description})" if field and field.description else ""
     if detail["type"] == "missing":
-        return f"{name.upper()}: not set{purpose}"
-    return f"{name.upper()}: {detail['input']!r} is not allowed; {message[:1].lower()}{message[1:]}{purpose}"
+        return f"{name.upper()}: required but not set{purpose}"
+    return f"{name.upper()}: invalid value {detail['input']!r}: {message}{purpose}"
+
+
+def _requirement(message: str) -> str:
+    """What is allowed, from pydantic's message: "Input should be a valid integer, unable to …" loses its details."""
+    message = message.removeprefix("Value error, ").partition(", unable to ")[0]
+    return _SHOULD.sub("must ", message)

@@ -1,4 +1,4 @@
-"""Settings for all tests."""
+"""Settings and fixtures for all tests."""
 
 import asyncio
 import inspect
@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.blocking_calls import no_blocking
 
-# Shared machines stall: neither a slow example nor slow generation says anything about the code. The same examples are
-# tried each time, so that a change is judged by what it changes; GCO_STREAM_EXAMPLES=N looks for new ones.
+# Shared machines stall, so neither a slow example nor slow generation indicates a fault. Every run tries the same
+# examples, so that a failure is caused by the change under test; GCO_STREAM_EXAMPLES=N searches for new ones.
 settings.register_profile("gco-stream", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.register_profile("search", parent=settings.get_profile("gco-stream"), derandomize=False)
 settings.load_profile("search" if "GCO_STREAM_EXAMPLES" in os.environ else "gco-stream")
@@ -21,8 +21,8 @@ settings.load_profile("search" if "GCO_STREAM_EXAMPLES" in os.environ else "gco-
 
 @pytest.fixture(scope="session", autouse=True)
 def _main_threads_loop() -> Iterator[None]:
-    # pytest-asyncio asks for the main thread's loop to put it back later; where there is none, asking makes one that
-    # nobody closes.
+    # pytest-asyncio saves the main thread's loop to restore it later. If there is none, getting it creates one that is
+    # never closed.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     yield
@@ -32,9 +32,9 @@ def _main_threads_loop() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In an async test, code of gco_stream that blocks the loop fails."""
+    """Fail an async test in which gco_stream blocks the event loop."""
     if not inspect.iscoroutinefunction(request.function):
-        # Watching costs something with each call that might block.
+        # Detection slows down every call that might block.
         yield
         return
     with no_blocking("gco_stream"):
@@ -43,7 +43,7 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """Of the test's name, so the same each time; shown where it fails. GCO_STREAM_SEED=random, or =N, tries others."""
+    """Seed derived from the test's name; printed on failure. GCO_STREAM_SEED=random or =N overrides it."""
     wanted = os.environ.get("GCO_STREAM_SEED", "")
     found = random.randrange(2**32) if wanted == "random" else int(wanted or zlib.crc32(request.node.name.encode()))
     print(f"GCO_STREAM_SEED={found}")

@@ -15,7 +15,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGION", "us-east-1")
 
 
-def test_the_home_region_is_the_region_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_region_defaults_to_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (load_settings().home_region, load_settings().streams_region) == ("us-east-1", "us-east-1")
     monkeypatch.setenv("DYNAMODB_REGION", "eu-west-1")
     assert (load_settings().home_region, load_settings().streams_region) == ("eu-west-1", "eu-west-1")
@@ -34,22 +34,27 @@ def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) ->
     assert load_settings().reconcile_workers == 16
 
 
-def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_invalid_settings_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REGION")
     monkeypatch.setenv("RECONCILE_WORKERS", "none")
     monkeypatch.setenv("ALLOWED_NAMESPACES", "Team_A")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "x")
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as raised:
         load_settings()
-    lines = str(told.value).splitlines()
+    lines = str(raised.value).splitlines()
     assert len(lines) == 4
-    for name in ("REGION: not set", "RECONCILE_WORKERS: 'none'", "ALLOWED_NAMESPACES", "AWS_ENDPOINT_URL_DYNAMODB and"):
+    for name in (
+        "REGION: required but not set (region that",
+        "RECONCILE_WORKERS: invalid value 'none': must be a valid integer (",
+        "ALLOWED_NAMESPACES: invalid value 'Team_A': must be",
+        "AWS_ENDPOINT_URL_DYNAMODB and",
+    ):
         assert any(line.startswith(name) for line in lines), lines
 
 
-def test_a_renew_deadline_within_the_lease_s_last_second_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renew_deadline_in_the_last_second_of_the_lease_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEASE_RENEW_DEADLINE_SECONDS", "14.5")
     with pytest.raises(
-        SettingsError, match=r"LEASE_RENEW_DEADLINE_SECONDS: 14\.5 is not allowed; allowed: at least 1 less"
+        SettingsError, match=r"^LEASE_RENEW_DEADLINE_SECONDS: invalid value 14\.5: must be at least 1 second less than"
     ):
         load_settings()

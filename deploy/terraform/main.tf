@@ -1,7 +1,7 @@
-# The table with its stream, and the controller's IAM role by EKS Pod Identity, in one region.
+# Creates the table with its stream, and the controller's IAM role for EKS Pod Identity, in one region.
 #
-# Is the table made elsewhere (GCO's CDK stacks)? Leave `aws_dynamodb_table` out: turn the stream on there (deploy/cdk)
-# or by `gco-stream table enable-stream`, and keep the rest.
+# If the table is managed elsewhere (such as in GCO's CDK stacks), remove `aws_dynamodb_table`, enable the stream there
+# (deploy/cdk) or with `gco-stream table enable-stream`, and keep the rest.
 
 terraform {
   required_version = ">= 1.5"
@@ -14,30 +14,30 @@ terraform {
 }
 
 variable "cluster_name" {
-  description = "The EKS cluster of this region"
+  description = "Name of the EKS cluster in this region"
   type        = string
 }
 
 variable "namespace" {
-  description = "Where the chart is installed"
+  description = "Namespace of the Helm release"
   type        = string
   default     = "gco-inference"
 }
 
 variable "service_account" {
-  description = "The chart's ServiceAccount"
+  description = "Name of the chart's ServiceAccount"
   type        = string
   default     = "gco-stream"
 }
 
 variable "table_name" {
-  description = "The table of endpoints"
+  description = "Name of the endpoint table"
   type        = string
   default     = "gco-inference-endpoints"
 }
 
 variable "replica_regions" {
-  description = "Other regions with a replica of the table (each tails its own: STREAM_REGION)"
+  description = "Other regions with a replica of the table. The controller of each region can read its own stream: STREAM_REGION"
   type        = set(string)
   default     = []
 }
@@ -52,7 +52,7 @@ resource "aws_dynamodb_table" "endpoints" {
     type = "S"
   }
 
-  # Replicas need this view type; the controller takes any.
+  # Replicas require this view type. The controller accepts any.
   stream_enabled   = true
   stream_view_type = "NEW_AND_OLD_IMAGES"
 
@@ -136,6 +136,6 @@ resource "aws_eks_pod_identity_association" "controller" {
 }
 
 output "role_arn" {
-  description = "For IRSA instead of Pod Identity: the ServiceAccount's annotation eks.amazonaws.com/role-arn"
+  description = "ARN of the controller's role. For IRSA instead of Pod Identity, use it as the annotation eks.amazonaws.com/role-arn of the ServiceAccount"
   value       = aws_iam_role.controller.arn
 }

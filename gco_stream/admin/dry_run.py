@@ -1,9 +1,9 @@
-"""What would be done, and why, without doing it: the plans of some or all endpoints, from one look.
+"""Dry run: the plans of some or all endpoints, with explanations, from one snapshot.
 
-The fleet's limits as they look to somebody who does not lead: asked for by the first plan that hangs on one.
+Fleet-wide limits for read-only commands, loaded when the first plan depends on one.
 
-The same guard, budget and census decide as in a leader, from one look at the table, the cluster and the Lease; what
-they would write stays in memory.
+The guard, the budget and the census decide as in the leader, from one snapshot of the table, the cluster and the Lease.
+Their writes stay in memory.
 """
 
 import time
@@ -44,9 +44,9 @@ _REQUIRED_SCANS: Final = 2
 
 
 class ReadOnlyLimits:
-    """What the whole fleet allows, looked up when it is first asked for. `now`: the moment that plans are made of.
+    """The fleet-wide limits, loaded on first use. `now`: the time that plans are made for.
 
-    `warning`: what could not be looked up, "" where all could.
+    `warning`: what could not be loaded, "" if everything was.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ReadOnlyLimits:
         self.warning = ""
 
     async def census(self) -> Census:
-        """How many endpoints run here and how many of them have lost their Ingress. Raises TableError."""
+        """Counts the endpoints that run here and those with a withdrawn Ingress. Raises TableError."""
         if self._census is None:
             census = FleetCensus(
                 cache=self._cache,
@@ -87,10 +87,9 @@ class ReadOnlyLimits:
         return self._census
 
     async def decide(self, name: str, fleet: FleetState, make: Callable[[FleetState], Plan]) -> tuple[Plan, FleetState]:
-        """The plan that the limit on removals leaves, and the fleet that it was made of.
+        """Returns the plan that the limit on removals allows, and the fleet that it was made from.
 
-        Of several endpoints that are asked for in turn, those that would be removed spend the limit as they would in a
-        leader. Raises TableError.
+        Each removal spends the budget for later calls, as in the leader. Raises TableError.
         """
         guard = await self._built_guard()
         fleets: list[tuple[Plan, FleetState]] = []
@@ -104,7 +103,7 @@ class ReadOnlyLimits:
         return plan, next(fleet for other, fleet in fleets if other is plan)
 
     async def decide_orphan(self, name: str) -> Plan:
-        """What becomes of the objects of a name that has no item, once scans have proven that. Raises as `decide`."""
+        """Plans a name without an item, as if scans had already proven that it has none. Raises TableError."""
         guard = await self._built_guard()
         plan = guard.decide_orphan(name)
         await self._spend(guard, plan)
@@ -148,35 +147,35 @@ class ReadOnlyLimits:
         try:
             found = await self._client.request("GET", path)
         except NotFound:
-            # Nobody has led yet.
+            # No replica has ever been the leader.
             return _ReadOnlyAnnotations({})
         except ClusterError as error:
-            self.warning = f"how much of the limit on removals is spent is not known: {error.message}"
+            self.warning = f"the remaining limit on removals is unknown: {error.message}"
             return _ReadOnlyAnnotations({})
         return _ReadOnlyAnnotations(lease.annotations_of(found))
 
 
 @dataclass(frozen=True, slots=True)
 class _ReadOnlyAnnotations:
-    """The Lease's annotations as they were."""
+    """A snapshot of the Lease's annotations."""
 
     annotations: Mapping[str, str]
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> Never:
-        raise NotLeading(0, "NotLeading", f"only the holder of the Lease writes {', '.join(annotations)}")
+        raise NotLeading(0, "NotLeading", f"only the holder of the Lease may write {', '.join(annotations)}")
 
 
-# Of more endpoints than this, only pods that a decision hangs on are listed: each takes a call.
+# Beyond this many endpoints, pods are listed only if a decision depends on them: each endpoint takes a request.
 _MAX_POD_LISTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The plans made, explained, and what stood in the way of more.
+    """The plans with their explanations, and what could not be planned.
 
-    `items` by name, None where the table has no item of the name; the others are in `explanations` or, with the reason,
-    in `unknown`, where what stands of them cannot be read. `orphans`: plans of the names of which objects stand
-    without an item. `unsynced`: namespaces that cannot be read, and why. `now`: when it was looked.
+    `items`: by name, None if the table has no such item. Each item is in `explanations` or, if its live objects cannot
+    be read, in `unknown` with the reason. `orphans`: plans for names that have live objects but no item. `unsynced`:
+    namespaces that cannot be read, with the reason. `now`: time of the snapshot.
     """
 
     now: datetime
@@ -188,7 +187,7 @@ class DryRun:
 
 
 async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> DryRun:
-    """Plans for the named endpoints, or for all. Reads only. Raises TableError, ClusterError."""
+    """Plans the wanted endpoints, or all of them. Changes nothing. Raises TableError, ClusterError."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(KubeClient.connect(timeout=settings.k8s_api_timeout))
         dynamodb = await stack.enter_async_context(
@@ -200,7 +199,7 @@ async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> 
         info = await table.describe()
         every = ItemCache(settings.region) if selected is None else None
         cache = await snapshot(client, settings.namespaces)
-        # After the cluster: whatever was made by then has its item here.
+        # Read after the cluster, so that every object in the snapshot already has its item.
         items = await _items(table, selected, every)
         result = DryRun(datetime.now(UTC), items, cache.unsynced)
         policy = policy_of(settings, info.arn)
@@ -240,7 +239,7 @@ async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> 
 
 
 async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | InvalidItem]:
-    """The items that might want names of this one's objects."""
+    """Returns the items that may claim names of this endpoint's objects."""
     found = {}
     for other in {names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)} - {name}:
         if (item := await table.get(other)) is not None:
@@ -267,7 +266,7 @@ async def _items(
 
 @dataclass(frozen=True, slots=True)
 class _DryRunPlanner:
-    """One look at one moment. What only some plans need is looked up for those."""
+    """A snapshot. Data that only some plans need is loaded on demand."""
 
     settings: Settings
     policy: Policy
@@ -278,9 +277,9 @@ class _DryRunPlanner:
     fleet: ReadOnlyLimits
 
     async def explain(self, item: Endpoint | InvalidItem, claimed: frozenset[str], *, with_pods: bool) -> Explanation:
-        """The plan with whatever it turns out to need, explained. Raises TableError.
+        """Plans the endpoint with the data that it needs, and explains the plan. Raises TableError.
 
-        `with_pods`: pods that are not ready are looked at too, for the reason alone.
+        `with_pods`: also list pods if some are not ready, only to explain why.
         """
         fleet, observed = FleetState(names_claimed_by_others=claimed), self.cache.observed(item.name)
         make = partial(plan_endpoint, item, observed, now=self.now, policy=self.policy)
@@ -295,7 +294,7 @@ class _DryRunPlanner:
                 pods = await pods_of(self.client, namespace, item.name, timeout=timeout)
                 observed = replace(observed, pods=pods)
             except ClusterError as error:
-                warnings.append(Cause(Reason.PODS_UNKNOWN, f"its pods cannot be listed: {error.message}"))
+                warnings.append(Cause(Reason.PODS_UNKNOWN, f"the pods cannot be listed: {error.message}"))
         make = partial(plan_endpoint, item, observed, now=self.now, policy=self.policy)
         plan = make(fleet)
         if unrequested_deletions(plan):

@@ -1,7 +1,7 @@
-"""Everything that would be removed here without its item asking for it, for a person to look at and to approve.
+"""Lists the removals that no item requests, for review and approval.
 
-It is worked out as the controller does it, from one look at the table and the cluster, as if there were neither a limit
-nor any doubt: what is listed is what an approval can let go.
+They are planned as in the controller, from one snapshot of the table and the cluster, but without the limit and without
+the evidence that an item is gone. The list contains everything that an approval can permit.
 """
 
 import time
@@ -36,12 +36,12 @@ _MAX_BYTES: Final = 256 * 1024
 
 
 class NotApproved(Exception):
-    """The list cannot be approved; the message says why."""
+    """The list cannot be approved. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingDeletion:
-    """One endpoint that would be removed: why, its objects as they would go, and what stands for it in an approval."""
+    """One endpoint that would be removed: why, its objects in the order of deletion, and its entry in an approval."""
 
     name: str
     why: str
@@ -51,9 +51,9 @@ class PendingDeletion:
 
 @dataclass(frozen=True, slots=True)
 class PendingDeletions:
-    """All of them by name, at most as many as one approval takes. `more`: how many there are beyond these.
+    """The removals by name, at most as many as one approval can hold. `more`: the number of further removals.
 
-    `unsynced`: namespaces that cannot be read, and why; nothing of them is in the list.
+    `unsynced`: namespaces that cannot be read, with the reason. The list has none of their objects.
     """
 
     deletions: tuple[PendingDeletion, ...]
@@ -62,35 +62,36 @@ class PendingDeletions:
 
     @property
     def digest(self) -> str:
-        """What stands for exactly this list."""
+        """The digest that identifies exactly this list."""
         return digest_of(removal.entry for removal in self.deletions)
 
 
 async def pending_deletions(settings: Settings) -> PendingDeletions:
-    """What would be removed now. Reads only. Raises TableError, ClusterError."""
+    """Returns what would be removed now. Changes nothing. Raises TableError, ClusterError."""
     async with _connected(settings) as client:
         return await _collect(settings, client)
 
 
 async def approve(settings: Settings, digest: str) -> PendingDeletions:
-    """Approves for an hour what would be removed now, if its digest is this one.
+    """Approves the current list for one hour if it has this digest, and returns it.
 
     Raises NotApproved, TableError, ClusterError.
     """
     async with _connected(settings) as client:
         pending = await _collect(settings, client)
         if not pending.deletions:
-            raise NotApproved("nothing waits to be removed")
+            raise NotApproved("no removals are pending")
         if digest != pending.digest:
-            raise NotApproved(f"the list is not the one that {digest!r:.40} stands for; look at it again")
+            raise NotApproved(f"the list has changed since digest {digest!r:.40} was shown; review it again")
         path = f"/apis/{lease.API_VERSION}/namespaces/{quote(settings.inference_namespace)}/leases/{LEASE_NAME}"
         raw = await client.request("GET", path)
         text = approval_of((removal.entry for removal in pending.deletions), time.time())
         annotations = {**lease.annotations_of(raw), APPROVED_ANNOTATION: text}
         size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
         if size > _MAX_BYTES:
-            raise NotApproved(f"the Lease's annotations would have {size} bytes, {_MAX_BYTES} are allowed")
-        # The uid, so that no other Lease is annotated; not the version, which its holder raises every two seconds.
+            raise NotApproved(f"the Lease's annotations would have {size} bytes; at most {_MAX_BYTES} are allowed")
+        # The UID ensures that no other Lease is annotated. There is no resourceVersion, because the holder changes it
+        # every two seconds.
         patch = {"metadata": {"uid": raw["metadata"]["uid"], "annotations": {APPROVED_ANNOTATION: text}}}
         await client.request(
             "PATCH",
@@ -118,7 +119,7 @@ async def _collect(settings: Settings, client: KubeClient) -> PendingDeletions:
         )
         info = await table.describe()
         cache = await snapshot(client, settings.namespaces)
-        # After the cluster: whatever was made by then has its item here.
+        # Read after the cluster, so that every object in the snapshot already has its item.
         items = {item["endpoint_name"]["S"]: item async for page in table.scan() for item in page}
     return _listed_deletions(items, cache, policy_of(settings, info.arn))
 

@@ -1,4 +1,4 @@
-"""One look at the cluster, for commands that show or approve and do not follow it."""
+"""A one-time snapshot of the cluster, for commands that do not watch it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _SYNC_SECONDS: Final = 60.0
 
 
 async def snapshot(client: KubeClient, namespaces: Sequence[str]) -> ClusterCache:
-    """What stands in the namespaces now. What cannot be listed, or not within a minute, is told by `unsynced`."""
+    """Lists the live objects in the namespaces. `unsynced` has the namespaces that could not be listed in a minute."""
     cache = ClusterCache(client, namespaces, lambda _: None)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(cache.run(), name="cache")

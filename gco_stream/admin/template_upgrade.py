@@ -1,4 +1,4 @@
-"""Asking for the newest pod template in one cluster: an annotation on a few Deployments, which the controller sees.
+"""Requests the newest pod template in one cluster by an annotation on a few Deployments, which the controller observes.
 
 An attribute of the item would restart the pods of all regions at once.
 """
@@ -35,7 +35,7 @@ _PAGE: Final = "500"
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """What was done: the selection, the version asked for, and whether the one endpoint that was named exists."""
+    """The result: the selection, the requested version, and whether the named endpoint exists."""
 
     selection: UpgradeSelection
     version: int
@@ -51,10 +51,10 @@ async def request_upgrade(
     on_each: Callable[[EndpointUpgrade], None],
     renderings: Renderings = RENDERINGS,
 ) -> UpgradeRequest:
-    """Asks for the newest pod template for one endpoint, or for all, with at most `limit` on the way at once.
+    """Requests the newest pod template for one endpoint, or for all, with at most `limit` rolling out at once.
 
-    `on_each` is told of each endpoint once it has been asked for (or would be: `dry_run`). Raises TableError and
-    ClusterError; what has been asked for by then stays so.
+    `on_each` gets each endpoint once its upgrade is requested (or would be: `dry_run`). Raises TableError and
+    ClusterError; earlier requests remain in effect.
     """
     async with _connections(settings) as (client, table):
         policy = policy_of(settings, (await table.describe()).arn, renderings)
@@ -100,7 +100,7 @@ async def _items(table: EndpointTable, name: str | None) -> AsyncIterator[Endpoi
 async def _deployments(
     client: KubeClient, policy: Policy
 ) -> tuple[dict[ObjectRef, ObservedObject], dict[ObjectRef, Ownership]]:
-    """Every Deployment, and whose each is once its fields have been handed over."""
+    """Returns every Deployment, and its ownership once its managed fields are upgraded."""
     found: dict[ObjectRef, ObservedObject] = {}
     owned: dict[ObjectRef, Ownership] = {}
     for namespace in policy.namespaces:
@@ -128,7 +128,7 @@ def _observed(item: Endpoint, live: dict[ObjectRef, ObservedObject], policy: Pol
 
 
 async def _annotate(client: KubeClient, outdated: OutdatedDeployment, version: int) -> None:
-    # The uid is a precondition: a Deployment that was made anew meanwhile has the newest template anyway.
+    # The UID is a precondition: a Deployment that was recreated meanwhile already has the newest template.
     patch = {"metadata": {"uid": outdated.uid, "annotations": {names.UPGRADE_ANNOTATION: str(version)}}}
     await client.request(
         "PATCH",

@@ -1,11 +1,11 @@
-"""How long to wait: between calls that share a limit, and after calls that failed."""
+"""Delays between calls that share a limit, and after failed calls."""
 
 import asyncio
 import random
 
 
 class RateLimiter:
-    """Calls that are at least `interval` seconds apart, whoever makes them."""
+    """Keeps the calls of all callers at least `interval` seconds apart."""
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
@@ -13,7 +13,7 @@ class RateLimiter:
         self._next = float("-inf")
 
     async def acquire(self) -> None:
-        """Return when the next call may be made."""
+        """Waits until the next call may be made."""
         clock = asyncio.get_running_loop().time
         async with self._lock:
             await asyncio.sleep(max(0.0, self._next - clock()))
@@ -21,9 +21,10 @@ class RateLimiter:
 
 
 class Backoff:
-    """Delays in seconds that double from `base` to `cap` with each failure in a row, each shortened at random.
+    """Delays in seconds that double from `base` to `cap` with each consecutive failure, with random jitter.
 
-    At random, so that what failed together does not come back together; by half at the most, so that they still grow.
+    Jitter keeps callers that failed together from retrying together. It shortens a delay by at most half, so that
+    delays still grow.
     """
 
     def __init__(self, rng: random.Random, *, base: float, cap: float) -> None:
@@ -33,12 +34,12 @@ class Backoff:
         self._failures = 0
 
     def after_failure(self) -> float:
-        """The delay before the next try."""
-        # The exponent is bounded, since a float's is.
+        """Returns the delay before the next attempt."""
+        # Bounded, because a large exponent overflows a float.
         delay = min(self._cap, self._base * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return delay * self._rng.uniform(0.5, 1)
 
     def succeeded(self) -> None:
-        """Begin anew."""
+        """Resets the delay to `base`."""
         self._failures = 0

@@ -1,4 +1,4 @@
-"""What botocore's and DynamoDB's errors mean to us. The one place that knows their names."""
+"""Translation of botocore's and DynamoDB's errors into TableErrors."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,35 +56,35 @@ _NO_CREDENTIALS = (
     aws.UnknownCredentialError,
     aws.MissingDependencyException,
 )
-# What fetches credentials from elsewhere (a metadata service, STS) fails for want of a network, too.
+# Credential sources on the network (a metadata service, STS) also fail if the network does.
 _CREDENTIALS_LATER = (aws.MetadataRetrievalError,)
 
 
 @contextmanager
 def table_errors(table: str = "") -> Iterator[None]:
-    """Raises what botocore and asyncio.timeout raise inside as TableError, botocore's as its cause.
+    """Converts botocore's errors and TimeoutError into TableError, with the original error as its cause.
 
-    `table` says which table it is about, where a call names one.
+    `table` is the table that messages name, if the call concerns one.
     """
     try:
         yield
     except TimeoutError as error:
-        raise TableUnreachable("DynamoDB did not answer in time", "Timeout") from error
+        raise TableUnreachable("DynamoDB did not respond in time", "Timeout") from error
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise table_error(error, table) from error
 
 
 @contextmanager
 def configuration_errors() -> Iterator[None]:
-    """Raises the ValueError that botocore has for an endpoint that is no URL as TableRejected."""
+    """Converts the ValueError that botocore raises for an invalid endpoint URL into TableRejected."""
     try:
         yield
     except ValueError as error:
-        raise TableRejected(f"DynamoDB's client cannot be made: {error}", "Configuration") from error
+        raise TableRejected(f"cannot create the DynamoDB client: {error}", "Configuration") from error
 
 
 def table_error(error: Exception, table: str = "") -> TableError:
-    """The TableError that stands for one of botocore's (BotoCoreError, ClientError)."""
+    """Returns the TableError for an error of botocore (BotoCoreError, ClientError)."""
     if isinstance(error, aws.ClientError):
         return _answered(error, table)
     code, message = type(error).__name__, " ".join(str(error).split())
@@ -92,44 +92,47 @@ def table_error(error: Exception, table: str = "") -> TableError:
         return TableAccessDenied(f"no usable AWS credentials: {message}", code)
     if isinstance(error, _NO_ANSWER + _CREDENTIALS_LATER):
         return TableUnreachable(f"DynamoDB cannot be reached: {message}", code)
-    return TableRejected(f"the request cannot be made: {message}", code)
+    return TableRejected(f"invalid request: {message}", code)
 
 
 def code_of(error: aws.ClientError) -> str:
-    """DynamoDB's name for what is wrong."""
+    """DynamoDB's error code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def message_of(error: aws.ClientError) -> str:
-    """DynamoDB's sentence about it."""
+    """DynamoDB's error message."""
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def old_item(error: aws.ClientError) -> dict[str, Any] | None:
-    """The item that failed a condition (ReturnValuesOnConditionCheckFailure=ALL_OLD), None where there is none."""
+    """The item that failed a condition (ReturnValuesOnConditionCheckFailure=ALL_OLD), None if there is none."""
     return error.response.get("Item") or None
 
 
 def _answered(error: aws.ClientError, table: str) -> TableError:
     code, message = code_of(error), " ".join(message_of(error).split())[:500]
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    text = f"{code}: {message}" if message else code
+    details = f"{code}: {message}" if message else code
     if code in _MISSING:
-        return TableMissing(f"there is no table {table}" if table else message or "no such resource", code)
+        return TableMissing(f"table {table} does not exist" if table else message or "resource does not exist", code)
     if code in _THROTTLED or status == 429:
-        return TableThrottled(f"DynamoDB is throttling: {text}", code)
+        return TableThrottled(f"DynamoDB throttled the request: {details}", code)
     if code in _DENIED or status in {401, 403}:
-        return TableAccessDenied(f"DynamoDB does not allow this: {text}", code)
+        return TableAccessDenied(f"DynamoDB denied access: {details}", code)
     if status >= 500 or status < 400:
-        return TableUnreachable(f"DynamoDB has a fault: {text}", code)
+        return TableUnreachable(f"DynamoDB server error: {details}", code)
     if message.startswith("Item size"):
-        return ItemTooLarge(f"the item would be too large: {text}", code)
-    return TableRejected(f"DynamoDB refuses the request: {text}", code)
+        return ItemTooLarge(f"item too large: {details}", code)
+    return TableRejected(f"DynamoDB rejected the request: {details}", code)
 
 
 def returned_item(response: Mapping[str, Any]) -> dict[str, Any]:
-    """The item that a write returned. Raises TableUnreachable where the answer was cut: the write may have happened."""
+    """Returns the item from the response to a write.
+
+    Raises TableUnreachable if the response is truncated, in which case the write may have succeeded.
+    """
     item = response.get("Attributes")
     if not item or "endpoint_name" not in item:
-        raise TableUnreachable("DynamoDB's answer to a write has no item in it", "BadBody")
+        raise TableUnreachable("DynamoDB's response to a write contains no item", "BadBody")
     return dict(item)

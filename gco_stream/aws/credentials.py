@@ -1,10 +1,10 @@
-"""Credentials that are looked for again: those that were missing, and those that a file holds.
+"""AWS credentials that are looked up again if they were missing, and read again if they come from a file.
 
-botocore looks for credentials once, when a client is made. Where it finds none it never looks again, and a file's it
-keeps for ever, though somebody may put new ones there before they expire. What renews itself (a role, a metadata
-service, a process that tells an expiry) is botocore's business, but not all that goes wrong in there is told by
-botocore's own errors: a process that prints nothing sensible, a token's file that is missing, credentials that have
-expired when they come. All of it is made one of botocore's here, so nothing else needs to know.
+botocore looks up credentials once, when a client is created. If it finds none it never tries again, and it keeps those
+of a file forever, even if the file is replaced before they expire. Refreshing credentials (a role, a metadata service,
+a process that reports an expiry) is left to botocore, but some failures there are not botocore errors: a process with
+invalid output, a missing token file, credentials that are already expired when they arrive. This module converts all of
+them into botocore errors, so that no other code has to handle them.
 """
 
 import asyncio
@@ -20,20 +20,22 @@ from botocore import exceptions as aws
 
 _log = structlog.get_logger(__name__)
 
-# Less than a call to DynamoDB may take, whose time this is: else that call would be said not to have been answered.
+# Shorter than the timeout of a DynamoDB call, which includes this time; otherwise the call would be reported as
+# unanswered.
 _TIMEOUT: Final = 4.0
-# As soon as somebody who has mended it would look; a search may ask a metadata service that does not answer.
+# Soon enough for a person who waits for a fix to take effect; a lookup may query a metadata service that does not
+# respond.
 _SEARCH_AGAIN_SECONDS: Final = 5.0
 _READ_AGAIN_SECONDS: Final = 10.0
-_REMOTE_METHODS: Final = "where they are kept"
+_REMOTE_METHODS: Final = "their source"
 _FILE_METHODS: Final = frozenset({"shared-credentials-file", "config-file"})
 
 
 class ReloadingCredentials:
-    """Stands in for both of a session's parts: what finds its credentials, and what they are.
+    """Replacement for both parts of a session: the resolver that finds credentials, and the credentials.
 
-    `find` looks where botocore looks, raises what botocore raises, and gives None where there are none. `clock`:
-    monotonic seconds.
+    `find` looks where botocore looks, raises botocore's errors, and returns None if there are no credentials. `clock`
+    returns monotonic seconds.
     """
 
     method = None
@@ -47,23 +49,23 @@ class ReloadingCredentials:
         self._due = float("-inf")
 
     async def load_credentials(self) -> "ReloadingCredentials":
-        """As botocore's resolver, but it finds them when they are needed."""
+        """The resolver's method. The actual lookup happens when credentials are needed."""
         return self
 
     async def get_frozen_credentials(self) -> Any:
-        """The keys as they are now, for one request. Raises BotoCoreError."""
+        """Returns the current keys for one request. Raises BotoCoreError."""
         async with _botocores_errors():
             return await (await self._current()).get_frozen_credentials()
 
     async def get_account_id(self) -> str | None:
-        """The account that they belong to, where that is known. Raises BotoCoreError."""
+        """Returns the account of the credentials, if it is known. Raises BotoCoreError."""
         async with _botocores_errors():
             account = (await self._current()).get_account_id()
             known: str | None = await account if asyncio.iscoroutine(account) else account
         return known
 
     def get_deferred_property(self, _name: str) -> Callable[[], None]:
-        """As botocore's, of which aiobotocore asks nothing: it takes the methods above."""
+        """Part of botocore's interface that aiobotocore does not need, since it uses the methods above."""
         return lambda: None
 
     async def _current(self) -> Any:
@@ -71,7 +73,7 @@ class ReloadingCredentials:
             if self._is_due():
                 await self._find_again()
         if self._current_credentials is None:
-            # Raised again and again, it would gather the places where it was.
+            # An exception that is raised repeatedly accumulates traceback entries.
             raise self._problem.with_traceback(None)
         return self._current_credentials
 
@@ -86,18 +88,19 @@ class ReloadingCredentials:
         except aws.BotoCoreError as error:
             found, self._problem = None, error
             _log.warning(
-                "credentials cannot be read", error=str(error), former_ones_used=self._current_credentials is not None
+                "credential lookup failed", error=str(error), using_previous=self._current_credentials is not None
             )
         else:
             self._problem = aws.NoCredentialsError()
-        # A file that is being written anew may be incomplete: what was read before holds until it is not.
+        # A file that is being rewritten may be incomplete, so the previous credentials stay in use until it can be
+        # read.
         self._current_credentials = found or self._current_credentials
         self._due = self._clock() + (_READ_AGAIN_SECONDS if found else _SEARCH_AGAIN_SECONDS)
 
 
 def credentials_of(session: Any) -> ReloadingCredentials:
-    """The credentials that a session's environment, files and services give."""
-    # botocore tells each renewal that fails with a traceback, for each call that waits for it; callers use words.
+    """Returns the credentials from a session's environment, files and services."""
+    # botocore logs each failed refresh with a traceback, once per waiting call. Callers report the error themselves.
     logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
     logging.getLogger("aiobotocore.credentials").setLevel(logging.ERROR)
 
@@ -115,7 +118,7 @@ async def _botocores_errors() -> AsyncIterator[None]:
     except aws.BotoCoreError:
         raise
     except TimeoutError as error:
-        raise aws.MetadataRetrievalError(error_msg=f"no credentials for {_TIMEOUT:g} s") from error
+        raise aws.MetadataRetrievalError(error_msg=f"no credentials within {_TIMEOUT:g} s") from error
     except aws.ClientError as error:
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             raise aws.MetadataRetrievalError(error_msg=f"no credentials: {error}") from error

@@ -1,9 +1,10 @@
-"""DynamoDB's JSON answers without botocore's walk over every value, for the answers that carry items.
+"""Fast parser of DynamoDB's JSON responses that contain items.
 
-botocore's parser visits each attribute value by its model only to hand back the same dicts and strings: for 10,000
-items that is seconds of CPU, in stalls of a page each. All but binary values and the records' times are JSON already.
-Errors, other operations and pages with binary values go botocore's way. Registered as botocore's documented component
-"response_parser_factory", so it serves every operation of a session.
+botocore's parser visits each attribute value by its model, only to return the same dicts and strings. For 10,000 items
+this takes seconds of CPU and blocks the event loop for each page. Everything except binary values and the times of
+records is plain JSON already. Errors, other operations and pages with binary values are still parsed by botocore. The
+factory is registered as botocore's documented component "response_parser_factory", so it serves every operation of a
+session.
 """
 
 import gc
@@ -17,17 +18,19 @@ import orjson
 from botocore.exceptions import HTTPClientError
 from botocore.parsers import ResponseParserError
 
-# What each answer has to hold to be DynamoDB's; an empty, cut or foreign body would otherwise look like no items.
+# The member that each response must have to be DynamoDB's. An empty, truncated or foreign body would otherwise look
+# like no items.
 _REQUIRED: Final[Mapping[str, str]] = {
     "ScanOutput": "Items",
     "GetRecordsOutput": "Records",
     "GetItemOutput": "",
     "UpdateItemOutput": "",
 }
-# A binary value is base64 in JSON and bytes in botocore's answer. An attribute of this name costs only the short cut.
+# A binary value is base64 in JSON but bytes in botocore's result. An attribute with this name only disables the fast
+# path.
 _BINARY: Final = (b'"B":', b'"BS":')
 _PAGE: Final = 64 * 1024
-# Half a character, which JSON's escapes can say and UTF-8 cannot.
+# Lone surrogates, which JSON escapes can express and UTF-8 cannot.
 _SURROGATES: Final = (b"\\ud", b"\\uD")
 
 
@@ -42,50 +45,53 @@ class _Factory(Protocol):
 
 
 class ItemParserFactory:
-    """Stands in for botocore's ResponseParserFactory: the same parsers, with the short cut before DynamoDB's."""
+    """Replacement for botocore's ResponseParserFactory that adds the fast path to DynamoDB's parsers."""
 
     def __init__(self, botocores: _Factory) -> None:
         self._botocores = botocores
 
     def set_parser_defaults(self, **defaults: Any) -> None:
-        """As botocore's."""
+        """Passes the defaults on to botocore's factory."""
         self._botocores.set_parser_defaults(**defaults)
 
     def create_parser(self, protocol_name: str) -> Any:
-        """The parser of one answer."""
+        """Creates the parser for one response."""
         parser = self._botocores.create_parser(protocol_name)
         return ItemParser(parser) if protocol_name == "json" else parser
 
 
 class ItemParser:
-    """Parses one answer.
+    """Parser for one response.
 
-    Raises botocore's HTTPClientError for a body that is not DynamoDB's where botocore itself would answer `{}` or fail
-    with an error of its own making.
+    Raises botocore's HTTPClientError for a body that is not from DynamoDB, for which botocore itself would return `{}`
+    or fail with an internal error.
     """
 
     def __init__(self, botocores: _Parser) -> None:
         self._botocores = botocores
 
     async def parse(self, response: Mapping[str, Any], shape: Any) -> dict[str, Any]:
-        """The answer as botocore would give it. `response`: status_code, headers, body; `shape`: the output's model."""
+        """Returns the response as botocore would.
+
+        `response` has status_code, headers and body; `shape` is the model of the output.
+        """
         body = response["body"]
         if any(marker in body for marker in _SURROGATES):
-            # One item with such text must not hide all others of its page.
+            # One item with such text must not hide the others on its page.
             body = _whole_text(body)
             response = {**response, "body": body}
         if response["status_code"] >= 300 or shape is None or shape.name not in _REQUIRED:
             return await self._by_botocore(response, shape)
         if response["status_code"] != 200:
-            raise HTTPClientError(error=f"an answer of status {response['status_code']}")
+            raise HTTPClientError(error=f"unexpected HTTP status {response['status_code']}")
         parsed = _load(body)
         if _REQUIRED[shape.name] not in {"", *parsed}:
-            raise HTTPClientError(error=f"an answer without {_REQUIRED[shape.name]}")
+            raise HTTPClientError(error=f"response has no {_REQUIRED[shape.name]}")
         if any(marker in body for marker in _BINARY):
             return await self._by_botocore(response, shape)
         records = parsed.get("Records") or ()
         if not isinstance(records, list | tuple) or not all(isinstance(record, dict) for record in records):
-            raise HTTPClientError(error="an answer whose Records are not records")
+            raise HTTPClientError(error="response has invalid Records")
         for record in records:
             _with_time(record)
         parsed = {name: value for name, value in parsed.items() if value is not None}
@@ -101,8 +107,8 @@ class ItemParser:
         try:
             return await self._botocores.parse(response, shape)
         except (AttributeError, TypeError, KeyError, ValueError, ResponseParserError) as error:
-            # botocore trusts the body to have the model's form; a proxy's page need not.
-            raise HTTPClientError(error=f"a body that is not DynamoDB's ({type(error).__name__})") from error
+            # botocore assumes that the body matches the model, but a proxy's page need not.
+            raise HTTPClientError(error=f"response body is not from DynamoDB ({type(error).__name__})") from error
 
 
 def _load(body: bytes) -> dict[str, Any]:
@@ -110,14 +116,14 @@ def _load(body: bytes) -> dict[str, Any]:
         with _without_collection(len(body)):
             parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise HTTPClientError(error=f"a body that is not JSON: {error}") from None
+        raise HTTPClientError(error=f"response body is not JSON: {error}") from None
     if not isinstance(parsed, dict):
-        raise HTTPClientError(error="a body that is not a JSON object")
+        raise HTTPClientError(error="response body is not a JSON object")
     return parsed
 
 
 def _whole_text(body: bytes) -> bytes:
-    """The same JSON with ? for every half of a character."""
+    """Returns the same JSON with ? in place of each lone surrogate."""
     try:
         return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
     except (ValueError, RecursionError):
@@ -126,7 +132,10 @@ def _whole_text(body: bytes) -> bytes:
 
 @contextmanager
 def _without_collection(size: int) -> Iterator[None]:
-    """No garbage collection while a page is made: its thousands of new dicts would set off several for nothing."""
+    """Suspends garbage collection while a page is parsed.
+
+    Its thousands of new dicts would trigger several useless collections.
+    """
     if size < _PAGE or not gc.isenabled():
         yield
         return
@@ -143,4 +152,4 @@ def _with_time(record: dict[str, Any]) -> None:
         try:
             change["ApproximateCreationDateTime"] = datetime.fromtimestamp(seconds, UTC)
         except (ValueError, OverflowError, OSError) as error:
-            raise HTTPClientError(error=f"an answer with a record of no time that there is: {seconds:g}") from error
+            raise HTTPClientError(error=f"response has a record with an invalid time: {seconds:g}") from error

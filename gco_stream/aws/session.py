@@ -1,7 +1,7 @@
-"""The AWS clients of the running controller: table and stream, by aiobotocore.
+"""aiobotocore clients of the running controller for the table and its stream.
 
-Credentials and endpoints come by botocore's own variables and files. The SDK's retries are off: its default may hide
-25 s in one call, longer than a lease; whoever calls backs off by himself.
+Credentials and endpoints come from botocore's own variables and files. The SDK's retries are disabled: by default one
+call can take 25 s, longer than a lease lasts. Callers back off on their own.
 """
 
 from collections.abc import AsyncIterator
@@ -23,21 +23,21 @@ _CREDENTIALS_COMPONENT: Final = "credential_provider"
 
 
 def client_config(*, timeout: float, connections: int) -> AioConfig:
-    """The configuration of every client. `timeout`: seconds between two bytes of an answer."""
+    """Configuration of every client. `timeout`: maximum seconds between two bytes of a response."""
     return AioConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=min(CONNECT_TIMEOUT, timeout),
         read_timeout=timeout,
         max_pool_connections=connections,
-        # The name in CloudTrail; botocore's own is put together anew, of fifteen parts, twice a call.
+        # Name in CloudTrail. botocore would assemble its own from fifteen parts, twice per call.
         user_agent=f"gco-stream/{__version__}",
     )
 
 
 def new_session() -> AioSession:
-    """A session whose clients share credentials that may come later (see gco_stream.aws.credentials).
+    """Creates a session that parses items fast and whose clients share credentials that may appear later.
 
-    And they parse items fast (see gco_stream.aws.item_parser).
+    See gco_stream.aws.item_parser and gco_stream.aws.credentials.
     """
     session = get_session()
     session.register_component(_CREDENTIALS_COMPONENT, credentials_of(session))
@@ -48,9 +48,9 @@ def new_session() -> AioSession:
 def table_client(
     region: str, *, timeout: float = 5.0, connections: int = 32, session: AioSession | None = None
 ) -> AbstractAsyncContextManager[Any]:
-    """The "dynamodb" client of the table in `region`, to be entered.
+    """Context manager of the "dynamodb" client for the table in `region`.
 
-    Entering raises TableAccessDenied or TableRejected where botocore's configuration cannot be used.
+    Entering it raises TableAccessDenied or TableRejected if botocore's configuration is invalid.
     """
     return _client("dynamodb", region, client_config(timeout=timeout, connections=connections), session)
 
@@ -58,7 +58,10 @@ def table_client(
 def streams_client(
     region: str, *, timeout: float = 5.0, connections: int = 32, session: AioSession | None = None
 ) -> AbstractAsyncContextManager[Any]:
-    """The "dynamodbstreams" client of the stream in `region`, as `table_client`; one connection an open shard."""
+    """Context manager of the "dynamodbstreams" client for the stream in `region`; see `table_client`.
+
+    Reading uses one connection per open shard.
+    """
     return _client("dynamodbstreams", region, client_config(timeout=timeout, connections=connections), session)
 
 

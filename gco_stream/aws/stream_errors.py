@@ -1,4 +1,4 @@
-"""Why a call to the stream did not do what was asked: a small tree, and what botocore's errors are in it."""
+"""Errors of calls to the stream, and the translation of botocore's errors into them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from botocore.parsers import ResponseParserError
 
 
 class StreamError(Exception):
-    """The stream did not do what was asked. `code` is DynamoDB's or botocore's name for it, empty where it is ours."""
+    """A call to the stream failed. `code` is DynamoDB's or botocore's error code, or empty for an error of our own."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -19,39 +19,39 @@ class StreamError(Exception):
 
 
 class AccessDenied(StreamError):
-    """The credentials are missing, expired or unknown, or they do not allow this call."""
+    """The credentials are missing, expired, unknown or insufficient for this call."""
 
 
 class NoStream(StreamError):
-    """The table has no stream, or it is turned off."""
+    """The table has no stream, or its stream is disabled."""
 
 
 class StreamEnded(StreamError):
-    """Nothing more can come from this stream, or nothing can be read of it: look what the table has now."""
+    """The stream has no more records, or none that can be read; look up the table's current stream."""
 
 
 class NotFound(StreamError):
-    """There is no such stream or shard (any more)."""
+    """The stream or shard does not exist (any more)."""
 
 
 class IteratorExpired(StreamError):
-    """The iterator is too old (15 minutes), or is not one."""
+    """The iterator is invalid or too old (15 minutes)."""
 
 
 class Trimmed(StreamError):
-    """The place to read on from is older than what the stream keeps (24 hours)."""
+    """The position is older than the records that the stream keeps (24 hours)."""
 
 
 class Throttled(StreamError):
-    """DynamoDB asks to slow down."""
+    """DynamoDB throttled the request."""
 
 
 class Unreachable(StreamError):
-    """No answer in time, a server's fault, or a body that is not DynamoDB's."""
+    """No response in time, a server error, or a body that is not from DynamoDB."""
 
 
 class Rejected(StreamError):
-    """DynamoDB does not take the request."""
+    """DynamoDB rejected the request as invalid."""
 
 
 _KINDS: Final = {
@@ -99,11 +99,11 @@ _NO_CREDENTIALS: Final = (
 
 @contextmanager
 def stream_errors() -> Iterator[None]:
-    """Raises what botocore, its transport and asyncio.timeout raise inside as StreamError, theirs as its cause."""
+    """Converts botocore, HTTP and timeout errors into StreamError, with the original error as its cause."""
     try:
         yield
     except TimeoutError as error:
-        raise Unreachable("the stream did not answer in time", "Timeout") from error
+        raise Unreachable("the stream did not respond in time", "Timeout") from error
     except aws.ClientError as error:
         raise _answered(error) from error
     except (aws.BotoCoreError, HttpError, ResponseParserError, OSError) as error:
@@ -111,21 +111,21 @@ def stream_errors() -> Iterator[None]:
         if isinstance(error, _NO_CREDENTIALS):
             raise AccessDenied(f"no usable AWS credentials: {message}", code) from error
         if isinstance(error, aws.ParamValidationError):
-            raise Rejected(f"the request cannot be made: {message}", code) from error
+            raise Rejected(f"invalid request: {message}", code) from error
         raise Unreachable(f"the stream cannot be reached: {message}", code) from error
 
 
 def _answered(error: aws.ClientError) -> StreamError:
     details = error.response.get("Error", {})
     code, message = str(details.get("Code", "")), " ".join(str(details.get("Message", "")).split())[:500]
-    text = f"{code}: {message}" if message else code
+    details = f"{code}: {message}" if message else code
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if kind := _KINDS.get(code):
-        return kind(text, code)
+        return kind(details, code)
     if status == 429:
-        return Throttled(text, code)
+        return Throttled(details, code)
     if status in {401, 403}:
-        return AccessDenied(text, code)
+        return AccessDenied(details, code)
     if status >= 500 or status < 400:
-        return Unreachable(f"the stream has a fault: {text}", code)
-    return Rejected(f"the stream refuses the request: {text}", code)
+        return Unreachable(f"stream server error: {details}", code)
+    return Rejected(f"the stream rejected the request: {details}", code)

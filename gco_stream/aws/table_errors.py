@@ -1,10 +1,8 @@
-"""Why a call to the table did not do what was asked: a small tree, free of botocore so that anyone may import it."""
-
-# DynamoDB's own situations (Gone, Superseded) are clearer than the same with "Error" behind.
+"""Errors of calls to the table. Independent of botocore, so that every module can import them."""
 
 
 class TableError(Exception):
-    """DynamoDB did not do what was asked. `code` is DynamoDB's or botocore's name for it, empty where it is ours."""
+    """A DynamoDB call failed. `code` is DynamoDB's or botocore's error code, or empty for an error of our own."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -13,47 +11,50 @@ class TableError(Exception):
 
 
 class TableMissing(TableError):
-    """There is no table of this name in this region and account (ResourceNotFoundException)."""
+    """The table does not exist in this region and account (ResourceNotFoundException)."""
 
 
 class TableAccessDenied(TableError):
-    """The credentials are missing, expired or unknown, or they do not allow this call."""
+    """The credentials are missing, expired, unknown or insufficient for this call."""
 
 
 class TableUnreachable(TableError):
-    """No answer in time, a server's fault, or a body that is not DynamoDB's. A write may have happened all the same."""
+    """No response in time, a server error, or a body that is not from DynamoDB. A write may have succeeded."""
 
 
 class TableThrottled(TableError):
-    """DynamoDB asks to slow down; nothing was written."""
+    """DynamoDB throttled the request; nothing was written."""
 
 
 class TableRejected(TableError):
-    """The request is wrong for good: the same one will never be accepted."""
+    """The request is invalid and will never be accepted, so a retry is pointless."""
 
 
 class ItemTooLarge(TableRejected):
-    """The item would be larger than DynamoDB's 400 KB."""
+    """The item would exceed DynamoDB's limit of 400 KB."""
 
 
 class Contended(TableError):
-    """The item changed under every attempt: try again later."""
+    """The item changed during every attempt; try again later."""
 
 
 class ItemNotFound(TableError):
-    """The item that was to be changed is not in the table."""
+    """The item to be changed is not in the table."""
 
 
 class AlreadyExists(TableError):
-    """The item or table that was to be created is there already."""
+    """The item or table to be created already exists."""
 
 
 class ConcurrentUpdate(TableError):
-    """The item is not as it was read: somebody else was faster, and nothing was written."""
+    """The item has changed since it was read; nothing was written."""
 
 
 class Fenced(TableError):
-    """A status of a higher epoch is stored: another leader has written since. `stored_epoch` is in microseconds."""
+    """A status with a higher epoch is stored, because another leader has written since.
+
+    `stored_epoch` is in microseconds.
+    """
 
     def __init__(self, message: str, stored_epoch: int) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""What an error of any room means to whoever called the program: one line, and an exit code.
+"""Maps errors of all packages to one-line failures with an exit code.
 
-How a command says that it cannot do what was asked: one line, and an exit code that means something.
+The failure of a command, with a one-line message and an exit code.
 """
 
 from typing import Final
@@ -17,14 +17,14 @@ UNREACHABLE = 5
 
 
 class CommandError(Exception):
-    """A command failed; the message is all that a person needs, and `code` is the exit code."""
+    """The failure of a command. The message is for the user, and `code` is the exit code."""
 
     def __init__(self, message: str, code: int = FAILED) -> None:
         super().__init__(message)
         self.code = code
 
 
-# The first that fits, so the narrower kinds stand before the wider ones.
+# The first match applies, so subclasses come before their base classes.
 _EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (table.ItemNotFound, NOT_FOUND),
     (table.AlreadyExists, CONFLICT),
@@ -43,17 +43,17 @@ _EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 
 
 def command_error_of(error: Exception) -> CommandError | None:
-    """The failure that an error of any room stands for; None for a fault of this program."""
+    """The failure for an error, None for a bug in this program."""
     if isinstance(error, CommandError):
         return error
     if isinstance(error, table.TableMissing):
         return CommandError(
-            f"{error}; `gco-stream table create` makes one, --table and --region name another", NOT_FOUND
+            f"{error}; `gco-stream table create` creates it, --table and --region select another", NOT_FOUND
         )
     for kind, code in _EXIT_CODES:
         if isinstance(error, kind):
             return CommandError(str(error), code)
-    # Imported late: each brings more than a command needs in order to show its help.
+    # Imported here, because their dependencies would slow down commands that only show their help.
     from gco_stream.local.errors import LocalError
     from gco_stream.settings import SettingsError
 

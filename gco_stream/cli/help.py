@@ -1,4 +1,4 @@
-"""What every command's --help has beside its own text: paragraphs that fill the line, and what exit codes mean."""
+"""Formatting of --help: paragraphs that fill the terminal's width, and the exit codes."""
 
 import inspect
 from typing import Final
@@ -6,14 +6,14 @@ from typing import Final
 import typer
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 it is done; 1 it failed; 2 the command line or a setting is wrong; 3 there is no such endpoint, "
-    "table or object; 4 it is in another state, or somebody else was faster; 5 AWS or the cluster cannot be reached, "
-    "so the same command may work later."
+    "Exit codes: 0 success; 1 failure; 2 invalid command line or setting; 3 endpoint, table or object not found; "
+    "4 conflict: the endpoint is in another state, or was changed concurrently; 5 AWS or the cluster is not reachable, "
+    "so the command may succeed later."
 )
 
 
 def tidy(app: typer.Typer) -> None:
-    """Completes the help of all commands of `app` and of its groups."""
+    """Formats the help of all commands of `app` and of its groups."""
     for command in app.registered_commands:
         text = command.help or (command.callback.__doc__ if command.callback else None)
         command.help = reflowed(text or "")
@@ -24,6 +24,6 @@ def tidy(app: typer.Typer) -> None:
 
 
 def reflowed(text: str) -> str:
-    """Paragraphs on one line each, so that the terminal's width breaks them; what is indented stays as it is."""
+    """Joins the lines of each paragraph, so that they wrap at the terminal's width. Indented text is unchanged."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(part if part.startswith(" ") else " ".join(part.split()) for part in paragraphs)

@@ -1,4 +1,4 @@
-"""The program `gco-stream`: which commands there are, and how each of them ends."""
+"""The program `gco-stream`: its commands, and the handling of their errors."""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Serves AI inference endpoints on Kubernetes from one DynamoDB table.",
+    help="Runs AI inference endpoints on Kubernetes, as defined in a DynamoDB table.",
     epilog=EXIT_CODES,
 )
 app.add_typer(endpoint.app, name="endpoint")
@@ -46,14 +46,13 @@ def _program(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Global options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs a command (sys.argv's by default) and exits with its code.
+    """Runs a command, by default that of sys.argv, and exits with its code.
 
-    An error that any room raises ends as its one line on standard error. Only a fault of this program itself shows a
-    traceback, for whoever reports it.
+    Known errors are printed to standard error without a traceback. Unknown ones are bugs and keep it.
     """
     try:
         app(arguments, prog_name="gco-stream")

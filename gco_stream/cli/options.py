@@ -1,4 +1,4 @@
-"""Which table a command speaks of, and the way to it. A command needs no more of the settings than these two."""
+"""Options that select the table, and access to it. Commands that use only the table need no other settings."""
 
 import os
 import re
@@ -22,13 +22,11 @@ _TABLE_NAME: Final = r"[a-zA-Z0-9_.-]{3,255}"
 _REGION_NAME: Final = r"[a-z0-9-]{1,40}"
 
 TableOption = Annotated[
-    str, typer.Option("--table", envvar=TABLE_VARIABLE, help="The table of endpoints.", metavar="NAME")
+    str, typer.Option("--table", envvar=TABLE_VARIABLE, help="Name of the table of endpoints.", metavar="NAME")
 ]
 RegionOption = Annotated[
     str | None,
-    typer.Option(
-        "--region", envvar=list(REGION_VARIABLES), help="The home region, where the table is written.", metavar="REGION"
-    ),
+    typer.Option("--region", envvar=list(REGION_VARIABLES), help="Home region of the table.", metavar="REGION"),
 ]
 
 
@@ -41,27 +39,31 @@ class TableLocation:
 
 
 def locate(table: str, region: str | None) -> TableLocation:
-    """The table that the options name. Raises Failure where one of them is missing or cannot be a name."""
+    """The location that the options select. Raises Failure if one is missing or invalid."""
     if not region:
-        raise CommandError(f"no region: pass --region or set one of {', '.join(REGION_VARIABLES)}", USAGE)
+        raise CommandError(
+            f"--region: missing required value: pass it or set one of {', '.join(REGION_VARIABLES)}", USAGE
+        )
     if not re.fullmatch(_REGION_NAME, region):
-        raise CommandError(f"region {region!r} is not allowed; allowed: a region's name like us-east-1", USAGE)
+        raise CommandError(
+            f"--region: invalid value {region!r}: must be the name of a region, such as us-east-1", USAGE
+        )
     if not re.fullmatch(_TABLE_NAME, table):
         raise CommandError(
-            f"table {table!r} is not allowed; allowed: 3 to 255 letters, digits, '_', '.' and '-'", USAGE
+            f"--table: invalid value {table!r}: must be 3 to 255 letters, digits, '_', '.' and '-'", USAGE
         )
     return TableLocation(table, region)
 
 
 def client_of(location: TableLocation) -> Any:
-    """A boto3 client of DynamoDB in the table's region."""
+    """A boto3 client for DynamoDB in the table's region."""
     from gco_stream.table.sync_table import dynamodb
 
     return dynamodb(location.region)
 
 
 def open_table(table: str, region: str | None) -> "SyncEndpointTable":
-    """The table of endpoints, for a person's reads and writes. Nothing is sent yet."""
+    """The table of endpoints, for reads and writes by users. Sends no request."""
     from gco_stream.table.sync_table import SyncEndpointTable
 
     location = locate(table, region)
@@ -71,21 +73,21 @@ def open_table(table: str, region: str | None) -> "SyncEndpointTable":
 def _names(location: TableLocation) -> list[str]:
     from gco_stream.table.sync_table import SyncEndpointTable, dynamodb
 
-    # Whoever presses Tab waits for a moment and no longer.
+    # Shell completion must not block for long.
     endpoints = SyncEndpointTable(dynamodb(location.region, attempts=1, timeout=1), location.table)
     return sorted(item["endpoint_name"]["S"] for item in endpoints.scan(("endpoint_name",)))
 
 
 def item_of(table: "SyncEndpointTable", name: str) -> "WireItem":
-    """The endpoint's item. Raises Failure (not found)."""
+    """The endpoint's item. Raises Failure if it does not exist."""
     item = table.get(name)
     if item is None:
-        raise CommandError(f"there is no endpoint {name}", NOT_FOUND)
+        raise CommandError(f"endpoint {name} does not exist", NOT_FOUND)
     return item
 
 
 def complete_endpoint(context: typer.Context, incomplete: str) -> list[str]:
-    """The endpoints whose names begin so, for the shell. Never fails: a shell has no place for a complaint."""
+    """Endpoint names with this prefix, for shell completion. Returns none on errors, which a shell could not show."""
     region = context.params.get("region") or next(filter(None, map(os.environ.get, REGION_VARIABLES)), None)
     table = context.params.get("table") or os.environ.get(TABLE_VARIABLE) or DEFAULT_TABLE
     with suppress(TableError, CommandError):
@@ -94,5 +96,5 @@ def complete_endpoint(context: typer.Context, incomplete: str) -> list[str]:
 
 
 NameArgument = Annotated[
-    str, typer.Argument(autocompletion=complete_endpoint, help="The endpoint's name.", metavar="NAME")
+    str, typer.Argument(autocompletion=complete_endpoint, help="Name of the endpoint.", metavar="NAME")
 ]

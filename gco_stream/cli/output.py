@@ -1,4 +1,4 @@
-"""How commands show things: tables on a terminal, aligned plain lines in a pipe, JSON, YAML or names on request."""
+"""Output of commands: tables on a terminal, aligned columns in a pipe, and JSON, YAML or names on request."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ _COLOURS: Final[Mapping[str, str]] = {
 
 
 class Format(StrEnum):
-    """Forms of output other than the table."""
+    """Output formats other than the table."""
 
     JSON = "json"
     YAML = "yaml"
@@ -42,41 +42,41 @@ class Format(StrEnum):
 
 OutputOption = Annotated[
     Format | None,
-    typer.Option("--output", "-o", help="Another form than the table, which is the default.", show_default=False),
+    typer.Option("--output", "-o", help="Output format. The default is a table.", show_default=False),
 ]
-TextOrJsonOption = Annotated[str, typer.Option("--output", "-o", help="text or json.", metavar="FORM")]
+TextOrJsonOption = Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.", metavar="FORMAT")]
 SecretsOption = Annotated[
-    bool, typer.Option("--show-secrets", help="Show the values of env in JSON and YAML, which are redacted otherwise.")
+    bool, typer.Option("--show-secrets", help="Show the values of env in JSON and YAML. They are redacted otherwise.")
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table to show: headings and rows of text. Cells that name a state are coloured on a terminal."""
+    """A table of text. On a terminal, cells with a state are coloured."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 def is_terminal() -> bool:
-    """Whether a person looks at the output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def say(line: str) -> None:
-    """A line of the result. What an item holds may be meant for the terminal rather than for who reads it."""
+    """Prints a line of the result. Control characters are escaped, because items are untrusted."""
     typer.echo(terminal_safe(line))
 
 
 def say_json(value: object) -> None:
-    """A result for programs: JSON, whose own escapes keep it printable."""
+    """Prints a result as JSON, which escapes control characters."""
     import orjson
 
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
 def warn(line: str) -> None:
-    """A line beside the result."""
+    """Prints a warning to standard error."""
     typer.echo(f"warning: {terminal_safe(line)}", err=True)
 
 
@@ -92,7 +92,7 @@ def show_rows(rows: Rows) -> None:
 
 
 def as_table(rows: Rows) -> "Table":
-    """The rows as a table for a terminal."""
+    """Formats the rows as a table for a terminal."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -101,20 +101,20 @@ def as_table(rows: Rows) -> "Table":
     for heading in rows.headings:
         table.add_column(heading, overflow="fold")
     for row in rows.rows:
-        # Text, not markup: a name or an error may hold square brackets.
+        # Text instead of markup, because names and errors can contain square brackets.
         table.add_row(*(Text(printable(cell), style=_colour(cell)) for cell in row))
     return table
 
 
 def aligned(rows: Rows) -> list[str]:
-    """The rows as lines of columns, two blanks apart."""
+    """Formats the rows as aligned columns, separated by two spaces."""
     lines = [list(rows.headings), *([printable(" ".join(cell.split())) or "-" for cell in row] for row in rows.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(rows.headings))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def show_items(items: Iterable[Mapping[str, Any]], form: Format, *, single: bool, secrets: bool) -> None:
-    """Prints plain items as JSON (an array unless `single`), YAML documents or names, one a line."""
+    """Prints plain items as JSON (an array unless `single`), as YAML documents, or as names, one per line."""
     shown = [_in_order(item if secrets else redacted(item)) for item in items]
     match form:
         case Format.NAME:
@@ -132,7 +132,7 @@ def show_items(items: Iterable[Mapping[str, Any]], form: Format, *, single: bool
 
 
 def redacted(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The item with the values of its spec's env hidden; they may be secrets."""
+    """The item with redacted values of spec.env, because they can be secrets."""
     spec = item.get("spec")
     if not isinstance(spec, Mapping) or not isinstance(spec.get("env"), Mapping):
         return dict(item)
@@ -146,7 +146,7 @@ def _in_order(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def age(text: str, now: datetime) -> str:
-    """How long ago an ISO 8601 time was: 40s, 12m, 3h, 5d; "-" where it cannot be read."""
+    """The age of an ISO 8601 time: 40s, 12m, 3h, 5d, or "-" if the time is invalid."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -178,7 +178,7 @@ def _jsonable(value: Any) -> Any:
 
             return base64.b64encode(value).decode()
         case _:
-            raise TypeError(f"not a value of an item: {type(value).__name__}")
+            raise TypeError(f"unsupported type {type(value).__name__}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the controller may need to do in a cluster: one list, for the doctor that asks and for the Role that grants."""
+"""Permissions that the controller needs in a cluster: one list, checked by the doctor and granted by the Role."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _OBJECTS: Final = ("get", "list", "watch", "create", "patch", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One verb on one resource of one namespace; `name` "" stands for all of the namespace's."""
+    """One verb on one resource in one namespace; an empty `name` means all objects."""
 
     namespace: str
     group: str
@@ -29,7 +29,7 @@ class Permission:
 
 
 def required_permissions(namespaces: tuple[str, ...], lease_namespace: str, lease: str) -> Iterator[Permission]:
-    """Everything that the controller does, for the namespaces of its endpoints and the Lease's."""
+    """All permissions that the controller needs in its endpoints' namespaces and in the Lease's."""
     for namespace in namespaces:
         for group, resource in (
             ("apps", "deployments"),
@@ -47,7 +47,7 @@ def required_permissions(namespaces: tuple[str, ...], lease_namespace: str, leas
 
 
 async def is_granted(client: KubeClient, permission: Permission) -> bool:
-    """Whether the API server would let this process do it. Raises ClusterError."""
+    """Whether the API server grants this process the permission. Raises ClusterError."""
     attributes = {
         "namespace": permission.namespace,
         "group": permission.group,

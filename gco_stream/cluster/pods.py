@@ -1,6 +1,6 @@
-"""How the pods of an endpoint fare: read only when a decision hangs on it, since no watch follows pods.
+"""Health of an endpoint's pods, read only when a decision depends on it, because no watch covers pods.
 
-A region may run thousands of them, and their news would be nearly all of what a watch brings.
+A region may run thousands of pods, and their events would dominate the watch traffic.
 """
 
 import asyncio
@@ -13,26 +13,26 @@ from gco_stream.cluster.api.objects import items_of
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, PodHealth
 
-# More pods than this say nothing new, and a plan waits for them.
+# More pods add no information, and a plan waits while they are read.
 MAX_PODS: Final = 500
 _PAGE: Final = 250
 _MAX_REASON_LENGTH: Final = 200
 _ENDED: Final = ("Succeeded", "Failed")
 _SELECTED: Final = ",".join(f"status.phase!={phase}" for phase in _ENDED)
 
-# The kubelet turns from one to the other at every try.
+# The kubelet alternates between the two on every attempt.
 _SAME_TROUBLE: Final = {"ErrImagePull": "ImagePullBackOff"}
-# What every container says that only has to wait for another, or for its turn.
+# Waiting reasons of containers that have no problem of their own.
 _JUST_WAITING: Final = ("", "PodInitializing", "ContainerCreating")
-# kube-scheduler's FitError: "0/5 nodes are available: 3 Insufficient cpu, 2 Too many pods. " and what it then tried.
+# kube-scheduler's FitError: "0/5 nodes are available: 3 Insufficient cpu, 2 Too many pods. ", then preemption details.
 _NODES_COUNTED: Final = re.compile(r"\d+/\d+ nodes are available: ")
 _REASON_COUNTED: Final = re.compile(r"(?:^|, )\d+ ")
 
 
 async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: float) -> tuple[PodHealth, ...]:  # noqa: ASYNC109
-    """The pods with the label app=`app`, at most 500; without those that have ended or are terminating.
+    """The pods with the label app=`app`, at most 500, except those that have ended or are terminating.
 
-    `timeout`: seconds for all of it. Raises ClusterError.
+    `timeout`: seconds for all pages together. Raises ClusterError.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
@@ -50,9 +50,9 @@ async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: floa
 
 
 async def pods_by_app(client: KubeClient, namespace: str, *, timeout: float) -> dict[str, tuple[PodHealth, ...]]:  # noqa: ASYNC109
-    """The pods of all endpoints in a namespace, by their label `app`; without those that have ended or are terminating.
+    """The pods of all endpoints in a namespace, by `app` label, except those that have ended or are terminating.
 
-    `timeout`: seconds for each page of them. Raises ClusterError.
+    `timeout`: seconds for each page. Raises ClusterError.
     """
     query = {"labelSelector": names.OWNED_SELECTOR, "fieldSelector": _SELECTED, "limit": str(_PAGE)}
     path = f"/api/v1/namespaces/{quote(namespace)}/pods"
@@ -69,7 +69,7 @@ async def pods_by_app(client: KubeClient, namespace: str, *, timeout: float) -> 
 
 
 def health_of(pod: JsonObject) -> PodHealth:
-    """One pod's health, as the API server shows the pod (core/v1)."""
+    """Health of one pod, given as a core/v1 object."""
     conditions = {condition["type"]: condition for condition in _status(pod).get("conditions") or ()}
     containers_ready = _containers_ready(pod, conditions)
     ready = _is_true(conditions, "Ready")
@@ -118,18 +118,18 @@ def _unscheduled(conditions: dict[str, Any]) -> str:
 
 
 def _without_counts(message: str) -> str:
-    """The scheduler's message without its counts, which change with every node that comes or goes."""
+    """The scheduler's message without node counts, which change whenever a node is added or removed."""
     counted = _NODES_COUNTED.match(message)
     if counted is None:
         return message
     causes, _, _ = message[counted.end() :].partition(". ")
     reasons = _REASON_COUNTED.split(causes.removesuffix("."))
-    # It sorts them with their counts.
+    # The scheduler sorts the reasons together with their counts.
     return ", ".join(sorted(reason for reason in reasons if reason))
 
 
 def _of_containers(pod: JsonObject) -> str:
-    """The trouble of the first container that has one of its own, else of the first that is not ready."""
+    """Problem of the first container that has one of its own, or else of the first that is not ready."""
     status = _status(pod)
     troubles = [
         _container_problem(container, what)
@@ -143,7 +143,7 @@ def _of_containers(pod: JsonObject) -> str:
 def _container_problem(container: dict[str, Any], what: str) -> tuple[str, bool]:
     """Why a container is not ready, and whether the cause is its own.
 
-    A crash loop has one name all the time: also while the container runs once more, on its way to the next end.
+    A crash loop keeps the same name throughout, even while the container runs again before its next exit.
     """
     state, last = container.get("state") or {}, container.get("lastState") or {}
     waiting = (state.get("waiting") or {}).get("reason") or ""

@@ -1,7 +1,7 @@
-"""Writes to the cluster: each names the object by its uid, and none is sent that could land after the lease.
+"""Writes to the cluster: each names the object's uid, and none is sent that could be applied after the lease expires.
 
-Every answer enters the cache at once. Where the server says that the cache was behind (the object changed, went or was
-made again), the cache is brought up to date before the error is raised, so that the next plan is made on what is true.
+Every response is stored in the cache immediately. If the server shows that the cache was stale (the object was changed,
+deleted or recreated), the cache is refreshed before the error is raised, so that the next plan uses current data.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,17 +19,17 @@ from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, 
 _APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
-# No object is ever at this version, so an apply that names it can only create.
+# No object ever has this version, so an apply that names it can only create.
 _ABSENT_VERSION: Final = "1"
 
 
 class ObjectWriter:
     """Server-side apply and delete.
 
-    `remaining`: seconds for which this process may still write (its lease's proven rest, less a margin). `timeout`:
-    seconds for one write at most. All methods raise ClusterError's subclasses: NotLeading where nothing remains,
-    Conflict, UidMismatch and NotFound where the cache was behind (it no longer is), Rejected where the same manifest
-    will never be accepted.
+    `remaining`: returns the seconds for which this process may still write (the remaining lease time less a margin).
+    `timeout`: maximum seconds for one write. All methods raise ClusterError's subclasses: NotLeading if no time
+    remains; Conflict, UidMismatch and NotFound if the cache was stale (it is current again by then); Rejected if the
+    same manifest will never be accepted.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class ObjectWriter:
         self._timeout = timeout
 
     def live_object(self, ref: ObjectRef) -> ObservedObject | None:
-        """A Deployment or Service as it is known now, None where there is none."""
+        """The cached Deployment or Service; None if it does not exist."""
         return self._cache.observed(ref.name).objects.get(ref)
 
     async def create(self, manifest: JsonObject) -> ObservedObject:
-        """Make an object that does not exist. Raises Conflict where it does; the cache then shows whose it is."""
+        """Create an object. Raises Conflict if it exists; the cache then shows who owns it."""
         return await self._apply(manifest, {"resourceVersion": _ABSENT_VERSION}, names.FIELD_MANAGER)
 
     async def apply(self, manifest: JsonObject, uid: str) -> ObservedObject:
-        """Make the object with this uid as the manifest says; fields that earlier applies set and this does not go."""
+        """Apply the manifest to the object with this uid; fields that only earlier applies set are removed."""
         return await self._apply(manifest, {"uid": uid}, names.FIELD_MANAGER)
 
     async def apply_replicas(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
-        """Hold a Deployment's replicas by the second manager, so that the main apply can drop the field unharmed."""
+        """Own a Deployment's replicas as a second field manager, so that the main apply can safely drop the field."""
         manifest = {
             "apiVersion": API_VERSIONS[ref.kind],
             "kind": str(ref.kind),
@@ -63,22 +63,22 @@ class ObjectWriter:
         return await self._apply(manifest, {"uid": uid}, names.REPLICAS_FIELD_MANAGER)
 
     async def scale(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
-        """Set the replicas through the scale subresource: nothing else of the Deployment becomes ours."""
+        """Set replicas through the scale subresource, so that nothing else of the Deployment becomes ours."""
         patch = {"metadata": {"uid": uid}, "spec": {"replicas": replicas}}
         await self._patch(ref, uid, patch, _MERGE, subresource="/scale")
-        # The answer is the Scale, not the Deployment.
+        # The response is the Scale, not the Deployment.
         scaled = await self._cache.refresh(ref)
         if scaled is None or scaled.uid != uid:
             raise _made_again(ref, uid)
         return scaled
 
     async def annotate(self, ref: ObjectRef, uid: str, annotations: Mapping[str, str | None]) -> ObservedObject:
-        """Set annotations (None: remove) and touch nothing else."""
+        """Set annotations (None: remove) and change nothing else."""
         patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
         return self._cache.put(await self._patch(ref, uid, patch, _MERGE))
 
     async def replace(self, ref: ObjectRef, uid: str, field: str, value: Any) -> ObservedObject:
-        """Put a value in a field's place whole, whoever's it was; `field` is a JSON pointer (/spec/ports)."""
+        """Replace a whole field regardless of its owners; `field` is a JSON pointer (/spec/ports)."""
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "replace", "path": field, "value": value},
@@ -86,7 +86,7 @@ class ObjectWriter:
         return self._cache.put(await self._patch(ref, uid, patch, _JSON_PATCH))
 
     async def upgrade_managed_fields(self, observed: ObservedObject) -> ObservedObject:
-        """Make the fields that GCO's manager set ours, as if we had applied them: values stay, owners change."""
+        """Take over the fields that GCO's manager set, as if we had applied them; values do not change."""
         ref = observed.ref
         allowed = self._allowed(ref)
         try:
@@ -99,7 +99,7 @@ class ObjectWriter:
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": observed.uid},
             {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
-            # Owners as of this version only: anybody's write since then makes it a conflict.
+            # The owners are those of this version: any write since then makes it a conflict.
             {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
         ]
         return self._cache.put(await self._patch(ref, observed.uid, patch, _JSON_PATCH))
@@ -107,10 +107,10 @@ class ObjectWriter:
     async def delete(
         self, ref: ObjectRef, uid: str, *, resource_version: str | None = None, background: bool = False
     ) -> None:
-        """Delete the object with this uid; one that is gone already is no error.
+        """Delete the object with this uid; it is not an error if it no longer exists.
 
-        A Deployment stays, terminating, until its pods are gone, unless `background`. `resource_version`: only if it
-        is still at this version.
+        A Deployment remains, terminating, until its pods are gone, unless `background` is set. `resource_version`:
+        delete only if the object still has this version.
         """
         preconditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
         foreground = ref.kind is Kind.DEPLOYMENT and not background
@@ -125,7 +125,7 @@ class ObjectWriter:
         except (NotFound, UidMismatch):
             self._cache.forget(ref, uid)
             return
-        # What is left of it, if finalizers hold it; otherwise a Status, or its last state.
+        # The response is the terminating object if finalizers remain; otherwise, a Status or the object's last state.
         if answer.get("kind") != "Status" and checked(answer)["metadata"].get("finalizers"):
             self._cache.put(answer)
         else:
@@ -165,19 +165,19 @@ class ObjectWriter:
             )
         except (Conflict, UidMismatch, NotFound, Rejected) as error:
             current = await self._cache.refresh(ref)
-            # Another uid shows as any of these: 409 for a delete or a scale, a bare 422 for a JSON patch's test.
+            # A different uid can cause any of these: 409 for a delete or a scale, a bare 422 for a JSON patch's test.
             if uid is not None and current is not None and current.uid != uid:
                 raise _made_again(ref, uid) from error
             raise
 
     def _allowed(self, ref: ObjectRef) -> float:
         if ref.namespace not in self._cache.namespaces:
-            raise Rejected(0, "NamespaceNotAllowed", f"{ref}: its namespace is not one of {self._cache.namespaces}")
+            raise Rejected(0, "NamespaceNotAllowed", f"{ref}: namespace is not one of {self._cache.namespaces}")
         remaining = self._remaining()
         if remaining <= 0:
-            raise NotLeading(0, "NotLeading", "nothing is written: the lease is not proven any more")
+            raise NotLeading(0, "NotLeading", "write not sent: this replica no longer holds a valid lease")
         return min(self._timeout, remaining)
 
 
 def _made_again(ref: ObjectRef, uid: str) -> UidMismatch:
-    return UidMismatch(422, "Invalid", f"{ref} was deleted and made again: it is no longer {uid}")
+    return UidMismatch(422, "Invalid", f"{ref} was deleted and recreated: its uid is no longer {uid}")

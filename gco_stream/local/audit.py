@@ -1,4 +1,4 @@
-"""The API server's audit log as values: who called what. Tests count calls by it."""
+"""Reads the API server's audit log, so that tests can count who called what."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ POLICY = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        # The control plane's own parts: they call more often than everybody else together.
+        # The control plane's own components make more calls than all other clients together.
         {
             "level": "None",
             "users": ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler", "kwok"],
@@ -28,8 +28,8 @@ _MAX_LINE_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as the API server saw it. `status` is the HTTP status; `stage` is ResponseComplete, or
-    ResponseStarted for a watch that is open.
+    """One request in the audit log. `status` is the HTTP status code; `stage` is ResponseComplete, or ResponseStarted
+    for an open watch.
     """
 
     user: str
@@ -43,17 +43,17 @@ class Call:
     agent: str
     uri: str
     received: str
-    """When, RFC 3339."""
+    """When the request arrived, in RFC 3339 format."""
 
 
 class AuditLog:
-    """The log file at `path`."""
+    """The audit log file at `path`."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def mark(self) -> int:
-        """Where the log ends now, for `calls(since=...)`; a line that is still being written comes after it."""
+        """Current end of the log, for `calls(since=...)`. A line that is still being written counts as after it."""
         if not self.path.exists():
             return 0
         with self.path.open("rb") as file:
@@ -62,9 +62,9 @@ class AuditLog:
             return begin + file.read().rfind(b"\n") + 1
 
     def calls(self, since: int = 0, *, user: str | None = None, namespace: str | None = None) -> list[Call]:
-        """The completed calls after the mark `since`, of `user` and about `namespace` where they are given.
+        """Completed calls after the mark `since`, optionally only those by `user` or in `namespace`.
 
-        A call is in the log before its caller has the answer.
+        The API server logs a call before it answers the caller.
         """
         return [
             call
@@ -73,7 +73,7 @@ class AuditLog:
         ]
 
     def entries(self, since: int = 0) -> Iterator[Call]:
-        """Every entry after the mark `since`, also of calls that are not complete."""
+        """Every entry after the mark `since`, including those of incomplete calls."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:

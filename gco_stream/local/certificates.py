@@ -1,7 +1,7 @@
-"""The certificates of one control plane: its own authority, the API server's, and one for each user.
+"""Certificates of one control plane: its certificate authority, the API server's certificate and one per user.
 
-Kubernetes reads a client's user name from the common name and its groups from the organizations. Keys are P-256, since
-making RSA keys takes longer than starting the servers.
+Kubernetes reads the user name from the common name of a client certificate, and the groups from its organizations.
+Keys are P-256, because generating RSA keys takes longer than starting the servers.
 """
 
 import base64
@@ -26,14 +26,14 @@ _SERVER_ADDRESSES = ("127.0.0.1", "10.96.0.1")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate and its key, PEM."""
+    """A certificate and its private key, in PEM format."""
 
     certificate: bytes
     key: bytes
 
 
 class Authority:
-    """A certificate authority whose key is only in memory; `certificate` is PEM."""
+    """A certificate authority that keeps its key in memory only. `certificate` is in PEM format."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -46,7 +46,7 @@ class Authority:
         self.certificate = built.public_bytes(Encoding.PEM)
 
     def server(self) -> Pair:
-        """The API server's, for every name of it on this machine and inside the cluster."""
+        """Certificate of the API server, valid for its names and addresses on this machine and in the cluster."""
         names = [x509.DNSName(name) for name in _SERVER_NAMES]
         addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in _SERVER_ADDRESSES]
         return self._issue(
@@ -56,7 +56,7 @@ class Authority:
         )
 
     def client(self, user: str, groups: Sequence[str] = ()) -> Pair:
-        """A user's, who is a member of `groups`."""
+        """Client certificate of `user`, a member of `groups`."""
         organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         name = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, None)
@@ -74,14 +74,14 @@ class Authority:
 
 
 def signing_key() -> bytes:
-    """A key for service accounts' tokens, PEM."""
-    # kube-apiserver takes the public key out of this one, which it does of "EC PRIVATE KEY" and not of PKCS #8.
+    """Key for signing service account tokens, in PEM format."""
+    # kube-apiserver derives the public key from this one. It can do so for "EC PRIVATE KEY", but not for PKCS #8.
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
 def kubeconfig(server: str, authority: bytes, user: str, pair: Pair) -> bytes:
-    """A kubeconfig (JSON, which is YAML) that holds everything it names."""
+    """Self-contained kubeconfig, in JSON (a subset of YAML)."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -104,7 +104,7 @@ def kubeconfig(server: str, authority: bytes, user: str, pair: Pair) -> bytes:
 
 
 def write_private(path: Path, data: bytes) -> Path:
-    """Write `data` so that only this user can read it."""
+    """Writes `data` to a file that only the current user can read."""
     path.touch(mode=0o600)
     path.write_bytes(data)
     return path

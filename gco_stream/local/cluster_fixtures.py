@@ -1,4 +1,4 @@
-"""What stands in a new control plane before anybody uses it: nodes that GCO's selectors find, a class, a claim."""
+"""Objects of a new control plane: nodes that match GCO's node selectors, an IngressClass and a volume claim."""
 
 from typing import Any
 
@@ -20,18 +20,18 @@ _NODES = {
 
 
 def nodes() -> list[dict[str, Any]]:
-    """One Node of each kind, all Ready and with room for any test."""
+    """One Node of each kind, all Ready and large enough for any test."""
     return [_node(name, labels, devices) for name, (labels, devices) in _NODES.items()]
 
 
 def create_nodes(kube: KubeApi) -> None:
-    """Create the nodes."""
+    """Creates the nodes."""
     for node in nodes():
         kube.create(path_of("Node"), node, exist_ok=True)
 
 
 def create_ingress_class(kube: KubeApi) -> None:
-    """Create the class of GCO's Ingresses. No controller stands behind it."""
+    """Creates the IngressClass that GCO's Ingresses use. No controller implements it here."""
     kube.create(
         path_of("IngressClass"),
         {"metadata": {"name": "alb"}, "spec": {"controller": "ingress.k8s.aws/alb"}},
@@ -40,9 +40,9 @@ def create_ingress_class(kube: KubeApi) -> None:
 
 
 def create_namespace(kube: KubeApi, name: str) -> None:
-    """Create the namespace `name` with a bound claim `efs-claim`, which pods that load a model mount.
+    """Creates the namespace `name` with a bound claim `efs-claim`, which pods that load a model mount.
 
-    No controller binds claims here, so claim and volume are written as bound: that is what the scheduler looks at.
+    No controller binds claims here, so the claim and its volume are created as bound, which the scheduler requires.
     """
     kube.create(path_of("Namespace"), {"metadata": {"name": name}}, exist_ok=True)
     volume = f"{name}-{_CLAIM}"
@@ -80,7 +80,7 @@ def create_namespace(kube: KubeApi, name: str) -> None:
 
 
 def delete_namespace(kube: KubeApi, name: str) -> None:
-    """Delete the namespace and its volume, without waiting; what is gone already is not an error."""
+    """Deletes the namespace and its volume without waiting. Objects that no longer exist are ignored."""
     for path in (path_of("Namespace", name=name), path_of("PersistentVolume", name=f"{name}-{_CLAIM}")):
         try:
             kube.delete(path)

@@ -1,4 +1,4 @@
-"""The control plane as a whole: one folder, its ports, and the servers in the order in which they need each other."""
+"""The control plane: its folder, its ports, and its servers, which start in the order of their dependencies."""
 
 import shutil
 import time
@@ -28,11 +28,11 @@ _ADMINS = ("system:masters",)
 
 
 class ControlPlane:
-    """Kubernetes and DynamoDB on this machine, all on 127.0.0.1. A context manager; synchronous.
+    """Kubernetes and DynamoDB on 127.0.0.1. A synchronous context manager.
 
-    Everything of it goes into `folder`, which must not belong to another one. `controllers=False` leaves out
-    kube-controller-manager, kube-scheduler, kwok and the nodes, `dynamodb=False` DynamoDB Local. `parts` are the
-    binaries, where they are known already.
+    All files go into `folder`, which must not belong to another control plane. `controllers=False` leaves out
+    kube-controller-manager, kube-scheduler, kwok and the nodes; `dynamodb=False` leaves out DynamoDB Local. `parts` are
+    the binaries, if they are already known.
     """
 
     def __init__(
@@ -65,36 +65,36 @@ class ControlPlane:
 
     @property
     def kube(self) -> KubeApi:
-        """The API server, as its administrator."""
+        """Client for the API server with administrator permissions."""
         if self._kube is None:
             raise RuntimeError("the control plane has not been started")
         return self._kube
 
     @property
     def server_url(self) -> str:
-        """The API server's address."""
+        """URL of the API server."""
         return f"https://127.0.0.1:{self.servers['kube-apiserver'].port}"
 
     @property
     def dynamodb_url(self) -> str:
-        """DynamoDB Local's address, for tables and streams."""
+        """URL of DynamoDB Local, for tables and streams."""
         return f"http://127.0.0.1:{self.servers['dynamodb'].port}"
 
     def prepare(self) -> Binaries:
-        """Find or make the binaries, which `start` does otherwise; takes minutes the first time.
+        """Finds or builds the binaries, which `start` would do otherwise. The first build takes minutes.
 
         Raises:
-            BuildError: one could not be had.
+            BuildError: a binary could not be built.
         """
         self._parts = self._parts or binaries(self._cache)
         return self._parts
 
     def start(self) -> None:
-        """Start every server and return when all are ready; after a failure nothing is left running.
+        """Starts every server and returns when all are ready. After a failure, nothing is left running.
 
         Raises:
-            BuildError: as `prepare`.
-            StartError: a server ended or was not ready within two minutes.
+            BuildError: as for `prepare`.
+            StartError: a server exited or was not ready within two minutes.
         """
         parts = self.prepare()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ class ControlPlane:
             raise
 
     def stop(self) -> None:
-        """Stop every server and let go of the ports; logs stay."""
+        """Stops every server and releases the ports. Keeps the logs."""
         if self._kube is not None:
             self._kube.close()
             self._kube = None
@@ -114,9 +114,9 @@ class ControlPlane:
         self._ports.release()
 
     def restart(self, name: str) -> None:
-        """Kill one server, start it again on its port and wait until it is ready.
+        """Kills a server, starts it again on its port and waits until it is ready.
 
-        etcd keeps what it held, DynamoDB Local does not.
+        etcd keeps its data; DynamoDB Local loses it.
         """
         server = self.servers[name]
         server.stop()
@@ -124,17 +124,17 @@ class ControlPlane:
         server.wait_ready(time.monotonic() + _START_SECONDS)
 
     def free_port(self) -> int:
-        """A port of 127.0.0.1 for one more server beside these; nobody else gets it until `stop`."""
+        """Reserves a port of 127.0.0.1 for one more server, until `stop`."""
         return self._ports.reserve()
 
     def remove(self) -> None:
-        """Remove the folder, logs and all; only after `stop`."""
+        """Removes the folder with the logs. Call it only after `stop`."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = _ADMINS) -> Path:
-        """A kubeconfig for another user, by whose name the audit log tells its calls from others'.
+        """Writes a kubeconfig for another user, whose name identifies its calls in the audit log.
 
-        With `groups=()` it may do what RBAC objects allow it, and nothing else.
+        With `groups=()` the user has only the permissions that RBAC objects grant.
         """
         path = self.folder / f"kubeconfig-{user.replace(':', '-')}"
         pair = self._authority.client(user, groups)
@@ -142,7 +142,7 @@ class ControlPlane:
         return certificates.write_private(path, config)
 
     def environment(self, *, namespace: str = NAMESPACE, table: str = TABLE, user: str = "admin") -> dict[str, str]:
-        """The environment variables with which the program works here."""
+        """Environment variables that point gco-stream at this control plane."""
         config = self.kubeconfig if user == "admin" else self.kubeconfig_for(user)
         return {
             "KUBECONFIG": str(config),
@@ -164,7 +164,7 @@ class ControlPlane:
             self._run(dynamodb.recipe(parts.java, parts.dynamodb, self._ports.reserve(), self._own("dynamodb")))
         etcd_port = self._ports.reserve()
         self._run(kubernetes.etcd(parts.etcd, etcd_port, self._ports.reserve(), self._own("etcd")))
-        # kube-apiserver ends if etcd does not answer soon enough, and looking again takes it a second.
+        # kube-apiserver exits if etcd does not answer soon enough, and retries only once a second.
         self.servers["etcd"].wait_ready(deadline)
         self._start_apiserver(parts, etcd_port, deadline)
         if self._controllers:

@@ -1,4 +1,4 @@
-"""The controller itself beside the control plane, as one more server of it."""
+"""Runs the controller next to the control plane, as one more of its servers."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ _READY_SECONDS = 120.0
 
 
 def controller(plane: ControlPlane, port: int, **settings: str) -> Server:
-    """The program `gco-stream run` on this control plane, not started yet; `settings` go over its environment."""
+    """`gco-stream run` against this control plane, not started yet. `settings` override its environment."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         **plane.environment(),
@@ -39,12 +39,12 @@ def controller(plane: ControlPlane, port: int, **settings: str) -> Server:
 
 
 def start_controller(plane: ControlPlane, **settings: str) -> Server:
-    """Starts it and returns once it leads and works; it ends with the control plane.
+    """Starts the controller and returns once it leads and reconciles. It stops together with the control plane.
 
-    It serves on a free port, or on that of the setting HTTP_PORT.
+    It listens on the port of the setting HTTP_PORT, or on a free one.
 
     Raises:
-        StartError: it ended, or was not ready within two minutes.
+        StartError: it exited, or was not ready within two minutes.
     """
     port = int(settings.get("HTTP_PORT") or plane.free_port())
     server = plane.servers[NAME] = controller(plane, port, **settings)
@@ -54,7 +54,7 @@ def start_controller(plane: ControlPlane, **settings: str) -> Server:
 
 
 def leads(port: int) -> bool:
-    """Whether the controller that serves on `port` leads and has begun to work."""
+    """Whether the controller on `port` is the leader and reconciles."""
     try:
         answer = urllib3.request("GET", f"http://127.0.0.1:{port}/status", timeout=2.0, retries=False)
     except urllib3.exceptions.HTTPError:
@@ -63,5 +63,5 @@ def leads(port: int) -> bool:
 
 
 def log_of(plane: ControlPlane) -> Path:
-    """The controller's log."""
+    """Path of the controller's log."""
     return plane.folder / NAME / f"{NAME}.log"

@@ -1,8 +1,8 @@
-"""What can go wrong with the local control plane, each as one line that a person can act on."""
+"""Errors of the local control plane. Each message is one line that a person can act on."""
 
 
 class LocalError(Exception):
-    """The local control plane cannot do what was asked; the message says why and what to do."""
+    """An operation on the local control plane failed. The message says why and what to do."""
 
 
 class BuildError(LocalError):
@@ -10,19 +10,19 @@ class BuildError(LocalError):
 
 
 class StartError(LocalError):
-    """A server ended or did not become ready in time; the message holds the end of its log."""
+    """A server exited or did not become ready in time. The message has the end of its log."""
 
 
 class NotRunningError(LocalError):
-    """There is no running control plane in the folder that was named."""
+    """No control plane is running in the given folder."""
 
 
 class AlreadyRunningError(LocalError):
-    """The folder that was named already belongs to a running control plane."""
+    """The given folder already belongs to a running control plane."""
 
 
 class KubeError(LocalError):
-    """The API server refused a request: `status` is the HTTP status, `reason` and `message` are its Status object's."""
+    """The API server rejected a request. `status` is the HTTP status; `reason` and `message` come from its Status."""
 
     def __init__(self, status: int, reason: str, message: str):
         super().__init__(f"{status} {reason}: {message}")

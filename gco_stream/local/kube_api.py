@@ -1,7 +1,7 @@
-"""The Kubernetes API as a test or a set-up script wants it: raw JSON, one call a line, synchronous.
+"""Synchronous Kubernetes client with raw JSON, for tests and setup scripts.
 
-The program itself has its own client in `gco_stream.cluster`; this one shares nothing with it, so that a test does not
-judge a client by itself.
+The controller's client is in `gco_stream.cluster`. This one shares no code with it, so that tests do not verify a
+client with itself.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ _KINDS = {
 
 
 def path_of(kind: str, namespace: str | None = None, name: str | None = None) -> str:
-    """The REST path of a kind's collection, or of one object: `path_of("Deployment", "gco-inference", "a")`."""
+    """REST path of a collection or of one object: `path_of("Deployment", "gco-inference", "a")`."""
     prefix, plural = _KINDS[kind]
     parts = [prefix]
     if namespace is not None:
@@ -65,16 +65,16 @@ def path_of(kind: str, namespace: str | None = None, name: str | None = None) ->
 
 
 class KubeApi:
-    """Talks to the API server at `server` with a client certificate; may be used from several threads.
+    """Thread-safe client for the API server at `server`, with a client certificate.
 
-    `authority` is the certificate, PEM, that the server's is signed by.
+    `authority` is the CA certificate of the server, in PEM format.
     """
 
     def __init__(self, server: str, authority: bytes, pair: Pair):
         self.server = server
         context = ssl.create_default_context(cadata=authority.decode())
         with NamedTemporaryFile() as file:
-            # ssl reads a client's certificate from a file only.
+            # ssl can load a client certificate only from a file.
             file.write(pair.certificate + pair.key)
             file.flush()
             context.load_cert_chain(file.name)
@@ -82,7 +82,7 @@ class KubeApi:
 
     @classmethod
     def from_kubeconfig(cls, path: Path | str) -> Self:
-        """The user that a kubeconfig of this control plane names."""
+        """Client for the user and server in a kubeconfig that `certificates.kubeconfig` made."""
         config = orjson.loads(Path(path).read_bytes())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         pair = Pair(b64decode(user["client-certificate-data"]), b64decode(user["client-key-data"]))
@@ -104,12 +104,12 @@ class KubeApi:
         content_type: str = "application/json",
         timeout: float = 30,
     ) -> Json:
-        """One request; the answer's JSON.
+        """Sends one request and returns the JSON of the response.
 
         Raises:
-            KubeError: the server refused it.
-            TimeoutError: no answer within `timeout` seconds.
-            ConnectionError: no connection, or it broke.
+            KubeError: the server rejected the request.
+            TimeoutError: no response within `timeout` seconds.
+            ConnectionError: the connection failed.
         """
         url = self.server + path + (f"?{urlencode(query)}" if query else "")
         try:
@@ -121,7 +121,7 @@ class KubeApi:
                 timeout=timeout,
             )
         except urllib3.exceptions.TimeoutError as error:
-            raise TimeoutError(f"{method} {path}: no answer in {timeout:g} s") from error
+            raise TimeoutError(f"{method} {path}: no response within {timeout:g} s") from error
         except urllib3.exceptions.HTTPError as error:
             raise ConnectionError(f"{method} {path}: {error}") from error
         answer = _decoded(response.data)
@@ -130,11 +130,11 @@ class KubeApi:
         return answer
 
     def get(self, path: str) -> Json:
-        """One object."""
+        """Returns one object."""
         return self.request("GET", path)
 
     def find(self, path: str) -> Json | None:
-        """One object, or None where there is none."""
+        """Returns one object, or None if it does not exist."""
         try:
             return self.get(path)
         except KubeError as error:
@@ -143,12 +143,12 @@ class KubeApi:
             raise
 
     def list(self, path: str, *, labels: str = "") -> list[Json]:
-        """A collection's items, those with the label selector `labels` where it is given."""
+        """Returns the items of a collection, optionally only those that match the label selector `labels`."""
         answer = self.request("GET", path, query={"labelSelector": labels} if labels else None)
         return list(answer["items"])
 
     def create(self, path: str, body: Json, *, exist_ok: bool = False) -> Json:
-        """Create `body` in the collection `path`; `exist_ok` returns what stands there already."""
+        """Creates `body` in the collection `path`. With `exist_ok`, returns the object if it already exists."""
         try:
             return self.request("POST", path, body)
         except KubeError as error:
@@ -157,43 +157,45 @@ class KubeApi:
             raise
 
     def patch(self, path: str, body: Any, *, content_type: str = MERGE_PATCH, **query: str) -> Json:
-        """Patch one object; a merge patch unless told, `fieldManager="x"` and the like by keyword."""
+        """Patches one object, by default with a merge patch. Keywords such as `fieldManager="x"` go into the query."""
         return self.request("PATCH", path, body, query=query, content_type=content_type)
 
     def replace(self, path: str, body: Json) -> Json:
-        """Put `body` in the object's place."""
+        """Replaces one object with `body`."""
         return self.request("PUT", path, body)
 
     def delete(self, path: str, body: Json | None = None) -> Json:
-        """Delete one object; `body` may be DeleteOptions."""
+        """Deletes one object. `body` may be DeleteOptions."""
         return self.request("DELETE", path, body)
 
     def healthy(self) -> bool:
-        """Whether the API server says that it is ready."""
+        """Whether /readyz of the API server reports success."""
         try:
             return self._pool.request("GET", f"{self.server}/readyz", timeout=5.0).status == 200
         except urllib3.exceptions.HTTPError:
             return False
 
-    def wait_for(self, look: Callable[[], T], timeout: float = 120, what: str = "") -> T:
-        """Call `look` until it returns something true, and return that.
+    def wait_for(self, condition: Callable[[], T], timeout: float = 120, what: str = "") -> T:
+        """Calls `condition` until it returns a true value, and returns that value.
 
         Raises:
-            TimeoutError: after `timeout` seconds; names `what` and what `look` last returned.
+            TimeoutError: after `timeout` seconds. The message has `what` and the last value.
         """
         deadline = time.monotonic() + timeout
-        while not (seen := look()):
+        while not (seen := condition()):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"after {timeout:g} s still not {what or look!r}; last seen: {seen!r}")
+                raise TimeoutError(
+                    f"timed out after {timeout:g} s waiting for {what or condition!r}; last value: {seen!r}"
+                )
             time.sleep(_POLL_SECONDS)
         return seen
 
-    async def until(self, look: Callable[[], T], timeout: float = 120, what: str = "") -> T:  # noqa: ASYNC109
-        """`wait_for` in a thread, so that what runs on this event loop goes on."""
-        return await asyncio.to_thread(self.wait_for, look, timeout, what)
+    async def until(self, condition: Callable[[], T], timeout: float = 120, what: str = "") -> T:  # noqa: ASYNC109
+        """Runs `wait_for` in a thread, so that it does not block the event loop."""
+        return await asyncio.to_thread(self.wait_for, condition, timeout, what)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Closes every connection."""
         self._pool.clear()
 
 

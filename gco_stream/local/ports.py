@@ -1,7 +1,7 @@
-"""Loopback ports that stay ours until we let go of them, also while the server that uses one is being restarted.
+"""Reserves loopback ports until they are released, even while the server that uses one restarts.
 
-Taken below the range that outgoing connections use, each under a file lock, so that neither another control plane nor
-some connection gets the number in between.
+The ports are below the range for outgoing connections, and each is held under a file lock. Neither another control
+plane nor an outgoing connection can take one in the meantime.
 """
 
 import fcntl
@@ -16,21 +16,21 @@ _FIRST, _LAST = 21000, 29999
 
 
 class Ports:
-    """The ports held under lock files in `folder`, which all control planes of a user share."""
+    """Ports held with lock files in `folder`, which all control planes of a user share."""
 
     def __init__(self, folder: Path):
         self._folder = folder
         self._held: list[TextIO] = []
 
     def reserve(self) -> int:
-        """A free port of 127.0.0.1, held until `release`.
+        """Reserves a free port of 127.0.0.1 until `release`.
 
         Raises:
-            StartError: none is free.
+            StartError: no port is free.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         count = _LAST - _FIRST + 1
-        offset = random.randrange(count)  # noqa: S311 - only to begin elsewhere than the others
+        offset = random.randrange(count)  # noqa: S311 - only spreads the starting points
         for step in range(count):
             port = _FIRST + (offset + step) % count
             file = (self._folder / f"{port}.lock").open("a")
@@ -46,7 +46,7 @@ class Ports:
         raise StartError(f"no free port between {_FIRST} and {_LAST} on 127.0.0.1")
 
     def release(self) -> None:
-        """Let go of every port. The files stay: removing one that another process has opened would split the lock."""
+        """Releases every port. Keeps the files: removing one that another process has open would split the lock."""
         for file in self._held:
             file.close()
         self._held.clear()

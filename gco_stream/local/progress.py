@@ -1,4 +1,4 @@
-"""Says what is being done and for how long: a live line on a terminal, plain lines elsewhere."""
+"""Shows the current step and its duration: a live line on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -15,25 +15,25 @@ _STILL_SECONDS = 60.0
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as a person says it: `12 s`, `3 min 52 s`."""
+    """Formats a duration for people: `12 s`, `3 min 52 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Progress:
-    """Writes to `stream` (standard error when not given); `quiet` writes nothing."""
+    """Writes to `stream`, by default standard error. With `quiet` it writes nothing."""
 
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False):
         self._console = Console(file=stream or sys.stderr, quiet=quiet, highlight=False, soft_wrap=True)
         self._bar: Bar | None = None
 
     def note(self, text: str) -> None:
-        """One line."""
+        """Prints one line."""
         self._console.print(text, markup=False)
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Show `title` while the block runs, then how long it took."""
+        """Shows `title` while the block runs, then how long it took."""
         began = time.monotonic()
         with self._live(title):
             yield
@@ -74,4 +74,4 @@ class Progress:
     def _print_still_running(self, title: str, done: threading.Event) -> None:
         began = time.monotonic()
         while not done.wait(_STILL_SECONDS):
-            self.note(f"{title}: still at it after {format_duration(time.monotonic() - began)}")
+            self.note(f"{title}: still running after {format_duration(time.monotonic() - began)}")

@@ -1,8 +1,8 @@
-"""pytest fixtures that give a test real Kubernetes and a real DynamoDB, started once a run and only if a test asks.
+"""pytest fixtures with a real Kubernetes and DynamoDB, started once per run and only if a test requests them.
 
-`control_plane` is shared by the run; `namespace`, `table` and `controller_env` are each test's own, so tests do not see
-one another. `disposable_control_plane` makes one that a test may break. This module is imported at every start of
-pytest, hence the late imports.
+All tests of a run share `control_plane`. Each test has its own `namespace`, `table` and `controller_env`, so tests do
+not see each other. `disposable_control_plane` starts one that a test may break. pytest imports this module at every
+start, hence the late imports.
 """
 
 # ruff: noqa: PLC0415
@@ -26,7 +26,7 @@ _NEED_PROMTOOL = {"promtool_binary"}
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A test's own table of endpoints, with boto3 clients for it and for its stream."""
+    """Endpoint table of one test, with boto3 clients for the table and its stream."""
 
     name: str
     arn: str
@@ -36,11 +36,11 @@ class Table:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing before the first test, where no test's time limit runs and progress can be seen."""
+    """Builds missing binaries before the first test, where no test's timeout applies and progress is visible."""
     if session.config.option.collectonly:
         return
-    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if not asked & (_NEED_BINARIES | _NEED_CLIENTS | _NEED_PROMTOOL):
+    requested = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if not requested & (_NEED_BINARIES | _NEED_CLIENTS | _NEED_PROMTOOL):
         return
     from gco_stream.local.errors import BuildError
     from gco_stream.local.progress import Progress
@@ -53,16 +53,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         capture.suspend_global_capture(in_=True)
     try:
         cache = Cache(default_cache(), Progress())
-        if asked & _NEED_BINARIES:
+        if requested & _NEED_BINARIES:
             binaries(cache)
-        if asked & _NEED_CLIENTS:
+        if requested & _NEED_CLIENTS:
             helm(cache)
             kubectl(cache)
-        if asked & _NEED_PROMTOOL:
+        if requested & _NEED_PROMTOOL:
             promtool(cache)
     except BuildError as error:
-        # The tests that need nothing of it may run; the others try again and fail with this.
-        Progress().note(f"Without a control plane or its clients: {error}")
+        # Tests that do not need the binaries still run. The others try again and fail with this error.
+        Progress().note(f"No control plane or clients available: {error}")
     finally:
         if capture is not None:
             capture.resume_global_capture()
@@ -70,7 +70,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ControlPlane]":
-    """The control plane of this run, for every test that does no harm to it."""
+    """The shared control plane of this run, for tests that leave it intact."""
     from gco_stream.local.control_plane import ControlPlane
 
     with ControlPlane(tmp_path_factory.mktemp("control-plane")) as plane:
@@ -79,7 +79,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Control
 
 @pytest.fixture
 def disposable_control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[..., ControlPlane]]":
-    """`disposable_control_plane(controllers=False, ...)` starts another one, stopped when the test ends."""
+    """`disposable_control_plane(controllers=False, ...)` starts a separate one, which stops when the test ends."""
     from contextlib import ExitStack
 
     from gco_stream.local.control_plane import ControlPlane
@@ -94,7 +94,7 @@ def disposable_control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Itera
 
 @pytest.fixture(scope="session")
 def helm_binary() -> Path:
-    """The path of helm."""
+    """Path of helm."""
     from gco_stream.local.progress import Progress
     from gco_stream.local.toolchain.binaries import helm
     from gco_stream.local.toolchain.cache import Cache, default_cache
@@ -104,7 +104,7 @@ def helm_binary() -> Path:
 
 @pytest.fixture(scope="session")
 def kubectl_binary() -> Path:
-    """The path of kubectl."""
+    """Path of kubectl."""
     from gco_stream.local.progress import Progress
     from gco_stream.local.toolchain.binaries import kubectl
     from gco_stream.local.toolchain.cache import Cache, default_cache
@@ -114,7 +114,7 @@ def kubectl_binary() -> Path:
 
 @pytest.fixture(scope="session")
 def promtool_binary() -> Path:
-    """The path of promtool."""
+    """Path of promtool."""
     from gco_stream.local.progress import Progress
     from gco_stream.local.toolchain.binaries import promtool
     from gco_stream.local.toolchain.cache import Cache, default_cache
@@ -124,13 +124,13 @@ def promtool_binary() -> Path:
 
 @pytest.fixture
 def kube(control_plane: "ControlPlane") -> "KubeApi":
-    """The run's API server as its administrator: raw JSON, `wait_for`, and `until` for async tests."""
+    """Administrator client for the shared API server: raw JSON, `wait_for`, and `until` for async tests."""
     return control_plane.kube
 
 
 @pytest.fixture
 def namespace(control_plane: "ControlPlane") -> Iterator[str]:
-    """A new namespace's name; it has the claim `efs-claim`. Deleted, without waiting, when the test ends."""
+    """Name of a new namespace with the claim `efs-claim`. Deleted, without waiting, when the test ends."""
     from gco_stream.local.cluster_fixtures import create_namespace, delete_namespace
 
     name = f"t-{uuid.uuid4().hex[:10]}"
@@ -141,7 +141,7 @@ def namespace(control_plane: "ControlPlane") -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def dynamodb_clients(control_plane: "ControlPlane") -> Iterator[tuple[Any, Any]]:
-    """boto3 clients of the run's DynamoDB Local, for tables and for streams."""
+    """boto3 clients for the shared DynamoDB Local: one for tables, one for streams."""
     from gco_stream.local.servers.dynamodb import client
 
     tables, streams = client(control_plane.dynamodb_url), client(control_plane.dynamodb_url, "dynamodbstreams")
@@ -152,7 +152,7 @@ def dynamodb_clients(control_plane: "ControlPlane") -> Iterator[tuple[Any, Any]]
 
 @pytest.fixture
 def table(dynamodb_clients: tuple[Any, Any]) -> Iterator[Table]:
-    """A new table of endpoints with a stream of new and old images, deleted when the test ends."""
+    """New endpoint table with a stream of new and old images. Deleted when the test ends."""
     from gco_stream.table.bootstrap import create
 
     tables, streams = dynamodb_clients
@@ -164,11 +164,11 @@ def table(dynamodb_clients: tuple[Any, Any]) -> Iterator[Table]:
 
 @pytest.fixture
 def controller_user(namespace: str) -> str:
-    """The name by which `control_plane.audit.calls(user=...)` tells this test's controller from everybody else."""
+    """User name of this test's controller, for `control_plane.audit.calls(user=...)`."""
     return f"gco-stream:{namespace}"
 
 
 @pytest.fixture
 def controller_env(control_plane: "ControlPlane", namespace: str, table: Table, controller_user: str) -> dict[str, str]:
-    """The environment variables that make the program work on this test's namespace and table, on a free HTTP port."""
+    """Environment of a controller that uses this test's namespace and table, and a free HTTP port."""
     return control_plane.environment(namespace=namespace, table=table.name, user=controller_user) | {"HTTP_PORT": "0"}

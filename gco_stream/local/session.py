@@ -1,7 +1,7 @@
-"""A control plane that stands for as long as somebody wants it, and how other commands find it.
+"""Long-running control plane in a folder, where other commands can find it.
 
-Its folder holds `state.json`, written when all is ready, and a lock that the process owning the servers holds while it
-lives. So neither a process id that is another program's by now nor a state left by a power cut deceives anybody.
+The folder has `state.json`, written when everything is ready, and a lock that the owning process holds while it runs.
+The lock makes a reused process id, or a state file left behind by a power failure, harmless.
 """
 
 import fcntl
@@ -36,7 +36,7 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """One server of a running control plane; `pids` are its supervisor's and its own as they were at the start."""
+    """One server of a running control plane. `pids` are those of its supervisor and its own, from the start."""
 
     name: str
     pids: tuple[int, ...]
@@ -45,7 +45,7 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A running control plane: the process that owns it, since when (Unix time), how to use it, and its servers."""
+    """A running control plane: owning process, start (Unix time), environment for its users, and servers."""
 
     pid: int
     started: float
@@ -57,15 +57,15 @@ class State:
 def running_control_plane(
     folder: Path, progress: Progress, controller: Mapping[str, str] | None = None
 ) -> "Iterator[ControlPlane]":
-    """Own a control plane in `folder` while the block runs, with the table of endpoints made.
+    """Runs a control plane in `folder` while the block runs, and creates the endpoint table in it.
 
-    What an earlier one left there is removed first. `controller`: the controller runs beside it, with these settings.
+    Files of an earlier one are removed first. `controller` has the settings of a controller to run with it, or is None.
 
     Raises:
-        AlreadyRunningError: one is running there.
-        LocalError: the folder holds something else; or as `ControlPlane.start`.
+        AlreadyRunningError: one is already running in the folder.
+        LocalError: the folder has other files, or any error of `ControlPlane.start`.
     """
-    # Late: they bring botocore and certificates, and a command's help needs neither.
+    # Imported late: they load botocore and cryptography, which the help of a command does not need.
     from gco_stream.local.control_plane import TABLE, ControlPlane  # noqa: PLC0415
     from gco_stream.local.controller import start_controller  # noqa: PLC0415
     from gco_stream.local.servers import dynamodb  # noqa: PLC0415
@@ -93,13 +93,13 @@ def running_control_plane(
 
 
 def read(folder: Path) -> State:
-    """The control plane that runs in `folder`.
+    """Reads the state of the control plane that runs in `folder`.
 
     Raises:
-        NotRunningError: none does, or it is not ready yet.
+        NotRunningError: none is running, or it is not ready yet.
     """
     if owner(folder) is None:
-        raise NotRunningError(f"no control plane runs in {folder}: start one with `gco-stream local up`")
+        raise NotRunningError(f"no control plane is running in {folder}; start one with `gco-stream local up`")
     try:
         stored = orjson.loads((folder / _STATE).read_bytes())
     except FileNotFoundError as error:
@@ -109,7 +109,7 @@ def read(folder: Path) -> State:
 
 
 def owner(folder: Path) -> int | None:
-    """The id of the process that owns a control plane in `folder`, or None."""
+    """Id of the process that owns the control plane in `folder`, or None if none is running."""
     try:
         with (folder / _LOCK).open("r+") as file:
             try:
@@ -122,14 +122,15 @@ def owner(folder: Path) -> int | None:
 
 
 def end(folder: Path) -> None:
-    """End the control plane in `folder` and return when its servers are gone.
+    """Stops the control plane in `folder` and returns when its servers have exited.
 
     Raises:
-        NotRunningError: none runs there.
+        NotRunningError: none is running.
+        LocalError: it did not stop.
     """
     pid = owner(folder)
     if pid is None:
-        raise NotRunningError(f"no control plane runs in {folder}")
+        raise NotRunningError(f"no control plane is running in {folder}")
     for sent in (signal.SIGTERM, signal.SIGKILL):
         os.kill(pid, sent)
         deadline = time.monotonic() + _STOP_SECONDS
@@ -137,11 +138,11 @@ def end(folder: Path) -> None:
             if owner(folder) != pid:
                 return
             time.sleep(_POLL_SECONDS)
-    raise LocalError(f"process {pid}, which owns the control plane in {folder}, does not end")
+    raise LocalError(f"the control plane in {folder} did not stop: process {pid} is still running")
 
 
 def log_files(folder: Path) -> dict[str, Path]:
-    """The logs in `folder` by their servers' names, and the audit log; also of a control plane that has ended."""
+    """Log files in `folder` by server name, plus the audit log. Also works after the control plane has stopped."""
     logs = {path.stem: path for path in sorted((folder / _PLANE).glob("*/*.log"))}
     audit = folder / _PLANE / "audit.log"
     return logs | ({"audit": audit} if audit.exists() else {})
@@ -151,12 +152,14 @@ def log_files(folder: Path) -> dict[str, Path]:
 def _owned(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if any(path.name not in _OWN_FILES for path in folder.iterdir()):
-        raise LocalError(f"{folder} holds something that is no control plane's: name an empty or a new folder")
+        raise LocalError(f"--dir: invalid value {folder}: must be a new or empty folder, or one of a control plane")
     with (folder / _LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AlreadyRunningError(f"a control plane runs in {folder} (process {owner(folder)})") from error
+            raise AlreadyRunningError(
+                f"a control plane is already running in {folder} (process {owner(folder)})"
+            ) from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -1,7 +1,7 @@
-"""One tenure as leader: everything that turns from taking the lease to giving it up.
+"""Everything that runs while this replica leads, from acquiring the Lease to releasing it.
 
-The order of a start is what makes it lose nothing: pin the stream, scan the table, then work. What is written after the
-pin arrives by the stream, what was written before it is in the scan.
+The order at startup ensures that no change is lost: pin the stream, scan the table, then start the workers. Changes
+after the pin arrive through the stream, and earlier ones are in the scan.
 """
 
 import asyncio
@@ -46,7 +46,8 @@ _log = structlog.get_logger(__name__)
 _DRAIN_SECONDS = 20.0
 _CONTESTED_BASE = 60.0
 _CONTESTED_CAP = 6 * 3600.0
-# Nobody tells when a right, a namespace or a webhook is back: one name that fails is tried this often, many take turns.
+# No event reports that a permission, a namespace or a webhook is back. A few failing keys are retried at least every
+# 20 s each, and many take turns, about one every 2 s.
 _RETRY_FLOOR = 20.0
 _RETRY_SPACING = 2.0
 _TABLE_CHANGE_DELAY = 1.0
@@ -56,7 +57,7 @@ _STEP_LABELS = {"TransferReplicas": "GiveReplicas", "UpgradeManagedFields": "Han
 
 
 class LeaderRunnables:
-    """The stream, the resync, the queue and the workers of one leader; made anew for each tenure."""
+    """The stream, the resync, the queue and the workers of one leader; created for each term of leadership."""
 
     def __init__(
         self,
@@ -157,7 +158,7 @@ class LeaderRunnables:
         self.is_working = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Leads until `stop` is set: then takes no more names and finishes the work in hand, for 20 s at the most."""
+        """Leads until `stop` is set, then takes no more keys and waits up to 20 s for in-flight work."""
         async with asyncio.TaskGroup() as group:
             working = group.create_task(self._work(), name="tenure")
             await stop.wait()
@@ -180,7 +181,7 @@ class LeaderRunnables:
                 task.cancel()
 
     def on_cluster_change(self, keys: frozenset[str]) -> None:
-        """Objects of these endpoints have changed in the cluster."""
+        """Queues endpoints whose objects have changed in the cluster."""
         for name in keys:
             if name in self.items or name in self.guard.held:
                 self.dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
@@ -206,7 +207,8 @@ class LeaderRunnables:
         if change is ChangeKind.CHANGED:
             self.dispatcher.add(record.name, Priority.HIGH, Trigger.STREAM, (record.sequence_number,))
         elif change is ChangeKind.STATUS_ONLY and image is not None and may_complete_or_purge(image):
-            # Whoever reports last acts on it at once; this is for reports by others, and for one who has died since.
+            # The region that reports last acts at once. This covers reports of other regions, and a last region that
+            # has failed since.
             self.dispatcher.add_after(record.name, _TABLE_CHANGE_DELAY, Trigger.ALL_REPORTED)
 
     def _on_lease(self) -> None:
@@ -224,12 +226,12 @@ class LeaderRunnables:
         self._metrics.set_mode(mode)
         if mode == "poll":
             _log.warning(
-                "changes are found by polling until the stream can be read; where the table has none: "
-                "gco-stream table enable-stream",
+                "stream is unavailable; polling the table",
                 reason=reason,
+                hint="if the table has no stream, run: gco-stream table enable-stream",
             )
         else:
-            _log.info("changes arrive by the stream", reason=reason)
+            _log.info("receiving changes from the stream", reason=reason)
 
     def _on_step(self, step: Step) -> None:
         self._metrics.steps.labels(_STEP_LABELS.get(type(step).__name__, type(step).__name__), str(step.ref.kind)).inc()
@@ -242,7 +244,7 @@ class LeaderRunnables:
         return self._settings.resync_interval_seconds
 
     def observe(self) -> None:
-        """Brings the gauges up to date; called before a scrape."""
+        """Updates the gauges before a scrape."""
         metrics, now = self._metrics, self._clock()
         processing_seconds = (now - since for since in self.dispatcher.processing_since.values())
         metrics.queue.observe(self.dispatcher.queue.depth, processing_seconds, self._settings.reconcile_workers)

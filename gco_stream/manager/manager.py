@@ -1,4 +1,4 @@
-"""The whole program: connections, the warm cache, the election, a tenure while leading, and the health of it all."""
+"""The controller process: connections, cluster cache, leader election, the work while leading, and health checks."""
 
 import asyncio
 import gc
@@ -43,7 +43,7 @@ _STUCK_SECONDS = 600.0
 
 
 class Manager:
-    """One replica. `run` is its life; it serves health and metrics from the first moment."""
+    """One replica. `run` is its whole lifecycle; health and metrics are served from the start."""
 
     def __init__(
         self,
@@ -72,7 +72,10 @@ class Manager:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Runs until `stop` is set and the work in hand is finished. Raises Misconfigured, and OSError of the port."""
+        """Runs until `stop` is set and in-flight work is finished.
+
+        Raises Misconfigured, and OSError if the HTTP port cannot be opened.
+        """
         settings = self._settings
         kind_count = len(Kind)
         async with AsyncExitStack() as stack:
@@ -85,7 +88,7 @@ class Manager:
                 )
             )
             self._client = client
-            # The renewal must not wait behind the workers' calls.
+            # Lease renewals must not queue behind the workers' requests.
             election_client = await enter(
                 KubeClient.connect(
                     timeout=settings.k8s_api_timeout, connections=4, on_call=self._metrics.api_calls.kubernetes
@@ -93,13 +96,13 @@ class Manager:
             )
             pool = max_concurrency(settings.reconcile_workers) + 4
             timeout = settings.dynamodb_timeout_seconds
-            # One session for both: each keeps some 8 MiB of AWS' endpoints and models.
+            # Both clients share one session, because each session holds about 8 MiB of AWS endpoints and models.
             aws = new_session()
             dynamodb = await enter(table_client(settings.home_region, timeout=timeout, connections=pool, session=aws))
             streams = await enter(
                 streams_client(settings.streams_region, timeout=timeout, connections=pool, session=aws)
             )
-            # A replica has a stream of its own, which only its own region's table names.
+            # A replica table has its own stream, which only DescribeTable in the replica's region returns.
             replica = dynamodb
             if settings.streams_region != settings.home_region:
                 replica = await enter(
@@ -119,7 +122,7 @@ class Manager:
                     ),
                 )
             )
-            # What has been loaded by now stays for good; a full collection would walk it for 20 ms and more each time.
+            # Each full collection would spend 20 ms or more on the objects loaded so far, which live until exit.
             gc.freeze()
             _log.info("started", http_port=port, namespaces=settings.namespaces, home_region=settings.home_region)
             self._cache = cache = ClusterCache(client, settings.namespaces, self._on_cluster_change)
@@ -194,14 +197,14 @@ class Manager:
             self._metrics.not_leading()
 
     async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
-        """The table's ARN as soon as the table can be described; None if stopped before."""
+        """Returns the table's ARN once the table can be described, or None if stopped before that."""
         wait = _RETRY_AFTER
         while not stop.is_set():
             try:
                 info = await table.describe()
             except TableError as error:
                 self._table_problem = str(error)
-                _log.error("the table cannot be used; nothing is done until it can", error=str(error), retry_s=wait)
+                _log.error("table is unavailable; reconciliation is blocked", error=str(error), retry_s=wait)
                 try:
                     async with asyncio.timeout(wait):
                         await stop.wait()
@@ -223,12 +226,12 @@ class Manager:
         if self._leader is not None:
             now = self._clock()
             problems += [
-                f"the work on {name} has not ended for {now - since:.0f} s"
+                f"the reconcile of {name} has been running for {now - since:.0f} s"
                 for name, since in self._leader.dispatcher.processing_since.items()
                 if now - since > _STUCK_SECONDS
             ]
             if idle := self._leader.resync.stalled_seconds:
-                problems.append(f"the table has not been scanned for {idle:.0f} s")
+                problems.append(f"no table scan has been attempted for {idle:.0f} s")
         return Health(tuple(problems))
 
     def _manager_state(self) -> ManagerState:
@@ -248,7 +251,7 @@ class Manager:
         return Health(tuple(problems))
 
     def _status(self) -> dict[str, Any]:
-        """How the machinery stands: leader, stream, queue. Holds nothing of any item but names and counts."""
+        """Returns the status of leader, stream, queue and cache. It exposes names and counts, but no item content."""
         leader = self._leader
         return {
             "version": __version__,

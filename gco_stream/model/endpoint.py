@@ -1,7 +1,7 @@
-"""An endpoint: one item of the table, read in two halves so that a broken spec never stops a stop.
+"""An endpoint as read from one item of the table.
 
-Name, desired_state, target_regions and namespace are read apart from the spec: stopping, deleting and leaving a region
-need only these.
+The name, desired_state, target_regions and namespace are read separately from the spec, because stopping, deleting and
+leaving a region need only these. An invalid spec therefore never prevents a stop.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from gco_stream.model.validation import problems_of
 
 
 class DesiredState(StrEnum):
-    """What the user asks for. deploying becomes running once every target region runs (promotion)."""
+    """State that the user requests. deploying becomes running once every target region runs (promotion)."""
 
     DEPLOYING = "deploying"
     RUNNING = "running"
@@ -39,7 +39,7 @@ class DesiredState(StrEnum):
 
 
 class RegionState(StrEnum):
-    """What a region reports."""
+    """State that a region reports."""
 
     PENDING = "pending"
     CREATING = "creating"
@@ -53,9 +53,9 @@ class RegionState(StrEnum):
 
 
 class RegionStatus(BaseModel):
-    """One region's entry of region_status. `epoch` and `intent` are absent where GCO's monitor wrote it.
+    """One region's entry in region_status. GCO's monitor writes neither `epoch` nor `intent`.
 
-    `reason`: a code of gco_stream.model.reasons, or of a later release; "" where there is none.
+    `reason`: a code of gco_stream.model.reasons, or of a later release; "" if there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -77,12 +77,11 @@ class RegionStatus(BaseModel):
 
 
 class Endpoint(BaseModel):
-    """An endpoint as its item asks for it.
+    """An endpoint as its item describes it.
 
-    `spec` is None where the item's spec cannot be read; `spec_problems` says why. `namespace` None means the
-    installation's own. `region_status` holds only the entries that can be read, `reported_regions` the
-    names of all. `intent` and `digest` are of the
-    item as it stood (see gco_stream.model.wire).
+    `spec` is None if the item's spec is invalid, and `spec_problems` has the reasons. A `namespace` of None means the
+    namespace of the installation. `region_status` holds only the valid entries, `reported_regions` the names of all of
+    them. `intent` and `digest` are computed from the stored item (see gco_stream.model.wire).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,16 +103,16 @@ class Endpoint(BaseModel):
 
     @property
     def is_deleted(self) -> bool:
-        """Whether the user asks for it to be gone everywhere."""
+        """Whether the user requests its deletion in all regions."""
         return self.desired_state is DesiredState.DELETED
 
     def is_wanted_in(self, region: str) -> bool:
-        """Whether the user asks for it to run in this region."""
+        """Whether the user requests it to run in this region."""
         return region in self.target_regions and self.desired_state in {DesiredState.DEPLOYING, DesiredState.RUNNING}
 
 
 class InvalidItem(BaseModel):
-    """An item whose name, state, regions or namespace cannot be read: nothing is done about it but to say so."""
+    """An item with an invalid name, state, regions or namespace: it is reported, and nothing else is done."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -126,7 +125,7 @@ class InvalidItem(BaseModel):
 
     @property
     def error(self) -> str:
-        """All that is wrong, in one line."""
+        """All problems in one line."""
         return summarize(self.problems)
 
 
@@ -138,7 +137,7 @@ def _regions(value: Any) -> Any:
 
 def _namespace(value: str) -> str:
     if not names.is_namespace(value):
-        raise ValueError("not a namespace's name")
+        raise ValueError("not the name of a namespace")
     return value
 
 
@@ -154,7 +153,7 @@ class _Identity(BaseModel):
         frozenset[Region],
         BeforeValidator(_regions),
         LIMITED_ENTRIES,
-        Field(description=f"a list with at least one region, at most {MAX_ENTRIES}"),
+        Field(description=f"a list of 1 to {MAX_ENTRIES} regions"),
     ]
     namespace: Annotated[str, AfterValidator(_namespace), Field(description=names.NAMESPACE_RULE)] | None = None
 
@@ -168,9 +167,9 @@ _STATUS = TypeAdapter(RegionStatus)
 
 
 def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
-    """The endpoint of an item in wire form. Never raises for what an item may hold.
+    """Returns the endpoint of an item in wire form. Never raises for the contents of an item.
 
-    `item` must have its key, `endpoint_name`, as a string; the table guarantees it.
+    The item must have a string as its key, `endpoint_name`, which the table guarantees.
     """
     plain = wire.decode(item)
     name = plain[_NAME_FIELD]
@@ -197,7 +196,7 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
         )
     spec, spec_problems = _read_spec(name, plain.get("spec"))
     if path_problems:
-        # Stopping and deleting need no path.
+        # Stopping and deleting do not need a path, so an invalid path only invalidates the spec.
         spec, spec_problems = None, (*path_problems, *spec_problems)
     hold = plain.get("hold")
     return Endpoint(
@@ -229,11 +228,11 @@ def _readable_regions(value: Any) -> frozenset[str]:
 
 
 def _reason(hold: Any) -> str:
-    return truncate(hold, _MAX_REASON_LENGTH) if isinstance(hold, str) else "for a reason that is no text"
+    return truncate(hold, _MAX_REASON_LENGTH) if isinstance(hold, str) else "for a reason that is not a string"
 
 
 def _time(value: Any) -> str:
-    """A time as it is written into annotations: what cannot be one is none."""
+    """A time for use in annotations; "" for a value that cannot be a time."""
     is_time = isinstance(value, str) and len(value) <= _MAX_TIME_LENGTH and value.isascii() and value.isprintable()
     return value if is_time else ""
 
@@ -248,7 +247,7 @@ def _statuses(value: Any) -> dict[str, RegionStatus]:
         try:
             statuses[region] = _STATUS.validate_python(entry)
         except ValidationError:
-            # Somebody else's entry: it is overwritten where it is ours, and counts as not reported where it is not.
+            # An invalid entry counts as not reported. The entry of this region is overwritten by the next report.
             continue
     return statuses
 
@@ -266,8 +265,8 @@ def _read_path(name: str, present: Mapping[str, Any]) -> tuple[str, tuple[Proble
 def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, tuple[Problem, ...]]:
     if not isinstance(plain, dict):
         allowed = "a map with at least an image"
-        # Its text may hold the values of env.
-        complaint = "" if plain is None else f"this {type(plain).__name__} is not allowed; allowed: {allowed}"
+        # The value is omitted because it may contain values of env.
+        complaint = "" if plain is None else f"invalid value of type {type(plain).__name__}: must be {allowed}"
         return None, (Problem("spec", None, allowed, complaint),)
     try:
         spec = _SPEC.validate_python(plain)

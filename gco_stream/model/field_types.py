@@ -1,7 +1,7 @@
-"""The forms in which single values occur in items, read leniently and bounded strictly.
+"""Field types of items, which are lenient in form and strictly bounded.
 
-Numbers arrive as Decimal, integral or not, and as text; text arrives as numbers. Each type's `description` is the
-sentence an author reads when the value is refused.
+Numbers may be Decimal, integral or not, or text; text may be a number. The `description` of each type completes the
+"must be" of the error message for an invalid value.
 """
 
 import re
@@ -12,12 +12,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 MAX_ENTRIES = 1000
-"""Of one map or list of an item: more is no endpoint, and checking it would hold up all others."""
+"""Maximum number of entries in one map or list of an item.
+
+A larger one is not a plausible endpoint, and validating it would delay all others.
+"""
 MAX_PATH_LENGTH = 512
-# The load balancer takes patterns of 128 characters, and its controller makes two of a prefix: as it is, and with /*.
+# The load balancer accepts patterns of up to 128 characters, and its controller creates two from a prefix: the prefix
+# itself, and the prefix with /* appended.
 MAX_INGRESS_PATH_LENGTH = 126
 
-# Decimal would take 1e1000000 as well, and making a whole number of that takes minutes.
+# Decimal would accept 1e1000000 as well, and converting that to an int takes minutes.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,2})?")
 
 
@@ -36,7 +40,7 @@ def _whole_number(value: Any) -> Any:
 
 
 def text_of(value: Any) -> Any:
-    """Text as Kubernetes needs it, of a number or boolean in an item, as GCO's monitor wrote it (str of the value)."""
+    """Converts a number or boolean of an item to text, as GCO's monitor does (str of the value)."""
     match value:
         case bool() | int():
             return str(value)
@@ -53,7 +57,7 @@ TEXT = BeforeValidator(text_of)
 
 
 def bounds(low: int, high: int) -> Any:
-    """The bounds of a whole number, and their description."""
+    """Bounds of a whole number, with their description."""
     return Field(ge=low, le=high, description=f"a whole number from {low} to {high}")
 
 
@@ -67,7 +71,7 @@ LIMITED_ENTRIES = BeforeValidator(_limited_entries)
 
 
 def accepted_by(holds: Callable[[str], object]) -> AfterValidator:
-    """Text must be what `holds` says."""
+    """Requires the text to satisfy `holds`."""
 
     def check(value: str) -> str:
         if not holds(value):
@@ -78,7 +82,7 @@ def accepted_by(holds: Callable[[str], object]) -> AfterValidator:
 
 
 def matching(pattern: str) -> AfterValidator:
-    """Text must match the pattern whole."""
+    """Requires the whole text to match the pattern."""
     return accepted_by(re.compile(pattern).fullmatch)
 
 
@@ -86,7 +90,7 @@ def _text_field(description: str, max_length: int = 1024) -> Any:
     return Field(max_length=max_length, description=description)
 
 
-# What an image's name may be is the OCI distribution's grammar (distribution/reference), without addresses in brackets.
+# The grammar of the OCI distribution (distribution/reference), without bracketed addresses.
 _HOST = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _REPOSITORY = r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
 _IMAGE = (
@@ -102,32 +106,32 @@ _MAX_DOMAIN_LENGTH = 253
 
 _URL_CHARACTER = r"([A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2})"
 _URL_PATH = re.compile(rf"(/{_URL_CHARACTER}*)+")
-# The load balancer takes no other characters in a rule, and one rule that it refuses keeps it from all the others.
+# The load balancer accepts no other characters in a rule, and one invalid rule blocks all other rules.
 _INGRESS_PATH = re.compile(r"/|(/[A-Za-z0-9_.$~'@:+&-]+)+/?")
-# Lone surrogates are no text: neither UTF-8 nor JSON can carry them.
+# Lone surrogates are not valid text, because UTF-8 cannot encode them.
 _NO_TEXT = "\\x00\\ud800-\\udfff"
 _S3_SOURCE = re.compile(rf"s3://[^/\x00-\x1f\x7f{_NO_TEXT}][^\x00-\x1f\x7f{_NO_TEXT}]*")
 _MAX_SOURCE_LENGTH = 2048
 
 
 def is_qualified_name(name: str) -> bool:
-    """Whether Kubernetes takes this as a label's, taint's or resource's name: a name, or a domain and a name."""
+    """Whether this is a valid key of a label, taint or resource: a name with an optional domain prefix."""
     domain = name.rpartition("/")[0]
     return len(domain) <= _MAX_DOMAIN_LENGTH and _QUALIFIED_NAME.fullmatch(name) is not None
 
 
 def is_url_path(path: str) -> bool:
-    """Whether it is the path of a URL, without a query."""
+    """Whether this is the path of a URL, without a query."""
     return len(path) <= MAX_PATH_LENGTH and _URL_PATH.fullmatch(path) is not None
 
 
 def _is_ingress_path(path: str) -> bool:
-    # The API server refuses segments that a client would resolve.
+    # The API server rejects segments that a client would resolve.
     return _INGRESS_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
 
 
 def _is_model_source(source: str) -> bool:
-    """What is not s3:// is ignored, as GCO does."""
+    """Whether the source is valid. Sources other than s3:// are ignored, as in GCO, and always valid."""
     if not source.startswith("s3://"):
         return True
     return len(source) <= _MAX_SOURCE_LENGTH and _S3_SOURCE.fullmatch(source) is not None
@@ -139,14 +143,14 @@ FreeText = Annotated[
 Image = Annotated[
     str,
     TEXT,
-    _text_field("an image reference like registry/name:tag or registry/name@sha256:…, without spaces"),
+    _text_field("an image reference such as registry/name:tag or registry/name@sha256:…, without spaces"),
     matching(_IMAGE),
 ]
 HealthPath = Annotated[
     str,
     TEXT,
     _text_field(
-        "a URL path starting with '/', of letters, digits, %XX and ._~!$&'()+,;=:@-, perhaps with a ?query",
+        "a URL path that starts with '/' and has letters, digits, %XX and ._~!$&'()+,;=:@-, optionally with a ?query",
         MAX_PATH_LENGTH,
     ),
     matching(rf"{_URL_PATH.pattern}(\?({_URL_CHARACTER}|[/?])*)?"),
@@ -155,7 +159,7 @@ IngressPath = Annotated[
     str,
     TEXT,
     _text_field(
-        f"a URL path starting with '/', of letters, digits and _.$~'@:+&-, without empty or dot segments, "
+        f"a URL path that starts with '/' and has letters, digits and _.$~'@:+&-, without empty or dot segments, "
         f"at most {MAX_INGRESS_PATH_LENGTH} characters",
         MAX_INGRESS_PATH_LENGTH,
     ),
@@ -171,16 +175,16 @@ ModelSource = Annotated[
 EnvName = Annotated[
     str,
     TEXT,
-    _text_field("a variable name of letters, digits, '_', '-' and '.', not starting with a digit or '..'"),
+    _text_field("a variable name of letters, digits, '_', '-' and '.' that does not start with a digit or '..'"),
     matching(r"(?!\.\.|\.$)[-._a-zA-Z][-._a-zA-Z0-9]*"),
 ]
 Quantity = Annotated[
-    str, TEXT, _text_field("a Kubernetes quantity like 500m, 2, 4Gi, not negative", 40), matching(_QUANTITY)
+    str, TEXT, _text_field("a non-negative Kubernetes quantity such as 500m, 2 or 4Gi", 40), matching(_QUANTITY)
 ]
 QualifiedName = Annotated[
     str,
     TEXT,
-    _text_field("a Kubernetes label or resource name like example.com/name", 317),
+    _text_field("a Kubernetes label or resource name such as example.com/name", 317),
     accepted_by(is_qualified_name),
 ]
 LabelValue = Annotated[
@@ -189,11 +193,11 @@ LabelValue = Annotated[
     _text_field("at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"),
     matching(_LABEL_VALUE),
 ]
-Region = Annotated[str, TEXT, _text_field("a region's name like us-east-1"), matching(r"[a-z0-9-]{1,40}")]
+Region = Annotated[str, TEXT, _text_field("the name of a region such as us-east-1"), matching(r"[a-z0-9-]{1,40}")]
 
 
 def without_nulls(value: Any) -> Any:
-    """An item's map without its NULL attributes, which mean the same as missing ones."""
+    """Returns a map of an item without its NULL attributes, which mean the same as missing ones."""
     if isinstance(value, Mapping):
         return {name: inner for name, inner in value.items() if inner is not None}
     return value

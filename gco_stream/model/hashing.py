@@ -1,4 +1,4 @@
-"""Hashes that outlast a restart and a change of Python: the same JSON value gives the same text everywhere."""
+"""Stable hashes of JSON values, independent of the process and the Python version."""
 
 import hashlib
 from typing import Any
@@ -9,8 +9,8 @@ _LENGTH = 32
 
 
 def canonical_hash(value: Any) -> str:
-    """The first 32 hex digits of the SHA-256 of a JSON value, whatever the order of its maps.
+    """The first 32 hex digits of the SHA-256 of a JSON value, independent of the key order of maps.
 
-    Lists and tuples count as the same. Raises TypeError for what JSON does not have.
+    Lists and tuples are equivalent. Raises TypeError for values that JSON does not have.
     """
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_LENGTH]

@@ -1,6 +1,6 @@
-"""Names that gco-stream gives and reads: objects, labels, annotations, field managers, and the limits on them.
+"""Names of objects, labels, annotations and field managers, and their limits.
 
-They are a contract with what already stands in clusters: GCO's monitor made the same names and labels, Services and
+They are a contract with existing clusters: GCO's monitor created objects with the same names and labels, Services and
 Deployments are found by them, and selectors are immutable.
 """
 
@@ -32,51 +32,53 @@ WEIGHTED_ROUTING_ANNOTATION: Final = "alb.ingress.kubernetes.io/actions.weighted
 CANARY_SUFFIX: Final = "-canary"
 INGRESS_PREFIX: Final = "inference-"
 
-# A Service's name is a DNS-1035 label (it starts with a letter) of at most 63 characters, and the `app` label's value
-# has the same limit; the canary's Service must fit as well.
+# The name of a Service is a DNS-1035 label (it starts with a letter) of at most 63 characters, and the value of the
+# `app` label has the same limit. The canary's Service must fit as well.
 MAX_NAME: Final = 63
 MAX_NAME_WITH_CANARY: Final = MAX_NAME - len(CANARY_SUFFIX)
 _DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _DNS_1123_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 NAME_RULE: Final = (
-    f"lower-case letters, digits and '-', starting with a letter, ending with a letter or digit, "
+    f"a name of lower-case letters, digits and '-', starting with a letter, ending with a letter or digit, "
     f"at most {MAX_NAME} characters ({MAX_NAME_WITH_CANARY} with a canary)"
 )
-NAMESPACE_RULE: Final = "lower-case letters, digits and '-', at most 63 characters"
+NAMESPACE_RULE: Final = (
+    "a name of lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63 characters"
+)
 
 
 def labels(app: str) -> dict[str, str]:
-    """The labels of every object that serves `app` (an endpoint's name, or its canary's)."""
+    """Labels of every object that serves `app`, which is the name of an endpoint or of its canary."""
     return {APP_LABEL: app, PROJECT_LABEL: "gco", TYPE_LABEL: "inference"}
 
 
 def canary_name(endpoint: str) -> str:
-    """The name of the canary's Deployment and Service."""
+    """Name of the canary's Deployment and Service."""
     return endpoint + CANARY_SUFFIX
 
 
 def ingress_name(endpoint: str) -> str:
-    """The name of the endpoint's Ingress."""
+    """Name of the endpoint's Ingress."""
     return INGRESS_PREFIX + endpoint
 
 
 def is_endpoint_name(name: str, *, with_canary: bool = False) -> bool:
-    """Whether every object of the endpoint can carry a name made of this one."""
+    """Whether every object of an endpoint with this name gets a valid name."""
     limit = MAX_NAME_WITH_CANARY if with_canary else MAX_NAME
     return len(name) <= limit and _DNS_1035_LABEL.fullmatch(name) is not None
 
 
 def is_namespace(name: str) -> bool:
-    """Whether Kubernetes takes this as a namespace's name (a DNS-1123 label)."""
+    """Whether this is a valid name of a namespace (a DNS-1123 label)."""
     return len(name) <= MAX_NAME and _DNS_1123_LABEL.fullmatch(name) is not None
 
 
 def endpoints_of_object(object_name: str, annotated: str | None) -> frozenset[str]:
-    """The endpoints that an object with this name can belong to.
+    """Names of the endpoints to which an object with this name can belong.
 
-    `annotated` is the object's gco.io/endpoint. Without it the name alone tells: `a-canary` may be the canary of `a`
-    or the main of an endpoint `a-canary`, so both are named (a hint costs nothing).
+    `annotated` is the object's gco.io/endpoint annotation. The object's name alone is ambiguous: `a-canary` may be the
+    canary of `a` or the main object of an endpoint `a-canary`, so both are returned. A superfluous key does no harm.
     """
     candidates = {annotated} if annotated else set()
     base = object_name.removeprefix(INGRESS_PREFIX)

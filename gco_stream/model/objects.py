@@ -1,4 +1,4 @@
-"""What stands in the cluster, as values: the form in which the cluster room shows objects and planning reads them."""
+"""Live Kubernetes objects as values, as cluster/ provides them and planning/ reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ def _empty() -> Mapping[str, Any]:
 
 
 class Kind(StrEnum):
-    """The kinds that an endpoint is made of."""
+    """Kinds of the objects of an endpoint."""
 
     DEPLOYMENT = "Deployment"
     SERVICE = "Service"
@@ -36,7 +36,7 @@ API_VERSIONS: Mapping[Kind, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectRef:
-    """Which object: kind, namespace, name."""
+    """Reference to an object: kind, namespace and name."""
 
     kind: Kind
     namespace: str
@@ -48,11 +48,11 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """What an object's managedFields say of us and of the system we replace.
+    """Ownership of an object's fields, from its managedFields.
 
-    `applied`: our server-side apply made or took over the object. `fields`: that entry's fieldsV1 ({} without one).
-    `stamped`: we only annotated it (a merge patch by our manager). `legacy`: GCO's manager still holds fields.
-    `replicas`: the second manager holds spec.replicas for the HPA.
+    `applied`: our server-side apply created or adopted the object. `fields`: the fieldsV1 of that entry ({} if there is
+    none). `stamped`: we only annotated the object, by a merge patch with our manager. `legacy`: GCO's manager still
+    owns fields. `replicas`: our second field manager owns spec.replicas for the HPA.
     """
 
     applied: bool = False
@@ -64,11 +64,12 @@ class Ownership:
 
 @dataclass(frozen=True, slots=True)
 class ObservedObject:
-    """One object as last seen: only the fields that planning reads.
+    """The last observed state of one object, reduced to the fields that planning reads.
 
-    `spec` and `status` are plain JSON as the API server answers (defaults present); never change them in place.
-    `created`: when an Ingress was made; `deleting_since`: when the deletion of one that is terminating was asked for
-    (RFC 3339; "" otherwise), and `finalizers` what such a one waits for (() otherwise).
+    `spec` and `status` are plain JSON as returned by the API server, defaults included; never modify them. `created` is
+    the creation time of an Ingress ("" for other kinds). For an object that is terminating, `deleting_since` is the
+    time at which its deletion was requested and `finalizers` are the ones it still waits for (otherwise "" and ()).
+    Times are RFC 3339.
     """
 
     ref: ObjectRef
@@ -87,18 +88,18 @@ class ObservedObject:
 
     @property
     def endpoint(self) -> str | None:
-        """The endpoint that the object says it belongs to (gco.io/endpoint), if it says so."""
+        """The endpoint that the object's gco.io/endpoint annotation names, if it has one."""
         return self.annotations.get("gco.io/endpoint")
 
 
 @dataclass(frozen=True, slots=True)
 class PodHealth:
-    """How one pod fares.
+    """The health of one pod.
 
-    `reason` says why it is not ready, "" where it is: a waiting container's reason ("ImagePullBackOff"),
-    "Unschedulable: ...", "readiness gate ... is not met". It has neither times nor counts, so that it changes only when
-    the trouble does. `gated`: the containers are ready, and the pod only waits for a readiness gate. `has_gates`: it
-    has such gates, met or not.
+    `reason` is why it is not ready, "" if it is ready: the reason of a waiting container ("ImagePullBackOff"),
+    "Unschedulable: ...", "readiness gate ... is not met". It contains neither times nor counts, so that it changes only
+    with the cause. `gated`: the containers are ready and only a readiness gate is not met. `has_gates`: the pod has
+    readiness gates, met or not.
     """
 
     name: str
@@ -111,14 +112,14 @@ class PodHealth:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """All objects that may concern one endpoint, in every allowed namespace, by reference.
+    """All objects that may belong to one endpoint, in every allowed namespace, by reference.
 
-    `pods`: the main Deployment's; None where nobody looked.
+    `pods` are those of the main Deployment; None if they were not fetched.
     """
 
     objects: Mapping[ObjectRef, ObservedObject]
     pods: tuple[PodHealth, ...] | None = None
 
     def get(self, kind: Kind, namespace: str, name: str) -> ObservedObject | None:
-        """The object of that name, or None where there is none."""
+        """Returns the object with this name, or None if it does not exist."""
         return self.objects.get(ObjectRef(kind, namespace, name))

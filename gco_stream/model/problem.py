@@ -1,6 +1,6 @@
-"""What is wrong with an item, in words that its author can act on.
+"""Problems of an item, in messages that its author can act on.
 
-They go to logs, Events, terminals and back into the item, so they are short and printable whatever the item holds.
+The messages appear in logs, Events, terminals and the item itself, so they are short and printable for any item.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from itertools import islice
 
 from gco_stream.model.text import MAX_LENGTH, printable, truncate
 
-_MAX_PROBLEMS = 5
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an item: where (`spec.port`), what stands there, and what is allowed.
+    """One problem of an item: the field (`spec.port`), its value, and what is allowed.
 
-    `complaint` says it where the fault lies between fields, so that no single value is to blame, and where the value
+    `complaint` replaces the message if several fields conflict, so that no single value is at fault, or if the value
     must not be shown.
     """
 
@@ -31,15 +31,18 @@ class Problem:
         if self.complaint:
             return f"{path}: {self.complaint}"
         if self.value is None:
-            return f"{path}: missing; needed: {self.allowed}"
-        return f"{path}: {_repr(self.value)} is not allowed; allowed: {self.allowed}"
+            return f"{path}: missing required value: must be {self.allowed}"
+        return f"{path}: invalid value {_repr(self.value)}: must be {self.allowed}"
 
 
 def summarize(problems: Sequence[Problem]) -> str:
-    """The first problems in one line, and how many more there are: it has to fit into the item and into an Event."""
-    words = "; ".join(map(str, islice(problems, _MAX_PROBLEMS)))
-    more = len(problems) - _MAX_PROBLEMS
-    return f"{words}; and {more} more" if more > 0 else words
+    """Joins the first problems into one line, followed by the number of the remaining ones.
+
+    The line must fit into the item and into an Event.
+    """
+    listed = "; ".join(map(str, islice(problems, _MAX_LISTED)))
+    more = len(problems) - _MAX_LISTED
+    return f"{listed}; and {more} more" if more > 0 else listed
 
 
 def _repr(value: object) -> str:

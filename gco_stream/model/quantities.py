@@ -1,7 +1,7 @@
-"""Kubernetes quantities as the numbers that the API server keeps of them.
+"""Numeric values of Kubernetes quantities, as the API server stores them.
 
-Grammar and limits are apimachinery's (pkg/api/resource/quantity.go) and the rounding of resource lists is
-SetDefaults_ResourceList's.
+The grammar and the limits are those of apimachinery (pkg/api/resource/quantity.go), and the rounding of resource lists
+is that of SetDefaults_ResourceList.
 """
 
 import re
@@ -15,14 +15,14 @@ _SUFFIXES = {
 }
 _MAX_VALUE = Decimal(2**63 - 1)
 _MILLI = Decimal("0.001")
-# The largest quantity in thousandths has 22 digits. What has more is over the cap or rounded to it, never wrapped.
+# The largest quantity has 22 digits in thousandths. Longer values are capped or rounded, never wrapped.
 _EXACT = Context(prec=2000)
 
 
 def value_of(quantity: str | int | float) -> Decimal:
-    """The number that the API server keeps of a resource quantity: in thousandths, rounded up, at most 2^63 - 1.
+    """Returns the stored value of a resource quantity: rounded up to thousandths, at most 2^63 - 1.
 
-    Numbers are taken as Kubernetes takes them from JSON. Raises ValueError for what is not a quantity.
+    Numbers are accepted as Kubernetes accepts them from JSON. Raises ValueError for an invalid quantity.
     """
     match = _QUANTITY.fullmatch(str(quantity))
     if match is None:

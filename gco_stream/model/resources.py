@@ -1,4 +1,4 @@
-"""What a pod asks for and may use, as the API server takes it (ValidateContainerResourceRequirements)."""
+"""Resource requests and limits, validated like the API server does (ValidateContainerResourceRequirements)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,19 +13,19 @@ from gco_stream.model.problem import Problem
 from gco_stream.model.quantities import value_of
 
 DEVICES: Final[Mapping[str, str]] = MappingProxyType({"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"})
-"""The resource of each accelerator's devices."""
+"""Resource name of each accelerator's devices."""
 
 MAX_DEVICES: Final = 100_000
 _STANDARD: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 _HUGE_PAGES: Final = re.compile(r"hugepages-(64Ki|2Mi|32Mi|512Mi|1Gi|16Gi)")
-# Kubernetes' own resources, and the names by which quotas count requests of others.
+# Kubernetes' own resource names, and the names under which quotas count requests for other resources.
 _RESERVED: Final = re.compile(r"requests\..*|.*kubernetes\.io/.*", re.DOTALL)
 _QUOTA_PREFIX: Final = "requests."
 
 
 def _resource_name(name: str) -> str:
     if name not in _STANDARD and not _HUGE_PAGES.fullmatch(name) and not _is_device(name):
-        raise ValueError("not a resource")
+        raise ValueError("not the name of a resource")
     return name
 
 
@@ -38,14 +38,17 @@ ResourceName = Annotated[
     TEXT,
     Field(
         max_length=317,
-        description="cpu, memory, ephemeral-storage, hugepages-2Mi or a device like example.com/device",
+        description="cpu, memory, ephemeral-storage, hugepages-2Mi or a device such as example.com/device",
     ),
     AfterValidator(_resource_name),
 ]
 
 
 def resource_problems(requests: Mapping[str, str], limits: Mapping[str, str], given: str | None) -> Iterator[Problem]:
-    """What is wrong between the two maps. `given`: the resource that the spec sets by its own count of devices."""
+    """Problems between requests and limits.
+
+    `given` is the resource whose count the spec sets in gpu_count; it is not checked here.
+    """
     halves = {"requests": requests, "limits": limits}
     for half, quantities in halves.items():
         for name, quantity in quantities.items():
@@ -61,13 +64,13 @@ def resource_problems(requests: Mapping[str, str], limits: Mapping[str, str], gi
             continue
         if name in _STANDARD:
             if limit is not None and value_of(request) > value_of(limit):
-                yield Problem(path, request, f"at most the limit, which is {limit}")
+                yield Problem(path, request, f"at most the limit ({limit})")
         elif limit is None or value_of(request) != value_of(limit):
-            limit_text = "there is none" if limit is None else f"that is {limit}"
-            yield Problem(path, request, f"the same as in spec.resources.limits, and {limit_text}")
+            limit_text = "not set" if limit is None else limit
+            yield Problem(path, request, f"equal to spec.resources.limits.{name} ({limit_text})")
     named = requests.keys() | limits.keys()
     if any(map(_HUGE_PAGES.fullmatch, named)) and not named & {"cpu", "memory"}:
-        yield Problem("spec.resources", None, "", complaint="huge pages need cpu or memory beside them")
+        yield Problem("spec.resources", None, "", complaint="huge pages require cpu or memory")
 
 
 def _is_count(value: Decimal) -> bool:

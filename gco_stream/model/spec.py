@@ -1,4 +1,4 @@
-"""An endpoint's spec: what runs and how, as its author wrote it, with GCO's defaults."""
+"""The spec of an endpoint as its author wrote it, with GCO's defaults."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -30,7 +30,7 @@ _MAX_ENTRIES_TEXT = f"at most {MAX_ENTRIES}"
 
 
 class SpecPart(BaseModel):
-    """A map of the spec: NULL means missing, unknown attributes are kept and ignored, values never change."""
+    """A map in the spec. NULL counts as missing; unknown attributes are kept and ignored; values are immutable."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -41,7 +41,7 @@ class SpecPart(BaseModel):
 
 
 class Toleration(SpecPart):
-    """A toleration of the pods, as Kubernetes has it."""
+    """A Kubernetes toleration of the pods."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -56,20 +56,20 @@ class Toleration(SpecPart):
     @model_validator(mode="after")
     def _as_kubernetes_takes_it(self) -> "Toleration":
         if self.key is None and self.operator != "Exists":
-            raise ValueError("a toleration without a key needs operator Exists")
+            raise ValueError("operator must be Exists if key is not set")
         if self.operator == "Exists" and self.value:
-            raise ValueError("a toleration with operator Exists has no value")
+            raise ValueError("value must be empty if operator is Exists")
         if self.toleration_seconds is not None and self.effect != "NoExecute":
-            raise ValueError("tolerationSeconds needs effect NoExecute")
+            raise ValueError("effect must be NoExecute if tolerationSeconds is set")
         return self
 
     def manifest(self) -> dict[str, Any]:
-        """The toleration as it stands in a pod."""
+        """The toleration as it appears in a pod."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
 class Resources(SpecPart):
-    """What a pod asks for and may use. A missing half has GCO's default; an empty one is empty."""
+    """Resource requests and limits of a pod. A missing one gets GCO's default; an empty one stays empty."""
 
     requests: Annotated[dict[ResourceName, Quantity], LIMITED_ENTRIES] = Field(
         default_factory=lambda: {"cpu": "1", "memory": "4Gi"},
@@ -82,14 +82,14 @@ class Resources(SpecPart):
 
 
 class Metric(SpecPart):
-    """What the HPA scales on. A type it does not know is kept here and becomes cpu with a warning, as in GCO."""
+    """A metric of the HPA. An unknown type is kept here; as in GCO, it is treated as cpu, with a warning."""
 
     type: Annotated[str, Field(description="cpu or memory"), AfterValidator(truncate)] = "cpu"
     target: Annotated[int, NUMBER, bounds(1, 10_000)] = 70
 
 
 class Autoscaling(SpecPart):
-    """The HPA: bounds on replicas and what moves them."""
+    """The HPA: bounds of the replica count, and the metrics that drive it."""
 
     enabled: Annotated[bool, Field(description="true or false")] = False
     min_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 1
@@ -101,12 +101,14 @@ class Autoscaling(SpecPart):
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "Autoscaling":
         if self.enabled and self.min_replicas > self.max_replicas:
-            raise ValueError(f"min_replicas {self.min_replicas} is more than max_replicas {self.max_replicas}")
+            raise ValueError(
+                f"min_replicas ({self.min_replicas}) must not be greater than max_replicas ({self.max_replicas})"
+            )
         return self
 
 
 class Canary(SpecPart):
-    """A second version beside the main one, with a share of the traffic."""
+    """A second version next to the main one that receives a share of the traffic."""
 
     image: Image
     weight: Annotated[int, NUMBER, bounds(0, 100)] = 10
@@ -125,7 +127,7 @@ def _empty_is_missing(value: Any) -> Any:
 
 
 class EndpointSpec(SpecPart):
-    """The whole spec. Lists and maps keep the author's order where Kubernetes sees it (args, env)."""
+    """The whole spec. Lists and maps that Kubernetes sees (args, env) keep the author's order."""
 
     image: Image
     port: Annotated[int, NUMBER, bounds(1, 65535)] = 8000
@@ -139,14 +141,14 @@ class EndpointSpec(SpecPart):
     model_source: ModelSource | None = None
     health_check_path: HealthPath = "/health"
     env: Annotated[dict[EnvName, FreeText], LIMITED_ENTRIES] = Field(
-        default_factory=dict, description=f"a map of variable name to text, {_MAX_ENTRIES_TEXT}"
+        default_factory=dict, description=f"a map of variable name to string, {_MAX_ENTRIES_TEXT}"
     )
     resources: Resources = Field(default_factory=Resources, description="a map with requests and limits")
     command: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES] = Field(
-        (), description=f"a list of texts, {_MAX_ENTRIES_TEXT}"
+        (), description=f"a list of strings, {_MAX_ENTRIES_TEXT}"
     )
     args: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES] = Field(
-        (), description=f"a list of texts, {_MAX_ENTRIES_TEXT}"
+        (), description=f"a list of strings, {_MAX_ENTRIES_TEXT}"
     )
     tolerations: Annotated[tuple[Toleration, ...], LIMITED_ENTRIES] = Field(
         (), description=f"a list of Kubernetes tolerations, {_MAX_ENTRIES_TEXT}"
@@ -160,19 +162,21 @@ class EndpointSpec(SpecPart):
     region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES] = Field(
         default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
     )
-    autoscaling: Autoscaling = Field(default_factory=Autoscaling, description="a map; see autoscaling's own fields")
+    autoscaling: Autoscaling = Field(
+        default_factory=Autoscaling, description="a map with enabled, min_replicas, max_replicas and metrics"
+    )
     canary: Annotated[Canary | None, BeforeValidator(_empty_is_missing)] = Field(
         None, description="a map with image, weight and replicas"
     )
 
     @property
     def device(self) -> str | None:
-        """The resource of which the pods get `gpu_count`, None where they get none."""
+        """The resource of which the pods request `gpu_count`; None if they request no devices."""
         return DEVICES[self.accelerator] if self.gpu_count else None
 
     @property
     def own_root_path(self) -> str | None:
-        """The author's own --root-path among the args, None without one."""
+        """The author's own --root-path in args; None if there is none."""
         for position, argument in enumerate(self.args):
             if argument == ROOT_PATH:
                 return self.args[position + 1] if position + 1 < len(self.args) else ""
@@ -181,11 +185,11 @@ class EndpointSpec(SpecPart):
         return None
 
     def image_in(self, region: str) -> str:
-        """The image that the main pods of this region run."""
+        """The image of the main pods in this region."""
         return self.region_image_uris.get(region) or self.image
 
     def canary_image_in(self, region: str) -> str | None:
-        """The image that the canary's pods of this region run, None without a canary."""
+        """The image of the canary's pods in this region; None if there is no canary."""
         if self.canary is None:
             return None
         return self.canary.region_image_uris.get(region) or self.canary.image

@@ -1,6 +1,6 @@
-"""pydantic's validation errors as problems: the path as the author wrote it and the nearest field's description.
+"""Conversion of pydantic's validation errors into problems, with the author's path and the field's description.
 
-What has to hold between the fields of an item, once each of them can be read.
+Rules across the fields of an item, applied once each field is valid by itself.
 """
 
 import types
@@ -22,23 +22,23 @@ _ENV = "env"
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], prefix: str) -> tuple[Problem, ...]:
-    """Every problem in `error`, which came of validating `model`; `prefix` goes before each path."""
+    """Returns every problem in `error`, raised by validating `model`. `prefix` is prepended to each path."""
     return tuple(_problem(detail, model, prefix) for detail in error.errors())
 
 
 def _problem(detail: Any, model: type[BaseModel], prefix: str) -> Problem:
     loc: _Loc = detail["loc"]
     path = (prefix + _path(loc)).rstrip(".")
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     allowed = _allowed(model, loc) or message
     if loc[0] == _ENV:
-        # An env value may be a secret, and problems are logged and written to the table.
+        # A value of env may be a secret, and problems are logged and written to the table.
         which = "name" if loc[-1] == "[key]" else "value"
-        return Problem(path, None, allowed, complaint=f"this {which} is not allowed; allowed: {allowed}")
+        return Problem(path, None, allowed, complaint=f"invalid {which}: must be {allowed}")
     if detail["type"] == "missing":
         return Problem(path, None, allowed)
     if detail["type"] == "extra_forbidden":
-        return Problem(path, detail["input"], allowed, complaint="no such field")
+        return Problem(path, detail["input"], allowed, complaint="unknown field")
     if detail["type"] == "value_error" and isinstance(detail["input"], dict):
         return Problem(path, detail["input"], allowed, complaint=message)
     return Problem(path, detail["input"], allowed)
@@ -50,14 +50,14 @@ def _path(loc: _Loc) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         elif step != "[key]":
-            # NAME=value is a common slip, and then the key holds what may be a secret.
+            # NAME=value is a common mistake, and then the key may contain a secret.
             name = truncate(step.partition("=")[0] if loc[0] == _ENV else step)
             path += f".{name}" if path else name
     return path
 
 
 def _allowed(annotation: Any, loc: _Loc) -> str:
-    """The description nearest to `loc` on the way down from a type."""
+    """The description that is nearest to `loc` on the path down from a type."""
     own = ""
     if get_origin(annotation) is Annotated:
         annotation, *metadata = get_args(annotation)
@@ -95,24 +95,24 @@ _PATHS = "/inference"
 
 
 def spec_problems(name: str, spec: EndpointSpec) -> Iterator[Problem]:
-    """What is wrong with a spec as a whole."""
+    """Problems of a spec as a whole."""
     if spec.canary is not None and not names.is_endpoint_name(name, with_canary=True):
         yield Problem("endpoint_name", name, names.NAME_RULE)
     yield from resource_problems(spec.resources.requests, spec.resources.limits, spec.device)
     root = spec.own_root_path
     if root is not None and root.startswith("/") and not is_url_path(root):
-        # kubelet and the load balancer ask under it.
-        yield Problem(f"spec.args: {ROOT_PATH}", root, "a URL path starting with '/', without a query")
+        # The kubelet and the load balancer send health checks to paths below it.
+        yield Problem(f"spec.args: {ROOT_PATH}", root, "a URL path that starts with '/' and has no query")
 
 
 def path_problem(name: str, path: str) -> Problem | None:
-    """Why an endpoint may not have a path.
+    """Why the endpoint must not use this path; None if it may.
 
-    All endpoints of a region stand behind one load balancer, where the first rule that matches takes the request. So
-    what lies under /inference/ is each endpoint's by its name, and nobody's path covers all of it.
+    All endpoints of a region share one load balancer, which sends a request to the first rule that matches. Paths below
+    /inference/ are therefore reserved for the endpoint of that name, and no path may cover all of them.
     """
     segments = path.rstrip("/").split("/")[1:]
-    allowed = f"{_PATHS}/{truncate(name)}, a path below it, or one that is not in {_PATHS}"
+    allowed = f"{_PATHS}/{truncate(name)}, a path below it, or a path outside of {_PATHS}"
     if not segments or (f"/{segments[0]}" == _PATHS and segments[1:2] != [name]):
         return Problem("ingress_path", path, allowed)
     return None

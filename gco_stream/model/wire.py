@@ -1,6 +1,6 @@
-"""DynamoDB's AttributeValue form to plain values and back, and the digests that are taken of it.
+"""Conversion between plain values and DynamoDB's AttributeValue form, and digests of items.
 
-Written by hand because boto3's TypeDeserializer takes about twice the time, and a resync reads every item.
+boto3's TypeDeserializer takes about twice as long, and a resync reads every item.
 """
 
 import hashlib
@@ -12,24 +12,25 @@ from typing import Any
 import orjson
 
 WireItem = dict[str, Any]
-"""An item as DynamoDB sends it: attribute name -> {"S": …} | {"N": …} | {"M": …} | …"""
+"""An item in wire form: attribute name -> {"S": …} | {"N": …} | {"M": …} | …"""
 
 INTENT_PREFIX = "1:"
-# DynamoDB's numbers end at 9.9e125; a whole number is made of each, which takes minutes for one like 1e1000000.
+# DynamoDB's numbers end at 9.9e125. Larger ones are rejected because converting 1e1000000 to an int takes minutes.
 _LARGEST_EXPONENT = 150
 _NOT_INTENT = ("region_status", "updated_at")
 
 
 def decode(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values of an item. Numbers become int where integral, else Decimal; sets become frozensets.
+    """Converts an item to plain values.
 
-    Raises ValueError where the form is not DynamoDB's.
+    Integral numbers become int, others Decimal; sets become frozensets. Raises ValueError if the item is not in
+    DynamoDB's form.
     """
     return {name: decode_value(value) for name, value in item.items()}
 
 
 def decode_value(value: Mapping[str, Any]) -> Any:
-    """The plain value of one AttributeValue; see `decode`."""
+    """Converts one AttributeValue to a plain value; see `decode`."""
     try:
         ((tag, content),) = value.items()
     except (AttributeError, ValueError):
@@ -62,12 +63,12 @@ def _number(text: str) -> int | Decimal:
 
 
 def encode(item: Mapping[str, Any]) -> WireItem:
-    """The AttributeValue form of plain values; the inverse of `decode`."""
+    """Converts plain values to their AttributeValue form; the inverse of `decode`."""
     return {name: encode_value(value) for name, value in item.items()}
 
 
 def encode_value(value: Any) -> dict[str, Any]:
-    """The AttributeValue of one plain value. Raises ValueError for a type that DynamoDB cannot hold."""
+    """Converts one plain value to an AttributeValue. Raises ValueError for a type that DynamoDB does not support."""
     match value:
         case None:
             return {"NULL": True}
@@ -78,7 +79,8 @@ def encode_value(value: Any) -> dict[str, Any]:
         case int() | Decimal():
             return {"N": str(value)}
         case float():
-            # DynamoDB has decimals, not binary floats: the shortest text that reads back as the same float.
+            # DynamoDB stores decimals, not binary floats: repr is the shortest text that converts back to the same
+            # float.
             return {"N": repr(value)}
         case Mapping():
             return {"M": encode(value)}
@@ -89,14 +91,14 @@ def encode_value(value: Any) -> dict[str, Any]:
         case set() | frozenset() if value and all(isinstance(inner, str) for inner in value):
             return {"SS": sorted(value)}
         case _:
-            raise ValueError(f"DynamoDB cannot hold a {type(value).__name__}: {value!r:.80}")
+            raise ValueError(f"DynamoDB does not support values of type {type(value).__name__}: {value!r:.80}")
 
 
 def intent_of(item: Mapping[str, Any]) -> str:
-    """A digest of what the user asks for: desired_state, target_regions and spec, unknown attributes of it kept.
+    """Digest of what the user requests: desired_state, target_regions and spec, including unknown attributes.
 
-    deploying and running are one intent (promotion is not the user's doing), target_regions are a set, and numbers
-    count by value, so 1, 1.0 and 1E0 are the same.
+    deploying and running have the same intent, because promotion is not a change by the user. target_regions count as a
+    set, and numbers by value, so 1, 1.0 and 1E0 are equal.
     """
     state = item.get("desired_state", {"S": "running"})
     regions = item.get("target_regions", {"NULL": True})
@@ -115,7 +117,7 @@ def intent_of(item: Mapping[str, Any]) -> str:
 
 
 def change_digest(item: Mapping[str, Any]) -> str:
-    """A digest of everything but region_status and updated_at: two items with the same one need the same plan."""
+    """Digest of everything except region_status and updated_at. Items with the same digest need the same plan."""
     content = {name: _canonical(value) for name, value in item.items() if name not in _NOT_INTENT}
     return _digest(content)
 
@@ -128,7 +130,7 @@ def _dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        # Lone surrogates: no UTF-8, so no text that DynamoDB keeps, but JSON's escapes can carry them.
+        # DynamoDB never stores lone surrogates, which are not valid UTF-8, but JSON escapes can contain them.
         return json.dumps(value, sort_keys=True).encode()
 
 

@@ -17,7 +17,7 @@ _DEFAULT_NAME: Final = "gco_stream"
 
 
 def configure_logging(level: str, log_format: Literal["auto", "json", "text", "console"], **fields: str) -> None:
-    """Configures logging for the process: one record per line, on stderr.
+    """Configures logging for the process, with one record per line on stderr.
 
     `level` is any level name of Python's logging in upper case. `fields` (cluster_id, region) are added to every JSON
     record; text records omit them, as GCO's do. Records of libraries that use Python's logging have the same format and
@@ -60,7 +60,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text", "c
 
 
 class _NamedLogger(structlog.WriteLogger):
-    """Writes to stderr, and knows the name that structlog.get_logger was given."""
+    """Writes to stderr and keeps the name passed to structlog.get_logger."""
 
     def __init__(self, name: str = _DEFAULT_NAME) -> None:
         super().__init__(sys.stderr)
@@ -68,7 +68,7 @@ class _NamedLogger(structlog.WriteLogger):
 
 
 def _add_logger_name(logger: Any, method: str, event_dict: "EventDict") -> "EventDict":
-    """Adds `logger`. Records of Python's logging have their name in `_record`; `logger` is None for some of them."""
+    """Adds `logger`. For records of Python's logging, the name is in `_record`."""
     del method
     record = event_dict.get("_record")
     event_dict["logger"] = logger.name if record is None else record.name
@@ -90,7 +90,7 @@ class _GcoKeys:
             "message": event_dict.pop("event"),
             **self._fields,
         }
-        # Given twice: the first sets the order, the second keeps an event's own field from replacing one of these.
+        # The first `head` sets the order; the second prevents an event's own field from replacing one of these keys.
         return {**head, **event_dict, **head}
 
 

@@ -1,7 +1,7 @@
-"""Metrics: what Prometheus scrapes. Labels have few values each and never an endpoint's name.
+"""Metrics that Prometheus scrapes. Labels have few values and never an endpoint's name.
 
-What is counted is counted as it happens; what stands (gauges) is looked up when somebody scrapes, so at rest metrics
-cost nothing. Series whose labels are known are there from the start, at 0: a rate cannot miss the first event.
+Counters are updated as events happen and gauges when Prometheus scrapes, so metrics cost nothing when idle. Series with
+known label values exist from the start, at 0, so rates include the first event.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from gco_stream.ops.process import ProcessMetrics
 from gco_stream.ops.queue_metrics import QueueMetrics
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-# Pods that load a model take many minutes.
+# Pods can take many minutes to load a model.
 _SLOW = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 MODES: Final = ("stream", "poll")
@@ -27,7 +27,7 @@ ENDPOINT_STATES: Final = (*map(str, RegionState), UNREPORTED, ELSEWHERE)
 
 
 class Metrics:
-    """Every metric of this process, in a registry of its own."""
+    """All metrics of this process, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -35,130 +35,146 @@ class Metrics:
         self.queue = QueueMetrics(registry)
         self.api_calls = ApiCallMetrics(registry)
         self.process = ProcessMetrics(registry)
-        self.ready = Gauge("gco_stream_ready", "1 while /readyz answers ok.", registry=registry)
+        self.ready = Gauge("gco_stream_ready", "1 while /readyz returns ok, otherwise 0.", registry=registry)
         self.mode = Gauge(
-            "gco_stream_mode", "1 for how changes arrive now: stream or poll.", ["mode"], registry=registry
+            "gco_stream_mode",
+            "1 for the current way of receiving changes: stream or poll.",
+            ["mode"],
+            registry=registry,
         )
-        self.leader = Gauge("leader_election_master_status", "1 while this replica leads.", ["name"], registry=registry)
+        self.leader = Gauge(
+            "leader_election_master_status",
+            "1 while this replica is the leader, otherwise 0.",
+            ["name"],
+            registry=registry,
+        )
         self.records = Counter("gco_stream_records_total", "Stream records read.", ["event"], registry=registry)
         self.gaps = Counter(
-            "gco_stream_gaps_total", "Times that stream records may have been missed.", registry=registry
+            "gco_stream_gaps_total", "Gaps in the stream, in which records may have been missed.", registry=registry
         )
         self.missed = Counter(
             "gco_stream_missed_changes_total",
-            "Changes that a resync found and the stream had not delivered.",
+            "Changes that a resync found but the stream did not deliver.",
             registry=registry,
         )
         self.lag = Gauge(
             "gco_stream_lag_seconds",
-            "At most so long ago something may have been written that the stream has not delivered here yet.",
+            "Upper bound on stream lag, in seconds.",
             registry=registry,
         )
         self.iterator_age = Gauge(
             "gco_stream_iterator_age_seconds",
-            "Since when the oldest shard iterator is held: AWS lets it expire after 900 s.",
+            "Age in seconds of the oldest shard iterator. Iterators expire after 900 s.",
             registry=registry,
         )
         self.shards = Gauge(
-            "gco_stream_shards", "Shards that are read, or wait for their parent.", ["state"], registry=registry
+            "gco_stream_shards",
+            "Shards being read, or waiting for their parent shard to end.",
+            ["state"],
+            registry=registry,
         )
-        self.reconciles = Counter("gco_stream_reconcile_total", "Reconciles by result.", ["result"], registry=registry)
+        self.reconciles = Counter("gco_stream_reconcile_total", "Reconciles, by result.", ["result"], registry=registry)
         self.own_share_seconds = Histogram(
             "gco_stream_record_to_applied_seconds",
-            "From a stream record read to the last object of its plan accepted.",
+            "Time in seconds from reading a stream record to applying the last object of its plan.",
             registry=registry,
             buckets=_FAST,
         )
         self.change_to_applied_seconds = Histogram(
             "gco_stream_change_to_applied_seconds",
-            "From a change, by its item's updated_at or else by the stream's whole seconds, to the last object of its "
-            "plan accepted.",
+            "Time in seconds from a change to applying the last object of its plan. A change has the time of the "
+            "item's updated_at, or else of the stream record, which has whole seconds.",
             registry=registry,
             buckets=_FAST,
         )
         self.applied_to_ready_seconds = Histogram(
             "gco_stream_applied_to_ready_seconds",
-            "From a change's objects accepted to the endpoint running as it asks.",
+            "Time in seconds from applying a change to the endpoint running in its desired state.",
             registry=registry,
             buckets=_SLOW,
         )
         self.steps = Counter(
-            "gco_stream_steps_total", "Steps carried out on objects.", ["step", "kind"], registry=registry
+            "gco_stream_steps_total",
+            "Plan steps executed, by step and kind of object.",
+            ["step", "kind"],
+            registry=registry,
         )
         self.table_writes = Counter(
-            "gco_stream_table_writes_total", "Writes to the table.", ["kind"], registry=registry
+            "gco_stream_table_writes_total", "Writes to the table, by kind.", ["kind"], registry=registry
         )
         self.resync_failures = Counter(
-            "gco_stream_resync_failures_total", "Scans of the table that failed or were cut.", registry=registry
+            "gco_stream_resync_failures_total", "Table scans that failed or were incomplete.", registry=registry
         )
         self.resync_seconds = Histogram(
             "gco_stream_resync_seconds",
-            "Time of one scan of the table and its comparison.",
+            "Duration in seconds of a table scan and its comparison with the known items.",
             registry=registry,
             buckets=_FAST,
         )
-        self.endpoints = Gauge("gco_stream_endpoints", "Items known.", registry=registry)
+        self.endpoints = Gauge("gco_stream_endpoints", "Items in the table.", registry=registry)
         self.endpoint_states = Gauge(
             "gco_stream_endpoints_by_state",
-            "Items by the state that this region reports: unreported where it has yet to, elsewhere where it is no "
-            "target and never was.",
+            "Items, by the state that this region reports: unreported if it has not reported yet, elsewhere if the "
+            "region is not and never was a target.",
             ["state"],
             registry=registry,
         )
         self.unclaimed = Gauge(
             "gco_stream_unclaimed_objects_endpoints",
-            "Endpoints whose objects stand here without an item in the table.",
+            "Endpoints that have objects in the cluster but no item in the table.",
             registry=registry,
         )
         self.guard = Gauge(
             "gco_stream_guard_state",
-            "1 for the state of the guard on removals that nobody asked for: idle, holding some back, or holding all "
-            "back since the table has no item at all.",
+            "1 for the current state of the deletion guard: idle, holding (some deletions are held back), or "
+            "table_empty (all are held back because the table has no items).",
             ["state"],
             registry=registry,
         )
         self.deletions_left = Gauge(
-            "gco_stream_deletions_left", "Removals that may still begin unasked within this hour.", registry=registry
+            "gco_stream_deletions_left",
+            "Endpoints that can still be deleted this hour without approval.",
+            registry=registry,
         )
         self.held_back = Gauge(
             "gco_stream_held_back_endpoints",
-            "Endpoints whose plan a limit on the fleet holds back: withdrawal of Ingresses, removal of objects.",
+            "Endpoints whose plan a fleet-wide limit holds back: withdrawals of Ingresses, or removals of objects.",
             ["limit"],
             registry=registry,
         )
         self.deletions_held = Gauge(
             "gco_stream_deletions_held",
-            "Endpoints that would be removed unasked and are not: too many in one hour, or the table is empty.",
+            "Endpoints whose deletion waits for approval: too many in one hour, or the table is empty.",
             registry=registry,
         )
         self.removals = Counter(
             "gco_stream_removals_total",
-            "Endpoints whose removal began unasked (they left the region, or have no item), by what let them go.",
+            "Endpoints whose deletion began because they left the region or have no item, by what allowed it.",
             ["allowed_by"],
             registry=registry,
         )
         self.step_events = Counter(
             "gco_stream_steps_told_total",
-            "Steps that people are told of by an Event, by its reason (IngressWithdrawn, CanaryUnready, ...).",
+            "Plan steps reported by an Event, by the Event's reason (IngressWithdrawn, CanaryUnready, ...).",
             ["reason"],
             registry=registry,
         )
         self.watches = Gauge(
             "gco_stream_watches",
-            "Watches of the cluster: synced where what stands is known.",
+            "Watches of the cluster. unsynced: the live objects are not known yet.",
             ["state"],
             registry=registry,
         )
         self.watch_silence = Gauge(
             "gco_stream_watch_silence_seconds",
-            "Since when the most silent watch has heard nothing; after 100 s it begins anew.",
+            "Seconds since the quietest watch received anything. A watch is restarted after 100 s.",
             registry=registry,
         )
-        self.cached_objects = Gauge("gco_stream_cached_objects", "Objects known by watches.", registry=registry)
-        self._begin()
+        self.cached_objects = Gauge("gco_stream_cached_objects", "Objects in the watch caches.", registry=registry)
+        self._create_series()
 
-    def _begin(self) -> None:
-        """Every series whose labels are known is there from now on."""
+    def _create_series(self) -> None:
+        """Creates all series with known label values."""
         for counter, values in (
             (self.reconciles, RESULTS),
             (self.table_writes, ("status", "promotion", "purge")),
@@ -174,7 +190,7 @@ class Metrics:
         self.not_leading()
 
     def not_leading(self) -> None:
-        """What only a leader knows is 0 again, so that a former one does not go on telling of it."""
+        """Resets everything that only a leader knows, so a former leader does not keep reporting it."""
         for gauge in (self.lag, self.iterator_age, self.endpoints, self.unclaimed, self.deletions_held):
             gauge.set(0)
         self.deletions_left.set(0)
@@ -188,20 +204,23 @@ class Metrics:
         self.queue.observe(0, (), 0)
 
     def set_mode(self, mode: str) -> None:
-        """Changes arrive by one of MODES now; any other word: by none."""
+        """Sets the current mode, one of MODES; any other value means none."""
         for known in MODES:
             self.mode.labels(known).set(known == mode)
 
     def set_guard_state(self, state: str) -> None:
-        """The guard on removals is in one of GUARD_STATES; any other word: there is none."""
+        """Sets the state of the deletion guard, one of GUARD_STATES; any other value means none."""
         for known in GUARD_STATES:
             self.guard.labels(known).set(known == state)
 
     def set_endpoint_states(self, states: Mapping[str, int]) -> None:
-        """How many items are in each of ENDPOINT_STATES; one that is not named has none."""
+        """Sets the number of items in each of ENDPOINT_STATES; states missing from `states` are set to 0."""
         for state in ENDPOINT_STATES:
             self.endpoint_states.labels(state).set(states.get(state, 0))
 
     def render(self) -> bytes:
-        """The metrics in Prometheus' text form. It may read files (those of /proc), so call it beside the loop."""
+        """Returns the metrics in Prometheus' text format.
+
+        It may read files in /proc, so do not call it on the event loop.
+        """
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""This process: its version, what Prometheus' own collectors tell of it, and how late its event loop is."""
+"""Process metrics: version, Prometheus' standard process and GC metrics, and event loop stalls."""
 
 import asyncio
 import platform
@@ -9,40 +9,45 @@ from prometheus_client import CollectorRegistry, Gauge, GCCollector, Histogram, 
 
 from gco_stream import __version__
 
-# Often enough to see what holds the loop for long, and next to nothing at rest.
+# Frequent enough to notice long stalls, at almost no cost when idle.
 TICK_SECONDS: Final = 0.5
-# A loop is never quite on time.
+# A loop is always slightly late; shorter delays are not counted as stalls.
 MAX_NORMAL_DELAY: Final = 0.01
 _BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 def collect_process(registry: CollectorRegistry) -> None:
-    """Adds `process_*` and `python_gc_*` as every Python program has them. They read files, now and at each scrape."""
+    """Registers the standard `process_*` and `python_gc_*` metrics. They read files, now and at each scrape."""
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
 
 class ProcessMetrics:
-    """Build information, and stalls of the event loop."""
+    """Build information and event loop stalls."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        build = Gauge("gco_stream_build_info", "1, with the version.", ["version", "python_version"], registry=registry)
+        build = Gauge(
+            "gco_stream_build_info",
+            "Always 1; the labels have the version of gco-stream and of Python.",
+            ["version", "python_version"],
+            registry=registry,
+        )
         build.labels(__version__, platform.python_version()).set(1)
         self._stalls = Histogram(
             "gco_stream_event_loop_stall_seconds",
-            "How late the event loop was where that was more than 10 ms; looked at twice a second.",
+            "Event loop delays over 10 ms, in seconds; measured twice a second.",
             registry=registry,
             buckets=_BUCKETS,
         )
 
     def observe_delay(self, seconds: float) -> None:
-        """The loop came so late to what was due."""
+        """Records a loop delay; delays up to PUNCTUAL_SECONDS are ignored."""
         if seconds > MAX_NORMAL_DELAY:
             self._stalls.observe(seconds)
 
 
 async def watch_loop(on_delay: Callable[[float], None], *, tick: float = TICK_SECONDS) -> Never:
-    """Tells until cancelled how late the loop is, in seconds, once a tick."""
+    """Calls `late` once per tick with the loop's delay in seconds. Runs until cancelled."""
     clock = asyncio.get_running_loop().time
     while True:
         due = clock() + tick

@@ -1,8 +1,8 @@
-"""The work queue and the reconciles under the names that every Kubernetes controller has for them.
+"""Metrics of the work queue and of reconciles, under the standard names for Kubernetes controllers.
 
-Names, labels and meanings are client-go's (`workqueue_*`, k8s.io/component-base/metrics/prometheus/workqueue) and
-controller-runtime's (`controller_runtime_*`, pkg/internal/controller/metrics), so that dashboards made for other
-controllers show this one. `priority` is ours: `fresh` for changes, `resync` for what scans find.
+Names, labels and meanings are those of client-go (`workqueue_*`, k8s.io/component-base/metrics/prometheus/workqueue)
+and controller-runtime (`controller_runtime_*`, pkg/internal/controller/metrics), so existing dashboards work. The
+label `priority` is specific to gco-stream: `fresh` for changes, `resync` for keys that a scan of the table adds.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ RESULT_LABELS: Final = ("success", "requeue", "requeue_after", "error")
 
 
 class QueueMetrics:
-    """Of one queue and its workers; every series is there from the start, so that rates begin with the first event."""
+    """Metrics of one queue and its workers. All series exist from the start, so rates include the first event."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str, label: str = "name") -> Gauge:
@@ -31,56 +31,68 @@ class QueueMetrics:
         def histogram(name: str, text: str, label: str = "name") -> Histogram:
             return Histogram(name, text, [label], registry=registry, buckets=_SECONDS).labels(QUEUE_NAME)
 
-        self._depth = gauge("workqueue_depth", "Names that wait.")
-        adds = Counter("workqueue_adds_total", "Names added.", ["name", "band"], registry=registry)
+        self._depth = gauge("workqueue_depth", "Keys waiting in the queue.")
+        adds = Counter("workqueue_adds_total", "Keys added to the queue.", ["name", "band"], registry=registry)
         self._adds = {priority: adds.labels(QUEUE_NAME, priority) for priority in PRIORITIES}
-        self._waited = histogram("workqueue_queue_duration_seconds", "Time that a name waited before it was taken.")
-        self._worked = histogram("workqueue_work_duration_seconds", "Time of the work on one name.")
-        self._unfinished = gauge(
-            "workqueue_unfinished_work_seconds", "Age of all work in hand together: grows where work hangs."
+        self._waited = histogram(
+            "workqueue_queue_duration_seconds", "Time in seconds that a key waits in the queue before a worker gets it."
         )
-        self._longest = gauge("workqueue_longest_running_processor_seconds", "Age of the oldest work in hand.")
-        self._retries = counter("workqueue_retries_total", "Names added again after a failure.", "name")
+        self._worked = histogram("workqueue_work_duration_seconds", "Time in seconds that a worker spends on a key.")
+        self._unfinished = gauge(
+            "workqueue_unfinished_work_seconds",
+            "Sum of the ages in seconds of all work in progress; it keeps growing while a worker is stuck.",
+        )
+        self._longest = gauge(
+            "workqueue_longest_running_processor_seconds", "Age in seconds of the oldest work in progress."
+        )
+        self._retries = counter("workqueue_retries_total", "Keys requeued after a failure.", "name")
 
         results = Counter(
             "controller_runtime_reconcile_total",
-            "Reconciles by how they ended.",
+            "Reconciles, by outcome.",
             ["controller", "result"],
             registry=registry,
         )
         self._results = {result: results.labels(QUEUE_NAME, result) for result in RESULT_LABELS}
-        self._errors = counter("controller_runtime_reconcile_errors_total", "Reconciles that ended in an error.")
+        self._errors = counter("controller_runtime_reconcile_errors_total", "Reconciles that failed.")
         self._final = counter(
             "controller_runtime_terminal_reconcile_errors_total",
-            "Reconciles that the API server refused for good: nothing helps but another item.",
+            "Reconciles that failed permanently: the API server rejects the objects until the item changes.",
         )
         self._broken = counter(
-            "controller_runtime_reconcile_panics_total", "Reconciles that a fault of this program broke off."
+            "controller_runtime_reconcile_panics_total", "Reconciles aborted by a bug in gco-stream."
         )
-        self._took = histogram("controller_runtime_reconcile_time_seconds", "Time of one reconcile.", "controller")
+        self._took = histogram(
+            "controller_runtime_reconcile_time_seconds", "Duration in seconds of a reconcile.", "controller"
+        )
         self._most = gauge(
-            "controller_runtime_max_concurrent_reconciles", "Workers, not counting stand-ins.", "controller"
+            "controller_runtime_max_concurrent_reconciles",
+            "Maximum number of concurrent reconciles, without the extra workers that replace blocked ones.",
+            "controller",
         )
-        self._active = gauge("controller_runtime_active_workers", "Names in work.", "controller")
+        self._active = gauge("controller_runtime_active_workers", "Keys being processed.", "controller")
 
     def added(self, priority: str) -> None:
-        """A name was added in one of BANDS."""
+        """Records that a key was added in one of BANDS."""
         self._adds[priority].inc()
 
     def got(self, waited: float) -> None:
-        """A name was taken after so many seconds."""
+        """Records that a worker got a key after it had waited `waited` seconds."""
         self._waited.observe(waited)
 
     def done(self, worked: float) -> None:
-        """The work on a name has ended after so many seconds."""
+        """Records that a worker finished a key after `worked` seconds."""
         self._worked.observe(worked)
 
     def retried(self) -> None:
-        """A name will be tried again, since it failed."""
+        """Records that a key was requeued after a failure."""
         self._retries.inc()
 
     def reconciled(self, result: ResultLabel, took: float, *, final: bool = False, broken: bool = False) -> None:
-        """A reconcile has ended after `took` seconds. `final`: refused for good; `broken`: a fault of ours."""
+        """Records a reconcile that took `took` seconds.
+
+        `final`: it failed permanently. `broken`: a bug in gco-stream aborted it.
+        """
         self._results[result].inc()
         self._took.observe(took)
         if result == "error":
@@ -89,7 +101,11 @@ class QueueMetrics:
             self._broken.inc(broken)
 
     def observe(self, depth: int, processing_seconds: Iterable[float], workers: int) -> None:
-        """Before a scrape: how many wait, the ages (seconds) of what is in work, and how many are to work at once."""
+        """Sets the gauges before a scrape.
+
+        `depth`: keys waiting. `processing_seconds`: ages in seconds of the keys being processed. `workers`: maximum
+        concurrency.
+        """
         ages = list(processing_seconds)
         self._depth.set(depth)
         self._unfinished.set(sum(ages))

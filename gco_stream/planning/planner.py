@@ -1,7 +1,7 @@
-"""The decision: what one endpoint needs now. A pure function of values; every policy is below here.
+"""Entry point of planning: a pure function that computes what one endpoint needs now.
 
-It is called anew for every hint, whatever the hint was, and plans from what is asked and what stands. Carried out, it
-is called again on what then stands; in sync means that nothing is left to do.
+It is level-triggered: it runs for every event, whatever the event was, and compares the desired state with the live
+objects. After its steps are executed it runs again, until the plan is empty and the endpoint is in sync.
 """
 
 from collections.abc import Mapping
@@ -26,12 +26,15 @@ from gco_stream.planning.types.policy import FleetState, Policy
 def plan_endpoint(
     item: Endpoint | InvalidItem, observed: Observed, fleet: FleetState, now: datetime, policy: Policy
 ) -> Plan:
-    """What the endpoint needs in this region. `now` has a time zone; `observed` is of this endpoint's names only."""
+    """Plans one endpoint in this region.
+
+    `now` has a time zone; `observed` holds only objects with the endpoint's names.
+    """
     if isinstance(item, InvalidItem):
         return _unreadable(item, now, policy)
     context = ReconcileContext(item, observed, fleet, now, policy)
     if not _is_relevant(context):
-        note = Note(f"the item does not target {policy.region}, and no object of it exists here")
+        note = Note(f"the item does not target {policy.region}, and none of its objects exist here")
         return Plan(item.name, notes=(note,))
     outcome, report = _decide(context)
     if item.hold is not None:
@@ -42,9 +45,9 @@ def plan_endpoint(
 def plan_after_failures(
     plan: Plan, item: Endpoint | InvalidItem, failures: Mapping[Part, Cause], now: datetime, policy: Policy
 ) -> Plan:
-    """The plan once the API server has not taken some of its steps: what is left is to say so.
+    """The plan after the API server has not accepted some of its steps: it has no steps and reports the failures.
 
-    `failures`: the answer for each part that is held up. A canary that is held up is reported beside the main's state.
+    `failures`: the cause for each blocked part. A blocked canary is reported without changing the main's state.
     """
     if plan.report is None:
         return replace(plan, steps=())
@@ -98,7 +101,7 @@ def _decide(context: ReconcileContext) -> tuple[EndpointDecision, Report]:
         return EndpointDecision(errors=errors), status.failed(context, errors)
     else:
         outcome = with_blockers(context, plan_running(context, endpoint.spec))
-        # A canary on its way says nothing of the main.
+        # Pending steps of the canary do not affect the state, which is that of the main Deployment.
         pending = any(step.part is not Part.CANARY for step in outcome.steps)
         report = status.running(context, pending=pending, degraded_reasons=outcome.degraded_reasons)
     return outcome, status.failed(context, outcome.errors) if outcome.errors else report
@@ -158,10 +161,10 @@ def _finished(
 
 
 def _is_reported_first(context: ReconcileContext, outcome: EndpointDecision) -> bool:
-    """Whether the report must be in the item before the steps are carried out.
+    """Whether the report must be in the item before the steps are executed.
 
-    Other regions may purge the item on this region's report that it is deleted, so that is taken back before anything
-    is created again. A withdrawal is reported first because nothing else remembers it.
+    While this region is reported as deleted other regions may purge the item, so the report is replaced before objects
+    are recreated. The withdrawal of an endpoint that never ran is recorded only in the report, so it is written first.
     """
     written = context.reported
     was_deleted = written is not None and written.state is RegionState.DELETED
@@ -170,7 +173,7 @@ def _is_reported_first(context: ReconcileContext, outcome: EndpointDecision) -> 
 
 
 def _held(context: ReconcileContext, outcome: EndpointDecision, report: Report) -> Plan:
-    """Leaves everything unchanged and reports the hold; what would be done is `withheld`."""
+    """The plan of an endpoint on hold, which reports the hold and has its steps in `withheld`."""
     state = RegionState.PENDING if outcome.steps else report.state
     held_report = Report(state, report.ready, report.desired, f"held: {context.endpoint.hold}", Reason.HELD)
     silent = EndpointDecision(notes=outcome.notes, warnings=outcome.warnings)

@@ -1,4 +1,4 @@
-"""The HTTP server: liveness, readiness, metrics, the state of the machinery as JSON, and the status page."""
+"""HTTP server for health checks, metrics, the controller's state as JSON, and the status page."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,13 +16,13 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """An answer of a health check: what is wrong, a sentence each; nothing means well."""
+    """Result of a health check. `problems` has one sentence per problem and is empty if the check passes."""
 
     problems: tuple[str, ...] = field(default=())
 
     @property
     def ok(self) -> bool:
-        """Whether all is well."""
+        """Whether the check passes."""
         return not self.problems
 
 
@@ -37,7 +37,10 @@ async def serve(
     status: Callable[[], dict[str, Any]],
     page: Page,
 ) -> AsyncIterator[int]:
-    """Serves until left; gives the port (of `port` 0 any free one). Raises OSError where it cannot listen."""
+    """Serves until the context exits and yields the port (any free one if `port` is 0).
+
+    Raises OSError if it cannot listen.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         return _answer(live())

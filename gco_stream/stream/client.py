@@ -1,6 +1,6 @@
-"""The three calls of DynamoDB Streams: each with a timeout, an answer that counts only when whole, and our own errors.
+"""Client for the three calls of DynamoDB Streams, with timeouts, checks for complete responses and our own errors.
 
-The SDK's retries are off: nothing here tries again, that is for the caller, who knows what else waits.
+The SDK's retries are disabled and nothing is retried here, because only the caller knows what else is waiting.
 """
 
 import asyncio
@@ -15,18 +15,19 @@ from gco_stream.aws.stream_errors import StreamError, Unreachable, stream_errors
 from gco_stream.stream.lineage import Shard, ShardIteratorType
 
 PAGE_RECORDS: Final = 1000
-# A page ends at 1000 records or about 1 MiB, and one record may have most of that: from here on there may be more.
+# A page ends at 1000 records or about 1 MiB, and one record may take up most of that. From this size on, more records
+# may follow.
 _FULL_PAGE_BYTES: Final = 256 * 1024
-# DescribeStream is limited to 10 a second for the whole account, and other regions' controllers read the same stream.
+# DescribeStream is limited to 10 calls per second per account, and controllers in other regions read the same stream.
 _DESCRIBE_INTERVAL: Final = 0.25
-# Fewer than a client has connections, so that no call's timeout is spent on waiting for one.
+# Fewer than the connections of a client, so that no call spends its timeout waiting for one.
 _MAX_CONCURRENT_CALLS: Final = 16
 _MAX_ERROR_CODES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class StreamDescription:
-    """A stream's status (ENABLING, ENABLED, DISABLING, DISABLED) and all its shards."""
+    """The status of a stream (ENABLING, ENABLED, DISABLING, DISABLED) and all of its shards."""
 
     status: str
     shards: Sequence[Shard]
@@ -34,24 +35,24 @@ class StreamDescription:
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """Records as GetRecords has them; `next_iterator` is None after the last page of a closed shard."""
+    """Records as returned by GetRecords; `next_iterator` is None after the last page of a closed shard."""
 
     records: Sequence[Mapping[str, Any]]
     next_iterator: str | None
 
     @property
     def full(self) -> bool:
-        """Whether the next page probably has records already."""
+        """Whether the next page probably contains records already."""
         if len(self.records) >= PAGE_RECORDS:
             return True
         return sum(map(_size, self.records)) >= _FULL_PAGE_BYTES
 
 
 class StreamsClient:
-    """DynamoDB Streams by an aiobotocore "dynamodbstreams" client. All methods raise StreamError.
+    """DynamoDB Streams, accessed by an aiobotocore "dynamodbstreams" client. All methods raise StreamError.
 
-    `timeout`: seconds for one call. `errors` counts failed calls by DynamoDB's or botocore's name for the failure.
-    `on_call` is told of each call: which operation, "ok" or the kind of failure, and its seconds.
+    `timeout` is in seconds per call. `errors` counts failed calls by DynamoDB's or botocore's error code. `on_call` is
+    called after each call with the operation, "ok" or the kind of failure, and the duration in seconds.
     """
 
     def __init__(
@@ -65,27 +66,29 @@ class StreamsClient:
         self.errors: Counter[str] = Counter()
 
     async def describe(self, arn: str) -> StreamDescription:
-        """Every shard of a stream: all pages, or an error."""
+        """Returns the status and all shards of a stream, from all pages of the list, or raises an error."""
         shards: dict[str, Shard] = {}
         parameters = {"StreamArn": arn}
         while True:
             await self._rate_limiter.acquire()
             description = (await self._call("describe_stream", "StreamDescription", **parameters))["StreamDescription"]
             for shard in map(_shard, description.get("Shards") or ()):
-                # Pages are of different moments: whichever saw the shard closed is the newer one.
+                # Pages are read at different times, so the page that shows the shard as closed is the newer one.
                 if shard.id not in shards or shard.closed:
                     shards[shard.id] = shard
             last = description.get("LastEvaluatedShardId")
             if not last:
                 return StreamDescription(description.get("StreamStatus", ""), tuple(shards.values()))
             if last == parameters.get("ExclusiveStartShardId"):
-                raise Unreachable("the list of shards goes round in circles", "BadBody")
+                raise Unreachable("endless list of shards: a page repeats the previous position", "BadBody")
             parameters["ExclusiveStartShardId"] = last
 
     async def get_shard_iterator(
         self, arn: str, shard_id: str, iterator_type: ShardIteratorType, after: str | None
     ) -> str:
-        """An iterator that begins after the sequence number `after`, or, where that is None, at `iterator_type`."""
+        """Returns an iterator that starts after the sequence number `after`, or at `iterator_type` if `after` is
+        None.
+        """
         place = (
             {"ShardIteratorType": iterator_type.value}
             if after is None
@@ -95,7 +98,7 @@ class StreamsClient:
         return str(response["ShardIterator"])
 
     async def get_records(self, iterator: str) -> RecordsPage:
-        """The page at an iterator."""
+        """Returns the page at an iterator."""
         response = await self._call("get_records", "Records", ShardIterator=iterator, Limit=PAGE_RECORDS)
         return RecordsPage(response["Records"], response.get("NextShardIterator"))
 
@@ -116,8 +119,8 @@ class StreamsClient:
                 async with asyncio.timeout(self._timeout):
                     response: Mapping[str, Any] = await getattr(self._client, operation)(**parameters)
             if response.get(required) is None:
-                # So looks an empty, cut or foreign body behind botocore: a success with nothing in it.
-                raise Unreachable(f"the answer to {operation} has no {required}", "BadBody")
+                # This is how botocore returns an empty, truncated or foreign body: as a success without content.
+                raise Unreachable(f"response to {operation} has no {required}", "BadBody")
             result = "ok"
         except StreamError as error:
             result = type(error).__name__
@@ -132,7 +135,7 @@ def _shard(raw: Mapping[str, Any]) -> Shard:
         closed = bool((raw.get("SequenceNumberRange") or {}).get("EndingSequenceNumber"))
         return Shard(raw["ShardId"], raw.get("ParentShardId") or None, closed)
     except (KeyError, AttributeError) as error:
-        raise Unreachable(f"the list of shards has one that is incomplete: {error!r}", "BadBody") from None
+        raise Unreachable(f"incomplete shard in the list of shards: {error!r}", "BadBody") from None
 
 
 def _size(record: Any) -> int:

@@ -1,9 +1,9 @@
-"""The stream as the engine sees it: records as they come, word of gaps, and whether changes arrive by it at all.
+"""The stream as the engine uses it: records in order, notice of gaps, and the mode, "stream" or "poll".
 
-Nothing is kept over a restart. `pin` fixes a place in the stream, the engine scans the table, and everything after that
-place is delivered: so nothing is missed. Where the place is lost (a new stream, a shard trimmed before it was read) the
-same is done again, and the engine is told of the gap after the new place is fixed. Without a stream that can be read
-the mode is "poll": the engine scans more often, and the stream is looked for again.
+No state survives a restart. `pin` fixes a position in the stream, then the engine scans the table, and every record
+after that position is delivered, so no change is missed. If the position is lost (a new stream, a shard trimmed before
+it was read), the consumer pins again and then reports a gap to the engine. If no stream can be read the mode is "poll":
+the engine scans more often, and the consumer keeps looking for a stream.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ _log = structlog.get_logger(__name__)
 Mode = Literal["stream", "poll"]
 
 CALL_TIMEOUT: Final = 5.0
-# The longest pause before a stream that is off or may not be read is looked for again.
+# Maximum pause before the next attempt if a stream is disabled or access to it is denied.
 MAX_RECHECK_SECONDS: Final = 60.0
-# The engine waits for the first pin. A stream that cannot be read must not keep the table's endpoints waiting.
+# The engine waits for the first pin, and a stream that cannot be read must not delay the endpoints of the table.
 PIN_TIMEOUT: Final = 10.0
 _MIN_DELAY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLocation:
-    """The table's stream. `arn` stays after a stream is turned off, so `enabled` tells."""
+    """The stream of the table. `arn` remains after the stream is disabled, so check `enabled`."""
 
     arn: str | None
     enabled: bool
@@ -46,10 +46,10 @@ class StreamLocation:
 
 @dataclass(frozen=True, slots=True)
 class StreamSnapshot:
-    """How it is going, for the status page and metrics.
+    """State of the consumer, for the status page and metrics.
 
-    `reason` says in words why the mode is what it is. `records` were delivered since the start, `errors` counts failed
-    calls by DynamoDB's or botocore's name for the failure.
+    `reason` explains the mode. `records` counts the records delivered since the start, `errors` the failed calls by
+    DynamoDB's or botocore's error code.
     """
 
     mode: Mode
@@ -61,14 +61,16 @@ class StreamSnapshot:
 
 
 class StreamConsumer:
-    """Tells of every change of the table from `pin` on; made for one tenure.
+    """Delivers every change of the table after `pin`; serves one term of leadership.
 
-    `client`: an aiobotocore "dynamodbstreams" client whose own retries are off. `locate` asks where the table's stream
-    is; whatever it raises is tried again later. The callbacks are synchronous and must not raise: `on_record`, in
-    order within a shard, and after those of its parent if that was listed before the shard was begun and never lost,
-    maybe more than once; `on_gap`: records may have been missed, a full resync is due; `on_mode`, with each change of
-    mode or of the reason for it; `on_call`, of each call to AWS: the operation, "ok" or the kind of failure, and its
-    seconds. Times are in seconds, `wall_clock` is in UTC.
+    `client` is an aiobotocore "dynamodbstreams" client without retries of its own. `locate` returns the location of the
+    table's stream; it is retried after any exception. Times are in seconds; `wall_clock` is in UTC.
+
+    The callbacks are synchronous and must not raise. `on_record` receives the records of a shard in order, possibly
+    more than once. They follow those of the parent shard, provided that the parent was listed before the shard was
+    started and was never lost. `on_gap` reports that records may have been missed, so a full resync is due. `on_mode`
+    reports each change of the mode or its reason. `on_call` is called after each call to AWS with the operation, "ok"
+    or the kind of failure, and the duration.
     """
 
     def __init__(
@@ -102,10 +104,12 @@ class StreamConsumer:
         self._records = 0
 
     async def pin(self) -> None:
-        """Fix the place in the stream from which every change will be delivered; a scan that begins afterwards misses
-        nothing. Returns in poll mode where there is no stream or it cannot be read for 10 s.
+        """Fixes the position in the stream after which every change is delivered.
+
+        A scan that starts afterwards misses nothing. Returns in poll mode if there is no stream or if it cannot be read
+        for 10 s.
         """
-        problem = f"the stream did not answer for {PIN_TIMEOUT:g} s"
+        problem = f"the stream did not respond within {PIN_TIMEOUT:g} s"
         try:
             async with asyncio.timeout(PIN_TIMEOUT):
                 while self._tail is None:
@@ -122,28 +126,31 @@ class StreamConsumer:
             self._set_mode("poll", problem)
 
     async def run(self) -> None:
-        """Deliver until cancelled, whatever AWS answers. Without `pin` before, it begins with one, and a gap."""
+        """Delivers records until cancelled, regardless of AWS errors.
+
+        Without a previous `pin` it starts by pinning, and reports a gap.
+        """
         pause = self._backoff.after_failure()
         while True:
             if self._tail is None:
                 await asyncio.sleep(pause)
-                pause = await self._attach("the stream is read again")
+                pause = await self._attach("reading of the stream resumed")
                 continue
             try:
                 await self._tail.run()
             except StreamEnded as error:
-                _log.warning("the stream has ended", arn=self._tail.arn, reason=error.message)
+                _log.warning("stream ended", arn=self._tail.arn, reason=error.message)
                 self._tail = None
                 pause = await self._attach(error.message)
             except StreamError as error:
                 self._tail = None
-                # It could be pinned, and would be again at once: each time costs a gap.
+                # It could be pinned again at once, but each pin costs a gap.
                 pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)
                 self._set_mode("poll", error.message)
                 self._on_gap(error.message)
 
     def snapshot(self) -> StreamSnapshot:
-        """How it is going. Needs a running event loop, whose time the ages are taken by."""
+        """Current state. Requires a running event loop, whose time determines the ages."""
         now = asyncio.get_running_loop().time()
         return StreamSnapshot(
             mode=self._mode or "poll",
@@ -155,7 +162,10 @@ class StreamConsumer:
         )
 
     async def _attach(self, why: str) -> float:
-        """Pin whatever stream the table has now and tell of the gap; the seconds until another try where that fails."""
+        """Pins the table's current stream and reports the gap.
+
+        Returns the seconds until the next attempt if it fails.
+        """
         was_polling = self._mode == "poll"
         try:
             self._tail = await self._pinned_tail()
@@ -170,7 +180,7 @@ class StreamConsumer:
     async def _pinned_tail(self) -> StreamTail:
         location = await self._location()
         if not location.arn or not location.enabled:
-            raise NoStream("the table has no stream" if not location.arn else "the table's stream is turned off")
+            raise NoStream("the table has no stream" if not location.arn else "the table's stream is disabled")
         self._degraded.clear()
         arn = location.arn
 
@@ -178,7 +188,7 @@ class StreamConsumer:
             try:
                 return await self._location() == StreamLocation(arn, enabled=True)
             except StreamError as error:
-                _log.info("the table's stream cannot be looked up", error=error.message)
+                _log.info("stream lookup failed; the current stream is kept", error=error.message)
                 return True
 
         processor = RecordProcessor(self._record, self._on_gap, self._set_degraded)
@@ -187,7 +197,7 @@ class StreamConsumer:
         )
         await tail.pin()
         self._backoff.succeeded()
-        self._set_mode("stream", "the table's stream is read")
+        self._set_mode("stream", "reading the table's stream")
         return tail
 
     async def _location(self) -> StreamLocation:
@@ -195,15 +205,15 @@ class StreamConsumer:
             async with asyncio.timeout(self._call_timeout):
                 return await self._locate()
         except Exception as error:
-            # Another room's errors, which cannot be known here.
-            raise Unreachable(f"the table's stream cannot be looked up: {error}", type(error).__name__) from error
+            # `locate` is injected, so its errors are unknown here.
+            raise Unreachable(f"cannot look up the table's stream: {error}", type(error).__name__) from error
 
     def _record(self, record: StreamRecord) -> None:
         self._records += 1
         self._on_record(record)
 
     def _set_degraded(self, source: str, problem: str | None) -> None:
-        """A source that is not readable makes it poll mode, though reading goes on; nothing is missed meanwhile."""
+        """Switches to poll mode while a source is not readable. Reading continues, so nothing is missed."""
         if problem is None:
             if self._degraded.pop(source, None) is None:
                 return
@@ -212,7 +222,7 @@ class StreamConsumer:
         if self._degraded:
             self._set_mode("poll", next(iter(self._degraded.values())))
         else:
-            self._set_mode("stream", "the table's stream is read")
+            self._set_mode("stream", "reading the table's stream")
 
     def _set_mode(self, mode: Mode, reason: str) -> None:
         if (mode, reason) != (self._mode, self._reason):

@@ -1,15 +1,16 @@
-"""Which shards to read, and from when: the shards of a stream form a forest, and a parent comes before its children.
+"""The shards of a stream as a forest, and which of them to read from where; parents come before their children.
 
-Pure: a Lineage is a value, each step makes the next one and says which shards to begin with. Reading, clocks and calls
-are elsewhere, so that every order in which a stream can be seen to grow is tried by value.
+A Lineage is an immutable value. Each step returns the next one and the shards to start reading. Reading, clocks and
+calls are elsewhere, so that tests can cover every order in which a stream can be observed to grow.
 
-A shard that was closed before we looked is history: what it held is in the table's scan. Whatever appears later is
-read from its beginning, whether its parent has ended, is history, or has been trimmed from the list. So nothing depends
-on when a shard is first listed, or in which order.
+A shard that was closed before the pin is history: the table scan covers its records. Every shard that appears later is
+read from its beginning, whether its parent has ended, is history, or was trimmed from the list. The result therefore
+does not depend on when, or in which order, shards are first listed.
 
-A child waits for a parent that is known. One whose parent no list has shown since the pin is read at once, for nobody
-can tell a parent that is still to be listed from one that was trimmed; if it is listed later, it is read whole then.
-DynamoDB lists a shard as long as it holds records, so this is for a list that lags, and costs order alone.
+A child waits for a known parent. If no list since the pin has shown the parent, the child is read at once, because a
+parent that is listed late looks the same as one that was trimmed; if it is listed later, it is then read whole.
+DynamoDB lists a shard as long as it holds records, so this only happens with a lagging list, and only affects the
+order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,28 +19,28 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, Self
 
-# An ended shard that is not listed is forgotten, but not at once: were it only missing from one answer, it would come
-# back as a new one and be read again.
+# An ended shard that is not listed is not forgotten at once: if it were only missing from one response, it would later
+# count as new and be read again.
 _MAX_UNLISTED: Final = 10
 
 
 class ShardIteratorType(StrEnum):
-    """Where reading begins; DynamoDB's own words."""
+    """Position at which reading starts, in DynamoDB's terms."""
 
     LATEST = "LATEST"
     TRIM_HORIZON = "TRIM_HORIZON"
 
 
 class ShardState(Enum):
-    """What has become of a shard."""
+    """State of a shard."""
 
     WAITING = "waiting"
-    """For its parent's end."""
+    """Waits for the end of its parent."""
     READING = "reading"
     SHARD_END = "drained"
-    """Read to its end, or history, or given up."""
+    """Read to its end, part of the history, or given up."""
     LOST = "lost"
-    """Not found any more, though for all that is known it may be written to."""
+    """No longer found, although it may still be written to."""
 
 
 _UNREAD: Final = frozenset({ShardState.WAITING, ShardState.READING})
@@ -47,7 +48,7 @@ _UNREAD: Final = frozenset({ShardState.WAITING, ShardState.READING})
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard as DescribeStream lists it. `closed`: nothing more will be written to it."""
+    """A shard as listed by DescribeStream. `closed`: nothing more will be written to it."""
 
     id: str
     parent: str | None = None
@@ -56,7 +57,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class ShardStart:
-    """Begin to read a shard. `gap`: some of its records may be missed by that, so a resync is due once it is read."""
+    """A request to start reading a shard. `gap`: records may have been missed, so a resync is due once it is read."""
 
     shard_id: str
     iterator_type: ShardIteratorType
@@ -65,7 +66,7 @@ class ShardStart:
 
 @dataclass(frozen=True, slots=True)
 class TrackedShard:
-    """A shard and what has become of it; `unlisted` counts the listings in a row that lack it."""
+    """A shard and its state; `unlisted` counts the consecutive listings without it."""
 
     shard: Shard
     state: ShardState
@@ -74,16 +75,16 @@ class TrackedShard:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What is known of a stream's shards, by id. Made by `pinned`; each step returns the next one."""
+    """The known shards of a stream, by id. Created by `pinned`; each step returns the next value."""
 
     shards: Mapping[str, TrackedShard] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def pinned(cls, listing: Iterable[Shard]) -> tuple[Self, tuple[ShardStart, ...]]:
-        """The first look at a stream: what is open is read from now on.
+        """Starts from the first listing of a stream: open shards are read from now on.
 
-        The pages of a listing are of different moments, so a parent may look open beside its child: then the child
-        waits, and is read whole.
+        The pages of a listing are read at different times, so a parent may look open although its child is listed. The
+        child then waits, and is read whole.
         """
         listed = {shard.id: shard for shard in listing}
         tracked = {}
@@ -101,16 +102,16 @@ class Lineage:
         return cls(MappingProxyType(tracked)), tuple(starts)
 
     def listed(self, listing: Iterable[Shard], *, retry_lost: bool = False) -> tuple[Self, tuple[ShardStart, ...]]:
-        """A later, complete listing. `retry_lost`: whether to try again what is lost.
+        """Applies a later, complete listing. `retry_lost`: whether to retry lost shards.
 
-        What was written to a lost shard until it closed is missed. So it is tried until it can be read or has ended,
-        and then once more: that tells of a gap in any case.
+        Records written to a lost shard until it closed are missed. It is therefore retried until it can be read or has
+        ended, and then once more: that attempt reports a gap in any case.
         """
         listed = {shard.id: shard for shard in listing}
         tracked = {}
         for id_, entry in self.shards.items():
             if id_ in listed:
-                # Closed is for good, even where an older answer comes late.
+                # A closed shard stays closed, even if an older response arrives late.
                 shard = replace(listed[id_], closed=listed[id_].closed or entry.shard.closed)
                 tracked[id_] = TrackedShard(shard, entry.state)
             elif entry.state in _UNREAD or entry.unlisted < _MAX_UNLISTED:
@@ -126,7 +127,7 @@ class Lineage:
         return self._with_ready(tracked, starts)
 
     def ended(self, shard_id: str, *, lost: bool = False) -> tuple[Self, tuple[ShardStart, ...]]:
-        """A shard that was read has come to its end; `lost`: before all of it was read."""
+        """Marks a shard that was being read as ended; `lost`: before all of it was read."""
         tracked = dict(self.shards)
         entry = tracked[shard_id]
         is_finished = entry.shard.closed or entry.unlisted or shard_id in _parents(tracked)
@@ -134,7 +135,7 @@ class Lineage:
         return self._with_ready(tracked, [])
 
     def childless(self) -> frozenset[str]:
-        """Ended shards of which no child is known: it may not have been listed yet, or there may never be one."""
+        """Ended shards without a known child, which may not be listed yet or may never exist."""
         parents = _parents(self.shards)
         return frozenset(id_ for id_, entry in self.shards.items() if entry.state not in _UNREAD and id_ not in parents)
 

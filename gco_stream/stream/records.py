@@ -1,4 +1,4 @@
-"""What a stream record says: which item changed, and how it looked before and after."""
+"""Records of a stream: which item changed, and its images before and after the change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ _KEY: Final = "endpoint_name"
 class StreamRecord:
     """One change of one item.
 
-    `new` and `old` are images in wire form, None where the change or the stream's view type has none. `created` is
-    rounded by DynamoDB to a second (DynamoDB Local: a minute): for lag, never for order.
+    `new` and `old` are images in wire form, None if the change or the stream's view type has none. `created` is rounded
+    by DynamoDB to a second (DynamoDB Local: a minute), so use it for lag, never for order.
     """
 
     name: str
@@ -30,7 +30,7 @@ class StreamRecord:
 
 
 def record_of(raw: Mapping[str, Any], shard_id: str) -> StreamRecord:
-    """A record as GetRecords has it. Raises ValueError where it does not have a record's form."""
+    """Parses a record returned by GetRecords. Raises ValueError if it is malformed."""
     try:
         change = raw["dynamodb"]
         name, sequence_number, event = change["Keys"][_KEY]["S"], change["SequenceNumber"], raw["eventName"]

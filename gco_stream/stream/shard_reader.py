@@ -1,7 +1,7 @@
-"""The reader of one shard: pages in order, each delivered before the next is asked for.
+"""The reader of one shard, which requests pages in order and delivers each before it requests the next.
 
-It holds the iterator of the page that is due until that page has been delivered, so a call that fails costs nothing but
-time. An iterator lives 15 minutes; after a longer outage it begins after the last record that it delivered.
+It keeps the iterator of a page until that page is delivered, so a failed call only costs time. An iterator lives 15
+minutes; after a longer outage, reading resumes after the last record that was delivered.
 """
 
 import asyncio
@@ -32,16 +32,17 @@ _log = structlog.get_logger(__name__)
 
 DEGRADED_AFTER_SECONDS: Final = 30.0
 _MAX_PAGES_IN_A_ROW: Final = 10
-# A shard that is trimmed as a whole answers so for ever; one that is being trimmed, not so often in a row.
+# A shard that was trimmed completely keeps returning this error; one that is being trimmed does not return it this
+# often in a row.
 _MAX_TRIMS_IN_A_ROW: Final = 3
 _MIN_DELAY: Final = 0.1
 _MAX_DELAY: Final = 10.0
-# Other work gets its turn after so many records.
+# Number of records after which the reader yields to other tasks.
 _YIELD_AFTER_RECORDS: Final = 100
 
 
 class ShardReadResult(Enum):
-    """How the reading of a shard ended."""
+    """How reading a shard ended."""
 
     SHARD_END = "drained"
     LOST = "lost"
@@ -49,10 +50,10 @@ class ShardReadResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ShardSnapshot:
-    """How the reading of one shard is going.
+    """Progress of reading one shard.
 
-    `state` is "reading" or "waiting" (for its parent's end). `read_age`: seconds since a page was last read; `behind`:
-    at most so many seconds ago something may have been written that is not delivered yet (both None: never read).
+    `state` is "reading" or "waiting" (for the end of its parent). `read_age` is the time since a page was last read and
+    `behind` an upper bound on the stream lag; both are in seconds, and None before the first read.
     """
 
     shard_id: str
@@ -64,10 +65,10 @@ class ShardSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RecordProcessor:
-    """Where a stream's reader hands things over; all synchronous.
+    """Callbacks of a stream's readers; all synchronous.
 
-    `degraded` is told once that a source (a shard, or the list of shards) has not been readable for TROUBLE_SECONDS,
-    and None once it is again.
+    `degraded` is called once with a problem when a source (a shard, or the list of shards) has not been readable for
+    TROUBLE_SECONDS, and with None once it is readable again.
     """
 
     record: Callable[[StreamRecord], None]
@@ -90,12 +91,13 @@ class ShardReader:
     ) -> None:
         self.shard_id = start.shard_id
         self.closed = False
-        """Whether the list of shards says that nothing more will come: then it is read without pauses."""
+        """Whether the shard is listed as closed; then it is read without pauses."""
         self._client = client
         self._arn = arn
         self._processor = processor
         self._poll_interval = poll_interval
-        # Twice, since a delay may be shortened by half: failures must not make for more calls than success does.
+        # Twice the interval, because jitter may halve a delay: failures must not cause more calls than successful
+        # reads.
         self._backoff = Backoff(rng, base=max(2 * poll_interval, _MIN_DELAY), cap=_MAX_DELAY)
         self._pause = 0.0
         self._iterator_type = start.iterator_type
@@ -109,21 +111,21 @@ class ShardReader:
         self._trims = 0
         self._failing_since: float | None = None
         self.degraded = False
-        """Whether it has not been readable for TROUBLE_SECONDS."""
-        self._gap = f"shard {start.shard_id} could not be read for a time" if start.gap else ""
+        """Whether the shard has not been readable for TROUBLE_SECONDS."""
+        self._gap = f"shard {start.shard_id} was temporarily unreadable" if start.gap else ""
 
     async def pin(self) -> None:
-        """Read one page, which fixes the place from which everything will be delivered. Raises StreamError."""
+        """Reads one page, which fixes the position after which all records are delivered. Raises StreamError."""
         await self._read()
         self._pause = self._poll_interval
 
     def pin_failed(self, error: StreamError) -> None:
-        """It could not be pinned for the moment: `run` tries on, and tells of a gap when the place is fixed."""
+        """Notes a temporary failure to pin: `run` keeps trying, and reports a gap once the position is fixed."""
         self._pause = self._failed(error)
-        self._gap = self._gap or f"shard {self.shard_id} could not be read from the start"
+        self._gap = self._gap or f"shard {self.shard_id} was not readable when the stream was pinned"
 
     async def run(self) -> ShardReadResult:
-        """Read to the shard's end, whatever fails on the way. Raises AccessDenied alone."""
+        """Reads to the end of the shard, regardless of failures. Only raises AccessDenied."""
         in_a_row = 0
         while not self._at_shard_end:
             await asyncio.sleep(self._pause)
@@ -132,24 +134,24 @@ class ShardReader:
             except AccessDenied:
                 raise
             except NotFound as error:
-                _log.warning("a shard is gone before its end", shard=self.shard_id, error=error.message)
+                _log.warning("shard not found before its end was read", shard=self.shard_id, error=error.message)
                 return ShardReadResult.LOST
             except StreamError as error:
                 self._pause, in_a_row = self._failed(error), 0
                 if self._trims >= _MAX_TRIMS_IN_A_ROW:
-                    _log.warning("a shard was trimmed before its end", shard=self.shard_id)
+                    _log.warning("shard trimmed before its end was read", shard=self.shard_id)
                     return ShardReadResult.LOST
             else:
                 self._succeeded()
                 more = page.full or self.closed
-                # Where the pages come too fast for DynamoDB, they are read at the usual pace until there are no more.
+                # After throttling, pages are read at the usual interval until no more are available at once.
                 self._throttled = self._throttled and more
                 in_a_row = in_a_row + 1 if more and not self._throttled and in_a_row < _MAX_PAGES_IN_A_ROW else 0
                 self._pause = 0.0 if in_a_row else self._poll_interval
         return ShardReadResult.SHARD_END
 
     def snapshot(self, now: float, wall: datetime) -> ShardSnapshot:
-        """How it is going; `now` is the running loop's time, `wall` the time of day in UTC."""
+        """Current progress; `now` is the running loop's time, `wall` the time of day in UTC."""
         read_age = behind = None if self._last_read is None else now - self._last_read
         if self._last_page_full and self._last_created is not None:
             behind = max(0.0, (wall - self._last_created).total_seconds())
@@ -170,7 +172,7 @@ class ShardReader:
         self._last_read = asyncio.get_running_loop().time()
         self._last_page_full = page.full
         if unreadable:
-            self._gap = self._gap or f"{unreadable} unreadable records in shard {self.shard_id}"
+            self._gap = self._gap or f"{unreadable} malformed records in shard {self.shard_id}"
         if self._gap:
             gap, self._gap = self._gap, ""
             self._processor.gap(gap)
@@ -180,14 +182,14 @@ class ShardReader:
         try:
             record = record_of(raw, self.shard_id)
         except ValueError as error:
-            _log.warning("a stream record cannot be read", shard=self.shard_id, error=str(error))
+            _log.warning("malformed stream record", shard=self.shard_id, error=str(error))
             return False
         self._processor.record(record)
         self._last_sequence_number, self._last_created = record.sequence_number, record.created
         return True
 
     def _failed(self, error: StreamError) -> float:
-        """What follows from a failure; the seconds to wait before the next try."""
+        """Handles a failure and returns the seconds to wait before the next attempt."""
         now = asyncio.get_running_loop().time()
         if self._failing_since is None:
             self._failing_since = now
@@ -196,22 +198,22 @@ class ShardReader:
                 self._throttled = True
             case Trimmed():
                 self._trims += 1
-                self._restart_at_horizon(f"shard {self.shard_id} was trimmed before it was read")
+                self._restart(f"shard {self.shard_id} was trimmed before it was read")
             case Rejected() if self._iterator is None and self._last_sequence_number is not None:
-                # A place that is refused once is refused for ever.
-                self._restart_at_horizon(f"shard {self.shard_id} could not be read on from where it was")
+                # A position that was rejected once will always be rejected.
+                self._restart(f"the position in shard {self.shard_id} was rejected")
             case IteratorExpired() | Rejected():
                 self._iterator = None
                 if self._last_sequence_number is None:
-                    self._gap = f"shard {self.shard_id} was not read for longer than its iterator lives"
+                    self._gap = f"the iterator of shard {self.shard_id} expired before any record was read"
         if not self.degraded and now - self._failing_since >= DEGRADED_AFTER_SECONDS:
             self.degraded = True
             self._processor.degraded(self.shard_id, error.message)
-        _log.debug("a shard could not be read", shard=self.shard_id, error=error.message)
+        _log.debug("shard read failed", shard=self.shard_id, error=error.message)
         return self._backoff.after_failure()
 
-    def _restart_at_horizon(self, gap: str) -> None:
-        # What was lost cannot be told: whatever the shard still holds is delivered, the resync does the rest.
+    def _restart(self, gap: str) -> None:
+        # What was lost is unknown: deliver what the shard still holds and leave the rest to the resync.
         self._iterator, self._last_sequence_number, self._iterator_type = None, None, ShardIteratorType.TRIM_HORIZON
         self._gap = gap
 

@@ -1,8 +1,8 @@
-"""One stream followed from a moment on: a reader for each shard that is due, and the search for new shards.
+"""Follows one stream from a fixed position, with one reader per shard and a search for new shards.
 
-New shards are looked for when one ends and every 30 s. Where an ended shard shows no child, the list of shards is asked
-again, soon and then ever later, for it may lag; so may the stream have been turned off, and then what the table says
-decides.
+The shards are listed when a shard ends and every 30 s. If the list shows no child of an ended shard, it is requested
+again with growing delays, because it may lag. The stream may also have been disabled or replaced, so the table is then
+asked for its current stream.
 """
 
 import asyncio
@@ -41,16 +41,16 @@ SHARD_SYNC_SECONDS: Final = 30.0
 _SYNC_JITTER: Final = 0.1
 _MIN_SYNC_DELAY: Final = 0.2
 _MAX_ATTEMPTS: Final = 6
-"""How often a child is looked for soon after an end: for 13 s in all."""
+"""Number of attempts to find a child soon after an end, over 13 s in total."""
 _VERIFY_AFTER_ATTEMPTS: Final = 2
-"""After so many of them the table is asked whether this is still its stream."""
+"""Number of these attempts after which the table is asked whether this is still its stream."""
 _MAX_DELAY: Final = 30.0
 _ACTIVE_STATUSES: Final = frozenset({"ENABLING", "ENABLED"})
-_SHARD_LIST: Final = "the list of shards"
+_SHARD_LIST: Final = "list of shards"
 
 
 class StreamTail:
-    """The stream `arn` from `pin` on. `is_current_stream`: whether the table says that this is its stream."""
+    """The stream `arn` from `pin` on. `is_current_stream` returns whether this is still the table's stream."""
 
     def __init__(
         self,
@@ -74,9 +74,9 @@ class StreamTail:
         self._attempts = 0
 
     async def pin(self) -> None:
-        """Fix the place from which everything will be delivered, on every open shard. Raises StreamError.
+        """Fixes the position after which all records are delivered, on every open shard. Raises StreamError.
 
-        A shard that fails for the moment tells of a gap when its place is fixed later; only where all fail, it raises.
+        A shard that fails temporarily reports a gap when its position is fixed later. Raises only if all shards fail.
         """
         description = await self._client.describe(self.arn)
         if description.status not in _ACTIVE_STATUSES:
@@ -88,19 +88,19 @@ class StreamTail:
             for start in starts:
                 tasks.start(partial(self._pin, start.shard_id, failures), f"pin {start.shard_id}")
         if not self._readers:
-            raise StreamEnded("the stream has no shard that can be read")
+            raise StreamEnded("no shard of the stream can be read")
         if len(failures) == len(self._readers):
             raise failures[0]
 
     async def run(self) -> NoReturn:
-        """Deliver records until cancelled. Raises Ended, AccessDenied."""
+        """Delivers records until cancelled. Raises Ended, AccessDenied."""
         async with stream_tasks() as tasks:
             self._start_readers(tasks, tuple(self._readers))
             tasks.start(partial(self._sync_shards, tasks), "look for shards")
         raise AssertionError("unreachable")
 
     def snapshot(self, now: float, wall: datetime) -> tuple[ShardSnapshot, ...]:
-        """The shards that are read or wait; `now` is the running loop's time, `wall` the time of day in UTC."""
+        """Shards being read or waiting; `now` is the running loop's time, `wall` the time of day in UTC."""
         waiting = (id_ for id_, entry in self._lineage.shards.items() if entry.state is ShardState.WAITING)
         return (
             *(reader.snapshot(now, wall) for reader in self._readers.values()),
@@ -114,13 +114,13 @@ class StreamTail:
         except AccessDenied:
             raise
         except (NotFound, Trimmed, IteratorExpired, Rejected) as error:
-            # It ended between the list and now, or long ago; what it held is in the scan that follows.
-            _log.info("a shard cannot be pinned", shard=shard_id, error=error.message)
+            # The shard ended after it was listed, or long ago. The scan that follows covers its records.
+            _log.info("shard cannot be pinned", shard=shard_id, error=error.message)
             del self._readers[shard_id]
             self._lineage, starts = self._lineage.ended(shard_id, lost=True)
             self._add_readers(starts)
         except StreamError as error:
-            # One shard that fails for the moment does not keep the others from being read.
+            # A temporary failure of one shard must not prevent the others from being read.
             reader.pin_failed(error)
             failures.append(error)
 
@@ -133,7 +133,7 @@ class StreamTail:
             reader.closed = self._lineage.shards[start.shard_id].shard.closed
             self._readers[start.shard_id] = reader
             ids.append(start.shard_id)
-            _log.info("reading a shard", shard=start.shard_id, begin=start.iterator_type.value)
+            _log.info("shard reading started", shard=start.shard_id, begin=start.iterator_type.value)
         return tuple(ids)
 
     def _start_readers(self, tasks: StreamTasks, shard_ids: Iterable[str]) -> None:
@@ -144,11 +144,11 @@ class StreamTail:
         end = await reader.run()
         shard_id = reader.shard_id
         del self._readers[shard_id]
-        _log.info("a shard has ended", shard=shard_id, end=end.value)
+        _log.info("shard reading ended", shard=shard_id, result=end.value)
         self._lineage, starts = self._lineage.ended(shard_id, lost=end is ShardReadResult.LOST)
         if end is ShardReadResult.LOST:
             self._processor.degraded(shard_id, None)
-            self._processor.gap(f"shard {shard_id} was gone before it was read to its end")
+            self._processor.gap(f"shard {shard_id} was lost before its end was read")
         self._start_readers(tasks, self._add_readers(starts))
         self._attempts = 0
         self._shard_ended.set()
@@ -164,7 +164,7 @@ class StreamTail:
             began = clock()
             while (description := await self._describe_stream()) is None:
                 if clock() - began >= DEGRADED_AFTER_SECONDS:
-                    self._processor.degraded(_SHARD_LIST, "the list of shards cannot be read")
+                    self._processor.degraded(_SHARD_LIST, "cannot list the shards of the stream")
                 await asyncio.sleep(backoff.after_failure())
             backoff.succeeded()
             self._processor.degraded(_SHARD_LIST, None)
@@ -175,7 +175,7 @@ class StreamTail:
             await self._verify_stream_arn(description.status)
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait for the end of a shard; True if none came in that time."""
+        """Waits for the end of a shard; returns True if none ended in that time."""
         try:
             async with asyncio.timeout(seconds * self._rng.uniform(1 - _SYNC_JITTER, 1)):
                 await self._shard_ended.wait()
@@ -190,19 +190,19 @@ class StreamTail:
         except AccessDenied:
             raise
         except NotFound as error:
-            raise StreamEnded(f"the stream is gone: {error.message}", error.code) from error
+            raise StreamEnded(f"the stream no longer exists: {error.message}", error.code) from error
         except StreamError as error:
-            _log.debug("the shards could not be listed", error=error.message)
+            _log.debug("listing shards failed", error=error.message)
             return None
 
     async def _verify_stream_arn(self, status: str) -> None:
-        """Ask whether this is still the table's stream, where a listing gives reason to. Raises Ended."""
-        childless = bool(self._lineage.childless())
-        self._attempts = min(self._attempts + 1, _MAX_ATTEMPTS) if childless else 0
+        """Checks whether this is still the table's stream if a listing gives reason to. Raises Ended."""
+        children_missing = bool(self._lineage.childless())
+        self._attempts = min(self._attempts + 1, _MAX_ATTEMPTS) if children_missing else 0
         nothing_read = not self._readers
         degraded = any(reader.degraded for reader in self._readers.values())
-        doubtful = childless and (self._attempts == _VERIFY_AFTER_ATTEMPTS or nothing_read)
+        doubtful = children_missing and (self._attempts == _VERIFY_AFTER_ATTEMPTS or nothing_read)
         if (doubtful or degraded or status not in _ACTIVE_STATUSES) and not await self._is_current_stream():
-            raise StreamEnded("the table's stream was turned off or made anew")
+            raise StreamEnded("the table's stream was disabled or replaced")
         if nothing_read and self._attempts >= _MAX_ATTEMPTS:
             raise StreamEnded("no shard of the stream can be read")

@@ -1,7 +1,7 @@
-"""Tasks of which one that fails ends all, and a cancellation always gets through.
+"""Task group in which an expected failure ends all tasks, and a cancellation always takes effect.
 
-Before Python 3.13 a TaskGroup forgets that it was cancelled where one of its tasks fails at the same moment, and who
-then deals with that failure goes on for ever. So a failure that is expected here is no error to the group.
+Before Python 3.13 a TaskGroup forgets its cancellation if one of its tasks fails at the same moment, and a caller that
+handles the failure then runs forever. Expected failures are therefore not passed to the group as exceptions.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from gco_stream.aws.stream_errors import StreamError
 
 
 class StreamTasks:
-    """Made by `stream_tasks`. `failure` is the first StreamError that a task raised."""
+    """Created by `stream_tasks`. `failure` is the first StreamError raised by a task."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self.failure: StreamError | None = None
@@ -20,7 +20,7 @@ class StreamTasks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, run: Callable[[], Awaitable[None]], name: str) -> None:
-        """Run it beside the others."""
+        """Starts a task."""
         task = self._group.create_task(self._until_failure(run), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -36,9 +36,9 @@ class StreamTasks:
 
 @asynccontextmanager
 async def stream_tasks() -> AsyncIterator[StreamTasks]:
-    """Waits for all tasks. A StreamError comes out as itself and cancels the others, any other error in a group.
+    """Waits for all tasks. A StreamError cancels them and is raised as it is, any other error as an ExceptionGroup.
 
-    The block itself must not wait, since nothing wakes it.
+    The block itself must not wait, because nothing would wake it.
     """
     async with asyncio.TaskGroup() as group:
         tasks = StreamTasks(group)

@@ -1,4 +1,7 @@
-"""Making the table and its stream, for the command line and the local demo. Synchronous: a person waits for it."""
+"""Creation of the table and its stream, for the command line and the local demo.
+
+Synchronous, because a person waits for the result.
+"""
 
 import time
 from dataclasses import dataclass
@@ -16,22 +19,22 @@ _MAX_BACKUP_ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class CreatedTable:
-    """A table that was made. `backups_problem`: why point-in-time recovery could not be turned on, None if it is on."""
+    """A created table. `backups_problem`: why point-in-time recovery could not be enabled, None if it is enabled."""
 
     info: TableInfo
     backups_problem: str | None
 
 
 def describe(client: Any, name: str) -> TableInfo:
-    """The table as it is. Raises TableMissing and the like."""
+    """Describes the table. Raises TableMissing and other TableErrors."""
     with table_errors(_where(client, name)):
         return table_info(client.describe_table(TableName=name))
 
 
 def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
-    """Makes the table with its stream, paid per request, and waits until it is active (`timeout` seconds).
+    """Creates the table with its stream, billed per request, and waits up to `timeout` seconds until it is active.
 
-    Point-in-time recovery is turned on where that is possible. Raises AlreadyExists.
+    Enables point-in-time recovery if possible. Raises AlreadyExists.
     """
     try:
         with table_errors(_where(client, name)):
@@ -44,16 +47,17 @@ def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
             )
     except TableRejected as error:
         if error.code == "ResourceInUseException":
-            raise AlreadyExists(f"the table {name} is there already", error.code) from error
+            raise AlreadyExists(f"table {name} already exists", error.code) from error
         raise
     info = _wait(client, name, timeout)
     return CreatedTable(info, _turn_backups_on(client, name))
 
 
 def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[TableInfo, bool]:
-    """Turns the table's stream on and waits until it is. Returns the table and whether anything was changed.
+    """Enables the table's stream and waits until it is enabled.
 
-    A stream that is on already stays as it is: any view type serves.
+    Returns the table and whether anything was changed. A stream that is already enabled stays as it is, because every
+    view type is supported.
     """
     info = describe(client, name)
     if info.stream_enabled:
@@ -64,7 +68,7 @@ def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[Tabl
 
 
 def backups_enabled(client: Any, name: str) -> bool | None:
-    """Whether point-in-time recovery is on, None where that cannot be found out (no permission, a local DynamoDB)."""
+    """Whether point-in-time recovery is enabled; None if unknown (no permission, a local DynamoDB)."""
     try:
         with table_errors(_where(client, name)):
             answer = client.describe_continuous_backups(TableName=name)
@@ -82,7 +86,7 @@ def _wait(client: Any, name: str, timeout: float) -> TableInfo:
             return info
         if time.monotonic() > deadline:
             raise TableUnreachable(
-                f"the table {name} is still {info.status or 'unknown'} after {timeout:g} s", "Timeout"
+                f"table {name} is still {info.status or 'in an unknown state'} after {timeout:g} s", "Timeout"
             )
         time.sleep(_PAUSE)
 
@@ -97,7 +101,7 @@ def _turn_backups_on(client: Any, name: str) -> str | None:
                 )
         except TableError as error:
             problem = error.message
-            # A table that was just made is not ready for it for some seconds; anything else stays as it is.
+            # A new table does not support it for some seconds. Other errors are not retried.
             if error.code != "ContinuousBackupsUnavailableException":
                 return problem
             time.sleep(_PAUSE * 2**attempt)

@@ -1,7 +1,7 @@
-"""The table of endpoints: reads that count only when whole, and the controller's conditional writes.
+"""The table of endpoints: complete reads, and the controller's conditional writes.
 
-Every write is conditional on what it was decided from, so a user's change is never overwritten. Nothing here retries a
-write: the caller knows how long it may still act.
+Each write is conditional on the data on which it was decided, so it never overwrites a user's change. Writes are not
+retried here, because only the caller knows how long it may still act.
 """
 
 import asyncio
@@ -28,7 +28,8 @@ from gco_stream.model.wire import WireItem
 from gco_stream.table.expressions import unchanged_since
 from gco_stream.table.info import TableInfo, table_info
 
-# A page's dicts take some 25 times the items' bytes, and two pages are held at once: 500 a page cost 30 MiB for good.
+# The dicts of a page take about 25 times the bytes of its items, and two pages are held at once: with 500 items per
+# page, 30 MiB would stay allocated.
 PAGE_ITEMS: Final = 100
 _MAX_PAGE_ATTEMPTS: Final = 4
 _MAX_STATUS_ATTEMPTS: Final = 4
@@ -45,10 +46,10 @@ _DECISION_ATTRIBUTES: Final = ("desired_state", "target_regions", "spec", "creat
 
 
 class EndpointTable:
-    """The table `name` through an aiobotocore "dynamodb" client whose own retries are off.
+    """The table `name`, accessed by an aiobotocore "dynamodb" client without retries of its own.
 
-    `timeout`: seconds for one call, the wait for a connection included. `on_call` is told of each: which operation,
-    "ok" or what became of it, and its seconds. All methods raise TableError.
+    `timeout` is in seconds per call, including the wait for a connection. `on_call` is called after each call with the
+    operation, "ok" or the kind of failure, and the duration in seconds. All methods raise TableError.
     """
 
     def __init__(
@@ -69,19 +70,19 @@ class EndpointTable:
 
     @property
     def name(self) -> str:
-        """The table's name."""
+        """Name of the table."""
         return self._name
 
     async def describe(self) -> TableInfo:
-        """The table's ARN, stream and status. Raises TableMissing, TableAccessDenied, TableUnreachable, …"""
+        """Returns the table's ARN, stream and status. Raises TableMissing, TableAccessDenied, TableUnreachable, …"""
         response = await self._call("describe_table")
         return table_info(response)
 
     async def scan(self) -> AsyncIterator[list[WireItem]]:
-        """Every item, a page at a time, by consistent reads.
+        """Yields all items, page by page, with consistent reads.
 
-        A page that fails for the moment (TableThrottled, TableUnreachable) is asked for again, four times at most; an
-        error means that the scan is not whole.
+        A page that fails temporarily (TableThrottled, TableUnreachable) is requested up to four times. An error means
+        that the scan is incomplete.
         """
         start: Mapping[str, Any] | None = None
         while True:
@@ -92,18 +93,19 @@ class EndpointTable:
                 return
 
     async def get(self, name: str) -> WireItem | None:
-        """The item as it stands now (a consistent read), None where there is none."""
+        """Returns the current item (a consistent read), None if it does not exist."""
         response = await self._call("get_item", Key=_key(name), ConsistentRead=True)
-        # DynamoDB answers `{}` for no item, and so does botocore for a body that was cut: the parser tells them apart.
+        # DynamoDB responds with `{}` if there is no item, and botocore returns the same for a truncated body. The
+        # parser rejects the latter.
         item: WireItem | None = response.get("Item")
         return item
 
     async def write_status(self, name: str, region: str, status: Mapping[str, Any], epoch: int) -> WireItem:
-        """Stores a region's status with the leader's epoch (microseconds) and returns the whole item as it is then.
+        """Stores a region's status with the leader's epoch (microseconds) and returns the whole resulting item.
 
-        A call that is given up may still reach DynamoDB, later than its successor: of one epoch the older `last_sync`
-        (ISO 8601, UTC) is refused. Raises Gone where there is no such item, Superseded where something newer is stored,
-        Contended where the status map changed its form under every attempt.
+        An abandoned call may still reach DynamoDB, even after its successor. Within one epoch a write with an older
+        `last_sync` (ISO 8601, UTC) is therefore rejected. Raises Gone if the item does not exist, Superseded if a newer
+        status is stored, and Contended if region_status alternated between map and no map on every attempt.
         """
         entry = wire.encode_value({**status, "epoch": epoch})
         for _ in range(_MAX_STATUS_ATTEMPTS):
@@ -112,13 +114,13 @@ class EndpointTable:
             except _NoStatusMap:
                 if (item := await self._write_map(name, region, entry)) is not None:
                     return item
-        raise Contended(f"{name}: region_status changed its form under every attempt to write {region}'s")
+        raise Contended(f"{name}: region_status kept changing its type while the status of {region} was written")
 
     async def promote(self, last_read: WireItem) -> WireItem | None:
-        """Sets desired_state to running, if all that the regions agree on is still as in `last_read`.
+        """Sets desired_state to running if everything that the regions agree on is still as in `last_read`.
 
-        That is desired_state, target_regions, spec, created_at and each reported state. None: it is not, somebody was
-        faster, or the item is gone.
+        These are desired_state, target_regions, spec, created_at and each reported state. Returns None if any of them
+        has changed or the item is gone.
         """
         condition, names, values = _unchanged_agreement(last_read)
         values |= {":running": {"S": "running"}, ":now": {"S": datetime.now(UTC).isoformat()}}
@@ -137,9 +139,9 @@ class EndpointTable:
         return returned_item(response)
 
     async def purge(self, last_read: WireItem) -> bool:
-        """Takes the item out of the table, if all that the regions agree on is still as in `last_read`; see `promote`.
+        """Deletes the item if everything that the regions agree on is still as in `last_read`; see `promote`.
 
-        True: it is gone (by this call or before it). False: somebody was faster.
+        Returns True if the item is gone (by this call or before it), False if it has changed.
         """
         condition, names, values = _unchanged_agreement(last_read)
         try:
@@ -174,9 +176,11 @@ class EndpointTable:
             )
         except _ConditionFailed as failed:
             if failed.item is None:
-                raise ItemNotFound(f"{name}: the item is not in the table") from failed
+                raise ItemNotFound(f"{name}: item does not exist") from failed
             stored = _stored_epoch(failed.item, region)
-            raise Fenced(f"{name}: {region}'s status has epoch {stored}, ours is {epoch}", stored) from failed
+            raise Fenced(
+                f"{name}: status of {region} is superseded: its epoch is {stored}, ours is {epoch}", stored
+            ) from failed
         except TableRejected as error:
             if error.code == "ValidationException" and "document path" in error.message:
                 raise _NoStatusMap from error
@@ -196,7 +200,7 @@ class EndpointTable:
             )
         except _ConditionFailed as failed:
             if failed.item is None:
-                raise ItemNotFound(f"{name}: the item is not in the table") from failed
+                raise ItemNotFound(f"{name}: item does not exist") from failed
             return None
         return returned_item(response)
 
@@ -214,11 +218,11 @@ class EndpointTable:
                 response = await self._call("scan", **parameters)
                 items = response.get("Items")
                 if not isinstance(items, list) or response.get("Count") != len(items):
-                    raise TableUnreachable("a page of the table came back incomplete", "BadBody")
+                    raise TableUnreachable("incomplete page of the table scan", "BadBody")
         return response
 
     async def _write(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """As `_call`, of a write that has a condition. Raises _ConditionFailed, too."""
+        """Performs a conditional write; see `_call`. Also raises _ConditionFailed."""
         try:
             return await self._call(operation, **parameters)
         except TableRejected as error:
@@ -246,7 +250,7 @@ class EndpointTable:
 
 
 class _ConditionFailed(Exception):
-    """The item is not as the condition wants it; `item` is what is stored, where it was asked for and exists."""
+    """The condition does not hold. `item` is the stored item, if it was requested and exists."""
 
     def __init__(self, item: WireItem | None) -> None:
         super().__init__("condition failed")
@@ -254,7 +258,7 @@ class _ConditionFailed(Exception):
 
 
 class _NoStatusMap(Exception):
-    """region_status is missing or is not a map, so nothing can be set inside it."""
+    """region_status is missing or not a map, so no entry can be set in it."""
 
 
 def _key(name: str) -> WireItem:
@@ -262,9 +266,7 @@ def _key(name: str) -> WireItem:
 
 
 def _unchanged_agreement(last_read: WireItem) -> tuple[str, dict[str, str], WireItem]:
-    """A condition, its names and values: the wish and the states that the regions report of it are as in
-    `last_read`.
-    """
+    """Condition, names and values: the desired state and the regions' reported states are as in `last_read`."""
     condition, names, values = unchanged_since(last_read, _DECISION_ATTRIBUTES)
     for number, (region, entry) in enumerate(last_read.get("region_status", {}).get("M", {}).items()):
         if state := entry.get("M", {}).get("state"):

@@ -1,4 +1,4 @@
-"""DynamoDB's expressions as values: conditions that hold only while an item is as it was read, and changes to it."""
+"""Builders of DynamoDB expressions: conditions that an item is unchanged since it was read, and updates."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,13 +7,14 @@ from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 
 Path = tuple[str, ...]
-"""Where in an item: attribute, then keys of the maps inside."""
+"""Path in an item: an attribute, then the keys of nested maps."""
 
 
 def unchanged_since(last_read: Mapping[str, Any], attributes: Iterable[str]) -> tuple[str, dict[str, str], WireItem]:
-    """A ConditionExpression, its names and values: the item exists and these attributes equal those in `last_read`.
+    """ConditionExpression, names and values: the item exists and these attributes equal those in `last_read`.
 
-    Maps and lists compare deeply and numbers by value; an attribute that `last_read` lacks must still be missing.
+    Maps and lists compare deeply and numbers by value. An attribute that is missing in `last_read` must still be
+    missing.
     """
     parts, names, values = ["attribute_exists(endpoint_name)"], {}, {}
     for number, attribute in enumerate(attributes):
@@ -27,19 +28,19 @@ def unchanged_since(last_read: Mapping[str, Any], attributes: Iterable[str]) -> 
 
 
 def changes(sets: Mapping[Path, Any], removes: Iterable[Path] = ()) -> tuple[str, dict[str, str], WireItem]:
-    """An UpdateExpression, its names and values: these paths get these plain values, those go."""
+    """UpdateExpression, names and values that set these paths to plain values and remove others."""
     names: dict[str, str] = {}
 
-    def placed(path: Path) -> str:
+    def placeholders(path: Path) -> str:
         known = {word: placeholder for placeholder, word in names.items()}
         for word in path:
             placeholder = known.setdefault(word, f"#to{len(known)}")
             names[placeholder] = word
         return ".".join(known[word] for word in path)
 
-    assignments = [f"{placed(path)} = :to{number}" for number, path in enumerate(sets)]
-    gone = [placed(path) for path in removes]
+    assignments = [f"{placeholders(path)} = :to{number}" for number, path in enumerate(sets)]
+    removals = [placeholders(path) for path in removes]
     expression = " ".join(
-        f"{verb} {', '.join(parts)}" for verb, parts in (("SET", assignments), ("REMOVE", gone)) if parts
+        f"{verb} {', '.join(parts)}" for verb, parts in (("SET", assignments), ("REMOVE", removals)) if parts
     )
     return expression, names, {f":to{number}": wire.encode_value(value) for number, value in enumerate(sets.values())}

@@ -1,4 +1,4 @@
-"""What DynamoDB says of the table itself."""
+"""Description of the table itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ _KEY = "endpoint_name (S)"
 class TableInfo:
     """The table as DynamoDB describes it.
 
-    `stream_arn` stays after a stream is disabled, so `stream_enabled` tells; `view_type` is NEW_AND_OLD_IMAGES, …,
-    None without a stream; `status` is ACTIVE, CREATING, UPDATING, DELETING, …; `items` and `bytes` are DynamoDB's
-    counts, some hours old.
+    `stream_arn` remains after the stream is disabled, so check `stream_enabled`. `view_type` is NEW_AND_OLD_IMAGES, …,
+    or None without a stream. `status` is ACTIVE, CREATING, UPDATING, DELETING, …. `items` and `bytes` are DynamoDB's
+    counts, which are up to some hours old.
     """
 
     arn: str
@@ -28,16 +28,17 @@ class TableInfo:
 
 
 def table_info(response: Mapping[str, Any]) -> TableInfo:
-    """The answer of DescribeTable as a value.
+    """Parses the response of DescribeTable.
 
-    Raises TableUnreachable where it was cut, TableRejected where the table's key is not that of endpoints.
+    Raises TableUnreachable if it is truncated, and TableRejected if the table's key is not that of a table of
+    endpoints.
     """
     table = response.get("Table")
     if not table or "TableArn" not in table:
-        raise TableUnreachable("DynamoDB's description of the table is incomplete", "BadBody")
+        raise TableUnreachable("incomplete response to DescribeTable", "BadBody")
     key = _key_of(table)
     if key not in {"", _KEY}:
-        raise TableRejected(f"{table['TableArn']} is no table of endpoints: its key is {key}, needed: {_KEY}")
+        raise TableRejected(f"{table['TableArn']} is not a table of endpoints: its key is {key}, but must be {_KEY}")
     stream = table.get("StreamSpecification") or {}
     enabled = bool(stream.get("StreamEnabled"))
     return TableInfo(

@@ -1,9 +1,9 @@
-"""What a person writes into the table, as GCO's own tools write it, and only onto what that person has read.
+"""Writes to the table on behalf of a user, in the format of GCO's own tools and conditional on what the user read.
 
-Synchronous (boto3), for the command line. The SDK repeats a call whose answer was lost, so a condition may fail on our
-own first attempt: the stored updated_at, exact to the microsecond, tells.
+Synchronous (boto3), for the command line. The SDK repeats a call whose response was lost, so a condition may fail
+because of our own first attempt. The stored updated_at, exact to the microsecond, identifies that case.
 
-The boto3 client of the command line. Importing it costs a third of a second, so commands import it when they run.
+boto3 client of the command line. Commands import it when they run, because the import takes a third of a second.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,9 +29,10 @@ from gco_stream.table.expressions import Path, changes, unchanged_since
 
 
 def dynamodb(region: str, *, attempts: int = 3, timeout: float = 8) -> Any:
-    """A boto3 "dynamodb" client. `timeout`: seconds between two bytes of an answer, less to connect.
+    """Creates a boto3 "dynamodb" client. `timeout`: maximum seconds between two bytes of a response.
 
-    Credentials and endpoint come by botocore's own variables. Raises TableError where it cannot be made.
+    The timeout for connecting is shorter. Credentials and endpoint come from botocore's own variables. Raises
+    TableError if the client cannot be created.
     """
     config = Config(
         connect_timeout=min(3, timeout),
@@ -48,10 +49,11 @@ _WITH_OLD: Final = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 class SyncEndpointTable:
-    """The table `name` through a boto3 "dynamodb" client. Items are in wire form, attributes to write plain values.
+    """The table `name`, accessed by a boto3 "dynamodb" client.
 
-    Writers return the item as it is afterwards and raise Gone (there is no such item), Changed (somebody else was
-    faster; nothing was written) and the other TableErrors.
+    Items are in wire form, attributes to write are plain values. Methods that write return the resulting item and raise
+    Gone (the item does not exist), Changed (the item was changed in the meantime; nothing was written) and other
+    TableErrors.
     """
 
     def __init__(self, client: Any, name: str) -> None:
@@ -60,7 +62,7 @@ class SyncEndpointTable:
         self._where = f"{name} in {client.meta.region_name}"
 
     def get(self, name: str) -> WireItem | None:
-        """The item as it stands, None where there is none."""
+        """Returns the current item, None if it does not exist."""
         with table_errors(self._where):
             response = self._client.get_item(
                 TableName=self._name, Key={"endpoint_name": {"S": name}}, ConsistentRead=True
@@ -69,7 +71,7 @@ class SyncEndpointTable:
         return item
 
     def scan(self, attributes_wanted: tuple[str, ...] = ()) -> Iterator[WireItem]:
-        """Every item, by consistent reads; only some attributes where they are named."""
+        """Yields all items, with consistent reads; only the attributes in `attributes_wanted`, if any are given."""
         parameters: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True}
         if attributes_wanted:
             names = {f"#a{number}": attribute for number, attribute in enumerate(attributes_wanted)}
@@ -78,16 +80,16 @@ class SyncEndpointTable:
             with table_errors(self._where):
                 page = self._client.scan(**parameters)
             if page.get("Count") != len(page.get("Items", ())):
-                raise TableUnreachable("a page of the table came back incomplete", "BadBody")
+                raise TableUnreachable("incomplete page of the table scan", "BadBody")
             yield from page["Items"]
             if not page.get("LastEvaluatedKey"):
                 return
             parameters["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def create(self, plain: Mapping[str, Any]) -> WireItem:
-        """Puts a new item: desired_state deploying unless it says otherwise, times now, no region status.
+        """Creates an item with desired_state deploying by default, current times and no region status.
 
-        Raises AlreadyExists where an item of its name is there.
+        Raises AlreadyExists if an item with this name exists.
         """
         now = _now()
         item = wire.encode(
@@ -106,11 +108,13 @@ class SyncEndpointTable:
                     raise
                 stored = old_item(error)
                 if stored is None or stored.get("created_at") != item["created_at"]:
-                    raise AlreadyExists(f"{plain['endpoint_name']} was created by somebody else meanwhile") from error
+                    raise AlreadyExists(
+                        f"endpoint {plain['endpoint_name']} already exists: it was created in the meantime"
+                    ) from error
         return item
 
     def replace_spec(self, last_read: WireItem, spec: Mapping[str, Any], **others: Any) -> WireItem:
-        """Sets the spec and desired_state deploying, and whatever else is named (target_regions, labels, …)."""
+        """Sets the spec, desired_state deploying, and any other given attributes (target_regions, labels, …)."""
         sets = {"desired_state": "deploying", **others, "spec": spec}
         return self._update(last_read, {(attribute,): value for attribute, value in sets.items()})
 
@@ -123,15 +127,15 @@ class SyncEndpointTable:
         return self._update(last_read, {("desired_state",): state})
 
     def hold(self, last_read: WireItem, why: str) -> WireItem:
-        """Makes every region leave the endpoint as it is, and say why."""
+        """Sets a hold with its reason: every region leaves the endpoint unchanged and reports the reason."""
         return self._update(last_read, {("hold",): why})
 
     def release(self, last_read: WireItem) -> WireItem:
-        """Takes the hold off."""
+        """Removes the hold."""
         return self._update(last_read, {}, removes=[("hold",)])
 
     def forget_region(self, last_read: WireItem, region: str) -> WireItem:
-        """Drops a region's status, so that nothing waits any more for a region that is no more."""
+        """Removes a region's status, so that nothing waits for a region that no longer exists."""
         return self._update(last_read, {}, removes=[("region_status", region)])
 
     def _update(self, last_read: WireItem, sets: Mapping[Path, Any], removes: Iterable[Path] = ()) -> WireItem:
@@ -150,14 +154,14 @@ class SyncEndpointTable:
             except _ConditionFailed as failed:
                 stored = failed.item
             if stored is None:
-                raise ItemNotFound(f"{name}: there is no such endpoint (any more)")
+                raise ItemNotFound(f"endpoint {name} does not exist")
             if stored.get("updated_at") == {"S": now}:
                 return stored
             if _desired_part(stored) != _desired_part(last_read):
-                raise ConcurrentUpdate(f"{name} was changed by somebody else meanwhile; nothing was written")
-            # Only a promotion came between, and that is not what this user has to decide upon.
+                raise ConcurrentUpdate(f"endpoint {name} was changed in the meantime; nothing was written")
+            # Only a promotion happened in between, which does not affect the user's decision.
             last_read = stored
-        raise ConcurrentUpdate(f"{name} keeps changing; nothing was written")
+        raise ConcurrentUpdate(f"endpoint {name} keeps changing; nothing was written")
 
     def _write(self, **parameters: Any) -> WireItem:
         with table_errors(self._where):

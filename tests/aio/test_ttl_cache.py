@@ -1,16 +1,16 @@
-"""How often is asked what many want to know."""
+"""Tests of the cache of recent answers."""
 
 from gco_stream.aio.ttl_cache import TTLCache
 
 
-async def test_an_answer_is_good_for_a_moment_and_only_a_few_are_kept() -> None:
-    now, asked = 100.0, list[str]()
+async def test_answers_expire_and_their_number_is_limited() -> None:
+    now, calls = 100.0, list[str]()
     recent = TTLCache[int](lambda: now)
 
     async def of(name: str) -> int:
         async def ask() -> int:
-            asked.append(name)
-            return len(asked)
+            calls.append(name)
+            return len(calls)
 
         return await recent.get_or_fetch(name, ask)
 

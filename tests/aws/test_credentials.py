@@ -1,4 +1,4 @@
-"""Credentials come from elsewhere: they may be missing, be renewed, or fail in ways that botocore has no error for."""
+"""Credentials that are missing, are refreshed, or fail in ways for which botocore has no error."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from gco_stream.aws.credentials import ReloadingCredentials
 
 
 class Source:
-    """Where botocore would look: gives, in turn, what it is told to; the last of it for ever."""
+    """The place where botocore looks for credentials: gives the answers in turn, then repeats the last one."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -53,15 +53,15 @@ async def test_a_file_is_read_again_and_the_environment_is_not() -> None:
     assert (await environment.key(after=1000), environment.asked) == ("first", 1)
 
 
-@pytest.mark.parametrize("bad", [None, aws.ConfigParseError(path="credentials"), ValueError("half of a line")])
-async def test_what_was_read_holds_while_the_file_is_gone_or_incomplete(bad: Any) -> None:
+@pytest.mark.parametrize("bad", [None, aws.ConfigParseError(path="credentials"), ValueError("incomplete line")])
+async def test_previous_credentials_stay_while_the_file_is_missing_or_incomplete(bad: Any) -> None:
     file = Source(from_a_file("first"), bad, from_a_file("second"))
     await file.key()
     assert await file.key(after=10) == "first"
     assert await file.key(after=5) == "second"
 
 
-async def test_missing_ones_are_looked_for_again_but_not_by_every_call() -> None:
+async def test_missing_credentials_are_looked_up_again_but_not_on_every_call() -> None:
     source = Source(None, from_a_file("first"))
     results = await asyncio.gather(*(source.key() for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {aws.NoCredentialsError}
@@ -91,15 +91,13 @@ def raising(error: Exception) -> Callable[[], Awaitable[Any]]:
         (raising(aws.ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRole")), "AccessDenied"),
     ],
 )
-async def test_whatever_goes_wrong_with_renewing_is_told_as_botocore_tells_it(
-    renew: Callable[[], Awaitable[Any]], words: str
-) -> None:
+async def test_every_refresh_failure_becomes_a_botocore_error(renew: Callable[[], Awaitable[Any]], words: str) -> None:
     source = Source(renewing(renew))
     with pytest.raises(aws.CredentialRetrievalError, match=words):
         await source.key()
 
 
-async def test_a_service_that_fails_for_the_moment_is_no_lack_of_rights() -> None:
+async def test_a_temporary_service_failure_is_not_a_lack_of_permissions() -> None:
     response = {"Error": {"Code": "500"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
     source = Source(renewing(raising(aws.ClientError(response, "AssumeRoleWithWebIdentity"))))
     with pytest.raises(aws.MetadataRetrievalError, match="AssumeRoleWithWebIdentity"):
@@ -107,16 +105,16 @@ async def test_a_service_that_fails_for_the_moment_is_no_lack_of_rights() -> Non
 
 
 @pytest.mark.looptime
-async def test_a_source_that_does_not_answer_is_said_so_before_the_call_is_given_up() -> None:
+async def test_an_unresponsive_source_is_reported_before_the_call_times_out() -> None:
     async def never() -> Any:
         await asyncio.Event().wait()
 
     source = Source(renewing(never))
-    with pytest.raises(aws.MetadataRetrievalError, match="no credentials for 4 s"):
+    with pytest.raises(aws.MetadataRetrievalError, match="no credentials within 4 s"):
         async with asyncio.timeout(5):
             await source.key()
 
 
-async def test_the_account_is_known_where_the_source_tells_it() -> None:
+async def test_the_account_is_known_if_the_source_provides_it() -> None:
     source = Source(AioCredentials("key", "secret", method="env", account_id="123456789012"))
     assert await source.credentials.get_account_id() == "123456789012"

@@ -1,4 +1,4 @@
-"""The short cut through botocore's parser gives what botocore gives."""
+"""The fast parser returns what botocore's parser returns."""
 
 import base64
 import gc
@@ -88,7 +88,7 @@ async def test_an_absent_item_is_parsed_as_botocore_does() -> None:
     await assert_same("UpdateItem", {})
 
 
-async def test_other_operations_and_errors_go_botocores_way() -> None:
+async def test_other_operations_and_errors_are_parsed_by_botocore() -> None:
     await assert_same("DescribeTable", {"Table": {"TableName": "t", "CreationDateTime": 1_795_250_000.5}})
     await assert_same("Scan", {"__type": "x#ThrottlingException", "message": "slow down"}, status=400)
     await assert_same(
@@ -98,14 +98,14 @@ async def test_other_operations_and_errors_go_botocores_way() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"<html>", b"{}", b'{"records": []}'])
-async def test_records_that_are_missing_are_an_error_and_not_an_empty_shard(body: bytes) -> None:
+async def test_missing_records_are_an_error_and_not_an_empty_shard(body: bytes) -> None:
     with pytest.raises(HTTPClientError):
         await parsed("GetRecords", body, fast=True)
 
 
 @pytest.mark.parametrize("body", [b"{" + b" " * 100_000, b'{"Items": []}' + b" " * 100_000])
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_garbage_collection_is_left_as_it_was(body: bytes, enabled: bool) -> None:
+async def test_garbage_collection_is_restored(body: bytes, enabled: bool) -> None:
     (gc.enable if enabled else gc.disable)()
     try:
         if body.startswith(b"{ "):

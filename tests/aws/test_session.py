@@ -1,4 +1,4 @@
-"""What the clients tell of themselves."""
+"""How the clients identify themselves."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
     ],
     ids=["table", "streams"],
 )
-async def test_each_call_names_the_program_and_its_version(
+async def test_each_call_sends_the_program_name_and_version(
     client: Callable[[str], Any], call: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""What the real client makes of real bytes, and what that means to us."""
+"""Translation of raw HTTP responses by the real client into errors."""
 
 import asyncio
 import functools
@@ -30,13 +30,13 @@ CLOSED = '{"EndingSequenceNumber": "999999999999999999999"}'
 
 @functools.cache
 def plain_session() -> AioSession:
-    """botocore's own, without the program's parser of items, which finds much of this before we do."""
+    """botocore's own session, without the program's item parser, which would detect many of these errors first."""
     return get_session()
 
 
 @asynccontextmanager
 async def answering(answer):
-    """The API by a real client whose server sends these bytes to each request, and hangs up."""
+    """The API with a real client whose server sends these bytes to each request and closes the connection."""
 
     async def serve(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -82,7 +82,7 @@ def http(status, body, length=None):
         (b"", Unreachable),
     ],
 )
-async def test_each_answer_is_an_error_of_ours_and_is_counted(answer, kind):
+async def test_each_failure_is_a_counted_error_of_its_class(answer, kind):
     async with answering(answer) as api:
         with pytest.raises(StreamError) as raised:
             await api.get_records("somewhere")
@@ -91,52 +91,52 @@ async def test_each_answer_is_an_error_of_ours_and_is_counted(answer, kind):
         assert raised.value.code
 
 
-async def test_a_page_without_records_is_a_page():
+async def test_a_page_without_records_is_valid():
     async with answering(http(200, '{"Records": [], "NextShardIterator": "on"}')) as api:
         page = await api.get_records("somewhere")
     assert (page.records, page.next_iterator, page.full) == ([], "on", False)
 
 
-def test_a_page_of_nonsense_is_not_full():
+def test_a_page_of_malformed_records_is_not_full():
     assert not RecordsPage([None, 7, {}, {"dynamodb": None}, {"dynamodb": {"SizeBytes": "many"}}], "on").full
 
 
-async def test_a_list_of_shards_is_whole_or_an_error():
+async def test_an_incomplete_list_of_shards_is_an_error():
     async with answering(http(200, '{"StreamDescription": {"Shards": [{"SequenceNumberRange": {}}]}}')) as api:
         with pytest.raises(Unreachable, match="incomplete"):
             await api.describe(ARN)
 
 
 @pytest.mark.parametrize("ranges", [(CLOSED, "{}"), ("{}", CLOSED)], ids=["first", "last"])
-async def test_a_shard_that_is_listed_twice_is_closed_if_either_says_so(ranges):
+async def test_a_shard_listed_twice_is_closed_if_either_entry_is_closed(ranges):
     shards = ", ".join(f'{{"ShardId": "{SHARD}", "SequenceNumberRange": {range_}}}' for range_ in ranges)
     async with answering(http(200, f'{{"StreamDescription": {{"Shards": [{shards}]}}}}')) as api:
         listing = await api.describe(ARN)
     assert listing.shards == (Shard(SHARD, closed=True),)
 
 
-async def test_a_list_of_shards_that_goes_round_in_circles_is_an_error():
+async def test_an_endless_list_of_shards_is_an_error():
     body = '{"StreamDescription": {"Shards": [], "LastEvaluatedShardId": "' + SHARD + '"}}'
     async with answering(http(200, body)) as api:
-        with pytest.raises(Unreachable, match="circles"):
+        with pytest.raises(Unreachable, match="endless"):
             await api.describe(ARN)
 
 
 @pytest.mark.parametrize(
     "error", [NoCredentialsError(), CredentialRetrievalError(provider="p", error_msg="m")], ids=["none", "broken"]
 )
-def test_without_credentials_it_is_not_allowed(error):
+def test_missing_credentials_mean_denied_access(error):
     with pytest.raises(AccessDenied, match="credentials"), stream_errors():
         raise error
 
 
-def test_errors_of_programming_stay_as_they_are():
+def test_programming_errors_are_not_converted():
     with pytest.raises(LookupError), stream_errors():
         raise LookupError
 
 
 def test_the_counts_by_code_are_bounded():
-    # A proxy may answer with any code.
+    # A proxy may respond with any code.
     async def fail_often():
         api = StreamsClient(Failing(), timeout=1)
         for _ in range(300):
@@ -156,7 +156,7 @@ def test_the_counts_by_code_are_bounded():
     assert sum(errors.values()) == 300
 
 
-async def test_a_request_that_cannot_be_made_is_rejected():
+async def test_an_invalid_request_is_rejected():
     async with answering(b"") as api:
         with pytest.raises(Rejected, match="StreamArn"):
             await api.describe("short")

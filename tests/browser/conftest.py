@@ -1,4 +1,4 @@
-"""A real Chromium for the whole run, and a tab of it for each test."""
+"""Fixtures: one Chromium for the whole run, and a tab for each test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ __all__ = ["controller", "controller_env", "program", "world"]
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[int]:
-    """The port of its DevTools. Where the machine has no Chromium, one is fetched first."""
+    """The DevTools port. If the machine has no Chromium, one is downloaded first."""
     with running(chromium()) as port:
         yield port
 

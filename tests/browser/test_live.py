@@ -1,4 +1,4 @@
-"""The page of the real program in a real browser: what is written to the table is seen without a reload."""
+"""Tests that a browser shows changes to the table without a reload, with the real controller."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 SHOWN = "document.querySelector('#list tbody') ? document.querySelector('#list tbody').textContent : ''"
 
 
-async def test_a_table_write_is_seen_on_the_open_page(tab: Tab, world: World, controller: Program) -> None:
+async def test_a_table_write_appears_on_the_open_page(tab: Tab, world: World, controller: Program) -> None:
     await tab.go(f"http://127.0.0.1:{controller.port}/")
     await tab.until("document.getElementById('live').dataset.state === 'on'", "the page is live")
     await tab.evaluate("window.untouched = true")
@@ -22,8 +22,8 @@ async def test_a_table_write_is_seen_on_the_open_page(tab: Tab, world: World, co
     assert await tab.evaluate("window.untouched")
     await tab.evaluate("document.querySelector('#list tbody a').click()")
     await tab.until("location.pathname === '/endpoints/chat' && document.querySelector('.timeline svg')", "its page")
-    await tab.until("!document.querySelector('.timeline .stop.open')", "the change has gone all its way")
+    await tab.until("!document.querySelector('.timeline .stop.open')", "the timeline is complete")
     await asyncio.to_thread(lambda: world.user.scale(world.item_of("chat"), 3))
-    await tab.until("document.getElementById('observed').textContent.includes('3 of 3 ready')", "the scaling is seen")
+    await tab.until("document.getElementById('observed').textContent.includes('3 of 3 ready')", "scaled")
     assert not await tab.evaluate("document.documentElement.outerHTML.includes('hunter2')")
     assert tab.console == []

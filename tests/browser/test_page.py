@@ -1,4 +1,4 @@
-"""The page in a real browser, fed with values."""
+"""Tests of the page in a real browser, with values that the tests provide."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ LISTED = "Array.from(document.querySelectorAll('#list tbody th a'), (one) => one
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 VIOLATIONS = """
 axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
-  .then((told) => told.violations.flatMap((one) => one.nodes.map((node) => one.id + ': ' + node.html)))
+  .then((result) => result.violations.flatMap((one) => one.nodes.map((node) => one.id + ': ' + node.html)))
 """
 SICK = Row("e00003", "running", "error", 0, 1, (("us-east-1", "error"),), "IngressWithdrawn", "no ready replicas", NOW)
 
@@ -36,7 +36,7 @@ async def ready(tab: Tab, url: str) -> None:
     await tab.until(LIVE, "the page is live")
 
 
-async def test_the_page_loads_without_a_complaint_and_from_nowhere_else(tab: Tab, values: Values) -> None:
+async def test_the_page_loads_only_its_own_files_and_logs_no_errors(tab: Tab, values: Values) -> None:
     async with values.served() as url:
         for path in ("/", "/endpoints/chat", "/stream"):
             await ready(tab, url + path)
@@ -47,62 +47,62 @@ async def test_the_page_loads_without_a_complaint_and_from_nowhere_else(tab: Tab
     assert tab.console == []
 
 
-async def test_the_list_follows_what_is_typed(tab: Tab, values: Values) -> None:
+async def test_the_list_is_filtered_as_the_user_types(tab: Tab, values: Values) -> None:
     async with values.served() as url:
         await ready(tab, url)
         await tab.press("/")
         assert await tab.evaluate("document.activeElement.id") == "search"
         await tab.type("e0011")
-        await tab.until(f"{LISTED}.length === 10", "the list is narrowed down")
-        await tab.until("location.search === '?q=e0011'", "the address says so")
+        await tab.until(f"{LISTED}.length === 10", "the list is filtered")
+        await tab.until("location.search === '?q=e0011'", "the URL has the search")
         assert await tab.evaluate("document.activeElement.value") == "e0011"
         await tab.press("Escape")
-        await tab.until(f"{LISTED}.length === 50", "the list is whole again")
+        await tab.until(f"{LISTED}.length === 50", "the list is complete again")
 
 
-async def test_news_are_shown_without_a_reload_and_said_to_who_only_hears(tab: Tab, values: Values) -> None:
+async def test_updates_are_shown_without_a_reload_and_announced(tab: Tab, values: Values) -> None:
     async with values.served() as url:
         await ready(tab, url)
         await tab.evaluate("window.untouched = true")
         values.now_has(SICK)
-        await tab.until("document.getElementById('wrong-count').textContent === '3'", "the count has changed")
-        await tab.until("document.getElementById('announce').textContent", "the change is announced")
+        await tab.until("document.getElementById('attention-count').textContent === '3'", "the count has changed")
+        await tab.until("document.getElementById('announce').textContent", "the change is announced to screen readers")
         await tab.until("document.getElementById('attention').textContent.includes('e00003')", "it is shown")
         assert await tab.evaluate("window.untouched")
 
 
-async def test_the_focus_stays_where_it_is_while_parts_are_renewed(tab: Tab, values: Values) -> None:
+async def test_the_focus_is_kept_while_parts_are_updated(tab: Tab, values: Values) -> None:
     async with values.served() as url:
         await ready(tab, url)
         link = "document.querySelectorAll('#list tbody th a')[9]"
         await tab.evaluate(f"{link}.focus(); window.before = {link}")
         values.now_has(SICK)
-        await tab.until("!document.contains(window.before)", "the list has been renewed")
+        await tab.until("!document.contains(window.before)", "the list has been updated")
         assert await tab.evaluate("document.activeElement.textContent") == "e00009"
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """One that stays ours while its server is away."""
+    """A port that stays reserved while its server is stopped."""
     ports = Ports(default_cache() / "ports")
     yield ports.reserve()
     ports.release()
 
 
-async def test_a_page_whose_server_goes_away_says_so_and_catches_up(tab: Tab, values: Values, port: int) -> None:
+async def test_a_page_reports_a_lost_connection_and_catches_up(tab: Tab, values: Values, port: int) -> None:
     async with values.served(port) as url:
         await ready(tab, url)
         await tab.evaluate("window.untouched = true")
-    await tab.until("document.getElementById('live-text').textContent === 'away'", "it says so")
+    await tab.until("document.getElementById('live-text').textContent === 'offline'", "the page shows it")
     values.bell = ChangeBroadcaster()
     values.now_has(SICK)
     async with values.served(port):
         await tab.until(LIVE, "it is live again")
-        await tab.until("document.getElementById('wrong-count').textContent === '3'", "it has caught up")
+        await tab.until("document.getElementById('attention-count').textContent === '3'", "it has caught up")
         assert await tab.evaluate("window.untouched")
 
 
-async def test_ten_thousand_endpoints_are_shown_a_page_at_a_time(tab: Tab, values: Values) -> None:
+async def test_ten_thousand_endpoints_are_paginated(tab: Tab, values: Values) -> None:
     values.all = fleet(rows(10_000))
     async with values.served() as url:
         await ready(tab, url)
@@ -110,13 +110,13 @@ async def test_ten_thousand_endpoints_are_shown_a_page_at_a_time(tab: Tab, value
         assert await tab.evaluate("document.querySelectorAll('*').length") < 1500
         assert "Page 1 of 200" in await tab.evaluate("document.querySelector('.pager').textContent")
         await tab.evaluate("document.querySelector('.pager [rel=next]').click()")
-        await tab.until(f"{LISTED}[0] === 'e00050'", "the next page is there")
+        await tab.until(f"{LISTED}[0] === 'e00050'", "the next page is shown")
         await tab.press("/")
         await tab.type("e09999")
-        await tab.until(f"{LISTED}.join() === 'e09999'", "one of ten thousand is found")
+        await tab.until(f"{LISTED}.join() === 'e09999'", "the endpoint is found")
 
 
-async def test_rendering_for_many_pages_leaves_the_loop_to_others(values: Values, tab: Tab) -> None:
+async def test_rendering_does_not_block_the_event_loop(values: Values, tab: Tab) -> None:
     values.all = fleet(rows(10_000))
     async with values.served() as url:
         await ready(tab, url)
@@ -124,14 +124,14 @@ async def test_rendering_for_many_pages_leaves_the_loop_to_others(values: Values
         for _ in range(100):
             values.bell.notify()
             await asyncio.sleep(0.02)
-            # What this thread did in between, and not how long the machine stood still.
+            # CPU time of this thread, so that a busy machine does not count.
             now = time.thread_time()
             longest, last = max(longest, now - last), now
-    # A guard against rendering all rows, which takes seconds.
+    # Rendering all rows would take seconds.
     assert longest < 1
 
 
-async def test_the_dark_scheme_is_dark_and_the_light_one_light(tab: Tab, values: Values) -> None:
+async def test_the_page_follows_the_colour_scheme(tab: Tab, values: Values) -> None:
     async with values.served() as url:
         shades = {}
         for scheme in ("light", "dark"):
@@ -145,7 +145,7 @@ async def test_the_dark_scheme_is_dark_and_the_light_one_light(tab: Tab, values:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/endpoints/chat", "/endpoints/none", "/stream", "/?q=nothing"])
-async def test_axe_finds_nothing_that_keeps_anybody_out(tab: Tab, values: Values, path: str, scheme: str) -> None:
+async def test_axe_finds_no_accessibility_violations(tab: Tab, values: Values, path: str, scheme: str) -> None:
     async with values.served() as url:
         await tab.media(prefers_color_scheme=scheme)
         await ready(tab, url + path)
@@ -154,7 +154,7 @@ async def test_axe_finds_nothing_that_keeps_anybody_out(tab: Tab, values: Values
     assert found == []
 
 
-async def test_everything_is_reached_by_the_keyboard_and_the_content_first(tab: Tab, values: Values) -> None:
+async def test_the_page_can_be_used_with_the_keyboard_content_first(tab: Tab, values: Values) -> None:
     async with values.served() as url:
         await ready(tab, url)
         await tab.press("Tab")
@@ -165,10 +165,10 @@ async def test_everything_is_reached_by_the_keyboard_and_the_content_first(tab: 
         assert await tab.evaluate("document.activeElement.textContent") == "e00007"
         assert await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         await tab.press("Enter")
-        await tab.until("location.pathname === '/endpoints/e00007'", "its page is opened")
+        await tab.until("location.pathname === '/endpoints/e00007'", "its page is open")
 
 
-async def test_on_a_telephone_nothing_is_wider_than_the_window(tab: Tab, values: Values) -> None:
+async def test_nothing_overflows_on_a_phone(tab: Tab, values: Values) -> None:
     await tab.size(360, 740)
     async with values.served() as url:
         for path in ("/", "/endpoints/chat", "/stream"):
@@ -176,10 +176,10 @@ async def test_on_a_telephone_nothing_is_wider_than_the_window(tab: Tab, values:
             assert await tab.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
-async def test_a_standbys_page_becomes_a_leaders_when_it_takes_over(tab: Tab, values: Values) -> None:
+async def test_the_page_of_a_standby_changes_when_it_becomes_the_leader(tab: Tab, values: Values) -> None:
     values.shown = replace(values.shown, leading=False, leader="pod-b_2", stream=None, is_working=False)
     async with values.served() as url:
         await ready(tab, url)
-        assert "stands by" in await tab.evaluate("document.getElementById('standby').textContent")
+        assert "standby" in await tab.evaluate("document.getElementById('standby').textContent")
         values.now_is(leading=True, leader="pod-a_1", working=True)
-        await tab.until("document.getElementById('standby').textContent === ''", "it is told")
+        await tab.until("document.getElementById('standby').textContent === ''", "the standby banner is gone")

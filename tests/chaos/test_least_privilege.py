@@ -86,7 +86,7 @@ def lives(world: World, one: Program) -> None:
     tell_pods(world, "false", "ill")
     one.until(lambda: world.get("Ingress", "inference-ill") is None, "the other's route is withdrawn")
     one.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "it is reported")
-    assert "They cannot be read" not in one.http("/endpoints/ill")[1]
+    assert "Events cannot be listed" not in one.http("/endpoints/ill")[1]
     world.update_spec("whole", canary=None, autoscaling=None, replicas=2)
     one.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
     one.until(lambda: world.replicas("whole") == 2, "it is scaled")

@@ -1,4 +1,4 @@
-"""helm, without a cluster."""
+"""Fixtures for helm without a cluster."""
 
 from pathlib import Path
 
@@ -14,5 +14,5 @@ def helm(helm_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Helm:
 
 @pytest.fixture(scope="session")
 def plain(helm: Helm) -> dict[str, Object]:
-    """The chart as it is with nothing but the region."""
+    """Objects of the chart with default values and a region."""
     return helm.render()

@@ -1,4 +1,4 @@
-"""helm as a user runs it, with a home of its own, and what it renders as values."""
+"""Runs helm as a user does, with its own home directory, and parses what it renders."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ Object = dict[str, Any]
 
 
 class Helm:
-    """`helm(...)` runs it and gives what it prints; `kubeconfig` says on which cluster."""
+    """Runs helm. `helm(...)` returns its output; `kubeconfig` selects the cluster."""
 
     def __init__(self, binary: Path, home: Path, kubeconfig: Path | None = None) -> None:
         self.binary = binary
@@ -31,7 +31,7 @@ class Helm:
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Whatever comes of it."""
+        """Runs helm and returns the result, whether or not it succeeds."""
         return subprocess.run(
             [self.binary, *arguments],
             env=self.environment,
@@ -47,7 +47,7 @@ class Helm:
         return done.stdout
 
     def refusal(self, *arguments: str) -> str:
-        """What it says where it has to refuse."""
+        """Runs helm, which must fail, and returns its error output."""
         done = self.run(*arguments)
         assert done.returncode != 0, done.stdout
         return done.stderr
@@ -55,7 +55,7 @@ class Helm:
     def render(
         self, values: Mapping[str, Any] | None = None, *options: str, chart: Path = CHART, namespace: str = "gco-system"
     ) -> dict[str, Object]:
-        """The chart's objects, by Kind/name, or Kind/namespace/name outside of the release's namespace."""
+        """Returns the chart's objects by Kind/name, or Kind/namespace/name outside the release's namespace."""
         file = self._home / "values.yaml"
         file.write_text(yaml.safe_dump(laid_over({"settings": {"REGION": REGION}}, values or {})))
         text = self("template", "gco-stream", str(chart), "--namespace", namespace, "--values", str(file), *options)
@@ -75,7 +75,7 @@ def by_name(objects: Any, namespace: str) -> dict[str, Object]:
 
 
 def laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` into `base`, as helm lays values over one another."""
+    """Returns `base` with `over` merged into it, as helm merges values."""
     merged = dict(base)
     for name, value in over.items():
         below = merged.get(name)
@@ -85,5 +85,5 @@ def laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any
 
 
 def environment(container: Object) -> dict[str, str]:
-    """A container's variables that have a value."""
+    """Returns the environment variables of a container that have a literal value."""
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}

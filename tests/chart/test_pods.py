@@ -1,4 +1,4 @@
-"""The pods of the chart: two candidates for the Lease that can do nothing but their work, wherever they run."""
+"""Tests of the chart's pods: rollout, disruption, security context, probes, resources, environment and image."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def container(objects: dict[str, Object]) -> Any:
     return only
 
 
-def test_a_new_candidate_is_ready_before_an_old_one_goes(plain: dict[str, Object]) -> None:
+def test_a_new_replica_is_ready_before_an_old_one_stops(plain: dict[str, Object]) -> None:
     spec = deployment(plain)
     assert spec["replicas"] == 2
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
@@ -39,7 +39,7 @@ def test_a_new_candidate_is_ready_before_an_old_one_goes(plain: dict[str, Object
     assert pod(plain)["terminationGracePeriodSeconds"] == 30
 
 
-def test_a_drain_leaves_a_candidate_and_waits_for_none_that_is_not_ready(plain: dict[str, Object]) -> None:
+def test_a_drain_leaves_one_replica_and_does_not_wait_for_unready_pods(plain: dict[str, Object]) -> None:
     assert plain["PodDisruptionBudget/gco-stream"]["spec"] == {
         "minAvailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
@@ -47,11 +47,11 @@ def test_a_drain_leaves_a_candidate_and_waits_for_none_that_is_not_ready(plain: 
     }
 
 
-def test_a_single_replica_has_no_budget_that_would_hold_up_drains(helm: Helm) -> None:
+def test_a_single_replica_has_no_disruption_budget_that_would_block_drains(helm: Helm) -> None:
     assert "PodDisruptionBudget/gco-stream" not in helm.render({"replicaCount": 1})
 
 
-def test_candidates_stand_on_different_zones_and_nodes_where_there_are_some(plain: dict[str, Object]) -> None:
+def test_replicas_are_spread_over_zones_and_nodes_if_possible(plain: dict[str, Object]) -> None:
     for constraint, key in zip(
         pod(plain)["topologySpreadConstraints"], ("topology.kubernetes.io/zone", "kubernetes.io/hostname"), strict=True
     ):
@@ -65,7 +65,7 @@ def test_candidates_stand_on_different_zones_and_nodes_where_there_are_some(plai
 
 
 @pytest.mark.parametrize("of", ["Deployment/gco-stream", "Pod/gco-stream-doctor"])
-def test_a_pod_can_write_nothing_and_become_nobody_else(of: str, plain: dict[str, Object]) -> None:
+def test_a_pod_has_a_read_only_file_system_and_cannot_gain_privileges(of: str, plain: dict[str, Object]) -> None:
     spec = plain[of]["spec"]
     spec = spec.get("template", {}).get("spec", spec)
     assert spec["securityContext"] == {
@@ -84,7 +84,7 @@ def test_a_pod_can_write_nothing_and_become_nobody_else(of: str, plain: dict[str
     assert spec["enableServiceLinks"] is False
 
 
-def test_the_probes_ask_where_the_program_answers(helm: Helm) -> None:
+def test_the_probes_use_the_port_of_the_program(helm: Helm) -> None:
     one = container(helm.render({"settings": {"HTTP_PORT": 9000}, "readinessProbe": {"periodSeconds": 3}}))
     assert one["ports"] == [{"name": "http", "containerPort": 9000, "protocol": "TCP"}]
     assert environment(one)["HTTP_PORT"] == "9000"
@@ -97,15 +97,15 @@ def test_the_probes_ask_where_the_program_answers(helm: Helm) -> None:
     }
 
 
-def test_there_is_room_for_what_was_measured_and_no_limit_of_cpu(plain: dict[str, Object]) -> None:
+def test_memory_exceeds_what_was_measured_and_there_is_no_cpu_limit(plain: dict[str, Object]) -> None:
     resources = container(plain)["resources"]
-    # docs/performance.md: 122 MiB at the peak with 10,000 endpoints, to stay under 150.
+    # docs/performance.md: the peak with 10,000 endpoints is 122 MiB, and must stay under 150.
     assert value_of(resources["requests"]["memory"]) > value_of("150Mi")
     assert value_of(resources["limits"]["memory"]) >= value_of("300Mi")
     assert set(resources["limits"]) == {"memory"}
 
 
-def test_only_settings_that_are_given_are_variables_and_each_as_the_program_reads_it(helm: Helm) -> None:
+def test_settings_with_a_value_become_variables_in_the_form_the_program_reads(helm: Helm) -> None:
     settings = {
         "CLUSTER_NAME": "007",
         "ALLOWED_NAMESPACES": ["team-a", "team-b"],
@@ -135,15 +135,15 @@ def test_only_settings_that_are_given_are_variables_and_each_as_the_program_read
         ({"registry": "registry.example/team", "tag": "2.0"}, "registry.example/team/gco-stream:2.0"),
         ({"repository": "a/b", "tag": "2.0", "digest": f"sha256:{'0' * 64}"}, f"a/b@sha256:{'0' * 64}"),
     ],
-    ids=["as it is", "registry and tag", "digest"],
+    ids=["default", "registry and tag", "digest"],
 )
-def test_the_image_is_that_of_the_version_a_tag_or_a_digest(image: Object, named: str, helm: Helm) -> None:
+def test_the_image_has_the_chart_version_or_the_given_tag_or_digest(image: Object, named: str, helm: Helm) -> None:
     objects = helm.render({"image": image})
     assert container(objects)["image"] == named
     assert objects["Pod/gco-stream-doctor"]["spec"]["containers"][0]["image"] == named
 
 
-def test_what_a_user_adds_reaches_the_controller_and_the_doctor(helm: Helm) -> None:
+def test_additional_values_apply_to_the_controller_and_the_doctor(helm: Helm) -> None:
     values = {
         "extraEnv": [{"name": "AWS_CA_BUNDLE", "value": "/ca/ca.pem"}],
         "extraEnvFrom": [{"configMapRef": {"name": "aws"}}],
@@ -175,7 +175,7 @@ def test_what_a_user_adds_reaches_the_controller_and_the_doctor(helm: Helm) -> N
     assert all(obj["metadata"]["labels"]["team"] == "serving" for obj in objects.values())
 
 
-def test_the_doctor_is_no_pod_of_the_controllers(plain: dict[str, Object]) -> None:
+def test_the_doctor_pod_does_not_match_the_controllers_selector(plain: dict[str, Object]) -> None:
     doctor = plain["Pod/gco-stream-doctor"]
     assert doctor["metadata"]["annotations"]["helm.sh/hook"] == "test"
     assert doctor["spec"]["restartPolicy"] == "Never"

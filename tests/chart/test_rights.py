@@ -1,4 +1,4 @@
-"""The Roles of the chart are what the controller does, verb for verb, and nobody else gets them."""
+"""Tests of the chart's RBAC: the Roles grant exactly what the controller uses, to the controller only."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ ROLE = "arn:aws:iam::111122223333:role/gco-stream"
 
 
 def granted(objects: dict[str, Object]) -> Iterator[Permission]:
-    """What the Roles grant, one by one."""
+    """Yields each permission that the Roles grant."""
     for role in objects.values():
         if role["kind"] != "Role":
             continue
@@ -29,7 +29,7 @@ def granted(objects: dict[str, Object]) -> Iterator[Permission]:
 
 
 @pytest.mark.parametrize("more", [(), ("team-a", "team-b"), ("gco-inference", "team-a", "team-a")])
-def test_the_roles_grant_what_the_controller_needs_and_nothing_else(more: tuple[str, ...], helm: Helm) -> None:
+def test_the_roles_grant_exactly_what_the_controller_needs(more: tuple[str, ...], helm: Helm) -> None:
     objects = helm.render({"settings": {"ALLOWED_NAMESPACES": list(more)}})
     namespaces = tuple(dict.fromkeys(("gco-inference", *more)))
     grants = list(granted(objects))
@@ -38,7 +38,7 @@ def test_the_roles_grant_what_the_controller_needs_and_nothing_else(more: tuple[
     assert not {"ClusterRole", "ClusterRoleBinding"} & {obj["kind"] for obj in objects.values()}
 
 
-def test_each_role_is_bound_to_the_controllers_service_account_alone(helm: Helm) -> None:
+def test_each_role_is_bound_only_to_the_controllers_service_account(helm: Helm) -> None:
     objects = helm.render({"settings": {"ALLOWED_NAMESPACES": ["team-a"]}, "serviceAccount": {"name": "mine"}})
     bindings = {name: obj for name, obj in objects.items() if obj["kind"] == "RoleBinding"}
     assert bindings.keys() == {"RoleBinding/gco-inference/gco-stream", "RoleBinding/team-a/gco-stream"}
@@ -52,18 +52,18 @@ def test_each_role_is_bound_to_the_controllers_service_account_alone(helm: Helm)
     assert objects["Deployment/gco-stream"]["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
 
 
-def test_the_service_account_has_the_role_of_irsa_and_its_token_goes_to_nobody_unasked(helm: Helm) -> None:
+def test_the_service_account_has_the_irsa_role_and_no_automounted_token(helm: Helm) -> None:
     annotations = {"eks.amazonaws.com/role-arn": ROLE}
     account = helm.render({"serviceAccount": {"annotations": annotations}})["ServiceAccount/gco-stream"]
     assert account["metadata"]["annotations"] == annotations
     assert account["automountServiceAccountToken"] is False
 
 
-def test_an_account_of_somebody_elses_making_is_used_and_has_to_be_named(helm: Helm) -> None:
+def test_an_existing_service_account_is_used_and_must_be_named(helm: Helm) -> None:
     theirs = helm.render({"serviceAccount": {"create": False, "name": "theirs"}, "rbac": {"create": False}})
     assert not {"ServiceAccount", "Role", "RoleBinding"} & {obj["kind"] for obj in theirs.values()}
     assert theirs["Deployment/gco-stream"]["spec"]["template"]["spec"]["serviceAccountName"] == "theirs"
     refused = helm.refusal(
         "template", "r", str(helm.chart), "--set", "settings.REGION=x", "--set", "serviceAccount.create=false"
     )
-    assert "serviceAccount.name: not set" in refused
+    assert "serviceAccount.name: required but not set" in refused

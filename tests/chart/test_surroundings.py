@@ -1,4 +1,4 @@
-"""What stands around the pods: network, namespaces, metrics, alerts and dashboards."""
+"""Tests of the objects around the pods: network policy, namespaces, monitors, alerts and dashboards."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ EVERYTHING = {
 }
 
 
-def test_network_policy_lets_in_the_port_and_out_what_the_controller_calls(helm: Helm) -> None:
+def test_the_network_policy_allows_the_http_port_and_the_controllers_egress(helm: Helm) -> None:
     assert "NetworkPolicy/gco-stream" not in helm.render()
     prometheus = {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
     policy = helm.render(
@@ -37,7 +37,7 @@ def test_network_policy_lets_in_the_port_and_out_what_the_controller_calls(helm:
             }
         }
     )["NetworkPolicy/gco-stream"]["spec"]
-    # The doctor's pod goes by the same rules, so what it finds holds for the controller.
+    # The policy also applies to the doctor's pod, so its findings hold for the controller.
     assert policy["podSelector"]["matchLabels"].items() < SELECTOR.items()
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [prometheus]}]
@@ -52,7 +52,7 @@ def test_network_policy_lets_in_the_port_and_out_what_the_controller_calls(helm:
     ]
 
 
-def test_the_service_leads_to_the_controller_also_where_it_is_not_ready(plain: dict[str, Object]) -> None:
+def test_the_service_includes_pods_that_are_not_ready(plain: dict[str, Object]) -> None:
     assert plain["Service/gco-stream"]["spec"] == {
         "type": "ClusterIP",
         "publishNotReadyAddresses": True,
@@ -61,7 +61,7 @@ def test_the_service_leads_to_the_controller_also_where_it_is_not_ready(plain: d
     }
 
 
-def test_namespaces_are_made_where_asked_and_outlive_the_release(helm: Helm) -> None:
+def test_namespaces_are_created_on_request_and_outlive_the_release(helm: Helm) -> None:
     objects = helm.render(
         {"namespaces": {"create": True}, "settings": {"ALLOWED_NAMESPACES": ["team-a", "gco-system"]}}
     )
@@ -71,7 +71,7 @@ def test_namespaces_are_made_where_asked_and_outlive_the_release(helm: Helm) -> 
         assert namespace["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_the_service_account_that_endpoints_pods_name_is_made_where_asked_and_outlives_the_release(helm: Helm) -> None:
+def test_the_endpoints_service_account_is_created_on_request_and_outlives_the_release(helm: Helm) -> None:
     annotations = {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/models"}
     values = {"endpoints": {"serviceAccount": {"create": True, "annotations": annotations}}}
     objects = helm.render({**values, "settings": {"ALLOWED_NAMESPACES": ["team-a"]}})
@@ -87,7 +87,9 @@ def test_the_service_account_that_endpoints_pods_name_is_made_where_asked_and_ou
     ("kind", "value", "endpoints"),
     [("ServiceMonitor", "serviceMonitor", "endpoints"), ("PodMonitor", "podMonitor", "podMetricsEndpoints")],
 )
-def test_a_monitor_scrapes_every_replica_as_it_is_told(kind: str, value: str, endpoints: str, helm: Helm) -> None:
+def test_a_monitor_scrapes_every_replica_with_the_given_settings(
+    kind: str, value: str, endpoints: str, helm: Helm
+) -> None:
     relabelings = [{"action": "labeldrop", "regex": "pod"}]
     settings = {"enabled": True, "interval": "15s", "labels": {"release": "p"}, "relabelings": relabelings}
     monitor = helm.render({"metrics": {value: settings}})[f"{kind}/gco-stream"]
@@ -107,13 +109,13 @@ def test_a_monitor_scrapes_every_replica_as_it_is_told(kind: str, value: str, en
     }
 
 
-def test_a_service_monitor_has_its_service_even_where_nobody_else_wants_one(helm: Helm) -> None:
+def test_a_service_monitor_has_a_service_even_if_the_service_is_disabled(helm: Helm) -> None:
     objects = helm.render({"service": {"enabled": False}, "metrics": {"serviceMonitor": {"enabled": True}}})
     assert "Service/gco-stream" in objects
     assert "Service/gco-stream" not in helm.render({"service": {"enabled": False}})
 
 
-def test_the_alerts_and_dashboards_of_all_files_are_in_and_none_is_well_too(helm: Helm, tmp_path: Path) -> None:
+def test_all_alert_and_dashboard_files_are_rendered_and_none_is_required(helm: Helm, tmp_path: Path) -> None:
     chart = tmp_path / "gco-stream"
     shutil.copytree(helm.chart, chart, ignore=shutil.ignore_patterns("alerts", "dashboards"))
     without = helm.render(EVERYTHING, chart=chart)
@@ -134,7 +136,7 @@ def test_the_alerts_and_dashboards_of_all_files_are_in_and_none_is_well_too(helm
     assert without.keys() == objects.keys() - {"PrometheusRule/gco-stream", "ConfigMap/gco-stream-dashboards"}
 
 
-def test_the_charts_own_alerts_and_dashboards_come_through_whole(helm: Helm) -> None:
+def test_the_charts_own_alerts_and_dashboards_are_rendered_unchanged(helm: Helm) -> None:
     objects = helm.render(EVERYTHING)
     alerts = [yaml.safe_load(path.read_text()) for path in sorted((helm.chart / "alerts").glob("*.yaml"))]
     groups = [group for one in alerts for group in one["groups"]]

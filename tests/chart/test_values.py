@@ -1,4 +1,4 @@
-"""Values: all of them are explained and used, and a wrong one is refused in words that say where and why."""
+"""Tests of the values: each is documented and used, and an invalid one is rejected with its path and the reason."""
 
 import json
 import re
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.slow
 VALUES = list(documented((CHART / "values.yaml").read_text()))
 
 
-def test_the_schema_and_the_readme_are_those_of_values_and_settings() -> None:
+def test_the_schema_and_the_readme_match_the_values_and_settings() -> None:
     for name, text in made().items():
-        assert (CHART / name).read_text() == text, f"{name} is not up to date: python -m tools.chart writes it anew"
+        assert (CHART / name).read_text() == text, f"{name} is out of date: run python -m tools.chart"
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -32,10 +32,10 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
         yield path
 
 
-def test_every_value_is_explained() -> None:
-    explained = {value.path for value in VALUES if value.about.endswith(".")}
+def test_every_value_is_documented() -> None:
+    documented_paths = {value.path for value in VALUES if value.about.endswith(".")}
     for leaf in leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
-        assert any(leaf[:length] in explained for length in range(1, len(leaf) + 1)), leaf
+        assert any(leaf[:length] in documented_paths for length in range(1, len(leaf) + 1)), leaf
 
 
 def test_every_value_is_used_by_a_template() -> None:
@@ -45,14 +45,14 @@ def test_every_value_is_used_by_a_template() -> None:
             assert re.search(rf"\.{value.path[-1]}\b", templates), value.path
 
 
-def test_the_schema_knows_every_setting_and_takes_every_default_of_it() -> None:
+def test_the_schema_has_every_setting() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["settings"]["properties"]
-    # Each replica's own name is no setting of the release.
+    # HOSTNAME differs per replica, so it is not a setting of the release.
     assert schema.keys() == {name.upper() for name in Settings.model_fields} - {"HOSTNAME"}
 
 
-# By what is set: what is told of it. All of them are told at once.
-WRONG = {
+# Invalid values and the error for each. Helm reports all of them at once.
+INVALID = {
     "settings.REGOIN=x": "at '/settings': additional properties 'REGOIN' not allowed",
     "settings.LOG_LEVEL=LOUD": "at '/settings/LOG_LEVEL': value must be one of 'DEBUG', 'INFO'",
     "settings.RECONCILE_WORKERS=0": "at '/settings/RECONCILE_WORKERS': minimum: got 0, want 1",
@@ -66,29 +66,29 @@ WRONG = {
     "metrics.podMonitor.interval=30": "at '/metrics/podMonitor/interval': got number, want string",
     "resources.limit.memory=1Gi": "at '/resources': additional properties 'limit' not allowed",
 }
-WRONG_TOGETHER = {
-    "settings.REGION=": "settings.REGION: not set; it must be the region that this cluster serves",
-    "podDisruptionBudget.minAvailable=2": "podDisruptionBudget.minAvailable: 2 is not allowed; allowed: less than",
-    "metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true": "allowed: one of them",
+CONFLICTING = {
+    "settings.REGION=": "settings.REGION: required but not set: must be the region that this cluster serves",
+    "podDisruptionBudget.minAvailable=2": "podDisruptionBudget.minAvailable: invalid value 2: must be less than",
+    "metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true": "podMonitor.enabled: invalid value true",
 }
 
 
-def refusal(helm: Helm, *wrong: str) -> str:
-    sets = [part for one in ("settings.REGION=us-east-1", *wrong) for part in ("--set", one)]
+def refusal(helm: Helm, *values: str) -> str:
+    sets = [part for one in ("settings.REGION=us-east-1", *values) for part in ("--set", one)]
     return helm.refusal("template", "r", str(CHART), *sets)
 
 
-def test_wrong_values_are_refused_all_at_once_each_with_where_and_what_is_allowed(helm: Helm) -> None:
-    told = refusal(helm, *WRONG)
-    assert [words for words in WRONG.values() if words not in told] == []
+def test_invalid_values_are_rejected_together_each_with_its_path_and_limits(helm: Helm) -> None:
+    output = refusal(helm, *INVALID)
+    assert [message for message in INVALID.values() if message not in output] == []
 
 
-@pytest.mark.parametrize("wrong", WRONG_TOGETHER)
-def test_values_that_do_not_go_together_are_refused_with_the_remedy(wrong: str, helm: Helm) -> None:
-    assert WRONG_TOGETHER[wrong] in refusal(helm, wrong)
+@pytest.mark.parametrize("values", CONFLICTING)
+def test_conflicting_values_are_rejected_with_what_is_allowed(values: str, helm: Helm) -> None:
+    assert CONFLICTING[values] in refusal(helm, values)
 
 
-def test_a_number_given_on_the_command_line_is_a_number(helm: Helm) -> None:
+def test_a_number_from_the_command_line_stays_a_number(helm: Helm) -> None:
     text = helm(
         *("template", "r", str(CHART), "--set", "settings.REGION=us-east-1"),
         *("--set", "settings.STREAM_POLL_INTERVAL_SECONDS=0.5", "--set", "settings.K8S_API_TIMEOUT=20"),
@@ -97,7 +97,7 @@ def test_a_number_given_on_the_command_line_is_a_number(helm: Helm) -> None:
     assert re.search(r'name: K8S_API_TIMEOUT\n +value: "20"', text)
 
 
-def test_chart_program_and_image_have_one_version() -> None:
+def test_the_chart_the_program_and_the_image_have_the_same_version() -> None:
     chart = (CHART / "Chart.yaml").read_text()
     assert f"\nversion: {gco_stream.__version__}\n" in chart
     assert f'\nappVersion: "{gco_stream.__version__}"\n' in chart

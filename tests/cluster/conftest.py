@@ -1,4 +1,4 @@
-"""Settings for the tests of the cluster room."""
+"""Fixtures for the cluster tests."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="package", autouse=True)
 def _no_system_authorities() -> Iterator[None]:
-    """Every client reads the system's certificate authorities, which takes longer than most tests; none needs one."""
+    """Skip loading the system's CA certificates: it takes longer than most tests, and none needs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", os.devnull)
         yield

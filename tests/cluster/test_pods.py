@@ -36,7 +36,7 @@ def pod(
     status: dict[str, Any] | None = None,
     **conditions: Any,
 ) -> dict[str, Any]:
-    """A pod; a condition is given as its status, or as its fields."""
+    """A pod; each condition is given as its status or as its fields."""
     return {
         "metadata": {"name": "llm-1"},
         "spec": {
@@ -69,7 +69,7 @@ def test_a_ready_pod_has_no_reason() -> None:
     assert health_of(ready) == PodHealth("llm-1", containers_ready=True, ready=True, reason="", gated=False)
 
 
-def test_a_pod_behind_a_gate_names_the_first_gate_that_is_not_met() -> None:
+def test_a_gated_pod_names_the_first_gate_that_is_not_met() -> None:
     gated = pod(container(ready=True), gates=("a/met", GATE), ContainersReady="True", Ready="False")
     gated["status"]["conditions"].append({"type": "a/met", "status": "True"})
     assert health_of(gated) == PodHealth(
@@ -77,31 +77,31 @@ def test_a_pod_behind_a_gate_names_the_first_gate_that_is_not_met() -> None:
     )
 
 
-def test_a_pod_whose_gates_are_met_has_them_all_the_same() -> None:
+def test_a_pod_whose_gates_are_met_still_has_gates() -> None:
     served = pod(container(ready=True), gates=(GATE,), ContainersReady="True", Ready="True")
     assert health_of(served) == PodHealth("llm-1", True, True, has_gates=True)
 
 
-def test_a_closed_gate_is_not_the_trouble_of_a_pod_whose_containers_are_not_ready() -> None:
+def test_an_unmet_gate_is_not_the_reason_while_containers_are_not_ready() -> None:
     crashing = pod(container(state=waiting("CreateContainerConfigError")), gates=(GATE,), Ready="False")
     assert health_of(crashing) == PodHealth("llm-1", False, False, "CreateContainerConfigError", has_gates=True)
 
 
-def test_without_the_condition_the_containers_themselves_say_whether_they_are_ready() -> None:
+def test_without_the_condition_container_statuses_determine_readiness() -> None:
     assert health_of(pod(container("a", ready=True), container("b", ready=True))).containers_ready
     assert not health_of(pod(container("a", ready=True), container("b"))).containers_ready
     assert not health_of(pod()).containers_ready
-    half_told = pod(container("a", ready=True), container("b", ready=True))
-    half_told["status"]["containerStatuses"].pop()
-    assert not health_of(half_told).containers_ready
+    incomplete = pod(container("a", ready=True), container("b", ready=True))
+    incomplete["status"]["containerStatuses"].pop()
+    assert not health_of(incomplete).containers_ready
 
 
-def test_the_condition_counts_for_more_than_the_containers() -> None:
+def test_the_condition_takes_precedence_over_container_statuses() -> None:
     assert not health_of(pod(container(ready=True), ContainersReady="False")).containers_ready
 
 
 @pytest.mark.parametrize("word", ["ErrImagePull", "ImagePullBackOff"])
-def test_a_failing_image_pull_reads_the_same_during_a_try_and_between_two(word: str) -> None:
+def test_a_failing_image_pull_has_the_same_reason_during_and_between_attempts(word: str) -> None:
     pulling = pod(container(state=waiting(word, "Back-off 2m40s pulling image")), phase="Pending")
     assert reason(pulling) == "ImagePullBackOff"
 
@@ -115,26 +115,26 @@ def test_a_failing_image_pull_reads_the_same_during_a_try_and_between_two(word: 
         {"state": OOM},
     ],
 )
-def test_a_crash_loop_reads_the_same_at_every_moment_of_it(states: dict[str, Any]) -> None:
+def test_a_crash_loop_has_the_same_reason_throughout(states: dict[str, Any]) -> None:
     assert reason(pod(container(restarts=7, **states))) == "CrashLoopBackOff (OOMKilled)"
 
 
-def test_a_crash_loop_without_a_known_end_is_called_by_the_kubelets_word() -> None:
+def test_a_crash_loop_without_a_known_exit_has_the_kubelets_reason() -> None:
     assert reason(pod(container(state=waiting("CrashLoopBackOff")))) == "CrashLoopBackOff"
 
 
-def test_a_container_that_runs_and_is_not_ready_is_named() -> None:
+def test_a_running_container_that_is_not_ready_is_named() -> None:
     assert reason(pod(container("a", ready=True), container("b"))) == "container b is not ready"
 
 
-def test_a_containers_own_trouble_is_told_before_that_it_only_waits() -> None:
+def test_a_containers_own_problem_takes_precedence_over_waiting() -> None:
     assert reason(pod(container("a"), container("b", state=waiting("InvalidImageName")))) == "InvalidImageName"
     creating = container("a", state=waiting("ContainerCreating"))
     assert reason(pod(creating, container("b", state=waiting("ImagePullBackOff")))) == "ImagePullBackOff"
     assert reason(pod(creating, creating, phase="Pending")) == "ContainerCreating"
 
 
-def test_an_init_container_that_has_not_finished_is_why_the_others_wait() -> None:
+def test_an_unfinished_init_container_is_the_reason_that_others_wait() -> None:
     initializing = container(state=waiting("PodInitializing"))
     running = pod(initializing, inits=(container("done", ready=True, state=OOM), container("model-sync")))
     assert reason(running) == "init container model-sync is not ready"
@@ -146,14 +146,14 @@ def test_a_pod_without_containers_yet_is_pending() -> None:
     assert reason({"metadata": {"name": "new"}}) == "Pending"
 
 
-def test_a_pod_of_a_lost_node_gives_the_nodes_reason() -> None:
+def test_a_pod_on_a_lost_node_reports_the_nodes_reason() -> None:
     lost = pod(container(ready=True), ContainersReady="True", Ready="False", status={"reason": "NodeLost"})
     assert health_of(lost) == PodHealth("llm-1", containers_ready=True, ready=False, reason="NodeLost", gated=False)
     del lost["status"]["reason"]
     assert reason(lost) == "not ready"
 
 
-def test_an_unschedulable_pod_tells_why_without_counting_nodes() -> None:
+def test_an_unschedulable_pod_reports_why_without_node_counts() -> None:
     of_two = (
         "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available: 2 No victims."
     )
@@ -167,7 +167,7 @@ def test_an_unschedulable_pod_tells_why_without_counting_nodes() -> None:
     assert reason(unscheduled(one_more)) == "Unschedulable: Insufficient cpu, Too many pods"
 
 
-def test_an_unschedulable_pod_tells_the_schedulers_message_where_it_counts_nothing() -> None:
+def test_a_scheduler_message_without_counts_is_reported_unchanged() -> None:
     claim = '0/5 nodes are available: persistentvolumeclaim "efs-claim" not found. preemption: 0/5 nodes are available.'
     assert reason(unscheduled(claim)) == 'Unschedulable: persistentvolumeclaim "efs-claim" not found'
     assert reason(unscheduled("pod has unbound claims")) == "Unschedulable: pod has unbound claims"
@@ -236,7 +236,7 @@ def test_a_pod_has_a_reason_exactly_while_it_is_not_ready(one: dict[str, Any]) -
 
 
 @given(pods(), st.integers(10, 99), st.text(max_size=20))
-def test_times_and_restarts_and_the_kubelets_messages_change_nothing(
+def test_times_restarts_and_kubelet_messages_do_not_affect_health(
     one: dict[str, Any], restarts: int, text: str
 ) -> None:
     later = copy.deepcopy(one)
@@ -251,7 +251,7 @@ def test_times_and_restarts_and_the_kubelets_messages_change_nothing(
 
 
 @given(messages, st.data())
-def test_the_reasons_of_the_scheduler_read_the_same_whatever_it_counts(
+def test_the_schedulers_reasons_do_not_depend_on_its_counts(
     troubles: list[tuple[int, str]], data: st.DataObject
 ) -> None:
     def said(counts: list[int]) -> str:
@@ -271,7 +271,7 @@ def named(name: str, **metadata: Any) -> dict[str, Any]:
     return {**one, "metadata": {"name": name, **metadata}}
 
 
-async def test_every_page_is_read_and_pods_that_end_are_left_out(tmp_path: Path) -> None:
+async def test_every_page_is_read_and_ended_pods_are_left_out(tmp_path: Path) -> None:
     terminating = named("b", deletionTimestamp="2026-11-21T12:00:00Z")
     ended = [{**named(phase), "status": {"phase": phase}} for phase in ("Succeeded", "Failed")]
 
@@ -299,7 +299,7 @@ async def test_no_more_than_500_pods_are_read(tmp_path: Path) -> None:
         assert len(await pods_of(client, "gco-inference", "llm", timeout=60)) == MAX_PODS == 500
 
 
-async def test_no_pods_are_an_empty_tuple(tmp_path: Path) -> None:
+async def test_an_empty_list_gives_an_empty_tuple(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         return json_answer({"kind": "PodList", "metadata": {}, "items": None})
 
@@ -318,7 +318,7 @@ async def test_the_deadline_covers_all_pages(tmp_path: Path) -> None:
     assert late.value.details["timeout"] <= 2.7
 
 
-async def test_a_refusal_is_the_clients_error(tmp_path: Path) -> None:
+async def test_a_refused_list_raises_the_clients_error(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         return status_answer(403, "Forbidden")
 

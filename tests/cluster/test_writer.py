@@ -18,7 +18,7 @@ REF = ObjectRef(Kind.DEPLOYMENT, "gco-inference", "llm")
 MANIFEST = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "llm", "namespace": "gco-inference"}}
 
 
-async def test_nothing_is_sent_when_the_lease_is_not_proven(tmp_path: Path) -> None:
+async def test_nothing_is_sent_without_a_valid_lease(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         return json_answer(raw())
 
@@ -40,17 +40,17 @@ async def test_nothing_is_sent_when_the_lease_is_not_proven(tmp_path: Path) -> N
     assert seen.requests == []
 
 
-async def test_a_write_is_given_up_when_the_lease_ends(tmp_path: Path) -> None:
+async def test_a_write_is_aborted_when_the_lease_expires(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         await asyncio.sleep(60)
         return json_answer(raw())
 
     async with connected(answer, tmp_path) as (client, _):
         cache = ClusterCache(client, ("gco-inference",), lambda _: None)
-        with pytest.raises(errors.Unreachable, match="not answered in time") as late:
+        with pytest.raises(errors.Unreachable, match="timed out") as late:
             await ObjectWriter(client, cache, lambda: 0.05).apply(MANIFEST, "u1")
         assert late.value.details["timeout"] == 0.05
-        with pytest.raises(errors.Unreachable, match="not answered in time") as late:
+        with pytest.raises(errors.Unreachable, match="timed out") as late:
             await ObjectWriter(client, cache, lambda: 99, timeout=0.06).apply(MANIFEST, "u1")
         assert late.value.details["timeout"] == 0.06
 

@@ -1,4 +1,4 @@
-"""Values and axes as a reader of a dashboard expects them."""
+"""Formatting of values and axes."""
 
 import pytest
 
@@ -21,12 +21,12 @@ from tools.dashboard.units import marks, written
         (3200, "reqps", "3.2 K req/s"),
     ],
 )
-def test_a_value_is_written_in_its_unit(value: float, unit: str, text: str) -> None:
+def test_a_value_is_formatted_in_its_unit(value: float, unit: str, text: str) -> None:
     assert written(value, unit) == text
 
 
-def test_a_unit_that_is_not_known_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"unit 'furlongs': allowed: short, s, "):
+def test_an_unknown_unit_is_rejected() -> None:
+    with pytest.raises(ValueError, match=r"^unit: invalid value 'furlongs': must be one of short, s, "):
         written(1, "furlongs")
 
 
@@ -42,7 +42,7 @@ def test_a_unit_that_is_not_known_is_refused() -> None:
         (0.0171, "percentunit", 0, ["0.0%", "0.5%", "1.0%", "1.5%", "2.0%"]),
     ],
 )
-def test_an_axis_has_a_few_round_marks(top: float, unit: str, least: float, texts: list[str]) -> None:
+def test_an_axis_has_a_few_round_values(top: float, unit: str, least: float, texts: list[str]) -> None:
     found = marks(top, unit, 4, least)
     assert found[-1] >= top
     assert [mark(value, found, unit) for value in found] == texts

@@ -1,4 +1,4 @@
-"""The readers of tools/syntax, built once on a machine (seconds) and cached like the control plane's parts."""
+"""Builds the parsers of tools/syntax once per machine (seconds), in the same cache as the control plane."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ MODULE = Path(__file__).parents[2] / "tools" / "syntax"
 
 @pytest.fixture(scope="session")
 def syntax_tools() -> Path:
-    """The folder of `cmd`, docker compose's loader, and `hclfmt`, Terraform's formatter."""
+    """Folder with `cmd`, the docker compose loader, and `hclfmt`, the Terraform formatter."""
     cache = Cache(default_cache(), Progress())
 
     def fill(staging: Path) -> None:
@@ -32,11 +32,13 @@ def syntax_tools() -> Path:
             environment |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOENV": "off"}
         toolchains.run(
             [go.command, "build", "-ldflags=-s -w", "-o", f"{staging}{os.sep}", "tool"],
-            "Building readers of compose files and Terraform",
+            "Building parsers for compose files and Terraform",
             cwd=MODULE,
             env=environment,
         )
         shutil.rmtree(scratch, ignore_errors=True)
 
     inputs = ((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
-    return cache.entry("syntax", digest(*inputs, toolchains.this_machine()), "Building readers of syntax", fill)
+    return cache.entry(
+        "syntax", digest(*inputs, toolchains.this_machine()), "Building parsers for compose files and Terraform", fill
+    )

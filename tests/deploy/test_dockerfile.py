@@ -1,4 +1,4 @@
-"""The Dockerfile as a text; tests/integration/operations/test_image.py carries its steps out."""
+"""Checks the text of the Dockerfile. tests/integration/operations/test_image.py runs its steps."""
 
 import re
 
@@ -10,7 +10,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STAGES = stages(DOCKERFILE)
 
 
-def test_what_runs_is_not_root_by_number() -> None:
+def test_images_run_as_a_numeric_non_root_user() -> None:
     for name in ("run", "dev"):
         user, _, group = STAGES[name].last("USER").partition(":")
         assert user.isdigit()
@@ -18,7 +18,7 @@ def test_what_runs_is_not_root_by_number() -> None:
         assert int(user) > 0
 
 
-def test_the_build_tools_stay_behind() -> None:
+def test_the_image_has_no_build_tools() -> None:
     words = [word for word, _ in STAGES["run"].instructions]
     assert "RUN" not in words
     assert [rest for word, rest in STAGES["run"].instructions if word == "COPY"] == [
@@ -26,7 +26,7 @@ def test_the_build_tools_stay_behind() -> None:
     ]
 
 
-def test_every_package_is_pinned_by_its_hash() -> None:
+def test_every_package_is_pinned_by_hash() -> None:
     installs = [
         rest for stage in STAGES.values() for word, rest in stage.instructions if word == "RUN" and "install --" in rest
     ]
@@ -37,7 +37,7 @@ def test_every_package_is_pinned_by_its_hash() -> None:
     assert {STAGES[name].last("ENV").count("PIP_ONLY_BINARY=:all:") for name in ("build", "sbom-build")} == {1}
 
 
-def test_what_runs_is_what_is_tested() -> None:
+def test_the_image_has_the_same_packages_as_the_tests() -> None:
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^[a-z][\w.\[\]-]*==\S+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
 
@@ -49,7 +49,7 @@ def test_the_image_has_labels(label: str) -> None:
     assert f"org.opencontainers.image.{label}=" in STAGES["run"].last("LABEL")
 
 
-def test_only_what_is_copied_is_sent_to_a_build() -> None:
+def test_the_build_context_has_only_the_needed_files() -> None:
     files = context(ROOT)
     assert "gco_stream/settings.py" in files
     assert "tools/controlplane/go.mod" in files
@@ -57,6 +57,6 @@ def test_only_what_is_copied_is_sent_to_a_build() -> None:
     assert [file for file in files if "__pycache__" in file] == []
 
 
-def test_a_bill_of_what_is_in_the_image_is_a_target() -> None:
+def test_the_sbom_is_a_target() -> None:
     assert STAGES["sbom"].base == "scratch"
     assert "cyclonedx-py" in " ".join(rest for _, rest in STAGES["sbom-build"].instructions)

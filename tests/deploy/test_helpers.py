@@ -1,4 +1,4 @@
-"""The helper scripts for LocalStack write what the controller reads, and show what its stream tells."""
+"""The helper scripts for LocalStack write valid items and print stream records."""
 
 import zipfile
 from pathlib import Path
@@ -9,14 +9,14 @@ from gco_stream.model.endpoint import Endpoint, read_endpoint
 from tools.localstack.jars import agent_jar, pointing_jar
 
 
-def test_what_is_seeded_is_an_endpoint_that_needs_no_gpu() -> None:
+def test_seeded_items_are_valid_endpoints_without_a_gpu() -> None:
     found = read_endpoint(wire.encode(seed.item("load-1", "nginx:1.29")))
     assert isinstance(found, Endpoint)
     assert found.spec is not None
     assert found.spec.gpu_count == 0
 
 
-def test_a_record_is_one_line() -> None:
+def test_a_record_is_printed_on_one_line() -> None:
     change = {
         "Keys": {"endpoint_name": {"S": "chat"}},
         "SequenceNumber": "7",
@@ -27,7 +27,7 @@ def test_a_record_is_one_line() -> None:
     assert records.line(removed) == "8  REMOVE  chat  -"
 
 
-def test_a_jar_that_points_to_others_has_lines_that_java_reads(tmp_path: Path) -> None:
+def test_the_manifest_of_a_pointing_jar_is_valid(tmp_path: Path) -> None:
     names = [f"lib/a-rather-long-name-of-a-jar-{number}.jar" for number in range(9)]
     pointing_jar(tmp_path / "one.jar", "a.Main", names)
     manifest = zipfile.ZipFile(tmp_path / "one.jar").read("META-INF/MANIFEST.MF").decode()
@@ -37,6 +37,6 @@ def test_a_jar_that_points_to_others_has_lines_that_java_reads(tmp_path: Path) -
     assert unfolded["Main-Class"] == "a.Main"
 
 
-def test_the_agent_that_does_nothing_is_a_class(tmp_path: Path) -> None:
+def test_the_agent_jar_has_a_class_file(tmp_path: Path) -> None:
     agent_jar(tmp_path / "agent.jar")
     assert zipfile.ZipFile(tmp_path / "agent.jar").read("NoAgent.class")[:4] == b"\xca\xfe\xba\xbe"

@@ -1,4 +1,4 @@
-"""The IAM policies allow what the code calls and nothing else, and Terraform and CDK give the same."""
+"""The IAM policies allow exactly the calls in the code, and match those of Terraform and CDK."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ CONTROLLER = re.compile(r'_(?:call|write|try)\w*\(\s*"([a-z_]+)"')
 
 
 def called(pattern: re.Pattern[str], *sources: str) -> set[str]:
-    """DynamoDB's operations that `sources` call, by their names in IAM."""
+    """IAM names of the DynamoDB operations that `sources` call."""
     found = {
         operation for source in sources for operation in pattern.findall((ROOT / "gco_stream" / source).read_text())
     }
@@ -28,7 +28,7 @@ def called(pattern: re.Pattern[str], *sources: str) -> set[str]:
 
 
 def allowed(name: str) -> dict[str, set[str]]:
-    """The actions of a policy by the resource's kind: table or stream."""
+    """The actions of a policy by kind of resource: table or stream."""
     by_kind: dict[str, set[str]] = {}
     for statement in json.loads((IAM / f"{name}.json").read_text())["Statement"]:
         assert statement["Effect"] == "Allow"
@@ -47,20 +47,20 @@ STREAM = called(CONTROLLER, "stream/client.py")
 
 
 @pytest.mark.parametrize("name", ["controller", "controller-stream-region"])
-def test_the_controllers_policies_are_the_calls_that_it_makes(name: str) -> None:
+def test_the_controller_policies_match_its_calls(name: str) -> None:
     assert allowed(name) == {"table": TABLE, "stream": STREAM}
     assert {"DescribeTable", "Scan", "GetItem", "UpdateItem", "DeleteItem"} == TABLE
     assert {"DescribeStream", "GetShardIterator", "GetRecords"} == STREAM
 
 
-def test_a_users_policy_is_the_calls_of_the_endpoint_commands() -> None:
+def test_the_user_policy_matches_the_calls_of_the_endpoint_commands() -> None:
     assert allowed("user") == {"table": called(BOTO, "table/sync_table.py")}
     assert allowed("reader")["table"] == {
         action for action in allowed("user")["table"] if not action.startswith(("Put", "Update"))
     }
 
 
-def test_the_policy_for_setting_up_is_the_calls_of_the_table_commands() -> None:
+def test_the_setup_policy_matches_the_calls_of_the_table_commands() -> None:
     assert allowed("setup") == {"table": called(BOTO, "table/bootstrap.py")}
 
 
@@ -70,7 +70,7 @@ def test_no_policy_has_a_wildcard_action() -> None:
     assert [text for text in policies if re.search(r'"(dynamodb:[A-Za-z]*)?\*"', text)] == []
 
 
-def test_both_trust_policies_name_one_service_account() -> None:
+def test_both_trust_policies_name_the_same_service_account() -> None:
     irsa, pod = (
         json.loads((IAM / f"trust-{name}.json").read_text())["Statement"][0] for name in ("irsa", "pod-identity")
     )
@@ -80,7 +80,7 @@ def test_both_trust_policies_name_one_service_account() -> None:
     assert subject == f"system:serviceaccount:{':'.join(named)}"
 
 
-def test_terraform_is_well_formed_and_allows_the_same(syntax_tools: Path) -> None:
+def test_terraform_is_well_formed_and_allows_the_same_actions(syntax_tools: Path) -> None:
     done = subprocess.run([syntax_tools / "hclfmt", "-check", TERRAFORM], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     text = TERRAFORM.read_text()
@@ -88,13 +88,13 @@ def test_terraform_is_well_formed_and_allows_the_same(syntax_tools: Path) -> Non
     assert f'stream_view_type = "{view_type()}"' in text
 
 
-def test_broken_terraform_is_seen(syntax_tools: Path, tmp_path: Path) -> None:
+def test_broken_terraform_is_detected(syntax_tools: Path, tmp_path: Path) -> None:
     broken = tmp_path / "main.tf"
     broken.write_text(TERRAFORM.read_text().replace("statement {", "statement", 1))
     assert subprocess.run([syntax_tools / "hclfmt", "-check", broken], capture_output=True, check=False).returncode
 
 
-def test_the_cdk_snippet_allows_the_same() -> None:
+def test_the_cdk_snippet_allows_the_same_actions() -> None:
     constants: dict[str, Any] = {}
     tree = ast.parse(CDK.read_text())
     for node in tree.body:
@@ -106,7 +106,7 @@ def test_the_cdk_snippet_allows_the_same() -> None:
 
 
 def view_type() -> str:
-    """The view type that `gco-stream table create` gives."""
+    """The stream view type that `gco-stream table create` uses."""
     match = re.search(r'"StreamViewType": "(\w+)"', Path(bootstrap.__file__).read_text())
     assert match is not None
     return match[1]

@@ -1,4 +1,4 @@
-"""The blocks of commands in the pages: which there are, and what they need that a test cannot bring."""
+"""Finds the command blocks in the documentation, and what each needs that a test cannot provide."""
 
 import re
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
-# What keeps a block from being run on the local control plane: an account, an engine, minutes, nodes that run images.
+# What a block may need beyond the local control plane: an AWS account, Docker, minutes, or nodes that run images.
 NEEDS = {"aws", "docker", "time", "cluster"}
-# Pages whose commands tests/integration/operations/test_docs_commands.py runs in one shell; the first's last block
-# comes last.
+# Pages whose commands tests/integration/operations/test_docs_commands.py runs in one shell. It runs the last block of
+# the first
+# page at the end.
 SESSION = ("start.md", "concepts.md", "development.md")
-# Pages whose commands a test of their own walks through.
+# Pages with a test of their own that follows their commands.
 WALKED = {"migration.md": "tests/integration/chart/test_migration.py"}
 
 _BLOCK = re.compile(
@@ -23,8 +24,8 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block: `missing_inputs` is empty where it can be run; `output` is what the page says that it
-    prints.
+    """One fenced block. `missing_inputs` is empty if it can run in a test; `output` is the output that the page
+    shows.
     """
 
     page: Path
@@ -36,11 +37,11 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Whether it can be run here: the others are transcripts, or need what a test has not."""
+        """Whether a test can run it. The other blocks are transcripts, or need something that a test does not have."""
         return self.language == "sh" and not self.needs
 
     def script(self) -> str:
-        """Its commands alone, as a shell reads them."""
+        """The commands without prompts and output, as input for a shell."""
         if self.language == "sh":
             return self.text
         return "".join(f"{line[2:]}\n" for line in self.text.splitlines() if line.startswith("$ "))
@@ -63,7 +64,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def commands(script: str) -> list[list[str]]:
-    """The simple commands of a script as words: continued lines joined, chains and pipes taken apart."""
+    """Splits a script into simple commands, each as a list of words. Joins continued lines, splits chains and pipes."""
     found = []
     for line in re.sub(r"\\\n\s*", " ", script).splitlines():
         for part in re.split(r"&&|\|\||[|;&](?![>\d])", re.sub(r"(^|\s)#.*", "", line)):

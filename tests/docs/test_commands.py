@@ -1,4 +1,4 @@
-"""Every command in the pages is one: it parses, what it names is there, and it is run or says why it is not."""
+"""Commands in the documentation parse, refer to existing things, and are run by a test or say why not."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def place(block: Block) -> str:
 
 
 def wrong(words: list[str]) -> str:
-    """What is wrong with a command, empty if nothing is."""
+    """Describes what is wrong with a command. Empty if it is correct."""
     program, *rest = words
     if program == "make":
         targets = [word for word in rest if "=" not in word]
@@ -38,7 +38,7 @@ def wrong(words: list[str]) -> str:
 
 
 def wrong_options(words: list[str]) -> str:
-    """Whether `gco-stream WORDS` names a command and options that there are; nothing is called."""
+    """Describes an unknown command or option in `gco-stream WORDS`, without running it. Empty if all exist."""
     command: Any = PROGRAM
     words = [word for word in words if not re.fullmatch(r"\d?>+.*|.*\.log", word)]
     while (below := getattr(command, "commands", None)) and words and not words[0].startswith("-"):
@@ -53,7 +53,7 @@ def wrong_options(words: list[str]) -> str:
 
 
 @pytest.mark.parametrize("block", ALL, ids=place)
-def test_every_block_is_a_script_whose_commands_there_are(block: Block) -> None:
+def test_every_block_parses_and_its_commands_exist(block: Block) -> None:
     checked = subprocess.run(["bash", "-n"], input=block.script(), capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     found = commands(block.script())
@@ -62,12 +62,12 @@ def test_every_block_is_a_script_whose_commands_there_are(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", ALL, ids=place)
-def test_what_a_block_needs_is_said_in_one_of_few_words(block: Block) -> None:
+def test_the_needs_of_a_block_use_known_words(block: Block) -> None:
     assert set(block.needs.replace(",", " ").split()) <= NEEDS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_is_run_by_a_test_or_says_what_it_needs(page: Path) -> None:
+def test_every_block_is_run_by_a_test_or_states_what_it_needs(page: Path) -> None:
     if page.name in WALKED:
         assert page.name in (ROOT / WALKED[page.name]).read_text()
     elif page.name not in SESSION:
@@ -75,12 +75,12 @@ def test_every_block_is_run_by_a_test_or_says_what_it_needs(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_has_no_commands_in_other_kinds_of_blocks(page: Path) -> None:
+def test_pages_have_only_known_kinds_of_blocks(page: Path) -> None:
     fences = re.findall(r"^```(\w+)$", page.read_text(), re.MULTILINE)
     assert set(fences) <= {"sh", "console", "text", "yaml", "json", "mermaid", "python", "hcl"}
 
 
-def test_a_wrong_command_is_seen() -> None:
+def test_a_wrong_command_is_detected() -> None:
     assert wrong(["gco-stream", "endpoint", "put", "-f", "x.yaml"]) == ""
     assert wrong(["gco-stream", "endpoint", "putt"]) == "no command putt"
     assert wrong(["gco-stream", "endpoint", "put", "--fail"]) == "no option --fail"

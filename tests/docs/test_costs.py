@@ -1,4 +1,4 @@
-"""The costs on docs/aws.md follow from its own inputs, and its rates from the settings."""
+"""The costs in docs/aws.md follow from its inputs, and its rates match the settings."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ DAYS = HOURS / 24
 
 
 def bill(endpoints: float, shards: float) -> list[float]:
-    """The columns of a row, in dollars a month; sums are of what is shown."""
+    """The columns of a row, in dollars per month. Totals are sums of the rounded values."""
     writes = endpoints * OLD_WRITES * HOURS * SIZE * WRITE / 1e6
     scans = endpoints * SIZE / 4 / 2 * OLD_SCANS * HOURS * READ / 1e6
     stream = max(0, shards * POLLS * HOURS - FREE) * STREAM / 1e5
@@ -37,7 +37,7 @@ def bill(endpoints: float, shards: float) -> list[float]:
     return [*old, round(sum(old), 2), *new, round(sum(new), 2)]
 
 
-def test_every_bill_follows_from_the_inputs_of_its_page() -> None:
+def test_every_cost_follows_from_the_inputs_on_the_page() -> None:
     bills = TABLES[2]
     assert len(bills) == 6
     for endpoints, shards, *columns in bills:
@@ -45,7 +45,7 @@ def test_every_bill_follows_from_the_inputs_of_its_page() -> None:
         assert columns == expected, f"| {endpoints} | {shards} | {' | '.join(expected)} |"
 
 
-def test_the_rates_are_those_of_the_settings() -> None:
+def test_the_rates_match_the_settings() -> None:
     settings = Settings(region="us-east-1")
     assert 3600 / settings.stream_poll_interval_seconds == POLLS
     assert 3600 / settings.resync_interval_seconds == NEW_SCANS

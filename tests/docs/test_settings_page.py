@@ -1,4 +1,4 @@
-"""docs/settings.md tells every setting as the code has it."""
+"""docs/settings.md matches the settings in the code."""
 
 import re
 
@@ -6,8 +6,8 @@ from gco_stream.settings import Settings
 from tools.docs.settings_page import PAGE, page
 
 
-def test_the_page_is_what_the_code_says() -> None:
-    assert PAGE.read_text() == page(), "python tools/docs/settings_page.py writes it"
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "run: python tools/docs/settings_page.py"
 
 
 def test_every_setting_has_a_row_with_a_meaning() -> None:

@@ -1,4 +1,4 @@
-"""The site has every page, and the check of what a browser would load finds what comes from elsewhere."""
+"""The site lists every page, and the check for resources from other hosts works."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads mkdocs.yml, whose tags name Python objects."""
+    """Loads mkdocs.yml, which has tags for Python objects."""
 
 
 _Loader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda _loader, suffix, _node: suffix)
@@ -25,7 +25,7 @@ def pages(entries: list[object]) -> list[str]:
     return found
 
 
-def test_every_page_stands_in_the_navigation_once() -> None:
+def test_every_page_is_in_the_navigation_once() -> None:
     config = yaml.load((ROOT / "mkdocs.yml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
     listed = pages(config["nav"])
     assert len(listed) == len(set(listed))
@@ -34,7 +34,7 @@ def test_every_page_stands_in_the_navigation_once() -> None:
     assert config["strict"] is True
 
 
-def test_what_a_page_loads_from_elsewhere_is_found() -> None:
+def test_resources_from_other_hosts_are_found() -> None:
     assert loads('<script src="https://cdn.example/x.js"></script>') == ["script https://cdn.example/x.js"]
     assert loads('<link rel="stylesheet" href="//fonts.example/x.css">') == ["link //fonts.example/x.css"]
     assert (
@@ -43,7 +43,7 @@ def test_what_a_page_loads_from_elsewhere_is_found() -> None:
     )
 
 
-def test_every_picture_tells_what_it_shows_to_who_cannot_see_it() -> None:
+def test_every_picture_has_a_title_and_a_description() -> None:
     pictures = sorted((ROOT / "docs" / "pictures").glob("*.svg"))
     assert len(pictures) >= 4
     for picture in pictures:

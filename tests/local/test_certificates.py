@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 from gco_stream.local.certificates import Authority, kubeconfig, write_private
 
 
-def test_the_servers_certificate_is_the_authoritys_and_names_this_machine() -> None:
+def test_the_server_certificate_is_signed_by_the_authority_and_names_localhost() -> None:
     authority = Authority()
     certificate = x509.load_pem_x509_certificate(authority.server().certificate)
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
@@ -20,7 +20,7 @@ def test_the_servers_certificate_is_the_authoritys_and_names_this_machine() -> N
     assert ipaddress.ip_address("127.0.0.1") in names.get_values_for_type(x509.IPAddress)
 
 
-def test_a_clients_certificate_says_who_it_is_and_what_groups_it_is_in() -> None:
+def test_a_client_certificate_names_its_user_and_groups() -> None:
     pair = Authority().client("someone", ["system:masters", "others"])
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     subject = certificate.subject
@@ -38,7 +38,7 @@ def test_two_control_planes_do_not_trust_each_others_users() -> None:
         issued.verify_directly_issued_by(x509.load_pem_x509_certificate(other.certificate))
 
 
-def test_a_kubeconfig_holds_all_that_it_names_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_a_kubeconfig_is_self_contained_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     authority = Authority()
     data = kubeconfig("https://127.0.0.1:1", authority.certificate, "someone", authority.client("someone"))
     path = write_private(tmp_path / "kubeconfig", data)

@@ -1,4 +1,4 @@
-"""LocalStack in host mode, started once for all of its tests."""
+"""Fixture with LocalStack in host mode, shared by all tests in this folder."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The controller of docker-compose.yml starts again when a source is saved: its image's steps, its script, as there."""
+"""The controller of docker-compose.yml restarts when a source file changes, with the same image steps and script."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ PATIENCE = 60.0
 
 
 class Container:
-    """What the service `controller` runs, in a folder of its own instead of a container."""
+    """Runs the service `controller` in a folder instead of a container."""
 
     def __init__(self, root: Path, settings: dict[str, str]) -> None:
         builder = Builder(root)
@@ -44,7 +44,7 @@ class Container:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """As docker compose does."""
+        """Stops the controller as docker compose does."""
         self._process.terminate()
         self._process.wait(30)
 
@@ -61,7 +61,7 @@ def container(control_plane: ControlPlane, namespace: str, localstack_url: str, 
 
 
 @pytest.mark.timeout(240)
-def test_a_saved_source_starts_the_controller_again_and_it_leads_at_once(container: Container) -> None:
+def test_a_source_change_restarts_the_controller_which_leads_at_once(container: Container) -> None:
     container.until("leading", 1)
     (container.sources / "planning" / "planner.py").touch()
     container.until("leading", 2)

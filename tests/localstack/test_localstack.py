@@ -1,4 +1,4 @@
-"""What docker-compose.yml puts together works: LocalStack, its init script, the controller, and the helper scripts."""
+"""The parts of docker-compose.yml work together: LocalStack, its init script, the controller and the helper scripts."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def client(localstack_url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def program(control_plane: ControlPlane, namespace: str, localstack_url: str, tmp_path: Path) -> Iterator[Program]:
-    """The controller, as docker-compose.yml sets it up: one address for the table and for its stream."""
+    """The controller as in docker-compose.yml, with one endpoint URL for the table and its stream."""
     settings = control_plane.environment(namespace=namespace)
     environment = {name: value for name, value in settings.items() if not name.startswith("AWS_ENDPOINT_URL")}
     environment |= {"AWS_ENDPOINT_URL": localstack_url, "HTTP_PORT": "0", "LOG_FORMAT": "json"}
@@ -53,7 +53,7 @@ def helper(localstack_url: str) -> Callable[..., str]:
     return run
 
 
-def test_the_init_script_makes_the_table_that_the_command_line_makes(client: Any) -> None:
+def test_the_init_script_creates_the_same_table_as_the_command_line(client: Any) -> None:
     by_script, other = bootstrap.describe(client, TABLE), bootstrap.create(client, "made-by-the-command-line").info
     assert by_script.stream_enabled
     assert by_script.view_type == other.view_type
@@ -64,7 +64,7 @@ def test_the_init_script_makes_the_table_that_the_command_line_makes(client: Any
     assert script_made == command_made
 
 
-def test_an_endpoint_comes_changes_and_goes_by_localstacks_stream(
+def test_an_endpoint_is_created_updated_and_deleted_through_localstack(
     client: Any, program: Program, kube: KubeApi, namespace: str, helper: Callable[..., str]
 ) -> None:
     program.wait_working()
@@ -82,7 +82,7 @@ def test_an_endpoint_comes_changes_and_goes_by_localstacks_stream(
     )  # fmt: skip
     kube.wait_for(lambda: (kube.get(deployment)["spec"]["replicas"]) == 2, PATIENCE, "two replicas")
     helper("dev/seed.py", "1", "--remove")
-    kube.wait_for(lambda: table.get(NAME) is None, PATIENCE, "the item's end")
+    kube.wait_for(lambda: table.get(NAME) is None, PATIENCE, "the item to be deleted")
     assert kube.find(deployment) is None
     seen = [line.split()[1:3] for line in helper("dev/records.py", "--seconds", "2").splitlines()]
     assert ["INSERT", NAME] in seen

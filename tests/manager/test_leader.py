@@ -1,4 +1,4 @@
-"""A leader's time: nothing is missed as it begins, and a stop ends it in order."""
+"""One term as leader: no change is missed at its start, and a stop ends it gracefully."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.looptime
 
 
 class OneShard:
-    """DynamoDB Streams' three calls for a stream of one open shard. LATEST is fixed by the first read, as AWS does."""
+    """The three calls of DynamoDB Streams, for a stream with one open shard. As in AWS, the first read fixes LATEST."""
 
     arn = "arn:stream/1"
 
@@ -50,7 +50,7 @@ class OneShard:
 
 
 class Leadership:
-    """A lease that is held for good."""
+    """A lease that never expires."""
 
     epoch = 1
     annotations: Mapping[str, str] = {}
@@ -59,28 +59,30 @@ class Leadership:
         return 10.0
 
     def on_lease_change(self, callback: Callable[[], None]) -> None:
-        """Nobody else writes into the Lease."""
+        """Does nothing: no other process writes to the Lease."""
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
-        """Nothing here removes anything."""
+        """Does nothing: nothing is removed here."""
 
 
-class WarmCache(Cluster):
-    """A cache that has seen all there is."""
+class SyncedCache(Cluster):
+    """A synced cache."""
 
     async def wait_settled(self) -> None:
-        """It has."""
+        """Returns at once: the cache is synced."""
 
     def on_synced(self, callback: Callable[[str], None]) -> None:
-        """Nothing is to be seen for the first time."""
+        """Does nothing: no namespace is synced later."""
 
     def token(self, _name: str) -> tuple[str, ...]:
         return ("",)
 
 
 class LeaderFixture:
-    """A tenure over a table and a stream in memory; it is the table. No item concerns this region, so each is read and
-    that is all. `while_scanning` is called in the middle of each scan, `gate` holds up the reads of single items.
+    """A term as leader with a table and a stream in memory. The bench is also the table.
+
+    No item targets this region, so items are only read. `while_scanning` is called during each scan. Reads of single
+    items wait for `gate`.
     """
 
     def __init__(self) -> None:
@@ -92,7 +94,7 @@ class LeaderFixture:
         self.begun: list[str] = []
         self.read: list[str] = []
         self.stop = asyncio.Event()
-        cache = WarmCache()
+        cache = SyncedCache()
         self.tenure = LeaderRunnables(
             settings=Settings(region=REGION, reconcile_workers=1),
             policy=POLICY,
@@ -127,13 +129,13 @@ class LeaderFixture:
         return self.items.get(name)
 
     def write(self, name: str) -> None:
-        """As a user does: the table has it at once, and the stream tells of it."""
+        """Writes an item like a user: the table has it at once, and the stream gets a record."""
         self.items[name] = wire.encode(item(name, target_regions=["elsewhere-1"]))
         self.streams.put(name)
 
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(30):
-            while not condition():  # noqa: ASYNC110 - what is waited for has no events
+            while not condition():  # noqa: ASYNC110 - the condition has no event
                 await asyncio.sleep(0.02)
 
     @asynccontextmanager
@@ -151,7 +153,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name.upper())
 
 
-async def test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream() -> None:
+async def test_a_write_during_the_first_scan_arrives_through_the_stream() -> None:
     bench = LeaderFixture()
     bench.while_scanning = lambda: bench.write("new")
     async with bench.leading():
@@ -159,7 +161,7 @@ async def test_what_is_written_while_the_first_scan_is_read_arrives_by_the_strea
         assert "new" in bench.tenure.items
 
 
-async def test_the_stream_that_is_read_is_the_one_that_its_own_regions_table_names() -> None:
+async def test_the_stream_is_that_of_the_replica_in_the_stream_region() -> None:
     bench = LeaderFixture()
     async with bench.leading() as running:
         await bench.until(lambda: bench.streams.asked)
@@ -168,12 +170,12 @@ async def test_the_stream_that_is_read_is_the_one_that_its_own_regions_table_nam
     assert bench.streams.asked == {bench.streams.arn}
 
 
-async def test_a_stop_finishes_the_work_in_hand_and_takes_no_more() -> None:
+async def test_a_stop_finishes_in_flight_work_and_takes_no_more() -> None:
     bench = LeaderFixture()
     async with bench.leading() as running:
         await bench.until(lambda: bench.tenure.is_working)
         bench.gate.clear()
-        for name in ("in-hand", "waits"):
+        for name in ("in-flight", "waits"):
             bench.write(name)
         await bench.until(lambda: bench.begun and bench.tenure.dispatcher.queue.depth)
         bench.stop.set()
@@ -181,10 +183,10 @@ async def test_a_stop_finishes_the_work_in_hand_and_takes_no_more() -> None:
         assert not running.done()
         bench.gate.set()
         await bench.until(running.done)
-    assert bench.read == ["in-hand"]
+    assert bench.read == ["in-flight"]
 
 
-async def test_work_that_does_not_end_is_given_20_s() -> None:
+async def test_in_flight_work_gets_20_seconds_to_finish() -> None:
     bench = LeaderFixture()
     loop = asyncio.get_running_loop()
     async with bench.leading() as running:
@@ -199,7 +201,7 @@ async def test_work_that_does_not_end_is_given_20_s() -> None:
     assert bench.read == []
 
 
-async def test_a_stop_before_there_is_work_does_not_wait_for_the_table() -> None:
+async def test_a_stop_before_the_first_work_does_not_wait_for_the_table() -> None:
     bench = LeaderFixture()
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -1,4 +1,4 @@
-"""What a PromQL expression asks for: metrics, the labels that it selects by, and those that it groups by."""
+"""Extracts the metrics, selected labels and grouping labels from PromQL expressions."""
 
 import re
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ _GROUPING = re.compile(r"\b(?:by|on) \(([^)]*)\)")
 
 
 @dataclass(frozen=True)
-class Query:
-    """A metric; `values` are those of labels that must be exactly so."""
+class Selector:
+    """A selector. `values` has the labels that must equal a value."""
 
     metric: str
     labels: frozenset[str]
     values: tuple[tuple[str, str], ...]
 
 
-def selectors(expr: str) -> Iterator[Query]:
+def selectors(expr: str) -> Iterator[Selector]:
     for metric, braces in _SELECTOR.findall(expr):
         matchers = [one for one in _MATCHER.findall(braces) if one[0] not in ADDED_BY_PROMETHEUS]
         values = tuple((label, value) for label, sign, value in matchers if sign == "=")
-        yield Query(metric, frozenset(label for label, _, _ in matchers), values)
+        yield Selector(metric, frozenset(label for label, _, _ in matchers), values)
 
 
 def groupings(expr: str) -> set[str]:

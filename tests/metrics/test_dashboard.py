@@ -1,4 +1,4 @@
-"""The dashboard: as the code makes it, laid out without holes, and Prometheus understands each of its questions."""
+"""Tests of the dashboard: generated from the code, without overlapping panels, and with valid queries."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,16 @@ MADE: dict[str, Any] = json.loads(DASHBOARD.read_text())
 PANELS = [panel for panel in MADE["panels"] if panel["type"] != "row"]
 
 
-def test_the_file_is_what_the_code_makes() -> None:
-    assert DASHBOARD.read_text() == dashboard(), "python -m tools.metrics"
+def test_the_file_is_up_to_date() -> None:
+    assert DASHBOARD.read_text() == dashboard(), "out of date: run python -m tools.metrics"
 
 
-def test_it_has_the_rows_that_one_looks_for() -> None:
+def test_the_rows_are_in_order() -> None:
     rows = [panel["title"] for panel in MADE["panels"] if panel["type"] == "row"]
     assert rows == ["Fleet", "Changes", "Stream", "Kubernetes", "Leadership", "Process"]
 
 
-def test_no_panel_lies_on_another_and_each_tells_what_it_shows() -> None:
+def test_panels_do_not_overlap_and_each_has_a_description() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in MADE["panels"]:
         place = panel["gridPos"]
@@ -35,7 +35,7 @@ def test_no_panel_lies_on_another_and_each_tells_what_it_shows() -> None:
     assert all(panel["description"].endswith(".") and panel["targets"] for panel in PANELS)
 
 
-def test_every_panel_looks_at_the_chosen_fleet_only() -> None:
+def test_every_query_selects_only_the_chosen_fleet() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
             chosen = target["expr"].count('namespace=~"$namespace",job=~"$job"')
@@ -43,9 +43,9 @@ def test_every_panel_looks_at_the_chosen_fleet_only() -> None:
 
 
 @pytest.mark.slow
-def test_prometheus_understands_every_question(promtool_binary: Path, tmp_path: Path) -> None:
-    asked = [target["expr"].replace("$__rate_interval", "5m") for panel in PANELS for target in panel["targets"]]
-    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(asked)]
+def test_prometheus_accepts_every_query(promtool_binary: Path, tmp_path: Path) -> None:
+    queries = [target["expr"].replace("$__rate_interval", "5m") for panel in PANELS for target in panel["targets"]]
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(queries)]
     file = tmp_path / "panels.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
     assert f"SUCCESS: {len(rules)} rules found" in promtool(promtool_binary, "check", "rules", file)

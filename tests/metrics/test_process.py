@@ -1,4 +1,4 @@
-"""What tells of the process itself."""
+"""Tests of the process metrics."""
 
 import asyncio
 
@@ -9,22 +9,22 @@ from gco_stream import __version__
 from gco_stream.ops.process import ProcessMetrics, collect_process, watch_loop
 
 
-async def test_a_loop_that_is_held_up_is_seen_to_be_late() -> None:
-    loop, told = asyncio.get_running_loop(), list[float]()
-    watching = asyncio.create_task(watch_loop(told.append, tick=0.01))
+async def test_a_blocked_event_loop_is_reported_as_late() -> None:
+    loop, delays = asyncio.get_running_loop(), list[float]()
+    watching = asyncio.create_task(watch_loop(delays.append, tick=0.01))
     async with asyncio.timeout(5):
-        while not told:  # noqa: ASYNC110 - the watch has no events
+        while not delays:  # noqa: ASYNC110 - watch_loop has no event to wait for
             await asyncio.sleep(0)
         held_until = loop.time() + 0.1
         while loop.time() < held_until:
             pass
-        while len(told) < 2:  # noqa: ASYNC110
+        while len(delays) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
     watching.cancel()
-    assert told[1] >= 0.08
+    assert delays[1] >= 0.08
 
 
-def test_only_stalls_are_counted_so_a_quiet_loop_costs_nothing() -> None:
+def test_only_delays_over_ten_milliseconds_are_counted() -> None:
     registry = CollectorRegistry()
     process = ProcessMetrics(registry)
     for seconds in (0, 0.001, 0.009):
@@ -34,7 +34,7 @@ def test_only_stalls_are_counted_so_a_quiet_loop_costs_nothing() -> None:
     assert registry.get_sample_value("gco_stream_event_loop_stall_seconds_sum") == pytest.approx(0.3)
 
 
-def test_the_version_and_the_process_are_told() -> None:
+def test_version_and_process_metrics_are_exported() -> None:
     registry = CollectorRegistry()
     ProcessMetrics(registry)
     collect_process(registry)

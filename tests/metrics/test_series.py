@@ -1,4 +1,4 @@
-"""How many series there are, whatever the table, the cluster and AWS come up with."""
+"""Tests that the number of series is bounded, even with hostile data from the table, the cluster and AWS."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ def series(metrics: Metrics) -> dict[str, float]:
     return {f"{s.name}{sorted(s.labels.items())}": s.value for family in families for s in family.samples}
 
 
-def test_ten_thousand_endpoints_make_no_more_series_than_one() -> None:
+def test_ten_thousand_endpoints_have_as_many_series_as_one() -> None:
     counted = []
     for size in (1, 10_000):
         metrics, items = Metrics(), ItemCache(REGION)
@@ -40,7 +40,7 @@ def test_ten_thousand_endpoints_make_no_more_series_than_one() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_state_that_somebody_made_up_is_counted_as_none(text: str) -> None:
+def test_an_unknown_state_is_counted_as_unreported(text: str) -> None:
     items, metrics = ItemCache(REGION), Metrics()
     items.put(wire.encode(item(region_status={REGION: {"state": text}})))
     assert items.states["unreported"] == 1
@@ -50,13 +50,13 @@ def test_a_state_that_somebody_made_up_is_counted_as_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["text", {REGION: "text"}, {REGION: {"state": 7}}, {REGION: {}}, [], None])
-def test_a_status_of_any_form_is_counted(status: object) -> None:
+def test_a_malformed_status_is_counted_as_unreported(status: object) -> None:
     items = ItemCache(REGION)
     items.put(wire.encode(item(region_status=status)))
     assert dict(items.states) == {"unreported": 1}
 
 
-def test_endpoints_are_counted_once_wherever_they_move() -> None:
+def test_an_endpoint_is_counted_once_when_its_state_changes() -> None:
     items = ItemCache(REGION)
     for state in ("creating", "running", "running"):
         items.put(wire.encode(item(region_status={REGION: {"state": state}})))
@@ -68,7 +68,7 @@ def test_endpoints_are_counted_once_wherever_they_move() -> None:
     assert items.states.keys() <= set(ENDPOINT_STATES)
 
 
-def test_whatever_servers_answer_series_stay_few() -> None:
+def test_unknown_status_codes_and_methods_do_not_add_series() -> None:
     metrics = Metrics()
     for status in (0, -1, 7, *range(100, 1200), 10**9):
         for method in ("GET", "PATCH", *HOSTILE):
@@ -79,7 +79,7 @@ def test_whatever_servers_answer_series_stay_few() -> None:
     assert any("('code', '<error>')" in line for line in codes)
 
 
-async def test_endpoints_that_fail_each_in_its_own_words_make_no_series() -> None:
+async def test_distinct_error_messages_do_not_add_series() -> None:
     answers = iter(range(10**6))
 
     def answer(name: str, _objects_first: bool) -> ReconcileResult:
@@ -98,7 +98,7 @@ async def test_endpoints_that_fail_each_in_its_own_words_make_no_series() -> Non
     assert after["workqueue_queue_duration_seconds_count[('name', 'endpoints')]"] == 300
 
 
-async def test_a_former_leader_tells_of_nothing_any_more() -> None:
+async def test_a_former_leader_resets_its_metrics() -> None:
     metrics = Metrics()
     fresh = series(metrics)
     queue = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)

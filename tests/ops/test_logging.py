@@ -1,4 +1,4 @@
-"""Log records: the keys that GCO's operators query, the levels, and both formats."""
+"""Log records: the keys that GCO's operators query, levels and formats."""
 
 import ast
 import logging
@@ -127,7 +127,7 @@ def test_records_below_the_level_are_not_logged(capsys: Capture, level: str, log
             getattr(log, method)("an event")
     found = records(capsys)
     assert [record["level"].lower() for record in found if record["logger"] == "ours"] == logged
-    # Below WARNING libraries describe every request.
+    # Libraries log every request at DEBUG, so their records below WARNING are dropped.
     of_libraries = [method for method in logged if method not in {"debug", "info"}]
     assert [record["level"].lower() for record in found if record["logger"] == "library"] == of_libraries
 
@@ -140,7 +140,7 @@ def test_text_has_the_event_and_its_fields_in_one_line(capsys: Capture, log_form
     assert line.count("\n") == 1
     for part in ("warning", "reconciled", "gco_stream.engine", "endpoint=chat"):
         assert part in line
-    # These are the same in every line of a terminal.
+    # Text omits the fields that are the same in every record.
     assert "us-east-1" not in line
     assert "inference-monitor" not in line
 

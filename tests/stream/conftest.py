@@ -1,4 +1,4 @@
-"""A consumer of a scripted stream by the real client, and what it said."""
+"""A consumer that reads a scripted stream with the real client, and a record of its callbacks."""
 
 import asyncio
 import functools
@@ -20,14 +20,14 @@ POLL = 0.2
 
 @functools.cache
 def aws_session() -> AioSession:
-    """One for all tests: reading AWS' models takes longer than a test."""
+    """One session for all tests, because reading AWS' models takes longer than a test."""
     return new_session()
 
 
 class ConsumerLog:
-    """A consumer of the table's stream and all that it said, in order: names of records, ("gap", …), ("mode", …).
+    """A consumer of the table's stream and its callbacks in order: names of records, ("gap", …), ("mode", …).
 
-    `locate`: what it looks the stream up by; without it the server's own word is taken.
+    `locate` is the consumer's lookup of the stream; by default, it reads the state of the scripted server.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class ConsumerLog:
         return self.consumer.snapshot().mode
 
     async def until(self, condition: Callable[[], object], seconds: float = 600, *, step: float = 0.02) -> None:
-        """Return when the condition holds; TimeoutError if it does not in so many seconds of the loop's time.
+        """Waits until the condition holds, checking every `step` seconds.
 
-        It is looked at each `step` seconds.
+        Raises TimeoutError if it does not hold within `seconds` of the loop's time.
         """
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - what is waited for has no events

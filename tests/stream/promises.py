@@ -1,4 +1,4 @@
-"""What has to hold whatever a schedule was: read from the server's record of calls and from what was delivered."""
+"""Guarantees that hold for every schedule, checked with the server's record of calls and the delivered records."""
 
 import math
 from collections import defaultdict
@@ -22,11 +22,11 @@ _NO_PLACE = {
     "ExpiredIteratorException",
     "ValidationException",
 }
-"""Answers of GetShardIterator after which a shard counts as lost."""
+"""Error codes of GetShardIterator after which a shard counts as lost."""
 
 
 def check_invariants(world: World) -> None:
-    """Raises AssertionError where a promise was broken."""
+    """Raises AssertionError if a guarantee is violated."""
     one_reader_a_shard(world)
     parents_first(world)
     order_of_each_key(world)
@@ -41,10 +41,10 @@ def one_reader_a_shard(world: World) -> None:
 
 
 def parents_first(world: World) -> None:
-    """A child is not read before its parent was: to its end, or to where it was lost.
+    """A child is not read before its parent was read to its end, or to the point where it was lost.
 
-    Not meant are a parent that was closed when a consumer looked at the stream for the first time, which is history,
-    and one that no whole list of shards had shown when the child was begun.
+    Two kinds of parents are exempt: one that was closed when a consumer first listed the stream, which is history, and
+    one that no complete list of shards had shown when the child was started.
     """
     reads, lists = _reads(world), _lists(world)
     for arn, name, shard in _shards(world):
@@ -65,10 +65,10 @@ def parents_first(world: World) -> None:
 
 
 def order_of_each_key(world: World) -> None:
-    """Of two changes of a key a consumer tells the earlier first, where the stream's forest says which is earlier.
+    """A consumer reports two changes of a key in the order that the stream's forest defines.
 
-    Not meant is a shard that was gone and is there again, and one that no list of shards showed when its child was
-    begun: what it holds comes late. Records are hints, and what is asked is read from the table.
+    Two kinds of shards are exempt: one that was lost and found again, and one that no list of shards showed when its
+    child was started. Their records arrive late, which is harmless: records only trigger a read of the table.
     """
     lost = {call.shard for call in world.server.calls if call.outcome in _NO_PLACE}
     lists = _lists(world)
@@ -78,8 +78,8 @@ def order_of_each_key(world: World) -> None:
     for delivered, began, ended in zip(world.delivered, world.led, [*world.led[1:], math.inf], strict=True):
         first = {number: position for position, number in reversed([*enumerate(delivered)])}
         for (name, stream), changes in of_key.items():
-            told = sorted((number, shard.name) for number, shard in changes if number in first)
-            for (earlier, elder), (later, younger) in combinations(told, 2):
+            received = sorted((number, shard.name) for number, shard in changes if number in first)
+            for (earlier, elder), (later, younger) in combinations(received, 2):
                 if first[earlier] < first[later] or elder in lost:
                     continue
                 line = [younger, *_ancestors(stream, stream.shards[younger])]
@@ -88,7 +88,7 @@ def order_of_each_key(world: World) -> None:
 
 
 def within_the_limits(world: World) -> None:
-    """Nothing is refused as too much, but where there was so much to read that it was tried."""
+    """Nothing is throttled, except attempts to read a backlog fast."""
     for call in world.server.calls:
         if not call.limited:
             continue
@@ -113,35 +113,35 @@ def _shards(world: World) -> Iterator[tuple[str, str, Shard]]:
 
 
 def _followed(world: World, lists: Lists, arn: str, line: Sequence[str], began: float, ended: float) -> bool:
-    """Whether of each shard in the line the parent, which is the next, had been shown when it was begun."""
+    """Whether each shard's parent, which is the next in the line, had been listed when the shard was started."""
     for child, parent in pairwise(line):
         begun = [at for at in _beginnings(world, arn, child) if began <= at < ended]
-        # One that was never begun was history, whatever became of its parent.
+        # A shard that was never started was history, regardless of its parent.
         if not begun or not all(_shown(world, lists, arn, parent, at) for at in begun):
             return False
     return True
 
 
 def _shown(world: World, lists: Lists, arn: str, name: str, at: float) -> bool:
-    """Whether a whole list of shards had shown this one at that time, since the stream was pinned."""
+    """Whether a complete list of shards had shown the shard by that time, since the stream was pinned."""
     pinned = max((pin for pin in world.pins if pin <= at), default=0.0)
-    return any(of == arn and pinned <= told <= at and name in names for of, told, names in lists)
+    return any(of == arn and pinned <= listed <= at and name in names for of, listed, names in lists)
 
 
 def _looks(world: World, lists: Lists, arn: str) -> list[float]:
-    """When a consumer was told of the stream's shards for the first time, at each pin of it."""
-    told = (min((at for of, at, _ in lists if of == arn and at >= pin), default=None) for pin in world.pins)
-    return [at for at in told if at is not None]
+    """The times at which a consumer first received the stream's shards, for each pin of it."""
+    first = (min((at for of, at, _ in lists if of == arn and at >= pin), default=None) for pin in world.pins)
+    return [at for at in first if at is not None]
 
 
 def _beginnings(world: World, arn: str, name: str) -> list[float]:
-    """When a consumer asked for a place in the shard."""
+    """The times at which a consumer requested an iterator of the shard."""
     calls = world.server.called("GetShardIterator", name)
     return [call.began for call in calls if call.parameters["StreamArn"] == arn]
 
 
 def _lists(world: World) -> Lists:
-    """Each list of a stream's shards that a consumer was told to its last page: of which stream, when, which shards."""
+    """Each list of shards that a consumer received completely: its stream, time and shards."""
     lists = []
     names: set[str] = set()
     for call in world.server.called("DescribeStream"):
@@ -156,7 +156,7 @@ def _lists(world: World) -> Lists:
 
 
 def _over(call: Call) -> bool:
-    """Whether the shard had come to its end, or was lost."""
+    """Whether the call showed that the shard has ended or is lost."""
     if call.outcome in {"ResourceNotFoundException", "TrimmedDataAccessException"}:
         return True
     return call.arrived and call.answer is not None and "NextShardIterator" not in call.answer

@@ -1,7 +1,7 @@
-"""Random schedules: what happens to a stream, step by step, and the consumers that live through it.
+"""Random schedules of events in a stream, and the consumers that experience them.
 
-A step is a value, so that a schedule that breaks something shrinks to the few that do, and prints as what it is. What a
-step cannot do where it finds itself (split a shard of a stream that is off) it leaves undone.
+A step is a value, so that a failing schedule shrinks to the relevant steps and is printed in full. A step that is
+impossible in the current state (such as splitting a shard of a disabled stream) does nothing.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from tests.stream.scripted.shards import Shard, name_of
 from tests.stream.scripted.streams import KEY, Stream
 
 KEYS = ("chat", "code", "embed", "rank", "speech")
-# As much as a page takes for full.
+# Size in bytes at which a page counts as full.
 _LARGE = 300_000
 
 
 class World:
-    """A table and its stream, the consumer that reads it now, and all that was written and heard.
+    """A table and its stream, the current consumer, and everything that was written and delivered.
 
-    `unheard`: times of the writes that made no record, because the stream was off. `covered`: the times up to which a
-    scan of the table has shown everything: a consumer's start, and each gap. `change_delivered`: sequence numbers, of
-    each consumer in turn; `led`: when each began. `pins`: when a consumer was about to list the shards for the first
-    time.
+    `unheard`: times of the writes without a record, because the stream was disabled. `covered`: the times up to which a
+    table scan has shown everything, which are each consumer's start and each gap. `change_delivered`: sequence numbers
+    by consumer; `led`: the start time of each consumer. `pins`: the times at which a consumer was about to list the
+    shards for the first time.
     """
 
     def __init__(self, server: ScriptedDynamoDB, streams: Any, tables: Any, *, poll: float, seed: int) -> None:
@@ -53,7 +53,7 @@ class World:
         self.consumer = self._new()
 
     async def lead(self) -> None:
-        """A new consumer begins, as a new leader's does: it pins, and then the table is scanned."""
+        """Starts a new consumer like a new leader does: it pins the stream, and then the table is scanned."""
         if self._task is not None:
             await self.resign()
             await asyncio.sleep(1)
@@ -63,11 +63,11 @@ class World:
         self._task = asyncio.create_task(self.consumer.run())
 
     async def resign(self) -> None:
-        """The consumer is cancelled."""
+        """Cancels the consumer."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=1)
-            assert self._task.cancelled(), "a consumer does not end when it is cancelled"
+            assert self._task.cancelled(), "the consumer did not end when it was cancelled"
             self._task = None
 
     def put(self, key: int, **parts: Any) -> None:
@@ -90,19 +90,19 @@ class World:
             table.put(new)
 
     def listed(self) -> set[str]:
-        """The shards that a consumer has been told of."""
+        """The shards that a consumer has received in a list."""
         answers = (call.answer for call in self.server.called("DescribeStream") if call.arrived and call.answer)
         return {name_of(shard["ShardId"]) for answer in answers for shard in answer["StreamDescription"]["Shards"]}
 
     def records(self) -> Iterator[tuple[Stream, Shard, Any]]:
-        """Every record that was ever written, with its stream and shard."""
+        """Every record ever written, with its stream and shard."""
         for stream in self.made:
             for shard in stream.shards.values():
                 for record in shard.records:
                     yield stream, shard, record
 
     def missing(self) -> list[str]:
-        """The writes that were neither delivered nor covered by a scan afterwards."""
+        """The writes that were neither delivered nor covered by a later scan."""
         last = max(self.covered)
         numbers = set(chain(*self.delivered))
         start = self.server.wall().timestamp() - self.server.now()
@@ -147,7 +147,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class Burst:
-    """Changes of large items: full pages."""
+    """Changes of large items, which fill pages."""
 
     many: int
 
@@ -187,7 +187,7 @@ class Merge:
 
 @dataclass(frozen=True)
 class Show:
-    """The list of shards catches up with what is."""
+    """Brings the list of shards up to date."""
 
     async def happen(self, world: World) -> None:
         for shard in world.server.stream.shards.values():
@@ -197,7 +197,7 @@ class Show:
 
 @dataclass(frozen=True)
 class Trim:
-    """A shard's records so far are too old. What no consumer has begun to read is lost without a word."""
+    """Trims a shard's records so far. Those that no consumer has started to read are lost without notice."""
 
     shard: int
 
@@ -212,7 +212,7 @@ class Trim:
 
 @dataclass(frozen=True)
 class Vanish:
-    """Nobody finds a shard any more, though it is listed."""
+    """Makes a shard unavailable although it is listed."""
 
     shard: int
 
@@ -224,7 +224,7 @@ class Vanish:
 
 @dataclass(frozen=True)
 class Return:
-    """All shards are found again."""
+    """Makes all shards available again."""
 
     async def happen(self, world: World) -> None:
         for shard in world.server.stream.shards.values():
@@ -240,7 +240,7 @@ class TurnOff:
 
 @dataclass(frozen=True)
 class TurnOn:
-    """A new stream, of other shards; `same`: by the name of the one before."""
+    """Creates a new stream with other shards; `same`: with the label of the previous one."""
 
     shards: int
     same: bool
@@ -255,7 +255,7 @@ class TurnOn:
 
 @dataclass(frozen=True)
 class Outage:
-    """Longer than an iterator lives."""
+    """Lasts longer than an iterator lives."""
 
     async def happen(self, world: World) -> None:
         world.server.pass_time(LIFE + 1)
@@ -263,7 +263,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Pages:
-    """How much is on a page, of records and of shards."""
+    """Sets the number of records and of shards on a page."""
 
     records: int
     shards: int
@@ -274,7 +274,7 @@ class Pages:
 
 @dataclass(frozen=True)
 class Fail:
-    """What calls meet next, those of one shard or of all ("")."""
+    """Injects faults into the next calls, for one shard or for all ("")."""
 
     operation: str
     misfortune: Misfortune
@@ -300,7 +300,7 @@ Action = (
 
 @dataclass(frozen=True)
 class Step:
-    """`action` happens `after` so many seconds, and then the items of `keys` are written."""
+    """After `after` seconds, performs `action` and then writes the items of `keys`."""
 
     after: float
     action: Action

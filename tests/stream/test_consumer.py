@@ -1,5 +1,4 @@
-"""The consumer against a fake stream, in the loop's own time: where it begins, how it paces itself, what it falls back
-to."""
+"""The consumer against a fake stream, in the loop's own time: start position, pacing and fallback."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from tests.stream.scripted.shards import id_of, written
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
-async def test_from_the_pin_on_everything_is_delivered_and_nothing_from_before(streams, heard):
+async def test_everything_after_the_pin_is_delivered_and_nothing_before(streams, heard):
     streams.record("before", "s1")
     await heard.consumer.pin()
     streams.record("between", "s1")
@@ -25,9 +24,7 @@ async def test_from_the_pin_on_everything_is_delivered_and_nothing_from_before(s
     assert heard.said == [("mode", "stream"), "between", "after"]
 
 
-async def test_what_was_written_between_the_list_of_shards_and_the_end_of_the_pin_is_in_the_scan_or_delivered(
-    streams, heard
-):
+async def test_changes_during_the_pin_are_scanned_or_delivered(streams, heard):
     table = set()
 
     async def user():
@@ -48,7 +45,7 @@ async def test_what_was_written_between_the_list_of_shards_and_the_end_of_the_pi
     assert heard.names
 
 
-async def test_a_record_says_what_changed(streams, heard):
+async def test_a_record_contains_the_change(streams, heard):
     image = {"endpoint_name": {"S": "chat"}, "desired_state": {"S": "running"}}
     async with heard.running():
         streams.record("chat", "s1", NewImage=image)
@@ -59,7 +56,7 @@ async def test_a_record_says_what_changed(streams, heard):
     ]
 
 
-async def test_at_rest_it_reads_each_open_shard_once_an_interval_and_lists_the_shards_every_half_minute(streams, heard):
+async def test_an_idle_consumer_reads_every_interval_and_lists_shards_every_30_s(streams, heard):
     streams.stream.open("s2")
     async with heard.running():
         streams.calls.clear()
@@ -72,13 +69,13 @@ async def test_at_rest_it_reads_each_open_shard_once_an_interval_and_lists_the_s
     assert streams.times("GetShardIterator") == heard.located == []
 
 
-async def test_it_never_reads_a_shard_more_often_than_is_allowed_not_even_in_its_first_second(streams, heard):
+async def test_reads_stay_within_the_limit_from_the_first_second(streams, heard):
     async with heard.running():
         await asyncio.sleep(5)
     assert not [call for call in streams.calls if call.limited]
 
 
-async def test_failures_do_not_make_it_read_more_often_than_is_allowed(streams, heard):
+async def test_reads_stay_within_the_limit_despite_failures(streams, heard):
     async with heard.running():
         for _ in range(20):
             streams.fail("GetRecords", Refuse("InternalServerError"))
@@ -109,7 +106,7 @@ async def test_pages_that_are_full_by_size_are_read_without_waiting(streams, hea
     assert times[3] - times[0] < POLL
 
 
-async def test_after_several_full_pages_it_does_wait(streams, heard):
+async def test_reads_pause_after_several_full_pages(streams, heard):
     streams.limits.records = 2
     async with heard.running():
         for number in range(100):
@@ -121,7 +118,7 @@ async def test_after_several_full_pages_it_does_wait(streams, heard):
     assert sum(wait >= POLL for wait in waits) >= 4
 
 
-async def test_after_a_limit_full_pages_are_read_at_the_usual_pace(streams, heard):
+async def test_full_pages_are_read_at_the_usual_interval_after_throttling(streams, heard):
     streams.limits.records = 2
     async with heard.running():
         await asyncio.sleep(2)
@@ -131,7 +128,7 @@ async def test_after_a_limit_full_pages_are_read_at_the_usual_pace(streams, hear
     assert len([call for call in streams.calls if call.limited]) <= 2
 
 
-async def test_the_list_of_shards_is_read_page_by_page_and_paced(streams, heard):
+async def test_pages_of_the_list_of_shards_are_rate_limited(streams, heard):
     streams.limits.shards = 1
     for number in range(2, 8):
         streams.stream.open(f"s{number}")
@@ -144,14 +141,14 @@ async def test_the_list_of_shards_is_read_page_by_page_and_paced(streams, heard)
     assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
 
 
-async def test_a_table_without_a_stream_is_polled_and_its_stream_found_within_a_minute(streams, heard):
+async def test_a_new_stream_of_a_polled_table_is_found_within_a_minute(streams, heard):
     streams.table.stream_on = False
     async with heard.running():
         assert heard.said == [("mode", "poll")]
-        assert heard.reasons == ["the table's stream is turned off"]
+        assert heard.reasons == ["the table's stream is disabled"]
         assert streams.calls == []
         await asyncio.sleep(300)
-        # Soon at first, since it may be about to be turned on, and then once a minute.
+        # Frequent at first, since the stream may be about to be enabled, and then once a minute.
         assert 8 <= len(heard.located) <= 16
         tried = len(heard.located)
         await asyncio.sleep(300)
@@ -164,7 +161,7 @@ async def test_a_table_without_a_stream_is_polled_and_its_stream_found_within_a_
 
 
 @pytest.mark.parametrize("operation", ["DescribeStream", "GetShardIterator", "GetRecords"])
-async def test_without_permission_it_polls_says_why_and_tries_again_ever_more_seldom(streams, heard, operation):
+async def test_denied_access_means_poll_mode_with_a_reason_and_backoff(streams, heard, operation):
     streams.fail(operation, Refuse("AccessDeniedException", "not authorized to perform this"), times=10)
     async with heard.running():
         assert heard.said == [("mode", "poll")]
@@ -178,7 +175,7 @@ async def test_without_permission_it_polls_says_why_and_tries_again_ever_more_se
     assert heard.gaps == 1
 
 
-async def test_permission_that_is_taken_away_while_reading_means_poll_mode_and_a_gap_before_and_after(streams, heard):
+async def test_access_revoked_while_reading_means_poll_mode_and_two_gaps(streams, heard):
     async with heard.running():
         streams.fail("GetRecords", Refuse("AccessDeniedException"))
         await heard.until(lambda: heard.mode == "poll")
@@ -188,14 +185,14 @@ async def test_permission_that_is_taken_away_while_reading_means_poll_mode_and_a
 
 
 @pytest.mark.parametrize("code", ["LimitExceededException", "ThrottlingException", "InternalServerError"])
-async def test_what_passes_does_not_keep_the_pin_from_the_stream(streams, heard, code):
+async def test_the_pin_survives_temporary_errors(streams, heard, code):
     streams.fail("DescribeStream", Refuse(code))
     streams.fail("GetRecords", Refuse(code))
     await heard.consumer.pin()
     assert heard.said == [("mode", "stream")]
 
 
-async def test_a_stream_that_cannot_be_reached_does_not_keep_the_engine_waiting(streams, heard):
+async def test_an_unreachable_stream_does_not_block_the_engine(streams, heard):
     streams.fail("DescribeStream", Hang(), times=4)
     began = asyncio.get_running_loop().time()
     async with heard.running():
@@ -209,7 +206,7 @@ async def test_a_stream_that_cannot_be_reached_does_not_keep_the_engine_waiting(
     assert heard.gaps == 1
 
 
-async def test_a_table_that_cannot_be_described_is_asked_again(streams, heard):
+async def test_a_failed_stream_lookup_is_retried(streams, heard):
     heard.locate_error = RuntimeError("the table is not there")
     async with heard.running():
         assert heard.said == [("mode", "poll")]
@@ -218,7 +215,7 @@ async def test_a_table_that_cannot_be_described_is_asked_again(streams, heard):
         await heard.until(lambda: heard.mode == "stream")
 
 
-async def test_a_stream_that_is_being_turned_on_is_read_from_its_first_shard(streams, heard):
+async def test_a_stream_that_is_being_enabled_is_pinned_once_it_has_a_shard(streams, heard):
     first = streams.shards.pop("s1")
     streams.stream.status = "ENABLING"
     async with asyncio.TaskGroup() as group:
@@ -229,7 +226,7 @@ async def test_a_stream_that_is_being_turned_on_is_read_from_its_first_shard(str
     assert heard.said == [("mode", "stream")]
 
 
-async def test_what_it_says_of_itself(streams, heard):
+async def test_the_snapshot_shows_mode_shards_and_errors(streams, heard):
     streams.table.stream_on = False
     await heard.consumer.pin()
     nothing = heard.consumer.snapshot()
@@ -245,7 +242,7 @@ async def test_what_it_says_of_itself(streams, heard):
         await heard.until(lambda: len(heard.consumer.snapshot().shards) == 3)
         snapshot = heard.consumer.snapshot()
     assert (snapshot.mode, snapshot.arn, snapshot.records) == ("stream", streams.stream.arn, 1)
-    assert snapshot.reason == "the table's stream is read"
+    assert snapshot.reason == "reading the table's stream"
     assert snapshot.errors["LimitExceededException"] == snapshot.errors["InternalServerError"] == 1
     reading, *waiting = snapshot.shards
     assert (reading.shard_id, reading.state) == (id_of("s1"), "reading")
@@ -254,7 +251,7 @@ async def test_what_it_says_of_itself(streams, heard):
     assert [(shard.shard_id, shard.state) for shard in waiting] == [(id_of("a"), "waiting"), (id_of("b"), "waiting")]
 
 
-async def test_while_pages_are_full_it_says_how_old_the_newest_record_is(streams, heard):
+async def test_lag_is_the_age_of_the_newest_record_while_pages_are_full(streams, heard):
     async with heard.running():
         for number in range(8000):
             streams.record(f"e{number}", "s1")
@@ -264,7 +261,7 @@ async def test_while_pages_are_full_it_says_how_old_the_newest_record_is(streams
 
 
 @pytest.mark.parametrize("moment", range(30))
-async def test_a_cancellation_at_the_moment_of_a_refusal_ends_it(streams, heard, moment):
+async def test_a_cancellation_at_the_moment_of_an_error_takes_effect(streams, heard, moment):
     await heard.consumer.pin()
     running = asyncio.ensure_future(heard.consumer.run())
     streams.fail("GetRecords", Refuse("AccessDeniedException"))
@@ -277,7 +274,7 @@ async def test_a_cancellation_at_the_moment_of_a_refusal_ends_it(streams, heard,
             await running
 
 
-async def test_an_error_of_the_listener_is_not_swallowed(streams, heard):
+async def test_an_error_in_a_callback_is_raised(streams, heard):
     def fail(record):
         raise LookupError(record.name)
 

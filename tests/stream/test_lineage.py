@@ -39,7 +39,7 @@ def test_an_empty_listing_pins_nothing():
 
 
 @every_order(P, A, Shard("c", "a"))
-def test_beside_a_parent_that_looks_open_the_children_wait_and_are_read_whole(listing):
+def test_children_of_a_parent_that_looks_open_wait_and_are_read_whole(listing):
     lineage, starts = Lineage.pinned(listing)
     assert starts == (tail_of("p"),)
     lineage, starts = lineage.ended("p")
@@ -49,7 +49,7 @@ def test_beside_a_parent_that_looks_open_the_children_wait_and_are_read_whole(li
 
 
 @every_order(P, Shard("a", "p", closed=True), Shard("c", "a"))
-def test_a_closed_child_of_a_parent_that_looks_open_is_no_history(listing):
+def test_a_closed_child_of_a_parent_that_looks_open_is_not_history(listing):
     lineage, _ = Lineage.pinned(listing)
     lineage, starts = lineage.ended("p")
     assert starts == (whole("a"),)
@@ -91,7 +91,7 @@ def test_a_shard_without_children_stays_childless():
         assert (starts, lineage.childless()) == ((), {"p"})
 
 
-def test_of_two_merged_shards_one_has_the_child_and_the_other_none():
+def test_only_one_of_two_merged_shards_has_the_child():
     lineage, _ = Lineage.pinned([Shard("p"), Shard("q")])
     lineage, _ = lineage.listed([P_CLOSED, Shard("q", closed=True), Shard("m", "p")])
     lineage, starts = lineage.ended("q")
@@ -101,7 +101,7 @@ def test_of_two_merged_shards_one_has_the_child_and_the_other_none():
     assert lineage.childless() == {"q"}
 
 
-def test_a_child_that_appears_after_the_pin_under_a_shard_of_history_is_read_whole():
+def test_a_new_child_of_a_history_shard_is_read_whole():
     lineage, starts = Lineage.pinned([P_CLOSED])
     assert (starts, lineage.childless()) == ((), {"p"})
     _, starts = lineage.listed([P_CLOSED, A])
@@ -109,13 +109,13 @@ def test_a_child_that_appears_after_the_pin_under_a_shard_of_history_is_read_who
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_a_shard_whose_parent_was_trimmed_from_the_list_is_read_whole_even_if_it_is_closed_already(closed):
+def test_a_new_shard_with_a_trimmed_parent_is_read_whole_even_if_closed(closed):
     lineage, _ = Lineage.pinned([Shard("other")])
     _, starts = lineage.listed([Shard("other"), Shard("a", "trimmed", closed=closed)])
     assert starts == (whole("a"),)
 
 
-def test_a_shard_whose_parent_no_list_has_shown_is_read_at_once_and_the_parent_whole_when_it_is_listed():
+def test_a_parent_listed_after_its_child_is_read_whole_without_delaying_it():
     lineage, _ = Lineage.pinned([P])
     lineage, starts = lineage.listed([P_CLOSED, Shard("c", "a")])
     assert starts == (whole("c"),)
@@ -128,7 +128,7 @@ def test_a_shard_whose_parent_no_list_has_shown_is_read_at_once_and_the_parent_w
 @pytest.mark.parametrize(
     "later", [[P_CLOSED, A, Shard("c", "a")], [P_CLOSED, Shard("c", "a")], [Shard("c", "a")]], ids=len
 )
-def test_a_shard_waits_for_a_parent_that_a_list_has_shown_though_a_later_list_lacks_it(later):
+def test_a_shard_waits_for_a_known_parent_missing_from_later_lists(later):
     lineage, _ = Lineage.pinned([P])
     lineage, _ = lineage.listed([P_CLOSED, A])
     lineage, starts = lineage.listed(later)
@@ -139,12 +139,12 @@ def test_a_shard_waits_for_a_parent_that_a_list_has_shown_though_a_later_list_la
     assert starts == (whole("c"),)
 
 
-def test_at_the_pin_a_trimmed_parent_is_history():
+def test_a_trimmed_parent_is_history_at_the_pin():
     _, starts = Lineage.pinned([Shard("a", "trimmed"), Shard("b", "trimmed", closed=True)])
     assert starts == (tail_of("a"),)
 
 
-def test_a_whole_generation_that_opened_and_closed_between_two_listings_is_read_in_order():
+def test_a_generation_that_lived_between_two_listings_is_read_in_order():
     lineage, _ = Lineage.pinned([P])
     lineage, _ = lineage.ended("p")
     lineage, starts = lineage.listed([Shard("c", "a"), Shard("a", "p", closed=True), P_CLOSED])
@@ -153,7 +153,7 @@ def test_a_whole_generation_that_opened_and_closed_between_two_listings_is_read_
     assert starts == (whole("c"),)
 
 
-def test_a_shard_is_never_started_twice_however_often_it_is_listed():
+def test_a_shard_is_never_started_twice():
     lineage, _ = Lineage.pinned([P])
     for listing in ([P], [P, A], [P_CLOSED, A], [P, A], []):
         lineage, starts = lineage.listed(listing, retry_lost=True)
@@ -165,7 +165,7 @@ def test_a_shard_is_never_started_twice_however_often_it_is_listed():
         assert starts == ()
 
 
-def test_closed_is_for_good():
+def test_a_closed_shard_stays_closed():
     lineage, _ = Lineage.pinned([P])
     lineage, _ = lineage.listed([P_CLOSED])
     lineage, _ = lineage.listed([P])
@@ -180,7 +180,7 @@ def test_children_of_a_lost_shard_are_read_whole():
     assert lineage.shards["p"].state is ShardState.SHARD_END
 
 
-def test_a_lost_shard_that_looks_open_is_tried_again_from_its_end_only_where_asked_and_with_a_gap():
+def test_a_lost_open_shard_is_retried_from_its_end_on_request_with_a_gap():
     lineage, _ = Lineage.pinned([P])
     lineage, _ = lineage.ended("p", lost=True)
     lineage, starts = lineage.listed([P])
@@ -191,7 +191,7 @@ def test_a_lost_shard_that_looks_open_is_tried_again_from_its_end_only_where_ask
 
 
 @pytest.mark.parametrize("listing", [[P_CLOSED], [P, A], []], ids=["closed", "has a child", "not listed"])
-def test_a_lost_shard_that_has_ended_since_is_tried_once_more_for_what_was_written_to_it_after_the_loss(listing):
+def test_a_lost_shard_that_has_ended_is_retried_once(listing):
     lineage, _ = Lineage.pinned([P])
     lineage, _ = lineage.ended("p", lost=True)
     lineage, starts = lineage.listed(listing, retry_lost=True)
@@ -202,7 +202,7 @@ def test_a_lost_shard_that_has_ended_since_is_tried_once_more_for_what_was_writt
 
 
 @pytest.mark.parametrize("listing", [[P_CLOSED], [P_CLOSED, A]], ids=["closed", "has a child"])
-def test_a_shard_that_was_closed_when_it_was_lost_is_not_tried_again(listing):
+def test_a_shard_that_was_lost_after_it_closed_is_not_retried(listing):
     lineage, _ = Lineage.pinned([P])
     lineage, _ = lineage.listed(listing)
     lineage, _ = lineage.ended("p", lost=True)
@@ -210,7 +210,7 @@ def test_a_shard_that_was_closed_when_it_was_lost_is_not_tried_again(listing):
     assert "p" not in {start.shard_id for start in starts}
 
 
-def test_an_ended_shard_is_forgotten_only_when_it_has_long_been_off_the_list():
+def test_an_ended_shard_is_forgotten_only_after_many_lists_without_it():
     lineage, _ = Lineage.pinned([P_CLOSED, A])
     for _ in range(10):
         lineage, _ = lineage.listed([A])
@@ -221,14 +221,14 @@ def test_an_ended_shard_is_forgotten_only_when_it_has_long_been_off_the_list():
     assert set(lineage.shards) == {"a"}
 
 
-def test_a_shard_that_is_read_or_waits_is_kept_though_it_is_not_listed():
+def test_an_unread_shard_is_kept_although_it_is_not_listed():
     lineage, _ = Lineage.pinned([P, A])
     for _ in range(20):
         lineage, _ = lineage.listed([])
     assert states(lineage) == {"p": ShardState.READING, "a": ShardState.WAITING}
 
 
-def test_shards_that_are_one_anothers_parents_do_no_harm():
+def test_cycles_of_parents_do_no_harm():
     knot = [Shard("x", "y"), Shard("y", "x"), Shard("z", "z")]
     Lineage.pinned(knot)
     lineage, _ = Lineage.pinned([P])
@@ -239,7 +239,7 @@ def test_shards_that_are_one_anothers_parents_do_no_harm():
 
 
 class Stream:
-    """A stream that grows: shards close, and get no, one or two children; old ones are trimmed."""
+    """A growing stream: shards close and get no, one or two children, and old shards are trimmed."""
 
     def __init__(self, roots):
         self.shards = {f"r{n}": Shard(f"r{n}") for n in range(roots)}
@@ -266,7 +266,7 @@ class Stream:
 
 
 @given(st.data())
-def test_every_shard_that_may_hold_something_new_is_read_once_and_after_its_parent(data):
+def test_every_shard_with_new_records_is_read_once_and_after_its_parent(data):
     draw = data.draw
     stream = Stream(draw(st.integers(1, 3)))
     for _ in range(draw(st.integers(0, 4))):
@@ -315,12 +315,12 @@ def test_every_shard_that_may_hold_something_new_is_read_once_and_after_its_pare
 
 
 @given(st.data())
-def test_pages_of_different_moments_pin_every_open_shard_or_keep_it_for_its_parents_end(data):
+def test_inconsistent_pages_pin_every_open_shard_or_make_it_wait(data):
     draw = data.draw
     stream = Stream(draw(st.integers(1, 3)))
     for _ in range(draw(st.integers(0, 5))):
         stream.grow(draw)
-    # Each shard as one page or another saw it: any that is closed now may still look open.
+    # Each shard as seen on one page: any that is closed now may still look open.
     seen = [
         Shard(shard.id, shard.parent, closed=shard.closed and draw(st.booleans())) for shard in stream.shards.values()
     ]

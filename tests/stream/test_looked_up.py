@@ -1,4 +1,4 @@
-"""The consumer that looks its stream up by DescribeTable: refused, unanswered, and when the stream is another one."""
+"""Lookup of the stream by DescribeTable: denied, unanswered, and when the stream was replaced."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +21,7 @@ REFUSED = Refuse("AccessDeniedException", "not authorized to perform: dynamodb:D
 
 @pytest.fixture
 async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[ConsumerLog]:
-    """Its table waits for an answer as long as it takes, so that the consumer's own bound is what ends a call."""
+    """A consumer whose table client never times out, so that only the consumer's own timeout ends a call."""
     session = aws_session()
     async with (
         client_in_memory(streams, session) as client,
@@ -37,7 +37,7 @@ async def heard(streams: ScriptedDynamoDB) -> AsyncIterator[ConsumerLog]:
 
 
 def long(heard: ConsumerLog, condition: Callable[[], object], seconds: float = 600) -> Awaitable[None]:
-    """Waits for what takes minutes."""
+    """Waits for conditions that take minutes."""
     return heard.until(condition, seconds, step=0.2)
 
 
@@ -45,9 +45,7 @@ def news(heard: ConsumerLog) -> list[str]:
     return [said if isinstance(said, str) else said[0] for said in heard.said]
 
 
-async def test_where_the_table_may_not_be_described_it_says_so_polls_and_tries_again_and_nothing_is_lost(
-    streams, heard
-):
+async def test_a_denied_lookup_means_poll_mode_with_retries_and_no_loss(streams, heard):
     streams.fail("DescribeTable", REFUSED, times=10)
     began = asyncio.get_running_loop().time()
     async with heard.running():
@@ -65,7 +63,7 @@ async def test_where_the_table_may_not_be_described_it_says_so_polls_and_tries_a
     assert all(29 <= pause <= 61 for pause in pauses[-3:])
 
 
-async def test_where_the_next_stream_may_not_be_looked_up_a_gap_is_told_before_and_after(streams, heard):
+async def test_a_denied_lookup_of_the_next_stream_means_gaps_before_and_after(streams, heard):
     async with heard.running():
         streams.record("old", "s1")
         await long(heard, lambda: heard.names)
@@ -81,17 +79,17 @@ async def test_where_the_next_stream_may_not_be_looked_up_a_gap_is_told_before_a
     assert news(heard) == ["mode", "old", "mode", "gap", "mode", "gap", "new"]
 
 
-async def test_a_lookup_that_is_never_answered_is_given_up_and_made_again(streams, heard):
+async def test_a_lookup_without_a_response_times_out_and_is_retried(streams, heard):
     streams.fail("DescribeTable", Hang(), times=4)
     async with heard.running():
         assert heard.said == [("mode", "poll")]
         await long(heard, lambda: heard.mode == "stream", 60)
     hung = streams.called("DescribeTable")[:4]
-    # The second one is what the patience of the pin has ended.
+    # The second call is the one that the timeout of the pin ended.
     assert [round(call.ended - call.began, 2) for call in (hung[0], *hung[2:])] == [CALL_TIMEOUT] * 3
 
 
-async def test_of_troubles_with_a_former_stream_nothing_is_said_of_the_next(streams, heard):
+async def test_problems_of_a_former_stream_are_not_reported_for_the_next(streams, heard):
     async with heard.running():
         streams.fail("GetRecords", Refuse("InternalServerError"), times=100, shard="s1")
         old = streams.stream
@@ -101,12 +99,12 @@ async def test_of_troubles_with_a_former_stream_nothing_is_said_of_the_next(stre
         assert any("InternalServerError" in reason for reason in heard.reasons)
         streams.fail("DescribeStream", Refuse("ThrottlingException"), times=30)
         await long(heard, lambda: heard.mode == "poll", 120)
-        assert heard.consumer.snapshot().reason == "the list of shards cannot be read"
+        assert heard.consumer.snapshot().reason == "cannot list the shards of the stream"
         streams.recover()
         await long(heard, lambda: heard.mode == "stream", 60)
 
 
-async def test_of_a_former_stream_neither_shards_nor_places_nor_lag_are_left(streams, heard):
+async def test_no_shards_positions_or_lag_remain_from_a_former_stream(streams, heard):
     async with heard.running():
         streams.record("old", "s1")
         await long(heard, lambda: heard.names)
@@ -125,7 +123,7 @@ async def test_of_a_former_stream_neither_shards_nor_places_nor_lag_are_left(str
     assert heard.gaps == 1
 
 
-async def test_the_trouble_of_a_shard_ends_with_the_shard(streams, heard):
+async def test_the_problem_of_a_shard_ends_with_the_shard(streams, heard):
     streams.stream.open("s2")
     async with heard.running():
         streams.fail("GetRecords", Refuse("InternalServerError"), times=100, shard="s1")
@@ -135,7 +133,7 @@ async def test_the_trouble_of_a_shard_ends_with_the_shard(streams, heard):
         await long(heard, lambda: heard.mode == "stream", 30)
 
 
-async def test_a_stream_that_is_off_again_is_looked_for_as_soon_as_the_first_time(streams, heard):
+async def test_lookups_are_frequent_again_after_a_stream_is_disabled_again(streams, heard):
     streams.table.stream_on = False
     async with heard.running():
         await asyncio.sleep(300)
@@ -149,7 +147,7 @@ async def test_a_stream_that_is_off_again_is_looked_for_as_soon_as_the_first_tim
         assert len(heard.located) >= 3
 
 
-async def test_a_stream_that_can_be_pinned_and_not_read_is_tried_once_a_minute(streams, heard):
+async def test_a_stream_that_can_be_pinned_but_not_read_is_retried_every_minute(streams, heard):
     clock = asyncio.get_running_loop().time
     pinned = []
     async with heard.running():

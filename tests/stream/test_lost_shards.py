@@ -1,4 +1,4 @@
-"""The consumer against shards that are not found, cannot be pinned, or refuse a place, for a time or for good."""
+"""Shards that are not found, cannot be pinned, or reject a position, temporarily or permanently."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.stream.scripted.iterators import LIFE
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
-async def test_a_dead_shard_that_is_still_listed_as_open_is_tried_rarely_and_is_no_endless_row_of_gaps(streams, heard):
+async def test_a_lost_shard_listed_as_open_is_retried_rarely_without_endless_gaps(streams, heard):
     streams.stream.open("s2")
     async with heard.running():
         streams.shards["s1"].gone = True
@@ -26,7 +26,7 @@ async def test_a_dead_shard_that_is_still_listed_as_open_is_tried_rarely_and_is_
         await heard.until(lambda: heard.names)
 
 
-async def test_a_shard_that_is_gone_at_the_pin_keeps_nobody_from_the_others(streams, heard):
+async def test_a_missing_shard_at_the_pin_does_not_block_the_others(streams, heard):
     streams.stream.open("s2")
     streams.shards["s1"].gone = True
     async with heard.running():
@@ -36,7 +36,7 @@ async def test_a_shard_that_is_gone_at_the_pin_keeps_nobody_from_the_others(stre
 
 
 @pytest.mark.parametrize("code", ["TrimmedDataAccessException", "ExpiredIteratorException", "ValidationException"])
-async def test_a_dead_shard_keeps_nobody_from_the_others_at_the_pin(streams, heard, code):
+async def test_an_unreadable_shard_at_the_pin_does_not_block_the_others(streams, heard, code):
     streams.stream.open("s2")
     streams.fail("GetRecords", Refuse(code), times=1000, shard="s1")
     async with heard.running():
@@ -45,9 +45,7 @@ async def test_a_dead_shard_keeps_nobody_from_the_others_at_the_pin(streams, hea
         await heard.until(lambda: heard.names, 1)
 
 
-async def test_a_shard_that_fails_at_the_pin_keeps_nobody_from_the_others_and_tells_of_a_gap_when_it_is_read(
-    streams, heard
-):
+async def test_a_shard_that_fails_at_the_pin_reports_a_gap_once_it_is_read(streams, heard):
     streams.stream.open("s2")
     streams.fail("GetRecords", Refuse("InternalServerError"), times=3, shard="s1")
     async with heard.running():
@@ -60,7 +58,7 @@ async def test_a_shard_that_fails_at_the_pin_keeps_nobody_from_the_others_and_te
     assert heard.gaps == 1
 
 
-async def test_what_is_written_to_a_lost_shard_until_it_closes_is_covered_by_a_later_gap(streams, heard):
+async def test_a_later_gap_covers_writes_to_a_lost_shard(streams, heard):
     streams.stream.open("s2")
     async with heard.running():
         streams.shards["s1"].gone = True
@@ -76,7 +74,7 @@ async def test_what_is_written_to_a_lost_shard_until_it_closes_is_covered_by_a_l
         await heard.until(lambda: heard.names)
 
 
-async def test_a_place_that_is_refused_is_given_up_with_a_gap(streams, heard):
+async def test_a_rejected_position_is_abandoned_with_a_gap(streams, heard):
     async with heard.running():
         streams.record("a", "s1")
         await heard.until(lambda: heard.names)

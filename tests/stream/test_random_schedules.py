@@ -1,6 +1,6 @@
-"""The consumer, through the real client, lives through random schedules of writes, faults and changes of the shards.
+"""The consumer, with the real client, in random schedules of writes, faults and changes of shards.
 
-GCO_STREAM_EXAMPLES=N runs it with N schedules; a failure prints the schedule, shrunk, and a blob that plays it again.
+GCO_STREAM_EXAMPLES=N runs N schedules. A failure prints the shrunk schedule and a blob that reproduces it.
 
     GCO_STREAM_EXAMPLES=5000 pytest tests/stream/test_random_schedules.py -p no:cacheprovider
 """
@@ -25,7 +25,7 @@ _QUIET = 2
 
 
 async def live(schedule: Schedule) -> None:
-    """Let a schedule happen, end all trouble, and see that everything comes right."""
+    """Runs a schedule, ends all faults, and checks that the consumer recovers."""
     before = asyncio.all_tasks()
     server = ScriptedDynamoDB(*"pqr"[: schedule.shards])
     server.operations.latest_at_first_read = schedule.latest_at_first_read
@@ -43,7 +43,7 @@ async def live(schedule: Schedule) -> None:
 
 
 async def recover(world: World) -> None:
-    """From now on DynamoDB does what it should."""
+    """Ends all faults of DynamoDB."""
     world.server.recover()
     await Return().happen(world)
     await Show().happen(world)
@@ -52,7 +52,7 @@ async def recover(world: World) -> None:
 
 
 async def settle(world: World) -> None:
-    """Wait until nothing is missing, the changes come by the stream, and no more gaps are told of."""
+    """Waits until nothing is missing, changes arrive by the stream, and no more gaps are reported."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + _PATIENCE
     quiet = 0
@@ -73,6 +73,6 @@ async def settle(world: World) -> None:
     suppress_health_check=list(HealthCheck),
 )
 @given(schedules)
-def test_no_change_is_lost_whatever_befalls_the_stream(schedule):
+def test_no_change_is_lost_in_any_schedule(schedule):
     with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(noop_cycles=2)) as runner:
         runner.run(live(schedule))

@@ -1,4 +1,4 @@
-"""The consumer against a fake stream whose shards end, split, expire, are trimmed and vanish."""
+"""The consumer against a fake stream whose shards end, split, expire, are trimmed and disappear."""
 
 import asyncio
 from itertools import pairwise
@@ -15,7 +15,7 @@ from tests.stream.scripted.shards import id_of
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
-async def test_the_last_page_of_a_closed_shard_is_delivered_and_then_its_children_from_their_beginning(streams, heard):
+async def test_a_closed_shard_is_read_to_its_end_before_its_children(streams, heard):
     async with heard.running():
         streams.record("last of the parent", "s1")
         streams.stream.split("s1", "a", "b")
@@ -30,14 +30,14 @@ async def test_the_last_page_of_a_closed_shard_is_delivered_and_then_its_childre
     assert heard.gaps == 0
 
 
-async def test_children_are_found_as_soon_as_the_parent_ends_not_at_the_next_regular_look(streams, heard):
+async def test_children_are_found_as_soon_as_the_parent_ends(streams, heard):
     async with heard.running():
         streams.stream.split("s1", "a")
         streams.record("in a", "a")
         await heard.until(lambda: heard.names, 1)
 
 
-async def test_a_child_that_is_listed_late_is_found_all_the_same(streams, heard):
+async def test_a_child_that_is_listed_late_is_found(streams, heard):
     async with heard.running():
         streams.stream.split("s1", "a", listed=False)
         streams.record("in a", "a")
@@ -48,14 +48,14 @@ async def test_a_child_that_is_listed_late_is_found_all_the_same(streams, heard)
     assert heard.mode == "stream"
 
 
-async def test_an_unrelated_new_shard_is_found_within_half_a_minute_and_read_from_its_beginning(streams, heard):
+async def test_an_unrelated_new_shard_is_found_within_30_s_and_read_whole(streams, heard):
     async with heard.running():
         streams.stream.open("new", parent="trimmed long ago")
         streams.record("in it", "new")
         await heard.until(lambda: heard.names, 31)
 
 
-async def test_children_known_already_start_though_the_shards_cannot_be_listed(streams, heard):
+async def test_known_children_start_although_shards_cannot_be_listed(streams, heard):
     async with heard.running():
         streams.fail("GetRecords", Hang(), times=10, shard="s1")
         await asyncio.sleep(0.5)
@@ -67,7 +67,7 @@ async def test_children_known_already_start_though_the_shards_cannot_be_listed(s
         await heard.until(lambda: heard.names, 10)
 
 
-async def test_a_long_line_of_generations_is_followed_in_order(streams, heard):
+async def test_many_generations_are_read_in_order(streams, heard):
     async with heard.running():
         shard = "s1"
         for generation in range(12):
@@ -92,7 +92,7 @@ async def test_empty_pages_of_a_closed_shard_are_not_its_end(streams, heard):
     assert heard.names == ["in a", "in b"]
 
 
-async def test_an_ended_shard_without_children_does_not_make_it_list_the_shards_for_ever(streams, heard):
+async def test_a_childless_ended_shard_does_not_cause_endless_listing(streams, heard):
     streams.stream.open("s2")
     async with heard.running():
         streams.shards["s1"].closed = True
@@ -122,7 +122,7 @@ async def test_an_ended_shard_without_children_does_not_make_it_list_the_shards_
     ],
     ids=str,
 )
-async def test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_skipped(streams, heard, misfortune):
+async def test_a_page_that_does_not_arrive_is_retried_and_nothing_is_skipped(streams, heard, misfortune):
     async with heard.running():
         streams.record("a", "s1")
         await heard.until(lambda: heard.names)
@@ -135,7 +135,7 @@ async def test_a_page_that_does_not_arrive_is_asked_for_again_and_nothing_is_ski
     assert heard.gaps == 0
 
 
-async def test_a_call_has_a_deadline_of_its_own_however_long_the_client_waits_for_the_next_byte(streams):
+async def test_a_call_has_a_timeout_independent_of_the_client(streams):
     async with client_in_memory(streams, aws_session(), timeout=6000) as client:
         heard = ConsumerLog(streams, client)
         async with heard.running():
@@ -145,7 +145,7 @@ async def test_a_call_has_a_deadline_of_its_own_however_long_the_client_waits_fo
     assert heard.gaps == 0
 
 
-async def test_after_limits_it_waits_ever_longer_and_not_in_step(streams, heard):
+async def test_throttling_causes_growing_delays_with_jitter(streams, heard):
     async with heard.running():
         streams.calls.clear()
         streams.fail("GetRecords", Refuse("LimitExceededException"), times=12)
@@ -157,7 +157,7 @@ async def test_after_limits_it_waits_ever_longer_and_not_in_step(streams, heard)
     assert len({round(wait, 3) for wait in waits[-4:]}) == 4
 
 
-async def test_one_shard_that_fails_does_not_delay_another(streams, heard):
+async def test_a_failing_shard_does_not_delay_another(streams, heard):
     streams.stream.open("s2")
     async with heard.running():
         streams.fail("GetRecords", Hang(), times=10, shard="s1")
@@ -166,7 +166,7 @@ async def test_one_shard_that_fails_does_not_delay_another(streams, heard):
         await heard.until(lambda: heard.names, 2 * POLL)
 
 
-async def test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing(streams, heard):
+async def test_an_outage_means_poll_mode_and_loses_nothing(streams, heard):
     async with heard.running():
         streams.fail("GetRecords", Refuse("InternalServerError"), times=30)
         streams.record("in the outage", "s1")
@@ -178,7 +178,7 @@ async def test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing(streams, h
     assert heard.gaps == 0
 
 
-async def test_a_list_of_shards_that_fails_for_a_moment_changes_nothing(streams, heard):
+async def test_a_temporary_listing_failure_changes_nothing(streams, heard):
     async with heard.running():
         for _ in range(3):
             streams.fail("DescribeStream", Refuse("LimitExceededException"))
@@ -186,7 +186,7 @@ async def test_a_list_of_shards_that_fails_for_a_moment_changes_nothing(streams,
     assert heard.said == [("mode", "stream")]
 
 
-async def test_shards_that_cannot_be_listed_for_long_are_poll_mode_too(streams, heard):
+async def test_a_long_listing_failure_means_poll_mode(streams, heard):
     async with heard.running():
         streams.fail("DescribeStream", Refuse("InternalServerError"), times=30)
         streams.stream.split("s1", "a")
@@ -198,7 +198,7 @@ async def test_shards_that_cannot_be_listed_for_long_are_poll_mode_too(streams, 
     assert heard.gaps == 0
 
 
-async def test_an_expired_iterator_is_taken_anew_after_the_last_record_delivered(streams, heard):
+async def test_an_expired_iterator_is_replaced_after_the_last_delivered_record(streams, heard):
     async with heard.running():
         streams.record("a", "s1")
         await heard.until(lambda: heard.names)
@@ -211,9 +211,7 @@ async def test_an_expired_iterator_is_taken_anew_after_the_last_record_delivered
     assert heard.gaps == 0
 
 
-async def test_an_expired_iterator_of_an_idle_shard_is_taken_at_the_end_and_the_gap_is_told_when_it_is_pinned(
-    streams, heard
-):
+async def test_an_expired_iterator_of_an_idle_shard_reports_a_gap_once_pinned(streams, heard):
     async with heard.running():
         streams.pass_time(LIFE)
         streams.fail("GetRecords", Refuse("ExpiredIteratorException"), Refuse("LimitExceededException"))
@@ -224,7 +222,7 @@ async def test_an_expired_iterator_of_an_idle_shard_is_taken_at_the_end_and_the_
     assert [said if isinstance(said, str) else said[0] for said in heard.said] == ["mode", "gap", "new"]
 
 
-async def test_an_expired_iterator_of_a_child_that_held_nothing_yet_is_taken_at_its_beginning(streams, heard):
+async def test_an_expired_iterator_of_an_empty_child_restarts_at_its_beginning(streams, heard):
     async with heard.running():
         streams.stream.split("s1", "a")
         await heard.until(lambda: [shard.shard_id for shard in heard.consumer.snapshot().shards] == [id_of("a")])
@@ -235,7 +233,7 @@ async def test_an_expired_iterator_of_a_child_that_held_nothing_yet_is_taken_at_
     assert heard.gaps == 1
 
 
-async def test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap(streams, heard):
+async def test_a_trimmed_shard_is_read_from_its_remaining_records_with_one_gap(streams, heard):
     async with heard.running():
         streams.record("a", "s1")
         await heard.until(lambda: heard.names)
@@ -250,7 +248,7 @@ async def test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap(s
     assert heard.gaps == 1
 
 
-async def test_a_shard_that_is_trimmed_as_a_whole_is_dropped_with_one_gap_and_its_children_are_read(streams, heard):
+async def test_children_of_a_fully_trimmed_shard_are_read_after_one_gap(streams, heard):
     async with heard.running():
         streams.stream.split("s1", "a")
         streams.record("in a", "a")
@@ -259,7 +257,7 @@ async def test_a_shard_that_is_trimmed_as_a_whole_is_dropped_with_one_gap_and_it
     assert heard.gaps == 1
 
 
-async def test_a_shard_that_is_gone_is_dropped_with_one_gap_and_its_children_are_read(streams, heard):
+async def test_children_of_a_missing_shard_are_read_after_one_gap(streams, heard):
     async with heard.running():
         streams.stream.split("s1", "a")
         streams.shards["s1"].gone = True
@@ -268,7 +266,7 @@ async def test_a_shard_that_is_gone_is_dropped_with_one_gap_and_its_children_are
     assert heard.gaps == 1
 
 
-async def test_a_stream_that_was_turned_off_is_poll_mode_and_a_gap(streams, heard):
+async def test_a_disabled_stream_means_poll_mode_and_a_gap(streams, heard):
     async with heard.running():
         streams.record("last", "s1")
         streams.table.stream_on = False
@@ -280,14 +278,14 @@ async def test_a_stream_that_was_turned_off_is_poll_mode_and_a_gap(streams, hear
     assert heard.said == [("mode", "stream"), "last", ("mode", "poll"), ("gap", heard.reasons[-1])]
 
 
-async def test_a_stream_turned_off_is_noticed_though_it_still_claims_to_be_enabled(streams, heard):
+async def test_a_disabled_stream_is_noticed_although_its_status_is_enabled(streams, heard):
     async with heard.running():
         streams.table.stream_on = False
         streams.shards["s1"].closed = True
         await heard.until(lambda: heard.mode == "poll", 2)
 
 
-async def test_a_stream_that_was_made_anew_is_pinned_and_then_the_gap_is_told(streams, heard):
+async def test_a_replaced_stream_is_pinned_before_the_gap_is_reported(streams, heard):
     async with heard.running():
         streams.record("old", "s1")
         await heard.until(lambda: heard.names)
@@ -300,7 +298,7 @@ async def test_a_stream_that_was_made_anew_is_pinned_and_then_the_gap_is_told(st
     assert heard.said == [("mode", "stream"), "old", ("gap", heard.reasons[-1]), "new"]
 
 
-async def test_a_stream_that_was_made_anew_by_the_same_name_is_read_from_its_beginning_after_a_gap(streams, heard):
+async def test_a_replaced_stream_with_the_same_arn_is_read_whole_after_a_gap(streams, heard):
     async with heard.running():
         streams.record("old", "s1")
         await heard.until(lambda: heard.names)
@@ -312,7 +310,7 @@ async def test_a_stream_that_was_made_anew_by_the_same_name_is_read_from_its_beg
     assert heard.mode == "stream"
 
 
-async def test_a_stream_that_is_gone_altogether_is_looked_for_at_the_table(streams, heard):
+async def test_a_deleted_stream_is_looked_up_again(streams, heard):
     async with heard.running():
         old = streams.stream.arn
         streams.recreate_stream("n1")
@@ -323,7 +321,7 @@ async def test_a_stream_that_is_gone_altogether_is_looked_for_at_the_table(strea
     assert heard.mode == "stream"
 
 
-async def test_behind_shards_that_fail_for_long_the_table_is_asked_for_another_stream(streams, heard):
+async def test_a_long_failure_of_a_shard_triggers_a_lookup_of_the_stream(streams, heard):
     async with heard.running():
         streams.fail("GetRecords", Refuse("InternalServerError"), times=100, shard="s1")
         old = streams.stream
@@ -334,7 +332,7 @@ async def test_behind_shards_that_fail_for_long_the_table_is_asked_for_another_s
     assert heard.gaps == 1
 
 
-async def test_a_stream_of_which_no_shard_can_be_read_is_poll_mode_until_one_can(streams, heard):
+async def test_a_stream_without_readable_shards_means_poll_mode(streams, heard):
     async with heard.running():
         streams.shards["s1"].closed = True
         await heard.until(lambda: heard.mode == "poll", 30)
@@ -344,7 +342,7 @@ async def test_a_stream_of_which_no_shard_can_be_read_is_poll_mode_until_one_can
         await heard.until(lambda: heard.names)
 
 
-async def test_where_the_table_cannot_be_asked_a_doubt_changes_nothing(streams, heard):
+async def test_a_failed_stream_lookup_does_not_end_a_stream(streams, heard):
     streams.stream.open("s2")
     async with heard.running():
         heard.locate_error = RuntimeError("throttled")
@@ -354,7 +352,7 @@ async def test_where_the_table_cannot_be_asked_a_doubt_changes_nothing(streams, 
     assert heard.gaps == 0
 
 
-async def test_a_record_that_cannot_be_read_is_passed_over_with_a_gap(streams, heard):
+async def test_a_malformed_record_is_skipped_with_a_gap(streams, heard):
     async with heard.running():
         streams.record("a", "s1")
         streams.record("b", "s1", Keys={})

@@ -1,4 +1,4 @@
-"""The consumer and the scripted server over real sockets, in real time; and what differs there from memory: nothing."""
+"""The consumer and the scripted server over real sockets, in real time, with the same results as in memory."""
 
 import asyncio
 from functools import partial
@@ -32,7 +32,7 @@ MISFORTUNES = [
 
 
 async def failure(streams, connect, misfortune):
-    """The error, by a client that waits no longer than it must; then the page is there as if nothing had happened."""
+    """Returns the error class and code for a fault, and checks that the page is still available afterwards."""
     async with connect(timeout=60.0) as patient, connect(timeout=1.0) as impatient:
         api = StreamsClient(patient, timeout=60)
         iterator = await api.get_shard_iterator(streams.stream.arn, id_of("s1"), ShardIteratorType.TRIM_HORIZON, None)
@@ -46,14 +46,14 @@ async def failure(streams, connect, misfortune):
 
 
 @pytest.mark.parametrize("misfortune", MISFORTUNES, ids=str)
-async def test_over_a_socket_and_through_memory_a_misfortune_is_the_same_error(misfortune):
+async def test_a_fault_is_the_same_error_over_a_socket_and_in_memory(misfortune):
     server, other = ScriptedDynamoDB("s1"), ScriptedDynamoDB("s1")
     async with listening(server) as url:
         over_a_socket = await failure(server, partial(client_of, url, aws_session()), misfortune)
     assert await failure(other, partial(client_in_memory, other, aws_session()), misfortune) == over_a_socket
 
 
-async def test_a_split_and_answers_that_are_cut_late_or_lost_cost_nothing_over_sockets_either():
+async def test_a_split_and_bad_responses_lose_nothing_over_sockets():
     streams = ScriptedDynamoDB("s1")
     streams.limits.reads = 1000
     async with listening(streams) as url, client_of(url, aws_session()) as client:
@@ -71,7 +71,7 @@ async def test_a_split_and_answers_that_are_cut_late_or_lost_cost_nothing_over_s
     assert streams.limits.most_readers["s1"] == 1
 
 
-async def test_a_consumer_that_waits_for_an_answer_ends_at_once_when_it_is_cancelled():
+async def test_a_waiting_consumer_ends_at_once_when_cancelled():
     streams = ScriptedDynamoDB("s1")
     async with listening(streams) as url, client_of(url, aws_session(), timeout=600) as client:
         heard = ConsumerLog(streams, client, poll_interval=0.01, call_timeout=600)

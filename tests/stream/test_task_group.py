@@ -1,4 +1,4 @@
-"""Tasks that end together, and a cancellation that gets through at any moment."""
+"""Tasks that end together, and cancellations that take effect at any moment."""
 
 import asyncio
 
@@ -20,24 +20,24 @@ async def run_until(*errors, ticks=0):
         tasks.start(lambda: asyncio.sleep(60), "lasts")
 
 
-async def test_a_stream_error_ends_all_and_comes_out_as_itself():
+async def test_a_stream_error_ends_all_tasks_and_is_raised_as_it_is():
     with pytest.raises(StreamEnded):
         await run_until(StreamEnded("over"))
 
 
-async def test_of_several_the_first_comes_out():
+async def test_the_first_of_several_errors_is_raised():
     with pytest.raises(StreamEnded, match="first"):
         await run_until(StreamEnded("first"), StreamEnded("second"))
 
 
-async def test_other_errors_stay_in_the_group():
+async def test_other_errors_are_raised_as_a_group():
     with pytest.raises(ExceptionGroup) as raised:
         await run_until(LookupError(), StreamEnded("over"))
     assert raised.group_contains(LookupError)
 
 
 @pytest.mark.parametrize("moment", range(12))
-async def test_a_cancellation_beside_a_failure_is_never_forgotten(moment):
+async def test_a_cancellation_during_a_failure_is_never_lost(moment):
     task = asyncio.ensure_future(run_until(StreamEnded("over"), ticks=5))
     for _ in range(moment):
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
-"""Calls that block on an event loop that others share, as failures: files, locks, sleeps, sockets, DNS, processes.
+"""Detects calls that block a shared event loop: files, locks, sleeps, sockets, DNS, processes.
 
-A stalled loop renews no lease, reads no stream and answers no probe. What is allowed to block is named here, with why.
+A stalled loop renews no lease, reads no stream and answers no probe. Calls that may block are listed here, with the
+reason.
 """
 
 import ssl
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 
 from blockbuster import BlockBuster, BlockBusterFunction
 
-# blockbuster watches reads and writes, but not what comes before them.
+# blockbuster detects reads and writes, but not the calls that precede them.
 _ALSO_BLOCKING = (
     "builtins.open",
     "io.open",
@@ -21,25 +22,25 @@ _ALSO_BLOCKING = (
 )
 _CERTIFICATES = ("load_cert_chain", "load_default_certs", "load_verify_locations")
 _MAY_BLOCK = (
-    # When a program starts, before anything else is on its loop: certificates and the SDK's own files are read.
+    # At startup, before anything else runs on the loop: reads certificates and the SDK's files.
     ("gco_stream/cluster/api/client.py", {"connect"}),
     ("gco_stream/aws/session.py", {"_client"}),
-    # A pod's token is a small file in memory (a projected volume), read once a minute; a kubeconfig is for people's
-    # machines, and read again when the token of its plugin ends.
+    # A pod's token is a small file in memory (a projected volume) that is read once a minute. A kubeconfig is used on
+    # workstations and is reread when its plugin's token expires.
     ("gco_stream/cluster/api/config.py", {"load_config", "ssl_context"}),
-    # Made for people who wait for them, not for a loop.
+    # Called by commands whose user waits for the result, not on a shared loop.
     ("gco_stream/table/bootstrap.py", {"create", "describe", "enable_stream"}),
-    # A fault of ours, told on a terminal with its source.
+    # Reads source files to print the traceback of a bug to a terminal.
     ("structlog/dev.py", {"__call__"}),
 )
 
 
 @contextmanager
 def no_blocking(scanned: str | None = None) -> Iterator[None]:
-    """While entered, a call that blocks a running event loop raises BlockingError.
+    """While active, raise BlockingError for every call that blocks a running event loop.
 
-    `scanned`: only where code of this package is on the stack. What plays the cluster and tests' own machinery may
-    block: they are nobody's loop.
+    `scanned`: only if code of this package is on the stack. gco_stream.local, which simulates the cluster, and the test
+    machinery may block: no shared loop depends on them.
     """
     watched = BlockBuster(scanned, excluded_modules=["gco_stream.local"])
     for name in _ALSO_BLOCKING:

@@ -1,7 +1,8 @@
-"""Processes of the program by fork of an interpreter that has imported it already.
+"""Runs the program in processes forked from an interpreter that has already imported it.
 
-What runs is the program itself, with its own environment, output and exit code. Only its imports, seconds of a core in
-each process, are paid once. What shall come before the interpreter itself (LD_PRELOAD) needs a process of its own.
+Each process runs the real program with its own environment, output and exit code. Only its imports, which take seconds
+of CPU time per process, are shared. Anything that must be loaded before the interpreter (LD_PRELOAD) needs a new
+process.
 """
 
 import multiprocessing
@@ -20,7 +21,7 @@ _CONTEXT.set_forkserver_preload(["tests.support.forkserver_preload"])
 
 
 class ForkedProcess:
-    """Such a process, with subprocess.Popen's words."""
+    """A forked process with the interface of subprocess.Popen."""
 
     def __init__(self, module: Sequence[str], environment: Mapping[str, str], out: Path, err: Path) -> None:
         self._process: ForkServerProcess = _CONTEXT.Process(
@@ -34,11 +35,11 @@ class ForkedProcess:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Its exit code, minus a signal's number; None while it runs."""
+        """Exit code, negative for a signal; None while the process runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Raises subprocess.TimeoutExpired."""
+        """Wait for the process and return its exit code. Raises subprocess.TimeoutExpired."""
         self._process.join(timeout)
         if (code := self._process.exitcode) is None:
             raise subprocess.TimeoutExpired("gco_stream", timeout or 0.0)
@@ -54,7 +55,7 @@ class ForkedProcess:
 def run_forked(
     module: Sequence[str], environment: Mapping[str, str], seconds: float
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m MODULE ...` to its end. Raises subprocess.TimeoutExpired."""
+    """Run `python -m MODULE ...` to completion. Raises subprocess.TimeoutExpired."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         process = ForkedProcess(module, environment, out, err)
@@ -71,7 +72,7 @@ def _run(module: tuple[str, ...], environment: dict[str, str], out: str, err: st
     with open(out, "ab") as stdout, open(err, "ab") as stderr:
         _become(stdout, 1)
         _become(stderr, 2)
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - until the process ends
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - stays open until the process ends
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 - the same
     sys.argv = list(module)
     try:

@@ -1,4 +1,4 @@
-"""What every process of the program imports, and what a collection of garbage need not look at again."""
+"""Imports shared by all forked processes, frozen so that garbage collection skips them."""
 
 import gc
 

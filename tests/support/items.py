@@ -1,4 +1,4 @@
-"""Items for tests, in plain and wire form."""
+"""Builders of items and endpoints for tests, in plain and in wire form."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ def parity_objects(case: str) -> dict[str, Any]:
 
 
 def item(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes: Any) -> dict[str, Any]:
-    """A plain item as GCO's tools write it. `spec` is laid over a minimal one; None values drop an attribute."""
+    """A plain item as GCO's tools write it. `spec` overrides a minimal spec; a None value drops an attribute."""
     plain: dict[str, Any] = {
         "endpoint_name": name,
         "desired_state": "deploying",
@@ -44,7 +44,7 @@ def read(plain: dict[str, Any]) -> Endpoint | InvalidItem:
 
 
 def endpoint(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes: Any) -> Endpoint:
-    """An endpoint whose identity can be read."""
+    """The endpoint of an item whose identity is valid."""
     found = read(item(name, spec=spec, **attributes))
     assert isinstance(found, Endpoint), found
     return found

@@ -1,4 +1,4 @@
-"""Streams of the Kubernetes API as tests read them: KubeApi's answers are whole, a watch's is not."""
+"""Connections for tests that read watches; KubeApi reads only complete responses."""
 
 import base64
 import ssl
@@ -10,12 +10,12 @@ import urllib3
 
 
 def watch_client(kubeconfig: Path, most: int) -> tuple[str, urllib3.PoolManager]:
-    """The server of a control plane's kubeconfig, and connections to it as its user: `most` at once."""
+    """API server URL from a control plane's kubeconfig, and a pool of up to `most` connections as its user."""
     config = orjson.loads(kubeconfig.read_bytes())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
     with NamedTemporaryFile() as file:
-        # ssl reads a client's certificate from a file only.
+        # ssl loads client certificates only from files.
         file.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
         file.flush()
         context.load_cert_chain(file.name)

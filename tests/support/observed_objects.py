@@ -1,4 +1,4 @@
-"""Observed objects for tests of drift: what an API server makes of a manifest, and the fieldsV1 of its apply."""
+"""Observed objects for drift tests: manifests as stored by an API server, and the fieldsV1 of their apply."""
 
 import copy
 import json
@@ -16,10 +16,10 @@ MERGE_KEYS = {
     "volumeMounts": ("mountPath",),
     "volumes": ("name",),
 }
-"""By field name, the merge keys of the lists that these objects have; a port has two of its three."""
+"""Merge keys by field name for the lists in these objects. A port has two of its three keys."""
 
 ONE_WHOLE = {"args", "command", "tolerations", "nodeSelector", "selector", "rules", "metrics"}
-"""Fields that server-side apply owns as one: a leaf of fieldsV1."""
+"""Atomic fields, which are leaves in fieldsV1."""
 
 DEFAULTS = {
     "dnsPolicy",
@@ -42,18 +42,18 @@ DEFAULTS = {
     "terminationMessagePolicy",
     "timeoutSeconds",
 }
-"""What the API server adds to parity's objects without being asked."""
+"""Defaults that the API server adds to the objects of the parity cases."""
 
 
 def parity() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every object of parity's cases, as (case and key, object as read back from the API server)."""
+    """Every object of the parity cases, as (case and key, object as returned by the API server)."""
     for case in PARITY_CASES:
         for key, live in parity_objects(case).items():
             yield f"{case}: {key}", live
 
 
 def observed(live: dict[str, Any], *, applied: dict[str, Any] | None = None) -> ObservedObject:
-    """The object as the cluster room shows it. `applied`: the manifest that our last apply sent."""
+    """The object as cluster/ provides it. `applied`: the manifest of our last apply."""
     metadata = live["metadata"]
     return ObservedObject(
         ref=ObjectRef(Kind(live["kind"]), metadata["namespace"], metadata["name"]),
@@ -67,7 +67,7 @@ def observed(live: dict[str, Any], *, applied: dict[str, Any] | None = None) -> 
 
 
 def without_defaults(live: Any) -> Any:
-    """What somebody has to apply to get this object."""
+    """The manifest that gives this object when applied."""
     if isinstance(live, dict):
         return {name: without_defaults(value) for name, value in live.items() if name not in DEFAULTS}
     return [without_defaults(item) for item in live] if isinstance(live, list) else live
@@ -119,14 +119,14 @@ def at(value: Any, path: tuple[Any, ...], default: Any = _MISSING) -> Any:
 
 
 def changed(manifest: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    """A copy with another value at the path."""
+    """A copy with a new value at the path."""
     copied = copy.deepcopy(manifest)
     at(copied, path[:-1])[path[-1]] = value
     return copied
 
 
 def without(manifest: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
-    """A copy without what stands at the path."""
+    """A copy without the value at the path."""
     copied = copy.deepcopy(manifest)
     del at(copied, path[:-1])[path[-1]]
     return copied

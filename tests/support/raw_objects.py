@@ -1,4 +1,4 @@
-"""Objects as the API server sends them."""
+"""Objects as the API server returns them."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def raw(
     endpoint: str | None = "llm",
     **changes: Any,
 ) -> dict[str, Any]:
-    """A small object; `changes` replace spec, status, labels, or other metadata."""
+    """A small object; `changes` replace spec, status, labels or other metadata."""
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": "gco-inference",

@@ -1,4 +1,4 @@
-"""A cluster that takes plans by value: enough of server-side apply to see what a plan leads to."""
+"""Simulated cluster that executes plans, with as much of server-side apply as these tests need."""
 
 import copy
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _KEYS = {"containers": "name", "initContainers": "name", "env": "name", "volumes
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """fieldsV1 of a manifest's part, with the merge keys that the tests' manifests have."""
+    """fieldsV1 of a part of a manifest, with the merge keys that the manifests of these tests have."""
     if not isinstance(value, Mapping):
         return {}
     fields: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 class SimulatedCluster:
-    """Objects by reference, changed by a plan's steps and by the test's own hands."""
+    """Objects by reference, changed by the steps of plans and by the tests."""
 
     def __init__(self, policy: Policy = POLICY) -> None:
         self.policy = policy
@@ -70,7 +70,7 @@ class SimulatedCluster:
         self.objects[obj.ref] = obj
 
     def change(self, ref: ObjectRef, **changes: Any) -> ObservedObject:
-        """Somebody else's hand: replaces fields of the observed object."""
+        """Replaces fields of the observed object, as another field manager."""
         before = self.objects[ref]
         values = {name: getattr(before, name) for name in before.__dataclass_fields__} | changes
         if values["spec"] != before.spec:
@@ -115,7 +115,7 @@ class SimulatedCluster:
         )
 
     def execute(self, step: Step) -> None:
-        """Carries one step out."""
+        """Executes one step."""
         self.steps.append(step)
         match step:
             case Create():
@@ -146,7 +146,7 @@ class SimulatedCluster:
                     del self.objects[step.ref]
 
     def roll_out(self, *names: str, ready: int | None = None) -> None:
-        """Every named Deployment's pods are as asked (or so many are ready)."""
+        """Rolls out the named Deployments, with all pods ready or only this many."""
         for ref, obj in list(self.objects.items()):
             if ref.kind is Kind.DEPLOYMENT and (not names or ref.name in names) and not obj.deleting:
                 wanted = obj.spec.get("replicas", 1)
@@ -159,7 +159,7 @@ class SimulatedCluster:
                 self.change(ref, status=status)
 
     def collect(self) -> None:
-        """Whatever is terminating is gone."""
+        """Removes all terminating objects."""
         self.objects = {ref: obj for ref, obj in self.objects.items() if not obj.deleting}
 
     def wait(self, seconds: float) -> None:
@@ -171,7 +171,7 @@ class SimulatedCluster:
         )
 
     def reconcile(self, endpoint: Endpoint, fleet: FleetState | None = None) -> Plan:
-        """Plans and carries out until nothing is left to do; returns the last plan (no steps)."""
+        """Plans and executes until nothing is left to do. Returns the last plan, which has no steps."""
         for _ in range(4):
             plan = self.plan(endpoint, fleet)
             if not plan.steps:
@@ -188,7 +188,7 @@ class SimulatedCluster:
 
 
 def reported(endpoint: Endpoint, plan: Plan, now: datetime, region: str = REGION) -> Endpoint:
-    """The endpoint once the plan's report has been written."""
+    """The endpoint with the plan's report written to its item."""
     assert plan.report is not None
     entry = RegionStatus(
         state=plan.report.state,
@@ -209,7 +209,7 @@ def reported(endpoint: Endpoint, plan: Plan, now: datetime, region: str = REGION
 
 
 def running(spec: dict[str, Any] | None = None, **attributes: Any) -> tuple[SimulatedCluster, Endpoint]:
-    """A cluster in which the endpoint has been made and rolled out, and the item that says so."""
+    """A cluster with a rolled-out endpoint, and its item with that status."""
     cluster, asked = SimulatedCluster(), endpoint(spec=spec, **attributes)
     cluster.reconcile(asked)
     cluster.roll_out()
@@ -218,14 +218,14 @@ def running(spec: dict[str, Any] | None = None, **attributes: Any) -> tuple[Simu
 
 
 def with_spec(before: Endpoint, **spec: Any) -> Endpoint:
-    """The user's next item: another spec, the status as reported before."""
+    """The item after a change of its spec, with the previous status."""
     return endpoint(spec=spec).model_copy(
         update={"region_status": before.region_status, "reported_regions": before.reported_regions}
     )
 
 
 def legacy(cluster: SimulatedCluster, asked: Endpoint) -> None:
-    """The same objects as the former system's monitor would have made them."""
+    """Creates and rolls out the objects as GCO's monitor would have."""
     cluster.reconcile(asked)
     cluster.roll_out()
     for ref, obj in cluster.objects.items():

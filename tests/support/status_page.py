@@ -1,4 +1,4 @@
-"""A page of values that a test gives, served as the program serves it."""
+"""Serves the status page with values that a test provides, as the program serves it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ SITE = Site(
     since=NOW - 90,
     is_working=True,
     stream=Stream(
-        "stream", "the table's stream is read", "arn:table", (Shard("shardId-1", "reading", "42", 0.1, 0.2),)
+        "stream", "reading the table's stream", "arn:table", (Shard("shardId-1", "reading", "42", 0.1, 0.2),)
     ),
 )
 
@@ -45,6 +45,7 @@ def endpoint(name: str = "chat", text: str = "") -> Endpoint:
         state="updating",
         headline=f"updating, 1 of 2 ready{text}",
         in_desired_state=False,
+        reason="Progressing",
         held=True,
         desired=(("image", f"registry.example/serve:1.0{text}"), ("env", f"API_TOKEN{text}")),
         reports=(RegionRow(f"us-east-1{text}", "updating", f"1 of 2 ready{text}", True, True, NOW - 5),),
@@ -71,7 +72,7 @@ def endpoint(name: str = "chat", text: str = "") -> Endpoint:
 
 
 def rows(count: int) -> tuple[Row, ...]:
-    """So many endpoints; every hundredth is not as asked."""
+    """Returns `count` rows, of which every hundredth is out of sync."""
     return tuple(
         Row(
             f"e{number:05}",
@@ -91,7 +92,7 @@ def rows(count: int) -> tuple[Row, ...]:
 
 
 def fleet(every: tuple[Row, ...]) -> Fleet:
-    """The fleet of these rows."""
+    """Returns the fleet with these rows."""
     states = {row.state for row in every}
     counts = tuple((state, sum(row.state == state for row in every)) for state in sorted(states))
     return Fleet(every, tuple(row for row in every if row.reason), counts, (("us-east-1", counts),))
@@ -99,7 +100,7 @@ def fleet(every: tuple[Row, ...]) -> Fleet:
 
 @dataclass
 class Values:
-    """A Source whose answers a test sets."""
+    """A Source with values that a test sets."""
 
     shown: Site = SITE
     all: Fleet = field(default_factory=Fleet)
@@ -117,18 +118,18 @@ class Values:
         return self.endpoints.get(name)
 
     def now_has(self, row: Row) -> None:
-        """One endpoint changes, and whoever looks is told."""
+        """Changes one endpoint and notifies the open pages."""
         self.all = fleet(tuple(row if one.name == row.name else one for one in self.all.rows))
         self.bell.notify(row.name)
 
     def now_is(self, **changes: Any) -> None:
-        """The replica changes."""
+        """Changes the state of the replica and notifies the open pages."""
         self.shown = replace(self.shown, **changes)
         self.bell.notify()
 
     @asynccontextmanager
     async def served(self, port: int = 0) -> AsyncIterator[str]:
-        """The page's address."""
+        """Serves the page and yields its URL."""
         async with serve(
             "127.0.0.1",
             port,

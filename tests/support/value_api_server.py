@@ -1,8 +1,8 @@
-"""An API server by value: server-side apply with the owners of every field, and what the cluster's other hands do.
+"""Simulated API server with server-side apply, per-field ownership and changes by other field managers.
 
-More exact than SimulatedCluster where it matters to a machine that tries everything: dropped fields go only when
-nobody else owns them, a change by another hand takes the field from us, an apply to an object that is terminating is
-taken and means nothing, uids are preconditions.
+It is more exact than SimulatedCluster, as the state machine requires: dropped fields are removed only if no other
+manager owns them, a change by another manager takes over the field, an apply to a terminating object is accepted
+without effect, and uids are preconditions.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,12 +41,12 @@ HPA: Manager = ("kube-controller-manager", "Scale")
 
 
 class RequestRefused(Exception):
-    """409, 404 or 422: what stands is not what the step supposed."""
+    """409, 404 or 422: the live object is not the one that the step expects."""
 
 
 @dataclass(slots=True)
 class Stored:
-    """One object: `body` has labels, annotations and spec; `owners` the leaves of every manager."""
+    """One object. `body` has labels, annotations and spec; `owners` maps each manager to its leaves."""
 
     ref: ObjectRef
     uid: str
@@ -62,12 +62,12 @@ class Stored:
 
     @property
     def template(self) -> bytes:
-        """The pod template: other bytes are a new ReplicaSet."""
+        """The serialized pod template; different bytes mean a new ReplicaSet."""
         return orjson.dumps(self.body["spec"].get("template"), option=orjson.OPT_SORT_KEYS)
 
 
 class ApiServer:
-    """Objects by reference. `wrote` is told of every change; `slow_ingresses`: they go by `collect` only."""
+    """Objects by reference. `wrote` is called on each change. `slow_ingresses`: only `collect` removes Ingresses."""
 
     def __init__(self, wrote: Callable[[Stored], None]) -> None:
         self.stored: dict[ObjectRef, Stored] = {}
@@ -77,17 +77,17 @@ class ApiServer:
         self._serial = 0
 
     def seen(self, ref: ObjectRef) -> ObservedObject | None:
-        """An object as the cluster room shows it, None where there is none."""
+        """The object as cluster/ provides it; None if it does not exist."""
         stored = self.stored.get(ref)
         return None if stored is None else self._seen(stored)
 
     def observed_in(self, ref: ObjectRef, annotation: str) -> str | None:
-        """An annotation of an object that stands."""
+        """An annotation of an existing object."""
         value: str | None = self.stored[ref].body["metadata"].get("annotations", {}).get(annotation)
         return value
 
     def execute(self, step: Step) -> None:
-        """Carries one step out. Raises Refused."""
+        """Executes one step. Raises Refused."""
         if isinstance(step, Create):
             if step.ref in self.stored:
                 raise RequestRefused(step)
@@ -117,7 +117,7 @@ class ApiServer:
                 self.delete(step.ref)
 
     def create(self, manager: Manager, manifest: Mapping[str, Any]) -> Stored:
-        """A new object."""
+        """Creates an object."""
         self._serial += 1
         ref = ref_of(manifest)
         stored = Stored(ref, f"uid-{self._serial}", self.now.isoformat())
@@ -126,7 +126,7 @@ class ApiServer:
         return stored
 
     def delete(self, ref: ObjectRef) -> None:
-        """A Deployment waits for its pods, an Ingress for the load balancer's controller where that is slow."""
+        """Deletes an object. Deployments wait for their pods, and slow Ingresses for their controller."""
         stored = self.stored[ref]
         if ref.kind is Kind.DEPLOYMENT or (ref.kind is Kind.INGRESS and self.slow_ingresses):
             stored.deleting_since = stored.deleting_since or self.now.isoformat()
@@ -135,11 +135,11 @@ class ApiServer:
             self.remove(ref)
 
     def remove(self, ref: ObjectRef) -> None:
-        """It is gone."""
+        """Removes an object immediately."""
         self._wrote(self.stored.pop(ref))
 
     def edit(self, ref: ObjectRef, manager: Manager, path: Path, value: Any) -> None:
-        """Another hand sets a value (None: takes it away), and owns it from then on."""
+        """Sets a value (None removes it) as another manager, which then owns it."""
         stored = self.stored[ref]
         if not _is_there(stored.body, path):
             return
@@ -162,7 +162,7 @@ class ApiServer:
         self._written(stored, stored.generation + (orjson.dumps(stored.body["spec"]) != spec))
 
     def set_status(self, ref: ObjectRef, status: JsonObject) -> None:
-        """What the Deployment's controller says."""
+        """Sets the status, as the Deployment controller does."""
         stored = self.stored[ref]
         if stored.status != status:
             stored.status = status
@@ -217,13 +217,13 @@ class ApiServer:
 
 
 def body_of(manifest: Mapping[str, Any]) -> JsonObject:
-    """The part of a manifest that has owners, as its own copy."""
+    """A copy of the part of a manifest that has field owners."""
     metadata = {name: manifest["metadata"].get(name, {}) for name in ("labels", "annotations")}
     return _copied({"metadata": metadata, "spec": manifest["spec"]})
 
 
 def leaves(value: Any, path: Path = (), name: str = "") -> Iterator[tuple[Path, Any]]:
-    """Every leaf with its value, as fieldsV1 names it."""
+    """Every leaf, named as in fieldsV1, with its value."""
     if isinstance(value, dict) and value and name not in ONE_WHOLE:
         for key, inner in value.items():
             yield from leaves(inner, (*path, f"f:{key}"), key)
@@ -246,8 +246,8 @@ def _inside(value: Any, step: str) -> Any:
 
 
 def _remove(body: JsonObject, paths: set[Path]) -> None:
-    """Takes leaves away, and the maps and items that have nothing left."""
-    # Found before anything goes: an item is found by fields that go as well.
+    """Removes leaves and the maps and items that are then empty."""
+    # Resolved before anything is removed, because items are found by fields that may be removed too.
     chains = [[body, *_along(body, path)] for path in paths]
     for chain, path in zip(chains, paths, strict=True):
         if len(chain) <= len(path):
@@ -262,7 +262,7 @@ def _remove(body: JsonObject, paths: set[Path]) -> None:
 
 
 def _is_there(body: JsonObject, path: Path) -> bool:
-    """Whether all items of lists on the way are there; maps are made."""
+    """Whether all list items on the path exist. Missing maps are created."""
     items = max((position for position, step in enumerate(path) if step.startswith("k:")), default=-1)
     return len([*_along(body, path[: items + 1])]) == items + 1
 

@@ -1,4 +1,4 @@
-"""What an unhealthy DynamoDB, or something in front of it, may answer: none of it may pass for an empty table."""
+"""Responses of an unhealthy DynamoDB, or of a proxy in front of it: none of them may pass for an empty table."""
 
 import asyncio
 import functools
@@ -35,7 +35,7 @@ PAGE = {"Items": [{"endpoint_name": {"S": "chat"}}], "Count": 1, "ScannedCount":
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with one certificate authority. Every client reads such a file; the usual one takes longer than a test."""
+    """A file with one certificate authority. Each client reads one, and the default takes longer than a test."""
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     path.write_bytes(Authority().certificate)
     return path
@@ -50,13 +50,13 @@ def environment(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_wait_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages are asked for again at once: what counts here is how often, and what comes of it."""
+    """Retries pages at once, because these tests only check how often and with which result."""
     monkeypatch.setattr(endpoints, "wait_random_exponential", lambda **_: wait_none())
 
 
 @functools.cache
 def aws_session() -> AioSession:
-    """One for all tests: reading AWS' models takes longer than a test."""
+    """One session for all tests, because reading AWS' models takes longer than a test."""
     return clients.new_session()
 
 
@@ -64,7 +64,7 @@ def aws_session() -> AioSession:
 async def answering(
     handler: Handler, monkeypatch: pytest.MonkeyPatch, seconds: float = 5, session: AioSession | None = None
 ) -> AsyncIterator[EndpointTable]:
-    """A table behind which `handler` answers."""
+    """A table whose requests are answered by `handler`."""
     application = web.Application()
     application.router.add_post("/", handler)
     async with TestServer(application) as server:
@@ -102,23 +102,21 @@ NOT_A_PAGE = {
 
 
 @pytest.mark.parametrize("body", NOT_A_PAGE.values(), ids=NOT_A_PAGE)
-async def test_what_is_not_a_page_is_an_error_and_not_an_empty_table(
-    body: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_invalid_page_is_an_error_and_not_an_empty_table(body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(body), monkeypatch) as table:
         with pytest.raises(TableUnreachable):
             await anext(aiter(table.scan()))
 
 
 @pytest.mark.parametrize("body", [b"", b'{"Item": {', b"<html></html>", b"null", b"[]"])
-async def test_a_body_that_is_not_dynamodbs_is_not_a_missing_item(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_foreign_body_is_not_a_missing_item(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(body), monkeypatch) as table:
         with pytest.raises(TableUnreachable):
             await table.get("chat")
 
 
 @pytest.mark.parametrize("status", [201, 204])
-async def test_a_success_of_another_kind_is_not_dynamodbs(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_other_success_status_is_an_error(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(b"" if status == 204 else {}, status), monkeypatch) as table:
         with pytest.raises(TableUnreachable):
             await table.get("chat")
@@ -133,7 +131,7 @@ async def test_a_success_of_another_kind_is_not_dynamodbs(status: int, monkeypat
         error("ValidationException", "The document path provided in the update expression is invalid for update"),
     ],
 )
-async def test_what_only_a_write_may_hear_is_a_refusal_of_anything_else(
+async def test_errors_specific_to_writes_reject_any_other_call(
     answer: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with answering(answer, monkeypatch) as table:
@@ -142,7 +140,7 @@ async def test_what_only_a_write_may_hear_is_a_refusal_of_anything_else(
                 await call
 
 
-async def test_a_path_that_is_invalid_for_a_promotion_or_purge_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_invalid_document_path_rejects_a_promotion_or_purge(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {"endpoint_name": {"S": "chat"}}
     async with answering(error("ValidationException", "The document path is invalid"), monkeypatch) as table:
         with pytest.raises(TableRejected):
@@ -152,7 +150,7 @@ async def test_a_path_that_is_invalid_for_a_promotion_or_purge_is_a_refusal(monk
 
 
 @pytest.mark.parametrize("body", [b"", b'{"Attributes": {', b"<html></html>", b"{}", b"[]", b'"hello"'])
-async def test_a_write_whose_answer_is_cut_is_not_known_to_have_happened(
+async def test_a_truncated_response_leaves_the_outcome_of_a_write_unknown(
     body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with answering(always(body), monkeypatch) as table:
@@ -182,7 +180,7 @@ async def test_a_write_whose_answer_is_cut_is_not_known_to_have_happened(
         (always("hello", 404), TableUnreachable),
     ],
 )
-async def test_an_error_is_told_by_its_kind(
+async def test_each_error_response_maps_to_its_error_class(
     handler: Handler, kind: type[TableError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with answering(handler, monkeypatch) as table:
@@ -193,9 +191,7 @@ async def test_an_error_is_told_by_its_kind(
 
 
 @pytest.mark.parametrize("trouble", [error("ThrottlingException"), always(b"", 503), always({**PAGE, "Count": 3})])
-async def test_a_page_that_fails_for_the_moment_is_asked_for_again(
-    trouble: Handler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_that_fails_temporarily_is_retried(trouble: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -210,7 +206,7 @@ async def test_a_page_that_fails_for_the_moment_is_asked_for_again(
     assert asked[1] == asked[2] != asked[0]
 
 
-async def test_a_denied_scan_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_denied_scan_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -226,7 +222,9 @@ async def test_a_denied_scan_is_not_asked_for_again(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "handler", [error("ThrottlingException"), always(b"", 500), error("InternalServerError", status=500)]
 )
-async def test_a_write_is_sent_once_whatever_the_answer(handler: Handler, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_is_sent_once_regardless_of_the_response(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent = []
 
     async def counting(request: web.Request) -> web.StreamResponse:
@@ -239,14 +237,14 @@ async def test_a_write_is_sent_once_whatever_the_answer(handler: Handler, monkey
     assert len(sent) == 1
 
 
-async def test_no_answer_in_time_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_timeout_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     hang_up = asyncio.Event()
 
     async def trickle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         while not hang_up.is_set():
-            # A byte now and then defeats a timeout between bytes, so the whole call needs one.
+            # Occasional bytes defeat a timeout between bytes, so the whole call needs one.
             await response.write(b" ")
             await asyncio.sleep(0.02)
         return response
@@ -257,7 +255,7 @@ async def test_no_answer_in_time_is_unreachable(monkeypatch: pytest.MonkeyPatch)
         hang_up.set()
 
 
-async def test_nobody_listening_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_connection_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     async with TestServer(web.Application()) as server:
         gone = str(server.make_url("/"))
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone)
@@ -266,7 +264,7 @@ async def test_nobody_listening_is_unreachable(monkeypatch: pytest.MonkeyPatch) 
             await EndpointTable(client, "endpoints").describe()
 
 
-async def test_missing_credentials_are_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+async def test_missing_credentials_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -277,7 +275,7 @@ async def test_missing_credentials_are_told_as_such(monkeypatch: pytest.MonkeyPa
             await table.describe()
 
 
-async def test_an_unknown_profile_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_profile_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(TableAccessDenied, match="nobody"):
         async with clients.table_client("us-east-1"):

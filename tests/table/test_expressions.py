@@ -1,9 +1,9 @@
-"""Conditions and changes as DynamoDB's expressions."""
+"""Conditions and updates as DynamoDB expressions."""
 
 from gco_stream.table.expressions import changes, unchanged_since
 
 
-def test_a_condition_holds_only_for_what_was_seen() -> None:
+def test_a_condition_holds_only_for_the_item_as_read() -> None:
     seen = {"endpoint_name": {"S": "chat"}, "spec": {"M": {}}}
     condition, names, values = unchanged_since(seen, ["spec", "created_at"])
     assert condition == "attribute_exists(endpoint_name) AND #seen0 = :seen0 AND attribute_not_exists(#seen1)"
@@ -19,5 +19,5 @@ def test_a_path_into_a_map_names_each_step_once() -> None:
     assert values == {":to0": {"N": "3"}, ":to1": {"N": "1"}, ":to2": {"S": "now"}}
 
 
-def test_without_anything_to_remove_there_is_no_remove() -> None:
+def test_there_is_no_remove_clause_without_removals() -> None:
     assert changes({("hold",): "why"})[0] == "SET #to0 = :to0"

@@ -1,4 +1,4 @@
-"""A table that never answers: each call is given up when its time is over, however long the client would wait."""
+"""A table that never responds: each call times out, independent of the client's own timeout."""
 
 import asyncio
 import functools
@@ -25,7 +25,7 @@ ITEM = {"endpoint_name": {"S": "chat"}, "desired_state": {"S": "deploying"}}
 
 @functools.cache
 def aws_session() -> AioSession:
-    """One for all tests: reading AWS' models takes longer than a test."""
+    """One session for all tests, because reading AWS' models takes longer than a test."""
     return new_session()
 
 
@@ -51,7 +51,7 @@ async def table(streams: ScriptedDynamoDB) -> AsyncIterator[EndpointTable]:
     ],
     ids=["describe", "get", "write_status", "promote", "purge"],
 )
-async def test_a_call_that_is_never_answered_is_given_up_once_its_time_is_over(
+async def test_a_call_without_a_response_times_out(
     streams: ScriptedDynamoDB,
     table: EndpointTable,
     operation: str,
@@ -65,7 +65,7 @@ async def test_a_call_that_is_never_answered_is_given_up_once_its_time_is_over(
     assert [sent.operation for sent in streams.calls] == [operation]
 
 
-async def test_a_page_that_is_never_answered_is_asked_for_four_times_and_then_the_scan_has_failed(
+async def test_a_page_without_a_response_fails_the_scan_after_four_attempts(
     streams: ScriptedDynamoDB, table: EndpointTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints, "wait_random_exponential", lambda **_: wait_none())

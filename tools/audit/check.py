@@ -1,12 +1,12 @@
-"""Whether a pinned package has a known vulnerability, by pip-audit; and whether anybody could be asked at all.
+"""Checks the pinned packages for known vulnerabilities with pip-audit, and reports packages that it could not check.
 
-pip-audit calls a package that its source of advisories does not know "skipped" and still says that none is vulnerable,
-so behind a mirror that has packages but no advisories everything looks well. Here a pin that was not checked is no
-pin that is safe.
+pip-audit skips a package that its advisory source does not know, and still reports that no vulnerabilities were found.
+Behind a mirror that has packages but no advisories, everything would look safe. This script treats a skipped package as
+not checked.
 
     python tools/audit/check.py [--pins requirements/dev.txt] [-- options for pip-audit]
 
-Exit codes: 0 every pin was checked and none is vulnerable, 1 some are, 3 not every pin could be checked.
+Exit codes: 0 if every pin was checked and none is vulnerable, 1 if some are, 3 if not every pin could be checked.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _SHOWN: Final = 5
 
 
 def verdict(report: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """The exit code and what to say of pip-audit's JSON report."""
+    """The exit code and the output lines for a JSON report of pip-audit."""
     pins: Sequence[Mapping[str, Any]] = report.get("dependencies") or ()
     unchecked = [pin["name"] for pin in pins if "skip_reason" in pin or "vulns" not in pin]
     found = [(pin, one) for pin in pins for one in pin.get("vulns") or ()]
@@ -33,7 +33,7 @@ def verdict(report: Mapping[str, Any]) -> tuple[int, list[str]]:
         more = f" and {len(unchecked) - _SHOWN} more" if len(unchecked) > _SHOWN else ""
         names = f": {', '.join(unchecked[:_SHOWN])}{more}" if unchecked else ""
         lines.append(f"NOT CHECKED: {len(unchecked)} of {len(pins)} pins{names}.")
-        lines.append("No source of advisories that can be reached knows them, so this says nothing about them.")
+        lines.append("No reachable advisory source knows these packages, so they may still be vulnerable.")
     if found:
         return VULNERABLE, [*lines, f"{len({pin['name'] for pin, _ in found})} pins have known vulnerabilities."]
     if unchecked or not pins:
@@ -46,7 +46,7 @@ def _fixes(vulnerability: Mapping[str, Any]) -> str:
 
 
 def _auditor(folder: Path) -> Path:
-    """pip-audit in an environment of its own, made where there is none, by pip's own configuration."""
+    """Installs pip-audit into its own virtual environment if needed, with the user's pip configuration."""
     python = folder / "bin" / "python"
     pins = Path(__file__).with_name("requirements.txt")
     made_of = folder / "made-of"
@@ -59,11 +59,11 @@ def _auditor(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Runs pip-audit and says what came of it."""
+    """Runs pip-audit and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pins", type=Path, default=ROOT / "requirements" / "dev.txt")
     parser.add_argument("--environment", type=Path, default=ROOT / ".venv" / "audit")
-    parser.add_argument("options", nargs="*", help="for pip-audit, after --")
+    parser.add_argument("options", nargs="*", help="options for pip-audit, after --")
     arguments = parser.parse_args()
     try:
         auditor = _auditor(arguments.environment)
@@ -73,7 +73,7 @@ def main() -> int:
     fixed = ["--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
     done = subprocess.run(  # noqa: S603 - our own tool
         [str(auditor), "-r", str(arguments.pins), *fixed, *arguments.options],
-        # Its own last words are "No known vulnerabilities found", whatever it could not check.
+        # pip-audit prints "No known vulnerabilities found" even if it could not check every package.
         capture_output=True,
         text=True,
         check=False,
@@ -81,7 +81,9 @@ def main() -> int:
     try:
         report = json.loads(done.stdout)
     except json.JSONDecodeError:
-        sys.stderr.write(f"NOT CHECKED: pip-audit ended with {done.returncode} and no report: {done.stderr[-500:]}\n")
+        sys.stderr.write(
+            f"NOT CHECKED: pip-audit exited with {done.returncode} and gave no report: {done.stderr[-500:]}\n"
+        )
         return UNCHECKED
     code, lines = verdict(report)
     sys.stdout.write("\n".join([*lines, ""]))

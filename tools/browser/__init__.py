@@ -1,1 +1,1 @@
-"""A real browser for the page's tests and screenshots: where it comes from, and how it is driven."""
+"""Finds and drives a real browser for the tests and screenshots of the status page."""

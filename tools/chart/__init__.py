@@ -1,1 +1,1 @@
-"""What of the chart is made and not written: values.schema.json, and the tables of its README."""
+"""Generates the chart's values.schema.json and the tables of its README."""

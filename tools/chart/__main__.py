@@ -1,4 +1,4 @@
-"""`python -m tools.chart` writes values.schema.json and the README's tables anew."""
+"""`python -m tools.chart` regenerates values.schema.json and the tables of the README."""
 
 import json
 
@@ -8,7 +8,7 @@ from tools.chart.values import CHART, documented
 
 
 def made() -> dict[str, str]:
-    """The files as they should be, by name."""
+    """The generated files: text by name."""
     values = list(documented((CHART / "values.yaml").read_text()))
     schema = schema_of(values)
     readme = with_tables((CHART / "README.md").read_text(), values, schema["properties"]["settings"])

@@ -1,4 +1,4 @@
-"""The tables of the chart's README: its values from the comments in values.yaml, and the program's settings."""
+"""Generates the tables of the chart's README: values from the comments in values.yaml, and the settings."""
 
 import json
 import re
@@ -10,9 +10,9 @@ from tools.chart.values import Value
 
 
 def with_tables(readme: str, values: Iterable[Value], settings: Schema) -> str:
-    """`readme` with its two tables, each between `<!-- NAME -->` and `<!-- end of NAME -->`, made anew.
+    """Replaces the two tables in `readme`, each between `<!-- NAME -->` and `<!-- end of NAME -->`.
 
-    Raises ValueError where one of the marks is missing.
+    Raises ValueError if one of the markers is missing or appears more than once.
     """
     return _between(_between(readme, "values", _values(values)), "settings", _settings(settings))
 
@@ -23,12 +23,12 @@ def _between(text: str, name: str, table: str) -> str:
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}{table}{end}", text, flags=re.DOTALL
     )
     if found != 1:
-        raise ValueError(f"README.md: {found} times {begin.strip()} ... {end}; it must be there once")
+        raise ValueError(f"README.md: found {begin.strip()} ... {end} {found} times: must appear exactly once")
     return changed
 
 
 def _values(values: Iterable[Value]) -> str:
-    rows = ["| value | default | |", "|---|---|---|"]
+    rows = ["| value | default | description |", "|---|---|---|"]
     rows += [
         f"| `{'.'.join(value.path)}` | {_code(value.default)} | {value.about} |"
         for value in values
@@ -38,7 +38,7 @@ def _values(values: Iterable[Value]) -> str:
 
 
 def _settings(settings: Schema) -> str:
-    rows = ["| setting | default | allowed | |", "|---|---|---|---|"]
+    rows = ["| setting | default | allowed | description |", "|---|---|---|---|"]
     rows += [
         f"| `settings.{name}` | {_code(field['default']) if 'default' in field else 'must be set'} "
         f"| {_allowed(field)} | {field['description']} |"

@@ -1,7 +1,7 @@
-"""values.schema.json: by it helm refuses a value of the wrong name, type or range before it talks to a cluster.
+"""Generates values.schema.json, with which helm rejects a wrong name, type or range before it contacts a cluster.
 
-Settings come from gco_stream/settings.py, with the limits that the program itself has. The other values have the type
-of their default, and the narrower ones of `_NARROWER`.
+Settings come from gco_stream/settings.py, with the same limits. Other values have the type of their default, unless
+`_NARROWER` has a stricter schema.
 """
 
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ from tools.chart.values import Value
 
 Schema = dict[str, Any]
 
-# Each replica has its own name.
+# Each replica gets its own host name.
 _NOT_OURS: Final = frozenset({"hostname"})
 _NAMESPACE: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _REGION: Final = r"^[a-z0-9-]{0,40}$"
-# With --set helm gives what has a decimal point as a string. Limits hold for numbers, the pattern for strings.
+# Helm passes a --set value with a decimal point as a string. The limits apply to numbers, the pattern to strings.
 _DECIMAL: Final = {"type": ["number", "string"], "pattern": r"^[0-9]*\.[0-9]+$"}
 _DURATION: Final = {"type": "string", "pattern": r"^([0-9]+(ms|s|m|h))+$"}
 _PORT: Final = {"type": "integer", "minimum": 1, "maximum": 65535}
@@ -92,7 +92,7 @@ _NARROWER: Final[dict[str, Schema]] = {
     },
     "dnsPolicy": {"enum": ["", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]},
     "dnsConfig": _OBJECT,
-    # The program takes up to 20 s to end.
+    # The controller takes up to 20 s to shut down.
     "terminationGracePeriodSeconds": {"type": "integer", "minimum": 22},
     "revisionHistoryLimit": {"type": "integer", "minimum": 0},
     "podSecurityContext": _OBJECT,
@@ -117,20 +117,20 @@ _TYPES: Final = {bool: "boolean", str: "string", int: "integer", float: "number"
 
 
 def schema_of(values: Iterable[Value]) -> Schema:
-    """The schema of the whole of values.yaml."""
+    """The schema of values.yaml."""
     root = _closed({"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart gco-stream"})
     for value in values:
         if value.path[0] != "settings":
             _place(root, value.path, _of(value))
     root["properties"]["settings"] = settings_schema()
-    # Where this chart is part of another one, helm hands that one's globals down.
+    # Helm passes the globals of a parent chart to its subcharts.
     root["properties"]["global"] = dict(_OBJECT)
     return root
 
 
 def settings_schema() -> Schema:
-    """Every setting of the program by its environment variable."""
-    schema = _closed({"description": "The controller's settings, by the names of their environment variables."})
+    """Schema of every setting, by the name of its environment variable."""
+    schema = _closed({"description": "Settings of the controller, by the name of their environment variable."})
     for name, field in Settings.model_json_schema()["properties"].items():
         if name in _NOT_OURS:
             continue
@@ -140,13 +140,13 @@ def settings_schema() -> Schema:
     special = schema["properties"]
     special["INFERENCE_NAMESPACE"]["pattern"] = _NAMESPACE
     special["ALLOWED_NAMESPACES"]["items"]["pattern"] = _NAMESPACE
-    special["ALLOWED_NAMESPACES"]["description"] = "more namespaces that items may name"
-    # The template has a better word for a region that is not set than that "" does not match.
+    special["ALLOWED_NAMESPACES"]["description"] = "additional namespaces that items may name"
+    # For a missing region the template has a better message than "does not match pattern".
     special["REGION"]["pattern"] = _REGION
     # The program takes level names in either case.
     special["LOG_LEVEL"]["enum"] += [level.lower() for level in special["LOG_LEVEL"]["enum"]]
-    # A pod's port cannot be any free one.
-    special["HTTP_PORT"] |= {"minimum": 1, "description": "port of health, metrics and the status page"}
+    # 0 means any free port, which a pod cannot use.
+    special["HTTP_PORT"] |= {"minimum": 1, "description": "port for health checks, metrics and the status page"}
     return schema
 
 

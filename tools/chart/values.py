@@ -1,4 +1,4 @@
-"""values.yaml as the generators read it: every value with its default and what its comment says."""
+"""Reads values.yaml for the generators: every value with its default and its comment."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z_]\w*):")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`path` from the root, `default` as YAML has it, `about` a sentence or two."""
+    """`path` from the root, `default` as parsed from YAML, and `about`, the text of the comment."""
 
     path: tuple[str, ...]
     default: Any
@@ -43,7 +43,7 @@ def documented(text: str) -> Iterator[Value]:
 
 
 def default_of(defaults: Any, path: tuple[str, ...]) -> Any:
-    """What stands at `path`."""
+    """The default at `path`."""
     for name in path:
         defaults = defaults[name]
     return defaults

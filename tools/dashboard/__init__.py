@@ -1,1 +1,1 @@
-"""Draws the Grafana dashboard's picture for the documentation, where there is no Grafana."""
+"""Draws images of the Grafana dashboard for the documentation, without Grafana."""

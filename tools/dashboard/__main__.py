@@ -1,7 +1,7 @@
-"""`python -m tools.dashboard [FOLDER]`: the dashboard's pictures, light and dark, from a run of the real parts.
+"""`python -m tools.dashboard [FOLDER]` draws the dashboard, light and dark, from the metrics of real controllers.
 
-Two controllers work on a control plane of their own while a fleet is changed for some minutes, a real Prometheus
-scrapes them and answers the dashboard's own queries, and a page of ours draws the answers. There is no Grafana here.
+Two controllers run on a local control plane while a fleet changes for a few minutes. A real Prometheus scrapes them and
+answers the dashboard's queries, and an HTML page draws the results. Grafana is not involved.
 """
 
 import asyncio
@@ -34,10 +34,10 @@ from tools.screenshots.fleet import items
 
 _DEFAULT: Final = Path("docs/images")
 _SECONDS: Final = 180.0
-# The fleet is made then, which nobody does on any other day.
+# The fleet is created in this time, which is not representative and therefore not shown.
 _BEFORE: Final = 60.0
 _SCRAPE: Final = 2.0
-# As Grafana has it: never less than four scrapes.
+# Same as Grafana: at least four scrape intervals.
 _RATE_INTERVAL: Final = 4 * _SCRAPE
 _SHOTS: Final = {
     "dashboard": ("Fleet", "Changes"),
@@ -54,7 +54,7 @@ _SETTINGS: Final = {
 
 
 def main(folder: Path) -> None:
-    """Makes the pictures."""
+    """Runs the fleet and draws the images."""
     folder.mkdir(parents=True, exist_ok=True)
     program, browser = binary(), chromium()
     with (
@@ -69,21 +69,21 @@ def main(folder: Path) -> None:
             for one, pod in zip((first, second), _PODS, strict=True)
         }
         with scraping(program, targets, _SCRAPE, Path(place) / "prometheus") as prometheus:
-            with Progress().step(f"A fleet is changed for {_BEFORE + _SECONDS:.0f} s"):
+            with Progress().step(f"Changing a fleet for {_BEFORE + _SECONDS:.0f} s"):
                 _play(plane, first)
             until = time.time() // _SCRAPE * _SCRAPE
             answered = ask(prometheus, until - _SECONDS, until)
-    with Progress().step("Taking pictures"):
+    with Progress().step("Drawing images"):
         shoot(browser, answered, (until - _SECONDS, until), folder)
 
 
 def ask(prometheus: Prometheus, since: float, until: float) -> list[Row]:
-    """All that the dashboard asks of these Unix times."""
+    """The results of all dashboard queries for a time range, in Unix times."""
     return list(rows(DASHBOARD, lambda query: prometheus.range(query, since, until, _SCRAPE), _RATE_INTERVAL))
 
 
 def shoot(browser: Browser, answered: Sequence[Row], span: tuple[float, float], folder: Path) -> None:
-    """The pictures of these answers."""
+    """Draws the images of these results."""
     with running(browser) as port, tempfile.TemporaryDirectory(prefix="gco-stream-pages-") as pages:
         asyncio.run(_shoot(port, answered, span, folder, Path(pages)))
 
@@ -96,7 +96,7 @@ def _play(plane: ControlPlane, leader: Server) -> None:
     region, namespace = environment["REGION"], environment["INFERENCE_NAMESPACE"]
 
     def rolled() -> None:
-        """The leader's pod is replaced: the other one leads at once, and the new one stands by."""
+        """Restarts the leader. The standby takes over at once, and the restarted one becomes the standby."""
         os.kill(leader.pids[1], signal.SIGTERM)
         while leader.running:
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""One panel as SVG: lines, areas or one great number, as the panel's own settings say."""
+"""Draws one panel as SVG: lines, areas or a single number, according to the settings of the panel."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from typing import Any, Final
 from tools.dashboard.questions import Answered, Line
 from tools.dashboard.units import marks, scale, written
 
-# The colours that Grafana gives to one line after another.
+# Grafana's palette for successive lines: (dark theme, light theme).
 _COLOURS: Final = (
     ("#73bf69", "#3f9142"),
     ("#f2cc0c", "#c79a00"),
@@ -30,7 +30,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM, _LEGEND, _LETTER = 62, 12, 8, 20, 20, 6.3
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The size of a drawing in pixels, the span of time (Unix times), and whether it is a dark one."""
+    """Size of a drawing in pixels, its time range (Unix times), and whether it uses the dark theme."""
 
     width: float
     height: float
@@ -40,7 +40,7 @@ class Frame:
 
 
 def drawn(answered: Answered, frame: Frame) -> str:
-    """The panel's inside. Raises ValueError: a kind of panel, or a unit, that is not known here."""
+    """The content of the panel. Raises ValueError for an unknown kind of panel or unit."""
     kind = answered.panel["type"]
     if not any(math.isfinite(value) for line in answered.lines for _, value in line.points):
         middle = f'x="{frame.width / 2:.0f}" y="{frame.height / 2:.0f}" text-anchor="middle"'
@@ -49,7 +49,7 @@ def drawn(answered: Answered, frame: Frame) -> str:
         return _svg(frame, "".join(_stat(answered, frame)))
     if kind == "timeseries":
         return _svg(frame, "".join(_timeseries(answered, frame)))
-    raise ValueError(f"panel {answered.panel['title']!r}: type {kind!r}: allowed: stat, timeseries")
+    raise ValueError(f"panel {answered.panel['title']!r}: type: invalid value {kind!r}: must be stat or timeseries")
 
 
 def _svg(frame: Frame, inside: str) -> str:
@@ -82,7 +82,7 @@ def _stat(answered: Answered, frame: Frame) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where points go: the corners in pixels, and what of time and value they are."""
+    """Maps time and value to pixels: the corners of the plot, its time range and its highest value."""
 
     left: float
     right: float
@@ -106,7 +106,7 @@ class _Place:
 
 
 def _parts(points: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float, float]]]:
-    """The pieces of a line between what is no number."""
+    """Splits a line at values that are not finite."""
     part: list[tuple[float, float]] = []
     for at, value in points:
         if math.isfinite(value):
@@ -126,7 +126,7 @@ def _timeseries(answered: Answered, frame: Frame) -> Iterator[str]:
     legends = _legends([line.legend for line in lines], frame)
     shapes = _stacked(lines) if stacked else [(line.points, ()) for line in lines]
     top = max(value for above, _ in shapes for _, value in above if math.isfinite(value))
-    # Of what is counted there are no fractions on the axis.
+    # An axis of counts has no fractions.
     axis = marks(top, unit, 4, least=float(unit == "short" and _whole(lines)))
     bottom = frame.height - _BOTTOM - _LEGEND * len(legends) - 4
     place = _Place(_LEFT, frame.width - _RIGHT, _TOP, bottom, frame.since, frame.until, axis[-1])
@@ -149,7 +149,7 @@ def _whole(lines: Sequence[Line]) -> bool:
 def _stacked(
     lines: Sequence[Line],
 ) -> list[tuple[Sequence[tuple[float, float]], Sequence[tuple[float, float]]]]:
-    """Each line's upper and lower edge; one that has no value at a time adds nothing then."""
+    """Upper and lower edge of each stacked line. A line without a value at some time adds nothing there."""
     times = sorted({at for line in lines for at, _ in line.points})
     below = [(at, 0.0) for at in times]
     shapes: list[tuple[Sequence[tuple[float, float]], Sequence[tuple[float, float]]]] = []
@@ -180,14 +180,14 @@ def _grid(place: _Place, axis: Sequence[float], unit: str) -> Iterator[str]:
 
 
 def mark(value: float, axis: Sequence[float], unit: str) -> str:
-    """What is written at a mark of an axis: all in the unit of the highest."""
+    """Label of a value on an axis. All labels use the unit of the highest value."""
     by, after = scale(axis[-1], unit)
     step = (axis[1] - axis[0]) / by
     return f"{value / by:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}{after}"
 
 
 def _legends(names: Sequence[str], frame: Frame) -> list[list[tuple[float, int, str]]]:
-    """The lines of the legend: of each name where it begins, its number, and the name. Three lines at most."""
+    """Lays out the legend in up to three lines. Each entry is (x position, line number, name)."""
     placed: list[list[tuple[float, int, str]]] = [[]]
     x = 10.0
     for number, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""The page on which the panels stand: 24 columns, each panel where its `gridPos` says."""
+"""The page with the panels, placed by their `gridPos` on a grid of 24 columns."""
 
 import time
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ svg { display: block; font: 12px Inter, system-ui, sans-serif }
 
 
 def page(rows: Sequence[Row], since: float, until: float, *, dark: bool, source: str) -> tuple[str, int]:
-    """The HTML of these rows from `since` to `until` (Unix times), and its height in pixels; `source` is named."""
+    """HTML of the rows from `since` to `until` (Unix times), and its height in pixels. The header shows `source`."""
     column = (WIDTH - 2 * _EDGE + _GAP) / _COLUMNS
     parts, top = [], 64.0
     for row in rows:

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes the controllers, and the answers that it gives to a panel's questions."""
+"""Runs a real Prometheus that scrapes the controllers, and queries it."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -20,14 +20,14 @@ from gco_stream.local.toolchain.cache import Cache, default_cache
 from gco_stream.local.toolchain.go_build import go_build
 
 _VERSION_FLAG: Final = f"-X github.com/prometheus/common/version.Version={PROMTOOL_VERSION}"
-# As promtool: without the clients of two dozen clouds.
+# Same as promtool: without the service discovery clients for two dozen clouds.
 _TAGS: Final = "remove_all_sd"
 _START_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a picture: its labels, and (Unix time, value) pairs."""
+    """A time series: its labels, and (Unix time, value) pairs."""
 
     labels: Mapping[str, str]
     points: tuple[tuple[float, float], ...]
@@ -35,25 +35,25 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """One that runs, at `port` of 127.0.0.1."""
+    """A running Prometheus, on `port` of 127.0.0.1."""
 
     port: int
 
     def range(self, query: str, since: float, until: float, step: float) -> list[Series]:
-        """What `query` was from `since` to `until` (Unix times), every `step` seconds. Raises ValueError: refused."""
+        """Runs a range query; times are Unix times, `step` is in seconds. Raises ValueError if it is rejected."""
         fields = {"query": query, "start": str(since), "end": str(until), "step": str(step)}
         answer = urllib3.request("POST", f"http://127.0.0.1:{self.port}/api/v1/query_range", fields=fields)
-        told: dict[str, Any] = orjson.loads(answer.data)
-        if told["status"] != "success":
-            raise ValueError(f"{query}: {told['error']}")
+        result: dict[str, Any] = orjson.loads(answer.data)
+        if result["status"] != "success":
+            raise ValueError(f"{query}: {result['error']}")
         return [
             Series(one["metric"], tuple((float(at), float(value)) for at, value in one["values"]))
-            for one in told["data"]["result"]
+            for one in result["data"]["result"]
         ]
 
 
 def binary(cache: Cache | None = None) -> Path:
-    """The prometheus binary; the first time on a machine this takes minutes. Raises BuildError: it could not be had."""
+    """Path of prometheus. The first build on a machine takes minutes. Raises BuildError if it fails."""
     module = toolchains.inputs().parent / "prometheus"
     made = go_build(
         cache or Cache(default_cache(), Progress()),
@@ -70,10 +70,10 @@ def binary(cache: Cache | None = None) -> Path:
 def scraping(
     program: Path, targets: Mapping[int, Mapping[str, str]], every: float, folder: Path
 ) -> Iterator[Prometheus]:
-    """Scrapes these ports of 127.0.0.1 each `every` seconds while the block runs, each with the labels of its pod.
+    """Runs a Prometheus that scrapes ports of 127.0.0.1 every `every` seconds. `targets` maps ports to labels.
 
     Raises:
-        StartError: it did not start.
+        StartError: Prometheus did not start.
     """
     found = [{"targets": [f"127.0.0.1:{port}"], "labels": dict(labels)} for port, labels in targets.items()]
     job = {"job_name": "gco-stream", "static_configs": found}

@@ -1,4 +1,4 @@
-"""What the dashboard's file asks, as Grafana would ask it: the variables filled in, and what each line is called."""
+"""Runs the queries of the dashboard file as Grafana would: fills in variables and names the lines."""
 
 import json
 import re
@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from tools.dashboard.prometheus import Series
 
-# Both variables may be many, and All is chosen.
+# Both variables allow several values, and All is selected.
 _CHOSEN: Final = {"$namespace": ".*", "$job": ".*"}
 _LABEL: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a panel: what its legend says, and (Unix time, value) pairs; NaN where it has no value."""
+    """One line of a panel: its legend, and (Unix time, value) pairs. A missing value is NaN."""
 
     legend: str
     points: tuple[tuple[float, float], ...]
@@ -24,7 +24,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A panel of the file, and its lines."""
+    """A panel of the dashboard file with its lines."""
 
     panel: Mapping[str, Any]
     lines: tuple[Line, ...]
@@ -32,28 +32,28 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the file: its title, and its panels."""
+    """A row of the dashboard file: its title and panels."""
 
     title: str
     panels: tuple[Answered, ...]
 
 
 def filled(expr: str, rate_interval: float) -> str:
-    """An expression of the file as Prometheus is asked it; `rate_interval` in seconds."""
+    """The expression with its variables filled in, for Prometheus. `rate_interval` is in seconds."""
     for variable, value in _CHOSEN.items():
         expr = expr.replace(variable, value)
     return expr.replace("$__rate_interval", f"{rate_interval:g}s")
 
 
 def legend(form: str, labels: Mapping[str, str]) -> str:
-    """A line's name: `form` with its labels' values in it; all of the labels where the form is empty."""
+    """Name of a line: `form` with the label values filled in, or all labels if `form` is empty."""
     if not form:
         return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
     return _LABEL.sub(lambda found: labels.get(found[1], ""), form)
 
 
 def rows(file: Path, ask: Callable[[str], list[Series]], rate_interval: float) -> Iterator[Row]:
-    """The dashboard's rows with the answers that `ask` gives."""
+    """The rows of the dashboard with the query results from `ask`."""
     title, panels = "", list[Answered]()
     for panel in json.loads(file.read_text("utf-8"))["panels"]:
         if panel["type"] == "row":

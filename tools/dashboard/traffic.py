@@ -1,4 +1,4 @@
-"""What people do to a fleet all day, in a few minutes: changes, canaries, stops, removals, and pods that fail."""
+"""Simulates a day of user activity in a few minutes: updates, canaries, stops, deletions and failing pods."""
 
 import math
 import random
@@ -13,40 +13,40 @@ from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.table.sync_table import SyncEndpointTable
 
-# The same day each time.
+# Every run makes the same changes.
 _SEED: Final = 7
-# How long a pod's image and model take to load; the pods of the local control plane heed it.
+# Seconds until a pod is ready, which the image tag passes to the simulated pods.
 _LOADING: Final = (1, 1, 2, 2, 3, 5, 8)
 _WAVE_SECONDS: Final = 90.0
 
 
 class Traffic:
-    """People at work on the table and, now and then, on the cluster."""
+    """Users who change the table and, occasionally, the cluster."""
 
     def __init__(self, table: SyncEndpointTable, kube: KubeApi, region: str, namespace: str) -> None:
         self._table = table
         self._kube = kube
         self._region = region
         self._namespace = namespace
-        self._dice = random.Random(_SEED)  # noqa: S311 - nobody's secret
+        self._dice = random.Random(_SEED)  # noqa: S311 - not for security
         self._made = 0
         self._names = sorted(str(wire.decode(one)["endpoint_name"]) for one in table.scan())
         self._jobs: list[str] = []
 
     def flow(self, seconds: float, at: dict[float, Callable[[], None]]) -> None:
-        """Goes on for so long; `at` has what else happens, by the part of the time that is over."""
+        """Makes random changes for `seconds`. `at` maps a share of that time to an action to run then."""
         began, due = time.monotonic(), sorted(at)
         while (passed := time.monotonic() - began) < seconds:
             while due and passed >= due[0] * seconds:
                 at[due.pop(0)]()
-            # A person was faster than this one, or the endpoint is gone: that happens.
+            # A concurrent update or a deleted endpoint is expected here.
             with suppress(ConcurrentUpdate, ItemNotFound, KubeError):
                 self._one()
             wave = 1.5 + math.sin(2 * math.pi * passed / _WAVE_SECONDS)
             time.sleep(self._dice.expovariate(wave))
 
     def unready(self, name: str, *, ready: bool = False) -> None:
-        """An endpoint's pods fail, or recover."""
+        """Makes the pods of an endpoint unready, or ready."""
         change = {"metadata": {"annotations": {"gco.local/ready": str(ready).lower()}}}
         for pod in self._kube.list(path_of("Pod", self._namespace), labels=f"app={name}"):
             self._kube.patch(path_of("Pod", self._namespace, pod["metadata"]["name"]), change)
@@ -66,7 +66,7 @@ class Traffic:
     def _seen(self, name: str) -> tuple[wire.WireItem, dict[str, Any]]:
         item = self._table.get(name)
         if item is None:
-            raise ItemNotFound(f"{name}: there is no such endpoint")
+            raise ItemNotFound(f"{name}: endpoint not found")
         return item, wire.decode(item)
 
     def _some(self) -> str:

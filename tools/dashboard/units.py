@@ -1,4 +1,4 @@
-"""Values as a dashboard writes them, in their unit and short, and the round marks of an axis."""
+"""Formats values in their unit, as on a dashboard, and computes the round values of an axis."""
 
 import math
 from typing import Final
@@ -11,7 +11,7 @@ _DIGITS: Final = 3
 
 
 def scale(value: float, unit: str) -> tuple[float, str]:
-    """By what to divide values of this size, and what to write after them. Raises ValueError: no unit that is known."""
+    """Divisor and suffix for values of this magnitude. Raises ValueError for an unknown unit."""
     size = abs(value)
     if unit == "percentunit":
         return 0.01, "%"
@@ -22,11 +22,11 @@ def scale(value: float, unit: str) -> tuple[float, str]:
     if unit == "short" or unit in _AFTER:
         by, after = next((one for one in _PLAIN if size >= one[0]), _PLAIN[-1])
         return by, after + _AFTER.get(unit, "")
-    raise ValueError(f"unit {unit!r}: allowed: short, s, percentunit, bytes, ops, reqps")
+    raise ValueError(f"unit: invalid value {unit!r}: must be one of short, s, percentunit, bytes, ops, reqps")
 
 
 def written(value: float, unit: str) -> str:
-    """A value, with three digits."""
+    """Formats a value with three significant digits."""
     by, after = scale(value, unit)
     shown = value / by
     decimals = max(0, _DIGITS - 1 - math.floor(math.log10(abs(shown)))) if shown else 0
@@ -35,9 +35,9 @@ def written(value: float, unit: str) -> str:
 
 
 def marks(top: float, unit: str, most: int, least: float = 0.0) -> list[float]:
-    """Round values from 0 to at least `top`: `most` steps or fewer, none smaller than `least`.
+    """Round axis values from 0 to at least `top`, in at most `most` steps of at least `least`.
 
-    They are round as one counts in the unit: bytes by powers of two, minutes and hours by the clock.
+    Which values are round depends on the unit: powers of two for bytes, divisors of 60 for minutes and hours.
     """
     if top <= 0:
         return [0.0, max(1.0, least)]

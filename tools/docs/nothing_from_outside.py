@@ -1,4 +1,4 @@
-"""Whether the built site loads anything from elsewhere: scripts, styles, fonts, pictures. Links may lead anywhere.
+"""Checks that the built site loads no scripts, styles, fonts or images from other hosts. Links to them are allowed.
 
 python tools/docs/nothing_from_outside.py build/site
 """
@@ -16,19 +16,19 @@ LOADED = {
     "video": "src",
     "object": "data",
 }
-# What a browser does not fetch by itself.
+# Browsers do not fetch these links on their own.
 NAMED_ONLY = {"canonical", "alternate", "next", "prev"}
 
 
 class Loads(HTMLParser):
-    """Collects the addresses that a page makes a browser fetch from another host."""
+    """Collects the URLs on other hosts that a browser fetches for a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Called with each tag."""
+        """Called for each start tag."""
         values = dict(attrs)
         address = values.get(LOADED.get(tag, "")) or ""
         if set((values.get("rel") or "").split()) & NAMED_ONLY:
@@ -38,19 +38,19 @@ class Loads(HTMLParser):
 
 
 def loads(page: str) -> list[str]:
-    """What `page`, HTML, makes a browser fetch from other hosts."""
+    """The resources on other hosts that a browser fetches for the HTML `page`."""
     parser = Loads()
     parser.feed(page)
     return parser.found
 
 
 def main() -> int:
-    """The exit code: 1 where something is loaded from elsewhere, or there is no site."""
+    """Returns the exit code: 1 if the site loads anything from another host, or has no pages."""
     site = Path(sys.argv[1])
     pages = sorted(site.rglob("*.html"))
     found = [f"{page.relative_to(site)}: {one}" for page in pages for one in loads(page.read_text())]
     found += [
-        f"{style.relative_to(site)}: an @import or a font of another host"
+        f"{style.relative_to(site)}: an @import or a font from another host"
         for style in site.rglob("*.css")
         if "url(http" in style.read_text() or "@import url(//" in style.read_text()
     ]

@@ -1,7 +1,7 @@
-"""Writes docs/settings.md from the code of the settings, so that the page cannot tell another story.
+"""Generates docs/settings.md from the code of the settings, so that the page always matches the code.
 
-python tools/docs/settings_page.py          # writes it
-python tools/docs/settings_page.py --check  # says whether it is as the code has it
+python tools/docs/settings_page.py          # writes the page
+python tools/docs/settings_page.py --check  # checks that the page is up to date
 """
 
 import sys
@@ -16,29 +16,29 @@ HEAD: Final = """\
 
 <!-- Written by tools/docs/settings_page.py from gco_stream/settings.py: change it there. -->
 
-Settings come from the environment. A wrong value stops the start, with every wrong one listed, each by its name, its
-value and what is allowed. An empty value counts as none. The chart sets them by its `settings` and `extraEnv`.
+Settings are environment variables. If any value is invalid, the controller does not start, and lists every invalid
+setting with its value and what is allowed. An empty value counts as unset. In the chart, use `settings` and `extraEnv`.
 """
 TAIL: Final = """\
-## What the libraries read
+## Variables of libraries
 
-| variable | of |
+| variable | read by |
 |---|---|
-| `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_DYNAMODB_STREAMS` | botocore: another DynamoDB than AWS'. Where only one of the last two is set the program does not start: table and stream would not belong together |
-| `AWS_PROFILE`, `AWS_ROLE_ARN`, `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, … | botocore: credentials; the last three are set by IRSA and Pod Identity |
-| `AWS_REGION`, `AWS_DEFAULT_REGION` | the command line alone, where neither `--region` nor `DYNAMODB_REGION` nor `REGION` is given |
-| `KUBECONFIG` | kubernetes-asyncio: outside of a cluster. In a pod its ServiceAccount is used |
+| `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_DYNAMODB_STREAMS` | botocore, for a DynamoDB outside AWS. If only one of the last two is set, the controller does not start, because the table and the stream would not belong together |
+| `AWS_PROFILE`, `AWS_ROLE_ARN`, `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, … | botocore, for credentials. IRSA and Pod Identity set the last three |
+| `AWS_REGION`, `AWS_DEFAULT_REGION` | the command line, if none of `--region`, `DYNAMODB_REGION` and `REGION` is set |
+| `KUBECONFIG` | kubernetes-asyncio, outside a cluster. A pod uses its ServiceAccount |
 """
-# The first setting of each group, in the order of the code.
+# The first setting of each group, in the order of the code, and the heading of the group.
 GROUPS: Final = {
-    "cluster_name": "What is served, and from where",
-    "stream_poll_interval_seconds": "Pace and patience",
+    "cluster_name": "Regions, table and namespaces",
+    "stream_poll_interval_seconds": "Intervals, timeouts and concurrency",
     "lease_duration_seconds": "Leadership",
     "canary_drain_seconds": "Endpoints",
     "http_host": "HTTP and logs",
 }
 _DEFAULTS: Final = {
-    "hostname": "the machine's name",
+    "hostname": "the host name",
     "dynamodb_region": "`REGION`",
     "stream_region": "`DYNAMODB_REGION`",
     "allowed_namespaces": "`INFERENCE_NAMESPACE`",
@@ -47,7 +47,7 @@ _DEFAULTS: Final = {
 
 
 def page() -> str:
-    """The page's text."""
+    """The text of the page."""
     parts = [HEAD]
     schema = Settings.model_json_schema()["properties"]
     rows: list[str] = []
@@ -77,11 +77,11 @@ def _allowed(schema: dict[str, Any]) -> str:
     if "enum" in one:
         return ", ".join(f"`{value}`" for value in one["enum"])
     if one.get("type") == "array":
-        return "names of namespaces, separated by commas"
+        return "comma-separated namespace names"
     if one.get("type") == "boolean":
         return "`true`, `false`"
     if "pattern" in one:
-        return f"text like `{one['pattern']}`"
+        return f"text that matches `{one['pattern']}`"
     if one.get("type") in {"integer", "number"}:
         kind = "a whole number" if one["type"] == "integer" else "a number"
         low = f"above {one['exclusiveMinimum']:g}" if "exclusiveMinimum" in one else f"from {one['minimum']:g}"
@@ -90,14 +90,14 @@ def _allowed(schema: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Writes the page, or with --check says whether it is as it should be (exit code 1: it is not)."""
+    """Writes the page, or with --check returns exit code 1 if it is out of date."""
     text = page()
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(text)
         return 0
     if PAGE.read_text() == text:
         return 0
-    print("docs/settings.md is not what the code says: python tools/docs/settings_page.py writes it", file=sys.stderr)
+    print("docs/settings.md is out of date; run: python tools/docs/settings_page.py", file=sys.stderr)
     return 1
 
 

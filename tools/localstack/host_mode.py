@@ -1,7 +1,7 @@
-"""LocalStack as a program of this machine, without an engine: its Python package, DynamoDB Local and a Java runtime.
+"""Runs LocalStack without Docker, from its Python package, DynamoDB Local and a Java runtime.
 
-What docker-compose.yml runs in a container runs here from the same release and the same init script. It needs Python
-3.13: LOCALSTACK_PYTHON, `python3.13` on PATH, pyenv's or uv's.
+It is the same release as in docker-compose.yml, with the same init script. It needs Python 3.13, from
+LOCALSTACK_PYTHON, `python3.13` on PATH, pyenv or uv.
 """
 
 import os
@@ -28,26 +28,26 @@ _SERVER = "software.amazon.dynamodb.services.local.main.ServerRunner"
 
 
 class NoPython(Exception):
-    """There is no Python 3.13 on this machine; the message says where it was looked for."""
+    """No Python 3.13 was found. The message lists the places that were searched."""
 
 
 def python() -> Path:
-    """A Python 3.13. Raises NoPython."""
+    """Finds Python 3.13. Raises NoPython."""
     given = os.environ.get("LOCALSTACK_PYTHON")
     candidates = [Path(given)] if given else [Path(found) for found in [shutil.which("python3.13")] if found]
     if not given:
         for folder in (Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions", _uv_folder()):
             candidates += sorted(folder.glob("*3.13*/bin/python3.13"), reverse=True)
     for candidate in candidates:
-        asked = [candidate, "-c", "import sys, venv, ssl; print('%d.%d' % sys.version_info[:2])"]
-        with_venv = subprocess.run(asked, capture_output=True, text=True, check=False) if candidate.exists() else None
+        command = [candidate, "-c", "import sys, venv, ssl; print('%d.%d' % sys.version_info[:2])"]
+        with_venv = subprocess.run(command, capture_output=True, text=True, check=False) if candidate.exists() else None
         if with_venv is not None and with_venv.stdout.strip() == "3.13":
             return candidate
     raise NoPython(
-        f"LOCALSTACK_PYTHON={given}: not a Python 3.13"
+        f"LOCALSTACK_PYTHON: invalid value {given}: must be the path of Python 3.13"
         if given
-        else "LocalStack 4.14.0 needs Python 3.13, and there is none: neither LOCALSTACK_PYTHON, nor python3.13 on "
-        "PATH, nor pyenv's (pyenv install 3.13), nor uv's (uv python install 3.13)"
+        else "LocalStack 4.14.0 needs Python 3.13, which was not found on PATH, in pyenv (pyenv install 3.13) or in uv "
+        "(uv python install 3.13); LOCALSTACK_PYTHON is not set"
     )
 
 
@@ -57,7 +57,7 @@ def _uv_folder() -> Path:
 
 
 def installed() -> Path:
-    """The Python of a virtual environment that has LocalStack, made once on a machine (a minute)."""
+    """Path of Python in a virtual environment with LocalStack, created once per machine, which takes a minute."""
     base = python()
 
     def fill(staging: Path) -> None:
@@ -71,11 +71,13 @@ def installed() -> Path:
         )
 
     key = digest(REQUIREMENTS.read_bytes(), str(base.resolve()))
-    return Cache(default_cache(), Progress()).entry("localstack", key, "Getting LocalStack", fill) / "venv/bin/python"
+    return (
+        Cache(default_cache(), Progress()).entry("localstack", key, "Installing LocalStack", fill) / "venv/bin/python"
+    )
 
 
 def furnish(root: Path, java: Path, jars: Path) -> None:
-    """The file system that LocalStack expects under `root`: DynamoDB Local, a Java runtime, our init script."""
+    """Creates the file system that LocalStack expects under `root`: DynamoDB Local, Java and the init script."""
     home = root / "usr" / "lib" / "localstack"
     dynamodb = home / "dynamodb-local" / "2"
     dynamodb.mkdir(parents=True)
@@ -83,7 +85,7 @@ def furnish(root: Path, java: Path, jars: Path) -> None:
     pointing_jar(
         dynamodb / "DynamoDBLocal.jar", _SERVER, [f"DynamoDBLocal_lib/{jar.name}" for jar in jars.glob("*.jar")]
     )
-    # LocalStack starts the server with an agent of its own that we do not have; this one does nothing.
+    # LocalStack starts the server with its own Java agent, which is not available here. This one does nothing.
     agent_jar(dynamodb / "ddb-local-loader-0.1.jar")
     (home / "java").mkdir()
     (home / "java" / "21").symlink_to(java.resolve().parents[1])
@@ -93,7 +95,7 @@ def furnish(root: Path, java: Path, jars: Path) -> None:
 
 
 def environment(root: Path, port: int) -> dict[str, str]:
-    """What LocalStack is started with: as in docker-compose.yml, and what host mode needs besides."""
+    """Environment of LocalStack: the variables of docker-compose.yml and those that host mode needs."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(root),
@@ -115,9 +117,13 @@ def environment(root: Path, port: int) -> dict[str, str]:
 
 @contextmanager
 def localstack(root: Path, port: int) -> Iterator[str]:
-    """LocalStack on `port` while the block runs, its init script done; gives its URL. Its log is `root`/localstack.log.
+    """Runs LocalStack on `port` while the block runs. Yields its URL once the init script is done.
 
-    Raises NoPython; RuntimeError where it does not start, with the end of its log.
+    Its log is `root`/localstack.log.
+
+    Raises:
+        NoPython: no Python 3.13 was found.
+        RuntimeError: it did not start. The message has the end of its log.
     """
     command = [installed(), "-m", "localstack.runtime.main"]
     parts = binaries(Cache(default_cache(), Progress()))

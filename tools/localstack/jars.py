@@ -1,4 +1,4 @@
-"""The two small jars that LocalStack's DynamoDB expects, written without a Java compiler."""
+"""Writes the two small jars that LocalStack's DynamoDB expects, without a Java compiler."""
 
 import struct
 import zipfile
@@ -13,13 +13,13 @@ _RETURN = b"\xb1"
 
 
 def pointing_jar(path: Path, main_class: str, jars: Iterable[str]) -> None:
-    """A jar that holds nothing but where its main class is: in `jars`, named relative to it."""
+    """Writes a jar with only a manifest, which points to the main class in `jars`, relative to this jar."""
     lines = ["Manifest-Version: 1.0", f"Main-Class: {main_class}", f"Class-Path: {' '.join(sorted(jars))}"]
     _write(path, lines, {})
 
 
 def agent_jar(path: Path) -> None:
-    """A Java agent that does nothing."""
+    """Writes a Java agent that does nothing."""
     _write(path, ["Manifest-Version: 1.0", f"Premain-Class: {_AGENT}"], {f"{_AGENT}.class": _agent_class()})
 
 
@@ -31,7 +31,7 @@ def _write(path: Path, manifest: list[str], classes: dict[str, bytes]) -> None:
 
 
 def _folded(line: str) -> str:
-    # A manifest's lines have at most 72 bytes; a continuation begins with a space.
+    # The lines of a manifest have at most 72 bytes. A continuation line begins with a space.
     parts = [line[: _LINE_BYTES - 2]]
     rest = line[_LINE_BYTES - 2 :]
     step = _LINE_BYTES - 3
@@ -43,7 +43,7 @@ def _agent_class() -> bytes:
     """`public class NoAgent { public static void premain(String arguments) {} }`, compiled (JVM specification, 4)."""
     texts = [_AGENT, "java/lang/Object", "premain", "(Ljava/lang/String;)V", "Code"]
     pool = b"".join(b"\x01" + struct.pack(">H", len(text)) + text.encode() for text in texts)
-    # Entries 6 and 7: the class and its parent, by their names in entries 1 and 2.
+    # Entries 6 and 7 are the class and its superclass. Their names are in entries 1 and 2.
     pool += b"\x07" + struct.pack(">H", 1) + b"\x07" + struct.pack(">H", 2)
     code = struct.pack(">HHI", 0, 1, len(_RETURN)) + _RETURN + struct.pack(">HH", 0, 0)
     method = struct.pack(">HHHH", _PUBLIC | _STATIC, 3, 4, 1) + struct.pack(">HI", 5, len(code)) + code

@@ -1,1 +1,1 @@
-"""Makes docs/metrics.md and the Grafana dashboard of the chart from the code."""
+"""Generates docs/metrics.md and the chart's Grafana dashboard from the code."""

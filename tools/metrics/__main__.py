@@ -1,4 +1,4 @@
-"""`python -m tools.metrics` writes docs/metrics.md and helm/gco-stream/dashboards/gco-stream.json anew."""
+"""`python -m tools.metrics` generates docs/metrics.md and helm/gco-stream/dashboards/gco-stream.json."""
 
 from tools.metrics.dashboard import DASHBOARD, dashboard
 from tools.metrics.reference import REFERENCE, reference

@@ -1,4 +1,4 @@
-"""The Grafana dashboard: rows of panels, written down as what they ask and made into Grafana's JSON."""
+"""Generates the Grafana dashboard: rows of panels with their queries, rendered as Grafana's JSON."""
 
 import json
 from collections.abc import Iterator
@@ -9,192 +9,204 @@ from typing import Any, Final
 DASHBOARD: Final = Path(__file__).parent.parent.parent / "helm" / "gco-stream" / "dashboards" / "gco-stream.json"
 
 _SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
-# What is chosen above the panels; `{}` and `{,` in an expression stand for it.
-_CHOSEN: Final = 'namespace=~"$namespace",job=~"$job"'
+# The selection made with the dashboard's variables; it replaces `{}` and `{,` in an expression.
+_SELECTION: Final = 'namespace=~"$namespace",job=~"$job"'
 _WIDTH: Final = 24
 _HEIGHT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture: `asks` has a legend for each expression, `{}` or `{,` in these stands for the chosen fleet.
+    """A panel. `queries` maps legends to expressions, in which the selected fleet replaces `{}` and `{,`.
 
-    `unit` is Grafana's: short, s, percentunit, bytes, reqps, ops. `alarming`: the colour of a stat from 1 on; without
-    it, any number is as good as another.
+    `unit` is one of Grafana's: short, s, percentunit, bytes, reqps, ops. `alert_color` is the color of a stat of 1 or
+    more; without it the color does not depend on the value.
     """
 
     title: str
-    tells: str
-    asks: dict[str, str]
+    description: str
+    queries: dict[str, str]
     unit: str = "short"
     kind: str = "timeseries"
     width: int = 8
     stacked: bool = False
-    alarming: str = ""
+    alert_color: str = ""
 
 
 def quantiles(metric: str) -> dict[str, str]:
-    """The median and the slowest in a hundred of a histogram."""
+    """Returns queries for the median and the 99th percentile of a histogram."""
     rate = f"sum by (le) (rate({metric}_bucket{{}}[$__rate_interval]))"
     return {name: f"histogram_quantile({part}, {rate})" for name, part in (("p50", 0.5), ("p99", 0.99))}
 
 
-def of_those_seen(metric: str, labels: str) -> str:
-    """How often a second, by these labels, without what has never happened: that would fill the legend."""
+def rate_by(metric: str, labels: str) -> str:
+    """Returns a query for the rate by `labels`, without series that are still 0, which would fill the legend."""
     return f"sum by ({labels}) (rate({metric}{{}}[$__rate_interval])) and sum by ({labels}) ({metric}{{}}) > 0"
 
 
 _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     "Fleet": (
-        Panel("Endpoints", "Items of the table.", {"": "max(gco_stream_endpoints{})"}, kind="stat", width=4),
+        Panel("Endpoints", "Items in the table.", {"": "max(gco_stream_endpoints{})"}, kind="stat", width=4),
         Panel(
             "In error",
-            "What these items ask for cannot be made here.",
+            "Endpoints whose desired state cannot be reached in this region.",
             {"": 'sum(gco_stream_endpoints_by_state{,state="error"})'},
             kind="stat",
             width=4,
-            alarming="red",
+            alert_color="red",
         ),
         Panel(
-            "Removals held back",
-            "They wait for `gco-stream approve-deletes`, or for the next hour.",
+            "Deletions held",
+            "Endpoints whose deletion waits for `gco-stream approve-deletes` or for the next hour.",
             {"": "max(gco_stream_deletions_held{})"},
             kind="stat",
             width=4,
-            alarming="orange",
+            alert_color="orange",
         ),
         Panel(
             "Endpoints by state",
-            "As this region reports them.",
+            "Number of endpoints by the state that this region reports.",
             {"{{state}}": 'sum by (state) (gco_stream_endpoints_by_state{,state!="elsewhere"})'},
             width=12,
             stacked=True,
         ),
         Panel(
-            "Held back by limits",
-            "Endpoints of which the Ingress would be withdrawn, or the objects removed, were there no limit.",
+            "Held back by fleet limits",
+            "Endpoints whose Ingress would be withdrawn, or whose objects removed, if there were no limit.",
             {"{{limit}}": "max by (limit) (gco_stream_held_back_endpoints{})"},
         ),
         Panel(
-            "Guard on removals",
-            "Removals that may still begin unasked in this hour, and those that have begun, by what let them go.",
+            "Deletion guard",
+            "Deletions left in this hour without approval, deletions begun by what allowed them, and the guard state.",
             {
                 "left": "max(gco_stream_deletions_left{})",
-                "begun by {{allowed_by}}": "sum by (allowed_by) (increase(gco_stream_removals_total{}[1h]))",
-                "guard is {{state}}": "max by (state) (gco_stream_guard_state{}) > 0",
+                "allowed by {{allowed_by}}": "sum by (allowed_by) (increase(gco_stream_removals_total{}[1h]))",
+                "guard: {{state}}": "max by (state) (gco_stream_guard_state{}) > 0",
             },
         ),
         Panel(
             "Objects without an item",
-            "Endpoints of which objects stand here that the table does not know.",
+            "Endpoints that have objects in the cluster but no item in the table.",
             {"endpoints": "max(gco_stream_unclaimed_objects_endpoints{})"},
         ),
     ),
     "Changes": (
         Panel(
             "From record to applied",
-            "From the stream record read to the last object accepted.",
+            "Time from reading the stream record to applying the last object.",
             quantiles("gco_stream_record_to_applied_seconds"),
             unit="s",
         ),
         Panel(
             "From change to applied",
-            "From the write to the table to the last object accepted.",
+            "Time from the write to the table to applying the last object.",
             quantiles("gco_stream_change_to_applied_seconds"),
             unit="s",
         ),
         Panel(
             "From applied to ready",
-            "From the last object accepted to the endpoint running as asked: pulling images, loading models.",
+            "Time from applying the last object to the endpoint running in its desired state. It includes pulling "
+            "images and loading models.",
             quantiles("gco_stream_applied_to_ready_seconds"),
             unit="s",
         ),
-        Panel("Waiting for a worker", "Time in the queue.", quantiles("workqueue_queue_duration_seconds"), unit="s"),
-        Panel("Reconciles take", "One endpoint.", quantiles("controller_runtime_reconcile_time_seconds"), unit="s"),
+        Panel(
+            "Queue wait", "Time that a key waits for a worker.", quantiles("workqueue_queue_duration_seconds"), unit="s"
+        ),
+        Panel(
+            "Reconcile duration",
+            "Time to reconcile one endpoint.",
+            quantiles("controller_runtime_reconcile_time_seconds"),
+            unit="s",
+        ),
         Panel(
             "Reconciles",
-            "By result.",
+            "Rate of reconciles by result.",
             {"{{result}}": "sum by (result) (rate(gco_stream_reconcile_total{}[$__rate_interval]))"},
             unit="ops",
             stacked=True,
         ),
         Panel(
             "Queue",
-            "Names that wait, names in work, and those that were tried again.",
+            "Keys that wait for a worker, keys being processed, and retries.",
             {
                 "waiting": "sum(workqueue_depth{})",
-                "in work": "sum(controller_runtime_active_workers{})",
+                "processing": "sum(controller_runtime_active_workers{})",
                 "workers": "max(controller_runtime_max_concurrent_reconciles{})",
                 "retries/s": "sum(rate(workqueue_retries_total{}[$__rate_interval]))",
             },
         ),
         Panel(
-            "Oldest work in hand",
-            "After 600 s the process is restarted.",
+            "Oldest work in progress",
+            "Age of the oldest reconcile. The process is restarted after 600 s.",
             {
                 "oldest": "max(workqueue_longest_running_processor_seconds{})",
-                "all together": "sum(workqueue_unfinished_work_seconds{})",
+                "total": "sum(workqueue_unfinished_work_seconds{})",
             },
             unit="s",
         ),
         Panel(
-            "Steps on objects",
-            "What was done, by kind of object.",
-            {"{{step}} {{kind}}": of_those_seen("gco_stream_steps_total", "step, kind")},
+            "Plan steps",
+            "Rate of plan steps executed, by step and kind of object.",
+            {"{{step}} {{kind}}": rate_by("gco_stream_steps_total", "step, kind")},
             unit="ops",
             stacked=True,
         ),
         Panel(
-            "People were told of",
-            "Events for what a person would look for.",
+            "Events",
+            "Plan steps that are reported by an Event, by reason.",
             {"{{reason}}": "sum by (reason) (increase(gco_stream_steps_told_total{}[$__rate_interval]))"},
         ),
         Panel(
             "Writes to the table",
-            "Reports, promotions and purges; none at rest.",
+            "Status reports, promotions and purges. There are none while nothing changes.",
             {"{{kind}}": "sum by (kind) (rate(gco_stream_table_writes_total{}[$__rate_interval]))"},
             unit="ops",
         ),
     ),
     "Stream": (
         Panel(
-            "How changes arrive",
-            "By the stream, or by polling where it cannot be read.",
+            "Change source",
+            "The stream, or polling if the stream cannot be read.",
             {"{{mode}}": "max by (mode) (gco_stream_mode{})"},
         ),
         Panel(
             "Lag",
-            "At most so long ago something was written that is not delivered yet; how old the oldest iterator is.",
+            "Upper bound on stream lag, and age of the oldest shard iterator.",
             {"lag": "max(gco_stream_lag_seconds{})", "iterator": "max(gco_stream_iterator_age_seconds{})"},
             unit="s",
         ),
-        Panel("Shards", "Read, or waiting for their parent.", {"{{state}}": "sum by (state) (gco_stream_shards{})"}),
+        Panel(
+            "Shards",
+            "Shards being read, or waiting for their parent shard to end.",
+            {"{{state}}": "sum by (state) (gco_stream_shards{})"},
+        ),
         Panel(
             "Records",
-            "Own reports among them.",
+            "Rate of stream records, including the controller's own status reports.",
             {"{{event}}": "sum by (event) (rate(gco_stream_records_total{}[$__rate_interval]))"},
             unit="ops",
         ),
         Panel(
-            "Missed, gaps, failed scans",
-            "Each of them should be rare; the resync finds what was missed.",
+            "Missed changes, gaps and failed scans",
+            "Each should be rare. A resync finds missed changes.",
             {
                 "missed changes": "sum(increase(gco_stream_missed_changes_total{}[$__rate_interval]))",
                 "gaps": "sum(increase(gco_stream_gaps_total{}[$__rate_interval]))",
                 "failed scans": "sum(increase(gco_stream_resync_failures_total{}[$__rate_interval]))",
             },
         ),
-        Panel("Scan of the table", "Time of one.", quantiles("gco_stream_resync_seconds"), unit="s"),
+        Panel("Table scan duration", "Time to scan the table once.", quantiles("gco_stream_resync_seconds"), unit="s"),
         Panel(
             "Requests to AWS",
-            "By operation and result.",
-            {"{{operation}} {{result}}": of_those_seen("gco_stream_aws_requests_total", "operation, result")},
+            "Rate of requests by operation and result.",
+            {"{{operation}} {{result}}": rate_by("gco_stream_aws_requests_total", "operation, result")},
             unit="reqps",
             width=12,
         ),
         Panel(
-            "AWS answers in",
-            "The slowest in a hundred, by operation.",
+            "AWS latency (p99)",
+            "99th percentile of request durations, by operation.",
             {
                 "{{operation}}": "histogram_quantile(0.99, sum by (operation, le) "
                 "(rate(gco_stream_aws_request_duration_seconds_bucket{}[$__rate_interval])))"
@@ -205,14 +217,14 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
     ),
     "Kubernetes": (
         Panel(
-            "Requests",
-            "By method and status; <error>: no answer came.",
+            "Requests to the API server",
+            "Rate of requests by method and status code. <error> means that there was no response.",
             {"{{method}} {{code}}": "sum by (method, code) (rate(rest_client_requests_total{}[$__rate_interval]))"},
             unit="reqps",
         ),
         Panel(
-            "The API server answers in",
-            "The slowest in a hundred, by method.",
+            "API server latency (p99)",
+            "99th percentile of request durations, by method.",
             {
                 "{{verb}}": "histogram_quantile(0.99, sum by (verb, le) "
                 "(rate(rest_client_request_duration_seconds_bucket{}[$__rate_interval])))"
@@ -221,48 +233,57 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             "Watches",
-            "Unsynced: what stands there is not known.",
+            "Watches by state, and seconds since the quietest one received anything. Unsynced: the live objects are "
+            "not known yet.",
             {
                 "{{state}} {{pod}}": "sum by (state, pod) (gco_stream_watches{})",
-                "silent for {{pod}} (s)": "max by (pod) (gco_stream_watch_silence_seconds{})",
+                "{{pod}} silent (s)": "max by (pod) (gco_stream_watch_silence_seconds{})",
             },
         ),
     ),
     "Leadership": (
         Panel(
             "Leader",
-            "One of the replicas.",
+            "1 for the replica that leads.",
             {"{{pod}}": 'max by (pod) (leader_election_master_status{,name="inference-monitor-leader"})'},
         ),
-        Panel("Ready", "As /readyz says.", {"{{pod}}": "min by (pod) (gco_stream_ready{})"}),
+        Panel("Ready", "1 while /readyz returns ok.", {"{{pod}}": "min by (pod) (gco_stream_ready{})"}),
         Panel(
-            "Versions", "More than one: a roll-out.", {"{{version}}": "count by (version) (gco_stream_build_info{})"}
+            "Versions",
+            "Replicas by version. There are several during a rollout.",
+            {"{{version}}": "count by (version) (gco_stream_build_info{})"},
         ),
     ),
     "Process": (
-        Panel("CPU", "Cores.", {"{{pod}}": "sum by (pod) (rate(process_cpu_seconds_total{}[$__rate_interval]))"}),
+        Panel(
+            "CPU",
+            "CPU usage in cores.",
+            {"{{pod}}": "sum by (pod) (rate(process_cpu_seconds_total{}[$__rate_interval]))"},
+        ),
         Panel(
             "Memory",
-            "Resident, and objects of the cluster that are known.",
+            "Resident memory.",
             {"{{pod}}": "sum by (pod) (process_resident_memory_bytes{})"},
             unit="bytes",
         ),
-        Panel("Objects known", "By watches.", {"{{pod}}": "sum by (pod) (gco_stream_cached_objects{})"}),
         Panel(
-            "Event loop comes late",
-            "Part of the time.",
+            "Cached objects", "Objects in the watch caches.", {"{{pod}}": "sum by (pod) (gco_stream_cached_objects{})"}
+        ),
+        Panel(
+            "Event loop stalls",
+            "Fraction of time that the event loop is delayed.",
             {"{{pod}}": "sum by (pod) (rate(gco_stream_event_loop_stall_seconds_sum{}[$__rate_interval]))"},
             unit="percentunit",
         ),
         Panel(
             "File descriptors",
-            "Open, of those that may be.",
+            "Fraction of the allowed file descriptors that are open.",
             {"{{pod}}": "sum by (pod) (process_open_fds{}) / sum by (pod) (process_max_fds{})"},
             unit="percentunit",
         ),
         Panel(
-            "Up since",
-            "Restarts are seen here.",
+            "Uptime",
+            "Time since the process started.",
             {"{{pod}}": "time() - max by (pod) (process_start_time_seconds{})"},
             unit="s",
         ),
@@ -271,11 +292,11 @@ _ROWS: Final[dict[str, tuple[Panel, ...]]] = {
 
 
 def dashboard() -> str:
-    """Grafana's JSON."""
-    made = {
+    """Returns the dashboard as Grafana's JSON."""
+    content = {
         "uid": "gco-stream",
         "title": "gco-stream",
-        "description": "The controller of inference endpoints: made by python -m tools.metrics.",
+        "description": "Controller of AI inference endpoints. Generated by python -m tools.metrics.",
         "tags": ["gco-stream", "kubernetes", "inference"],
         "schemaVersion": 39,
         "editable": True,
@@ -285,7 +306,7 @@ def dashboard() -> str:
         "templating": {"list": list(_variables())},
         "panels": list(_panels()),
     }
-    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _variables() -> Iterator[dict[str, Any]]:
@@ -332,23 +353,28 @@ def _panel(panel: Panel) -> dict[str, Any]:
     return {
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.tells,
+        "description": panel.description,
         "datasource": _SOURCE,
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "targets": [
-            {"refId": chr(ord("A") + number), "datasource": _SOURCE, "expr": _chosen(expr), "legendFormat": legend}
-            for number, (legend, expr) in enumerate(panel.asks.items())
+            {
+                "refId": chr(ord("A") + number),
+                "datasource": _SOURCE,
+                "expr": _with_selection(expr),
+                "legendFormat": legend,
+            }
+            for number, (legend, expr) in enumerate(panel.queries.items())
         ],
     }
 
 
 def _thresholds(panel: Panel) -> Iterator[dict[str, Any]]:
-    """Where a number changes its colour. Grafana's own, which are used where none are named, turn red at 80."""
-    yield {"color": "green" if panel.alarming else "blue", "value": None}
-    if panel.alarming:
-        yield {"color": panel.alarming, "value": 1}
+    """Yields the thresholds of a stat. Without any, Grafana's default would turn it red at 80."""
+    yield {"color": "green" if panel.alert_color else "blue", "value": None}
+    if panel.alert_color:
+        yield {"color": panel.alert_color, "value": 1}
 
 
-def _chosen(expr: str) -> str:
-    """The expression with the chosen fleet in each of its selectors."""
-    return expr.replace("{}", f"{{{_CHOSEN}}}").replace("{,", f"{{{_CHOSEN},")
+def _with_selection(expr: str) -> str:
+    """Returns the expression with the selected fleet in each of its selectors."""
+    return expr.replace("{}", f"{{{_SELECTION}}}").replace("{,", f"{{{_SELECTION},")

@@ -1,4 +1,4 @@
-"""docs/metrics.md: every metric of the program with its labels, read from the registry that /metrics is made of."""
+"""Generates docs/metrics.md, which lists every metric and its labels, from the registry that /metrics serves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,31 +16,31 @@ REFERENCE: Final = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 _HEAD: Final = """\
 # Metrics
 
-Made from the code by `python -m tools.metrics`; a test holds it true.
+`python -m tools.metrics` generates this page from the code; a test checks that it is current.
 
-`/metrics` on `HTTP_PORT` (8080) is what Prometheus scrapes, of every replica. Only the leader works, so what tells of
-endpoints, queue and stream is 0 on the others; sum over the replicas, or take the maximum. No metric bears an
-endpoint's name: the number of series does not grow with the table. Values of labels that are listed are there from the
-start, at 0; the others come with the first event.
+Prometheus scrapes `/metrics` on `HTTP_PORT` (8080) of every replica. Only the leader does work, so the metrics of
+endpoints, queue and stream are 0 on the other replicas: sum over the replicas, or take the maximum. No metric has an
+endpoint's name as a label, so the number of series does not grow with the table. Series with the label values listed
+here exist from the start, at 0; the others appear with the first event.
 
-The alerts made of them are in `helm/gco-stream/alerts/`, what to do about each in [Operations](operations.md). The
-dashboard is `helm/gco-stream/dashboards/gco-stream.json`; [its pictures](#the-dashboard) are below.
+The alerts are in `helm/gco-stream/alerts/`, and [Operations](operations.md) has a runbook for each. The dashboard is
+`helm/gco-stream/dashboards/gco-stream.json`; [screenshots](#the-dashboard) are below.
 """
 _TAIL: Final = """
 ## The dashboard
 
-The chart brings it with `metrics.dashboards.enabled`. These pictures are not Grafana's: a script (`make screenshots`)
-lets two replicas work on a fleet that changes, on a control plane of its own. A real Prometheus scrapes them and
-answers the dashboard's own queries, and a page draws the answers of the last three minutes: places, units, legends and
-thresholds are the file's, fonts and margins are not. On the way the leader is replaced.
+The chart installs the dashboard if `metrics.dashboards.enabled` is set. These pictures are not drawn by Grafana: a
+script (`make screenshots`) runs two replicas on a local control plane with a changing fleet. A real Prometheus scrapes
+them and answers the dashboard's own queries, and a page draws the results of the last three minutes. Layout, units,
+legends and thresholds come from the dashboard file; fonts and margins do not. The leader is replaced during the run.
 """
 _PICTURES: Final = (
-    ("dashboard", "The rows Fleet and Changes: states, what is held back, how long changes take, what was done"),
-    ("dashboard-stream", "The rows Stream and Kubernetes: lag, records, scans, requests and how long they take"),
-    ("dashboard-process", "The rows Leadership and Process: the lead goes over to the other replica"),
+    ("dashboard", "The rows Fleet and Changes: states, held deletions, durations of changes, and plan steps"),
+    ("dashboard-stream", "The rows Stream and Kubernetes: lag, records, scans, requests and latencies"),
+    ("dashboard-process", "The rows Leadership and Process: the other replica becomes the leader"),
 )
 
-_ROOMS: Final = (
+_SECTIONS: Final = (
     ("Leadership and health", ("leader_", "gco_stream_ready", "gco_stream_build_info")),
     (
         "Endpoints",
@@ -63,7 +63,7 @@ _ROOMS: Final = (
 
 
 def registry() -> CollectorRegistry:
-    """Every metric of the program, before anything has happened."""
+    """Returns a registry with every metric of the program, before any event."""
     metrics = Metrics()
     collect_process(metrics.registry)
     metrics.leader.labels("inference-monitor-leader")
@@ -71,48 +71,48 @@ def registry() -> CollectorRegistry:
 
 
 def reference() -> str:
-    """The page as it should be."""
-    everything = registry()
+    """Returns the text of the page."""
+    metrics = registry()
     labels = {
         metric.name: collector._labelnames
-        for collector in everything._collector_to_names
+        for collector in metrics._collector_to_names
         if isinstance(collector, MetricWrapperBase)
         for metric in collector.collect()
     }
-    rooms: dict[str, list[str]] = {title: [] for title, _ in _ROOMS}
-    for metric in sorted(everything.collect(), key=lambda metric: metric.name):
-        rooms[_room(metric.name)] += _row(metric, labels.get(metric.name) or _bound(metric))
-    pictures = (_picture(name, told) for name, told in _PICTURES)
-    return "".join((_HEAD, *(_section(title, rows) for title, rows in rooms.items()), _TAIL, *pictures))
+    sections: dict[str, list[str]] = {title: [] for title, _ in _SECTIONS}
+    for metric in sorted(metrics.collect(), key=lambda metric: metric.name):
+        sections[_section_of(metric.name)] += _row(metric, labels.get(metric.name) or _sampled_labels(metric))
+    pictures = (_picture(name, text) for name, text in _PICTURES)
+    return "".join((_HEAD, *(_section(title, rows) for title, rows in sections.items()), _TAIL, *pictures))
 
 
 def _section(title: str, rows: list[str]) -> str:
-    return "\n".join([f"\n## {title}\n", "| metric | type | labels | what it tells |", "|---|---|---|---|", *rows, ""])
+    return "\n".join([f"\n## {title}\n", "| metric | type | labels | meaning |", "|---|---|---|---|", *rows, ""])
 
 
-def _picture(name: str, told: str) -> str:
+def _picture(name: str, text: str) -> str:
     dark = f'<source media="(prefers-color-scheme: dark)" srcset="images/{name}-dark.png">'
-    return f'\n<picture>\n  {dark}\n  <img src="images/{name}-light.png" alt="{told}">\n</picture>\n'
+    return f'\n<picture>\n  {dark}\n  <img src="images/{name}-light.png" alt="{text}">\n</picture>\n'
 
 
-def _room(name: str) -> str:
-    return next(title for title, beginnings in _ROOMS if name.startswith(beginnings))
+def _section_of(name: str) -> str:
+    return next(title for title, prefixes in _SECTIONS if name.startswith(prefixes))
 
 
 def _row(metric: Metric, names: tuple[str, ...]) -> Iterator[str]:
     name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-    told = ", ".join(_label(metric, label) for label in names) or "-"
-    unit = metric.documentation.strip().replace("|", "\\|")
-    yield f"| `{name}` | {metric.type} | {told} | {unit} |"
+    listed = ", ".join(_label(metric, label) for label in names) or "-"
+    text = metric.documentation.strip().replace("|", "\\|")
+    yield f"| `{name}` | {metric.type} | {listed} | {text} |"
 
 
 def _label(metric: Metric, label: str) -> str:
     values = dict.fromkeys(sample.labels[label] for sample in metric.samples if label in sample.labels)
-    # Of what differs from machine to machine, and from one release to the next, no value is told.
+    # These values differ between machines and releases, so they are not listed.
     if not values or label in {"version", "python_version"}:
         return f"`{label}`"
     return f"`{label}` ({', '.join(values)})"
 
 
-def _bound(metric: Metric) -> tuple[str, ...]:
+def _sampled_labels(metric: Metric) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for sample in metric.samples for name in sample.labels if name != "le"))

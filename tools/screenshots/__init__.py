@@ -1,1 +1,1 @@
-"""Makes the pictures of the status page that the documentation shows."""
+"""Takes the screenshots of the status page for the documentation."""

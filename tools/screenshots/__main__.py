@@ -1,6 +1,7 @@
-"""`python -m tools.screenshots [FOLDER]`: the status page's pictures, light and dark, from a run of the real parts.
+"""`python -m tools.screenshots [FOLDER]` takes screenshots of the status page, light and dark, from a real controller.
 
-A control plane of its own runs a fleet; the demo's endpoint chat is changed, given a canary, and loses its pods.
+A local control plane runs a fleet. The script updates the endpoint chat, adds a canary to it, and makes the pods of
+media-translate unready.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ _SHOTS: Final = (
 
 
 def main(folder: Path) -> None:
-    """Makes the pictures."""
+    """Runs the fleet and takes the screenshots."""
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="gco-stream-screenshots-") as place,
@@ -45,9 +46,9 @@ def main(folder: Path) -> None:
         ) as plane,
     ):
         port = plane.servers[NAME].port or 0
-        with Progress().step("Playing a fleet"):
+        with Progress().step("Running a fleet"):
             _play(plane)
-        with Progress().step("Taking pictures"), running(chromium()) as browser:
+        with Progress().step("Taking screenshots"), running(chromium()) as browser:
             asyncio.run(_shoot(browser, port, folder))
 
 
@@ -67,20 +68,20 @@ def _play(plane: ControlPlane) -> None:
             "env": {"HF_TOKEN": "never shown"},
         }
         table.create({"endpoint_name": "chat", "target_regions": [region], "namespace": namespace, "spec": chat})
-        _until(lambda: _settled(table, region) >= 40, "the fleet runs")
+        _until(lambda: _settled(table, region) >= 40, "the fleet to run")
         others_report(table, region, dynamodb, name)
         _make_unready(kube, namespace, "media-translate")
         seen = table.get("chat")
         if seen is None:
-            sys.exit("the item chat is gone from the table")
+            sys.exit("item chat is no longer in the table")
         table.replace_spec(
             seen,
             chat
             | {"image": "registry.example/serve:2.0", "canary": {"image": "registry.example/serve:3.0", "weight": 20}},
         )
-        _until(lambda: _state(table, "chat", region) == "running", "chat runs its new image")
-        # The watchdog of the demo waits for 4 seconds.
-        _until(lambda: _state(table, "media-translate", region) == "error", "a sick endpoint is found out")
+        _until(lambda: _state(table, "chat", region) == "running", "chat to run its new image")
+        # The watchdog timeout of the demo is 4 s.
+        _until(lambda: _state(table, "media-translate", region) == "error", "media-translate to report an error")
     finally:
         kube.close()
         dynamodb.close()
@@ -107,11 +108,11 @@ def _settled(table: SyncEndpointTable, region: str) -> int:
     return sum(_report(item, region).get("state") in {"running", "stopped"} for item in table.scan())
 
 
-def _until(look: Callable[[], bool], what: str) -> None:
+def _until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while not look():
+    while not condition():
         if time.monotonic() > deadline:
-            sys.exit(f"after {_PATIENCE:g} s still not: {what}")
+            sys.exit(f"timed out after {_PATIENCE:g} s waiting for {what}")
         time.sleep(0.1)
 
 

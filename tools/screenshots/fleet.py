@@ -1,4 +1,4 @@
-"""A fleet that looks like one of a company: some fifty endpoints of three regions, a few of them in trouble."""
+"""A realistic fleet: about fifty endpoints in three regions, a few of them with problems."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -12,7 +12,7 @@ _OTHERS: Final = ("eu-west-1", "ap-northeast-1")
 
 
 def items(region: str, namespace: str) -> Iterator[dict[str, Any]]:
-    """The endpoints, as plain values."""
+    """The items of the fleet, as plain values."""
     for number, (team, job) in enumerate((team, job) for team in _TEAMS for job in _JOBS):
         name = f"{team}-{job}"
         spec: dict[str, Any] = {
@@ -42,7 +42,7 @@ def items(region: str, namespace: str) -> Iterator[dict[str, Any]]:
 
 
 def others_report(table: SyncEndpointTable, region: str, client: Any, name: str) -> None:
-    """Has the other regions report what their controllers would, since only one region runs here."""
+    """Writes the status reports of the other regions, because only one region has a controller here."""
     for item in table.scan():
         plain = wire.decode(item)
         status = dict(plain.get("region_status") or {})

@@ -1,13 +1,13 @@
-"""Makes the table of endpoints with its stream when LocalStack is ready; a table that is there stays as it is.
+"""Creates the endpoint table and its stream when LocalStack is ready. Leaves an existing table unchanged.
 
-LocalStack runs this file in its own process (/etc/localstack/init/ready.d), so it uses nothing of gco-stream.
+LocalStack runs this file in its own process (/etc/localstack/init/ready.d), so it imports nothing from gco-stream.
 """
 
 import os
 
 import boto3
 
-# Its own address, wherever it listens: 4566 in a container, any port on a machine.
+# LocalStack's own port: 4566 in a container, any port outside one.
 port = os.environ.get("GATEWAY_LISTEN", "4566").rpartition(":")[2]
 region = os.environ.get("REGION", "us-east-1")
 table = os.environ.get("INFERENCE_ENDPOINTS_TABLE_NAME", "gco-inference-endpoints")
@@ -28,7 +28,7 @@ try:
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
 except client.exceptions.ResourceInUseException:
-    print(f"the table {table} is there already")
+    print(f"table {table} already exists")
 else:
     client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-    print(f"the table {table} is made, with its stream")
+    print(f"created table {table} with a stream")

@@ -1,4 +1,4 @@
-"""The doctor's look at the cluster: the way there, namespaces, every permission, the IngressClass, and who leads."""
+"""Checks of the cluster: connection, namespaces, permissions, IngressClass and leader."""
 
 import time
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
-from gco_stream.admin.doctor.findings import Finding, failed, passed, warning
+from gco_stream.admin.doctor.findings import Finding, fail, ok, warn
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Forbidden, NotFound
 from gco_stream.cluster.leaderelection import record as lease
@@ -16,12 +16,12 @@ from gco_stream.cluster.permissions import is_granted, required_permissions
 from gco_stream.settings import LEASE_NAME, Settings
 
 INGRESS_CLASS: Final = "alb"
-# Watch lists and server-side apply as they are used here are as of this release.
+# The oldest release with the watch lists and the server-side apply that this program uses.
 _MIN_VERSION: Final = (1, 29)
 
 
 async def check_cluster(settings: Settings) -> AsyncIterator[Finding]:
-    """Findings on the cluster, in the order in which one needs the other."""
+    """Checks the cluster. A check that depends on another one comes after it."""
     try:
         async with KubeClient.connect(timeout=settings.k8s_api_timeout) as client:
             version = await client.request("GET", "/version")
@@ -33,21 +33,21 @@ async def check_cluster(settings: Settings) -> AsyncIterator[Finding]:
             yield await _ingress_class(client)
             yield await _leader(client, settings)
     except ClusterError as error:
-        yield failed("cluster", error.message, "look at KUBECONFIG, the service account, and the network's policies")
+        yield fail("cluster", error.message, "look at KUBECONFIG, the service account, and the network's policies")
 
 
 def _version(host: str, version: dict[str, object]) -> Finding:
-    message = str(version.get("gitVersion", "of an unknown version"))
+    release = str(version.get("gitVersion", "of an unknown version"))
     numbers = tuple(int("".join(filter(str.isdigit, str(version.get(part, "0")))) or 0) for part in ("major", "minor"))
     if numbers < _MIN_VERSION:
         minimum = ".".join(map(str, _MIN_VERSION))
-        return warning("cluster", f"{host}: {message}", f"upgrade the cluster: releases before {minimum} are not tried")
-    return passed("cluster", f"{host}: {message}")
+        return warn("cluster", f"{host}: {release}", f"upgrade the cluster: releases before {minimum} are not tested")
+    return ok("cluster", f"{host}: {release}")
 
 
 async def _namespace(client: KubeClient, namespace: str) -> Finding:
     path = f"/apis/events.k8s.io/v1/namespaces/{quote(namespace)}/events"
-    # Reading a namespace is nothing that the controller is allowed to. A dry run of what it may make tells as well.
+    # The controller may not read namespaces. A dry run that creates an Event shows whether the namespace exists.
     event = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -60,43 +60,43 @@ async def _namespace(client: KubeClient, namespace: str) -> Finding:
         "reportingController": "gco-stream",
         "reportingInstance": "doctor",
     }
-    subject = f"namespace {namespace}"
+    check = f"namespace {namespace}"
     try:
         await client.request("POST", path, query={"dryRun": "All"}, body=orjson.dumps(event))
     except NotFound:
-        return failed(subject, "missing", f"kubectl create namespace {namespace}")
+        return fail(check, "does not exist", f"kubectl create namespace {namespace}")
     except Forbidden as error:
-        return warning(subject, f"not known to exist: {error.message}", f"kubectl create namespace {namespace}")
-    return passed(subject, "there")
+        return warn(check, f"cannot be checked: {error.message}", f"kubectl create namespace {namespace}")
+    return ok(check, "exists")
 
 
 async def _permissions(client: KubeClient, settings: Settings) -> AsyncIterator[Finding]:
     required = tuple(required_permissions(settings.namespaces, settings.inference_namespace, LEASE_NAME))
     missing = [permission for permission in required if not await is_granted(client, permission)]
     for namespace, of_namespace in groupby(missing, key=lambda permission: permission.namespace):
-        message = ", ".join(str(one).removesuffix(f" in {namespace}") for one in of_namespace)
-        yield failed(
+        denied = ", ".join(str(one).removesuffix(f" in {namespace}") for one in of_namespace)
+        yield fail(
             f"permissions in {namespace}",
-            f"not allowed: {message}",
+            f"not allowed: {denied}",
             f"grant them by a Role and a RoleBinding in {namespace}; the chart makes both",
         )
     if not missing:
-        yield passed("permissions", f"all {len(required)} that the controller uses are granted")
+        yield ok("permissions", f"all {len(required)} that the controller uses are granted")
 
 
 async def _ingress_class(client: KubeClient) -> Finding:
     try:
         await client.request("GET", f"/apis/networking.k8s.io/v1/ingressclasses/{INGRESS_CLASS}")
     except NotFound:
-        return warning(
+        return warn(
             "IngressClass",
-            f"there is no {INGRESS_CLASS}: endpoints run, and nobody outside reaches them",
-            "install the AWS Load Balancer Controller, which brings it",
+            f"{INGRESS_CLASS} does not exist: endpoints run but are not reachable from outside the cluster",
+            "install the AWS Load Balancer Controller, which creates it",
         )
     except Forbidden:
-        # Cluster-wide, and nothing that the controller reads itself.
-        return passed("IngressClass", f"{INGRESS_CLASS} was not looked for: this process may not read IngressClasses")
-    return passed("IngressClass", f"{INGRESS_CLASS} is there")
+        # IngressClasses are cluster-scoped, and the controller itself does not read them.
+        return ok("IngressClass", f"{INGRESS_CLASS} was not checked: this process may not read IngressClasses")
+    return ok("IngressClass", f"{INGRESS_CLASS} exists")
 
 
 async def _leader(client: KubeClient, settings: Settings) -> Finding:
@@ -104,22 +104,22 @@ async def _leader(client: KubeClient, settings: Settings) -> Finding:
     try:
         record = lease.parse(await client.request("GET", path))
     except NotFound:
-        return passed("leader", "none yet: there is no Lease")
+        return ok("leader", "none yet: there is no Lease")
     except Forbidden as error:
-        return warning("leader", f"not known: {error.message}", "see the permissions above")
+        return warn("leader", f"not known: {error.message}", "grant the missing permissions listed above")
     if not record.holder:
-        return passed("leader", "none: the Lease is free")
+        return ok("leader", "none: the Lease is not held")
     age = (time.time_ns() // 1000 - (record.renewed or 0)) / 1e6
     if not lease.is_gco_stream_identity(record.holder):
-        return warning(
+        return warn(
             "leader",
-            f"{record.holder}, which is no gco-stream: it looks like GCO's inference_monitor, renewed {age:.0f} s ago",
-            "scale the monitor to 0; this controller takes over when its lease has run out",
+            f"{record.holder}, which is no gco-stream: it looks like GCO's inference_monitor; renewed {age:.0f} s ago",
+            "scale the monitor to 0; this controller takes over when its monitor's lease has run out",
         )
     if record.renewed is None or age > (record.duration or settings.lease_duration_seconds):
-        return warning(
+        return warn(
             "leader",
-            f"{record.holder}, but not renewed for {age:.0f} s: nobody leads",
-            "start the controller; its log says why it does not lead",
+            f"none: the lease of {record.holder} has expired; last renewed {age:.0f} s ago",
+            "start the controller; if it runs, check in its log why it does not become leader",
         )
-    return passed("leader", f"{record.holder}, renewed {age:.0f} s ago")
+    return ok("leader", f"{record.holder}, renewed {age:.0f} s ago")

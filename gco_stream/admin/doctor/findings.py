@@ -5,35 +5,33 @@ from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """fine; doubtful: the controller works, but not as well as it could, or it could not be found out; wrong: it does
-    not work.
-    """
+    """OK; WARN: the controller works with limitations, or the check was not possible; FAIL: it does not work."""
 
-    PASSED = "fine"
-    WARNING = "doubtful"
-    FAILED = "wrong"
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subject` in a word or two, what was found, and for whatever is not fine what mends it: a command, or advice."""
+    """`check`: what was checked. `message`: the result. `fix`: a command or advice, "" if the status is OK."""
 
-    subject: str
+    check: str
     status: CheckStatus
     message: str
     fix: str = ""
 
 
-def passed(subject: str, message: str) -> Finding:
-    """Nothing has to be done about it."""
-    return Finding(subject, CheckStatus.PASSED, message)
+def ok(check: str, message: str) -> Finding:
+    """A finding that requires no action."""
+    return Finding(check, CheckStatus.OK, message)
 
 
-def warning(subject: str, message: str, fix: str) -> Finding:
-    """The controller works all the same."""
-    return Finding(subject, CheckStatus.WARNING, message, fix)
+def warn(check: str, message: str, fix: str) -> Finding:
+    """A finding that does not prevent the controller from working."""
+    return Finding(check, CheckStatus.WARN, message, fix)
 
 
-def failed(subject: str, message: str, fix: str) -> Finding:
-    """The controller does not work until it is mended."""
-    return Finding(subject, CheckStatus.FAILED, message, fix)
+def fail(check: str, message: str, fix: str) -> Finding:
+    """A finding that prevents the controller from working."""
+    return Finding(check, CheckStatus.FAIL, message, fix)

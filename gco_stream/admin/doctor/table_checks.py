@@ -1,4 +1,4 @@
-"""The doctor's look at DynamoDB: credentials, table, clock, every permission on the table, and the stream."""
+"""The doctor's look at DynamoDB: credentials, table, clock, every permission on the table, and stream."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from gco_stream.admin.doctor.findings import Finding, failed, passed, warning
+from gco_stream.admin.doctor.findings import Finding, fail, ok, warn
 from gco_stream.aws.botocore_errors import table_errors
 from gco_stream.aws.session import new_session, streams_client, table_client
 from gco_stream.aws.stream_errors import StreamError
@@ -16,13 +16,13 @@ from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.lineage import ShardIteratorType
 from gco_stream.table.info import TableInfo, table_info
 
-# AWS refuses signatures that are 5 minutes off; half a minute already makes the times in items confusing.
+# AWS rejects signatures that are 5 minutes off. Half a minute is already confusing in the timestamps of items.
 _MAX_SKEW: Final = 30.0
-# No endpoint can be called so, and a write to it is conditional on its being there.
-_PLACEHOLDER_NAME: Final = {"endpoint_name": {"S": "-doctor-"}}
-_DESCRIBE_STREAM: Final = (
+# Not a valid endpoint name, so the item never exists. Writes to it require that it exists.
+_NO_ITEM: Final = {"endpoint_name": {"S": "-doctor-"}}
+_FIX_STREAM: Final = (
     "allow dynamodb:DescribeStream, GetShardIterator and GetRecords on the stream in the IAM role, DescribeTable on "
-    "the replica of STREAM_REGION, and look at STREAM_REGION and AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
+    "the replica in STREAM_REGION; check STREAM_REGION and AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
 )
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
@@ -30,7 +30,7 @@ Call = Callable[[Any, str], Awaitable[object]]
 
 
 async def check_table(settings: Settings) -> AsyncIterator[Finding]:
-    """Findings on the table and its stream, in the order in which one needs the other."""
+    """Checks the table and its stream. A check that depends on another one comes after it."""
     name, timeout = settings.inference_endpoints_table_name, settings.dynamodb_timeout_seconds
     session = new_session()
     async with AsyncExitStack() as stack:
@@ -44,7 +44,7 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
         except TableError as error:
             yield _no_table(settings, error)
             return
-        yield passed("table", f"{info.arn}: {info.status.lower()}, some {info.items} endpoints")
+        yield ok("table", f"{info.arn}: {info.status.lower()}, some {info.items} endpoints")
         yield _clock(answer)
         async for finding in _permissions(client, name):
             yield finding
@@ -57,10 +57,10 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
                 with table_errors(f"{name} in {settings.streams_region}"):
                     info = table_info(await replica.describe_table(TableName=name))
             except TableError as error:
-                yield warning("stream", str(error), _DESCRIBE_STREAM)
+                yield warn("stream", str(error), _FIX_STREAM)
                 return
         if not info.stream_enabled or not info.stream_arn:
-            yield warning(
+            yield warn(
                 "stream",
                 f"off: changes are found by scans every {settings.reconcile_interval_seconds:g} s",
                 "gco-stream table enable-stream",
@@ -74,28 +74,26 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
 
 def _no_table(settings: Settings, error: TableError) -> Finding:
     if isinstance(error, TableMissing):
-        return failed("table", str(error), f"gco-stream table create --region {settings.home_region}")
+        return fail("table", str(error), f"gco-stream table create --region {settings.home_region}")
     if isinstance(error, TableAccessDenied):
-        return failed(
+        return fail(
             "table",
             str(error),
             "give this process AWS credentials (IRSA, Pod Identity, AWS_PROFILE) that allow dynamodb:DescribeTable",
         )
-    return failed(
-        "table", str(error), "look at DYNAMODB_REGION, AWS_ENDPOINT_URL_DYNAMODB, the network and its policies"
-    )
+    return fail("table", str(error), "look at DYNAMODB_REGION, AWS_ENDPOINT_URL_DYNAMODB and its policies")
 
 
 def _clock(answer: Mapping[str, Any]) -> Finding:
-    stamp = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
-        theirs = parsedate_to_datetime(stamp)
+        theirs = parsedate_to_datetime(date)
     except (TypeError, ValueError):
-        return warning("clock", "DynamoDB does not tell the time", "compare this machine's clock by hand")
+        return warn("clock", "DynamoDB's response has no valid Date header", "check this machine's clock manually")
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
     if skew > _MAX_SKEW:
-        return failed("clock", f"{skew:.0f} s off DynamoDB's", "set this machine's clock (chrony, NTP)")
-    return passed("clock", f"within {max(1.0, skew):.0f} s of DynamoDB's")
+        return fail("clock", f"{skew:.0f} s off DynamoDB's clock", "set this machine's clock (chrony, NTP)")
+    return ok("clock", f"within {max(1.0, skew):.0f} s of DynamoDB's clock")
 
 
 async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
@@ -103,17 +101,15 @@ async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
     condition = {"ConditionExpression": "attribute_exists(endpoint_name)"}
     calls: Mapping[str, Call] = {
         "dynamodb:Scan": lambda client, table: client.scan(TableName=table, Limit=1),
-        "dynamodb:GetItem": lambda client, table: client.get_item(TableName=table, Key=_PLACEHOLDER_NAME),
+        "dynamodb:GetItem": lambda client, table: client.get_item(TableName=table, Key=_NO_ITEM),
         "dynamodb:UpdateItem": lambda client, table: client.update_item(
             TableName=table,
-            Key=_PLACEHOLDER_NAME,
+            Key=_NO_ITEM,
             UpdateExpression="REMOVE #none",
             ExpressionAttributeNames={"#none": "none"},
             **condition,
         ),
-        "dynamodb:DeleteItem": lambda client, table: client.delete_item(
-            TableName=table, Key=_PLACEHOLDER_NAME, **condition
-        ),
+        "dynamodb:DeleteItem": lambda client, table: client.delete_item(TableName=table, Key=_NO_ITEM, **condition),
     }
     allowed: list[str] = []
     for action, call in calls.items():
@@ -122,11 +118,11 @@ async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
                 await call(client, name)
         except TableError as error:
             if error.code != _CONDITION_FAILED:
-                yield failed(action, str(error), f"allow {action} on the table in the IAM role")
+                yield fail(action, str(error), f"allow {action} on the table in the IAM role")
                 continue
         allowed.append(action.removeprefix("dynamodb:"))
     if allowed:
-        yield passed("table calls", f"allowed: {', '.join(allowed)}")
+        yield ok("table calls", f"allowed: {', '.join(allowed)}")
 
 
 async def _stream(settings: Settings, info: TableInfo, api: StreamsClient) -> Finding:
@@ -137,9 +133,9 @@ async def _stream(settings: Settings, info: TableInfo, api: StreamsClient) -> Fi
         if shard is not None:
             await api.get_records(await api.get_shard_iterator(arn, shard.id, ShardIteratorType.LATEST, None))
     except StreamError as error:
-        return warning(
+        return warn(
             "stream",
             f"cannot be read: {error}; changes are found by scans every {settings.reconcile_interval_seconds:g} s",
-            _DESCRIBE_STREAM,
+            _FIX_STREAM,
         )
-    return passed("stream", f"{listing.status.lower()}, {info.view_type}, shards: {len(listing.shards)}")
+    return ok("stream", f"{listing.status.lower()}, {info.view_type}, shards: {len(listing.shards)}")

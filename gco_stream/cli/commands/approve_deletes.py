@@ -1,4 +1,4 @@
-"""`gco-stream approve-deletes`: what waits to be removed although no item asks for it, and letting exactly that go."""
+"""`gco-stream approve-deletes`: lists removals that wait for approval, and approves them."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 def approve_deletes(
     digest: Annotated[
         str | None,
-        typer.Argument(
-            help="The digest of the list that was shown; approves it. Without it the list is shown.", metavar="DIGEST"
-        ),
+        typer.Argument(help="Digest of the list to approve. Without it, the list is shown.", metavar="DIGEST"),
     ] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    output: Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.")] = "text",
 ) -> None:
-    """Show which endpoints would be removed without being asked by desired_state=deleted, or approve that.
+    """List removals that wait for approval, or approve them.
 
-    These are endpoints that have left this region and objects whose item is gone from the table. The controller removes
-    a few an hour by itself (MASS_DELETE_LIMIT), and none where the table is empty; the others wait. With the digest of
-    the list, exactly what was shown goes, within an hour: neither objects made since then nor other endpoints.
+    These are endpoints that no longer target this region, and objects of endpoints that are no longer in the table. An
+    endpoint with desired_state=deleted needs no approval. The controller removes a limited number per hour without
+    approval (MASS_DELETE_LIMIT), and none if the table is empty. An approval is valid for one hour and covers exactly
+    the objects in the list with that digest: no other endpoints, and no objects created later.
 
     Settings come from the environment, as for `gco-stream run`.
+
+    Keys of the JSON: `digest`, `endpoints` (each with `name`, `message` (why it would be removed) and `objects`),
+    `more` (the number of removals that are not in the list) and `unreadable_namespaces` (by name, each with the error).
 
     Examples:
 
@@ -40,7 +42,7 @@ def approve_deletes(
     from gco_stream.settings import load_settings
 
     if output not in {"text", "json"}:
-        raise CommandError(f"--output: {output!r} is not allowed; allowed: text, json", USAGE)
+        raise CommandError(f"--output: invalid value {output!r}: must be text or json", USAGE)
     settings = load_settings()
     if digest is None:
         _show(asyncio.run(pending_deletions(settings)), output)
@@ -49,7 +51,7 @@ def approve_deletes(
         approved = asyncio.run(approve(settings, digest))
     except NotApproved as refusal:
         raise CommandError(f"not approved: {refusal}", CONFLICT) from None
-    say(f"approved for an hour: the removal of {_endpoints(len(approved.deletions))} as shown")
+    say(f"{_removals(len(approved.deletions))} approved for one hour")
 
 
 def _show(pending: "PendingDeletions", output: str) -> None:
@@ -57,26 +59,26 @@ def _show(pending: "PendingDeletions", output: str) -> None:
         shown = {
             "digest": pending.digest,
             "endpoints": [
-                {"name": one.name, "why": one.why, "objects": list(one.objects)} for one in pending.deletions
+                {"name": one.name, "message": one.why, "objects": list(one.objects)} for one in pending.deletions
             ],
             "more": pending.more,
             "unreadable_namespaces": dict(pending.unsynced),
         }
         say_json(shown)
         return
-    for namespace, why in pending.unsynced.items():
-        warn(f"namespace {namespace} cannot be read, so nothing of it is listed: {why}")
+    for namespace, error in pending.unsynced.items():
+        warn(f"namespace {namespace} cannot be read; its objects are not listed: {error}")
     if not pending.deletions:
-        say("nothing waits to be removed")
+        say("no removals wait for approval")
         return
     show_rows(
-        Rows(("NAME", "WHY", "OBJECTS"), [(one.name, one.why, ", ".join(one.objects)) for one in pending.deletions])
+        Rows(("NAME", "MESSAGE", "OBJECTS"), [(one.name, one.why, ", ".join(one.objects)) for one in pending.deletions])
     )
     if pending.more:
-        warn(f"{_endpoints(pending.more)} more wait; they can be shown and approved once these are gone")
+        warn(f"{_removals(pending.more)} more will be listed once these are done")
     say(f"digest {pending.digest}")
-    say(f"`gco-stream approve-deletes {pending.digest}` lets exactly {_endpoints(len(pending.deletions))} go")
+    say(f"run `gco-stream approve-deletes {pending.digest}` to approve {_removals(len(pending.deletions))}")
 
 
-def _endpoints(count: int) -> str:
-    return "1 endpoint" if count == 1 else f"{count} endpoints"
+def _removals(count: int) -> str:
+    return "1 removal" if count == 1 else f"{count} removals"

@@ -1,4 +1,4 @@
-"""`gco-stream demo`: the main job on the embedded control plane, told in a terminal."""
+"""`gco-stream demo`: shows on the embedded control plane how endpoint items become Kubernetes objects."""
 
 import os
 import subprocess
@@ -17,11 +17,11 @@ _KEEP = "DEMO_KEEP"
 
 
 def demo() -> None:
-    """Show the main job: endpoint items become Kubernetes objects, each step with its milliseconds.
+    """Show how endpoint items become Kubernetes objects, and how many milliseconds each step takes.
 
-    Starts a Kubernetes API server and a DynamoDB of its own on this machine; nothing else is touched. The first line is
-    the address of the status page, which shows the same as it happens from when the controller runs. With DEMO_KEEP=1
-    everything is left running afterwards, and the last lines say how to play on.
+    The demo starts its own Kubernetes API server and DynamoDB on this machine and touches nothing else. Its first line
+    is the URL of the status page, which shows the fleet live once the controller runs. With DEMO_KEEP=1, everything
+    keeps running afterwards, and the last lines suggest what to try next.
 
     Examples:
 
@@ -31,12 +31,12 @@ def demo() -> None:
     """
     console = Console(soft_wrap=not sys.stdout.isatty())
     if os.environ.get(_KEEP, "") in {"", "0"}:
-        _run_temporary(console)
+        _run_and_remove(console)
     else:
-        _run_kept(console)
+        _run_and_keep(console)
 
 
-def _run_temporary(console: Console) -> None:
+def _run_and_remove(console: Console) -> None:
     from gco_stream.cli.commands.demo_scenario import SETTINGS
     from gco_stream.local.controller import log_of
     from gco_stream.local.progress import Progress
@@ -50,14 +50,14 @@ def _run_temporary(console: Console) -> None:
             running_control_plane(folder / "local", Progress(), {**SETTINGS, "HTTP_PORT": str(port)})
         )
         try:
-            _print_next_steps(console, plane.environment())
+            _run_story(console, plane.environment())
         except CommandError:
-            console.print("The end of the controller's log:", style="red")
+            console.print("Last lines of the controller's log:", style="red")
             console.print("\n".join(log_of(plane).read_text().splitlines()[-15:]), markup=False, highlight=False)
             raise
 
 
-def _run_kept(console: Console) -> None:
+def _run_and_keep(console: Console) -> None:
     from gco_stream.cli.commands.demo_scenario import SETTINGS
     from gco_stream.local.controller import NAME
     from gco_stream.local.session import default_folder, owner, read
@@ -70,38 +70,38 @@ def _run_kept(console: Console) -> None:
     state = read(default_folder())
     port = next((server.port for server in state.servers if server.name == NAME), None)
     if port is None:
-        raise CommandError("a control plane without a controller is running; `gco-stream local down` ends it")
+        raise CommandError("the running control plane has no controller; stop it with `gco-stream local down`")
     if is_there:
         _announce(console, port)
-    _print_next_steps(console, state.environment)
-    console.print("\nEverything is still running. To play on:", style="bold")
+    _run_story(console, state.environment)
+    console.print("\nEverything is still running. Try it:", style="bold")
     console.print(f"  {_address(port)}", style="cyan", highlight=False)
-    console.print("      the status page, in a browser", highlight=False)
+    console.print("      open the status page in a browser", highlight=False)
     for command, why in (
-        ('eval "$(gco-stream local env)"', "point kubectl, the AWS CLI and gco-stream at it"),
-        ("gco-stream endpoint list --watch", "in another terminal: see the endpoints change"),
-        ("kubectl -n gco-inference get deployments,services,ingresses -w", "and the objects"),
-        ("gco-stream endpoint put -f examples/chat.yaml", "write an endpoint"),
-        ("gco-stream explain chat", "what the controller would do about it, and why"),
-        ("gco-stream local logs controller", "what it has done"),
-        ("gco-stream local down", "end it all"),
+        ('eval "$(gco-stream local env)"', "point kubectl, the AWS CLI and gco-stream at this control plane"),
+        ("gco-stream endpoint list --watch", "watch the endpoints, in another terminal"),
+        ("kubectl -n gco-inference get deployments,services,ingresses -w", "watch the objects"),
+        ("gco-stream endpoint put -f examples/chat.yaml", "create an endpoint"),
+        ("gco-stream explain chat", "see what the controller would do, and why"),
+        ("gco-stream local logs controller", "see what the controller has done"),
+        ("gco-stream local down", "stop everything"),
     ):
         console.print(f"  {command}", style="cyan", markup=False, highlight=False)
         console.print(f"      {why}", markup=False, highlight=False)
-    typer.echo("(gco-stream is .venv/bin/gco-stream in a checkout)")
+    typer.echo("(In a checkout, gco-stream is .venv/bin/gco-stream.)")
 
 
 def _start_kept(settings: dict[str, str]) -> None:
-    """Starts what stays. Raises Failure."""
+    """Starts the control plane in the background. Raises Failure if it does not start."""
     given = [f"--setting={name}={value}" for name, value in settings.items()]
     up = [sys.executable, "-m", "gco_stream", "local", "up", "--detach", "--controller", *given]
     if subprocess.run(up, check=False).returncode:  # noqa: S603 - our own program
-        raise CommandError("the control plane was not started")
+        raise CommandError("the control plane did not start")
 
 
 @contextmanager
 def _reserved_port() -> Iterator[int]:
-    """A port that no other control plane takes while the block runs, so that it can be told before it is used."""
+    """Reserves a port while the block runs, so that the demo can print it before the controller uses it."""
     from gco_stream.local.ports import Ports
     from gco_stream.local.toolchain.cache import default_cache
 
@@ -117,16 +117,16 @@ def _address(port: int) -> str:
 
 
 def _announce(console: Console, port: int) -> None:
-    console.print(f"The status page shows all of it as it happens: [bold cyan]{_address(port)}[/]", highlight=False)
+    console.print(f"Follow the demo on the status page: [bold cyan]{_address(port)}[/]", highlight=False)
 
 
-def _print_next_steps(console: Console, environment: dict[str, str]) -> None:
+def _run_story(console: Console, environment: dict[str, str]) -> None:
     from gco_stream.cli.commands.demo_scenario import DemoScenario
     from gco_stream.local.kube_api import KubeApi
     from gco_stream.local.servers.dynamodb import client
     from gco_stream.table.sync_table import SyncEndpointTable
 
-    console.print("The controller leads. What it does next, it does because the table changed.")
+    console.print("The controller is running. From now on, you see each change and what the controller does about it.")
     dynamodb = client(environment["AWS_ENDPOINT_URL_DYNAMODB"])
     kube = KubeApi.from_kubeconfig(environment["KUBECONFIG"])
     try:

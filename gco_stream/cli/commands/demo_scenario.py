@@ -1,4 +1,4 @@
-"""The demo's story: what a user writes, which objects follow, and how many milliseconds later."""
+"""The steps of the demo: each writes to the table or the cluster, waits for the effects and measures them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +24,12 @@ SETTINGS = {
     "INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": str(_UNHEALTHY),
     "STATUS_INTERVAL_SECONDS": "1",
 }
-"""What the demo's controller is given, so that nobody waits for minutes: 30 and 300 s are usual of the first two."""
+"""Settings of the demo's controller. The defaults of the first two, 30 and 300 s, would make the demo too slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One thing that followed a write, and how long after the write was answered, in milliseconds."""
+    """One effect of a write, in milliseconds after the response to the write."""
 
     step: str
     followed: str
@@ -39,7 +39,7 @@ class Measurement:
 
 @dataclass(slots=True)
 class DemoScenario:
-    """Tells the story on `console` against a table and a cluster in which the controller runs."""
+    """Runs the demo against a table and a cluster with a running controller, and prints it on `console`."""
 
     console: Console
     table: SyncEndpointTable
@@ -51,7 +51,7 @@ class DemoScenario:
     _since: float = 0.0
 
     def run(self) -> None:
-        """All of it. Raises Failure where something does not follow within a minute."""
+        """Runs every step. Raises Failure if an effect does not appear within a minute."""
         self._create()
         self._scale()
         self._change_image()
@@ -65,105 +65,112 @@ class DemoScenario:
 
     def _create(self) -> None:
         names = ("chat", "embed")
-        with self._section("Create two endpoints", "put items chat (2 replicas, GPU) and embed (CPU)"):
+        with self._section("Create two endpoints", "create items chat (2 replicas, GPU) and embed (1 replica, CPU)"):
             self.table.create(self._item("chat", image="registry.example/serve:1.0", replicas=2, gpu_count=1))
             self.table.create(self._item("embed", image="registry.example/embed:3.1", replicas=1, gpu_count=0))
         for name in names:
-            self._expect(f"Service and Deployment {name}", partial(self._exist, name, "Service", "Deployment"))
+            self._expect(f"{name}: Service and Deployment created", partial(self._exist, name, "Service", "Deployment"))
         for name in names:
             exists = partial(self._exist, name, "Ingress")
-            self._expect(f"Ingress inference-{name}, now that a pod is ready", exists, waits_for="pods")
+            self._expect(f"{name}: Ingress created, now that a pod is ready", exists, waits_for="pods")
         for name in names:
-            self._expect(f"{name} is running, in the item too", self._is_promoted(name), waits_for="pods")
+            self._expect(f"{name}: running, rollout complete", self._is_promoted(name), waits_for="pods")
 
     def _scale(self) -> None:
-        with self._section("Scale", "chat: spec.replicas = 4"):
+        with self._section("Scale up", "chat: spec.replicas = 4"):
             self.table.scale(self._item_of("chat"), 4)
-        self._expect("Deployment chat has 4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
-        self._expect("chat is running with 4", self._reports("chat", "running", ready=4), waits_for="pods")
+        self._expect("chat: Deployment scaled to 4", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
+        self._expect("chat: running with 4 replicas", self._reports("chat", "running", ready=4), waits_for="pods")
 
     def _change_image(self) -> None:
-        with self._section("Change the image", "chat: spec.image = registry.example/serve:2.0"):
+        with self._section("Deploy a new image", "chat: spec.image = registry.example/serve:2.0"):
             self._update_spec("chat", image="registry.example/serve:2.0")
-        self._expect("Deployment chat rolls out serve:2.0", lambda: self._image("chat") == "registry.example/serve:2.0")
-        self._expect("chat is running again, promoted", self._is_promoted("chat"), waits_for="pods")
+        self._expect("chat: serve:2.0 is rolling out", lambda: self._image("chat") == "registry.example/serve:2.0")
+        self._expect("chat: running, rollout complete", self._is_promoted("chat"), waits_for="pods")
 
     def _canary(self) -> None:
-        with self._section("Add a canary", "chat: spec.canary = serve:3.0 at 20 %"):
+        with self._section("Add a canary", "chat: spec.canary = serve:3.0 with weight 20"):
             self._update_spec("chat", canary={"image": "registry.example/serve:3.0", "weight": 20, "replicas": 1})
-        self._expect("Deployment and Service chat-canary", lambda: self._find("Deployment", "chat-canary"))
-        self._expect("the Ingress gives it 20 %, now that it is ready", self._canary_is_routed, waits_for="pods")
-        with self._section("The canary fails", "its pod is no longer ready", "cluster"):
+        self._expect("chat-canary: Service and Deployment created", lambda: self._find("Deployment", "chat-canary"))
+        self._expect("chat-canary: gets 20% of traffic", self._canary_is_routed, waits_for="pods")
+        with self._section("The canary fails", "chat-canary: its pod becomes unready", "cluster"):
             self._make_pods("chat-canary", ready=False)
-        self._expect("all traffic goes to the main", lambda: not self._canary_is_routed(), waits_for="pods")
-        with self._section("It recovers", "its pod is ready again", "cluster"):
+        self._expect("chat: all traffic to main pods", lambda: not self._canary_is_routed(), waits_for="pods")
+        with self._section("The canary recovers", "chat-canary: its pod becomes ready", "cluster"):
             self._make_pods("chat-canary", ready=True)
-        self._expect("the Ingress gives it 20 % again", self._canary_is_routed, waits_for="pods")
+        self._expect("chat-canary: gets 20% again", self._canary_is_routed, waits_for="pods")
 
     def _promote_canary(self) -> None:
-        with self._section("Promote the canary", "chat: spec.image = serve:3.0, no spec.canary"):
+        with self._section("Promote the canary", "chat: spec.image = serve:3.0, spec.canary removed"):
             self._update_spec("chat", image="registry.example/serve:3.0", canary=None)
-        self._expect("Deployment chat rolls out serve:3.0", lambda: self._image("chat") == "registry.example/serve:3.0")
+        self._expect("chat: serve:3.0 is rolling out", lambda: self._image("chat") == "registry.example/serve:3.0")
         self._expect(
-            "the canary leaves the route, once the main has rolled out",
+            "chat: all traffic to main pods",
             lambda: not self._canary_is_routed(),
             waits_for="pods",
         )
         self._expect(
-            f"its objects are gone, {_DRAIN} s of draining later",
+            f"chat-canary: deleted after draining for {_DRAIN} s",
             lambda: not self._find("Deployment", "chat-canary") and not self._find("Service", "chat-canary"),
             waits_for="drain",
         )
 
     def _pods_fail(self) -> None:
-        with self._section("An endpoint's pods fail", "embed: no pod is ready", "cluster"):
+        with self._section("All pods fail", "embed: its pods become unready", "cluster"):
             self._make_pods("embed", ready=False)
         self._expect(
-            f"its Ingress is withdrawn after {_UNHEALTHY} s, before it harms the shared load balancer",
+            f"embed: Ingress withdrawn after {_UNHEALTHY} s to protect the shared load balancer",
             lambda: not self._find("Ingress", "inference-embed"),
             waits_for="watchdog",
         )
-        self._expect("embed says error, and why", self._reports("embed", "error"), waits_for="watchdog")
-        with self._section("They recover", "embed: a pod is ready", "cluster"):
+        self._expect("embed: error and cause reported", self._reports("embed", "error"), waits_for="watchdog")
+        with self._section("The pods recover", "embed: its pods become ready", "cluster"):
             self._make_pods("embed", ready=True)
-        self._expect("its Ingress is back", lambda: self._find("Ingress", "inference-embed"), waits_for="pods")
-        self._expect("embed is running", self._reports("embed", "running"), waits_for="pods")
+        self._expect("embed: Ingress restored", lambda: self._find("Ingress", "inference-embed"), waits_for="pods")
+        self._expect("embed: running", self._reports("embed", "running"), waits_for="pods")
 
     def _edit_by_hand(self) -> None:
-        with self._section("Edit the Deployment by hand", "kubectl scale deployment chat --replicas 9", "cluster"):
+        with self._section("Edit a Deployment", "kubectl scale deployment chat --replicas 9", "cluster"):
             self.kube.patch(path_of("Deployment", self.namespace, "chat"), {"spec": {"replicas": 9}})
-        self._expect("it is put back to 4", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
+        self._expect("chat: restored to 4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
 
     def _stop_and_start(self) -> None:
-        self._expect("all is quiet again", self._reports("chat", "running", ready=4), waits_for="pods", silent=True)
-        with self._section("Stop", "chat: desired_state = stopped"):
+        self._expect(
+            "chat: running with 4 replicas",
+            self._reports("chat", "running", ready=4),
+            waits_for="pods",
+            silent=True,
+        )
+        with self._section("Stop an endpoint", "chat: desired_state = stopped"):
             self.table.set_state(self._item_of("chat"), "stopped")
         self._expect(
-            "no route, no replicas",
+            "chat: Ingress gone, 0 replicas",
             lambda: (
                 not self._find("Ingress", "inference-chat") and self._spec("Deployment", "chat").get("replicas") == 0
             ),
         )
-        self._expect("chat is stopped", self._reports("chat", "stopped"), waits_for="pods")
-        with self._section("Start", "chat: desired_state = deploying"):
+        self._expect("chat: stopped", self._reports("chat", "stopped"), waits_for="pods")
+        with self._section("Start it again", "chat: desired_state = deploying"):
             self.table.set_state(self._item_of("chat"), "deploying")
-        self._expect("4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
+        self._expect("chat: 4 replicas", lambda: self._spec("Deployment", "chat").get("replicas") == 4)
         self._expect(
-            "the route, once a pod is ready", lambda: self._find("Ingress", "inference-chat"), waits_for="pods"
+            "chat: Ingress created once a pod is ready",
+            lambda: self._find("Ingress", "inference-chat"),
+            waits_for="pods",
         )
-        self._expect("chat is running", self._is_promoted("chat"), waits_for="pods")
+        self._expect("chat: running, rollout complete", self._is_promoted("chat"), waits_for="pods")
 
     def _delete(self) -> None:
-        with self._section("Delete both", "chat, embed: desired_state = deleted"):
+        with self._section("Delete both", "chat and embed: desired_state = deleted"):
             for name in ("chat", "embed"):
                 self.table.set_state(self._item_of(name), "deleted")
         for name in ("chat", "embed"):
             self._expect(
-                f"every object of {name} is gone",
+                f"{name}: all objects deleted",
                 partial(self._is_gone, name),
                 waits_for="pods",
             )
-            self._expect(f"the item {name} is gone", partial(self._has_no_item, name), waits_for="pods")
+            self._expect(f"{name}: item deleted", partial(self._has_no_item, name), waits_for="pods")
 
     @contextmanager
     def _section(self, title: str, wrote: str, where: str = "table") -> Iterator[None]:
@@ -173,22 +180,22 @@ class DemoScenario:
         yield
         self._since = time.monotonic()
 
-    def _expect(self, what: str, look: Callable[[], object], *, waits_for: str = "", silent: bool = False) -> None:
+    def _expect(self, what: str, condition: Callable[[], object], *, waits_for: str = "", silent: bool = False) -> None:
         deadline = time.monotonic() + _TIMEOUT
-        while not look():
+        while not condition():
             if time.monotonic() > deadline:
-                raise CommandError(f"{self._step}: after {_TIMEOUT:.0f} s it is still not so that {what}")
+                raise CommandError(f"{self._step}: timed out after {_TIMEOUT:.0f} s waiting for {what!r}")
             time.sleep(_POLL_SECONDS)
         if silent:
             return
         took = (time.monotonic() - self._since) * 1000
         self.measured.append(Measurement(self._step, what, took, waits_for))
-        self.console.print(f"  [green]{'cluster':>7}[/green]  {what}  [bold]+{took:,.0f} ms[/bold]", highlight=False)
+        self.console.print(f"  [green]{'->':>7}[/green]  {what}  [bold]+{took:,.0f} ms[/bold]", highlight=False)
 
     def _summary(self) -> None:
-        grid = Grid(title="From the write's answer to what followed", title_justify="left")
-        grid.add_column("step")
-        grid.add_column("followed")
+        grid = Grid(title="Time from each change to its effects", title_justify="left")
+        grid.add_column("change")
+        grid.add_column("effect")
         grid.add_column("ms", justify="right")
         grid.add_column("waits for")
         for one in self.measured:
@@ -197,7 +204,7 @@ class DemoScenario:
         self.console.print(grid)
         ours = sorted(one.milliseconds for one in self.measured if not one.waits_for)
         self.console.print(
-            f"Of what waits for nothing but the controller ({len(ours)} changes): "
+            f"Controller alone ({len(ours)} effects): "
             f"fastest {ours[0]:,.0f} ms, median {ours[len(ours) // 2]:,.0f} ms, slowest {ours[-1]:,.0f} ms.",
             highlight=False,
         )
@@ -214,7 +221,7 @@ class DemoScenario:
     def _item_of(self, name: str) -> wire.WireItem:
         item = self.table.get(name)
         if item is None:
-            raise CommandError(f"the item {name} is gone from the table")
+            raise CommandError(f"item {name} is no longer in the table")
         return item
 
     def _update_spec(self, name: str, **changes: Any) -> None:
@@ -226,7 +233,7 @@ class DemoScenario:
         return self.kube.find(path_of(kind, self.namespace, name))
 
     def _make_pods(self, app: str, *, ready: bool) -> None:
-        """What no user does: the pods of the demo are ready or not as they are told."""
+        """Sets the readiness of the simulated pods of `app`."""
         change = {"metadata": {"annotations": {"gco.local/ready": str(ready).lower()}}}
         for pod in self.kube.list(path_of("Pod", self.namespace), labels=f"app={app}"):
             self.kube.patch(path_of("Pod", self.namespace, pod["metadata"]["name"]), change)
@@ -254,11 +261,11 @@ class DemoScenario:
         return '"chat-canary"' in annotations.get("alb.ingress.kubernetes.io/actions.weighted-routing", "")
 
     def _reports(self, name: str, state: str, ready: int | None = None) -> Callable[[], bool]:
-        def look() -> bool:
+        def condition() -> bool:
             status = wire.decode(self._item_of(name)).get("region_status", {}).get(self.region, {})
             return status.get("state") == state and ready in {None, status.get("replicas_ready")}
 
-        return look
+        return condition
 
     def _is_promoted(self, name: str) -> Callable[[], bool]:
         return lambda: wire.decode(self._item_of(name))["desired_state"] == "running"

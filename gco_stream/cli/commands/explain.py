@@ -1,4 +1,4 @@
-"""`gco-stream explain`: how an endpoint stands, what would be done about it, and why, acting on nothing."""
+"""`gco-stream explain`: shows the state of endpoints, and what the controller would do and why. It is read-only."""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,31 +17,32 @@ if TYPE_CHECKING:
 
 
 def explain(
-    name: Annotated[str | None, typer.Argument(help="The endpoint's name; without it, --all.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every endpoint of the table.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Name of the endpoint. Required without --all.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Explain every endpoint in the table.")] = False,
     details: Annotated[
-        bool, typer.Option("--details", help="With --all: everything about those that are as asked, too.")
+        bool, typer.Option("--details", help="With --all, also show details of endpoints in their desired state.")
     ] = False,
-    form: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    form: Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.")] = "text",
 ) -> None:
-    """Show how an endpoint stands here, what the controller would do about it now, and why. Reads only.
+    """Show the state of an endpoint in this region, and what the controller would do now and why. Changes nothing.
 
-    Settings come from the environment, as for `gco-stream run`. The first line is the verdict. Below it: what the item
-    asks of this region, what the regions reported, each object, and what comes next. An object is in sync, would be
+    Settings come from the environment, as for `gco-stream run`. The first line is a summary. The lines below show the
+    desired state, the reports of the regions, each object, and what happens next. An object is in sync, would be
     created, would change, would be deleted, held (by a hold, a limit or an error), left alone, not owned, terminating,
     or not needed.
 
-    Keys of the JSON. `endpoints`: by name, each with `in_desired_state` (in the desired state), `reason` (the code of
-    why not, or null; docs/reasons.md lists the codes), `headline`, `in_sync` (nothing would be done), `hold`, `desired`
-    (by label), `regions` (by name: `is_local`, `is_target`, `outdated`, `unreadable`, `state`, `replicas_ready`,
-    `replicas_desired`, `last_sync`, `error`, `reason`: its code), `objects` (each with `kind`, `namespace`, `name`,
-    `state` (InSync, WouldCreate, WouldChange, WouldDelete, Held, LeftAlone, NotOwned, Terminating or NotNeeded),
-    `message`, `reason`: the code of what prevents a change, `details`, `state_without_hold`: the verdict if it were not
-    held, `upgrade`: what the newest pod template would change), `steps`, `withheld` (the steps that a hold prevents),
-    `report`, `write_report`, `table_change` (promote or purge), `pending_change` (promotion or purge), `waits_for`,
-    `requeue_after_seconds`, `requeue_message`, `notes`, `warnings` (each with `reason` and `message`). Beside it
-    `unknown` (names that cannot be explained, and why), `unclaimed` (names whose objects exist without an item),
-    `orphans` (by these names: `steps` that are taken once two scans have not found the item, `notes`, `warnings`) and
+    Keys of the JSON. `endpoints`: by name, each with `in_desired_state`, `reason` (the code of why not, or null;
+    docs/reasons.md lists the codes), `headline`, `in_sync` (the controller would do nothing), `hold`, `desired` (the
+    desired state, by label), `regions` (by name: `is_local`, `is_target`, `outdated`, `unreadable`, `state`,
+    `replicas_ready`, `replicas_desired`, `last_sync`, `error`, and `reason`: the code of the error), `objects` (each
+    with `kind`, `namespace`, `name`, `status` (InSync, WouldCreate, WouldChange, WouldDelete, Held, LeftAlone,
+    NotOwned, Terminating or NotNeeded), `message`, `reason`: the code of what prevents a change, `details`,
+    `status_if_not_held`, `upgrade`: what the newest pod template would change), `steps`, `withheld` (the steps that a
+    hold prevents), `report`, `write_report`, `table_change` (promote or purge), `pending_table_change` (promotion or
+    purge) and `waits_for` (the reports that it waits for), `requeue_after_seconds`, `requeue_message`, `notes`, and
+    `warnings` (each with `reason` and `message`). Other keys at the top level: `unknown` (names that cannot be
+    explained, and why), `unclaimed` (names with objects but no item), `orphans` (for each of these names `steps`,
+    `notes` and `warnings`; the steps are carried out once two scans have not found the item) and
     `unreadable_namespaces`.
 
     Examples:
@@ -55,11 +56,11 @@ def explain(
     from gco_stream.settings import load_settings
 
     if (name is None) == (not every):
-        raise CommandError("name one endpoint, or give --all", USAGE)
+        raise CommandError("pass either NAME or --all", USAGE)
     if details and not every:
-        raise CommandError("--details goes with --all; one endpoint is always shown in full", USAGE)
+        raise CommandError("--details requires --all", USAGE)
     if form not in {"text", "json"}:
-        raise CommandError(f"--output: {form!r} is not allowed; allowed: text, json", USAGE)
+        raise CommandError(f"--output: invalid value {form!r}: must be text or json", USAGE)
     result = _make_dry_run(load_settings(), [name] if name else None)
     if form == "json":
         typer.echo(orjson.dumps(_as_json(result), option=orjson.OPT_INDENT_2).decode())
@@ -74,9 +75,9 @@ def explain(
 
 
 def show_dry_run(settings: "Settings") -> None:
-    """Prints what would be done about every endpoint, what is held, and what an upgrade would change.
+    """Prints what the controller would do, which changes are held, and what an upgrade would change.
 
-    Raises Failure where what stands of an endpoint cannot be read.
+    Raises Failure if the objects of an endpoint cannot be read.
     """
     result = _make_dry_run(settings, None)
     _show_unsynced(result)
@@ -89,9 +90,9 @@ def show_dry_run(settings: "Settings") -> None:
     if held:
         typer.echo(f"{held} of {len(every)} endpoints are held")
     if upgrades:
-        typer.echo(f"{upgrades} of {len(every)} endpoints keep an older pod template; an upgrade would change it")
+        typer.echo(f"{upgrades} of {len(every)} endpoints have an older pod template")
     changes = sum(not one.plan.in_sync for _, one in every)
-    typer.echo(f"{changes} of {len(every)} endpoints would change; nothing was done")
+    typer.echo(f"{changes} of {len(every)} endpoints would change (dry run)")
     _end(result)
 
 
@@ -114,14 +115,14 @@ def _show_every(result: "DryRun", *, details: bool) -> None:
     in_sync, held = sum(one.in_desired_state for one in every), sum(one.is_held for one in every)
     upgrades = sum(one.has_upgrade for one in every)
     typer.echo(
-        f"{len(every)} endpoints: {in_sync} as asked, {len(every) - in_sync} not as asked, {held} held, "
-        f"{upgrades} on an older pod template, {len(result.unknown)} unknown"
+        f"{_endpoints(len(every))}: {in_sync} in the desired state, {_need(len(every) - in_sync)} attention, {held} held, "
+        f"{upgrades} with an older pod template, {len(result.unknown)} unknown"
     )
 
 
 def _show_unsynced(result: "DryRun") -> None:
-    for namespace, why in result.unsynced.items():
-        output.say(f"namespace {namespace} cannot be read: {why}")
+    for namespace, error in result.unsynced.items():
+        output.say(f"namespace {namespace} cannot be read: {error}")
 
 
 def _show_orphans(result: "DryRun") -> None:
@@ -137,11 +138,19 @@ def _print(lines: Iterable[str]) -> None:
 def _end(result: "DryRun") -> None:
     missing = [name for name, item in result.items.items() if item is None]
     if missing:
-        raise CommandError(f"endpoint {missing[0]}: the table has no such item", NOT_FOUND)
+        raise CommandError(f"endpoint {missing[0]} does not exist", NOT_FOUND)
     if result.unknown:
-        name, why = min(result.unknown.items())
-        others = f" (and {len(result.unknown) - 1} more)" if len(result.unknown) > 1 else ""
-        raise CommandError(f"what stands of {name}{others} cannot be read: {why}", UNREACHABLE)
+        name, error = min(result.unknown.items())
+        others = f" and {len(result.unknown) - 1} more" if len(result.unknown) > 1 else ""
+        raise CommandError(f"objects of {name}{others} cannot be read: {error}", UNREACHABLE)
+
+
+def _endpoints(count: int) -> str:
+    return "1 endpoint" if count == 1 else f"{count} endpoints"
+
+
+def _need(count: int) -> str:
+    return "1 needs" if count == 1 else f"{count} need"
 
 
 def _as_json(result: "DryRun") -> dict[str, Any]:

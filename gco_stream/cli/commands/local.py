@@ -1,4 +1,4 @@
-"""`gco-stream local`: an embedded Kubernetes and DynamoDB on this machine, up and down by command."""
+"""`gco-stream local`: starts and stops an embedded Kubernetes and DynamoDB on this machine."""
 
 import shlex
 import signal
@@ -37,7 +37,7 @@ Folder = Annotated[
         "--dir",
         default_factory=session.default_folder,
         show_default="~/.local/state/gco-stream/local",
-        help="The control plane's folder: one for each that is to run at the same time.",
+        help="Folder of the control plane. Use a separate folder for each one that runs at the same time.",
     ),
 ]
 
@@ -55,22 +55,22 @@ def _one_line() -> Iterator[None]:
 def up(
     folder: Folder,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Leave it running and return when it is ready.")
+        bool, typer.Option("--detach", "-d", help="Run in the background, and return when it is ready.")
     ] = False,
-    controller: Annotated[bool, typer.Option("--controller", help="Run the controller beside it.")] = False,
+    controller: Annotated[bool, typer.Option("--controller", help="Also run the controller.")] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--setting",
-            help="A setting of that controller; without it, the defaults. May be given several times.",
+            help="Setting for the controller, which otherwise uses its default. Can be repeated.",
             metavar="NAME=VALUE",
         ),
     ] = None,
 ) -> None:
     """Start the control plane: kube-apiserver, controller-manager, scheduler, etcd, kwok and DynamoDB Local.
 
-    The first time on a machine its parts are built, which takes some minutes; then it takes about five seconds.
-    It runs until Ctrl-C, with --detach until `gco-stream local down`. Nothing is kept from one time to the next.
+    The first start on a machine builds its components, which takes a few minutes. Later starts take about five seconds.
+    The control plane runs until Ctrl-C, or with --detach until `gco-stream local down`. Its data is not kept.
 
     Examples:
 
@@ -86,26 +86,26 @@ def up(
         elif session.owner(folder) is None:
             _detach(folder, progress, wanted)
         else:
-            progress.note(f"It runs in {folder} already.")
+            progress.note(f"The control plane is already running in {folder}.")
 
 
 def _settings(controller: bool, given: list[str]) -> dict[str, str] | None:
-    """The controller's settings, None for no controller."""
+    """Settings for the controller, or None if it does not run."""
     for one in given:
         if "=" not in one:
-            raise LocalError(f"--setting {one}: allowed: NAME=VALUE")
+            raise LocalError(f"--setting: invalid value {one}: must have the form NAME=VALUE")
         if not controller:
-            raise LocalError(f"--setting {one}: it is a setting of the controller, so give --controller too")
+            raise LocalError(f"--setting: invalid value {one}: requires --controller")
     return dict(one.split("=", 1) for one in given) if controller else None
 
 
 def _run_in_foreground(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
-    # SIGINT too: whoever is started in the background by a shell inherits it as ignored.
+    # SIGINT too, because a process that a shell starts in the background inherits it as ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:
         with session.running_control_plane(folder, progress, controller) as plane:
-            progress.note(f'Ready. Use it with: eval "$(gco-stream local env{_dir_option(folder)})"')
+            progress.note(f'Ready. To use it, run: eval "$(gco-stream local env{_dir_option(folder)})"')
             _watch(plane, progress)
     except KeyboardInterrupt:
         progress.note("Stopped.")
@@ -118,35 +118,35 @@ def _watch(plane: "ControlPlane", progress: Progress) -> None:
         for server in plane.servers.values():
             if not server.running and server.name not in ended:
                 ended.add(server.name)
-                progress.note(f"{server.name} has ended; its log: {server.log}")
+                progress.note(f"{server.name} exited; see {server.log}")
 
 
 def _detach(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
     from gco_stream.local.toolchain.build import binaries
     from gco_stream.local.toolchain.cache import Cache, default_cache
 
-    # Here and not in the process that is left, so that a person sees what is being built.
+    # Builds here and not in the background process, so that the progress is visible.
     binaries(Cache(default_cache(), progress))
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gco_stream.cli.commands.local", "up", "--dir", str(folder.absolute())]
     if controller is not None:
         command += ["--controller", *(f"--setting={name}={value}" for name, value in controller.items())]
     with (folder / "up.log").open("w+") as log, progress.step("Starting the control plane"):
-        left = subprocess.Popen(  # noqa: S603 - this program
+        background = subprocess.Popen(  # noqa: S603 - this program
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
-                if session.read(folder).pid == left.pid:
+                if session.read(folder).pid == background.pid:
                     break
             except NotRunningError:
                 pass
-            if left.poll() is not None or time.monotonic() > deadline:
+            if background.poll() is not None or time.monotonic() > deadline:
                 log.seek(0)
-                raise LocalError(f"it did not start:\n{log.read().strip()}")
+                raise LocalError(f"the control plane did not start:\n{log.read().strip()}")
             time.sleep(0.05)
-    progress.note(f'Ready. Use it with: eval "$(gco-stream local env{_dir_option(folder)})"')
+    progress.note(f'Ready. To use it, run: eval "$(gco-stream local env{_dir_option(folder)})"')
 
 
 def _dir_option(folder: Path) -> str:
@@ -155,7 +155,7 @@ def _dir_option(folder: Path) -> str:
 
 @app.command()
 def down(folder: Folder) -> None:
-    """Stop a detached control plane. Its logs stay until the next start.
+    """Stop a detached control plane. Its logs are kept until the next start.
 
     Examples:
 
@@ -181,7 +181,7 @@ def status(folder: Folder) -> None:
         memory = _memory(server.pids)
         table.add_row(
             server.name,
-            "running" if memory is not None else "[red]ended[/red]",
+            "running" if memory is not None else "[red]exited[/red]",
             str(server.pids[-1]),
             str(server.port or ""),
             "" if memory is None else f"{memory >> 20} MiB",
@@ -191,7 +191,7 @@ def status(folder: Folder) -> None:
 
 
 def _memory(pids: tuple[int, ...]) -> int | None:
-    """Resident bytes of a server and its supervisor; None if one of them is gone."""
+    """Resident memory of a server and its supervisor, in bytes. None if one of them has exited."""
     import psutil
 
     try:
@@ -202,11 +202,11 @@ def _memory(pids: tuple[int, ...]) -> int | None:
 
 @app.command()
 def logs(
-    name: Annotated[str, typer.Argument(help="A server's name as `status` shows it, or: audit.")],
+    name: Annotated[str, typer.Argument(help="Name of a server as shown by `status`, or audit.")],
     folder: Folder,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines; 0: all.")] = 100,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Number of lines to show; 0 shows all.")] = 100,
 ) -> None:
-    """Show a server's log, also after it has ended.
+    """Show the last lines of a server's log. This also works after the server has exited.
 
     Examples:
 
@@ -217,15 +217,15 @@ def logs(
     with _one_line():
         files = session.log_files(folder)
         if name not in files:
-            known = ", ".join(files) or "none, nothing has run there"
-            raise LocalError(f"NAME={name}: no such log in {folder}; allowed: {known}")
+            known = f"must be one of {', '.join(files)}" if files else f"there are no logs in {folder}"
+            raise LocalError(f"NAME: invalid value {name}: {known}")
     shown = files[name].read_text(errors="replace").splitlines()
     typer.echo("\n".join(shown[-lines:] if lines else shown))
 
 
 @app.command()
 def env(folder: Folder) -> None:
-    """Print the environment variables that kubectl, the AWS CLI and this program need, for a shell to evaluate.
+    """Print shell commands that point kubectl, the AWS CLI and gco-stream at the control plane.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`gco-stream run`: the controller itself, and its dry run."""
+"""`gco-stream run`: runs the controller, or a dry run of it."""
 
 import asyncio
 import signal
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 def run(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done, and why; do nothing, take no lease.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what the controller would do and why. Changes nothing and takes no Lease."
+        ),
     ] = False,
 ) -> None:
-    """Run the controller; settings come from the environment.
+    """Run the controller. Settings come from the environment.
 
-    It serves /healthz, /readyz, /metrics and the status page (/) at once, and works on endpoints while it holds the
-    lease. SIGTERM and Ctrl-C finish the work in hand and release the lease; a second one ends it at once.
+    The controller always serves /healthz, /readyz, /metrics and the status page (/), and reconciles endpoints while it
+    holds the Lease. On SIGTERM or Ctrl-C, it finishes the reconciles in progress, releases the Lease and exits; a
+    second signal ends it immediately.
 
     Examples:
 
@@ -49,14 +53,14 @@ def _serve(settings: "Settings") -> None:
     collect_process(metrics.registry)
     controller = Manager(settings, metrics)
 
-    async def life() -> None:
+    async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
         signals = (signal.SIGTERM, signal.SIGINT)
 
         def on_signal() -> None:
-            # The next one, of either kind, has its default effect: it ends the process at once.
+            # The next signal has its default effect and ends the process.
             stop.set()
             for number in signals:
                 loop.remove_signal_handler(number)
@@ -66,7 +70,7 @@ def _serve(settings: "Settings") -> None:
         await controller.run(stop)
 
     try:
-        asyncio.run(life())
+        asyncio.run(serve())
     except OSError as error:
         where = f"{settings.http_host}:{settings.http_port}"
         raise CommandError(f"HTTP_HOST, HTTP_PORT: cannot listen on {where}: {error.strerror or error}") from None

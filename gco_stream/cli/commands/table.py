@@ -1,4 +1,4 @@
-"""`gco-stream table …`: making the table, its stream, and seeing how it is."""
+"""`gco-stream table …`: creates the table, enables its stream and shows its status."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import typer
 from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableLocation, TableOption, client_of, locate
 from gco_stream.cli.output import Rows, say, show_rows, warn
 
-app = typer.Typer(no_args_is_help=True, help="Create the table of endpoints, turn its stream on, show how it is.")
+app = typer.Typer(no_args_is_help=True, help="Create the table of endpoints, enable its stream, show its status.")
 
 
 @app.command()
 def create(table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Create the table, paid per request, with its stream and point-in-time recovery.
+    """Create the table with on-demand capacity, a stream and point-in-time recovery.
 
     Examples:
 
@@ -22,14 +22,14 @@ def create(table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> N
 
     location, client = _open(table, region)
     created = bootstrap.create(client, location.table)
-    say(f"table {location.table} created in {location.region}, its stream is on")
+    say(f"table {location.table} created in {location.region} with its stream enabled")
     if created.backups_problem:
-        warn(f"point-in-time recovery is not on: {created.backups_problem}")
+        warn(f"point-in-time recovery is not enabled: {created.backups_problem}")
 
 
 @app.command("enable-stream")
 def enable_stream(table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Turn the table's stream on, so that changes are seen at once. A stream that is on stays as it is.
+    """Enable the table's stream, so that changes are detected at once. An enabled stream is not changed.
 
     Examples:
 
@@ -39,12 +39,13 @@ def enable_stream(table: TableOption = DEFAULT_TABLE, region: RegionOption = Non
 
     location, client = _open(table, region)
     info, changed = bootstrap.enable_stream(client, location.table)
-    say(f"the stream of {location.table} is on ({info.view_type})" + ("" if changed else ", as it was"))
+    outcome = "enabled" if changed else "already enabled"
+    say(f"stream of {location.table} {outcome} ({info.view_type})")
 
 
 @app.command()
 def status(table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Show the table: whether it is active, its stream, its backups, its size.
+    """Show the state, stream, backups and size of the table.
 
     Examples:
 
@@ -54,8 +55,8 @@ def status(table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> N
 
     location, client = _open(table, region)
     info = bootstrap.describe(client, location.table)
-    backups = {True: "on", False: "off", None: "unknown"}[bootstrap.backups_enabled(client, location.table)]
-    stream = f"on, {info.view_type}" if info.stream_enabled else "off; `gco-stream table enable-stream` turns it on"
+    backups = {True: "enabled", False: "disabled", None: "unknown"}[bootstrap.backups_enabled(client, location.table)]
+    stream = f"enabled, {info.view_type}" if info.stream_enabled else "disabled; run `gco-stream table enable-stream`"
     rows = [
         ("table", location.table),
         ("region", location.region),
@@ -64,7 +65,7 @@ def status(table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> N
         ("stream", stream),
         ("stream arn", info.stream_arn if info.stream_enabled and info.stream_arn else "-"),
         ("point-in-time recovery", backups),
-        ("items", f"{info.items} ({info.bytes} bytes), as counted by DynamoDB every six hours"),
+        ("items", f"{info.items} ({info.bytes} bytes), updated by DynamoDB about every six hours"),
     ]
     show_rows(Rows(("FIELD", "VALUE"), rows))
 

@@ -1,4 +1,4 @@
-"""`gco-stream top`: the fleet as it stands and changes, what is not as asked first."""
+"""`gco-stream top`: shows the fleet live, with endpoints that need attention first."""
 
 import asyncio
 import os
@@ -23,42 +23,44 @@ if TYPE_CHECKING:
 
     Pods = Mapping[tuple[str, str], Sequence[PodHealth]]
 
-_CLUSTER_SECONDS: Final = 5.0
-_REST_SECONDS: Final = 60.0
+_CLUSTER_TIMEOUT: Final = 5.0
+_RETRY_SECONDS: Final = 60.0
 _NAMESPACE: Final = ("INFERENCE_NAMESPACE", "gco-inference")
-_STATUSES: Final = ("error", "waiting", "held", "as-asked")
-_ORDERS: Final = ("standing", "name", "updated", "ready")
+_STATUSES: Final = ("error", "waiting", "held", "ok")
+_ORDERS: Final = ("status", "name", "updated", "ready")
 
 
 def top(
     *,
     interval: Annotated[
-        float, typer.Option("--interval", "-n", min=0.2, max=3600, help="Seconds between two looks.", metavar="SECONDS")
+        float,
+        typer.Option("--interval", "-n", min=0.2, max=3600, help="Seconds between two updates.", metavar="SECONDS"),
     ] = 5,
-    once: Annotated[bool, typer.Option("--once", help="Show the fleet as it is now, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show the current state and exit.")] = False,
     state: Annotated[
         list[str] | None,
         typer.Option(
             "--state",
-            help=f"Only those: {', '.join(_STATUSES)}; all without it. May be given several times.",
-            metavar="STATE",
+            help=f"Show only endpoints with this status ({', '.join(_STATUSES)}). Can be repeated. By default, all.",
+            metavar="STATUS",
         ),
     ] = None,
-    not_as_asked: Annotated[
-        bool, typer.Option("--not-as-asked", help="Short for --state error --state waiting.")
+    needs_attention: Annotated[
+        bool, typer.Option("--needs-attention", help="Short for --state error --state waiting.")
     ] = False,
-    sort: Annotated[
-        str, typer.Option("--sort", help=f"What comes first: {', '.join(_ORDERS)}.", metavar="ORDER")
-    ] = "standing",
+    not_as_asked: Annotated[
+        bool, typer.Option("--not-as-asked", help="Former name of --needs-attention.", hidden=True)
+    ] = False,
+    sort: Annotated[str, typer.Option("--sort", help=f"Sort order: {', '.join(_ORDERS)}.", metavar="ORDER")] = "status",
     in_region: Annotated[
         str | None,
-        typer.Option("--in-region", help="Only endpoints that this region serves; all without it.", metavar="REGION"),
+        typer.Option("--in-region", help="Show only endpoints in this region. By default, all.", metavar="REGION"),
     ] = None,
     pods: Annotated[
         bool | None,
         typer.Option(
             "--pods/--no-pods",
-            help="Count the pods of the cluster that KUBECONFIG names. Without either: where it can be reached.",
+            help="Count pods in the cluster of KUBECONFIG. By default, only if it is reachable.",
             show_default=False,
         ),
     ] = None,
@@ -66,31 +68,36 @@ def top(
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Show the fleet and its changes until Ctrl-C, what is not as asked first.
+    """Show the fleet and its changes until Ctrl-C, with endpoints that need attention first.
 
-    IS says how an endpoint stands by what its regions report: in error, waiting for what was asked last, held by
-    somebody, or as asked. SINCE is how long that has been so; WHY names the region. On a terminal the screen is drawn
-    anew with each look. In a pipe each look prints the rows that have changed; with -o json, one document a line.
+    STATUS is error, waiting (for a region to reach the desired state), held, or ok (in the desired state), according to
+    the reports of the regions. SINCE is the time in that status, and MESSAGE names the region and the cause. A terminal
+    shows a screen that is updated continuously. In a pipe, each update prints the rows that changed, or with -o json
+    one document per line.
 
-    Each look is a consistent scan of the whole table (a read unit for every 4 KB), and a list of pods in the cluster.
+    Each update is a consistent scan of the whole table (one read unit per 4 KB) and a list of pods in the cluster.
+
+    Keys of the JSON: `at`, `note` (what could not be read, or null) and `endpoints`, each with `name`, `status`,
+    `desired_state`, `message`, `since`, `updated`, `replicas_ready`, `replicas_desired`, `regions` (the reported state,
+    by name) and `pods` (null if unknown, otherwise each with `name`, `ready` and `reason`).
 
     Examples:
 
       gco-stream top
 
-      gco-stream top --not-as-asked --interval 2
+      gco-stream top --needs-attention --interval 2
 
-      gco-stream top --once -o json | jq '.endpoints[] | select(.verdict == "error") | .name'
+      gco-stream top --once -o json | jq '.endpoints[] | select(.status == "error") | .name'
     """
     from gco_stream.cli.render import top as fleet_view
     from gco_stream.cli.render.health import HealthStatus, Order
 
-    statuses = _validated("--state", state or [], _STATUSES) or (
-        ["error", "waiting"] if not_as_asked else list(_STATUSES)
+    statuses = _checked("--state", state or [], _STATUSES) or (
+        ["error", "waiting"] if needs_attention or not_as_asked else list(_STATUSES)
     )
-    order = Order(_validated("--sort", [sort], _ORDERS)[0])
+    order = Order(_checked("--sort", [sort], _ORDERS)[0])
     if form not in {"text", "json"}:
-        raise CommandError(f"--output: {form!r} is not allowed; allowed: text, json", USAGE)
+        raise CommandError(f"--output: invalid value {form!r}: must be text or json", USAGE)
     fleet = _Fleet(open_table(table, region), in_region, pods)
 
     def look() -> "View":
@@ -107,22 +114,22 @@ def top(
             fleet_view.changes(look, interval)
 
 
-def _validated(option: str, given: list[str], allowed: Sequence[str]) -> list[str]:
+def _checked(option: str, given: list[str], allowed: Sequence[str]) -> list[str]:
     for one in given:
         if one not in allowed:
-            raise CommandError(f"{option}: {one!r} is not allowed; allowed: {', '.join(allowed)}", USAGE)
+            raise CommandError(f"{option}: invalid value {one!r}: must be one of {', '.join(allowed)}", USAGE)
     return given
 
 
 class _Fleet:
-    """Looks at table and cluster. A table that fails once it was read, and a cluster that does, are noted."""
+    """Takes snapshots. Errors of the cluster, or of the table after its first scan, become notes of the snapshot."""
 
     def __init__(self, table: "SyncEndpointTable", region: str | None, pods: bool | None) -> None:
         self._table = table
         self._region = region
         self._pods = pods
         self._last_pods: list[EndpointHealth] | None = None
-        self._rest_until = 0.0
+        self._retry_at = 0.0
 
     def snapshot(self, statuses: "frozenset[HealthStatus]", order: "Order") -> "View":
         from gco_stream.aws.table_errors import TableError
@@ -135,17 +142,17 @@ class _Fleet:
         except TableError as error:
             if self._last_pods is None:
                 raise
-            notes.append(f"as it was: {error.message}")
+            notes.append(f"showing the last known state: {error.message}")
         endpoints, namespace = self._last_pods, os.environ.get(*_NAMESPACE)
-        if self._pods is not False and time.monotonic() >= self._rest_until:
+        if self._pods is not False and time.monotonic() >= self._retry_at:
             try:
                 found = self._pods_of({one.namespace or namespace for one in endpoints})
             except Exception as error:
                 if self._pods or not _is_of_cluster(error):
                     raise
                 notes.append(f"without pods: {error}")
-                # Nobody wants to wait for it with each look.
-                self._rest_until = time.monotonic() + _REST_SECONDS
+                # Each attempt can take until the timeout, so do not retry on every update.
+                self._retry_at = time.monotonic() + _RETRY_SECONDS
             else:
                 endpoints = [with_pods(one, found, namespace) for one in endpoints]
         shown = in_order((one for one in endpoints if one.status in statuses), order)
@@ -166,9 +173,9 @@ class _Fleet:
 
         async def read() -> "Pods":
             found: dict[tuple[str, str], Sequence[PodHealth]] = {}
-            async with KubeClient.connect(timeout=_CLUSTER_SECONDS) as client:
+            async with KubeClient.connect(timeout=_CLUSTER_TIMEOUT) as client:
                 for namespace in sorted(namespaces):
-                    by_app = await pods_by_app(client, namespace, timeout=_CLUSTER_SECONDS)
+                    by_app = await pods_by_app(client, namespace, timeout=_CLUSTER_TIMEOUT)
                     found |= {(namespace, app): pods for app, pods in by_app.items()}
             return found
 

@@ -1,4 +1,4 @@
-"""How an explanation is shown: text for somebody who is paged, JSON for programs."""
+"""Formats explanations as text for people and as JSON for programs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from gco_stream.planning.explain.object_status import ObjectStatus
     from gco_stream.planning.types.plan import Plan, Report
 
-_LABEL: Final = 11
+_LABEL_WIDTH: Final = 11
+# Longer messages are not repeated.
 _LONG: Final = 40
 _GOOD: Final = "green"
 _BAD: Final = "bold red"
-_WARNING: Final = "yellow"
+_WARN: Final = "yellow"
 _QUIET: Final = "dim"
 _COLOURS: Final = {"InSync": _GOOD, "WouldDelete": _BAD, "NotOwned": _BAD, "NotNeeded": _QUIET}
 _STATES: Final = {"running": _GOOD, "error": _BAD, "stopped": _QUIET, "deleted": _QUIET}
@@ -26,13 +27,13 @@ _SHORT: Final = {"HorizontalPodAutoscaler": "HPA"}
 
 
 def headline(one: "Explanation") -> str:
-    """The first line of an endpoint: its name and the verdict."""
-    colour = _GOOD if one.in_desired_state and not one.is_held else _WARNING if one.in_desired_state else _BAD
+    """The summary line of an endpoint."""
+    colour = _GOOD if one.in_desired_state and not one.is_held else _WARN if one.in_desired_state else _BAD
     return f"{typer.style(one.endpoint, bold=True)}: {_styled(one.headline, colour)}"
 
 
 def in_full(one: "Explanation", now: datetime) -> Iterator[str]:
-    """Everything about one endpoint, a line each."""
+    """The lines of the full explanation of one endpoint."""
     yield headline(one)
     for label, value in one.desired.items():
         yield _labelled(label, f"{value} ({output.age(value, now)} ago)" if label == "updated" else value)
@@ -42,23 +43,23 @@ def in_full(one: "Explanation", now: datetime) -> Iterator[str]:
 
 
 def in_short(one: "Explanation") -> Iterator[str]:
-    """The verdict, and only what is done, held, or would be changed by an upgrade."""
+    """The summary line, and only objects that would change, are held or have an upgrade."""
     yield headline(one)
     yield from objects(one, all_of_them=False)
     if one.plan.write_report and one.plan.report is not None:
-        yield _labelled("report", f"would be written: {_report_text(one.plan.report, one)}")
+        yield _labelled("report", f"would be written: {_report(one.plan.report, one)}")
     if one.plan.table_change is not None:
         yield _labelled("table", f"would {one.plan.table_change.description}")
     yield from (_warning(str(warning)) for warning in one.plan.warnings)
 
 
 def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
-    """A line an object, and below it a line for every detail."""
+    """One line for each object, followed by one line for each detail."""
     shown = [status for status in one.objects if all_of_them or _is_noteworthy(status)]
     if all_of_them:
         yield ""
     if not one.objects and all_of_them:
-        yield _labelled("objects", "none of its own stands here")
+        yield _labelled("objects", "none exist here")
     if not shown:
         return
     namespaces = {status.ref.namespace for status in one.objects}
@@ -66,26 +67,26 @@ def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
     kind_width = max(len(_kind(status)) for status in shown)
     name_width = max(map(len, names))
     for status, name in zip(shown, names, strict=True):
-        why = _reason(status, one)
-        state = _styled(status.state.text, _COLOURS.get(status.state, _WARNING))
+        message = _message(status, one)
+        label = _styled(status.state.text, _COLOURS.get(status.state, _WARN))
         start = f"  {_kind(status):<{kind_width}}  {name:<{name_width}}  "
-        yield start + state + (f": {why}" if why else "")
+        yield start + label + (f": {message}" if message else "")
         for line in _details(status):
             yield " " * len(start) + line
 
 
 def orphan_lines(name: str, plan: "Plan") -> Iterator[str]:
-    """A name of which objects stand without an item, and what becomes of them."""
-    yield f"{typer.style(name, bold=True)}: {_styled('the table has no such item, but objects of it stand here', _BAD)}"
+    """The lines for a name with objects but without an item, and what would happen to them."""
+    yield f"{typer.style(name, bold=True)}: {_styled('the table has no such item, but its objects exist here', _BAD)}"
     if plan.steps:
-        yield "  once two scans in a row have not found the item:"
+        yield "  after two consecutive scans without the item:"
     yield from (f"  would {step}" for step in plan.steps)
     yield from (f"  {note}" for note in plan.notes)
     yield from (_warning(str(warning)) for warning in plan.warnings)
 
 
 def orphan_as_json(plan: "Plan") -> dict[str, Any]:
-    """The plan of a name that has no item."""
+    """The plan for a name without an item."""
     return {
         "steps": [str(step) for step in plan.steps],
         "notes": list(map(str, plan.notes)),
@@ -94,7 +95,7 @@ def orphan_as_json(plan: "Plan") -> dict[str, Any]:
 
 
 def as_json(one: "Explanation") -> dict[str, Any]:
-    """The explanation and its plan as plain values; see `gco-stream explain --help` for the keys."""
+    """The explanation and its plan as plain values. `gco-stream explain --help` documents the keys."""
     plan: Plan = one.plan
     return {
         "in_sync": plan.in_sync,
@@ -109,7 +110,7 @@ def as_json(one: "Explanation") -> dict[str, Any]:
         "report": None if plan.report is None else str(plan.report),
         "write_report": plan.write_report,
         "table_change": plan.table_change,
-        "pending_change": one.pending_change or None,
+        "pending_table_change": one.pending_change or None,
         "waits_for": one.waits_for,
         "requeue_after_seconds": plan.requeue_after.after if plan.requeue_after else None,
         "requeue_message": plan.requeue_after.message if plan.requeue_after else None,
@@ -144,11 +145,11 @@ def _object_as_json(status: "ObjectStatus") -> dict[str, Any]:
         "kind": str(status.ref.kind),
         "namespace": status.ref.namespace,
         "name": status.ref.name,
-        "state": str(status.state),
+        "status": str(status.state),
         "message": status.message,
         "details": status.details,
         "reason": status.reason,
-        "state_without_hold": status.without_limits,
+        "status_if_not_held": status.without_limits,
         "upgrade": status.upgrade,
     }
 
@@ -171,7 +172,7 @@ def _reported(report: "RegionReport", since: str) -> str:
         return _styled(str(report), _QUIET)
     state = report.status.state
     error = f": {report.status.error}" if report.status.error else ""
-    return f"{_styled(state, _STATES.get(state, _WARNING))}, {report.counts}{since}{error}"
+    return f"{_styled(state, _STATES.get(state, _WARN))}, {report.counts}{since}{error}"
 
 
 def _plan_lines(one: "Explanation") -> Iterator[str]:
@@ -179,17 +180,16 @@ def _plan_lines(one: "Explanation") -> Iterator[str]:
     yield ""
     if plan.report is not None:
         yield _labelled(
-            "report",
-            f"{'would be written' if plan.write_report else 'as it is written'}: {_report_text(plan.report, one)}",
+            "report", f"{'would be written' if plan.write_report else 'up to date'}: {_report(plan.report, one)}"
         )
     if plan.table_change is not None:
         yield _labelled("table", f"would {plan.table_change.description}")
     for number, waits in enumerate(one.waits_for):
         yield _labelled(one.pending_change if not number else "", f"waits for {waits}")
     if plan.requeue_after is not None:
-        yield _labelled("looks again", f"in {_span(plan.requeue_after.after)}: {plan.requeue_after.message}")
+        yield _labelled("next check", f"in {_span(plan.requeue_after.after)}: {plan.requeue_after.message}")
     else:
-        yield _labelled("looks again", "when something changes, and at the next resync")
+        yield _labelled("next check", "on the next change or resync")
     for note in one.notes:
         yield _labelled("note", note)
     yield from (_warning(str(warning)) for warning in plan.warnings if warning != one.cause)
@@ -197,28 +197,28 @@ def _plan_lines(one: "Explanation") -> Iterator[str]:
 
 def _details(status: "ObjectStatus") -> Iterator[str]:
     if status.without_limits is not None:
-        yield f"otherwise it {status.without_limits.text}:"
+        yield f"if not held, it {status.without_limits.text}:"
     yield from status.details
     if status.upgrade:
-        yield "an upgrade would change, and so restart its pods:"
+        yield "an upgrade would restart its pods and change:"
         yield from status.upgrade
     elif status.upgrade is not None:
-        yield "an upgrade would change nothing of its pods"
+        yield "an upgrade would not change its pods"
 
 
 def _is_noteworthy(status: "ObjectStatus") -> bool:
     return status.state.acts or status.without_limits is not None or bool(status.upgrade)
 
 
-def _reason(status: "ObjectStatus", one: "Explanation") -> str:
-    """The reason, unless it is long and the first line has just said it."""
+def _message(status: "ObjectStatus", one: "Explanation") -> str:
+    """The message, unless it is long and already in the summary line."""
     is_shown = len(status.message) > _LONG and one.cause is not None and status.message == one.cause.message
-    return "for the reason above" if is_shown else status.message
+    return "see above" if is_shown else status.message
 
 
-def _report_text(report: "Report", one: "Explanation") -> str:
+def _report(report: "Report", one: "Explanation") -> str:
     is_shown = len(report.error) > _LONG and one.cause is not None and report.error == one.cause.message
-    return str(replace(report, error="for the reason above") if is_shown else report)
+    return str(replace(report, error="see above") if is_shown else report)
 
 
 def _kind(status: "ObjectStatus") -> str:
@@ -230,11 +230,11 @@ def _name(status: "ObjectStatus", *, with_namespace: bool) -> str:
 
 
 def _labelled(label: str, value: str) -> str:
-    return f"  {label:<{_LABEL}}  {value}"
+    return f"  {label:<{_LABEL_WIDTH}}  {value}"
 
 
 def _warning(text: str) -> str:
-    return f"  {_styled('warning'.ljust(_LABEL), _WARNING)}  {text}"
+    return f"  {_styled('warning'.ljust(_LABEL_WIDTH), _WARN)}  {text}"
 
 
 def _span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The forms in which `top` shows a look at the fleet: a screen, lines for a pipe, JSON."""
+"""Output of `top`: a screen on a terminal, lines in a pipe, or JSON."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,16 +17,16 @@ from gco_stream.cli.output import Rows
 from gco_stream.cli.render.health import EndpointHealth, as_json, cells, headings, summary
 from gco_stream.model.text import printable
 
-# Headings, the summary, the note, and a line for what is left out.
-_RESERVED_LINES: Final = 6
-# Narrower terminals have no room for what each region reports; WHY names the one that matters.
-_MIN_WIDE_WIDTH: Final = 110
+# Headings, summary, note, and the line with the number of endpoints that do not fit.
+_EXTRA_LINES: Final = 6
+# Narrower terminals have no room for these columns. MESSAGE names the relevant region.
+_MIN_WIDTHS: Final = {"REGIONS": 110, "SINCE": 70}
 _GAP: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown of one look at the fleet. `note`: what could not be seen, "" where all could."""
+    """A snapshot of the fleet. `note`: what could not be read, "" if everything was read."""
 
     endpoints: list[EndpointHealth]
     shown: list[EndpointHealth]
@@ -41,7 +41,7 @@ def _rows(view: View, endpoints: Sequence[EndpointHealth]) -> Rows:
 
 
 def show(view: View) -> None:
-    """Prints one look."""
+    """Prints one snapshot."""
     if view.note:
         output.warn(view.note)
     output.say(summary(view.endpoints))
@@ -49,7 +49,7 @@ def show(view: View) -> None:
 
 
 def live(look: Callable[[], View], interval: float) -> None:
-    """Draws the screen anew with each look, until interrupted."""
+    """Updates the screen with each snapshot, until interrupted."""
     console = Console()
     with Live(screen(look(), *console.size), console=console, screen=True, auto_refresh=False) as drawn:
         while True:
@@ -58,21 +58,19 @@ def live(look: Callable[[], View], interval: float) -> None:
 
 
 def screen(view: View, width: int, height: int) -> RenderableType:
-    """What a terminal of that size shows."""
-    fitting = view.shown[: max(1, height - _RESERVED_LINES)]
+    """The content of a terminal of this size."""
+    fitting = view.shown[: max(1, height - _EXTRA_LINES)]
     left_out = len(view.shown) - len(fitting)
     lines = [Text(f"{summary(view.endpoints)}  {view.at:%H:%M:%S}Z", style="bold")]
     if view.note:
         lines.append(Text(printable(view.note), style="yellow"))
-    footer = [Text(f"and {left_out} more: --state and --in-region leave out")] if left_out else []
+    footer = [Text(f"and {left_out} more; filter with --state and --in-region")] if left_out else []
     return Group(*lines, output.as_table(_fitted(_rows(view, fitting), width)), *footer)
 
 
 def _fitted(rows: Rows, width: int) -> Rows:
-    """A row a line: what does not fit is in `-o json`, and in `endpoint get`. The last column has what is left."""
-    columns = [
-        number for number, heading in enumerate(rows.headings) if width >= _MIN_WIDE_WIDTH or heading != "REGIONS"
-    ]
+    """Fits each row into one line. The last column gets the remaining width."""
+    columns = [number for number, heading in enumerate(rows.headings) if width >= _MIN_WIDTHS.get(heading, 0)]
     headings = [rows.headings[number] for number in columns]
     limits = [width // 4 if heading in {"NAME", "REGIONS"} else width for heading in headings]
     cells = [
@@ -89,7 +87,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def changes(look: Callable[[], View], interval: float) -> None:
-    """Prints the fleet, and then each look's changes, until interrupted."""
+    """Prints the fleet and then, after each snapshot, the rows that changed, until interrupted."""
     shown: dict[str, tuple[str, ...]] = {}
     note, first = "", True
     while True:
@@ -97,20 +95,20 @@ def changes(look: Callable[[], View], interval: float) -> None:
         if view.note and view.note != note:
             output.warn(view.note)
         note, rows = view.note, _rows(view, view.shown)
-        # Time passes by itself; anything else is a change.
+        # Without SINCE, which changes all the time.
         current = {row[0]: (*row[:-2], row[-1]) for row in rows.rows}
         changed = [row for row in rows.rows if shown.get(row[0]) != current[row[0]]]
         if first or changed:
             for line in output.aligned(Rows(rows.headings, changed))[0 if first else 1 :]:
                 output.say(line)
         for name in sorted(shown.keys() - current.keys()):
-            output.say(f"{name}  no longer among them")
+            output.say(f"{name}  no longer listed")
         shown, first = current, False
         time.sleep(interval)
 
 
 def documents(look: Callable[[], View], interval: float | None) -> None:
-    """Prints each look as JSON, one a line, until interrupted; one alone where `interval` is None."""
+    """Prints snapshots as JSON, one per line, until interrupted; only one if `interval` is None."""
     while True:
         value = _document(look())
         if interval is None:

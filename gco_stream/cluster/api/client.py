@@ -1,6 +1,7 @@
-"""Requests to the API server as plain JSON: one HTTP session, a deadline on every call, typed errors.
+"""Kubernetes API client for plain JSON: one HTTP session, a deadline on every call, typed errors.
 
-kubernetes-asyncio's models take 18 times as long as orjson for the same objects, so it only reads kubeconfig files.
+kubernetes-asyncio's models take 18 times as long as orjson for the same objects, so that package is used only to load
+kubeconfig files.
 """
 
 import asyncio
@@ -20,23 +21,23 @@ from gco_stream.cluster.api.config import RENEWAL_PAUSE, ClusterConfig, Credenti
 from gco_stream.cluster.api.errors import ServerError, Unreachable, WatchStalled, error_of, error_of_status
 from gco_stream.model.objects import JsonObject
 
-# The server's certificate is not one that our authority vouches for, or ours is of no use.
+# The server's certificate is not signed by the configured CA, or the client certificate is not usable.
 _NOT_TRUSTED: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
-# On, for 0 s.
+# struct linger: on, 0 seconds.
 _ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-# The last is asyncio's, of a socket that was given up while it connected and whose number is another's now.
+# asyncio raises RuntimeError if a connecting socket was closed and its file descriptor has been reused.
 _NO_ANSWER: Final = (aiohttp.ClientError, OSError, RuntimeError)
-# Told of each request: host, method, path without its query, HTTP status (0: no answer), seconds to the answer's head.
+# Called after each request with host, method, path without query, HTTP status (0: no response), and seconds until the
+# response headers.
 OnCall = Callable[[str, str, str, int, float], None]
-# etcd's limit on an object is 1.5 MiB; JSON may be some times that. Beyond it the stream is not a watch.
+# etcd limits an object to 1.5 MiB, and its JSON can be several times larger. Anything beyond this is not a watch event.
 _MAX_EVENT: Final = 16 * 2**20
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer that is given up in the middle takes its connection with it, at once.
+    """Response whose `close` aborts the connection immediately.
 
-    Saying goodbye by TLS's rules means waiting for a server that may have fallen silent, after the session is closed
-    and nobody waits.
+    A graceful TLS shutdown would wait for a server that may have stopped responding, even after the session is closed.
     """
 
     def close(self) -> None:
@@ -46,10 +47,11 @@ class _Answer(aiohttp.ClientResponse):
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket on which nothing is sent any more once it is closed.
+    """Create a socket that discards unsent data when it is closed.
 
-    The kernel would go on sending for minutes what a network has swallowed, and a write that was given up with the
-    lease would arrive when another leads. Without lingering a close is a reset, which takes it back.
+    Otherwise the kernel keeps retransmitting for minutes, and a write that was abandoned when the lease expired could
+    arrive while another replica leads. With a linger time of 0, closing the socket resets the connection and drops the
+    data.
     """
     family, type_, protocol, *_ = address
     one = socket.socket(family, type_, protocol)
@@ -58,7 +60,7 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 class KubeClient:
-    """A connection to one API server; made by `connect`."""
+    """Client for one API server; created by `connect`."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class KubeClient:
         self._host = config.host
         self._token_source = token_source
         self._timeout = timeout
-        # Set while the server does what it is asked, as far as is known.
+        # Cleared while the server is unreachable or returns 5xx.
         self._available = asyncio.Event()
         self._available.set()
         self._options: dict[str, Any] = {"allow_redirects": False, "proxy": config.proxy_url()}
@@ -86,17 +88,17 @@ class KubeClient:
     async def connect(
         cls,
         *,
-        timeout: float = 30,  # noqa: ASYNC109 - a value to keep
+        timeout: float = 30,  # noqa: ASYNC109 - stored for later calls
         connections: int = 64,
         kubeconfig: str | None = None,
         renewal_pause: float = RENEWAL_PAUSE,
         on_call: OnCall = lambda *_: None,
     ) -> AsyncIterator[Self]:
-        """A client of the cluster that this process is configured for; nothing is sent yet.
+        """Yield a client for the configured cluster; no request is sent yet.
 
-        `timeout`: seconds for one call, the wait for a free connection included. `connections`: at least one for each
-        worker and each watch. `renewal_pause`: credentials that the server refuses are looked up again at most this
-        often. `on_call` is told of each request. Raises Misconfigured.
+        `timeout`: seconds for one call, including the wait for a free connection. `connections`: at least one for each
+        worker and each watch. `renewal_pause`: minimum seconds between lookups of credentials that the server refuses.
+        `on_call` is called after each request. Raises Misconfigured.
         """
 
         async def find() -> ClusterConfig:
@@ -105,7 +107,7 @@ class KubeClient:
         config = await find()
         token_source = await TokenSource.of(config, find, pause=renewal_pause)
         connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, socket_factory=_socket)
-        # Deadlines are set around whole calls, so that they cover what aiohttp does not count.
+        # Deadlines wrap whole calls because aiohttp's timeouts do not cover every phase.
         async with aiohttp.ClientSession(
             connector=connector,
             response_class=_Answer,
@@ -122,7 +124,7 @@ class KubeClient:
 
     @property
     def host(self) -> str:
-        """The API server's URL."""
+        """URL of the API server."""
         return self._host
 
     async def request(
@@ -133,11 +135,11 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
-        timeout: float | None = None,  # noqa: ASYNC109 - callers shorten it to what is left of their lease
+        timeout: float | None = None,  # noqa: ASYNC109 - callers limit it to their remaining lease time
     ) -> JsonObject:
-        """The JSON object that the server answers. Raises ClusterError's subclasses; no retries.
+        """Send a request and return the response's JSON object. Raises ClusterError's subclasses; does not retry.
 
-        `timeout` (seconds) counts from this call on: the wait for a pooled connection and for fresh credentials too.
+        `timeout` (seconds) starts with this call and includes waiting for a pooled connection and for new credentials.
         """
         limit = self._timeout if timeout is None else timeout
         headers = {"Content-Type": content_type} if body is not None else {}
@@ -145,8 +147,8 @@ class KubeClient:
             async with asyncio.timeout(limit), await self._open(method, path, query, headers, body) as response:
                 payload = await response.read()
         except TimeoutError:
-            # Without the time: what is left of a lease differs each time, and a fault whose words differ is told anew.
-            raise self._unreachable(f"{method} {path} was not answered in time", timeout=limit) from None
+            # The message omits the timeout, which differs on every call: a changed message would be logged again.
+            raise self._unreachable(f"{method} {path} timed out", timeout=limit) from None
         except _NO_ANSWER as error:
             raise self._unreachable(f"{method} {path}: {error or type(error).__name__}") from error
         if not 200 <= response.status < 300:
@@ -161,11 +163,11 @@ class KubeClient:
         inactivity: float,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncGenerator[JsonObject]:
-        """A watch's events, {"type", "object"} each, until the server ends it.
+        """Yield a watch's events, {"type", "object"} each, until the server ends it.
 
-        `on_open` is called when the server has accepted the watch. Raises Silence where nothing comes for `inactivity`
-        seconds, Unreachable where the connection breaks, Expired (410) and the other errors as the server sends them.
-        Close it (contextlib.aclosing) to give the connection back.
+        `on_open` is called when the server accepts the watch. Raises Silence if nothing arrives for `inactivity`
+        seconds, Unreachable if the connection breaks, Expired on 410, and other ClusterErrors that the server sends.
+        Use contextlib.aclosing to release the connection.
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", **(query or {})}
         pending = bytearray()
@@ -182,12 +184,12 @@ class KubeClient:
                     for line in _lines(pending, chunk):
                         yield _event(line, path)
         except TimeoutError:
-            raise self._unreachable(f"watch of {path} was not answered in time") from None
+            raise self._unreachable(f"watch of {path} timed out") from None
         except _NO_ANSWER as error:
             raise self._unreachable(f"watch of {path}: {error or type(error).__name__}") from error
 
     async def wait_for_retry(self, seconds: float) -> bool:
-        """Wait so long; where the server does not do what it is asked, only until it does again (then: False)."""
+        """Sleep for `seconds` and return True; return False early if a failing server recovers."""
         if self._available.is_set():
             await asyncio.sleep(seconds)
             return True
@@ -206,7 +208,7 @@ class KubeClient:
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
-        """The answer, its body still to be read, to a request that is sent once more if the credential was refused."""
+        """Send a request and retry it once if the credentials were refused; the body is left unread."""
 
         async def send(credential: Credential) -> aiohttp.ClientResponse:
             authorization = {"Authorization": credential.authorization} if credential.authorization else {}
@@ -242,7 +244,7 @@ class KubeClient:
 
     def _unreachable(self, problem: str, **details: float) -> Unreachable:
         self._available.clear()
-        message = f"the Kubernetes API server at {self._host} does not answer: {problem}"
+        message = f"Kubernetes API server {self._host} is unreachable: {problem}"
         return Unreachable(0, "Unreachable", message, details)
 
 
@@ -251,16 +253,18 @@ async def _chunk(response: aiohttp.ClientResponse, inactivity: float) -> bytes:
         async with asyncio.timeout(inactivity):
             return await response.content.readany()
     except TimeoutError:
-        raise WatchStalled(0, "", f"watch of {response.url.path}: silence for {inactivity:.3g} s") from None
+        raise WatchStalled(
+            0, "", f"watch of {response.url.path}: no event or bookmark for {inactivity:.3g} s"
+        ) from None
 
 
 def _lines(pending: bytearray, chunk: bytes) -> list[bytes]:
-    """The whole lines that `chunk` completes; the rest of it stays in `pending`."""
+    """Return the lines that `chunk` completes; the remainder stays in `pending`."""
     head, newline, tail = chunk.rpartition(b"\n")
     if not newline:
         pending += chunk
         if len(pending) > _MAX_EVENT:
-            raise ServerError(200, "", f"a watch event of more than {_MAX_EVENT} bytes")
+            raise ServerError(200, "", f"watch event larger than {_MAX_EVENT} bytes")
         return []
     lines = (bytes(pending) + head).split(b"\n")
     pending[:] = tail
@@ -281,5 +285,5 @@ def _object(payload: bytes, what: str) -> JsonObject:
     except orjson.JSONDecodeError:
         answer = None
     if not isinstance(answer, dict):
-        raise ServerError(200, "", f"{what}: the answer is not the Kubernetes API's: {payload[:80]!r}")
+        raise ServerError(200, "", f"{what}: the response is not from the Kubernetes API: {payload[:80]!r}")
     return answer

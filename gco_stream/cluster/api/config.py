@@ -1,7 +1,7 @@
-"""Where the API server is and how this process proves itself: KUBECONFIG, a pod's service account, or ~/.kube/config.
+"""API server address and credentials, from KUBECONFIG, a pod's service account, or ~/.kube/config.
 
-A pod's service account is read here, in a few lines, because importing kubernetes-asyncio costs 64 MiB and 1.5 s for
-models that nothing here uses; kubeconfig files (exec plugins, cloud providers, merged files) are its loader's work.
+The service account is read here, in a few lines, because importing kubernetes-asyncio costs 64 MiB and 1.5 s for models
+that gco-stream does not use. Kubeconfig files (exec plugins, cloud providers, merged files) are left to its loader.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from yarl import URL
 from gco_stream.cluster.api.errors import Misconfigured
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# The kubelet rotates a service account's token in its file, well before it expires.
+# The kubelet rotates the token file well before the token expires.
 _TOKEN_FILE_SECONDS: Final = 60
-# An exec plugin's token is renewed this long before its end, and never more often than the pause.
+# An exec plugin's token is renewed this many seconds before it expires, at most once per renewal pause.
 _EXPIRY_MARGIN: Final = 300
 RENEWAL_PAUSE: Final = 10
 _PLUGIN_TIMEOUT: Final = 30
@@ -34,7 +34,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """An API server and what it asks of its clients. `authorization` is the header's value, `renew_at` wall time."""
+    """Address of an API server and how to authenticate to it.
+
+    `authorization` is the Authorization header's value, `renew_at` wall-clock time in seconds since 1970.
+    """
 
     host: str
     authorization: str | None = None
@@ -50,15 +53,15 @@ class ClusterConfig:
         return f"Access({self.host})"
 
     def ssl_context(self) -> ssl.SSLContext:
-        """What verifies the server and presents the client's certificate. Raises Misconfigured."""
+        """Context that verifies the server and presents the client certificate. Raises Misconfigured."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.cert_file:
                 context.load_cert_chain(self.cert_file, self.key_file)
         except (OSError, ValueError) as error:
-            raise _misconfigured(f"the certificates for {self.host} cannot be used: {error}") from error
-        # Python 3.13 turned this on; certificates that clusters make for themselves often lack what it asks for,
-        # and Go's clients never asked.
+            raise _misconfigured(f"cannot load the certificates for {self.host}: {error}") from error
+        # On by default since Python 3.13. Certificates that clusters generate often lack the extensions that it
+        # requires, and Go clients do not check for them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if not self.verify:
             context.check_hostname = False
@@ -66,7 +69,7 @@ class ClusterConfig:
         return context
 
     def proxy_url(self) -> str | None:
-        """The proxy to go through: the kubeconfig's, else the environment's (NO_PROXY obeyed)."""
+        """Proxy URL from the kubeconfig, or else from the environment (NO_PROXY is honored)."""
         if self.proxy:
             return self.proxy
         url = URL(self.host)
@@ -79,7 +82,7 @@ async def load_config(
     environ: Mapping[str, str] | None = None,
     service_account: Path = SERVICE_ACCOUNT,
 ) -> ClusterConfig:
-    """The access of this process; `kubeconfig` (a path) goes before everything. Raises Misconfigured with one line."""
+    """Find this process's cluster; `kubeconfig` (a path) takes precedence. Raises Misconfigured (one line)."""
     environ = os.environ if environ is None else environ
     if kubeconfig or environ.get("KUBECONFIG"):
         return await from_kubeconfig(kubeconfig or environ["KUBECONFIG"])
@@ -89,19 +92,20 @@ async def load_config(
     if default.exists():
         return await from_kubeconfig(str(default))
     raise _misconfigured(
-        f"no Kubernetes cluster is configured: KUBECONFIG is not set, {default} does not exist, and this is no pod"
+        f"no Kubernetes cluster is configured: KUBECONFIG is not set, {default} does not exist, "
+        "and this process is not running in a pod"
     )
 
 
 def from_service_account(environ: Mapping[str, str], folder: Path) -> ClusterConfig:
-    """The access of a pod. Raises Misconfigured."""
+    """Cluster configuration from a pod's service account. Raises Misconfigured."""
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
     try:
         token = (folder / "token").read_text().strip()
     except OSError as error:
-        raise _misconfigured(f"the service account's token cannot be read: {error}") from error
+        raise _misconfigured(f"cannot read the service account token: {error}") from error
     if not token:
-        raise _misconfigured(f"the service account's token {folder / 'token'} is empty")
+        raise _misconfigured(f"service account token file {folder / 'token'} is empty")
     return ClusterConfig(
         host=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         authorization=f"Bearer {token}",
@@ -111,10 +115,10 @@ def from_service_account(environ: Mapping[str, str], folder: Path) -> ClusterCon
 
 
 async def from_kubeconfig(path: str) -> ClusterConfig:
-    """The access that the current context of a kubeconfig names (paths joined by ':' merge). Raises Misconfigured."""
+    """Cluster configuration from the current context (paths joined by ':' are merged). Raises Misconfigured."""
     if not _any_exists(path):
         raise _misconfigured(f"kubeconfig {path} does not exist")
-    # Imported here for its cost, see the module's docstring.
+    # Imported lazily because of its cost; see the module docstring.
     from kubernetes_asyncio.client import Configuration  # noqa: PLC0415
     from kubernetes_asyncio.config import ConfigException, load_kube_config  # noqa: PLC0415
 
@@ -124,14 +128,14 @@ async def from_kubeconfig(path: str) -> ClusterConfig:
         async with asyncio.timeout(_PLUGIN_TIMEOUT):
             loader = await load_kube_config(path, client_configuration=found, persist_config=False)
     except TimeoutError:
-        raise _misconfigured(f"kubeconfig {path}: its exec plugin did not end in {_PLUGIN_TIMEOUT} s") from None
+        raise _misconfigured(f"kubeconfig {path}: exec plugin timed out after {_PLUGIN_TIMEOUT} s") from None
     except yaml.YAMLError as error:
-        raise _misconfigured(f"kubeconfig {path} is not YAML: {_one_line(error)}") from error
-    # The loader does not check what it reads, so a wrong shape shows as any of these.
+        raise _misconfigured(f"kubeconfig {path} is not valid YAML: {_one_line(error)}") from error
+    # The loader does not validate its input, so a malformed file can raise any of these.
     except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        raise _misconfigured(f"kubeconfig {path} cannot be used: {_one_line(error)}") from error
+        raise _misconfigured(f"cannot load kubeconfig {path}: {_one_line(error)}") from error
     if not found.host:
-        raise _misconfigured(f"kubeconfig {path} cannot be used: its current context's cluster has no server")
+        raise _misconfigured(f"cannot load kubeconfig {path}: the current context's cluster has no server")
     expiry = getattr(loader, "exec_plugin_expiry", None)
     return ClusterConfig(
         host=found.host,
@@ -160,8 +164,10 @@ def _one_line(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Credential:
-    """What a request goes out with: the Authorization header's value (None where the client's certificate says who it
-    is), and what presents that certificate and verifies the server's. `digest`: of all that, files' contents too.
+    """Authorization header and TLS context for requests.
+
+    `authorization` is None if a client certificate identifies the client. `digest` covers everything, including the
+    contents of the certificate files.
     """
 
     authorization: str | None
@@ -170,20 +176,21 @@ class Credential:
 
     @classmethod
     def of(cls, config: ClusterConfig) -> Self:
-        """Read from the files that `config` names, so it may block. Raises Misconfigured."""
+        """Load from the files that `config` names; may block. Raises Misconfigured."""
         digest = hashlib.sha256(repr((config.authorization, config.verify)).encode())
         try:
             for file in (config.ca_file, config.cert_file, config.key_file):
                 digest.update(Path(file).read_bytes() if file else b"-")
         except OSError as error:
-            raise _misconfigured(f"the certificates for {config.host} cannot be used: {error}") from error
+            raise _misconfigured(f"cannot load the certificates for {config.host}: {error}") from error
         return cls(config.authorization, config.ssl_context(), digest.digest())
 
 
 class TokenSource:
-    """The credential of each request, renewed before it ends and after the server refused it, or we the server's.
+    """Current credential, renewed before it expires and after the server refuses it.
 
-    Tokens and certificates, the authority's too, are rotated in their files while this process runs.
+    It is also renewed if the server's certificate is not trusted: tokens, certificates and CA bundles are rotated in
+    place while this process runs.
     """
 
     def __init__(
@@ -200,28 +207,28 @@ class TokenSource:
     async def of(
         cls, config: ClusterConfig, load: Callable[[], Awaitable[ClusterConfig]], *, pause: float = RENEWAL_PAUSE
     ) -> Self:
-        """Those of `config`; `load` finds their successors, at most once in `pause` seconds. Raises Misconfigured."""
+        """Credentials for `config`; `load` is called at most every `pause` seconds. Raises Misconfigured."""
         return cls(config, await asyncio.to_thread(Credential.of, config), load, pause)
 
     async def current(self) -> Credential:
-        """The credential to use now."""
+        """Credential to use now; renewed first if it is due."""
         if self._renew_at is not None and time.time() >= self._renew_at:
             await self.renew(self._credential)
         return self._credential
 
     async def renew(self, refused: Credential) -> bool:
-        """Look the credential up again; whether it differs from the one that was `refused`."""
+        """Look up the credential again; returns whether it differs from the `refused` one."""
         if self._credential is refused:
             if self._search is None and time.monotonic() >= self._tried + self._pause:
                 self._tried = time.monotonic()
                 self._search = asyncio.create_task(self._renew_now(), name="kubernetes credentials")
             if self._search is not None:
-                # A plugin may take longer than a call: whoever calls next finds what this one has begun.
+                # Shielded because a plugin may outlast this call's deadline; the next caller waits for the same task.
                 await asyncio.shield(self._search)
         return self._credential is not refused
 
     async def close(self) -> None:
-        """Nothing is looked up any more."""
+        """Cancel a lookup in progress."""
         if (search := self._search) is not None:
             search.cancel()
             await asyncio.gather(search, return_exceptions=True)
@@ -231,12 +238,12 @@ class TokenSource:
             config = await self._load()
             found = await asyncio.to_thread(Credential.of, config)
         except Misconfigured as error:
-            # What we hold may still be good; the server says when it is not.
-            _log.warning("kubernetes credentials cannot be renewed", error=error.message)
+            # The current credential may still be valid; if it is not, the server refuses it.
+            _log.warning("failed to renew kubernetes credentials; keeping the current ones", error=error.message)
         else:
             self._renew_at = config.renew_at
             if found.digest != self._credential.digest:
-                # Another context has connections of its own, so the same one is kept as long as it can be.
+                # A new TLS context cannot reuse pooled connections, so the current one is kept while nothing changes.
                 self._credential = found
         finally:
             self._search = None

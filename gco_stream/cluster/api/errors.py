@@ -1,4 +1,4 @@
-"""What the API server's answers mean to us: a small tree, made of the Status objects that it sends."""
+"""Typed errors for the API server's responses, built from the Status objects that it sends."""
 
 import re
 from collections.abc import Mapping
@@ -6,21 +6,21 @@ from typing import Any, Final
 
 import orjson
 
-# Some requests are wrong for good though the server says 500; these are its words for them.
+# Messages of 500 responses to requests that can never succeed.
 _PERMANENT_ERROR_STARTS: Final = ("failed to create typed patch object", "failed to convert new object")
 _TOO_LARGE: Final = "request is too large"
 _UID_FIELD: Final = "metadata.uid"
-# No server knows that it will be overloaded for longer, and what it stands in the way of may be a user's wish.
+# Upper limit for Retry-After in seconds: no server can predict overload for longer, and a user's change may be waiting.
 _MAX_RETRY_AFTER: Final = 120
-# "read tcp 10.0.0.1:41234->10.0.0.2:443": another port each time, and a fault is reported anew when its words change.
+# "read tcp 10.0.0.1:41234->10.0.0.2:443": the source port always differs, and a changed message is reported again.
 _CALLING_PORT: Final = re.compile(r"[\w.:\[\]-]+:\d+->")
 
 
 class ClusterError(Exception):
-    """The API server did not do what was asked.
+    """A failed request to the API server.
 
-    `status` is the HTTP status (0: there was no answer), `reason` the Status object's reason, `details` its details
-    (causes, name, kind), `retry_after` the seconds that the server asks to wait, where it asks.
+    `status` is the HTTP status (0: no response), `reason` the Status object's reason, and `details` its details
+    (causes, name, kind).
     """
 
     def __init__(self, status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
@@ -32,67 +32,67 @@ class ClusterError(Exception):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait before another try, where the server named them; at most 120."""
+        """Seconds to wait before a retry, if the server asked for it; at most 120."""
         seconds = self.details.get("retryAfterSeconds")
         return float(min(seconds, _MAX_RETRY_AFTER)) if isinstance(seconds, int | float) and seconds > 0 else None
 
     @property
     def causes(self) -> tuple[Mapping[str, Any], ...]:
-        """The Status object's causes: {"reason", "message", "field"} each."""
+        """Causes from the Status object: {"reason", "message", "field"} each."""
         causes = self.details.get("causes")
         return tuple(cause for cause in causes if isinstance(cause, dict)) if isinstance(causes, list) else ()
 
 
 class Misconfigured(ClusterError):
-    """There is no usable kubeconfig and no service account: nobody to talk to."""
+    """No usable kubeconfig and no service account."""
 
 
 class Unreachable(ClusterError):
-    """No answer: no connection, or none in time. A write may have happened all the same.
+    """No response, or none in time; a write may have been applied regardless.
 
-    `details["timeout"]`: the seconds that it was waited for, where it was.
+    `details["timeout"]`: seconds waited, if a deadline expired.
     """
 
 
 class WatchStalled(Unreachable):
-    """A watch that says nothing though bookmarks are due: it may be following a version that never was."""
+    """A watch without events although bookmarks are due; its resourceVersion may never have existed."""
 
 
 class NotLeading(ClusterError):
-    """A write that was refused here: the lease is no longer proven, so another may lead."""
+    """A write refused locally: this replica can no longer prove that it leads, so another may."""
 
 
 class NotFound(ClusterError):
-    """404: there is no such object (or no such namespace)."""
+    """404: the object or its namespace does not exist."""
 
 
 class Conflict(ClusterError):
-    """409: the object is not as the request supposed (version, uid of an absent object, or it exists already)."""
+    """409: the version or uid does not match, or the object already exists."""
 
     @property
     def already_exists(self) -> bool:
-        """Whether it was a creation of something that exists."""
+        """Whether a create failed because the object exists."""
         return self.reason == "AlreadyExists"
 
 
 class Rejected(ClusterError):
-    """The object or the request is wrong for good: the same one will never be accepted."""
+    """Invalid request: the same request will never be accepted."""
 
 
 class UidMismatch(ClusterError):
-    """The name belongs to another object now: it was deleted and made again."""
+    """The object was deleted and recreated: its name now has another uid."""
 
 
 class Forbidden(ClusterError):
-    """403: not allowed, or the namespace does not exist (RBAC answers so), or it is terminating."""
+    """403: not allowed, or the namespace is terminating or does not exist (RBAC reports both the same way)."""
 
 
 class Unauthorized(ClusterError):
-    """401: the credentials are not (or no longer) known."""
+    """401: the credentials are unknown or no longer valid."""
 
 
 class TooManyRequests(ClusterError):
-    """429: the server is overloaded, or an eviction or priority rule says to wait."""
+    """429: the server is overloaded, or an eviction or priority rule asks to wait."""
 
 
 class Expired(ClusterError):
@@ -100,7 +100,7 @@ class Expired(ClusterError):
 
 
 class ServerError(ClusterError):
-    """5xx, or an answer that is not the API server's: try again later."""
+    """5xx, or a response that is not from the Kubernetes API; retry later."""
 
 
 _BY_STATUS: Final[Mapping[int, type[ClusterError]]] = {
@@ -115,17 +115,17 @@ _BY_STATUS: Final[Mapping[int, type[ClusterError]]] = {
     429: TooManyRequests,
 }
 
-# What these say of an object is true only in the API server's own words: a balancer's page knows nothing of it, and one
-# that is taken for gone is forgotten.
+# These describe the object, so they count only if the API server itself sends them: a load balancer's error page must
+# not make an object look deleted.
 _ABOUT_THE_OBJECT: Final = frozenset({400, 404, 405, 409, 413, 422})
 
 
 def error_of_status(status: Mapping[str, Any]) -> ClusterError:
-    """The error that a Status object (of an answer, or of a watch's ERROR event) stands for."""
+    """Error for a Status object (from a response, or from a watch's ERROR event)."""
     raw_code, raw_details = status.get("code"), status.get("details")
     code = raw_code if isinstance(raw_code, int) else 500
     details = raw_details if isinstance(raw_details, dict) else {}
-    message = _CALLING_PORT.sub("", str(status.get("message") or f"the API server answered {code}"))
+    message = _CALLING_PORT.sub("", str(status.get("message") or f"the API server returned {code}"))
     kind = _BY_STATUS.get(code, ServerError if code >= 500 else ClusterError)
     error = kind(code, str(status.get("reason") or ""), message, details)
     if code == 422 and any(cause.get("field") == _UID_FIELD for cause in error.causes):
@@ -136,15 +136,15 @@ def error_of_status(status: Mapping[str, Any]) -> ClusterError:
 
 
 def error_of(code: int, payload: bytes, retry_after: str | None = None) -> ClusterError:
-    """The error of an answer with this HTTP status, body and Retry-After header (whole seconds)."""
+    """Error for a response with this HTTP status, body and Retry-After header (whole seconds)."""
     try:
         status = orjson.loads(payload)
     except orjson.JSONDecodeError:
         status = None
     if not isinstance(status, dict) or status.get("kind") != "Status":
-        # Not the API server's own words: a proxy's page, or a plain text line of a filter in front of it.
+        # Not a Status object: a proxy's error page, or plain text from a filter in front of the API server.
         text = payload[:200].decode("utf-8", "replace").strip()
-        # Pages show request numbers and times.
+        # HTML pages are omitted because their request IDs and times differ on every response.
         status = {"message": f"HTTP {code}: {text}" if text and not text.startswith("<") else f"HTTP {code}"}
         if code in _ABOUT_THE_OBJECT:
             return ServerError(code, "", f"{status['message']} (not from the Kubernetes API)")

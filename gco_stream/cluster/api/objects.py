@@ -1,4 +1,4 @@
-"""An object as the API server sends it, cut down to what planning reads; and where each kind lives in the API."""
+"""API objects reduced to the fields that planning reads, and the API paths of each kind."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,8 +16,8 @@ _PLURALS: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.HPA: "horizontalpodautoscalers",
     }
 )
-# A Deployment's counts and conditions are what states are told from; the other kinds' status concerns nobody here,
-# and an HPA's changes all the time.
+# A Deployment's counts and conditions determine endpoint states. The status of other kinds is not used, and an HPA's
+# changes all the time.
 _DEPLOYMENT_STATUS: Final = (
     "observedGeneration",
     "replicas",
@@ -28,26 +28,26 @@ _DEPLOYMENT_STATUS: Final = (
 )
 _IDENTITY: Final = ("name", "namespace", "uid")
 _CONDITION: Final = ("type", "status", "reason", "message")
-# kubectl's own copy of the whole manifest.
+# kubectl's copy of the whole manifest.
 _UNREAD_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def collection_path(kind: Kind, namespace: str) -> str:
-    """The REST path of all objects of a kind in a namespace."""
+    """REST path of all objects of a kind in a namespace."""
     version = API_VERSIONS[kind]
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     return f"{root}/namespaces/{namespace}/{_PLURALS[kind]}"
 
 
 def object_path(ref: ObjectRef) -> str:
-    """The REST path of one object."""
+    """REST path of one object."""
     return f"{collection_path(ref.kind, ref.namespace)}/{ref.name}"
 
 
 def checked(raw: object) -> JsonObject:
-    """`raw` if it is an object as the API server stores them; what a proxy says in its place is none.
+    """Return `raw` if it is a stored Kubernetes object, not a proxy's response.
 
-    Raises ServerError, which does not show it: it may hold what nobody should read.
+    Raises ServerError; its message omits the content, which may be confidential.
     """
     metadata = raw.get("metadata") if isinstance(raw, dict) else None
     if (
@@ -57,37 +57,37 @@ def checked(raw: object) -> JsonObject:
         or not all(isinstance(raw.get(field) or {}, dict) for field in ("spec", "status"))
         or not all(isinstance(metadata.get(field) or {}, dict) for field in ("labels", "annotations"))
     ):
-        raise ServerError(200, "", "the answer is not an object of the Kubernetes API")
+        raise ServerError(200, "", "the response is not a Kubernetes object")
     version_of(metadata)
     return raw
 
 
 def version_of(metadata: object) -> str:
-    """The resourceVersion that an object's, a list's or a bookmark's metadata names. Raises ServerError."""
+    """resourceVersion from the metadata of an object, a list or a bookmark. Raises ServerError."""
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version.isdecimal():
-        raise ServerError(200, "", "the answer has no resourceVersion")
+        raise ServerError(200, "", "the response has no resourceVersion")
     return version
 
 
 def items_of(answer: JsonObject) -> list[JsonObject]:
-    """A list's items, taken out of it. An answer without them is no empty list. Raises ServerError."""
+    """Remove and return a list's items. Raises ServerError for a response without items: it is not an empty list."""
     items = answer.pop("items", False)
     if items is not None and not isinstance(items, list):
-        raise ServerError(200, "", "the answer is not a list")
+        raise ServerError(200, "", "the response is not a list")
     return items or []
 
 
 def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
-    """Which object a whole manifest (kind and metadata present) is about."""
+    """Reference to the object of a complete manifest (kind and metadata present)."""
     metadata = manifest["metadata"]
     return ObjectRef(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
 
 
 def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
-    """What planning reads of an object; `kind` where `raw` is an item of a list, which does not say its own.
+    """Reduce an object to what planning reads; raises ServerError if `raw` is not an object.
 
-    Raises ServerError where it is no object.
+    `kind` is required for an item of a list, which does not include its own.
     """
     metadata = checked(raw)["metadata"]
     kind = Kind(raw["kind"]) if kind is None else kind
@@ -106,7 +106,7 @@ def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
         spec=raw.get("spec") or {},
         status=_deployment_status(raw.get("status") or {}) if kind is Kind.DEPLOYMENT else {},
         ownership=ownership_of(metadata.get("managedFields") or []),
-        # Nothing is decided by the age of the other kinds.
+        # No decision depends on the age of the other kinds.
         created=metadata.get("creationTimestamp") or "" if kind is Kind.INGRESS else "",
         deleting_since=metadata.get("deletionTimestamp") or "",
         finalizers=tuple(metadata.get("finalizers") or ()) if deleting else (),
@@ -121,7 +121,7 @@ def _deployment_status(status: Mapping[str, Any]) -> JsonObject:
 
 
 def ownership_of(managed_fields: list[JsonObject]) -> Ownership:
-    """Whose an object is by its managedFields."""
+    """Ownership of an object according to its managedFields."""
     applied = stamped = legacy = replicas = False
     fields: Mapping[str, Any] = {}
     for entry in managed_fields:
@@ -140,21 +140,21 @@ def ownership_of(managed_fields: list[JsonObject]) -> Ownership:
 
 
 def is_selected(observed: ObservedObject) -> bool:
-    """Whether the object carries the labels that the cache's watches select by."""
+    """Whether the object has the labels that the cache's watches select."""
     labels = observed.labels
     return labels.get(names.PROJECT_LABEL) == "gco" and labels.get(names.TYPE_LABEL) == "inference"
 
 
 def is_applied_by_us(observed: ObservedObject) -> bool:
-    """Whether the object is ours even without its labels: applied by us, and saying for which endpoint."""
+    """Whether we manage the object even without its labels: we applied it, and it names its endpoint."""
     return observed.ownership.applied and observed.endpoint is not None
 
 
 def upgraded_managed_fields(managed_fields: list[JsonObject]) -> list[JsonObject]:
-    """The managedFields once our Apply entry has taken over what GCO's manager and our own plain writes hold.
+    """The managedFields after our Apply entry has taken over those of GCO's manager and of our own updates.
 
-    What client-go's csaupgrade does: without it, a field that only the old manager holds is never removed by an apply.
-    Entries of subresources, of other API versions and of everybody else stay as they are.
+    Like client-go's csaupgrade: otherwise, an apply never removes a field that only the old manager owns. Entries of
+    subresources, of other API versions and of other managers are unchanged.
     """
     own_entry = next((entry for entry in managed_fields if _is_apply(entry)), None)
     merged = [entry for entry in managed_fields if entry is own_entry or _is_upgraded(entry, own_entry)]

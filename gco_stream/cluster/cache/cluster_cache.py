@@ -1,7 +1,7 @@
-"""What stands in the cluster, in memory: every kind in every allowed namespace, followed by a watch each.
+"""In-memory cache of live objects: every kind in every allowed namespace, each with its own watch.
 
-Workers read it instead of the API server, and put the answers of their writes into it, so that they never plan on what
-was before their own last write.
+Workers read the cache instead of the API server and store the responses to their writes in it, so that they never plan
+on a state older than their own last write.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _NAMED_AFTER_ENDPOINT: Final = (Kind.DEPLOYMENT, Kind.SERVICE)
 
 @dataclass(frozen=True, slots=True)
 class CacheSnapshot:
-    """The cache's health. `unsynced`: namespaces whose objects are not (or no longer) known, each with the reason."""
+    """Health of the cache. `unsynced`: the reason for each namespace whose objects are not, or no longer, known."""
 
     synced: bool
     unsynced: dict[str, str]
@@ -32,10 +32,10 @@ class CacheSnapshot:
 
 
 class ClusterCache:
-    """An informer of all objects that endpoints are made of.
+    """Informer for all objects that belong to endpoints.
 
-    `on_change` gets the names of the endpoints that something has changed for which the cache did not know before; it
-    is called within the event loop and must not block.
+    `on_change` receives the names of endpoints that are affected by a change that is new to the cache. It is called in
+    the event loop and must not block.
     """
 
     def __init__(
@@ -67,26 +67,26 @@ class ClusterCache:
                 )
 
     def on_synced(self, callback: Callable[[str], None]) -> None:
-        """From now on `callback` is called with each namespace of which all is known, or known again.
+        """Call `callback` with each namespace that becomes completely known, for the first time or again.
 
-        It is called within the event loop and must not block; a later callback takes its place.
+        It is called in the event loop and must not block. A later callback replaces it.
         """
         self._on_synced = callback
 
     async def run(self) -> None:
-        """Follow the cluster until cancelled."""
+        """Watch the cluster until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for (kind, namespace), reflector in self._reflectors.items():
                 tasks.create_task(reflector.run(), name=f"watch {kind} {namespace}")
 
     @property
     def synced(self) -> bool:
-        """Whether every collection has been listed and none is refused now."""
+        """Whether every collection has been listed and none is currently refused."""
         return all(reflector.synced for reflector in self._reflectors.values())
 
     @property
     def unsynced(self) -> dict[str, str]:
-        """The namespaces of which not everything is known, each with the reason."""
+        """Namespaces that are not completely known, each with the reason."""
         reasons: dict[str, str] = {}
         for (_, namespace), reflector in self._reflectors.items():
             if not reflector.synced:
@@ -94,15 +94,15 @@ class ClusterCache:
         return reasons
 
     async def wait_synced(self) -> None:
-        """Return when everything has been listed; a namespace that is refused is waited for."""
+        """Wait until everything has been listed, including namespaces that are refused now."""
         await self._wait(lambda: self.synced)
 
     async def wait_settled(self) -> None:
-        """Return when every collection has been listed or refused: one bad namespace must not hold up the others."""
+        """Wait until every collection has been listed or refused: one bad namespace must not block the others."""
         await self._wait(lambda: all(reflector.synced or reflector.problem for reflector in self._reflectors.values()))
 
     def snapshot(self) -> CacheSnapshot:
-        """Its health now."""
+        """Current health."""
         now = asyncio.get_running_loop().time()
         return CacheSnapshot(
             synced=self.synced,
@@ -112,7 +112,7 @@ class ClusterCache:
         )
 
     def observed(self, endpoint_name: str) -> Observed:
-        """All objects that may concern the endpoint, in every allowed namespace."""
+        """All objects that may belong to the endpoint, in every allowed namespace."""
         found = {}
         for store, name in self._stores_of_endpoint(endpoint_name):
             one = store.get(name)
@@ -121,13 +121,13 @@ class ClusterCache:
         return Observed(found)
 
     def token(self, endpoint_name: str) -> tuple[str, ...]:
-        """A value that differs as soon as one of the objects that `observed` shows does; cheap to make and to keep."""
+        """A value that changes whenever an object in `observed` changes; cheap to compute and to keep."""
         versions = (store.version(name) for store, name in self._stores_of_endpoint(endpoint_name))
-        # One short string rather than six: it is kept for each of thousands of endpoints.
+        # One string instead of six, because a token is kept for each of thousands of endpoints.
         return (",".join("" if version is None else str(version) for version in versions),)
 
     def endpoint_names(self) -> frozenset[str]:
-        """Every endpoint that some object says it belongs to, or, where it does not say, may belong to by its name."""
+        """Endpoints that objects name in their annotation or, without one, may belong to by their name."""
         found: set[str] = set()
         for (kind, _), store in self._stores.items():
             for name, endpoint in store.endpoints():
@@ -140,31 +140,31 @@ class ClusterCache:
         return frozenset(found)
 
     def named(self, kind: Kind) -> Iterator[tuple[str, str, str | None]]:
-        """Every object of a kind: its namespace, its name and its gco.io/endpoint."""
+        """Every object of a kind: its namespace, its name and its gco.io/endpoint annotation."""
         for namespace in self.namespaces:
-            # A copy: whoever goes through thousands of them lets others have the loop meanwhile.
+            # A copy, because callers yield to the event loop while they iterate over thousands of objects.
             for name, endpoint in tuple(self._stores[kind, namespace].endpoints()):
                 yield namespace, name, endpoint
 
     def has(self, ref: ObjectRef) -> bool:
-        """Whether such an object stands, be it terminating."""
+        """Whether the object exists, including while it is terminating."""
         return self._store_of(ref).version(ref.name) is not None
 
     def put(self, raw: JsonObject) -> ObservedObject:
-        """Take in an object as the server has just answered it: read your own writes.
+        """Store an object from a response of the server, so that we read our own writes.
 
-        Raises ServerError where the answer is no such object.
+        Raises ServerError if the response is not such an object.
         """
         if checked(raw).get("kind") not in _KINDS:
-            raise ServerError(200, "", "the answer is an object of another kind")
+            raise ServerError(200, "", "the response is an object of another kind")
         return self._store_of(ref_of(raw)).put(raw)
 
     def forget(self, ref: ObjectRef, uid: str) -> None:
-        """The object with this uid is gone for good; late events must not bring it back."""
+        """Record that the object with this uid is gone; late events must not bring it back."""
         self._store_of(ref).forget(ref.name, uid)
 
     async def refresh(self, ref: ObjectRef) -> ObservedObject | None:
-        """Read one object from the server, ours or not; None if there is none. Raises ClusterError."""
+        """Read one object from the server, ours or not; None if it does not exist. Raises ClusterError."""
         return await self._store_of(ref).refresh(ref.name)
 
     def _on_state(self) -> None:

@@ -1,8 +1,8 @@
-"""Objects kept small: 10,000 endpoints are 30,000 objects, tens of kilobytes each as dicts, some hundred bytes here.
+"""Compact records of cached objects: a few hundred bytes each, instead of tens of kilobytes as dicts.
 
-A record is one bytes object, so the garbage collector has nothing to walk: a header with what is asked often (uid,
-resourceVersion, flags), then the rest as deflated JSON. Deflate starts from a typical object of the same kind (the
-preset dictionary), which leaves little more than names and numbers to store.
+10,000 endpoints have 30,000 objects. A record is one bytes object, so the garbage collector has nothing to traverse: a
+header with the values that are read often (resourceVersion, flags, uid), then the rest as deflated JSON. The preset
+dictionary is a typical object of the same kind, which leaves little more than names and numbers to store.
 """
 
 import struct
@@ -19,19 +19,19 @@ from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
 
 _HEADER: Final = struct.Struct(">QB")
-# Flags: what is asked of an object without inflating it.
+# Flags that can be read without inflating the record.
 _DELETING, _APPLIED, _STAMPED, _LEGACY, _REPLICAS = 1, 2, 4, 8, 16
-# How gco.io/endpoint follows from the object's name: absent, same, without prefix or suffix, or spelt out.
+# How gco.io/endpoint derives from the object's name: absent, equal, without prefix or suffix, or stored in full.
 _ENDPOINT_SHIFT: Final = 5
 _ABSENT, _SAME, _INGRESS, _CANARY, _EXPLICIT = range(5)
 
-_LEVEL: Final = 3  # measured with these dictionaries: smaller than 1, 2 and 4, and not slower
-_WINDOW: Final = 14  # 16 KiB: dictionary and object together; a larger one takes longer to set up
+_LEVEL: Final = 3  # measured with these dictionaries: smaller output than levels 1, 2 and 4, and no slower
+_WINDOW: Final = 14  # 16 KiB holds dictionary and object; a larger window takes longer to set up
 _MEMORY: Final = 6
 
 
 def pack(observed: ObservedObject) -> bytes:
-    """The record of an object."""
+    """Pack an object into a record."""
     ownership = observed.ownership
     flags = (
         observed.deleting * _DELETING
@@ -55,7 +55,7 @@ def pack(observed: ObservedObject) -> bytes:
 
 
 def unpack(ref: ObjectRef, record: bytes) -> ObservedObject:
-    """The object of a record; every call makes new values."""
+    """Unpack a record; every call returns new values."""
     version, flags = _HEADER.unpack_from(record)
     start = _content_start(record)
     inflater = zlib.decompressobj(-_WINDOW, zdict=_DICTIONARIES[ref.kind])
@@ -95,18 +95,18 @@ def version_of(record: bytes) -> int:
 
 
 def same_but_version(one: bytes, other: bytes) -> bool:
-    """Whether two records differ at most in their resourceVersion: nothing that planning reads has changed."""
+    """Whether two records are equal except for resourceVersion: nothing that planning reads has changed."""
     return one[8:] == other[8:]
 
 
 def may_be_applied_by_us(record: bytes) -> bool:
-    """Whether the object is ours even without labels (`objects.is_ours`)."""
+    """Whether we manage the object even if its labels are missing (`objects.is_ours`)."""
     flags = record[8]
     return bool(flags & _APPLIED) and flags >> _ENDPOINT_SHIFT != _ABSENT
 
 
 def endpoint_of(ref: ObjectRef, record: bytes) -> str | None:
-    """The object's gco.io/endpoint."""
+    """The object's gco.io/endpoint annotation."""
     match record[8] >> _ENDPOINT_SHIFT:
         case 0:
             return None

@@ -1,9 +1,9 @@
-"""One collection followed for ever: listed page by page, then watched, listed again whenever the watch may have lost
-something.
+"""Reflector for one collection: lists it page by page, watches it, and lists again if events may have been missed.
 
-A watch that was cut off goes on from its last resourceVersion. It is listed again, without a resourceVersion (so the
-answer is the newest there is), where the server says the version is too old (410), and where it fell silent: bookmarks
-come about every minute, and a version from the future (etcd restored from a backup) is answered by silence alone.
+A watch that ends is resumed from its last resourceVersion. The collection is listed again, without a resourceVersion so
+that the response is the most recent state, if the server reports that the version is too old (410) or if the watch is
+silent: bookmarks arrive about once a minute, and a version from the future (etcd restored from a backup) produces
+neither events nor an error.
 """
 
 import asyncio
@@ -27,36 +27,36 @@ from gco_stream.cluster.api.errors import (
 from gco_stream.cluster.api.objects import items_of, version_of
 from gco_stream.model.objects import JsonObject
 
-# Every collection is listed at once, and a page's dicts take megabytes: 500 a page cost 30 MiB for good.
+# All collections are listed at the same time, and a page's dicts take megabytes: pages of 500 cost 30 MiB permanently.
 PAGE: Final = 100
 INACTIVITY_SECONDS: Final = 100
-# The server ends a watch after this long; spread, so that a restarted server does not get them all at once.
+# The server ends a watch after this many seconds; randomized so that watches do not all reconnect at once.
 _WATCH_SECONDS: Final = (300, 600)
 _MIN_DELAY: Final = 0.2
 _MAX_DELAY: Final = 30.0
-# A balancer may end each watch as soon as it has brought something.
+# Minimum seconds per watch: a load balancer may end every watch after its first event.
 _MIN_WATCH_SECONDS: Final = 1.0
 
 
 class ReflectorStore(Protocol):
-    """Who takes what a watch finds out. Calls come one after another."""
+    """Receiver of what a watch reports. Calls are sequential."""
 
     def begin_list(self) -> None:
-        """A new list begins; what is written from now on may be newer than it."""
+        """Start a new list; objects that are written from now on may be newer than it."""
 
     async def add_page(self, items: list[JsonObject]) -> None:
-        """A page of the list; the items are not needed afterwards."""
+        """Take a page of the list; the caller does not need the items afterwards."""
 
     async def end_list(self, version: int) -> None:
-        """The list is complete, and as of this resourceVersion."""
+        """Complete the list; `version` is its resourceVersion."""
 
     async def handle_event(self, type_: str, item: JsonObject) -> None:
-        """ADDED, MODIFIED, DELETED or BOOKMARK."""
+        """Handle an ADDED, MODIFIED, DELETED or BOOKMARK event."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReflectorSnapshot:
-    """How one watch is doing. `age`: seconds since the server last sent anything; None: never."""
+    """State of one watch. `age`: seconds since the server last sent anything; None: never."""
 
     name: str
     synced: bool
@@ -67,7 +67,7 @@ class ReflectorSnapshot:
 
 
 class Reflector:
-    """Follows one collection for a sink."""
+    """Lists and watches one collection for a sink."""
 
     def __init__(
         self,
@@ -96,12 +96,12 @@ class Reflector:
         self.problem: str | None = None
 
     def snapshot(self, now: float) -> ReflectorSnapshot:
-        """Its state; `now` is the running loop's time."""
+        """Current state; `now` is the running loop's time."""
         age = None if self._last_received is None else now - self._last_received
         return ReflectorSnapshot(self._path, self.synced, self.problem, age, self._lists, self._watches)
 
     async def run(self) -> None:
-        """List and watch until cancelled; whatever the server answers is retried."""
+        """List and watch until cancelled; retries every ClusterError."""
         clock = asyncio.get_running_loop().time
         while True:
             try:
@@ -115,18 +115,18 @@ class Reflector:
                 self._version = None
                 await self._pause(error)
             except (Forbidden, NotFound, Unauthorized) as error:
-                # Nothing that we hold of it can be trusted any more.
+                # The cached objects can no longer be trusted.
                 self._version = None
                 self._set_state(synced=False, problem=error.message)
                 await self._pause(error)
             except ClusterError as error:
-                # What we hold is only getting old.
+                # The cached objects remain usable but become stale.
                 self._set_state(synced=self.synced, problem=error.message)
                 await self._pause(error)
 
     async def _pause(self, error: ClusterError) -> None:
         if self._watch_seconds() > self._delay:
-            # No event tells that a watch of what does not change is fine.
+            # A watch of objects that do not change can be healthy without any event.
             self._failures = 0
         self._failures += 1
         longest = min(_MIN_DELAY * 2 ** min(self._failures, 10), _MAX_DELAY)
@@ -134,13 +134,13 @@ class Reflector:
         retry_after = error.retry_after or 0
         await asyncio.sleep(retry_after)
         if isinstance(error, Unreachable | ServerError) and self._may_be_woken:
-            # Once: where only this path gets no answers, those that others get say nothing of it.
+            # Only once: if this path alone fails, responses on other paths do not mean that it has recovered.
             self._may_be_woken = await self._client.wait_for_retry(delay - retry_after)
         else:
             await asyncio.sleep(delay - retry_after)
 
     def _watch_seconds(self) -> float:
-        """Seconds since the last watch was accepted, 0 if none was since the last pause."""
+        """Seconds since the last watch was accepted; 0 if none was since the last pause."""
         opened, self._opened_at = self._opened_at, None
         return 0.0 if opened is None else asyncio.get_running_loop().time() - opened
 
@@ -158,11 +158,11 @@ class Reflector:
                 await self._store.end_list(int(version))
                 return version
             if following == query.get("continue"):
-                raise ServerError(200, "", f"{self._path}: the same page again")
+                raise ServerError(200, "", f"{self._path}: the list returned the same continue token twice")
             query["continue"] = str(following)
 
     async def _watch(self) -> None:
-        """Pass a watch's events on until it ends; the version moves on with what the sink has taken."""
+        """Pass events to the sink until the watch ends; each handled event advances the resourceVersion."""
         self._watches += 1
         heard = False
         query = {
@@ -175,7 +175,7 @@ class Reflector:
             async for event in events:
                 type_, item = event.get("type"), event.get("object")
                 if not isinstance(type_, str) or not isinstance(item, dict):
-                    raise ServerError(200, "", f"watch of {self._path}: not an event")
+                    raise ServerError(200, "", f"watch of {self._path}: received an invalid event")
                 version = version_of(item.get("metadata"))
                 self._last_received = asyncio.get_running_loop().time()
                 await self._store.handle_event(type_, item)

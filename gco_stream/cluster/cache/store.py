@@ -1,7 +1,8 @@
-"""All objects of one kind in one namespace, as records, and the rules by which news of them is believed.
+"""Store for all objects of one kind in one namespace, with the rules for accepting updates.
 
-News comes from three sides: the list, the watch, and the answers to our own writes. Versions say which of two is newer;
-a new list is the truth (also when the server's versions went back) but for what was written while it was being read.
+Updates come from lists, from watch events and from responses to our own writes. The higher resourceVersion wins. A new
+list is authoritative, even if the server's versions went backwards, except for objects that were written while it was
+being read.
 """
 
 import asyncio
@@ -13,17 +14,18 @@ from gco_stream.cluster.cache import packed_object as compact
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 
-# Deleted uids that are remembered: late news of them must not bring them back. More never die between two events.
+# Deleted uids to remember, so that late updates do not bring them back. Fewer objects are deleted between two events.
 _MAX_TOMBSTONES: Final = 4096
 _MAX_VERSION: Final = 2**64
-# Objects taken in before the loop gets its turn.
+# Objects processed before yielding to the event loop.
 _BATCH: Final = 50
 
 
 class Store:
-    """The objects of a kind in a namespace; a sink of its watch.
+    """Objects of one kind in a namespace; the sink of their watch.
 
-    `fetch` reads one object (None: there is none). `report` takes the names of endpoints that may need a new plan.
+    `fetch` reads one object (None: it does not exist). `report` receives the names of endpoints that may need a new
+    plan.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Store:
         self._report = report
         self._records: dict[str, bytes] = {}
         self._tombstones: dict[str, int] = {}
-        # Objects that the watch does not select but that are of interest: nothing tells us of their changes.
+        # Objects of interest that the watch's selector does not match, so no event reports their changes.
         self._unselected: set[str] = set()
         self._listed: dict[str, bytes] | None = None
         self._written: set[str] = set()
@@ -49,35 +51,36 @@ class Store:
         return len(self._records)
 
     def ref(self, name: str) -> ObjectRef:
-        """The reference of an object of this collection."""
+        """Reference to an object of this collection."""
         return ObjectRef(self._kind, self._namespace, name)
 
     def get(self, name: str) -> ObservedObject | None:
-        """The object of that name."""
+        """The object with this name."""
         record = self._records.get(name)
         return None if record is None else compact.unpack(self.ref(name), record)
 
     def version(self, name: str) -> int | None:
-        """The resourceVersion of the object of that name."""
+        """The resourceVersion of the object with this name."""
         record = self._records.get(name)
         return None if record is None else compact.version_of(record)
 
     def endpoints(self) -> Iterator[tuple[str, str | None]]:
-        """Every object's name and its gco.io/endpoint."""
+        """Every object's name and its gco.io/endpoint annotation."""
         for name, record in self._records.items():
             yield name, compact.endpoint_of(self.ref(name), record)
 
     def put(self, raw: JsonObject) -> ObservedObject:
-        """Take in the answer to a read or a write of ours; it is not reported, since whoever asked knows."""
+        """Store the response to one of our reads or writes; it is not reported, since the caller already knows it."""
         observed = observe(raw, self._kind)
         unknown = observed.ref.name not in self._records and is_selected(observed)
         if not unknown or int(observed.resource_version) > self._list_version:
             self._put(observed)
-        # What is older than the list and not in it has gone since: the answer comes late, and no watch will tell of it.
+        # An object older than the list and missing from it was deleted before this response arrived; no event will
+        # follow.
         return observed
 
     def forget(self, name: str, uid: str) -> None:
-        """The object with this uid is gone; whatever is still heard of it is late."""
+        """Record that the object with this uid is gone; later updates for it are ignored."""
         self._entomb(uid, _MAX_VERSION)
         self._mark_written(name)
         stored = self._records.get(name)
@@ -85,7 +88,7 @@ class Store:
             self._remove(name)
 
     async def refresh(self, name: str) -> ObservedObject | None:
-        """Read the object from the server and report what the cache did not have. Raises ClusterError."""
+        """Read the object from the server and report it if it changed. Raises ClusterError."""
         stored = self._records.get(name)
         raw = await self._fetch(self.ref(name))
         if raw is None:
@@ -98,26 +101,26 @@ class Store:
         return observed
 
     def begin_list(self) -> None:
-        """A list begins: what died before it cannot be in it."""
+        """Start a list; uids that were deleted before cannot appear in it."""
         self._listed = {}
         self._written = set()
         self._tombstones.clear()
 
     async def add_page(self, items: list[JsonObject]) -> None:
-        """Items of the list."""
+        """Add items to the list."""
         listed = self._listed if self._listed is not None else {}
         while items:
             for item in items[-_BATCH:]:
                 observed = observe(item, self._kind)
                 record = compact.pack(observed)
                 stored = self._records.get(observed.ref.name)
-                # The same bytes twice would be held until the list is complete.
+                # Equal bytes are reused; a second copy would be held until the list is complete.
                 listed[observed.ref.name] = stored if stored == record else record
             del items[-_BATCH:]
             await asyncio.sleep(0)
 
     async def end_list(self, version: int) -> None:
-        """The list is complete, as of `version`: it replaces what is held, but for what was written meanwhile."""
+        """Complete the list as of `version`: it replaces the store, except for objects written meanwhile."""
         self._list_version = version
         old, new = self._records, self._listed or {}
         self._listed = None
@@ -131,7 +134,7 @@ class Store:
                 new.pop(name, None)
             else:
                 new[name] = newest
-        # Absent from the list: deleted, or only without its labels. The latter we ask for, one by one.
+        # Missing from the list: deleted, or its labels were removed. Objects that may be ours are read one by one.
         to_recheck = [
             name
             for name in old.keys() - new.keys()
@@ -147,7 +150,7 @@ class Store:
             await self._recheck(name)
 
     async def handle_event(self, type_: str, item: JsonObject) -> None:
-        """An event of the watch."""
+        """Handle a watch event."""
         if type_ == "BOOKMARK":
             for name in tuple(self._unselected):
                 await self._recheck(name)
@@ -161,14 +164,14 @@ class Store:
                 self._on_changed(name, stored, observed)
         elif stored is not None and compact.uid_of(stored) == uid and compact.version_of(stored) < version:
             if compact.may_be_applied_by_us(stored) and "deletionTimestamp" not in metadata:
-                # Also how an object looks whose labels were edited away.
+                # The watch also sends DELETED for an object whose labels were removed.
                 self._unselected.add(name)
                 await self._recheck(name)
             else:
                 self._on_deleted(name, stored, version)
 
     async def _recheck(self, name: str) -> None:
-        """Whether an object that the watch does not show is still there, and still ours."""
+        """Read an object that the watch does not report, and drop it if it is no longer ours."""
         observed = await self.refresh(name)
         if observed is None or is_selected(observed) or is_applied_by_us(observed):
             return
@@ -177,7 +180,7 @@ class Store:
             self._on_deleted(name, stored, int(observed.resource_version) - 1)
 
     def _put(self, observed: ObservedObject) -> bool:
-        """Take in an object if it is news; whether it was."""
+        """Store an object unless it is outdated; returns whether it was stored."""
         name, version = observed.ref.name, int(observed.resource_version)
         stored = self._records.get(name)
         if version <= self._tombstones.get(observed.uid, -1) or (

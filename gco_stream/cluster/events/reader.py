@@ -1,4 +1,4 @@
-"""Kubernetes Events that concern some objects, whoever wrote them: read when a person looks at one endpoint."""
+"""Reads Kubernetes Events about given objects, from any source, when a person views one endpoint."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _MAX_FIELD_LENGTH: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class ListedEvent:
-    """An Event. `at`: when it was last seen, RFC 3339 ("" where it does not say); `about`: Kind/name."""
+    """Kubernetes Event. `at`: when it was last seen, RFC 3339 ("" if unknown); `about`: Kind/name."""
 
     at: str
     type: str
@@ -34,9 +34,9 @@ async def list_events(
     namespace: str,
     names: Iterable[str],
     *,
-    timeout: float,  # noqa: ASYNC109 - of each call, the wait for a connection included
+    timeout: float,  # noqa: ASYNC109 - for each call, including the wait for a connection
 ) -> tuple[ListedEvent, ...]:
-    """The Events on objects of these names, the newest first, at most 100 a name. Raises ClusterError."""
+    """Events about the objects with these names, newest first, at most 100 per name. Raises ClusterError."""
 
     async def of(name: str) -> JsonObject:
         query = {"fieldSelector": f"regarding.name={name}", "limit": str(_LIMIT)}

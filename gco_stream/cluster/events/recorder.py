@@ -1,7 +1,7 @@
-"""Kubernetes Events on the objects that people look at: what was done or is wrong, in a sentence.
+"""Kubernetes Events on the objects that users look at: what was done or what is wrong, in one sentence.
 
-They are news, not work: nothing waits for them and nothing fails with them. A repeat counts up the Event that is there,
-rarely; what comes faster than the API server should be asked is dropped and counted.
+Events are best effort: nothing waits for them or fails because of them. A repeat increments the count of the existing
+Event, at a low rate. Events beyond the rate limit are dropped and counted.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from gco_stream.model.objects import API_VERSIONS, JsonObject, ObjectRef
 EventType = Literal["Normal", "Warning"]
 
 CONTROLLER: Final = "gco-stream"
-# The server counts bytes.
+# In bytes, because that is what the server counts.
 MAX_NOTE: Final = 1024
 _MAX_SHORT: Final = 128
 _ACTION: Final = "Reconcile"
@@ -32,12 +32,12 @@ _API_VERSION: Final = "events.k8s.io/v1"
 
 _QUEUE: Final = 500
 _MAX_SERIES: Final = 2000
-# A repeat is written at most this often; events are gone after an hour, so later than that it is a new one.
+# A repeat is written at most this often. Events expire after an hour, so a later repeat is written as a new Event.
 _QUIET_SECONDS: Final = 600.0
 _FORGET_SECONDS: Final = 3000.0
 _BURST: Final = 50
 _PER_SECOND: Final = 5.0
-# The same for one object, so that one that flaps leaves room for the others.
+# Limit per object, so that one flapping object leaves room for the others.
 _OBJECT_BURST: Final = 25
 _OBJECT_PER_SECOND: Final = 1 / 60
 _MAX_ATTEMPTS: Final = 3
@@ -49,7 +49,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Tokens that come back with time: `burst` at most, `rate` a second."""
+    """Token bucket: `burst` tokens at most, refilled at `rate` per second."""
 
     burst: float
     rate: float
@@ -58,24 +58,24 @@ class TokenBucket:
 
     @classmethod
     def full(cls, burst: float, rate: float, now: float) -> "TokenBucket":
-        """A bucket nothing was taken from."""
+        """A full bucket."""
         return cls(burst, rate, burst, now)
 
     def wait(self, now: float) -> float:
-        """Seconds until a token is there."""
+        """Seconds until a token is available."""
         self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
         self.at = now
         return max(0.0, (1 - self.tokens) / self.rate)
 
     def try_take(self, now: float) -> bool:
-        """Take a token if there is one."""
+        """Take a token if one is available."""
         if self.wait(now) > 0:
             return False
         self.spend()
         return True
 
     def spend(self) -> None:
-        """Take a token that was waited for."""
+        """Take a token after waiting for it."""
         self.tokens -= 1
 
 
@@ -92,7 +92,7 @@ class _Key:
 class _Series:
     """One Event and its repeats. `first`, `last`: wall time, microseconds; `written`: monotonic time of the last write.
 
-    The name is ours, so that a second try after a lost answer finds the work of the first.
+    We choose the name, so that a retry after a lost response finds the Event that the first attempt created.
     """
 
     first: int
@@ -105,7 +105,7 @@ class _Series:
 
 
 class EventRecorder:
-    """Writes Events of the group events.k8s.io; `instance` is this replica's name.
+    """Writes events.k8s.io Events; `instance` is this replica's name.
 
     `emit` never waits and never raises; `run` writes until cancelled.
     """
@@ -130,7 +130,7 @@ class EventRecorder:
         self.dropped = 0
 
     def emit(self, ref: ObjectRef, uid: str, type_: EventType, reason: str, note: str) -> None:
-        """Say something of an object. `reason` is one CamelCase word, `note` a sentence (cut at 1024 bytes)."""
+        """Queue an Event on an object. `reason` is one CamelCase word, `note` a sentence (truncated to 1024 bytes)."""
         key = _Key(ref, uid, type_, reason[:_MAX_SHORT], truncate_note(note))
         now, wall = self._clock(), self._wall()
         series = self._series.get(key)
@@ -143,7 +143,7 @@ class EventRecorder:
             if series.queued or now - series.written < _QUIET_SECONDS:
                 return
         if len(self._queue) >= _QUEUE or not self._object(ref, now).try_take(now):
-            self._drop(key, "too many")
+            self._drop(key, "too many events")
             return
         if series is None:
             series = self._series[key] = _Series(wall, wall, _name(ref))
@@ -155,7 +155,7 @@ class EventRecorder:
             self._series.popitem(last=False)
 
     async def run(self) -> None:
-        """Write what was emitted until cancelled; failures are logged."""
+        """Write queued Events until cancelled; failures are logged."""
         while True:
             while not self._queue:
                 self._arrived.clear()
@@ -166,10 +166,10 @@ class EventRecorder:
             if series := self._series.get(key):
                 await self._write(key, series)
             else:
-                self._drop(key, "too many")
+                self._drop(key, "too many events")
 
     async def _write(self, key: _Key, series: _Series) -> None:
-        # Repeats from here on belong to the next write.
+        # Repeats from here on are part of the next write.
         series.queued = False
         series.written = self._clock()
         delay = _FIRST_DELAY
@@ -198,7 +198,7 @@ class EventRecorder:
         try:
             await self._send("PATCH", key, f"/{series.name}", patch)
         except NotFound:
-            # The server forgets events after a while.
+            # Events expire on the server.
             series.first, series.count, series.name, series.created = series.last, 1, _name(key.ref), False
             await self._create(key, series)
 
@@ -245,9 +245,9 @@ class EventRecorder:
             self._objects.popitem(last=False)
         return bucket
 
-    def _drop(self, key: _Key, why: str) -> None:
+    def _drop(self, key: _Key, cause: str) -> None:
         self.dropped += 1
-        _log.info("event not written", object=str(key.ref), reason=key.reason, note=key.note, why=why)
+        _log.info("event dropped", object=str(key.ref), reason=key.reason, note=key.note, cause=cause)
 
 
 def _name(ref: ObjectRef) -> str:
@@ -255,7 +255,7 @@ def _name(ref: ObjectRef) -> str:
 
 
 def truncate_note(note: str) -> str:
-    """The note as the server takes it: at most 1024 bytes, ending in … where something is missing."""
+    """Truncate a note to the server's limit of 1024 bytes, ending in … if anything was removed."""
     raw = note.encode("utf-8", "replace")
     if len(raw) <= MAX_NOTE:
         return raw.decode()

@@ -1,7 +1,7 @@
-"""Leader election by a Lease: at most one replica leads, and one that cannot prove it stops before another may start.
+"""Leader election with a Lease: at most one replica leads, and one that cannot renew stops before another may start.
 
-The rules are in `lease`; here they are carried out. A term lasts from taking the Lease to its release or loss; its
-deadline is a timer of the event loop and needs no answer of anybody to fire.
+The rules are in `lease`; this module applies them. A term lasts from acquiring the Lease to its release or loss. Its
+deadline is an event loop timer, which fires without any response from the server.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from gco_stream.cluster.leaderelection.record import Timing
 from gco_stream.cluster.leaderelection.self_fence import SelfFence, no_fence
 from gco_stream.cluster.leaderelection.term import Term
 
-# Nothing is sent in the last second of a lease: what is on its way then must have arrived before another may lead.
+# Nothing is sent in the last second of a lease, so that requests in flight arrive before another replica may lead.
 _MARGIN: Final = 1.0
-# For what has passed that check; the process ends if it is still to be sent then.
+# The process is ended this many seconds before expiry, in case a request that passed that check is still unsent.
 _MAX_TRANSIT_SECONDS: Final = 0.25
-# Others may change the Lease (its annotations) between our read and our write; not often enough for more than this.
+# Other clients may change the Lease (its annotations) between our read and our write, but rarely this often in a row.
 _MAX_ATTEMPTS: Final = 4
-# So many tries fit between a renewal and its deadline even where each one hangs.
+# Attempts that fit between a renewal and its deadline even if each one hangs.
 _TRIES_PER_DEADLINE: Final = 3
-# Event loops' timers are no finer; waiting for less may be no wait at all.
+# Resolution of event loop timers; a shorter wait may return immediately.
 _TICK: Final = 0.001
-# A lost race is looked at again after this part of a retry period.
+# After a lost race, the Lease is read again within 1/10 of a retry period.
 _QUICK: Final = 10
 
 _log = structlog.get_logger(__name__)
@@ -42,10 +42,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ElectionSnapshot:
-    """The election as this replica sees it.
+    """State of the election as this replica sees it.
 
-    `holder`: who holds the Lease ("" nobody). `since`: when it took it, by its own clock, if it says so. `problem`: why
-    the Lease cannot be read or written at present (then this replica is not ready).
+    `holder`: holder of the Lease ("" if none). `since`: when it acquired the Lease, by its own clock, if recorded.
+    `problem`: why the Lease cannot be read or written at present (this replica is then not ready).
     """
 
     identity: str
@@ -56,7 +56,7 @@ class ElectionSnapshot:
 
 
 class Leadership:
-    """What the leader's task may know and do about its term."""
+    """The leader's access to its own term."""
 
     def __init__(self, elector: "LeaderElector", term: Term) -> None:
         self._elector = elector
@@ -64,43 +64,43 @@ class Leadership:
 
     @property
     def epoch(self) -> int:
-        """The fencing number of this term in microseconds: higher than that of every term before."""
+        """Fencing token of this term in microseconds, higher than that of every earlier term."""
         return self._term.epoch
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """The Lease's annotations as last seen (the watch keeps them fresh)."""
+        """The Lease's annotations as last observed (the watch keeps them current)."""
         return self._elector.annotations
 
     def on_lease_change(self, callback: Callable[[], None]) -> None:
-        """Until the term ends `callback` is called when the watch shows that others may have changed the Lease.
+        """Call `callback` when the watch shows that the Lease may have changed, until the term ends.
 
-        It is called within the event loop and must not block.
+        It is called in the event loop and must not block.
         """
         self._term.on_lease_change = callback
 
     def remaining(self) -> float:
-        """Seconds for which this process may still write; 0 or less: not any more."""
+        """Seconds for which this process may still write; 0 or less: it may not."""
         return self._elector.remaining(self._term)
 
     async def raise_epoch(self, above: int) -> int:
-        """The epoch, made higher than `above`. Raises NotLeading, Rejected (no time is that late), ClusterError."""
+        """Raise the epoch above `above` and return it. Raises NotLeading, Rejected (no such time), ClusterError."""
         if above >= lease.MAX_EPOCH:
-            raise Rejected(0, "EpochTooHigh", f"epoch {above} is not below {lease.MAX_EPOCH}, the last time there is")
+            raise Rejected(0, "EpochTooHigh", f"epoch {above} is not below {lease.MAX_EPOCH}, the largest MicroTime")
         await self._elector.renew(self._term, above=above)
         return self._term.epoch
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
-        """Set annotations of the Lease (None: remove); all others stay. Raises NotLeading, ClusterError."""
+        """Set annotations of the Lease (None: remove); all others are kept. Raises NotLeading, ClusterError."""
         await self._elector.renew(self._term, annotations=annotations)
 
 
 class LeaderElector:
-    """Contends for one Lease and runs the leader's task while it holds it.
+    """Competes for one Lease and runs the leader's task while it holds it.
 
-    The client should be the elector's own: a renewal must not wait behind other calls. Times are in seconds; `clock` is
-    monotonic, `wall` gives microseconds since 1970, and neither is ever compared with another machine's. `fence` ends
-    this process where the leader's task has not ended in time.
+    The elector should have a client of its own, so that renewals do not wait behind other calls. Times are in seconds.
+    `clock` is monotonic, `wall` returns microseconds since 1970, and neither is ever compared with another machine's.
+    `fence` ends this process if the leader's task has not ended in time.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class LeaderElector:
         self._clock = clock
         self._wall = wall
         self._log = _log.bind(lease=f"{namespace}/{name}", identity=identity)
-        # A try that hangs (a server or a balancer that died) must leave time for others.
+        # An attempt that hangs (a dead server or load balancer) must leave time for further attempts.
         self._try_seconds = renew_deadline / _TRIES_PER_DEADLINE
         self._lease = LeaseLock(
             client,
@@ -135,14 +135,14 @@ class LeaderElector:
             name=name,
             timing=timing,
             timeout=self._try_seconds,
-            # Every holder renews more often than this, GCO's too: silence is a broken watch.
+            # Every holder, including GCO's monitor, renews more often than this, so silence means a broken watch.
             inactivity=max(2 * duration, 3 * legacy_interval),
             clock=clock,
             on_change=self._on_change,
         )
         self._term: Term | None = None
         self._sent_epoch: int | None = None
-        # Takings in a row of which no answer has come, and until when the Lease is left to others for that.
+        # Consecutive attempts to acquire without a response, and until when other replicas go first because of them.
         self._unconfirmed = 0
         self._yield_until = -math.inf
         self._problem: str | None = None
@@ -151,25 +151,25 @@ class LeaderElector:
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """The Lease's annotations as last seen."""
+        """The Lease's annotations as last observed."""
         return MappingProxyType(dict(lease.annotations_of(self._lease.raw)))
 
     def snapshot(self) -> ElectionSnapshot:
-        """The state of the election, for health, metrics and the status page."""
+        """State of the election, for health checks, metrics and the status page."""
         record = self._lease.observed.record if self._lease.observed else None
         leading = self._term is not None and self.remaining(self._term) > 0
         since = lease.moment(record.acquired) if record and record.holder and record.acquired is not None else None
         if leading and self._term is not None:
-            # acquireTime is the epoch, which may have been raised above the present time.
+            # acquireTime holds the epoch, which may be ahead of the current time.
             since = self._term.began
         return ElectionSnapshot(self._identity, record.holder if record else "", leading, since, self._problem)
 
     async def run(self, lead: Callable[[Leadership], Awaitable[None]], stop: asyncio.Event) -> None:
-        """Contend until `stop` is set; then wait for `lead` (which looks at `stop` itself), release, and return.
+        """Compete for the Lease until `stop` is set; then wait for `lead`, release the Lease, and return.
 
-        `lead` runs once a term and is cancelled when the lease is lost or has not been renewed by the renew deadline.
-        What it raises is raised (in a group) after the Lease has been released. Cancelling this does not release it:
-        the next leader waits until it has run out.
+        `lead` runs once per term, checks `stop` itself, and is cancelled when the lease is lost or has not been renewed
+        by the renew deadline. Its exceptions are raised (in a group) after the Lease has been released. If this
+        coroutine is cancelled, the Lease is not released, and the next leader waits until it expires.
         """
         async with asyncio.TaskGroup() as group:
             helpers = (
@@ -184,13 +184,13 @@ class LeaderElector:
                     await self._release(term)
                     raise
                 await self._release(term)
-                # Another may want it more; and what ended at once must not begin again at once.
+                # Another replica may go first, and a task that ends immediately must not be restarted immediately.
                 await _sleep_unless(stop, self._jittered())
             for helper in helpers:
                 helper.cancel()
 
     async def _acquire(self, stop: asyncio.Event) -> Term | None:
-        """Wait for the Lease and take it. None: stopped before."""
+        """Wait for the Lease and acquire it. Returns None if stopped first."""
         while not stop.is_set():
             pause = self._jittered()
             try:
@@ -203,7 +203,7 @@ class LeaderElector:
                 if wait <= 0:
                     if term := await self._try_acquire(observed.epoch):
                         return term
-                    # Another was faster; who, is to be read.
+                    # Another replica was faster; the next read shows which.
                     pause /= _QUICK
                 else:
                     pause = min(pause, wait)
@@ -213,7 +213,7 @@ class LeaderElector:
                 self._failed(error)
                 pause = max(pause, error.retry_after or 0)
                 if self._unconfirmed >= _TRIES_PER_DEADLINE:
-                    # What is written and never heard of keeps the Lease from those who could lead.
+                    # Acquiring without ever getting a response keeps the Lease from replicas that could lead.
                     self._unconfirmed = 0
                     self._yield_until = self._clock() + self._duration + 2 * self._retry_period
             await self._pause(pause)
@@ -222,7 +222,7 @@ class LeaderElector:
         return None
 
     async def _try_acquire(self, previous: int) -> Term | None:
-        """Try to become the holder. None: the Lease is not as it was seen."""
+        """Try to become the holder. Returns None if the Lease has changed or the response was too late."""
         now, sent = self._wall(), self._clock()
         self._sent_epoch = epoch = lease.next_epoch(max(previous, self._sent_epoch or 0), now)
         try:
@@ -244,14 +244,15 @@ class LeaderElector:
             deadline=sent + self._renew_deadline,
         )
         self._problem = None
-        # Somebody may have changed it already, and the watch may have told before the answer came. It may be too late.
+        # The watch may have reported a newer change before the response arrived, or the response may have come too
+        # late.
         return term if self._holds(term) and self.remaining(term) > 0 else None
 
     async def _lead(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
-        """Run `lead` until it returns or the term is over."""
+        """Run `lead` until it returns or the term ends."""
         self._term = term
         self._arm_fence(term)
-        self._log.info("lease taken", epoch=term.epoch)
+        self._log.info("lease acquired", epoch=term.epoch)
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._renew_loop(term), name="lease renewal")
@@ -270,18 +271,18 @@ class LeaderElector:
                 try:
                     await lead(Leadership(self, term))
                 finally:
-                    # Whatever the cause: what has begun to end cannot be extended.
+                    # Once the task is ending, for any reason, it cannot be extended.
                     expired, term.scope = scope.expired(), None
         except TimeoutError:
             if not expired:
                 raise
         if expired:
-            reason = "held by another, or gone" if term.over else "not renewed in time"
+            reason = "taken over or deleted" if term.over else "not renewed in time"
             term.over = True
             self._log.warning("leadership lost", reason=reason, problem=self._problem)
 
     async def _renew_loop(self, term: Term) -> None:
-        """Renew until cancelled or lost."""
+        """Renew until cancelled or until the term ends."""
         due, retry_at = self._clock() + self._jittered(), -math.inf
         while not term.ended:
             await self._pause(max(due, retry_at) - self._clock())
@@ -294,29 +295,29 @@ class LeaderElector:
                 return
             except ClusterError as error:
                 self._failed(error)
-                # A server that asks to wait is heeded, but not beyond the last try that fits before the deadline.
+                # Retry-After is honored, but never beyond the last attempt that fits before the deadline.
                 retry_at = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)
 
     async def renew(
         self, term: Term, *, above: int | None = None, annotations: Mapping[str, str | None] | None = None
     ) -> None:
-        """Prove the term once more, with a higher epoch or other annotations if asked. Raises ClusterError."""
+        """Renew the Lease, with a higher epoch or new annotations if given. Raises NotLeading, ClusterError."""
         async with self._writing:
             for _ in range(_MAX_ATTEMPTS):
                 if self._lease.stale:
                     await self._lease.read()
                 if not self._holds(term) or (remaining := self.remaining(term)) <= 0:
-                    raise NotLeading(0, "NotLeading", "the lease is not held by this replica any more")
+                    raise NotLeading(0, "NotLeading", "this replica no longer holds the lease")
                 if above is not None and above < term.epoch:
                     return
                 now, sent = self._wall(), self._clock()
                 epoch = term.epoch if above is None else lease.next_epoch(above, now)
                 raw = lease.renewed(self._lease.raw, self._duration, epoch, now, annotations)
-                # One that lands after the lease is out would hold it for a leader that has ended.
+                # A renewal applied after expiry would hold the lease for a leader that has already stopped.
                 if await self._lease.write(raw, within=remaining):
                     self._confirm(term, epoch, sent)
                     return
-            raise Conflict(409, "Conflict", "the lease was changed by others each time that it was to be renewed")
+            raise Conflict(409, "Conflict", "another client changed the lease during every attempt to renew it")
 
     def _confirm(self, term: Term, epoch: int, sent: float) -> None:
         term.epoch = self._sent_epoch = epoch
@@ -328,11 +329,11 @@ class LeaderElector:
         term.extend(term.deadline - self._clock())
 
     def _arm_fence(self, term: Term) -> None:
-        # The leader's task is cancelled at the renew deadline, so it has had time to end.
+        # By then the leader's task, cancelled at the renew deadline, has had time to end.
         self._fence(term.expiry - _MAX_TRANSIT_SECONDS - self._clock())
 
     async def _release(self, term: Term) -> None:
-        """Let the Lease go so that another may lead at once; where that fails it runs out by itself."""
+        """Release the Lease so that another replica can lead at once; if this fails, it expires on its own."""
         if term.over or not self._holds(term):
             return
         term.over = True
@@ -349,14 +350,14 @@ class LeaderElector:
                         self._log.info("lease released")
                         return
         except (ClusterError, TimeoutError) as error:
-            self._log.warning("the lease could not be released; it runs out by itself", error=str(error))
+            self._log.warning("failed to release the lease; it expires on its own", error=str(error))
 
     def remaining(self, term: Term) -> float:
         """Seconds for which the term's leader may still write."""
         return 0.0 if term.ended else term.expiry - self._clock() - _MARGIN
 
     def _holds(self, term: Term) -> bool:
-        """Whether the term goes on; ends it where the Lease as last seen is another's, or gone."""
+        """Whether the term is still valid; ends it if the Lease is held by another replica or deleted."""
         if (
             not term.ended
             and self._lease.observed
@@ -375,7 +376,7 @@ class LeaderElector:
         self._changed.set()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait so long, or until the watch says something or it is time to stop."""
+        """Wait for `seconds`, or until the watch reports a change or `stop` is set."""
         await _sleep_unless(self._changed, max(seconds, _TICK))
         self._changed.clear()
 
@@ -384,7 +385,7 @@ class LeaderElector:
 
     def _failed(self, error: ClusterError) -> None:
         if error.message != self._problem:
-            self._log.warning("the lease cannot be read or written", error=error.message, status=error.status)
+            self._log.warning("failed to read or update the lease", error=error.message, status=error.status)
         self._problem = error.message
 
 

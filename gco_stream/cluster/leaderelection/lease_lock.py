@@ -1,7 +1,7 @@
-"""The Lease as this process last saw it, kept fresh by every answer and by a watch.
+"""Lease client that caches the Lease and keeps it current from every response and from a watch.
 
-Writes are PUTs of what was last seen with their resourceVersion and uid, so a view that is behind costs a conflict and
-never does harm.
+Writes are PUTs of the cached object with its resourceVersion and uid, so a stale cache costs a conflict and nothing
+else.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from gco_stream.cluster.leaderelection.record import ObservedRecord, Timing
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject
 
-# The server ends a watch after this many seconds; spread, so that a restarted server does not get all at once.
+# The server ends a watch after this many seconds; randomized so that watches do not all reconnect at once.
 _WATCH_SECONDS: Final = (300, 600)
 
 _log = structlog.get_logger(__name__)
 
 
 class LeaseLock:
-    """One Lease: read, written and followed.
+    """Reads, writes and watches one Lease.
 
-    `timeout`: seconds for one call. `inactivity`: seconds of silence after which the watch is opened anew.
-    `on_change` is called whenever the watch says something; it must not block.
+    `timeout`: seconds for one call. `inactivity`: seconds without events after which the watch is reopened. `on_change`
+    is called whenever the watch reports a change; it must not block.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class LeaseLock:
 
     @property
     def observed(self) -> ObservedRecord | None:
-        """What was seen last; None: nothing yet."""
+        """Last observed record; None before the first read."""
         return self._observed
 
     @property
     def raw(self) -> JsonObject:
-        """The object as last seen (never change it in place), an empty one where there is none."""
+        """Last observed object (do not modify it in place); an empty Lease if there is none."""
         return self._raw or self._absent
 
     async def read(self) -> ObservedRecord:
-        """Ask the server. Raises ClusterError, but not where there is no Lease."""
+        """Read the Lease from the server; a missing Lease is not an error. Raises ClusterError."""
         self.stale = False
         try:
             raw = _checked(await self._client.request("GET", self._path, timeout=self._timeout))
@@ -84,10 +84,10 @@ class LeaseLock:
         return self._store(raw)
 
     async def write(self, raw: JsonObject, *, within: float = math.inf) -> bool:
-        """Write the Lease, made of `raw`. False: it is not as it was seen any more, and nothing was written.
+        """Write `raw` as the new Lease. Returns False on a conflict, in which case nothing was written.
 
-        `within`: seconds after which it must not land any more. Raises ClusterError; the write may have happened all
-        the same.
+        `within`: seconds after which the write must no longer be applied. Raises ClusterError; the write may have been
+        applied regardless.
         """
         absent = "uid" not in raw["metadata"]
         method, path = ("POST", self._collection_path) if absent else ("PUT", self._path)
@@ -111,9 +111,9 @@ class LeaseLock:
         return True
 
     async def watch(self, pause: Callable[[], float]) -> None:
-        """Watch the Lease until cancelled; `pause()`: seconds between two tries. What the server answers is retried.
+        """Watch the Lease until cancelled; `pause()` returns the seconds between attempts. Retries every ClusterError.
 
-        Without a watch (not allowed, or the server is away) the view is only as fresh as its reads.
+        Without a watch (not allowed, or the server is down), the cached Lease is only as fresh as the last read.
         """
         problem = ""
         while True:
@@ -121,7 +121,7 @@ class LeaseLock:
                 "fieldSelector": f"metadata.name={self._name}",
                 "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - spreads load
             }
-            # Without a resourceVersion it begins with the newest state there is.
+            # Without a resourceVersion the watch starts with the most recent state.
             events = self._client.watch(self._collection_path, query, inactivity=self._inactivity, on_open=self._opened)
             try:
                 async with aclosing(events):
@@ -131,14 +131,14 @@ class LeaseLock:
             except ClusterError as error:
                 if error.message != problem:
                     problem = error.message
-                    _log.info("the lease is polled while it cannot be watched", reason=problem)
+                    _log.info("lease watch failed; polling until it recovers", error=problem)
             if self.watching:
                 self.watching = False
                 self._on_change()
             await asyncio.sleep(pause())
 
     def _opened(self) -> None:
-        # That there is no Lease is nothing that a watch tells.
+        # A watch does not report that the Lease is missing, so it must be read.
         self.watching = self.stale = True
         self._on_change()
 
@@ -162,10 +162,10 @@ class LeaseLock:
 
 
 def _checked(raw: object) -> JsonObject:
-    """`raw` if it is a stored object; what a proxy says in the server's place is none. Raises ServerError."""
+    """Return `raw` if it is a stored object, not a proxy's response. Raises ServerError."""
     metadata = raw.get("metadata") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or not isinstance(metadata, dict) or not metadata.get("uid"):
-        raise ServerError(200, "", "the answer is not a Lease")
+        raise ServerError(200, "", "the response is not a Lease")
     return raw
 
 

@@ -1,8 +1,8 @@
-"""Who may lead, decided on values: what the Lease says, when this process saw it change, and what to write into it.
+"""Leader election rules as pure functions: who may lead, and what to write into the Lease.
 
-It is client-go's algorithm: clocks of different machines are never compared. A standby counts from the moment at which
-it saw the record change, by its own monotonic clock; a holder counts from before it sent the renewal. The first is
-never earlier than the second, so the holder stops before a standby starts.
+The algorithm is client-go's: clocks of different machines are never compared. A standby counts from when it saw the
+record change, by its own monotonic clock; the holder counts from before it sent the renewal. The holder's count always
+starts first, so the holder stops before a standby starts.
 """
 
 import re
@@ -15,28 +15,28 @@ from gco_stream.model.objects import JsonObject
 
 API_VERSION: Final = "coordination.k8s.io/v1"
 MAX_TRANSITIONS: Final = 2**31 - 1
-# The last moment that a MicroTime can tell, in microseconds: 9999-12-31T23:59:59.999999Z.
+# Largest MicroTime, in microseconds since 1970: 9999-12-31T23:59:59.999999Z.
 MAX_EPOCH: Final = 253_402_300_799_999_999
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# What our identities end in; GCO's monitor and people write none.
+# Suffix of our replicas' identities. Neither GCO's monitor nor people use it.
 _GCO_STREAM_SUFFIX: Final = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-# GCO's monitor takes over from another of its kind when it has missed this many cycles.
+# GCO's monitor takes over from another monitor that has missed this many cycles.
 _LEGACY_CYCLES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """`duration`: seconds for which a renewal of ours holds. `legacy_interval`: seconds between GCO's renewals."""
+    """`duration`: seconds for which a renewal of ours is valid. `legacy_interval`: seconds between GCO's renewals."""
 
     duration: int
     legacy_interval: float
 
     def expiry_seconds(self, record: "LeaderElectionRecord | None") -> float:
-        """Seconds for which the record must stand still before its holder is taken for dead.
+        """Seconds for which the record must not change before its holder is considered dead.
 
-        Never less than our own duration: a holder of ours goes by that, even where the record was edited by hand.
+        Never less than our own duration, which our replicas rely on even if the record was edited manually.
         """
         recorded = max(self.duration, record.duration or 0) if record else self.duration
         if record and record.holder and not is_gco_stream_identity(record.holder):
@@ -46,7 +46,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class LeaderElectionRecord:
-    """What a Lease says. Times are microseconds since 1970; an empty holder is nobody."""
+    """Contents of a Lease. Times are microseconds since 1970; an empty holder means that nobody holds it."""
 
     uid: str
     holder: str = ""
@@ -57,20 +57,20 @@ class LeaderElectionRecord:
 
     @property
     def released(self) -> bool:
-        """Whether nobody holds it and nobody needs to be waited for.
+        """Whether the Lease was released, so that there is no holder to wait for.
 
-        Our release takes renewTime out as well, and leaves acquireTime. One that was emptied by hand, in part or
-        wholly, looks different, and who held it may still be acting.
+        Our release removes renewTime as well and keeps acquireTime. A Lease that was cleared manually, in part or
+        completely, looks different, and its holder may still be acting.
         """
         return not self.holder and self.renewed is None and self.acquired is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedRecord:
-    """The Lease as last seen.
+    """The Lease as last observed.
 
-    `record` None: there is no Lease. `acquirable_at`: the local monotonic time from which it may be taken if it does
-    not change any more. `epoch`: the highest acquireTime ever seen; it outlives the Lease.
+    `record` is None if there is no Lease. `acquirable_at`: local monotonic time from which it may be acquired if it
+    does not change again. `epoch`: highest acquireTime ever observed, kept even if the Lease is deleted.
     """
 
     record: LeaderElectionRecord | None
@@ -79,16 +79,16 @@ class ObservedRecord:
 
 
 def is_gco_stream_identity(identity: str) -> bool:
-    """Whether a replica of this program calls itself so, and not GCO's monitor."""
+    """Whether the identity is that of a gco-stream replica, not of GCO's monitor."""
     return _GCO_STREAM_SUFFIX.search(identity) is not None
 
 
 def observe(
     before: ObservedRecord | None, record: LeaderElectionRecord | None, now: float, timing: Timing
 ) -> ObservedRecord:
-    """The new sighting, `record` having been read at the local monotonic time `now`.
+    """Return the new observation, given that `record` was read at the local monotonic time `now`.
 
-    A Lease that was never there may be made at once, one that vanished only when its last holder must have stopped.
+    A Lease that never existed may be created at once, a deleted one only when its last holder must have stopped.
     """
     epoch = max(before.epoch if before else 0, (record.acquired or 0) if record else 0)
     if before is None:
@@ -101,16 +101,16 @@ def observe(
             record, now + max(timing.expiry_seconds(before.record), timing.expiry_seconds(record)), epoch
         )
     if record is not None and record.released:
-        let_go = before.record is not None and before.record.holder != ""
-        return ObservedRecord(record, now if let_go else max(now, before.acquirable_at), epoch)
+        was_held = before.record is not None and before.record.holder != ""
+        return ObservedRecord(record, now if was_held else max(now, before.acquirable_at), epoch)
     return ObservedRecord(record, now + timing.expiry_seconds(record), epoch)
 
 
 def wait_before_acquiring(observed: ObservedRecord, now: float, identity: str, sent_epoch: int | None) -> float:
-    """Seconds until the Lease may be taken, 0 if it may be now.
+    """Seconds until the Lease may be acquired; 0 if it may be acquired now.
 
-    `sent_epoch` is the acquireTime that this process sent last: where the record holds our identity and that time, it
-    is our own work (an answer was lost, or we could not renew in time), and there is nobody to wait for.
+    `sent_epoch` is the acquireTime that this process sent last. If the record has our identity and that time, we wrote
+    it ourselves (the response was lost, or we could not renew in time), and there is nobody to wait for.
     """
     record = observed.record
     if record is not None and record.holder == identity and sent_epoch is not None and record.acquired == sent_epoch:
@@ -119,17 +119,17 @@ def wait_before_acquiring(observed: ObservedRecord, now: float, identity: str, s
 
 
 def is_held(observed: ObservedRecord, uid: str, identity: str) -> bool:
-    """Whether the Lease that `identity` took is still there and still its own."""
+    """Whether the Lease that `identity` acquired still exists and `identity` still holds it."""
     return observed.record is not None and observed.record.uid == uid and observed.record.holder == identity
 
 
 def next_epoch(previous: int, now: int) -> int:
-    """An epoch (microseconds) above `previous`: the present time, unless clocks or people have run ahead of it."""
+    """An epoch (microseconds) above `previous`: the current time, unless `previous` is ahead of it."""
     return min(max(now, previous + 1), MAX_EPOCH)
 
 
 def parse(raw: JsonObject) -> LeaderElectionRecord:
-    """What a Lease object says; fields that are absent or make no sense are as if they were not set."""
+    """Parse a Lease object; missing or invalid fields are treated as unset."""
     spec = raw.get("spec") or {}
     duration = spec.get("leaseDurationSeconds")
     return LeaderElectionRecord(
@@ -143,12 +143,12 @@ def parse(raw: JsonObject) -> LeaderElectionRecord:
 
 
 def new_lease(namespace: str, name: str) -> JsonObject:
-    """A Lease that says nothing yet."""
+    """A Lease without a spec."""
     return {"apiVersion": API_VERSION, "kind": "Lease", "metadata": {"name": name, "namespace": namespace}}
 
 
 def acquired(raw: JsonObject, identity: str, duration: int, epoch: int, now: int) -> JsonObject:
-    """`raw` with `identity` as its new holder. Everything that is not ours to set stays."""
+    """`raw` with `identity` as its new holder; fields that are not ours are kept."""
     spec = raw.get("spec") or {}
     transitions = spec.get("leaseTransitions") or 0
     if "uid" in raw["metadata"] and spec.get("holderIdentity") != identity:
@@ -167,7 +167,7 @@ def renewed(
     raw: JsonObject, duration: int, epoch: int, now: int, annotations: Mapping[str, str | None] | None = None
 ) -> JsonObject:
     """`raw` renewed by its holder, with `annotations` set (None: removed)."""
-    # Standbys see a renewal by its change, so it must be one even where the clock stood still.
+    # Standbys detect a renewal as a change, so renewTime must change even if the clock stood still.
     previous = parse(raw).renewed
     lease = _with_spec(
         raw,
@@ -176,19 +176,19 @@ def renewed(
         renewTime=micro_time(now + 1 if now == previous else now),
     )
     if annotations:
-        all_of_them = {**annotations_of(raw), **annotations}
+        merged = {**annotations_of(raw), **annotations}
         lease["metadata"] = {
             **raw["metadata"],
-            "annotations": {key: value for key, value in all_of_them.items() if value is not None},
+            "annotations": {key: value for key, value in merged.items() if value is not None},
         }
     return lease
 
 
 def released(raw: JsonObject, duration: int, epoch: int) -> JsonObject:
-    """`raw` let go by its holder.
+    """`raw` released by its holder.
 
-    The duration stays as it is: GCO's monitor takes the Lease without setting one. So does acquireTime, for the next
-    holder's epoch.
+    The duration is kept because GCO's monitor acquires the Lease without setting one, and acquireTime because the next
+    holder's epoch builds on it.
     """
     return _with_spec(
         raw, holderIdentity="", leaseDurationSeconds=duration, acquireTime=micro_time(epoch), renewTime=None
@@ -196,17 +196,17 @@ def released(raw: JsonObject, duration: int, epoch: int) -> JsonObject:
 
 
 def annotations_of(raw: JsonObject | None) -> Mapping[str, str]:
-    """The Lease's annotations; none where there is no Lease."""
+    """The Lease's annotations; empty if there is no Lease."""
     return (raw["metadata"].get("annotations") or {}) if raw else {}
 
 
 def micro_time(epoch: int) -> str:
-    """Microseconds since 1970 as a MicroTime; the server refuses one without exactly six digits."""
+    """Format microseconds since 1970 as a MicroTime; the server requires exactly six fractional digits."""
     return moment(epoch).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def moment(epoch: int) -> datetime:
-    """Microseconds since 1970 as a time in UTC."""
+    """Convert microseconds since 1970 to a time in UTC."""
     return _UNIX_EPOCH + epoch * _MICROSECOND
 
 

@@ -1,28 +1,28 @@
-"""A dead man's switch: the kernel ends a leader's process whose lease runs out while it still acts.
+"""Self-fencing: the kernel ends the leader's process if its lease expires while it may still act.
 
-The event loop's timers end a leader that goes on turning. One that is stopped (SIGSTOP, a frozen container) or hangs in
-one turn goes on where it was: its requests have passed every check and are only still to be sent, and by then another
-leads. The kernel's timer runs meanwhile, and its signal arrives before a stopped process does anything else.
+The event loop's timers cannot end a leader that is stopped (SIGSTOP, a frozen container) or that blocks the loop. When
+it resumes, it would send requests that have already passed every check, although another replica leads by then. The
+kernel's timer keeps running meanwhile, and its signal arrives before a stopped process executes anything else.
 """
 
 import ctypes
 import signal
 from collections.abc import Callable
 
-# What it is given: the seconds after which the process ends, 0: it does not any more.
+# Takes the seconds after which the process ends; 0 disarms the timer.
 SelfFence = Callable[[float], None]
 
-# setitimer's 0 puts the timer out.
+# setitimer with 0 would disarm the timer.
 _IMMEDIATELY = 1e-6
 
 
 def self_fence() -> SelfFence:
-    """The fuse of this process, for which SIGALRM is taken. Where it burns down, the exit code is that signal's, 14."""
+    """Create this process's fence, which uses SIGALRM. When it fires, the exit code is 14, the signal's number."""
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
     libc.signal.restype = ctypes.c_void_p
-    # Python's handlers run some instructions later, which may send what is under way; the default action ends every
-    # process but a container's first. So libc's _exit is the handler: it is called with the signal's number.
+    # A Python handler runs some instructions later, which could still send a pending request, and the default action
+    # does not end a container's PID 1. So the handler is libc's _exit, which is called with the signal's number.
     libc.signal(signal.SIGALRM, ctypes.cast(libc._exit, ctypes.c_void_p))
 
     def set_fuse(seconds: float) -> None:
@@ -32,4 +32,4 @@ def self_fence() -> SelfFence:
 
 
 def no_fence(seconds: float) -> None:
-    """For a process that shall outlive its lease in any case: nothing burns."""
+    """Fence that never fires, for processes that may outlive their lease."""

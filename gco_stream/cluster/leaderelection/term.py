@@ -1,4 +1,4 @@
-"""One time of leading, from taking the Lease to its release or loss: what is proven of it, and the end of its task."""
+"""One leadership term, from acquiring the Lease to its release or loss: how long it is valid, and how its task ends."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(slots=True)
 class Term:
-    """A time of leading. `expiry` and `deadline` are local monotonic times, counted from before the last proof."""
+    """Leadership term. `expiry` and `deadline` are local monotonic times, counted from before the last renewal."""
 
     uid: str
     epoch: int
@@ -21,16 +21,16 @@ class Term:
 
     @property
     def ended(self) -> bool:
-        """Whether the leader's task has been, or is being, cancelled."""
+        """Whether the leader's task has been or is being cancelled."""
         return self.over or (self.scope is not None and self.scope.expired())
 
     def end(self) -> None:
-        """Nothing is proven any more: the leader's task is cancelled as soon as the loop turns."""
+        """End the term: the leader's task is cancelled in the event loop's next iteration."""
         if not self.over:
             self.over = True
             self.extend(0.0)
 
     def extend(self, seconds: float) -> None:
-        """The leader's task may run for so long from now."""
+        """Let the leader's task run for `seconds` from now."""
         if self.scope is not None and not self.scope.expired():
             self.scope.reschedule(asyncio.get_running_loop().time() + seconds)

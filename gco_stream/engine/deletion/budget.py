@@ -1,8 +1,8 @@
-"""How many endpoints may be removed in an hour without anybody having asked by desired_state=deleted.
+"""Limits how many endpoints are removed per hour without desired_state=deleted in their items.
 
-A wrong REGION, a blanked list of regions or a wiped table looks just like many endpoints leaving: the budget keeps such
-a mistake small. It is counted in an annotation of the Lease, so that neither a crash loop nor a new leader begins
-afresh: what is spent is written there before the first deletion is sent.
+A wrong REGION, an emptied list of regions or a wiped table looks like many endpoints leaving at once; the budget limits
+the damage of such a mistake. Spending is recorded in an annotation of the Lease before the first deletion is sent, so
+neither a crash loop nor a new leader resets it.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ import orjson
 import structlog
 
 REMOVALS_ANNOTATION: Final = "gco.io/removals"
-# All annotations of a Lease together have 256 KiB; so many removals take 50 of them.
+# A record of 2,000 removals takes 50 KiB of the 256 KiB that all annotations of an object may have.
 MAX_REMOVALS: Final = 2000
 _HOUR: Final = 3600.0
 _MIN_REMOVALS: Final = 5
 _FRACTION: Final = 0.1
-# In the place of a name's digest: all of it is spent.
+# Stored in place of a name's digest: the whole budget is spent.
 _ALL: Final = "*"
 _DIGEST_BYTES: Final = 8
 
@@ -28,27 +28,27 @@ _log = structlog.get_logger(__name__)
 
 
 class LeaseAnnotations(Protocol):
-    """The annotations of the Lease, as its holder may read and write them."""
+    """The annotations of the Lease, as read and written by its holder."""
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """As last seen."""
+        """The annotations as last observed."""
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
-        """Sets some of them (None: removes). Raises ClusterError; NotLeading where the Lease is another's."""
+        """Sets annotations; None removes one. Raises ClusterError; NotLeading if another process holds the Lease."""
 
 
 def short_digest(*words: str) -> str:
-    """Eleven characters that stand for some words in an annotation: 64 bits."""
+    """Returns a 64-bit digest of the words as 11 characters, for use in annotations."""
     digest = hashlib.blake2b("\n".join(words).encode(), digest_size=_DIGEST_BYTES).digest()
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 class DeletionBudget:
-    """Counts endpoints, not objects: one that was reserved may be finished.
+    """Counts removed endpoints, not objects. A reserved removal may finish.
 
-    `limit` None: the larger of 5 and a tenth of the endpoints known; at most 2,000 either way. `now`: seconds of the
-    wall clock, since what is counted outlives this process.
+    `limit`: removals per hour; None means a tenth of the known endpoints, but at least 5. It is capped at 2,000.
+    `now`: wall clock, in seconds, because the count outlives this process.
     """
 
     def __init__(self, limit: int | None, lease: LeaseAnnotations, now: Callable[[], float]) -> None:
@@ -57,28 +57,28 @@ class DeletionBudget:
         self._now = now
         self._lock = asyncio.Lock()
         text = lease.annotations.get(REMOVALS_ANNOTATION)
-        persisted = {} if text is None else _read(text)
-        if persisted is None:
-            # Somebody's edit, and how much is spent is not known. An hour of nothing does no harm.
+        recorded = {} if text is None else _read(text)
+        if recorded is None:
+            # Someone has edited the annotation, so past removals are unknown. Removing nothing for an hour is safe.
             _log.warning(
-                "what has been removed is not known, so for an hour nothing is that its item does not ask for",
+                "malformed deletion budget; unrequested removals are held back for one hour",
                 annotation=REMOVALS_ANNOTATION,
                 value=(text or "")[:80],
             )
-        self._persisted = frozenset(persisted or ())
-        self._spent: dict[str, float] = {_ALL: now()} if persisted is None else persisted
+        self._persisted = frozenset(recorded or ())
+        self._spent: dict[str, float] = {_ALL: now()} if recorded is None else recorded
 
     def left(self, name: str, endpoint_count: int) -> int:
-        """How many removals may still begin, at least 1 for an endpoint whose removal has begun.
+        """Returns how many removals may still start; at least 1 for an endpoint whose removal has started.
 
-        `endpoint_count`: how many endpoints there are.
+        `endpoint_count`: the number of known endpoints.
         """
         spent = self._current()
         left = 0 if _ALL in spent else max(0, self._limit_of(endpoint_count) - len(spent))
         return max(1, left) if short_digest(name) in spent else left
 
     def next_in(self, endpoint_count: int) -> float:
-        """Seconds until one more removal may begin, 0 where it may now."""
+        """Returns the seconds until another removal may start, 0 if one may start now."""
         spent, limit = self._current(), self._limit_of(endpoint_count)
         if _ALL in spent:
             return spent[_ALL] + _HOUR - self._now()
@@ -89,27 +89,24 @@ class DeletionBudget:
         return sorted(spent.values())[len(spent) - limit] + _HOUR - self._now()
 
     def reserve(self, name: str, endpoint_count: int) -> bool:
-        """A removal is to begin; False where none may. Without an await, so no two can take the last one."""
+        """Reserves a removal. Returns False if none is left. Never awaits, so two callers cannot take the last one."""
         if self.left(name, endpoint_count) <= 0:
             return False
         self._spent.setdefault(short_digest(name), self._now())
         return True
 
     def is_persisted_for(self, name: str) -> bool:
-        """Whether the Lease tells that this removal has begun: then it may be carried out."""
+        """Whether the start of this removal is recorded in the Lease, so that it may be carried out."""
         digest = short_digest(name)
         return digest in self._current() and digest in self._persisted
 
     @property
     def is_persisted(self) -> bool:
-        """Whether the Lease tells of all that is spent."""
+        """Whether all spending is recorded in the Lease."""
         return self._current().keys() <= self._persisted
 
     async def store(self) -> None:
-        """Has the Lease tell of all that is spent; those who wait for it meanwhile are served by one write.
-
-        Raises ClusterError.
-        """
+        """Records all spending in the Lease; concurrent callers share one write. Raises ClusterError."""
         async with self._lock:
             if self.is_persisted:
                 return
@@ -124,13 +121,13 @@ class DeletionBudget:
 
     def _current(self) -> Mapping[str, float]:
         now = self._now()
-        # A time ahead of ours (another clock, or ours was set back) counts as now, and lasts an hour like any other.
+        # A time in the future (clock skew, or our clock was set back) counts as now, and expires after an hour.
         self._spent = {digest: min(at, now) for digest, at in self._spent.items() if now - at < _HOUR}
         return self._spent
 
 
 def _read(text: str) -> dict[str, float] | None:
-    """What an annotation tells; None where it makes no sense."""
+    """Parses the annotation. Returns None if it is malformed."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:

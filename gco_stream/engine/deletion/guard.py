@@ -1,8 +1,8 @@
-"""What stands between a plan that removes an endpoint unasked and its first deletion.
+"""Checks plans that remove an endpoint although its item does not request it.
 
-An endpoint that leaves the region needs a place in the budget. One without an item needs evidence as well. What a
-person has approved needs neither. All of it is asked synchronously with the plan, so that no two workers can spend one
-place; a place is told in the Lease before it is used.
+An endpoint that leaves the region needs a place in the deletion budget. An endpoint without an item also needs evidence
+that the item is gone. An approved removal needs neither. The checks run synchronously with planning, so two workers
+cannot spend the same place, and a place is recorded in the Lease before it is used.
 """
 
 from collections.abc import Callable, Set
@@ -35,12 +35,12 @@ _log = structlog.get_logger(__name__)
 
 
 def unrequested_deletions(plan: Plan) -> frozenset[str]:
-    """The uids of the objects that a plan takes away unasked."""
+    """Returns the UIDs of the objects that a plan deletes without a request in the item."""
     return frozenset(step.uid for step in plan.steps if isinstance(step, Delete) and step.spends_budget)
 
 
 class Guard:
-    """Decides on removals that no item asks for. `now`: the wall clock with a time zone.
+    """Decides on removals that no item requests. `now`: wall clock with a time zone.
 
     `held`: endpoints whose removal is held back.
     """
@@ -76,11 +76,11 @@ class Guard:
 
     @property
     def deletions_left(self) -> int:
-        """How many removals may still begin unasked within this hour."""
+        """How many unrequested removals may still start within this hour."""
         return self._budget.left("", len(self._items))
 
     def limits(self, name: str, fleet: FleetState) -> FleetState:
-        """The fleet with what the budget allows this endpoint now."""
+        """Returns the fleet with the budget that this endpoint has now."""
         endpoint_count = len(self._items)
         return replace(
             fleet,
@@ -89,7 +89,7 @@ class Guard:
         )
 
     def decide(self, name: str, fleet: FleetState, make: Callable[[FleetState], Plan]) -> Plan:
-        """The plan that `create` makes of what the budget, or an approval, allows this endpoint now."""
+        """Returns the plan that `create` makes within the current budget or approval of this endpoint."""
         plan = make(self.limits(name, fleet))
         if plan.limited_by is FleetLimit.REMOVAL:
             allowed_plan = make(replace(fleet, deletions_left=1))
@@ -98,7 +98,7 @@ class Guard:
         return self._track_held(plan)
 
     def decide_orphan(self, name: str) -> Plan:
-        """The plan of an endpoint that has no item."""
+        """Plans an endpoint without an item."""
         observed, now = self.orphans.observed(name), self._now()
         canary = names.canary_name(name)
         fleet = FleetState(names_claimed_by_others=frozenset({canary}) if canary in self._items else frozenset())
@@ -118,7 +118,7 @@ class Guard:
         return self._track_held(held_plan)
 
     def permits(self, plan: Plan) -> bool:
-        """Whether the plan may be carried out as it is: nothing goes unasked, or it is approved, or the Lease tells."""
+        """Whether the plan may be executed: it removes nothing unrequested, or the removal is approved or recorded."""
         uids = unrequested_deletions(plan)
         if not uids:
             return True
@@ -129,22 +129,23 @@ class Guard:
         return self._budget.is_persisted_for(plan.endpoint)
 
     async def reserve(self, plan: Plan) -> None:
-        """Takes a place in the budget for this removal, if there is one, and tells it in the Lease; then plan again.
+        """Reserves a place in the budget for this removal, if one is left, and records it in the Lease.
 
-        Raises ClusterError where the Lease cannot be written: then nothing may be deleted.
+        The caller must plan again afterwards. Raises ClusterError if the Lease cannot be written; then nothing may be
+        deleted.
         """
         if self._budget.reserve(plan.endpoint, len(self._items)):
             await self._budget.store()
             self._metrics.removals.labels("budget").inc()
 
     def newly_approved(self) -> frozenset[str]:
-        """Names that an approval may have let go since this was asked last."""
+        """Returns the names whose removal an approval may permit that is new since the last call."""
         if not self._approvals.is_new():
             return frozenset()
         return self.orphans.names | self.held
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
-        """A complete scan has shown these names; those that are to be planned although they have no item."""
+        """Evaluates a complete scan that found these names. Returns the names without an item that must be planned."""
         missing = await self.orphans.scan_ended(seen)
         await self._clean_up_lease()
         if self._approvals.any:
@@ -152,13 +153,13 @@ class Guard:
         return frozenset(name for name in missing if self.orphans.evidence(name) is not OrphanEvidence.INSUFFICIENT)
 
     async def _clean_up_lease(self) -> None:
-        """Takes what is of no use any more out of the Lease, and puts what nobody could read in order."""
+        """Removes an expired approval from the Lease, and replaces a malformed budget."""
         try:
             if self._approvals.spent:
                 await self._lease.annotate({APPROVED_ANNOTATION: None})
             await self._budget.store()
         except ClusterError as error:
-            _log.warning("the Lease's annotations cannot be put in order", error=str(error))
+            _log.warning("update of the Lease's annotations failed", error=str(error))
 
     def _track_held(self, plan: Plan) -> Plan:
         if plan.limited_by is FleetLimit.REMOVAL:

@@ -1,7 +1,7 @@
-"""The evidence that an endpoint's item is gone from the table: two complete scans in a row that lack it.
+"""Evidence that an endpoint's item is gone from the table: two consecutive complete scans did not find it.
 
-A record of its removal in the stream counts as one of them. A scan that failed or was cut counts for nothing; an empty
-one is no proof of anything and makes all evidence begin anew. Whoever acts on it reads the item once more.
+A stream record of the item's removal counts as one of them. A failed or interrupted scan does not count. A scan that
+finds the table empty proves nothing and resets all evidence. Before a deletion, the item is read once more.
 """
 
 import asyncio
@@ -15,28 +15,28 @@ from gco_stream.planning.lifecycle.orphaned import removable
 from gco_stream.planning.types.policy import Policy
 
 _REQUIRED_SCANS: Final = 2
-# Names looked at before the loop gets its turn.
+# Number of names processed before yielding to the event loop.
 _SLICE: Final = 50
 
 
 class OrphanEvidence(Enum):
-    """What is known of an endpoint that has no item."""
+    """The evidence about an endpoint without an item."""
 
-    INSUFFICIENT = "seen to be missing once at most"
+    INSUFFICIENT = "missing from one scan at most"
     PROVEN = "the table has no such item"
-    TABLE_EMPTY = "the table has no item at all"
+    TABLE_EMPTY = "the table is empty"
 
 
 def synced_objects(cache: ClusterCache, name: str) -> Observed:
-    """What stands of an endpoint in the namespaces that can be read."""
+    """Returns the live objects of an endpoint in the namespaces that can be read."""
     unsynced = cache.unsynced
     return Observed({ref: obj for ref, obj in cache.observed(name).objects.items() if ref.namespace not in unsynced})
 
 
 class OrphanTracker:
-    """Counts for each name how often in a row the table has lacked it.
+    """Counts for each name how many times in a row it was missing from the table.
 
-    Bounded by the names in the cluster: nothing is kept of a name of which nothing stands that might be removed.
+    Bounded by the names in the cluster: a name without removable objects is not kept.
     """
 
     def __init__(self, cache: ClusterCache, policy: Policy) -> None:
@@ -48,15 +48,15 @@ class OrphanTracker:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of which something stands and that the table was seen to lack."""
+        """Names with removable objects that were missing from the table."""
         return frozenset(self._missing_scans)
 
     def observed(self, name: str) -> Observed:
-        """What stands of the endpoint, as far as it is known for certain."""
+        """Returns the live objects of the endpoint in the namespaces that can be read."""
         return synced_objects(self._cache, name)
 
     def evidence(self, name: str) -> OrphanEvidence:
-        """What is known of an endpoint without an item."""
+        """Returns the evidence about an endpoint without an item."""
         if self._table_empty:
             return OrphanEvidence.TABLE_EMPTY
         return (
@@ -66,12 +66,12 @@ class OrphanTracker:
         )
 
     def item_seen(self, name: str) -> None:
-        """The table has an item of this name."""
+        """Records that the table has an item with this name."""
         self._table_empty = False
         self._missing_scans.pop(name, None)
 
     def item_removed(self, name: str) -> bool:
-        """The stream tells that the item was removed; whether something stands of it that a scan should ask about."""
+        """Counts a stream record of the item's removal. Returns whether the endpoint has removable objects."""
         if not self._has_objects(name):
             return False
         self._missing_scans[name] = min(_REQUIRED_SCANS, self._missing_scans.get(name, 0) + 1)
@@ -79,11 +79,11 @@ class OrphanTracker:
         return True
 
     def scan_started(self) -> None:
-        """A scan begins. One that does not come to its end needs no word."""
+        """Records the start of a scan. An interrupted scan needs no further call."""
         self._removed_during_scan.clear()
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
-        """The scan was complete and has shown these names; the names of which something stands and that it lacked."""
+        """Records the names that a complete scan found. Returns the other names that have removable objects."""
         self._table_empty = not seen
         if not seen:
             self._missing_scans.clear()
@@ -94,7 +94,7 @@ class OrphanTracker:
                 await asyncio.sleep(0)
             if self._has_objects(name):
                 with_objects.add(name)
-                # Whether the page is older than what the stream told meanwhile is not known: the next scan counts.
+                # A page may be older than a removal that the stream reported during the scan: the next scan counts.
                 if seen and name not in self._removed_during_scan:
                     self._missing_scans[name] = min(_REQUIRED_SCANS, self._missing_scans.get(name, 0) + 1)
         for name in self._missing_scans.keys() - with_objects - self._removed_during_scan:

@@ -1,4 +1,4 @@
-"""The workers: each takes a name, has it reconciled, and says when it is to be looked at again."""
+"""The workers. Each takes a key, reconciles it and requeues it if necessary."""
 
 import asyncio
 import uuid
@@ -26,14 +26,12 @@ from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
 _log = structlog.get_logger(__name__)
 
 _URGENT = frozenset({Trigger.STREAM, Trigger.REPORT})
-# An echo makes a report that waits for its turn no more urgent.
+# An echo does not make a pending report more urgent.
 _ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})
 
 
 class Controller:
-    """Runs the reconciler on the queue's names. `clock` gives the queue's seconds; `publish` is told of every
-    outcome.
-    """
+    """Runs the reconciler on the queue's keys. `clock`: seconds of the queue's clock. `publish` gets every outcome."""
 
     def __init__(
         self,
@@ -62,13 +60,13 @@ class Controller:
         self._limited: dict[str, FleetLimit] = {}
 
     def count_limited(self, limit: FleetLimit) -> int:
-        """How many endpoints' last plans a limit on the fleet has held back."""
+        """Returns the number of endpoints whose last plan was held back by this fleet limit."""
         return sum(one is limit for one in self._limited.values())
 
     async def run(self, count: int) -> None:
-        """Works on so many names at once, and on more while a server keeps some of them waiting.
+        """Processes `count` keys at once, and more while some workers are blocked by a server.
 
-        Returns when the dispatcher is closed and the work in hand is finished.
+        Returns when the dispatcher is closed and in-flight work is finished.
         """
         async with asyncio.TaskGroup() as group:
             WorkerPool(group, count, self._work)
@@ -83,19 +81,19 @@ class Controller:
             finally:
                 self._dispatcher.done(work.key)
                 self._metrics.queue.done(self._clock() - began)
-            # One that is in sync waits for nothing, and thousands of them in a row would hold the loop.
+            # Reconciling a key that is in sync never awaits, so thousands in a row would block the event loop.
             await asyncio.sleep(0)
 
     async def _reconcile(self, work: WorkItem) -> None:
         name, started = work.key, self._clock()
         if wait := self._retries.server_wait(name, started):
-            # The server has asked to be left alone for so long: news of the endpoint makes no difference.
+            # The server has requested this wait, and a change to the endpoint does not shorten it.
             trigger = Trigger.STREAM if Trigger.STREAM in work.triggers else work.triggers[0]
             self._dispatcher.add_after(name, wait, trigger, work.records)
             return
         if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and self._tokens.is_in_sync(name):
-            # The watch's echo of our own write: the last plan was made on the very objects that it tells of. A time
-            # to look again that came with it is no echo, though nothing but the time has changed.
+            # The watch's echo of our own write: the last plan was made from the same objects. A requeue that arrives
+            # with it is not an echo, even though only the time has changed.
             if Trigger.REPORT in work.triggers:
                 self._report_later(work)
             return
@@ -103,24 +101,24 @@ class Controller:
             await self._reconcile_now(work, started)
 
     async def _reconcile_now(self, work: WorkItem, started: float) -> None:
-        """Every line that is logged in here, by whomever, bears the reconcile's id."""
+        """Reconciles the key. Every message that is logged meanwhile, by any module, has the reconcile's ID."""
         name = work.key
         try:
-            # While a start has a backlog, objects that are missing are more urgent than reports: each report waits
-            # for its own turn, unless a user is waiting for it.
+            # During the backlog of a start, missing objects are more urgent than reports. Each report waits for its
+            # own turn, unless a user is waiting for it.
             urgent = not _URGENT.isdisjoint(work.triggers) or not self._dispatcher.queue.low_priority_depth
             outcome = await self._reconciler.reconcile(
                 name, objects_first=not urgent, on_applied=partial(self._history.record_applied, name)
             )
         except (TableError, ClusterError) as error:
-            # NotLeading among them: the lease is renewed before the retry, or this task is cancelled.
+            # This includes NotLeading: the Lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None
             reason = Reason.TABLE_ERROR if isinstance(error, TableError) else Reason.API_ERROR
             errors = (Cause(reason, str(error)),)
             outcome = ReconcileResult(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - it is logged
-            # A fault of ours in one endpoint must not end the work on all others (I8); it is logged with its place.
-            _log.exception("reconcile broke off")
+            # A bug that one endpoint triggers must not stop the others (I8).
+            _log.exception("unexpected error in reconcile")
             message = f"{type(error).__name__}: {error}"
             outcome = ReconcileResult(Result.BROKEN, errors=(Cause(Reason.INTERNAL_ERROR, message),))
         self._requeue_or_forget(work, outcome)
@@ -171,14 +169,14 @@ class Controller:
         self._dispatcher.add(work.key, Priority.LOW, Trigger.REPORT, work.records)
 
     def on_cause_resolved(self, cause: str) -> None:
-        """What names failed of is gone: they are tried at once."""
+        """Retries at once all keys that failed for this cause."""
         self._retries.cause_resolved(cause, self._clock())
 
     def _wake(self, name: str, wait: float) -> None:
         if wait:
             self._dispatcher.add_after(name, wait, Trigger.RECOVERED)
         else:
-            # There may be thousands of them: a user's change goes first.
+            # There may be thousands of them, and a user's change goes first.
             self._dispatcher.add(name, Priority.LOW, Trigger.RECOVERED)
 
     def _requeue(self, name: str, requeue: RequeueAfter) -> None:
@@ -214,13 +212,15 @@ class Controller:
 
 
 def _log_context(work: WorkItem) -> dict[str, object]:
-    """What each line that is logged during a reconcile bears; `records` leads to the stream's lines, `reconcile` on."""
+    """Returns the fields of every log message of a reconcile. `records` links them to messages of the stream, and
+    `reconcile` to the API calls of the same reconcile.
+    """
     about = {RECONCILE_ID: uuid.uuid4().hex[:8], "endpoint": work.key, "trigger": ", ".join(work.triggers)}
     return about | ({"records": list(work.records)} if work.records else {})
 
 
 def _result_label(outcome: ReconcileResult) -> ResultLabel:
-    """The outcome in controller-runtime's words."""
+    """Returns the outcome in controller-runtime's terms."""
     if outcome.contested or outcome.result in {Result.FAILED, Result.BROKEN, Result.REJECTED}:
         return "error"
     if outcome.unreported:

@@ -1,7 +1,7 @@
-"""What people are told by Kubernetes Events: changes to what runs, and what is in the way.
+"""Publishes Kubernetes Events: changes to running objects, and problems that block an endpoint.
 
-Creations are not told: the API server's own parts tell of them, and a start with thousands of endpoints must not write
-an Event for each.
+Creations get no Event: Kubernetes' own controllers already report them, and a start with thousands of endpoints must
+not write an Event for each.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ _TARGET_KINDS = (Kind.DEPLOYMENT, Kind.INGRESS, Kind.SERVICE)
 
 
 class EventPublisher:
-    """Tells of reconciles by Events on the endpoint's Deployment, or on what else stands of it.
+    """Emits Events about reconciles on the endpoint's Deployment or, if it has none, on another of its objects.
 
-    Warnings are told when they change: those told last are kept, by endpoint, for the few that have any.
+    Warnings are emitted when they change: the last ones are kept for each endpoint that has any.
     """
 
     def __init__(self, emit: Emit, cache: ClusterCache) -> None:
@@ -54,10 +54,10 @@ class EventPublisher:
             return
         for step in changes:
             self._emit(about.ref, about.uid, "Normal", "Updated", str(step))
-        # A step that was just carried out may have told of the same cause, and a warning may be the error as well.
-        told = {event.reason for _, event in events}
+        # A completed step may have emitted the same cause already, and a warning may also be an error.
+        emitted = {event.reason for _, event in events}
         for cause in dict.fromkeys((*warnings, *errors)):
-            if cause.reason not in told:
+            if cause.reason not in emitted:
                 self._emit(about.ref, about.uid, "Warning", cause.reason, cause.message)
 
     def _new_warnings(self, name: str, outcome: ReconcileResult) -> tuple[Cause, ...]:
@@ -65,12 +65,12 @@ class EventPublisher:
             if outcome.result is Result.GONE:
                 self._last_warnings.pop(name, None)
             return ()
-        warnings, published = outcome.plan.warnings, self._last_warnings.get(name, ())
+        warnings, emitted = outcome.plan.warnings, self._last_warnings.get(name, ())
         if warnings:
             self._last_warnings[name] = warnings
         else:
             self._last_warnings.pop(name, None)
-        return tuple(warning for warning in warnings if warning not in published)
+        return tuple(warning for warning in warnings if warning not in emitted)
 
     def _object_of(self, name: str) -> ObservedObject | None:
         objects = self._cache.observed(name).objects.values()

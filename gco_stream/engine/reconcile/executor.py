@@ -1,4 +1,4 @@
-"""Carrying a plan's steps out against the cluster, and telling what became of them."""
+"""Executes the steps of a plan against the cluster and returns their results."""
 
 import math
 import time
@@ -36,10 +36,10 @@ _MAX_RETRY_PAUSE = 6 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class StepFailure:
-    """A step that the API server did not take.
+    """A step that the API server did not accept.
 
-    `final`: the same step is refused as it is, so until it is another one it is tried again rarely, at `requeue_after`,
-    or not at all. `stale`: what the plan was made from has changed; plan again at once.
+    `final`: the step itself was rejected, so the same step is retried rarely, at `requeue_after`, or not at all.
+    `stale`: the objects that the plan was made from have changed; plan again at once.
     """
 
     step: Step
@@ -50,9 +50,9 @@ class StepFailure:
 
     @property
     def cause(self) -> Cause:
-        """What the endpoint's author reads."""
+        """The cause as it is reported to the endpoint's author."""
         if isinstance(self.error, Forbidden):
-            message = f"{self.step.ref}: not allowed, or the namespace does not exist: {self.error.message}"
+            message = f"{self.step.ref}: forbidden, or the namespace does not exist: {self.error.message}"
             return Cause(Reason.FORBIDDEN, message)
         reason = Reason.API_ERROR
         if isinstance(self.error, Rejected):
@@ -61,13 +61,13 @@ class StepFailure:
 
     @property
     def key(self) -> str:
-        """Failure key shared by all endpoints that a server, a permission, a namespace or a webhook stops."""
+        """Failure key shared by all endpoints that a server, permission, namespace or webhook blocks."""
         return f"{type(self.error).__name__} for {self.step.ref.kind} in {self.step.ref.namespace}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    """A step that the API server refused, by its digest; asked again after `pause` seconds, not before `until`."""
+    """A rejected step, by its digest. It is retried at `until`, which is `pause` seconds after the last attempt."""
 
     digest: str
     error: Rejected
@@ -77,18 +77,18 @@ class _Rejection:
 
 @dataclass(slots=True)
 class ExecutionResult:
-    """What became of a plan's steps: those carried out, and the first failure of each part."""
+    """The completed steps of a plan, and the first failure of each part."""
 
     done: list[Step] = field(default_factory=list)
     failures: list[StepFailure] = field(default_factory=list)
 
 
 class PlanExecutor:
-    """Carries out steps in order; a failed one holds up its own part only, a stale one all that comes after it.
+    """Executes steps in order. A failed step blocks its own part only, a stale one blocks all later steps.
 
-    What the API server has rejected is remembered, at most one step an object, until the object takes a step or its
-    endpoint is gone: the same step is tried again after half a minute, then ever more rarely, since it may have been a
-    policy's or a quota's word. `clock` gives monotonic seconds, `now` the wall clock with a time zone.
+    A rejected step is remembered, at most one per object, until the object accepts a step or its endpoint is gone. The
+    same step is retried after 30 seconds, then at growing intervals, because a policy or a quota may have rejected it.
+    `clock`: monotonic seconds. `now`: wall clock with a time zone.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class PlanExecutor:
         self._rejected: dict[ObjectRef, _Rejection] = {}
 
     async def execute(self, plan: Plan) -> ExecutionResult:
-        """Every step of the plan that can be. Raises NotLeading where this process may not write any more."""
+        """Executes every step of the plan that it can. Raises NotLeading if this process may no longer write."""
         result = ExecutionResult()
         stopped: set[Part] = set()
         for step in plan.steps:
@@ -122,7 +122,7 @@ class PlanExecutor:
                 failure = self._failure(step, error)
                 result.failures.append(failure)
                 if failure.stale:
-                    # What comes after it may be wrong as well: an Ingress before somebody else's Service.
+                    # Later steps may be wrong too, such as an Ingress for a Service that belongs to someone else.
                     break
             else:
                 result.done.append(executed)
@@ -130,7 +130,7 @@ class PlanExecutor:
         return result
 
     async def _execute_step(self, step: Step) -> Step:
-        """Carries a step out, or what is done in its place, and returns which."""
+        """Executes a step or its replacement, and returns the executed one."""
         rejected = self._rejected.get(step.ref)
         if rejected is not None and self._clock() < rejected.until and rejected.digest == _digest(step):
             raise rejected.error
@@ -167,8 +167,8 @@ class PlanExecutor:
         return step
 
     async def _mark_contested(self, step: Apply, before: ObservedObject) -> Step:
-        """Marks a Deployment as contested rather than restart its pods once more. Raises Rejected where it cannot be
-        marked: then this very apply is not tried again either.
+        """Annotates a Deployment as contested instead of restarting its pods again. Raises Rejected if it cannot be
+        annotated, so that the same apply is not retried either.
         """
         annotate = contested.annotate_contested(before, step, self._now())
         try:
@@ -180,16 +180,16 @@ class PlanExecutor:
         return annotate
 
     async def _annotate(self, step: Annotate) -> bool:
-        """Annotates, and tells whether the object is marked as contested from now on."""
+        """Annotates the object. Returns whether it is now annotated as contested."""
         annotated = await self._writer.annotate(step.ref, step.uid, step.annotations)
         is_marked = contested.contested_annotation(annotated) is not None
         if is_marked:
-            # From now on the object itself says it; whoever takes the mark off it wants it to be tried anew.
+            # The annotation now records the conflict. Removing it requests a retry, for which the count starts at zero.
             self._restarts.forget(step.ref)
         return is_marked
 
     def forget(self, name: str) -> None:
-        """The endpoint is gone: what was refused for it is of no interest any more."""
+        """Drops the rejected steps and restarts of a deleted endpoint."""
         for ref in [ref for ref in self._rejected if name in names.endpoints_of_object(ref.name, None)]:
             del self._rejected[ref]
         self._restarts.forget_endpoint(name)
@@ -197,8 +197,8 @@ class PlanExecutor:
     def _failure(self, step: Step, error: ClusterError) -> StepFailure:
         if isinstance(error, Rejected):
             return StepFailure(step, error, final=True, requeue_after=self._record_rejection(step, error))
-        # What stands is not what the plan supposed; the writer has had a look, and the next plan decides whose it is.
-        # Where nothing can be made, it is the namespace that is missing.
+        # The live object is not the one that the plan was made from. The writer has read it, and the next plan decides
+        # who owns it. If a create gets NotFound, the namespace is missing.
         gone = isinstance(error, NotFound) and not isinstance(step, Create)
         return StepFailure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
 
@@ -206,18 +206,18 @@ class PlanExecutor:
         before, digest, now = self._rejected.get(step.ref), _digest(step), self._clock()
         same = before is not None and before.digest == digest
         if before is None or not same:
-            # Whoever restarts pods in vain once in a while restarts them in vain for ever.
+            # Each retry would restart pods without effect, so there is none.
             pause = math.inf if error.reason == CONTESTED_REASON else _MIN_RETRY_PAUSE
             before = self._rejected[step.ref] = _Rejection(digest, error, pause, now + pause)
         elif now >= before.until:
             pause = min(_MAX_RETRY_PAUSE, 2 * before.pause)
             before = self._rejected[step.ref] = _Rejection(digest, error, pause, now + pause)
         left = before.until - now
-        return None if left == math.inf else RequeueAfter(left, f"{step.ref} was refused and is tried once more")
+        return None if left == math.inf else RequeueAfter(left, f"retry the rejected step on {step.ref}")
 
 
 def _is_correction(step: Apply, before: ObservedObject) -> bool:
-    """Whether the item's template is what it was: pods restart only because somebody else has changed it."""
+    """Whether the item's template is unchanged, so that pods restart only because another program changed theirs."""
     desired_hash: str = step.manifest["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION]
     return before.annotations.get(names.TEMPLATE_HASH_ANNOTATION) == desired_hash
 

@@ -1,7 +1,7 @@
-"""Reconciling one endpoint: read what is asked, look at what stands, plan, carry out, look again, report.
+"""Reconciles one endpoint: reads the item, observes the live objects, plans, executes the plan and reports.
 
-Level-triggered: why the name was taken makes no difference. A plan is carried out and made anew on the answers until
-nothing is left to do, so what is reported is what stands.
+Reconciles are level-triggered: the trigger makes no difference. After a plan is executed, a new one is made from the
+responses, until nothing is left to do, so the report describes the live objects.
 """
 
 import asyncio
@@ -50,18 +50,18 @@ PodsOf = Callable[[str, str], Awaitable[tuple[PodHealth, ...]]]
 
 
 class Epoch(Protocol):
-    """What orders the writes of one leader after those of the one before."""
+    """Orders the writes of a leader after those of its predecessor."""
 
     @property
     def epoch(self) -> int:
-        """This leader's, in microseconds."""
+        """This leader's epoch, in microseconds."""
 
     async def raise_epoch(self, above: int) -> int:
-        """A higher one than `above`, once the table was found to hold that."""
+        """Returns a new epoch above `above`, the higher one that was found in the table."""
 
 
 class Result(StrEnum):
-    """How a reconcile ended. FAILED is retried, REJECTED is final until something changes, BROKEN is a bug of ours."""
+    """How a reconcile ended. FAILED is retried, REJECTED is final until something changes, BROKEN is a bug."""
 
     IN_SYNC = "in_sync"
     CHANGED = "changed"
@@ -77,7 +77,7 @@ class ReconcileResult:
 
     `retry_after`: seconds that the server asked to wait. `contested`: another field manager keeps changing the object.
     `unreported`: the report is not in the table yet. `failure_key`: shared by all endpoints that fail for the same
-    cause, "" where the cause is this endpoint's own.
+    cause, "" if the cause affects only this endpoint.
     """
 
     result: Result
@@ -92,26 +92,28 @@ class ReconcileResult:
 
 
 def unreadable_namespace(namespace: str) -> str:
-    """The failure key of endpoints whose objects are in a namespace that cannot be read."""
+    """Returns the failure key of endpoints whose objects are in a namespace that cannot be read."""
     return f"namespace {namespace}"
 
 
 def unsynced_reason(item: Endpoint | InvalidItem, unsynced: Mapping[str, str], policy: Policy) -> str:
-    """Why what stands of an endpoint is not known; "" where it is. `unsynced`: reasons by namespace."""
+    """Returns why an endpoint's live objects are unknown, "" if they are known. `unsynced`: reasons by namespace."""
     if not unsynced:
         return ""
     return "; ".join(f"namespace {name}: {unsynced[name]}" for name in namespaces_of(item, policy) if name in unsynced)
 
 
 def namespaces_of(item: Endpoint | InvalidItem, policy: Policy) -> tuple[str, ...]:
-    """The namespaces in which an item's objects may stand; none of one that cannot be read, which is left alone."""
+    """Returns the namespaces that may have objects of an item; none for an invalid item, which is left unchanged."""
     if isinstance(item, InvalidItem):
         return ()
     return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
 
 
 def names_claimed_by_others(name: str, item_of: Callable[[str], Endpoint | InvalidItem | None]) -> frozenset[str]:
-    """Names of an endpoint's objects that another item asks for: its canary's, or its own where that looks like one."""
+    """Returns the names of an endpoint's objects that another item claims: the canary's name if there is an item with
+    that name, and its own name if that is the name of another endpoint's canary.
+    """
     canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
     claimed = {canary} if item_of(canary) is not None else set()
     other = item_of(base) if base != name else None
@@ -125,10 +127,10 @@ def _done(steps: Sequence[Step]) -> Result:
 
 
 class Reconciler:
-    """Reconciles endpoints by name; one name at a time is the work queue's promise.
+    """Reconciles endpoints by name. The work queue never runs two reconciles of the same name at once.
 
-    `now` gives the wall clock with a time zone. `failures_of` tells how often in a row a
-    name has failed before. `on_write` is told of each write to the table: status, promotion or purge.
+    `now`: wall clock with a time zone. `failures_of` returns the number of consecutive failures of a name. `on_write`
+    gets the kind of each write to the table: status, promotion or purge.
     """
 
     def __init__(
@@ -163,10 +165,10 @@ class Reconciler:
     async def reconcile(
         self, name: str, *, objects_first: bool = False, on_applied: Callable[[], None] = lambda: None
     ) -> ReconcileResult:
-        """Brings one endpoint to what its item asks. Raises TableError, and NotLeading where it may not act.
+        """Brings one endpoint to its desired state. Raises TableError, and NotLeading if this process may not act.
 
-        `objects_first`: others wait for their objects, so what was done here is reported in another turn. `on_applied`
-        is called whenever a plan, made of the newest item known of, has been carried out.
+        `objects_first`: other endpoints wait for their objects, so the report is left for a later turn. `on_applied` is
+        called each time a plan made from the newest known item has been executed.
         """
         done: list[Step] = []
         applies: Counter[ObjectRef] = Counter()
@@ -205,13 +207,13 @@ class Reconciler:
                     return ReconcileResult(_done(done), tuple(done), plan=plan)
             else:
                 return ReconcileResult(_done(done), tuple(done), plan.requeue_after, plan=plan)
-        error = Cause(Reason.NOT_CONVERGING, "the item or the objects change faster than they can be read")
+        error = Cause(Reason.NOT_CONVERGING, "the item or its objects change faster than they can be read")
         return ReconcileResult(Result.FAILED, tuple(done), errors=(error,))
 
     async def _plan_from_cluster(
         self, name: str, item: Endpoint | InvalidItem | None, pods: Pods
     ) -> tuple[Plan, Pods, str]:
-        """The plan, the pods if they were looked up, and why what stands is not all known."""
+        """Returns the plan, the pods if they were listed, and why some live objects are unknown."""
         if item is None:
             return self._guard.decide_orphan(name), pods, ""
         self._guard.orphans.item_seen(name)
@@ -220,7 +222,8 @@ class Reconciler:
         if unknown and not (isinstance(item, Endpoint) and item.is_deleted):
             return replace(self._plan(name, item), steps=()), pods, unknown
         plan, pods = await self._plan_with_inputs(name, item, pods)
-        # What is deleted goes wherever it can be seen; that it is gone is not said before all can.
+        # A deleted endpoint's objects are deleted in every namespace that can be read. It is reported as deleted only
+        # once all namespaces can be read.
         return (
             replace(plan, steps=tuple(step for step in plan.steps if step.ref.namespace not in unsynced)),
             pods,
@@ -228,7 +231,7 @@ class Reconciler:
         )
 
     async def read_if_stale(self, name: str) -> None:
-        """Reads the item where a hint said that it is not what is known. Raises TableError."""
+        """Reads the item if the cached one is marked stale. Raises TableError."""
         mark = self._items.stale_mark(name)
         if mark is None:
             return
@@ -240,15 +243,15 @@ class Reconciler:
         self._items.clear_stale(name, mark)
 
     async def _reserve_deletion(self, name: str, plan: Plan) -> bool:
-        """Takes what a removal that no item asks for needs before it may begin; then all is looked at once more."""
+        """Reserves deletion budget if the removal needs it, then forces a re-read of the item."""
         if not self._guard.permits(plan):
             await self._guard.reserve(plan)
-        # Whatever scans and the stream told, the last word is the table's.
+        # Scans and stream records may be outdated; only a consistent read is proof.
         self._items.mark_stale(name)
         return True
 
     async def _finish_orphan(self, name: str, plan: Plan, done: list[Step]) -> ReconcileResult:
-        # A wiped table leaves thousands of them, and nothing else here waits for anything.
+        # A wiped table leaves thousands of orphans, and nothing else on this path yields to the event loop.
         await asyncio.sleep(0)
         self._executor.forget(name)
         result = Result.GONE if plan.limited_by is None else Result.IN_SYNC
@@ -266,7 +269,7 @@ class Reconciler:
         return ReconcileResult(Result.FAILED, tuple(done), errors=(error,), plan=plan, failure_key=key)
 
     async def _plan_with_inputs(self, name: str, item: Endpoint | InvalidItem, pods: Pods) -> tuple[Plan, Pods]:
-        """The plan, with whatever it turned out to need looked up; and the pods, if they were."""
+        """Returns the plan, made with the data that it needs, and the pods if they were listed."""
         plan = self._plan(name, item, pods)
         if not plan.missing_inputs:
             return plan, pods
@@ -277,8 +280,8 @@ class Reconciler:
             try:
                 pods = await self._pods_of(item.namespace or self._policy.namespace, name)
             except ClusterError as error:
-                warning = Cause(Reason.PODS_UNKNOWN, f"its pods cannot be listed: {error.message}")
-                requeue = soonest(plan.requeue_after, RequeueAfter(_PODS_RETRY_SECONDS, "its pods could not be listed"))
+                warning = Cause(Reason.PODS_UNKNOWN, f"the pods cannot be listed: {error.message}")
+                requeue = soonest(plan.requeue_after, RequeueAfter(_PODS_RETRY_SECONDS, "list the pods again"))
                 return replace(plan, warnings=(*plan.warnings, warning), requeue_after=requeue), None
         return self._plan(name, item, pods, counted=counted), pods
 
@@ -321,7 +324,10 @@ class Reconciler:
             self._items.put(image)
 
     async def _apply_table_change(self, name: str, change: TableChange) -> bool:
-        """Promotes or purges; False where the item is gone or the user was faster (the stream will tell)."""
+        """Completes the rollout or purges the item. Returns False if the item is no longer cached.
+
+        If a user's write came first, the item is read again.
+        """
         last_read = self._items.wire(name)
         if last_read is None:
             return False
@@ -340,7 +346,8 @@ class Reconciler:
 
     async def _failed(self, name: str, plan: Plan, failures: list[StepFailure], done: list[Step]) -> ReconcileResult:
         final = all(failure.final for failure in failures)
-        # A fault that may pass is reported once it has not: a storm of the API server must not become one of writes.
+        # A temporary error is reported only if it persists, so that an overloaded API server does not cause a storm of
+        # table writes.
         if final or self._failures_of(name) + 1 >= _FAILURES_BEFORE_REPORT:
             await self._report_errors(name, plan, {failure.step.part: failure.cause for failure in failures})
         waits = [failure.error.retry_after for failure in failures if failure.error.retry_after is not None]
@@ -366,12 +373,12 @@ class Reconciler:
             plan.steps, contested_refs, self._cache.observed(name).objects, self._now()
         )
         if annotations:
-            # From now on the objects say so themselves, and plans leave them alone.
+            # Later plans leave the annotated objects unchanged.
             done += (await self._executor.execute(replace(plan, steps=annotations))).done
             plan = self._plan(name, item)
         if not any(step.ref in contested_refs for step in plan.steps if isinstance(step, Apply | Replace)):
             return ReconcileResult(
-                Result.CHANGED, tuple(done), requeue_after=RequeueAfter(0, "what is not contested continues")
+                Result.CHANGED, tuple(done), requeue_after=RequeueAfter(0, "apply the uncontested objects")
             )
         reasons = "; ".join(step.reason for step in plan.steps if step.ref in contested_refs)
         message = f"another field manager keeps changing {', '.join(map(str, contested_refs))}: {reasons}"

@@ -1,7 +1,7 @@
-"""Restarts that nobody asked for: how often a pod template was put back that another program had changed.
+"""Counts unrequested restarts: how often a pod template was restored after another program had changed it.
 
-An image updater changes a Deployment a second or an hour after we have put it back, never within one reconcile. Each
-round restarts GPU pods, so after a few of them it is the other program that has its way, and people are told.
+An image updater changes a Deployment again a second or an hour after it was restored, never within one reconcile. Each
+round restarts GPU pods, so after a few rounds the other program's change is kept and reported.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from gco_stream.model.objects import ObjectRef
 from gco_stream.planning.policies.contested import MAX_ATTEMPTS
 
 WINDOW = 3600.0
-"""Seconds within which restarts of the same template count together: longer than updaters wait between looks."""
+"""Seconds within which restarts for the same template are counted: longer than the polling interval of updaters."""
 
 
 @dataclass(slots=True)
@@ -22,10 +22,10 @@ class _Restart:
 
 
 class RestartTracker:
-    """Remembers the last template of each Deployment that was put back; `clock` gives monotonic seconds.
+    """Remembers the last restored template of each Deployment. `clock`: monotonic seconds.
 
-    In memory only: after TRIES of them the object itself is marked. At most one entry a Deployment, and none that is
-    older than the window once another comes.
+    The state is in memory only, because after TRIES restarts the object itself is annotated. There is at most one entry
+    per Deployment, and entries older than the window are dropped when another is added.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -33,15 +33,15 @@ class RestartTracker:
         self._by_ref: dict[ObjectRef, _Restart] = {}
 
     def limit_reached(self, ref: ObjectRef, digest: str) -> bool:
-        """Whether this template was put back so often, and lately, that once more is of no use."""
+        """Whether this template was restored TRIES times within the window, so that it must not be restored again."""
         restart = self._by_ref.get(ref)
         return restart is not None and restart.digest == digest and len(self._recent(restart)) >= MAX_ATTEMPTS
 
     def record(self, ref: ObjectRef, digest: str, *, corrects: bool) -> None:
-        """The Deployment was given this template. `corrects`: the item's template was the same before.
+        """Records that this template was applied to the Deployment. `corrects`: the item's template is unchanged.
 
-        The first of a new template is what the user asked for. Whoever changes it back may change our marks back with
-        it, so a second one of the same counts as a correction whatever the marks say.
+        The first apply of a new template is what the user requested. A program that reverts it may revert our
+        annotations too, so a second apply of the same template counts as a correction in any case.
         """
         restart = self._by_ref.get(ref)
         if restart is None or restart.digest != digest:
@@ -54,11 +54,11 @@ class RestartTracker:
         self._by_ref[ref] = restart
 
     def forget(self, ref: ObjectRef) -> None:
-        """It is told by the object itself, or wanted anew."""
+        """Drops a Deployment, because the object itself is annotated, or because a retry was requested."""
         self._by_ref.pop(ref, None)
 
     def forget_endpoint(self, name: str) -> None:
-        """The endpoint is gone."""
+        """Drops the Deployments of a deleted endpoint."""
         for ref in [ref for ref in self._by_ref if ref.name in {name, names.canary_name(name)}]:
             del self._by_ref[ref]
 

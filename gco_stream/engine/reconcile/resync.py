@@ -1,7 +1,7 @@
-"""The periodic full scan of the table: the net under the stream, and all there is where the table has no stream.
+"""The periodic full scan of the table: the fallback for missed events, and the only source of changes without a stream.
 
-What a scan shows is only compared. Where it differs from what is known the name is marked and a worker reads the item
-itself, so a page that is older than a write's answer can undo nothing. A scan that fails or is cut deletes nothing.
+A scan is only compared with the cache. If an item differs, its name is marked stale and a worker reads the item itself,
+so a page that is older than a write's response cannot undo anything. A failed or interrupted scan deletes nothing.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ _log = structlog.get_logger(__name__)
 _JITTER = 0.1
 _RETRY_AFTER = 2.0
 _RETRY_CAP = 15.0
-# Removals come in bursts: a scan that is to prove them waits until they have ended. Where somebody wipes the table the
-# scan then finds it empty, and half of it is not taken for all that was meant.
+# Items are removed in bursts, so the scan that confirms removals waits for the end of the burst. If someone wipes the
+# table, the scan then finds it empty, and does not mistake a half-wiped table for an intended state.
 _QUIET_SECONDS = 5.0
 _MIN_SPACING_SECONDS = 30.0
-# A scan that fails is tried again within a minute, so by then the loop does not turn.
+# A failed scan is retried within a minute, so after this time the loop is stuck.
 _STUCK_INTERVALS = 3
 _STUCK_SECONDS = 600.0
 
@@ -40,11 +40,11 @@ def _ignore(*_: object) -> None:
 
 
 class Resync:
-    """Scans at once when asked, else every `interval()` seconds, ±10 %. `clock`: monotonic seconds.
+    """Scans at once on request, otherwise every `interval()` seconds ±10%. `clock`: monotonic seconds.
 
-    `guard` is told of what a complete scan has shown, and says which names without an item are to be planned. Where
-    changes are `streaming`, a scan that finds one tells of a fault; without a stream that is what scans are for, and
-    `on_change_found` gets the name, the item as it was known, and as it is.
+    `guard` gets the result of each complete scan and returns the names without an item that must be planned. While
+    changes are `streaming`, a change that only a scan finds indicates a fault. Without a stream it is expected, and
+    `on_change_found` gets the name, the cached item and the new item.
     """
 
     def __init__(
@@ -85,37 +85,37 @@ class Resync:
 
     @property
     def problem(self) -> str:
-        """Why the table could not be scanned when that was last tried, "" where it could."""
+        """Why the last scan failed, "" if it succeeded."""
         return self._fault
 
     @property
     def stalled_seconds(self) -> float:
-        """Seconds for which nothing has been tried although scans were long due, 0 where they go on, well or not."""
+        """Seconds since the last attempt if scans are long overdue; 0 while they are attempted, even if they fail."""
         idle = self._clock() - self._last_try
         return idle if idle > _STUCK_INTERVALS * self._interval() + _STUCK_SECONDS else 0.0
 
     def request(self, reason: str) -> None:
-        """Changes may have been missed: scan as soon as possible."""
-        _log.info("resync is due", reason=reason)
+        """Requests a scan as soon as possible, because changes may have been missed."""
+        _log.info("resync requested", reason=reason)
         self._set_due(-math.inf)
 
     def request_soon(self) -> None:
-        """Items are being removed: once no more are, a scan is to prove that they are gone. The interval holds, too."""
+        """Requests a scan after the current burst of removals, to confirm them. The interval still applies."""
         if self._requested_due == math.inf:
             self._due_changed.set()
         self._requested_due = max(self._clock() + _QUIET_SECONDS, self._last_request_served + _MIN_SPACING_SECONDS)
 
     def change_delivered(self, name: str) -> None:
-        """The stream has told of this name: its change was not missed, only slower than the scan."""
+        """Records that the stream has delivered this name: its change was not missed, only slower than the scan."""
         self._missed_by_stream.discard(name)
 
     def interval_changed(self) -> None:
-        """How changes arrive has changed, and with it the interval: wait by the new one."""
+        """Scans at once because the source of changes has switched. The new interval applies from then on."""
         self._missed_by_stream.clear()
         self._set_due(-math.inf)
 
     async def first_scan(self) -> None:
-        """The scan that a leader begins with: tried until it succeeds. Fills the desired state."""
+        """The first scan of a leader, which fills the cache. Retried until it succeeds."""
         failures = 0
         while True:
             try:
@@ -124,7 +124,7 @@ class Resync:
                 failures += 1
                 self._failed(error)
                 wait = min(_RETRY_CAP, _RETRY_AFTER * 2 ** (failures - 1))
-                _log.error("the table cannot be scanned; nothing is done until it can", error=str(error), retry_s=wait)
+                _log.error("first table scan failed; reconciliation is blocked", error=str(error), retry_s=wait)
                 await asyncio.sleep(wait)
             else:
                 return
@@ -145,7 +145,7 @@ class Resync:
             except TableError as error:
                 failures += 1
                 self._failed(error)
-                _log.warning("resync failed; nothing is concluded from it", error=str(error))
+                _log.warning("table scan failed; result discarded", error=str(error))
 
     def _failed(self, error: TableError) -> None:
         self._last_try, self._fault = self._clock(), error.message
@@ -173,11 +173,7 @@ class Resync:
         missed_by_stream, self._missed_by_stream = self._missed_by_stream, set()
         if missed_by_stream:
             self._metrics.missed.inc(len(missed_by_stream))
-            _log.warning(
-                "changes that the stream had not delivered",
-                endpoints=sorted(missed_by_stream)[:20],
-                count=len(missed_by_stream),
-            )
+            _log.warning("stream missed changes", endpoints=sorted(missed_by_stream)[:20], count=len(missed_by_stream))
         self._changed = 0
         seen: set[str] = set()
         async for page in self._table.scan():
@@ -186,7 +182,7 @@ class Resync:
             await asyncio.sleep(0)
         for name in self._items:
             if name not in seen:
-                # Gone, it seems. A consistent read of the item itself will tell; an empty scan alone is no proof.
+                # The item seems to be gone. A consistent read decides, because the scan alone is no proof.
                 self._changed += 1
                 self._items.mark_stale(name)
                 self._dispatcher.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)
@@ -199,9 +195,9 @@ class Resync:
         self._metrics.endpoints.set(len(self._items))
         took = self.last_success - started
         self._metrics.resync_seconds.observe(took)
-        # Without a stream there is one every few seconds.
+        # Without a stream there is a scan every few seconds.
         log = _log.info if first or self._changed else _log.debug
-        log("the table has been scanned", endpoints=len(seen), changed=self._changed, seconds=round(took, 3))
+        log("table scanned", endpoints=len(seen), changed=self._changed, seconds=round(took, 3))
 
     def _compare(self, item: WireItem, *, first: bool) -> str:
         name: str = item["endpoint_name"]["S"]

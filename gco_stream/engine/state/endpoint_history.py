@@ -6,11 +6,11 @@ from typing import Literal
 
 @dataclass(slots=True)
 class Change:
-    """The moments of an endpoint's last change; None: not yet, or not known.
+    """The timestamps of an endpoint's last change, None if not reached or unknown.
 
-    `clock`: whose `changed` is: the item's updated_at, or the stream's (whole seconds). `ended`: what became of it, ""
-    while it is under way. `sequence_number`: "" where a scan found it. `counted`: its time to `applied` is in the
-    metrics.
+    `clock` is the source of `changed`: the item's updated_at, or the stream's creation time (whole seconds). `ended`:
+    the state that the change ended in, "" while it is in progress. `sequence_number`: "" if a table scan found the
+    change. `counted`: whether its time to `applied` is in the metrics.
     """
 
     event: str
@@ -26,10 +26,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """One reconcile, or `times` of them in a row that were alike: `at` is the last one's end, `took` in seconds.
+    """One reconcile, or `times` identical ones in a row.
 
-    `sequence_number`: of the stream's record that led to it, "" where something else did. `lines`: what was done and
-    what is reported, in words.
+    `at`: the end of the last one. `took`: its duration in seconds. `sequence_number`: the stream record that triggered
+    it, "" for other triggers. `lines`: what was done and reported.
     """
 
     at: float
@@ -43,8 +43,8 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class EndpointHistory:
-    """What is remembered of one endpoint, the newest reconcile first. `out_of_sync_since`: None while it is as
-    asked.
+    """The history of one endpoint, newest reconcile first. `out_of_sync_since`: None while it is in its desired
+    state.
     """
 
     change: Change | None = None

@@ -1,7 +1,7 @@
-"""How many endpoints of the region run, and of how many the Ingress is withdrawn: counted when a decision hangs on it.
+"""Census of the region: how many endpoints run, and how many of them have a withdrawn Ingress.
 
-Illness is rare, so nothing is kept up to date for it. A count is made from what stands in the cluster, is good for a
-while, and holds what has been withdrawn since.
+Unhealthy endpoints are rare, so the census is taken only when a decision depends on it. It is counted from the live
+objects, is valid for a short time, and includes later withdrawals.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.policy import Census, FleetState, Policy
 
 _TTL_SECONDS = 15.0
-# By then the cache has seen the Ingress go.
+# After this time the cache has observed the deletion of the Ingress.
 _RECENT = 60.0
 _SLICE = 200
 
 
 class FleetCensus:
-    """Counts the fleet. `clock` gives monotonic seconds, `now` the wall clock with a time zone."""
+    """Counts the fleet. `clock`: monotonic seconds. `now`: wall clock with a time zone."""
 
     def __init__(
         self,
@@ -47,24 +47,24 @@ class FleetCensus:
         self._recent: dict[str, float] = {}
 
     async def refresh(self) -> None:
-        """Counts, unless there is a count that is recent enough."""
+        """Counts the fleet unless the last count is recent enough."""
         async with self._lock:
             if self._clock() - self._counted_at >= _TTL_SECONDS:
                 await self._count()
 
     @property
     def current(self) -> Census:
-        """The last count, with what has been withdrawn since."""
+        """The last count, including later withdrawals."""
         return Census(self._running, len(self._withdrawn | self._recent.keys()))
 
     def beside(self, name: str) -> Census:
-        """The same for a decision about this endpoint, which does not count itself: it may be decided about again, once
-        its report is written or a deletion has failed.
+        """Returns the census for a decision about this endpoint, without the endpoint itself: the decision may be
+        repeated once its report is written or after a failed deletion.
         """
         return Census(self._running, len((self._withdrawn | self._recent.keys()) - {name}))
 
     def record_withdrawal(self, name: str) -> None:
-        """The endpoint's Ingress is about to be taken away."""
+        """Records that the endpoint's Ingress is about to be withdrawn."""
         self._recent[name] = self._clock()
 
     async def _count(self) -> None:

@@ -1,7 +1,7 @@
-"""What happened to each endpoint lately: a bounded memory for people who look, never read by a decision.
+"""Recent history of each endpoint, bounded and in memory. It is shown to people, and no decision reads it.
 
-Only endpoints that something happened to are in it. A reconcile is kept as packed bytes, one that repeats the last is
-counted instead, and an endpoint's reconciles together have a limit in bytes: 10,000 endpoints in trouble take 20 MB.
+It contains only endpoints with recent events. A reconcile is kept as packed bytes, a repetition of the last one is only
+counted, and the reconciles of an endpoint are limited in bytes: 10,000 failing endpoints take 20 MB.
 """
 
 import struct
@@ -25,19 +25,19 @@ from gco_stream.stream.consumer import StreamRecord
 MAX_RECONCILES: Final = 10
 MAX_BYTES: Final = 900
 _MAX_ENDPOINTS: Final = 10_000
-# Of one reconcile's words: of what is told, and in all.
+# Limits on the text of one reconcile, in bytes: per line, and in total.
 _MAX_LINE_BYTES: Final = 280
 _MAX_TEXT_BYTES: Final = 600
 _MAX_TRIGGERS: Final = 4
 _MAX_TRIGGER_LENGTH: Final = 60
 _MAX_SEQUENCE_LENGTH: Final = 40
-# Of one record: when it was made last, and how often in a row.
+# The header of a record: when it was last written, and how many times in a row.
 _HEAD: Final = struct.Struct("<dI")
 _FINAL: Final = frozenset({RegionState.RUNNING, RegionState.STOPPED, RegionState.DELETED})
 _NOT_DESIRED_STATE: Final = frozenset({"region_status", "updated_at"})
 _STATE: Final = "desired_state"
 _PROMOTED: Final = ({"S": "deploying"}, {"S": "running"})
-# An item's time is believed if the stream could have brought it by then: clocks differ, and people copy items.
+# An item's time is trusted only if the stream could have delivered it by now: clocks differ, and people copy items.
 _MAX_CHANGE_AGE: Final = 300.0
 _MAX_CLOCK_SKEW: Final = 1.0
 
@@ -48,7 +48,7 @@ class _Entry:
     out_of_sync_since: float | None = None
     records: tuple[bytes, ...] = ()
     report_hash: int = 0
-    # When a plan was carried out last, and when and to what the endpoint came last.
+    # When a plan was last executed; when the endpoint last reached an end state, and which.
     applied: float | None = None
     ended: tuple[float, str] | None = None
 
@@ -58,10 +58,10 @@ def _ignore(_: object) -> None:
 
 
 class ReconcileHistory:
-    """The stories of the endpoints that something happened to last. `now` gives seconds since 1970.
+    """Histories of the most recently changed endpoints. `now`: seconds since 1970.
 
-    `on_applied` and `on_ready` get the seconds from a change to its objects' acceptance, and from there to readiness;
-    `on_update` the name of an endpoint whose story has grown.
+    `on_applied` and `on_ready` get the seconds from a change until its objects are accepted, and from there until the
+    endpoint is ready. `on_update` gets the name of an endpoint with a new entry.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class ReconcileHistory:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     def record_change(self, record: StreamRecord, *, known: bool = False) -> None:
-        """The stream has told of a change to what is asked. Of one that was `known` before, the item was read already:
-        the answer to a write of ours, or a scan, was faster.
+        """Records a change of the desired state from the stream. `known`: the item was already cached, because the
+        response to one of our writes or a scan was faster.
         """
         if _changes_nothing(record.old, record.new) or (
             record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)
@@ -92,7 +92,7 @@ class ReconcileHistory:
         changed, clock = _time_of_change(record.old, record.new, record.created, read)
         entry = self._entry(record.name)
         if known and entry.change is not None and (changed or 0.0) < (entry.change.changed or 0.0):
-            # A record that comes again: a shard is read anew.
+            # A repeated record: its shard is read again.
             return
         entry.change = change = Change(
             record.event, record.sequence_number[:_MAX_SEQUENCE_LENGTH], read, changed, clock
@@ -102,7 +102,7 @@ class ReconcileHistory:
         self._on_update(record.name)
 
     def record_scan_change(self, name: str, old: WireItem | None, new: WireItem) -> None:
-        """A scan has shown a change of what was known before, where no stream tells of changes."""
+        """Records a change that a scan found because no stream delivers changes."""
         if _changes_nothing(old, new):
             return
         read = self._now()
@@ -111,7 +111,7 @@ class ReconcileHistory:
         self._on_update(name)
 
     def _catch_up(self, change: Change, entry: _Entry, changed: float) -> None:
-        """Gives a change what had been done for it before the stream told of it."""
+        """Adds to a change what was done for it before the stream delivered it."""
         if entry.applied is not None and entry.applied >= changed:
             change.applied = entry.applied
             change.read = min(change.read, entry.applied)
@@ -120,7 +120,7 @@ class ReconcileHistory:
             self._settle(change, entry.ended[1], entry.ended[0])
 
     def record_applied(self, name: str) -> None:
-        """The API server has accepted every object of a plan that was made of the newest item."""
+        """Records that the API server has accepted every object of a plan made from the newest item."""
         entry = self._entries.get(name) or self._entry(name)
         entry.applied = self._now()
         if (change := entry.change) is not None and not (change.ended or change.counted):
@@ -129,7 +129,7 @@ class ReconcileHistory:
     def record_reconcile(
         self, name: str, triggers: tuple[Trigger, ...], outcome: ReconcileResult, *, took: float, current: bool
     ) -> None:
-        """A reconcile has ended. `current`: it was made of the newest item that is known of."""
+        """Records a reconcile. `current`: it used the newest known item."""
         ended = _ended(outcome)
         entry = self._entries.get(name)
         # Later records of the same change are echoes of our own reports.
@@ -139,8 +139,8 @@ class ReconcileHistory:
             entry.ended = (self._now(), ended) if ended else None
             if entry.change is not None:
                 self._settle(entry.change, ended, self._now())
-        worth_recording = bool(outcome.steps or outcome.errors or outcome.result is Result.GONE or is_first)
-        if entry is None and ended and not worth_recording:
+        notable = bool(outcome.steps or outcome.errors or outcome.result is Result.GONE or is_first)
+        if entry is None and ended and not notable:
             return
         if entry is None:
             entry = self._entry(name)
@@ -149,21 +149,21 @@ class ReconcileHistory:
         elif entry.out_of_sync_since is None:
             entry.out_of_sync_since = self._now()
         report_hash = hash(str(outcome.plan.report)) if outcome.plan is not None else entry.report_hash
-        if worth_recording or report_hash != entry.report_hash:
+        if notable or report_hash != entry.report_hash:
             entry.report_hash = report_hash
             sequence = change.sequence_number if change is not None and is_first else ""
             entry.records = _appended(entry.records, self._now(), _packed(triggers, outcome, sequence, took))
         self._on_update(name)
 
     def history(self, name: str) -> EndpointHistory | None:
-        """What is remembered of an endpoint."""
+        """Returns the history of an endpoint, or None if there is none."""
         entry = self._entries.get(name)
         if entry is None:
             return None
         return EndpointHistory(entry.change, tuple(map(_unpacked, reversed(entry.records))), entry.out_of_sync_since)
 
     def out_of_sync_since(self, name: str) -> float | None:
-        """Since when an endpoint has not been as asked, as far as this process has seen."""
+        """Returns since when an endpoint has been out of sync, as far as this process has observed."""
         entry = self._entries.get(name)
         return None if entry is None else entry.out_of_sync_since
 
@@ -197,19 +197,19 @@ class ReconcileHistory:
 
 
 def _ended(outcome: ReconcileResult) -> str:
-    """What the endpoint has come to: running, stopped, deleted, gone; "" where it is not yet, or not as asked."""
+    """Returns the end state that the endpoint has reached, "" if it has reached none or is out of sync."""
     if outcome.result is Result.GONE:
         return "gone"
     plan = outcome.plan
     if plan is None or outcome.errors or plan.limited_by is not None:
         return ""
     if plan.report is None:
-        return "not meant for this region"
+        return "not a target region"
     return str(plan.report.state) if plan.report.state in _FINAL and not plan.report.error else ""
 
 
 def _changes_nothing(before: WireItem | None, after: WireItem | None) -> bool:
-    """Whether nobody asks for anything else by it: a report of a region, or a promotion that all have agreed on."""
+    """Whether a change keeps the desired state: a region's report, or the completion of a rollout."""
     if before is None or after is None:
         return False
     old, new = (
@@ -223,8 +223,8 @@ def _changes_nothing(before: WireItem | None, after: WireItem | None) -> bool:
 def _time_of_change(
     before: WireItem | None, after: WireItem | None, created: datetime | None, read: float
 ) -> tuple[float | None, Literal["item", "stream", ""]]:
-    """When a change was made, and by whose clock. The stream's time is rounded down: to a second, in DynamoDB Local to
-    a minute.
+    """Returns when a change was made, and by which clock. The stream's time is rounded down to a second, in DynamoDB
+    Local to a minute.
     """
     new, old = _updated_at(after), _updated_at(before)
     if new and new != old:
@@ -255,22 +255,22 @@ def _packed(triggers: tuple[Trigger, ...], outcome: ReconcileResult, sequence: s
     return orjson.dumps([outcome.result, why, sequence, _truncated(_MAX_TEXT_BYTES, lines), round(took, 4)])
 
 
-def _truncated(max_bytes: int, lines_in: list[str]) -> list[str]:
-    """As many lines as there is room for, in bytes; the last one says how many are left out."""
+def _truncated(max_bytes: int, given: list[str]) -> list[str]:
+    """Returns the lines that fit into `most` bytes. A last line counts those left out."""
     lines: list[str] = []
-    for number, line in enumerate(lines_in):
+    for number, line in enumerate(given):
         cut = truncate(line, _MAX_LINE_BYTES)
         if len(cut.encode()) > _MAX_LINE_BYTES:
             cut = cut.encode()[: _MAX_LINE_BYTES - len("…".encode())].decode(errors="ignore").removesuffix("…") + "…"
         max_bytes -= len(cut.encode())
         if max_bytes < 0:
-            return [*lines, f"and {len(lines_in) - number} more"]
+            return [*lines, f"and {len(given) - number} more"]
         lines.append(cut)
     return lines
 
 
 def _appended(records: tuple[bytes, ...], at: float, packed: bytes) -> tuple[bytes, ...]:
-    """The records and one more, within the limits; one that is as the last, but for its time, is counted with it."""
+    """Appends a record within the limits. If it differs from the last one only in time, it is only counted."""
     if records and _same_but_time(records[-1][_HEAD.size :], packed):
         _, times = _HEAD.unpack_from(records[-1])
         return (*records[:-1], _HEAD.pack(at, times + 1) + packed)

@@ -1,9 +1,9 @@
-"""What every item of the table asks for, as last read: small enough to hold the whole table in memory.
+"""Cache of the table's items as last read, small enough to hold the whole table in memory.
 
-An item is kept as compressed bytes with two digests; the model is made when a worker needs it. A stream record or a
-later scan is only a hint: where it differs from what is known, the name is stale, and a worker reads the item
-itself, consistently, before it acts. A record may be older than what was read, and an old desired_state=deleted would
-delete pods.
+Each item is kept as compressed bytes with two digests; its model is built when a worker needs it. A stream record or a
+later scan only signals a change: if it differs from the cached item, the name is marked stale, and a worker reads the
+item with a consistent read before it acts. A record may be older than the cached item, and an outdated
+desired_state=deleted would delete pods.
 """
 
 import hashlib
@@ -25,15 +25,15 @@ from gco_stream.ops.metrics import ELSEWHERE, UNREPORTED
 _KEY = "endpoint_name"
 _NOT_DESIRED_STATE = frozenset({"region_status", "updated_at"})
 _DIGEST_BYTES = 16
-# Models that are kept: about as many as are worked on at once, since one of 400 KB takes megabytes.
+# Number of cached models: about as many as are in flight, because the model of a 400 KB item takes megabytes.
 _DECOMPRESSED = 16
 _STATES = {str(state): str(state) for state in RegionState}
-# An attribute that is called B or BS has a map behind it, so these are types.
+# The value of an attribute named B or BS is an object, so these patterns match type tags only.
 _HAS_BINARY = re.compile(rb'"B":"|"BS":\[')
 
 
 class ChangeKind(Enum):
-    """What a record or a scanned item says about a name."""
+    """How a stream record or a scanned item differs from the cached item."""
 
     UNCHANGED = "nothing new"
     STATUS_ONLY = "only status"
@@ -49,7 +49,7 @@ class _Entry:
 
 
 class ItemCache:
-    """The items by name. Bounded by the table: one entry an item, and one stale mark a name that was hinted at."""
+    """The items by name. Bounded by the table: one entry per item, and one stale mark per name."""
 
     def __init__(self, region: str) -> None:
         self._region = region
@@ -57,11 +57,11 @@ class ItemCache:
         self._entries: dict[str, _Entry] = {}
         self._stale: dict[str, int] = {}
         self._stale_counter = 0
-        # A reconcile looks at its item several times, and each is the same as long as the bytes are.
+        # A reconcile reads its item several times, and equal bytes give equal models.
         self._read = lru_cache(maxsize=_DECOMPRESSED)(_read)
 
     def put(self, item: WireItem) -> None:
-        """An item as just read from the home table, or returned by a write to it."""
+        """Stores an item that was just read from the home table or returned by a write to it."""
         name = item[_KEY]["S"]
         blob = orjson.dumps(item, option=orjson.OPT_SORT_KEYS, default=_binary)
         before, state = self._entries.get(name), _state(item, self._region)
@@ -71,44 +71,45 @@ class ItemCache:
         self._entries[name] = _Entry(zlib.compress(blob, 1), _digest(blob), _desired_part(item), state)
 
     def remove(self, name: str) -> None:
-        """The item is gone: a consistent read of the home table did not find it."""
+        """Removes an item that a consistent read of the home table did not find."""
         before = self._entries.pop(name, None)
         if before is not None:
             self._states[before.state] -= 1
 
     def get(self, name: str) -> Endpoint | InvalidItem | None:
-        """The endpoint as last read, None where there is none."""
+        """Returns the endpoint as last read, or None if there is none."""
         entry = self._entries.get(name)
         return None if entry is None else self._read(entry.blob)
 
     def wire(self, name: str) -> WireItem | None:
-        """The item as last read, in wire form."""
+        """Returns the item as last read in wire form, or None if there is none."""
         entry = self._entries.get(name)
         return None if entry is None else _wire(entry.blob)
 
     def item_digest(self, name: str) -> bytes | None:
-        """A digest of the whole item, None where there is none: changes with any attribute."""
+        """Returns a digest of the whole item, which changes with any attribute, or None if there is no item."""
         entry = self._entries.get(name)
         return None if entry is None else entry.item_digest
 
     def mark_stale(self, name: str) -> None:
-        """The item must be read before anything is done about it."""
+        """Marks the cached item as stale: it must be read before the next action on it."""
         self._stale_counter += 1
         self._stale[name] = self._stale_counter
 
     def stale_mark(self, name: str) -> int | None:
-        """The newest mark, None where the item may be used as it is known. Take it before reading the item."""
+        """Returns the newest stale mark, or None if the cached item may be used. Call it before reading the item."""
         return self._stale.get(name)
 
     def clear_stale(self, name: str, mark: int) -> None:
-        """The item was read after this mark was made; a newer mark stays."""
+        """Clears this mark after the item was read. A newer mark stays."""
         if self._stale.get(name) == mark:
             del self._stale[name]
 
     def observe_record(self, name: str, image: WireItem | None) -> ChangeKind:
-        """A stream record's new image (None: it has none, or the item was removed).
+        """Compares a stream record's new image with the cached item (None: no image, or the item was removed).
 
-        Only status: the other regions' entries are taken over, this region's own is known better from its writes.
+        If only the status differs, the other regions' entries are copied to the cache. This region's own entry is kept,
+        because the responses to its writes are newer.
         """
         entry = self._entries.get(name)
         if image is None or entry is None or name in self._stale or _desired_part(image) != entry.desired_digest:
@@ -121,7 +122,7 @@ class ItemCache:
         return ChangeKind.STATUS_ONLY
 
     def compare(self, item: WireItem) -> ChangeKind:
-        """A scanned item against what is known. It changes nothing: a page may be older than a write's answer."""
+        """Compares a scanned item with the cached one. Changes nothing: a page may be older than a write's response."""
         entry = self._entries.get(item[_KEY]["S"])
         if entry is None or entry.desired_digest != _desired_part(item):
             return ChangeKind.CHANGED
@@ -130,7 +131,7 @@ class ItemCache:
 
     @property
     def states(self) -> Mapping[str, int]:
-        """How many items are in each state that this region reports (see ops.metrics.ENDPOINT_STATES)."""
+        """Number of items per state that this region reports (see ops.metrics.ENDPOINT_STATES)."""
         return self._states
 
     def __contains__(self, name: object) -> bool:
@@ -155,10 +156,10 @@ def _read(compressed: bytes) -> Endpoint | InvalidItem:
 
 def _state(item: WireItem, region: str) -> str:
     status = item.get("region_status", {}).get("M", {})
-    told = status.get(region, {}).get("M", {}).get("state", {}).get("S")
-    if told is not None:
-        # Whatever is stored there: somebody else's word for a state is none of ours.
-        return _STATES.get(told, UNREPORTED)
+    state = status.get(region, {}).get("M", {}).get("state", {}).get("S")
+    if state is not None:
+        # The attribute can hold any text; unknown states count as unreported.
+        return _STATES.get(state, UNREPORTED)
     regions = item.get("target_regions", {})
     here = region in regions.get("SS", ()) or {"S": region} in regions.get("L", ())
     return UNREPORTED if here else ELSEWHERE
@@ -174,14 +175,14 @@ def _digest(blob: bytes) -> bytes:
 
 
 def _binary(value: object) -> str:
-    # Binary attributes mean nothing here, but writes are conditional on attributes of any type.
+    # Binary attributes are not interpreted here, but writes are conditional on attributes of any type.
     if isinstance(value, bytes | bytearray):
         return value.hex()
-    raise TypeError(f"not a value of an item: {type(value).__name__}")
+    raise TypeError(f"not an attribute value: {type(value).__name__}")
 
 
 def _restored(value: Any) -> Any:
-    """An attribute value of a kept item with its binary content as it was read."""
+    """Returns an attribute value of a cached item with its binary content as it was read."""
     match next(iter(value.items())):
         case "B", str() as content:
             return {"B": bytes.fromhex(content)}

@@ -1,4 +1,4 @@
-"""Which endpoints were found in sync, with what: so that a resync plans only what could have changed."""
+"""Records the versions at which endpoints were in sync, so that a resync plans only what may have changed."""
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.engine.state.item_cache import ItemCache
@@ -7,9 +7,9 @@ _Token = tuple[bytes | None, tuple[str, ...]]
 
 
 class SyncTokens:
-    """A token an endpoint: the item's digest and its objects' resourceVersions, as of its last plan without a step.
+    """One token per endpoint: the item's digest and its objects' resourceVersions at its last plan without steps.
 
-    A new program begins with none, so an upgrade plans everything once.
+    A new process starts without tokens, so after an upgrade everything is planned once.
     """
 
     def __init__(self, items: ItemCache, cache: ClusterCache) -> None:
@@ -18,15 +18,15 @@ class SyncTokens:
         self._tokens: dict[str, _Token] = {}
 
     def settle(self, name: str) -> None:
-        """The last plan of the endpoint had no step; its report may still wait for a turn."""
+        """Records that the last plan of the endpoint had no steps; its report may still be pending."""
         self._tokens[name] = self._token(name)
 
     def forget(self, name: str) -> None:
-        """The endpoint is not in sync, or gone."""
+        """Drops the token of an endpoint that is out of sync or gone."""
         self._tokens.pop(name, None)
 
     def is_in_sync(self, name: str) -> bool:
-        """Whether neither item nor objects have changed since the endpoint was in sync."""
+        """Whether the item and the objects are unchanged since the endpoint was in sync."""
         token = self._tokens.get(name)
         return token is not None and self._items.stale_mark(name) is None and token == self._token(name)
 

@@ -1,8 +1,9 @@
-"""The work queue: names of endpoints that might need work, each worked on by one worker at a time.
+"""The work queue: keys of endpoints that may need work, each processed by one worker at a time.
 
-Fresh changes go before a resync's names, and a resync never starves. A name that is added again while it is being
-worked on runs once more after, not beside. Delays and back-off are entries of the same queue: one a name, the earliest
-wins. All decisions are in `WorkQueue`, which is given the time; `Dispatcher` lets workers wait for it.
+New changes go before the keys of a resync, and a resync is never starved. A key that is added while it is in flight is
+queued again afterwards and never processed in parallel. Delays and back-off are entries of the same queue: one per key,
+and the earliest wins. All decisions are in `WorkQueue`, which takes the time as an argument; `Dispatcher` lets workers
+wait for a key.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from enum import IntEnum
 from gco_stream.engine.workqueue.triggers import Trigger
 
 _HIGH_IN_A_ROW = 4
-# Enough to lead from a reconcile to what it was about; of a name that changes all the time the newest.
+# Enough to trace a reconcile to its cause. If a key changes constantly, only the newest are kept.
 _MAX_RECORDS = 5
 
 
 class Priority(IntEnum):
-    """How urgent a name is; the lower goes first."""
+    """The priority of a key; lower values go first."""
 
     HIGH = 0
     LOW = 1
@@ -29,10 +30,10 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A name to work on: since when it waited (seconds of the queue's clock), in which band, and why it was added.
+    """A key to process. `since`: when it was queued, in seconds of the queue's clock.
 
-    `triggers`: every reason since it was last taken, each once, the first one first. `records`: the sequence numbers of
-    the stream records that it is about, the newest last, five at most.
+    `triggers`: every trigger since the key was last taken, each once, oldest first. `records`: the sequence numbers of
+    the stream records that caused it, newest last, at most five.
     """
 
     key: str
@@ -50,7 +51,7 @@ class _Waiting:
     records: tuple[str, ...] = ()
 
     def merged(self, other: "_Waiting") -> "_Waiting":
-        """Both at once: with the reasons of both, and as urgent as the more urgent one, since that one was added."""
+        """Merges two entries: all triggers, and the priority and time of the more urgent one."""
         since, priority = (
             (other.since, other.priority) if other.priority < self.priority else (self.since, self.priority)
         )
@@ -59,10 +60,10 @@ class _Waiting:
 
 
 class WorkQueue:
-    """Two bands of names, the names in work, and the delayed ones. Holds each name at most once in each.
+    """Keys in two priorities, keys in flight, and delayed keys. Holds each key at most once in each.
 
-    `high_in_a_row`: after so many fresh names in a row one of the resync band is taken if one waits, so a stream of
-    changes delays a resync by a bounded factor and never for ever.
+    `high_in_a_row`: after this many consecutive new changes a waiting resync key is taken, so that a stream of changes
+    delays a resync by a bounded factor only.
     """
 
     def __init__(self, *, high_in_a_row: int = _HIGH_IN_A_ROW) -> None:
@@ -75,7 +76,7 @@ class WorkQueue:
         self._streak = 0
 
     def add(self, key: str, priority: Priority, now: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """A name might need work now. A waiting one moves up if it became more urgent, and no reason is forgotten."""
+        """Queues a key now. A waiting key moves up if its priority rises, and keeps all its triggers."""
         waiting = _Waiting(now, priority, (trigger,), records)
         if key in self._processing:
             before = self._dirty.get(key)
@@ -95,7 +96,7 @@ class WorkQueue:
         self._queues[waiting.priority][key] = waiting
 
     def add_at(self, key: str, due: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """A name is worth a look at a later time; of several times the earliest holds."""
+        """Queues a key for a later time. The earliest of several times wins."""
         planned = self._delayed.get(key)
         if planned is not None and planned[0] <= due:
             return
@@ -103,11 +104,11 @@ class WorkQueue:
         heapq.heappush(self._heap, (due, key))
 
     def cancel_delay(self, key: str) -> None:
-        """A newer plan has its own idea of when to look again."""
+        """Drops the delay of a key, because a newer plan sets its own."""
         self._delayed.pop(key, None)
 
     def get(self, now: float) -> WorkItem | None:
-        """The next name to work on, or None. The caller must say `done` when it is finished."""
+        """Returns the next key, or None. The caller must call `done` when the key is processed."""
         self._enqueue_due(now)
         high, low = self._queues
         if high and not (low and self._streak >= self._high_in_a_row):
@@ -123,13 +124,13 @@ class WorkQueue:
         return WorkItem(key, waiting.since, priority, waiting.triggers, waiting.records)
 
     def done(self, key: str) -> None:
-        """The work on a name has ended; if it was added meanwhile it waits again."""
+        """Ends the processing of a key. If the key was added meanwhile, it is queued again."""
         self._processing.discard(key)
         if (dirty := self._dirty.pop(key, None)) is not None:
             self._enqueue(key, dirty)
 
     def next_due(self) -> float | None:
-        """When the earliest delayed name is due, None without any."""
+        """Returns when the earliest delayed key is due, or None if no key is delayed."""
         while self._heap:
             due, key = self._heap[0]
             planned = self._delayed.get(key)
@@ -145,41 +146,41 @@ class WorkQueue:
             self.add(key, Priority.HIGH, due, trigger, records)
 
     def is_delayed(self, key: str) -> bool:
-        """Whether the name has a time to be looked at."""
+        """Whether the key is delayed."""
         return key in self._delayed
 
     @property
     def depth(self) -> int:
-        """Names that wait to be taken now."""
+        """Number of keys that can be taken now."""
         return len(self._queues[0]) + len(self._queues[1])
 
     @property
     def low_priority_depth(self) -> int:
-        """Names of a resync that wait."""
+        """Number of waiting keys with resync priority."""
         return len(self._queues[Priority.LOW])
 
     @property
     def delayed(self) -> int:
-        """Names that wait for a time."""
+        """Number of delayed keys."""
         return len(self._delayed)
 
     @property
     def processing(self) -> frozenset[str]:
-        """Names being worked on."""
+        """Keys in flight."""
         return frozenset(self._processing)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is being worked on (delayed names do not count)."""
+        """Whether no key is waiting or in flight. Delayed keys do not count."""
         return not (self.depth or self._processing)
 
 
 class ItemBackoff:
-    """How long to wait after failures of one name in a row: doubling, capped, jittered. Times in seconds.
+    """Retry delays after consecutive failures of a key: exponential, capped, with jitter. Times in seconds.
 
-    `floor` and `spacing`: where few names fail, the cap is no more than `floor`; the more they are, the higher it is,
-    so that all of them together are tried about once in `spacing` seconds. Holds a count for each name that fails now,
-    so it is bounded by the table's names.
+    `floor` and `spacing`: if few keys fail, the delay is capped at `floor`. The cap grows with their number, up to
+    `cap`, so that about one of them is retried every `spacing` seconds. Holds a count for each failing key, so it is
+    bounded by the table's names.
     """
 
     def __init__(
@@ -196,25 +197,25 @@ class ItemBackoff:
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
 
     def failed(self, key: str) -> float:
-        """One more failure: how long to wait now."""
+        """Counts a failure and returns how long to wait."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
         cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
         longest = min(cap, self._base * 2.0 ** min(count - 1, 30))
         return longest * self._rng.uniform(0.5, 1.0)
 
     def failures(self, key: str) -> int:
-        """Failures in a row so far."""
+        """Returns the number of consecutive failures."""
         return self._failures.get(key, 0)
 
     def succeeded(self, key: str) -> None:
-        """The name is fine: the next failure starts anew."""
+        """Resets the count of failures."""
         self._failures.pop(key, None)
 
 
 class Dispatcher:
-    """Lets tasks wait for the next name of a `WorkQueue`. `clock` gives seconds, monotonic.
+    """Lets tasks wait for the next key of a `WorkQueue`. `clock`: monotonic seconds.
 
-    `processing_since`: when each name now in work was taken. `on_add` is told of every name that is added.
+    `processing_since`: when each key in flight was taken. `on_add`: called with the priority of each added key.
     """
 
     def __init__(
@@ -228,29 +229,29 @@ class Dispatcher:
         self.processing_since: dict[str, float] = {}
 
     def add(self, key: str, priority: Priority, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """A name might need work now; `records`: the sequence numbers of the stream records that say so."""
+        """Queues a key now. `records`: the sequence numbers of the stream records that caused it."""
         self.queue.add(key, priority, self._clock(), trigger, records)
         self._on_add(priority)
         self._changed.set()
 
     def add_after(self, key: str, seconds: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """A name is worth a look in so many seconds."""
+        """Queues a key after a delay."""
         self.queue.add_at(key, self._clock() + seconds, trigger, records)
         self._changed.set()
 
     def done(self, key: str) -> None:
-        """The work on a name has ended."""
+        """Ends the processing of a key."""
         self.processing_since.pop(key, None)
         self.queue.done(key)
         self._changed.set()
 
     def shut_down(self) -> None:
-        """No name is given out any more: whoever waits gets None."""
+        """Stops handing out keys. Waiting tasks get None."""
         self._shutting_down = True
         self._changed.set()
 
     async def get(self) -> WorkItem | None:
-        """The next name, as soon as there is one; None once closed."""
+        """Waits for the next key and returns it. Returns None once closed."""
         while not self._shutting_down:
             self._changed.clear()
             now = self._clock()

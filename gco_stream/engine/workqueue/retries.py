@@ -1,8 +1,8 @@
-"""Names that fail: when each is tried again, and who is woken when what stood in the way is gone.
+"""Retries of failing keys: when each is retried, and which keys are woken once their common cause is gone.
 
-Endpoints seldom fail alone. Where a server, a namespace, a right or a webhook is missing, all that need it fail of the
-same cause, and nobody tells when it is back. So the few that fail are tried often enough and the many take turns, and
-whoever gets over a cause wakes the others that wait because of it.
+Endpoints seldom fail alone. If a server, a namespace, a permission or a webhook is missing, all endpoints that need it
+fail for the same cause, and no event reports that it is back. A few failing keys are therefore retried often and many
+take turns, and a key that recovers from a cause wakes the others that wait because of it.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gco_stream.engine.workqueue.queue import ItemBackoff
 
 MAX_RETRY_AFTER = 300.0
-"""Seconds that a server may ask to wait and is obeyed: whatever stands between may say what it likes."""
+"""Longest wait that a server may request, in seconds. A proxy in between may send any value."""
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Failing:
 
 @dataclass(slots=True)
 class Retries:
-    """Every name that fails now, so bounded by the table's names. `wake` is called with a name and seconds to wait."""
+    """All keys that fail now, bounded by the table's names. `wake` is called with a key and the seconds to wait."""
 
     backoff: ItemBackoff
     wake: Callable[[str, float], None]
@@ -32,29 +32,30 @@ class Retries:
     def failed(
         self, key: str, now: float, *, cause: str = "", retry_after: float | None = None, woken: bool = False
     ) -> float:
-        """How long to wait before `key` is tried again. Times in seconds, `now` of a monotonic clock.
+        """Returns how long to wait before `key` is retried. Times are in seconds of a monotonic clock.
 
-        `cause`: the same for all that fail of the same thing; "" where it is this name's own. `retry_after`: what the
-        server asked for. `woken`: it was tried because another had got over its cause.
+        `cause`: failure key shared by all keys with the same cause, "" if the cause affects only this one.
+        `retry_after`: the wait that the server requested. `woken`: this was a retry because another key had recovered
+        from the cause.
         """
         before, requested = self._failing.get(key), min(retry_after or 0.0, MAX_RETRY_AFTER)
         wait = max(self.backoff.failed(key), requested)
-        # One that was woken in vain is not woken again before its own time has come: a cause that many share by name
-        # only would have all of them tried with each change of one.
+        # A woken key that fails again is not woken again before its own delay ends. Otherwise, if different causes
+        # have the same failure key, each recovery would retry all of its keys.
         self._failing[key] = _Failing(cause, now + requested, woken)
         if before is not None and before.cause != cause:
             self.cause_resolved(before.cause, now)
         return wait
 
     def succeeded(self, key: str, now: float) -> None:
-        """The name is fine; what it had failed of no longer stands in the way."""
+        """Records that the key succeeded, and wakes those that failed for the same cause."""
         self.backoff.succeeded(key)
         before = self._failing.pop(key, None)
         if before is not None:
             self.cause_resolved(before.cause, now)
 
     def cause_resolved(self, cause: str, now: float) -> None:
-        """Wakes whoever waits because of this cause."""
+        """Wakes all keys that wait because of this cause."""
         if not cause:
             return
         for key, failing in self._failing.items():
@@ -63,6 +64,6 @@ class Retries:
                 self.wake(key, max(0.0, failing.not_before - now))
 
     def server_wait(self, key: str, now: float) -> float:
-        """Seconds for which the server has asked not to be called for this name again, 0 if it has not."""
+        """Returns the rest of the wait that the server requested for this key, in seconds; 0 if there is none."""
         failing = self._failing.get(key)
         return 0.0 if failing is None else max(0.0, failing.not_before - now)

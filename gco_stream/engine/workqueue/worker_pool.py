@@ -1,27 +1,27 @@
-"""How many workers there are: so many that can work, whatever number of them a server keeps waiting.
+"""A worker pool that keeps N workers runnable by starting one extra worker per blocked one, up to 4N in total.
 
-A call that hangs holds its worker for as long as calls may last. Were there only so many workers, that many endpoints
-behind one slow webhook would hold up every other; so whoever waits for long gets a stand-in, up to a bound.
+A hanging request blocks its worker until the request times out. With a fixed number of workers, that many endpoints
+behind one slow webhook would block all others.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-# Of all that are to work at once, standing in for those that wait.
+# Upper bound on the workers, as a multiple of the configured number.
 _MAX_WORKERS_PER_SLOT = 4
 _STALL_SECONDS = 2.0
 
 
 def max_concurrency(count: int) -> int:
-    """How many endpoints may be in work at once where `count` workers are to work: connections are needed for all."""
+    """Returns how many endpoints may be in flight with `count` workers. Each of them needs a connection."""
     return _MAX_WORKERS_PER_SLOT * count
 
 
 class WorkerPool:
-    """Workers in a task group: `count` of them, and one more for each that waits; `work` is a worker's life.
+    """Workers in a task group: `count`, plus one for each blocked worker. `work` is the main loop of a worker.
 
-    `stall_seconds`: seconds after which a worker counts as waiting.
+    `stall_seconds`: seconds after which a worker counts as blocked.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class WorkerPool:
 
     @property
     def has_surplus(self) -> bool:
-        """Whether there are more who work than are to: who is done may leave."""
+        """Whether more than `count` workers are runnable, so that one may exit."""
         return self._spawned - self._waiting > self._count
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """What is done within this block may wait; another works meanwhile."""
+        """Marks work that may block. After `stall_seconds` seconds an extra worker is started."""
         is_stalled = False
 
         def begin_to_wait() -> None:
@@ -70,7 +70,7 @@ class WorkerPool:
         try:
             self._group.create_task(worker, name=f"worker-{self._spawned}")
         except RuntimeError:
-            # The group is being ended: nobody is to work any more.
+            # The task group is shutting down.
             worker.close()
         else:
             self._spawned += 1

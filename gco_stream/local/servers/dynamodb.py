@@ -1,7 +1,7 @@
-"""DynamoDB Local: how it is run, and how its clients are made.
+"""Runs DynamoDB Local and creates clients for it.
 
-It takes any credentials, and listens on every interface: it has no option against that. One region is used for
-everything, since with -sharedDb the region plays no part.
+It accepts any credentials. It listens on all interfaces and has no option to restrict that. A single region is used,
+because -sharedDb ignores the region.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ _HEAP = "512m"
 
 
 def recipe(java: Path, jars: Path, port: int, folder: Path) -> Recipe:
-    """DynamoDB Local in memory on `port`."""
+    """DynamoDB Local on `port`, with its data in memory."""
     return Recipe(
         name="dynamodb",
-        # The serial collector and one tier of compilation: a quarter of the memory, and ready in half the time.
+        # The serial collector and a single compilation tier need a quarter of the memory and half the start time.
         command=[
             *(java, f"-Xmx{_HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             *("-cp", f"{jars}/*", _MAIN),
@@ -33,8 +33,8 @@ def recipe(java: Path, jars: Path, port: int, folder: Path) -> Recipe:
 
 
 def client(url: str, service: str = "dynamodb") -> Any:
-    """A boto3 client of the DynamoDB Local at `url`; `service` is dynamodb or dynamodbstreams."""
-    import boto3  # noqa: PLC0415 - a fifth of a second, and most commands need no client
+    """boto3 client for the DynamoDB Local at `url`. `service` is dynamodb or dynamodbstreams."""
+    import boto3  # noqa: PLC0415 - takes 0.2 s to import, and most commands need no client
 
     return boto3.client(
         service,

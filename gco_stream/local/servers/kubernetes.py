@@ -1,4 +1,4 @@
-"""How etcd, the Kubernetes servers and kwok are run: their command lines, each flag with its reason."""
+"""Command lines of etcd, the Kubernetes servers and kwok, with the reasons for their flags."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _CONTROLLERS = (
     "namespace-controller",
     "horizontal-pod-autoscaler-controller",
 )
-# ServiceAccount: pods name service accounts that nobody makes here. TaintNodesByCondition: it taints new nodes, and
-# only a controller that watches kubelets takes that off. StorageObjectInUseProtection: its finalizers need one too.
+# ServiceAccount: pods name service accounts that do not exist here. TaintNodesByCondition: it taints new nodes, and
+# only the node lifecycle controller removes the taint. StorageObjectInUseProtection: its finalizers need a controller.
 _NO_ADMISSION = ("ServiceAccount", "TaintNodesByCondition", "StorageObjectInUseProtection")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiServerFiles:
-    """What the API server reads, as PEM files; and the audit policy."""
+    """Files that the API server reads: keys and certificates in PEM format, and the audit policy."""
 
     authority: Path
     certificate: Path
@@ -36,7 +36,7 @@ class ApiServerFiles:
 
 
 def etcd(binary: Path, port: int, peer_port: int, folder: Path) -> Recipe:
-    """etcd without syncs to disk: what it holds may be lost with the machine, not with the process."""
+    """etcd without fsync. Its data survives a restart of the process, but not a crash of the machine."""
     client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
     return Recipe(
         name="etcd",
@@ -44,7 +44,7 @@ def etcd(binary: Path, port: int, peer_port: int, folder: Path) -> Recipe:
             binary,
             f"--data-dir={folder / 'data'}",
             "--unsafe-no-fsync",
-            # As kubeadm has it: without it the API server has no bookmarks for watches of what never changes.
+            # Same as kubeadm. Without it, the API server sends no bookmarks for resources that never change.
             "--watch-progress-notify-interval=5s",
             "--log-level=warn",
             f"--listen-client-urls={client}",
@@ -79,7 +79,7 @@ def apiserver(
             "--bind-address=127.0.0.1",
             f"--secure-port={port}",
             "--external-hostname=127.0.0.1",
-            # Its own entry in the Service "kubernetes" may not be a loopback address.
+            # The endpoint of the Service "kubernetes" must not be a loopback address.
             "--endpoint-reconciler-type=none",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             f"--client-ca-file={files.authority}",
@@ -93,7 +93,7 @@ def apiserver(
             f"--disable-admission-plugins={','.join(_NO_ADMISSION)}",
             f"--audit-policy-file={files.audit_policy}",
             f"--audit-log-path={audit_log}",
-            # Two cores answer slowly under a load test; refusing would not be faster.
+            # Two cores answer slowly in a load test. Rejecting requests would not make them faster.
             "--max-requests-inflight=1200",
             "--max-mutating-requests-inflight=600",
         ],
@@ -104,7 +104,7 @@ def apiserver(
 
 
 def controller_manager(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
-    """The controllers that endpoints' objects need, without the client-side rate limit of 20 calls a second."""
+    """kube-controller-manager with the controllers that endpoints need, and a client rate limit of 500 QPS, not 20."""
     return Recipe(
         name="kube-controller-manager",
         command=[
@@ -121,7 +121,7 @@ def controller_manager(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
 
 
 def scheduler(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
-    """kube-scheduler, likewise without its rate limit."""
+    """kube-scheduler, with the same raised client rate limit."""
     return Recipe(
         name="kube-scheduler",
         command=[
@@ -137,7 +137,7 @@ def scheduler(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
 
 
 def kwok(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
-    """kwok in the kubelet's place on every node, by the stages in stages.yaml."""
+    """kwok, which simulates the kubelet of every node with the stages in stages.yaml."""
     return Recipe(
         name="kwok",
         command=[

@@ -1,4 +1,4 @@
-"""One server as a process: started under a supervisor, waited for until ready, stopped, frozen, restarted."""
+"""Runs a server as a supervised process, which can be awaited, stopped, frozen and restarted."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ _FREEZE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a server is run. `ready` answers whether it serves; a server without it is ready when it runs."""
+    """How to run a server. `ready` checks whether it serves. A server without this check is ready once it runs."""
 
     name: str
     command: Sequence[str | Path]
@@ -31,7 +31,7 @@ class Recipe:
 
 
 class Server:
-    """A server that may be running; its output goes to `<folder>/<name>.log`, appended over restarts."""
+    """A server, running or stopped. Its output is appended to `<folder>/<name>.log`, across restarts."""
 
     def __init__(self, recipe: Recipe):
         self.name = recipe.name
@@ -42,23 +42,23 @@ class Server:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The server's process id after its supervisor's; empty while stopped."""
+        """Process ids of the supervisor and the server, in this order. Empty while stopped."""
         if self._process is None or self._process.poll() is not None:
             return ()
         return (self._process.pid, *_children(self._process.pid))
 
     @property
     def running(self) -> bool:
-        """Whether its process lives."""
+        """Whether the process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, without waiting for it to be ready; nothing happens if it runs."""
+        """Starts the server without waiting for it to be ready. Does nothing if it is running."""
         if self.running:
             return
         self._recipe.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            # -I -S: the supervisor needs nothing of this environment, and starts faster without it.
+            # -I -S: the supervisor needs only the standard library, and starts faster this way.
             self._process = subprocess.Popen(  # noqa: S603 - our own servers
                 [sys.executable, "-I", "-S", supervise.__file__, str(os.getpid()), *self._recipe.command],
                 stdin=subprocess.PIPE,
@@ -70,22 +70,22 @@ class Server:
             )
 
     def wait_ready(self, deadline: float) -> None:
-        """Wait until it is ready; `deadline` is a time of `time.monotonic`.
+        """Waits until the server is ready. `deadline` is on the clock of `time.monotonic`.
 
         Raises:
-            StartError: it ended or was not ready in time; with the end of its log.
+            StartError: it exited or was not ready in time. The message has the end of its log.
         """
         while True:
             if not self.running:
-                raise StartError(f"{self.name} ended while starting; the end of {self.log}:\n{self.tail()}")
+                raise StartError(f"{self.name} exited during startup; last lines of {self.log}:\n{self.tail()}")
             if self._recipe.ready is None or self._recipe.ready():
                 return
             if time.monotonic() > deadline:
-                raise StartError(f"{self.name} was not ready in time; the end of {self.log}:\n{self.tail()}")
+                raise StartError(f"{self.name} was not ready in time; last lines of {self.log}:\n{self.tail()}")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Kill it and wait until it is gone; it may be started again."""
+        """Kills the server and waits for it to exit. It may be started again."""
         if self._process is None:
             return
         if self._process.stdin is not None:
@@ -94,33 +94,34 @@ class Server:
         self._process = None
 
     def freeze(self) -> None:
-        """Stop it in its tracks: connections stay open and nothing answers, from this call's return on.
+        """Suspends the server with SIGSTOP: connections stay open, but nothing answers once this call returns.
 
-        Raises StartError where it does not run, or does not stop.
+        Raises:
+            StartError: it is not running, or could not be suspended.
         """
         _, *servers = self.pids or (0,)
         if not servers:
-            raise StartError(f"{self.name} does not run")
+            raise StartError(f"{self.name} is not running")
         for pid in servers:
             os.kill(pid, signal.SIGSTOP)
         deadline = time.monotonic() + _FREEZE_SECONDS
         while not self._is_stopped():
             if time.monotonic() > deadline:
-                raise StartError(f"{self.name} cannot be stopped in its tracks")
+                raise StartError(f"{self.name} was not suspended within {_FREEZE_SECONDS:g} s")
             time.sleep(_POLL_SECONDS)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`; nothing happens if it does not run."""
+        """Resumes the server after `freeze`. Does nothing if it is not running."""
         for pid in self.pids[1:]:
             os.kill(pid, signal.SIGCONT)
 
     def _is_stopped(self) -> bool:
-        import psutil  # noqa: PLC0415 - only those who look need it
+        import psutil  # noqa: PLC0415 - few callers need it
 
         return all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in self.pids[1:])
 
     def tail(self, lines: int = _LOG_LINES) -> str:
-        """The last lines of its log."""
+        """The last lines of the log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:
@@ -128,14 +129,14 @@ class Server:
 
 
 def listens(port: int) -> bool:
-    """Whether something accepts connections on `port` of 127.0.0.1."""
+    """Whether 127.0.0.1 accepts connections on `port`."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _children(pid: int) -> tuple[int, ...]:
-    import psutil  # noqa: PLC0415 - only those who look need it
+    import psutil  # noqa: PLC0415 - few callers need it
 
     try:
         return tuple(child.pid for child in psutil.Process(pid).children())

@@ -1,11 +1,11 @@
-"""Runs one server so that it never outlives its parent: `python supervise.py PARENT_PID COMMAND...`.
+"""Runs a server that cannot outlive its parent: `python supervise.py PARENT_PID COMMAND...`.
 
-Standard input is the lifeline: the parent holds the other end of the pipe, and when that closes, whatever the reason,
-the server's whole process group is killed. On Linux the kernel also kills the server if this process is. The parent's
-process id is looked at as well, since a child that it forked may hold the pipe open after the parent has died.
+The parent holds the other end of the pipe on standard input. When the pipe closes for any reason, the server's process
+group is killed. On Linux, the kernel also kills the server if this supervisor is killed. The supervisor polls the
+parent's process id too, because a forked child may keep the pipe open after the parent has died.
 
-Run as a file with nothing but the standard library, since six of these stand beside one control plane. SIGKILL is the
-only signal sent: all that these servers hold is disposable.
+Runs as a file and needs only the standard library, because each control plane has six supervisors. It sends only
+SIGKILL, because all data of these servers is disposable.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _PARENT_CHECK_SECONDS = 2.0
 
 
 def main(parent: int, command: list[str]) -> int:
-    """Run `command` until it ends (its exit status is ours) or the parent does."""
+    """Runs `command` until it or the parent exits. Returns the exit status of `command`."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)

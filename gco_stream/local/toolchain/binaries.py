@@ -1,11 +1,11 @@
-"""Finds helm and kubectl, or makes them: a variable, PATH (exactly the pinned version), the cache, at last a build.
+"""Finds or builds helm and kubectl. The order is: environment variable, PATH (exact version only), cache, build.
 
-GCO_STREAM_HELM and GCO_STREAM_KUBECTL name the binaries. Only a checkout has their Go module, as it has the
-chart and the documentation that are tested with them; the control plane needs neither.
+GCO_STREAM_HELM and GCO_STREAM_KUBECTL name the binaries. Their Go module exists only in a checkout, like the chart and
+the documentation that are tested with them. The control plane needs neither.
 
-Finds promtool, or makes it: GCO_STREAM_PROMTOOL, PATH (exactly the pinned version), the cache, at last a build.
+Finds or builds promtool. The order is: GCO_STREAM_PROMTOOL, PATH (exact version only), cache, build.
 
-Only a checkout has its Go module, as it has the alerts that are tested with it.
+Its Go module exists only in a checkout, like the alerts that are tested with it.
 """
 
 import os
@@ -29,51 +29,53 @@ _VERSION_FLAGS: Final = (
 
 
 def helm(cache: Cache) -> Path:
-    """The helm binary; the first time on a machine this takes minutes. Raises BuildError: it could not be had."""
+    """Path of helm. The first build on a machine takes minutes. Raises BuildError if it fails."""
     return _client(cache, "helm", HELM_VERSION, ("version", "--short"))
 
 
 def kubectl(cache: Cache) -> Path:
-    """The kubectl binary; as `helm`, and built together with it. Raises BuildError: it could not be had."""
+    """Path of kubectl, which is built together with helm. Raises BuildError if the build fails."""
     return _client(cache, "kubectl", KUBECTL_VERSION, ("version", "--client"))
 
 
-def _client(cache: Cache, name: str, version: str, version_arguments: Sequence[str]) -> Path:
+def _client(cache: Cache, name: str, version: str, version_command: Sequence[str]) -> Path:
     variable = f"GCO_STREAM_{name.upper()}"
     given = os.environ.get(variable)
     if given:
         if not os.access(given, os.X_OK):
-            raise BuildError(f"{variable}={given}: not a program; allowed: the path of {name} {version}")
+            raise BuildError(f"{variable}: invalid value {given}: must be the path of {name} {version}")
         return Path(given).resolve()
     found = shutil.which(name)
-    # Helm's own builds say v4.3.1+g1234567.
-    if found and version in toolchains.answer([found, *version_arguments]).replace("+", " ").split():
+    # Official builds of Helm print v4.3.1+g1234567.
+    if found and version in toolchains.answer([found, *version_command]).replace("+", " ").split():
         return Path(found)
     module = toolchains.inputs().parent / "helm"
     if not (module / "go.mod").is_file():
-        raise BuildError(f"the Go module of {name} is missing: only a checkout has it")
+        raise BuildError(f"cannot build {name}: its Go module exists only in a checkout of gco-stream")
     return go_build(cache, "clients", module, "Building helm and kubectl", _VERSION_FLAGS) / name
 
 
 PROMTOOL_VERSION: Final = "3.10.0"
-"""Prometheus' own; its Go module calls the same v0.310.0."""
+"""Version of Prometheus. Its Go module calls the same release v0.310.0."""
 
 _VERSION_FLAG: Final = f"-X github.com/prometheus/common/version.Version={PROMTOOL_VERSION}"
-# The clients of two dozen clouds, which find what to scrape, are most of what would be compiled.
+# Service discovery clients for two dozen clouds would be most of the code to compile.
 _TAGS: Final = "remove_all_sd"
 
 
 def promtool(cache: Cache) -> Path:
-    """The promtool binary; the first time on a machine this takes minutes. Raises BuildError: it could not be had."""
+    """Path of promtool. The first build on a machine takes minutes. Raises BuildError if it fails."""
     given = os.environ.get("GCO_STREAM_PROMTOOL")
     if given:
         if not os.access(given, os.X_OK):
-            raise BuildError(f"GCO_STREAM_PROMTOOL={given}: not a program; allowed: the path of {PROMTOOL_VERSION}")
+            raise BuildError(
+                f"GCO_STREAM_PROMTOOL: invalid value {given}: must be the path of promtool {PROMTOOL_VERSION}"
+            )
         return Path(given).resolve()
     found = shutil.which("promtool")
     if found and f"version {PROMTOOL_VERSION} " in toolchains.answer([found, "--version"]):
         return Path(found)
     module = toolchains.inputs().parent / "promtool"
     if not (module / "go.mod").is_file():
-        raise BuildError("the Go module of promtool is missing: only a checkout has it")
+        raise BuildError("cannot build promtool: its Go module exists only in a checkout of gco-stream")
     return go_build(cache, "promtool", module, "Building promtool", _VERSION_FLAG, tags=_TAGS) / "promtool"

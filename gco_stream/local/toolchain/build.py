@@ -1,8 +1,8 @@
-"""Finds each binary of the control plane, or makes it: an environment variable, PATH, the cache, at last a build.
+"""Finds or builds each binary of the control plane. The order is: environment variable, PATH, cache, build.
 
-KUBEBUILDER_ASSETS names a folder with any of kube-apiserver, kube-controller-manager, kube-scheduler and etcd,
-GCO_STREAM_KWOK the kwok binary, GCO_STREAM_DYNAMODB_LOCAL a folder with DynamoDB Local's jars. PATH counts only where a
-binary there is exactly of the pinned version.
+KUBEBUILDER_ASSETS names a folder with any of kube-apiserver, kube-controller-manager, kube-scheduler and etcd.
+GCO_STREAM_KWOK names the kwok binary, GCO_STREAM_DYNAMODB_LOCAL a folder with the jars of DynamoDB Local. A binary on
+PATH is used only if it has exactly the pinned version.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _VERSION_FLAG = f"-X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSIO
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Where everything is that a control plane runs."""
+    """Paths of everything that a control plane runs."""
 
     etcd: Path
     kube_apiserver: Path
@@ -36,14 +36,14 @@ class Binaries:
     kwok: Path
     java: Path
     dynamodb: Path
-    """The folder of DynamoDB Local's jars."""
+    """Folder with the jars of DynamoDB Local."""
 
 
 def binaries(cache: Cache) -> Binaries:
-    """Find or make every binary; the first time on a machine this takes minutes.
+    """Finds or builds every binary. The first build on a machine takes minutes.
 
     Raises:
-        BuildError: with the reason in one line and the end of the tool's output.
+        BuildError: a binary could not be built; the message has the reason and the end of the tool's output.
     """
     kubernetes = _kubernetes(cache)
     return Binaries(
@@ -60,7 +60,9 @@ def binaries(cache: Cache) -> Binaries:
 def _kubernetes(cache: Cache) -> dict[str, Path]:
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and not Path(assets).is_dir():
-        raise BuildError(f"KUBEBUILDER_ASSETS={assets}: not a folder; allowed: one that has kube-apiserver, etcd, ...")
+        raise BuildError(
+            f"KUBEBUILDER_ASSETS: invalid value {assets}: must be a folder with kube-apiserver, etcd and the like"
+        )
     found = {name: path for name in _KUBERNETES if (path := _given(name, assets) or _on_path(name))}
     if len(found) == len(_KUBERNETES):
         return found
@@ -84,7 +86,7 @@ def _kwok(cache: Cache) -> Path:
     given = os.environ.get("GCO_STREAM_KWOK")
     if given:
         if not os.access(given, os.X_OK):
-            raise BuildError(f"GCO_STREAM_KWOK={given}: not a program; allowed: the path of kwok {KWOK_VERSION}")
+            raise BuildError(f"GCO_STREAM_KWOK: invalid value {given}: must be the path of kwok {KWOK_VERSION}")
         return Path(given).resolve()
     if found := _on_path("kwok"):
         return found
@@ -95,13 +97,15 @@ def _dynamodb(cache: Cache) -> Path:
     given = os.environ.get("GCO_STREAM_DYNAMODB_LOCAL")
     if given:
         if not any(Path(given).glob("*.jar")):
-            raise BuildError(f"GCO_STREAM_DYNAMODB_LOCAL={given}: no jars there; allowed: DynamoDB Local's folder")
+            raise BuildError(
+                f"GCO_STREAM_DYNAMODB_LOCAL: invalid value {given}: must be a folder with the jars of DynamoDB Local"
+            )
         return Path(given).resolve()
     lock = toolchains.inputs() / "dynamodb.lock"
-    title = "Getting DynamoDB Local"
+    title = "Downloading DynamoDB Local"
 
     def fill(staging: Path) -> None:
-        site = toolchains.python_packages(cache, "maven", "Getting a Maven client")
+        site = toolchains.python_packages(cache, "maven", "Downloading a Maven client")
         repository = staging / "repository"
         toolchains.run(
             [sys.executable, maven_fetch.__file__, lock, repository], title, env={**os.environ, "PYTHONPATH": str(site)}
@@ -110,7 +114,7 @@ def _dynamodb(cache: Cache) -> Path:
             expected, coordinates = line.split()
             jar = _in_repository(repository, coordinates)
             if hashlib.sha256(jar.read_bytes()).hexdigest() != expected:
-                raise BuildError(f"{title} failed: {coordinates} is not the file that {lock.name} names")
+                raise BuildError(f"{title} failed: the checksum of {coordinates} does not match {lock.name}")
             jar.rename(staging / jar.name)
         shutil.rmtree(repository)
 

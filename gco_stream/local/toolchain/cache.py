@@ -1,7 +1,7 @@
-"""What was built or unpacked once and is used for ever: one folder an entry, named by the hash of what made it.
+"""Cache of everything built or unpacked on this machine, one folder per entry, named by the hash of its inputs.
 
-An entry is filled in a staging folder beside it and renamed when complete, under a file lock. So it is whole or absent,
-and two processes that need the same one at once make it once.
+An entry is filled in a staging folder next to it and renamed when complete, under a file lock. It is therefore either
+complete or absent, and two processes that need it at the same time build it once.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ def default_cache() -> Path:
 
 
 def digest(*inputs: str | bytes) -> str:
-    """A short name for `inputs`: another input or another order of them gives another name."""
+    """Short hash of `inputs`. It depends on their content, their order and their boundaries."""
     hashed = hashlib.sha256()
     for value in inputs:
         data = value.encode() if isinstance(value, str) else value
@@ -35,7 +35,7 @@ def digest(*inputs: str | bytes) -> str:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file `path` against other processes; `held` is called once if it is taken."""
+    """Holds the lock file `path` while the block runs. Calls `held` once if another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
@@ -47,21 +47,21 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
 
 
 class Cache:
-    """The entries under `root`, and how long each took to make."""
+    """The entries under `root`, and how long each took to build."""
 
     def __init__(self, root: Path, progress: Progress):
         self.root = root
         self.progress = progress
 
     def entry(self, name: str, key: str, title: str, fill: Callable[[Path], None]) -> Path:
-        """The folder of `name` made from what `key` is the hash of; `fill(staging)` makes it where it is missing.
+        """Folder of the entry `name` with the input hash `key`. Calls `fill(staging)` if the entry does not exist.
 
-        `title` says to a person what is made. Whatever `fill` raises passes through and leaves no entry.
+        `title` is the progress message. If `fill` raises, the exception passes through and no entry is left.
         """
         path = self.root / f"{name}-{key}"
         if path.is_dir():
             return path
-        waiting = f"{title}: another process is at it, waiting"
+        waiting = f"{title}: waiting for another process to finish this"
         with locked(self.root / f"{name}-{key}.lock", lambda: self.progress.note(waiting)):
             if path.is_dir():
                 return path
@@ -80,7 +80,7 @@ class Cache:
 
     def _expectation(self, name: str) -> str:
         took = self._durations().get(name)
-        return "for the first time" if took is None else f"took {format_duration(took)} last time"
+        return "first time on this machine" if took is None else f"took {format_duration(took)} last time"
 
     def _durations(self) -> dict[str, float]:
         try:

@@ -1,4 +1,4 @@
-"""Builds the programs that a Go module here names with its `tool` directives: once for each pin of them."""
+"""Builds the programs that a Go module lists in its `tool` directives, once per pinned version."""
 
 import os
 import shutil
@@ -8,17 +8,17 @@ from typing import Final
 from gco_stream.local.toolchain import toolchains
 from gco_stream.local.toolchain.cache import Cache, digest
 
-# Without symbols and debug information, of which nobody here has a use.
+# Strips symbols and debug information, which are not needed here.
 _STRIP_FLAGS: Final = "-s -w"
 
 
 def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, tags: str = "") -> Path:
-    """The folder with the binaries of `module`'s tools; `flags` are the linker's, `tags` the compiler's.
+    """Folder with the binaries of the tools of `module`. `flags` are linker flags, `tags` build tags.
 
-    `title` tells a person what is made.
+    `title` is the progress message.
 
     Raises:
-        BuildError: with the end of the tool's output.
+        BuildError: the build failed; the message has the end of its output.
     """
     sources = (module / "go.mod", module / "go.sum", *sorted(module.rglob("*.go")))
     ldflags, tagged = f"{_STRIP_FLAGS} {flags}", (tags,) if tags else ()
@@ -35,7 +35,7 @@ def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, t
             "GO111MODULE": "on",
         }
         if go.brought:
-            # Whoever has no Go has no use for its caches, which are larger than what is built.
+            # A machine without Go does not need Go's caches, which are larger than the binaries.
             environment |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOENV": "off"}
         out = staging / "bin"
         toolchains.run(
@@ -45,7 +45,7 @@ def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, t
             env=environment,
         )
         for binary in out.iterdir():
-            # etcd's package is called server, and so is what Go makes of it.
+            # etcd's package is called server, and Go names the binary after it.
             binary.rename(staging / ("etcd" if binary.name == "server" else binary.name))
         out.rmdir()
         shutil.rmtree(scratch, ignore_errors=True)

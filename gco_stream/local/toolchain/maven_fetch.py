@@ -1,7 +1,7 @@
 """Fetches the files of a lock file with jgo, a Maven client in Python: `python maven_fetch.py LOCK REPOSITORY`.
 
-Run as a program of its own, since jgo lives in a folder of the cache and not in this environment. It imports nothing of
-gco_stream, and does not check what it fetches: whoever runs it does.
+Runs as a separate program because jgo is installed in the cache, not in this environment. It imports nothing from
+gco_stream and does not verify what it fetches; the caller does.
 """
 
 import sys
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 def main(lock: Path, repository: Path) -> None:
-    """Fetch every `<sha256>  <group>:<artifact>:<version>` of `lock` into `repository`, in Maven's layout."""
+    """Fetches every `<sha256>  <group>:<artifact>:<version>` of `lock` into `repository`, in Maven's layout."""
     import truststore  # type: ignore[import-not-found]  # noqa: PLC0415 - on sys.path only in this program
 
-    # As pip does: a company's own certificate authority is in the system's store, not in certifi's.
+    # Same as pip: a company's certificate authority is in the system's store, not in certifi's.
     truststore.inject_into_ssl()
     from jgo.maven import MavenContext  # type: ignore[import-not-found]  # noqa: PLC0415 - must see the injection
 

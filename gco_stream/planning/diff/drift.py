@@ -1,12 +1,12 @@
-"""Whether an object is as it should be, without asking the API server.
+"""Drift detection: compares the desired and the live state of an object without a call to the API server.
 
-A server-side dry run would tell as well, at the price of a call for each object and resync; this comparison makes
-"in sync" cost nothing. It errs on neither side: what it misses is never corrected, and what it invents is applied
-again and again.
+A server-side dry run gives the same answer but costs one call per object and resync. The comparison must be exact in
+both directions: drift that it misses is never corrected, and a false difference is applied again and again.
 
-Kubernetes quantities compared by value, because the API server rewrites them: 1000m is stored as 1, 1024Mi as 1Gi.
+Comparison of Kubernetes quantities by value.
 
-A quantity that is compared by its text alone looks like drift for ever.
+The API server normalizes quantities (1000m to 1, 1024Mi to 1Gi), so a comparison of their text would report drift
+forever.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ __all__ = ["Difference", "differences", "in_observed_order", "same_quantity", "v
 
 
 def same_quantity(one: Any, other: Any) -> bool:
-    """Whether two JSON values are one quantity. What is not a quantity equals only itself."""
+    """Whether two JSON values are the same quantity. A value that is not a quantity equals only itself."""
     if one == other:
         return True
     try:
@@ -33,28 +33,28 @@ def same_quantity(one: Any, other: Any) -> bool:
         return False
 
 
-# A path under construction is linked backwards, (path to the parent, step): nothing is formatted while all is well.
+# A path is a backward-linked list, (path of the parent, step), so nothing is formatted for an object in sync.
 _Path = tuple[Any, Step] | None
 _Found = list[tuple[_Path, Any, Any]]
 
 _SPEC: _Path = (None, "spec")
 _METADATA: _Path = (None, "metadata")
-# Rewritten with every other change and never a reason for one: any annotation write raises a Deployment's generation.
+# Written only together with other changes, because any write of an annotation raises the generation of a Deployment.
 _NEVER_COMPARED = path_text(("metadata", "annotations", names.REVISION_ANNOTATION))
 
 
 def differences(
     desired: JsonObject, observed: ObservedObject, *, exclude: Collection[str] = ()
 ) -> tuple[Difference, ...]:
-    """Everything that an apply of `desired` would change; () means in sync.
+    """Returns everything that an apply of `desired` would change; () means in sync.
 
-    `desired` is the whole manifest as it would be applied. Its labels, annotations and spec must stand in `observed`
-    with equal values, quantities by value and lists by merge key; a null in it is not a wish. Beyond these, what our
-    Apply entry owns and `desired` no longer has is a difference with `desired` None, since an apply takes it away.
-    Fields that the server or others added are none.
+    `desired` is the complete manifest of the apply. Its labels, annotations and spec must be in `observed` with equal
+    values; quantities compare by value, lists by merge key, and nulls are ignored. A field that our Apply entry owns
+    and `desired` no longer has is a difference with `desired` None, because an apply removes it. Fields that the server
+    or other field managers added are not differences.
 
-    `exclude`: paths, as in Difference.path, of which neither they nor anything below them counts: fields that are
-    somebody else's by policy.
+    `exclude`: paths, as in Difference.path, that are ignored with everything below them because another field manager
+    owns them.
     """
     found: _Found = []
     schema = SPEC_SCHEMAS[observed.ref.kind]
@@ -80,10 +80,10 @@ def differences(
 
 
 def in_observed_order(desired: JsonObject, observed: ObservedObject) -> JsonObject:
-    """The manifest with every list that merges by key in the order that stands; what is new comes last.
+    """Returns the manifest with all lists that merge by key in the order of the live object, followed by new items.
 
-    The same variables, ports or volumes in another order are another pod template: a new ReplicaSet, and every pod
-    restarted for nothing. `desired` is not changed; the result shares its unchanged parts.
+    The same variables, ports or volumes in a different order are a different pod template, which creates a ReplicaSet
+    and restarts all pods for nothing. `desired` is not modified; the result shares its unchanged parts.
     """
     spec = desired.get("spec")
     if not spec:
@@ -126,10 +126,10 @@ def _compare_items(
     desired: Sequence[JsonObject], observed: Sequence[JsonObject], schema: MergeSchema, path: _Path, found: _Found
 ) -> None:
     keys = schema.keys
-    observed_items = {_identity(item, keys): item for item in observed}
+    live = {_identity(item, keys): item for item in observed}
     for item in desired:
         identity = _identity(item, keys)
-        other = observed_items.get(identity)
+        other = live.get(identity)
         if item == other:
             continue
         if other is None:
@@ -149,7 +149,7 @@ def _compare_positions(
 
 
 def _absent(desired: Any, schema: MergeSchema, path: _Path, found: _Found) -> None:
-    """A field that is not there: item by item where it has items, as if some of them were missing."""
+    """Adds the differences of an absent field: one per item or entry if it has items or entries."""
     if schema.keys:
         _compare_items(desired, (), schema, path, found)
     elif schema.elements is not None and not schema.atomic:
@@ -166,7 +166,10 @@ def _removed_fields(
     path: _Path,
     found: _Found,
 ) -> None:
-    """What `owned` (fieldsV1: `f:` a field, `k:` an item by its keys, `.` the thing itself) has and desired has not."""
+    """Adds what `owned` has and `desired` lacks.
+
+    Keys of fieldsV1: `f:` is a field, `k:` an item by its merge keys, `.` the value itself.
+    """
     fields, other, free_names = schema.fields, schema.element, schema.elements is not None
     for key, below in owned.items():
         name = key[2:]
@@ -195,12 +198,12 @@ def _removed_items(
 ) -> None:
     keys = schema.keys
     desired_value = {_identity(item, keys): item for item in desired}
-    observed_items = {_identity(item, keys): item for item in observed}
+    live = {_identity(item, keys): item for item in observed}
     for key, below in owned.items():
         if not key.startswith("k:"):
             continue
         identity = _identity(orjson.loads(key[2:]), keys)
-        observed_value = observed_items.get(identity)
+        observed_value = live.get(identity)
         if observed_value is None:
             continue
         item = desired_value.get(identity)
@@ -227,9 +230,9 @@ def _ordered_items(
     desired: Sequence[JsonObject], observed: Sequence[JsonObject], schema: MergeSchema
 ) -> list[JsonObject]:
     keys = schema.keys
-    observed_items = {_identity(item, keys): (position, item) for position, item in enumerate(observed)}
+    live = {_identity(item, keys): (position, item) for position, item in enumerate(observed)}
     new: tuple[int, JsonObject] = (len(observed), {})
-    placed = [(*observed_items.get(_identity(item, keys), new), item) for item in desired]
+    placed = [(*live.get(_identity(item, keys), new), item) for item in desired]
     placed.sort(key=lambda one: one[0])
     return [_ordered_map(item, observed_value, schema) if schema.fields else item for _, observed_value, item in placed]
 
@@ -239,7 +242,7 @@ def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether the value says no more than its absence: null, "", [], {}, a map of nothing else. 0 and false do."""
+    """Whether a value is equivalent to an absent one: null, "", [], {} or a map of only those, but not 0 or false."""
     if isinstance(value, dict):
         return all(map(_is_empty, value.values()))
     return value is None or value in ("", [], ())

@@ -1,7 +1,7 @@
-"""What comparing objects needs to know of the API's types: which lists merge by key, which values are one whole.
+"""Merge schema of the API types: which lists merge by key and which values are atomic.
 
-Taken from the schema that server-side apply itself uses on Kubernetes 1.34 (client-go,
-applyconfigurations/internal). Fields that are not named here are plain: fields that the server adds are ignored.
+It is taken from the schema of server-side apply in Kubernetes 1.34 (client-go, applyconfigurations/internal). Fields
+that are not listed here are plain, and fields that the server adds to them are ignored.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from gco_stream.model.objects import Kind
 
 @dataclass(frozen=True, slots=True)
 class MergeSchema:
-    """How the values of one field compare.
+    """How the values of one field are compared.
 
-    `fields`: the shapes of its fields that are not plain; of its items' fields where it is a list.
-    `keys`: the merge keys of a list whose items are found by key, in alphabetical order. () where position counts.
-    `elements`: a map with free names (labels): the shape of every value. There, "" is a value like others.
-    `atomic`: nothing may stand beside what is desired. The server adds nothing to such a value, and another
-    manager's addition would make it another value, which fieldsV1 does not show.
-    `quantity`: a Kubernetes quantity.
+    `fields`: the schemas of the fields that are not plain, for a list those of its items' fields.
+    `keys`: the merge keys of a list, in alphabetical order. () for a list that compares by position.
+    `elements`: for a map with arbitrary names (labels), the schema of its values. "" is a value like any other there.
+    `atomic`: the value is atomic, so any addition is a difference. The server adds nothing to such a value, and
+    fieldsV1 does not show additions of other field managers.
+    `quantity`: the value is a Kubernetes quantity.
     """
 
     fields: Mapping[str, "MergeSchema"] = dataclass_field(default_factory=lambda: MappingProxyType({}))
@@ -33,7 +33,7 @@ class MergeSchema:
 
     @property
     def element(self) -> "MergeSchema":
-        """The shape of the fields that `fields` does not name."""
+        """The schema of the fields that are not in `fields`."""
         return self if self.atomic else self.elements or SCALAR
 
 

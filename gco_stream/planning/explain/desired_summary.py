@@ -1,4 +1,4 @@
-"""What an item asks of one region, in words: what `explain` shows first. Never the values of environment variables."""
+"""Summary of an item's desired state in one region, as shown by `explain`, without values of environment variables."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,18 @@ from gco_stream.planning.types.policy import Policy
 
 
 def desired_summary(item: Endpoint | InvalidItem, policy: Policy) -> dict[str, str]:
-    """Labels and values, in the order of showing. An item or spec that cannot be read says what is wrong instead."""
+    """Labels and values in display order. An invalid item or spec has its errors instead."""
     if isinstance(item, InvalidItem):
         return {"error": item.error}
     return dict(_of_item(item, policy)) | dict(_of_spec(item, policy))
 
 
 def _of_item(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
-    yield "asked", str(item.desired_state)
+    yield "desired", str(item.desired_state)
     if item.hold is not None:
         yield "hold", item.hold
     yield "regions", ", ".join(sorted(item.target_regions))
-    yield "namespace", item.namespace or f"{policy.namespace} (the installation's)"
+    yield "namespace", item.namespace or f"{policy.namespace} (default)"
     yield "path", item.ingress_path
     if item.updated_at:
         yield "updated", item.updated_at
@@ -42,15 +42,15 @@ def _of_spec(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
 
 def _image(spec: EndpointSpec, region: str) -> str:
     image = spec.image_in(region)
-    return image if image == spec.image else f"{image} (this region's own; elsewhere {spec.image})"
+    return image if image == spec.image else f"{image} (for this region; {spec.image} elsewhere)"
 
 
 def _autoscaling(scaling: Autoscaling) -> str:
-    metrics = ", ".join(f"{metric.type} {metric.target} %" for metric in scaling.metrics)
-    return f"{scaling.min_replicas} to {scaling.max_replicas}, as the HPA decides by {metrics or 'cpu 70 %'}"
+    metrics = ", ".join(f"{metric.type} {metric.target}%" for metric in scaling.metrics)
+    return f"{scaling.min_replicas} to {scaling.max_replicas}, scaled by the HPA on {metrics or 'cpu 70%'}"
 
 
 def _canary(spec: EndpointSpec, canary: Canary, region: str) -> str:
     image = spec.canary_image_in(region)
     replicas = "1 replica" if canary.replicas == 1 else f"{canary.replicas} replicas"
-    return f"{image}, {replicas}, {canary.weight} % of the traffic"
+    return f"{image}, {replicas}, {canary.weight}% of the traffic"

@@ -1,7 +1,6 @@
-"""Why an endpoint is as it is: a plan made into an answer for somebody who asks at night.
+"""Explanation of an endpoint's state in this region, made from its plan for the people who operate it.
 
-Nothing here decides. The verdict, the objects and what is waited for are all read off the plan, the item and the
-functions that made the plan.
+It makes no decisions of its own: everything comes from the plan, the item and the functions that made the plan.
 """
 
 import sys
@@ -37,10 +36,10 @@ _RUNS = frozenset({DesiredState.DEPLOYING, DesiredState.RUNNING})
 
 @dataclass(frozen=True, slots=True)
 class RegionReport:
-    """What one region reported last. `status` None: nothing, or (`unreadable`) nothing that can be read.
+    """The last report of one region. `status` is None if there is none, or if it is invalid (`unreadable`).
 
-    `is_local`: it is this one. `is_target`: the item asks for the endpoint there. `outdated`: it speaks of something
-    that the item no longer asks for.
+    `is_local`: this is the current region. `is_target`: the region is in the item's target_regions. `outdated`: the
+    report is about an older desired state.
     """
 
     region: str
@@ -55,14 +54,14 @@ class RegionReport:
 
     @property
     def details(self) -> str:
-        """What it reported, without the state."""
+        """The report without the state."""
         if self.status is None:
-            return "its report cannot be read" if self.unreadable else "has not reported"
+            return "its report is invalid" if self.unreadable else "has not reported"
         return f"{self.counts}: {self.status.error}" if self.status.error else self.counts
 
     @property
     def counts(self) -> str:
-        """How many replicas it reported ready, and whether that is of an older spec; "" without a report."""
+        """The reported number of ready replicas, and whether it is for an older spec; "" without a report."""
         if self.status is None:
             return ""
         words = f"{self.status.replicas_ready} of {self.status.replicas_desired} ready"
@@ -71,11 +70,12 @@ class RegionReport:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One endpoint in this region, explained.
+    """The explanation of one endpoint in this region.
 
-    `cause`: why the endpoint is not in its desired state here, None where it is, whatever the table still has to be
-    told. `summary`: its state in words. `asked`: what the item asks, by label. `pending_change`: what the regions have
-    to agree on (promotion, purge or ""), `waits_for`: whom it waits for and why. `notes`: what else the plan says.
+    `cause`: why the endpoint is not in its desired state here. It is None if it is, even if a report is still to be
+    written to the table. `summary`: the state as a phrase. `asked`: the desired state, by label. `pending_change`: the
+    table change that requires reports of all regions ("promotion", "purge" or ""). `waits_for`: the regions that it
+    still waits for, and why. `notes`: the remaining notes of the plan.
     """
 
     endpoint: str
@@ -97,17 +97,17 @@ class Explanation:
 
     @property
     def headline(self) -> str:
-        """The state in one line, with the first cause where it is not the desired one."""
+        """The state in one line, with the first cause if it is not the desired state."""
         return self.summary if self.cause is None else f"needs attention: {self.summary}"
 
     @property
     def has_upgrade(self) -> bool:
-        """Whether an upgrade would change the pod template of something."""
+        """Whether an upgrade would change the pod template of a Deployment."""
         return any(one.upgrade for one in self.objects)
 
     @property
     def is_held(self) -> bool:
-        """Whether something is not done that would be, were it not for a hold or a limit."""
+        """Whether a hold or a limit prevents a change."""
         return self.hold is not None or any(
             one.state is ObjectState.HELD and one.without_limits for one in self.objects
         )
@@ -116,17 +116,17 @@ class Explanation:
 def explain(
     item: Endpoint | InvalidItem, observed: Observed, fleet: FleetState, now: datetime, policy: Policy, plan: Plan
 ) -> Explanation:
-    """The explanation of a plan that was made of exactly these values."""
+    """Explains the plan `plan`, which must have been made from exactly the other arguments."""
     if isinstance(item, InvalidItem):
         return _unreadable(item, observed, policy, plan)
     context = ReconcileContext(item, observed, fleet, now, policy)
     unrestricted = _without_limits(context)
     unlimited = plan_endpoint(unrestricted.endpoint, observed, unrestricted.fleet, now, policy)
     if unlimited.report is None:
-        summary = f"does not target {policy.region}, and no object of it exists here"
+        summary = f"does not target {policy.region}, and none of its objects exist here"
         return Explanation(item.name, None, summary, plan, desired_summary(item, policy), tuple(_reports(item, policy)))
     statuses = object_statuses(ExplainContext(context, plan, unrestricted, unlimited, _limit(item, plan)))
-    # A hold is shown as a hold, and the state as if there were none.
+    # The hold is shown separately, and the state as if there were no hold.
     report = unlimited.report if item.hold is not None or plan.report is None else plan.report
     cause = _cause(context, plan, report, statuses)
     pending_change, waits_for = _pending_change(item, policy, plan)
@@ -146,7 +146,7 @@ def explain(
 
 
 def _without_limits(context: ReconcileContext) -> ReconcileContext:
-    """The same without a hold, and as if all other endpoints were well."""
+    """The same situation without a hold and without limits on the fleet."""
     fleet = context.fleet
     return replace(
         context,
@@ -165,7 +165,7 @@ def _limit(item: Endpoint, plan: Plan) -> Cause:
 
 
 def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tuple[ObjectStatus, ...]) -> Cause | None:
-    """The first cause why the endpoint is not in its desired state here."""
+    """The first cause of the endpoint not being in its desired state here, if any."""
     if (refused := _refusal(context, plan)) is not None:
         return refused
     if report.error:
@@ -182,7 +182,7 @@ def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tupl
 def _out_of_sync(context: ReconcileContext, acts: ObjectStatus) -> Cause:
     if acts.without_limits is not None and context.endpoint.hold is None:
         return Cause(acts.reason or Reason.OUT_OF_SYNC, acts.message)
-    # The hold itself is shown beside it.
+    # The reason of the hold is already in the summary.
     messages = [*([] if acts.without_limits else [acts.message]), *acts.details]
     first = next((message for message in messages if message), "")
     verdict = acts.without_limits or acts.state
@@ -191,13 +191,13 @@ def _out_of_sync(context: ReconcileContext, acts: ObjectStatus) -> Cause:
 
 
 def _of_pods(observed: Observed) -> list[str]:
-    """Why pods of the main are not ready, where somebody looked: each reason once."""
+    """The distinct reasons why pods of the main Deployment are not ready, if the pods were listed."""
     reasons = sorted({pod.reason for pod in observed.pods or () if pod.reason})
     return [f"a pod is not ready: {reason}" for reason in reasons[:_MAX_REASONS]]
 
 
 def _refusal(context: ReconcileContext, plan: Plan) -> Cause | None:
-    """What this region reported of steps that the API server refused: it says more than the steps do."""
+    """The refusal by the API server that this region reported, which is more specific than the pending steps."""
     written = context.reported
     if not plan.steps or written is None or is_for_another_intent(written, context.endpoint.intent):
         return None
@@ -220,7 +220,7 @@ def _waiting_canary(context: ReconcileContext) -> Cause | None:
     decision = canaries.plan_canary(context, spec.canary, inputs_of(context, spec))
     if not decision.waits_for_pods:
         return None
-    message = f"the canary of {endpoint.name} has no ready replica and gets no traffic until it has one"
+    message = f"the canary of {endpoint.name} has no ready replicas and gets no traffic until one is ready"
     return Cause(Reason.CANARY_NOT_READY, message)
 
 
@@ -237,7 +237,7 @@ def _summary(item: Endpoint, policy: Policy, report: Report, cause: Cause | None
 
 
 def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionReport]:
-    """This region first, then the others by name."""
+    """The reports, first of this region, then of the others by name."""
     reported = item.reported_regions if isinstance(item, Endpoint) else frozenset(item.region_status)
     regions = item.target_regions | reported | item.region_status.keys() | {policy.region}
     for region in sorted(regions, key=lambda name: (name != policy.region, name)):
@@ -253,7 +253,7 @@ def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionRep
 
 
 def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tuple[str, ...]]:
-    """What the regions have to agree on, and those that it waits for; none of them once the table allows it."""
+    """The table change that requires reports of all regions, and those it still waits for."""
     if item.desired_state not in _AWAITED:
         return "", ()
     name, state = _AWAITED[item.desired_state]
@@ -265,13 +265,17 @@ def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tu
         else:
             fulfilled = has or name == "promotion" or (report.status is None and not report.unreadable)
         if not fulfilled:
-            soon = f"; it now says {plan.report.state}" if report.is_local and plan.write_report and plan.report else ""
+            soon = (
+                f"; about to report {plan.report.state}"
+                if report.is_local and plan.write_report and plan.report
+                else ""
+            )
             waits.append(f"{report.region}: {report}{soon}")
     return name, tuple(waits)
 
 
 def _notes(plan: Plan, observed: Observed, statuses: tuple[ObjectStatus, ...], cause: Cause | None) -> tuple[str, ...]:
-    """Notes that are shown neither with an object nor in the summary."""
+    """Notes that are not already shown with an object or in the summary."""
     shown = {(one.ref, text) for one in statuses for text in (one.message, *one.details)}
     notes = [str(note) for note in plan.notes if (note.ref, note.message) not in shown]
     shown_whys = {text for _, text in shown}

@@ -1,6 +1,6 @@
-"""What a plan's steps do to one object, in words: every field that differs, a line each.
+"""Description of a plan's changes to one object, with one line per field that differs.
 
-A step's own reason names the first few fields, for logs and Events; who asks for an explanation gets them all.
+The reason of a step lists only the first fields, for logs and Events. An explanation lists all of them.
 """
 
 import json
@@ -28,14 +28,14 @@ _ANNOTATIONS = "metadata.annotations"
 
 @dataclass(frozen=True, slots=True)
 class FieldChanges:
-    """Why an object changes, "" where the fields say it, and what about it, a line each."""
+    """Why an object changes ("" if the fields are the reason), and its changes, one line each."""
 
     message: str
     details: tuple[str, ...]
 
 
 def field_changes(steps: Sequence[Step], observed: ObservedObject | None) -> FieldChanges:
-    """What these steps, all of one object, do to it. `observed` None: it is absent."""
+    """Describes what these steps, all for one object, change. `observed` is None if it does not exist."""
     why = ""
     details: list[str] = []
     for step in steps:
@@ -48,7 +48,7 @@ def field_changes(steps: Sequence[Step], observed: ObservedObject | None) -> Fie
 
 
 def lines_of(found: Sequence[Difference]) -> list[str]:
-    """Every difference as a line; annotations, which run nothing, come last."""
+    """One line per difference. Annotations come last because they do not affect pods."""
     return [_line(one) for one in sorted(found, key=lambda difference: difference.path.startswith(_ANNOTATIONS))]
 
 
@@ -60,7 +60,7 @@ def _of_step(step: Step, observed: ObservedObject | None) -> tuple[str, list[str
             line = f"spec.replicas: is {_replicas(observed)}, should be {step.replicas}"
             return "" if step.from_differences else step.reason, [line]
         case TransferReplicas():
-            return step.reason, [f"spec.replicas: is {_replicas(observed)}, the HPA is to have it at {step.replicas}"]
+            return step.reason, [f"spec.replicas: is {_replicas(observed)}, transferred to the HPA at {step.replicas}"]
         case Annotate():
             return step.reason, [f"{_ANNOTATIONS}: {', '.join(sorted(step.annotations))}"]
         case Replace():
@@ -77,17 +77,17 @@ def _replicas(observed: ObservedObject | None) -> int:
 
 def _line(difference: Difference) -> str:
     if difference.path == f"{_ANNOTATIONS}[{names.WEIGHTED_ROUTING_ANNOTATION}]":
-        # The whole text differs late: cut as other long values are, what is and what should be would read the same.
+        # The two values first differ beyond the length at which long values are truncated.
         return f"traffic: is {_weights(difference.observed)}, should be {_weights(difference.desired)}"
     return str(difference)
 
 
 def _weights(text: object) -> str:
-    """The shares in percent of the AWS Load Balancer Controller's forward action, as the annotation's text."""
+    """The weights in an annotation with a forward action of the AWS Load Balancer Controller, for display."""
     if text is None:
-        return "all to the main"
+        return "all to the main Service"
     try:
         groups = json.loads(str(text))["forwardConfig"]["targetGroups"]
-        return " and ".join(f"{group['weight']} % to {group['serviceName']}" for group in groups)
+        return " and ".join(f"{group['weight']}% to {group['serviceName']}" for group in groups)
     except (ValueError, KeyError, TypeError):
         return repr(text)

@@ -1,7 +1,7 @@
-"""What becomes of each object of one endpoint, and why: a verdict an object.
+"""The status of each object of one endpoint, and its reason.
 
-A verdict that something would be done comes from the plan's own steps, and one that nothing is done from the same
-functions that made the plan, so an explanation cannot tell of anything else than what is carried out.
+The status of an object that would change comes from the steps of the plan, all others from the functions that made the
+plan, so an explanation always agrees with what is executed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from gco_stream.planning.types.plan import Apply, Create, Delete, Part, Plan, St
 
 
 class ObjectState(StrEnum):
-    """What becomes of an object. WOULD_... are those, and only those, that the plan has steps for."""
+    """The status of an object. It is WOULD_... if and only if the plan has steps for the object."""
 
     IN_SYNC = "InSync"
     WOULD_CREATE = "WouldCreate"
@@ -46,12 +46,12 @@ class ObjectState(StrEnum):
 
     @property
     def text(self) -> str:
-        """The same for people."""
+        """The status as text for people."""
         return _WORDS[self]
 
     @property
     def acts(self) -> bool:
-        """Whether something is done to the object."""
+        """Whether the plan has steps for the object."""
         return self in {ObjectState.WOULD_CREATE, ObjectState.WOULD_CHANGE, ObjectState.WOULD_DELETE}
 
 
@@ -72,11 +72,11 @@ _WORDS: Final[Mapping[ObjectState, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class ObjectStatus:
-    """One object's verdict. `details`: a line each, of a change every field that differs.
+    """The status of one object.
 
-    `without_limits`: of one that is held, what would be done if it were not. `upgrade`: of a Deployment that keeps an
-    older pod template, what the newest would change (() nothing); None for every other. `reason`: the code of what is
-    in the way, None where nothing is.
+    `details`: one line each; for a change, every field that differs. `without_limits`: for a held object, its status
+    without the hold. `upgrade`: for a Deployment with an older pod template, what the newest would change (() for
+    nothing); otherwise None. `reason`: the code of the obstacle, None if there is none.
     """
 
     ref: ObjectRef
@@ -90,8 +90,10 @@ class ObjectStatus:
 
 @dataclass(frozen=True, slots=True)
 class ExplainContext:
-    """What verdicts are made from. `unrestricted_context`: the situation without a hold and without limits on the
-    fleet, and `unlimited_plan` its plan. `limit`: why what only that one has is not done.
+    """The inputs of an explanation.
+
+    `unrestricted_context`: the situation without a hold and without limits on the fleet. `unlimited_plan`: its plan.
+    `limit`: why the steps that only this plan has are not executed.
     """
 
     context: ReconcileContext
@@ -102,40 +104,40 @@ class ExplainContext:
 
     @property
     def spec(self) -> EndpointSpec | None:
-        """The item's, None where it cannot be read."""
+        """The item's spec; None if it is invalid."""
         return self.context.endpoint.spec
 
     @property
     def is_leaving(self) -> bool:
-        """Whether nothing of the endpoint is to stay here."""
+        """Whether the endpoint is removed from this region."""
         endpoint = self.context.endpoint
         return endpoint.is_deleted or self.context.policy.region not in endpoint.target_regions
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it stays here without pods."""
+        """Whether the endpoint stays in this region without pods."""
         return not self.is_leaving and self.context.endpoint.desired_state is DesiredState.STOPPED
 
     def steps(self, ref: ObjectRef) -> list[Step]:
-        """The plan's, for one object."""
+        """The steps of the plan for one object."""
         return [step for step in self.plan.steps if step.ref == ref]
 
     def steps_if_allowed(self, ref: ObjectRef) -> list[Step]:
-        """Those of the plan without limits."""
+        """The steps for one object of the plan without a hold and limits."""
         return [step for step in self.unlimited_plan.steps if step.ref == ref]
 
     def belongs_to_canary(self, ref: ObjectRef) -> bool:
-        """Whether the name is the canary's."""
+        """Whether the object has the canary's name."""
         return ref.name == self.context.canary
 
     @property
     def main(self) -> ObservedObject | None:
-        """The main Deployment, if it is ours."""
+        """The main Deployment, if it belongs to the endpoint."""
         return self.context.owned(Kind.DEPLOYMENT, self.context.endpoint.name)
 
 
 def object_statuses(context: ExplainContext) -> tuple[ObjectStatus, ...]:
-    """One for every object that the item asks for or that stands, main first."""
+    """The status of every desired or live object, main objects first."""
     route = _route(context, context.context)
     blocked = _blocking_error(context)
     canary_error = None if blocked else _canary_error(context)
@@ -177,15 +179,15 @@ def _would(steps: Sequence[Step]) -> ObjectState:
 def _acted_on(
     context: ExplainContext, ref: ObjectRef, observed: ObservedObject | None, steps: Sequence[Step]
 ) -> ObjectStatus:
-    changed = field_changes(steps, observed)
-    status = ObjectStatus(ref, _would(steps), changed.message, changed.details)
+    described = field_changes(steps, observed)
+    status = ObjectStatus(ref, _would(steps), described.message, described.details)
     if observed is None or status.state is not ObjectState.WOULD_CHANGE:
         return status
     decision = _decision(context, observed)
     if decision is None or any(isinstance(step, Apply) for step in steps):
         return status
     notes = tuple(note.message for note in decision.notes)
-    return replace(status, details=(*changed.details, *notes), upgrade=_upgrade(context, observed))
+    return replace(status, details=(*described.details, *notes), upgrade=_upgrade(context, observed))
 
 
 def _absent(
@@ -199,7 +201,7 @@ def _absent(
         return None
     if context.is_stopping:
         of_running = ref.kind in {Kind.INGRESS, Kind.HPA}
-        why = "the endpoint is stopped" if of_running else "nothing is made while the endpoint is stopped"
+        why = "the endpoint is stopped" if of_running else "objects are not created while the endpoint is stopped"
         return ObjectStatus(ref, ObjectState.NOT_NEEDED, why)
     if steps := context.steps_if_allowed(ref):
         return _held(context, ref, None, steps)
@@ -227,14 +229,14 @@ def _present(
     if error is not None:
         return ObjectStatus(ref, ObjectState.HELD, error.message, reason=error.reason)
     if context.is_leaving:
-        return ObjectStatus(ref, ObjectState.LEFT_ALONE, f"it may be the endpoint {ref.name}'s own")
+        return ObjectStatus(ref, ObjectState.LEFT_ALONE, f"it may belong to the endpoint {ref.name}")
     if context.spec is None:
         return ObjectStatus(ref, ObjectState.LEFT_ALONE, summarize(reconcile_context.endpoint.spec_problems))
     if is_leftover:
         return ObjectStatus(ref, ObjectState.LEFT_ALONE, _why_canary_stays(context))
     if context.is_stopping and context.belongs_to_canary(ref):
         return ObjectStatus(
-            ref, ObjectState.LEFT_ALONE, "the endpoint is stopped, and nothing but pods is stopped of it"
+            ref, ObjectState.LEFT_ALONE, "the endpoint is stopped, which only removes the canary's pods"
         )
     return _in_sync(context, observed)
 
@@ -242,8 +244,8 @@ def _present(
 def _held(
     context: ExplainContext, ref: ObjectRef, observed: ObservedObject | None, steps: Sequence[Step]
 ) -> ObjectStatus:
-    changed = field_changes(steps, observed)
-    details = (changed.message, *changed.details) if changed.message else changed.details
+    described = field_changes(steps, observed)
+    details = (described.message, *described.details) if described.message else described.details
     limit = context.limit
     return ObjectStatus(
         ref, ObjectState.HELD, limit.message, details, without_limits=_would(steps), reason=limit.reason
@@ -251,12 +253,14 @@ def _held(
 
 
 def _blocked_by_others(context: ExplainContext, observed: ObservedObject) -> ObjectStatus | None:
-    """One that is kept from being as asked by others."""
+    """The status of a terminating or contested object; None for all others."""
     if observed.deleting:
         return _terminating(context, observed)
     if contested.contested_annotation(observed) is None or context.is_leaving:
         return None
-    why = f"another field manager keeps changing it ({names.CONTESTED_ANNOTATION}); the report names the fields"
+    why = (
+        f"another field manager keeps changing it ({names.CONTESTED_ANNOTATION}); the region's report lists the fields"
+    )
     return ObjectStatus(observed.ref, ObjectState.LEFT_ALONE, why, reason=Reason.CONTESTED)
 
 
@@ -275,7 +279,7 @@ def _for_how_long(observed: ObservedObject, now: datetime) -> str:
 
 
 def _in_sync(context: ExplainContext, observed: ObservedObject) -> ObjectStatus:
-    """One that the plan is content with."""
+    """The status of an object that the plan leaves unchanged."""
     decision = _decision(context, observed)
     if decision is None:
         return ObjectStatus(observed.ref, ObjectState.IN_SYNC)
@@ -284,7 +288,7 @@ def _in_sync(context: ExplainContext, observed: ObservedObject) -> ObjectStatus:
     why = "; ".join(note.message for note in decision.notes)
     if not why and upgrade is not None:
         version = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION)
-        why = f"its pod template is of version {version}, the newest is {context.context.policy.renderings.current}"
+        why = f"its pod template has version {version}; the newest is {context.context.policy.renderings.current}"
     state = ObjectState.LEFT_ALONE if why else ObjectState.IN_SYNC
     return ObjectStatus(observed.ref, state, why, details, upgrade=upgrade)
 
@@ -294,11 +298,11 @@ def _scaled_by(context: ExplainContext, observed: ObservedObject) -> tuple[str, 
     if spec is None or not spec.autoscaling.enabled or context.is_stopping or context.belongs_to_canary(observed.ref):
         return ()
     bounds = f"{spec.autoscaling.min_replicas} to {spec.autoscaling.max_replicas}"
-    return (f"spec.replicas: is {observed.spec.get('replicas', 1)}, which the HPA decides ({bounds})",)
+    return (f"spec.replicas: is {observed.spec.get('replicas', 1)}, managed by the HPA ({bounds})",)
 
 
 def _upgrade(context: ExplainContext, observed: ObservedObject) -> tuple[str, ...] | None:
-    """What the newest pod template would change; None where the Deployment has it, or a newer one."""
+    """What the newest pod template would change; None if the Deployment has it or a newer one."""
     if observed.ref.kind is not Kind.DEPLOYMENT or observed.deleting:
         return None
     version, newest = deployments.version_of(observed), context.context.policy.renderings.current
@@ -318,7 +322,7 @@ def _upgrade(context: ExplainContext, observed: ObservedObject) -> tuple[str, ..
 
 
 def _decision(context: ExplainContext, observed: ObservedObject) -> Decision | None:
-    """What the plan decides about a Deployment of ours; None for everything else."""
+    """The plan's decision on a Deployment of the endpoint; None for any other object."""
     ref, spec = observed.ref, context.spec
     if (
         ref.kind is not Kind.DEPLOYMENT
@@ -348,7 +352,7 @@ def _decision(context: ExplainContext, observed: ObservedObject) -> Decision | N
 
 
 def _is_asked_for(context: ExplainContext, ref: ObjectRef) -> bool:
-    """Whether the item asks for an object of this name at all. A spec that cannot be read asks for the main's."""
+    """Whether the object is in the desired state. With an invalid spec only main objects are."""
     spec = context.spec
     if context.belongs_to_canary(ref):
         return spec is not None and spec.canary is not None
@@ -358,7 +362,7 @@ def _is_asked_for(context: ExplainContext, ref: ObjectRef) -> bool:
 
 
 def _route(context: ExplainContext, reconcile_context: ReconcileContext) -> RouteDecision | None:
-    """What the watchdog says of the Ingress; None where it is not asked."""
+    """The watchdog's decision on the Ingress; None if it does not apply."""
     spec = context.spec
     if context.is_leaving or context.is_stopping or spec is None or replicas_of(spec).start == 0:
         return None
@@ -368,14 +372,14 @@ def _route(context: ExplainContext, reconcile_context: ReconcileContext) -> Rout
 
 def _why_no_route(context: ExplainContext, route: RouteDecision | None) -> str:
     if route is None:
-        return "replicas is 0, there is nothing to route to"
+        return "replicas is 0, so there is nothing to route to"
     if route.error is not None:
         return route.error.message
-    return next((note.message for note in route.notes), "it depends on its pods, which are not known")
+    return next((note.message for note in route.notes), "it depends on the pods, which have not been listed")
 
 
 def _blocking_error(context: ExplainContext) -> Cause | None:
-    """What is in the way of everything: an error of the plan that concerns more than one object."""
+    """The error of the plan that blocks all objects, if any."""
     report = context.unlimited_plan.report
     if context.is_leaving or report is None or report.state is not RegionState.ERROR or report.reason is None:
         return None
@@ -385,7 +389,7 @@ def _blocking_error(context: ExplainContext) -> Cause | None:
 
 
 def _error_for(context: ExplainContext, ref: ObjectRef, blocked: Cause | None) -> Cause | None:
-    """What blocks this object. A stop goes on around a main Deployment that cannot be scaled."""
+    """The error that blocks this object. A stop continues around a main Deployment that cannot be scaled."""
     if blocked is not None and context.is_stopping and context.main is not None and ref != context.main.ref:
         decision = _decision(context, context.main)
         if decision is not None and decision.error is not None and decision.error.reason is blocked.reason:
@@ -413,4 +417,6 @@ def _why_canary_stays(context: ExplainContext) -> str:
     )
     decision = canaries.plan_canary_removal(context.context, inputs_of(context.context, spec), main_settled=settled)
     requeue = decision.requeue_after
-    return "; ".join(map(str, decision.notes)) or (requeue.message if requeue is not None else "its route goes first")
+    return "; ".join(map(str, decision.notes)) or (
+        requeue.message if requeue is not None else "its route is removed first"
+    )

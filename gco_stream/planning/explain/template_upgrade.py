@@ -1,7 +1,7 @@
-"""Which Deployments keep an older pod template, and what the newest would change of them.
+"""Upgrades of pod templates: which Deployments have an older one, and what the newest would change.
 
-A newer program restarts nothing by itself. Somebody asks for the newest template by an annotation (gco.io/upgrade) on
-the Deployments of one cluster, a few endpoints at a time; here is told which those are.
+A new release restarts no pods by itself. An upgrade is requested by an annotation (gco.io/upgrade) on the Deployments
+of one cluster, for a few endpoints at a time. This module selects these Deployments.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,8 +24,8 @@ from gco_stream.planning.types.plan import Apply
 from gco_stream.planning.types.policy import FleetState, Policy
 
 _NOT_THE_TEMPLATES = ("metadata.annotations", "spec.replicas")
-# What the API server fills in where nothing is set. Who made an object by POST owns these too; taken away, they come
-# back as they were.
+# Defaults of the API server. The creator of an object by POST owns them too, so their removal changes nothing: the API
+# server sets them again.
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         "progressDeadlineSeconds": (600,),
@@ -45,13 +45,13 @@ _DEFAULTS: Mapping[str, tuple[Any, ...]] = MappingProxyType(
         "failureThreshold": (3,),
     }
 )
-# The old name of serviceAccountName, which the API server keeps in step.
+# The deprecated alias of serviceAccountName, which the API server keeps in sync.
 _ALIAS = "serviceAccount"
 
 
 @dataclass(frozen=True, slots=True)
 class OutdatedDeployment:
-    """One Deployment (of this uid) with an older pod template: its version, and a line for each field that changes."""
+    """One Deployment (with this uid) with an older pod template: its version, and one line per field that changes."""
 
     ref: ObjectRef
     uid: str
@@ -61,10 +61,10 @@ class OutdatedDeployment:
 
 @dataclass(frozen=True, slots=True)
 class EndpointUpgrade:
-    """How one endpoint stands with its pod templates.
+    """The state of one endpoint's pod templates.
 
-    `outdated`: what could be upgraded now. `is_rolling`: an upgrade asked for before has not rolled out yet.
-    `obstacle`: why an upgrade would not be carried out, "" where it would.
+    `outdated`: the Deployments that could be upgraded now. `is_rolling`: an earlier upgrade has not rolled out yet.
+    `obstacle`: why an upgrade would not take effect; "" if it would.
     """
 
     endpoint: str
@@ -75,10 +75,10 @@ class EndpointUpgrade:
 
 @dataclass(frozen=True, slots=True)
 class UpgradeSelection:
-    """`selected` to be upgraded now, `deferred` for later; `blocked` cannot be; `rolling`: names of those still on the
-    way.
+    """A selection of endpoints, each field sorted by name.
 
-    All in the order of names.
+    `selected`: to upgrade now. `deferred`: for later. `blocked`: cannot be upgraded. `rolling`: names of those still
+    rolling out.
     """
 
     selected: tuple[EndpointUpgrade, ...]
@@ -90,10 +90,10 @@ class UpgradeSelection:
 def upgrade_of(
     item: Endpoint, observed: Observed, owned: Mapping[ObjectRef, Ownership], now: datetime, policy: Policy
 ) -> EndpointUpgrade:
-    """What an upgrade of one endpoint would do in this cluster.
+    """What an upgrade of one endpoint would change in this cluster.
 
-    `observed` holds its Deployments at least. `owned`: whose these are once their fields have been handed over to us,
-    since an upgrade of an adopted one takes away what the former system set.
+    `observed` holds at least its Deployments. `owned`: their field ownership after their fields are taken over, because
+    the upgrade of an adopted Deployment removes fields that GCO set.
     """
     context = ReconcileContext(item, observed, FleetState(), now, policy)
     deployments = list(_deployments(context))
@@ -102,7 +102,7 @@ def upgrade_of(
     return EndpointUpgrade(
         item.name,
         tuple(
-            OutdatedDeployment(obj.ref, obj.uid, _version_or_adopted(obj), changes.get(obj.ref, ())) for obj in outdated
+            OutdatedDeployment(obj.ref, obj.uid, _template_version(obj), changes.get(obj.ref, ())) for obj in outdated
         ),
         is_rolling=any(_is_rolling(obj, policy) for obj in deployments),
         obstacle=f"held: {item.hold}" if item.hold is not None else obstacle,
@@ -110,7 +110,7 @@ def upgrade_of(
 
 
 def select(upgrades: Iterable[EndpointUpgrade], limit: int) -> UpgradeSelection:
-    """Those to be upgraded now, so that no more than `limit` endpoints are on the way at once."""
+    """Selects the endpoints to upgrade now, so that at most `limit` endpoints roll out at the same time."""
     every = sorted(upgrades, key=lambda one: one.endpoint)
     rolling = tuple(one.endpoint for one in every if one.is_rolling)
     could = [one for one in every if one.outdated and not one.is_rolling]
@@ -127,18 +127,18 @@ def _deployments(context: ReconcileContext) -> Iterator[ObservedObject]:
             yield found
 
 
-def _version_or_adopted(observed: ObservedObject) -> int:
-    """Its version; the former system's Deployments have none, and count as adopted."""
+def _template_version(observed: ObservedObject) -> int:
+    """The version of its template; a Deployment of GCO has none and counts as adopted."""
     return version_of(observed) or ADOPTED_VERSION
 
 
 def _is_old(observed: ObservedObject, policy: Policy) -> bool:
     renderings, version = policy.renderings, version_of(observed)
     if version is None and observed.ownership.applied:
-        # Its mark was taken away; the controller puts back the version that fits.
+        # Its annotation was removed; the controller restores the matching version.
         return False
-    known = version in {None, ADOPTED_VERSION} or renderings.can_render(_version_or_adopted(observed))
-    return known and _version_or_adopted(observed) < renderings.current
+    known = version in {None, ADOPTED_VERSION} or renderings.can_render(_template_version(observed))
+    return known and _template_version(observed) < renderings.current
 
 
 def _is_upgradable(observed: ObservedObject, policy: Policy) -> bool:
@@ -147,14 +147,14 @@ def _is_upgradable(observed: ObservedObject, policy: Policy) -> bool:
 
 def _is_rolling(observed: ObservedObject, policy: Policy) -> bool:
     requested = requested_version(observed)
-    waits = _is_old(observed, policy) and _version_or_adopted(observed) < requested
+    waits = _is_old(observed, policy) and _template_version(observed) < requested
     return waits or (requested > ADOPTED_VERSION and not rolled_out(observed))
 
 
 def _preview(
     context: ReconcileContext, outdated: list[ObservedObject], owned: Mapping[ObjectRef, Ownership]
 ) -> tuple[dict[ObjectRef, tuple[str, ...]], str]:
-    """What the plan would change of each, were the upgrade asked for, and why it would not."""
+    """What the plan would change in each Deployment if the upgrade were requested, and why it would not."""
     newest = str(context.policy.renderings.current)
     annotated = {
         obj.ref: replace(obj, annotations={**obj.annotations, names.UPGRADE_ANNOTATION: newest}) for obj in outdated
@@ -172,10 +172,10 @@ def _preview(
     if found.keys() == annotated.keys():
         return found, ""
     reason = plan.report.error if plan.report is not None else ""
-    return found, reason or "; ".join(map(str, plan.notes)) or "nothing would be done about it"
+    return found, reason or "; ".join(map(str, plan.notes)) or "the plan would not change it"
 
 
 def _is_default(change: Difference) -> bool:
-    """Whether what would be taken away is a default, so that nothing changes."""
+    """Whether the change removes a default value, which the API server sets again."""
     name = change.path.rpartition(".")[2]
     return change.desired is None and (name == _ALIAS or change.observed in _DEFAULTS.get(name, ()))

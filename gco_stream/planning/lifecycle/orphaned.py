@@ -1,7 +1,8 @@
-"""An endpoint that has objects here and no item in the table: an orphan.
+"""Orphans: endpoints with objects in the cluster but without an item in the table.
 
-That the item is gone is for the engine to prove. Here is decided what may go then: only what this installation made and
-what says so three times over, because a table that is wrong, or labels that somebody copied, look like orphans too.
+The engine proves that the item is gone. This module selects the objects that may then be deleted: only those whose
+name, annotations and managedFields all identify them as created by this installation, because objects also look
+orphaned if the table is the wrong one or their labels were copied.
 """
 
 from collections.abc import Iterator
@@ -15,14 +16,14 @@ from gco_stream.planning.types.plan import Delete, FleetLimit, Note, Part, Plan,
 from gco_stream.planning.types.policy import FleetState, Policy
 
 NO_ITEM = "the table has no such item"
-_ORPHANED_EVENT = StepEvent("Orphaned", f"its objects are removed: {NO_ITEM}")
+_ORPHANED = StepEvent("Orphaned", f"the endpoint's objects are deleted: {NO_ITEM}")
 _DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
 
 
 def plan_orphan(name: str, observed: Observed, fleet: FleetState, now: datetime, policy: Policy) -> Plan:
-    """What becomes of the objects of an endpoint without an item; `observed` is of this endpoint's names only.
+    """Plans the removal of an endpoint without an item. `observed` holds only objects with this endpoint's names.
 
-    Nothing here depends on `now`; it is taken so that every plan is made of the same values.
+    `now` is unused; the signature matches that of plan().
     """
     notes = tuple(_kept_objects(name, observed, fleet, policy))
     steps = tuple(
@@ -38,11 +39,11 @@ def plan_orphan(name: str, observed: Observed, fleet: FleetState, now: datetime,
             warnings=(budget_exhausted(NO_ITEM),),
             limited_by=FleetLimit.REMOVAL,
         )
-    return Plan(name, steps=(*(replace(step, event=_ORPHANED_EVENT) for step in steps[:1]), *steps[1:]), notes=notes)
+    return Plan(name, steps=(*(replace(step, event=_ORPHANED) for step in steps[:1]), *steps[1:]), notes=notes)
 
 
 def removable(name: str, observed: Observed, policy: Policy) -> list[ObservedObject]:
-    """The objects of an endpoint without an item that may go, in the order of taking away."""
+    """The objects of an endpoint without an item that may be deleted, in the order of deletion."""
     found = [obj for obj in observed.objects.values() if _is_certainly_owned(name, obj, policy)]
     return sorted(found, key=lambda obj: (_DELETION_ORDER.index(obj.ref.kind), obj.ref))
 
@@ -51,13 +52,13 @@ def _is_certainly_owned(name: str, obj: ObservedObject, policy: Policy) -> bool:
     return (
         obj.ref.namespace in policy.namespaces
         and obj.endpoint == name
-        and obj.ref.name in _names_given(obj.ref.kind, name)
+        and obj.ref.name in _expected_names(obj.ref.kind, name)
         and obj.annotations.get(names.TABLE_ANNOTATION) == policy.table_arn
         and (obj.ownership.applied or obj.ownership.stamped)
     )
 
 
-def _names_given(kind: Kind, name: str) -> tuple[str, ...]:
+def _expected_names(kind: Kind, name: str) -> tuple[str, ...]:
     match kind:
         case Kind.INGRESS:
             return (names.ingress_name(name),)
@@ -81,5 +82,5 @@ def _why(obj: ObservedObject, policy: Policy) -> str:
     if table not in {None, policy.table_arn}:
         return "it belongs to another installation (another table)"
     if not (obj.ownership.applied or obj.ownership.stamped):
-        return "this controller did not make it"
-    return "it does not say whose it is (gco.io/endpoint, gco.io/table)"
+        return "it was not created by this controller"
+    return "its annotations do not identify its owner (gco.io/endpoint, gco.io/table)"

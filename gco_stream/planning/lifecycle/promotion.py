@@ -1,4 +1,4 @@
-"""What the table itself needs once the regions agree: promotion of a deploying item, purge of a deleted one."""
+"""Changes to the table once all regions have reported: promotion of a deploying item, purge of a deleted one."""
 
 from typing import Final
 
@@ -11,16 +11,16 @@ _AGREED_STATES: Final = {"deploying": "running", "deleted": "deleted"}
 
 
 def may_complete_or_purge(image: WireItem) -> bool:
-    """Whether `table_change` may find a change in an item: a cheap first look at its wire form."""
+    """Whether `table_change` may return a change for an item: a cheap check of its wire form."""
     entries = image.get("region_status", {}).get("M", {}).values()
     states = {entry.get("M", {}).get("state", {}).get("S") for entry in entries}
     awaited_state = _AGREED_STATES.get(image.get("desired_state", {}).get("S", "deploying"))
-    # A region that has left may be among them.
+    # Regions that are no longer targets may report deleted.
     return awaited_state in states and states <= {awaited_state, "deleted"}
 
 
 def table_change(endpoint: Endpoint, region: str) -> TableChange | None:
-    """The change that every region's report, as the item holds it, allows. Decided anew on every run."""
+    """The change that the reports of all regions in the item allow; None if there is none."""
     if region not in endpoint.target_regions and region not in endpoint.reported_regions:
         return None
     if endpoint.desired_state is DesiredState.DEPLOYING and _all_targets(endpoint, RegionState.RUNNING):

@@ -1,4 +1,4 @@
-"""What a region says of an endpoint, and when saying it is worth a write."""
+"""Region status: the report on an endpoint, and when it is written to the item."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ _UNUSED = frozenset({RegionState.CREATING, RegionState.DELETED, RegionState.DELE
 
 
 def running(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple[Cause, ...]) -> Report:
-    """The report on an endpoint that shall run. `pending`: the plan still has steps to carry out."""
+    """The report on an endpoint that should run. `pending`: the plan still has steps."""
     observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     ready, desired = _replica_counts(context, observed)
     is_running = not pending and deployments.rolled_out(observed)
@@ -25,7 +25,7 @@ def running(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple
 
 
 def stopped(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple[Cause, ...]) -> Report:
-    """The report on an endpoint that shall be stopped: stopping until its last pod is gone."""
+    """The report on an endpoint that should be stopped: stopping until its last pod is gone."""
     remaining = [
         obj
         for name in (context.endpoint.name, context.canary)
@@ -37,13 +37,13 @@ def stopped(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple
 
 
 def removed(context: ReconcileContext, *, degraded_reasons: tuple[Cause, ...] = ()) -> Report:
-    """The report on an endpoint that shall be gone: deleting until nothing of it is left."""
+    """The report on an endpoint that should be removed: deleting until none of its objects are left."""
     state = RegionState.DELETING if context.all_owned() else RegionState.DELETED
     return Report.of(state, degraded_reasons)
 
 
 def failed(context: ReconcileContext, errors: tuple[Cause, ...]) -> Report:
-    """The report where the endpoint cannot be what is asked, with the reasons; its objects stay as they are."""
+    """The report on an endpoint that cannot reach its desired state and whose objects are left unchanged."""
     observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     ready, desired = _replica_counts(context, observed)
     return Report.of(RegionState.ERROR, errors, ready=ready, desired=desired)
@@ -52,30 +52,32 @@ def failed(context: ReconcileContext, errors: tuple[Cause, ...]) -> Report:
 def is_due(
     item: Endpoint | InvalidItem, region: str, report: Report, now: datetime, *, interval: float, heartbeat: float
 ) -> tuple[bool, RequeueAfter | None]:
-    """Whether to write the report now, else when. A new state or error is written at once, counts alone at most every
-    `interval` seconds, and an unchanged report never (or every `heartbeat` seconds, if that is not 0).
+    """Whether to write the report now, otherwise when.
+
+    A changed state or error is written at once, changed counts at most every `interval` seconds, and an unchanged
+    report every `heartbeat` seconds, or never if that is 0.
     """
     written = item.region_status.get(region)
-    if written is None or _differs(written, report, item.intent):
+    if written is None or _is_changed(written, report, item.intent):
         return True, None
-    pause, why = heartbeat, "heartbeat"
+    pause, why = heartbeat, "report heartbeat"
     if (written.replicas_ready, written.replicas_desired) != (report.ready, report.desired):
-        pause, why = interval, "replica counts have changed"
+        pause, why = interval, "report changed replica counts"
     elif not heartbeat:
         return False, None
     remaining = pause - _age(written, now)
-    return (True, None) if remaining <= 0 else (False, RequeueAfter(remaining, f"{why}, to be reported"))
+    return (True, None) if remaining <= 0 else (False, RequeueAfter(remaining, why))
 
 
-def _differs(written: RegionStatus, report: Report, intent: str) -> bool:
+def _is_changed(written: RegionStatus, report: Report, intent: str) -> bool:
     if (written.state, written.error, written.reason) != (report.state, report.error, report.reason or ""):
         return True
-    # An entry without an intent of ours (the former system's) counts by its state alone.
+    # For an entry without our intent (written by GCO) only the state counts.
     return is_for_another_intent(written, intent)
 
 
 def is_for_another_intent(written: RegionStatus, intent: str) -> bool:
-    """Whether an entry speaks of something the user no longer asks for, or did not yet."""
+    """Whether an entry was written for a different desired state than the item's current one."""
     return written.intent is not None and written.intent.startswith(INTENT_PREFIX) and written.intent != intent
 
 
@@ -84,7 +86,7 @@ def _age(written: RegionStatus, now: datetime) -> float:
         age = now - datetime.fromisoformat(written.last_sync)
     except (ValueError, TypeError):
         return float("inf")
-    # A time ahead of ours (another clock) must not silence the report for ever.
+    # A time in the future (clock skew) must not suppress the report forever.
     return age.total_seconds() if age > timedelta(seconds=-1) else float("inf")
 
 

@@ -1,4 +1,4 @@
-"""An endpoint that shall run: Service, Ingress, Deployment, HPA in this order, and its canary beside it."""
+"""Plans an endpoint that should run: Service, Ingress, Deployment and HPA in this order, then the canary."""
 
 from dataclasses import dataclass, replace
 
@@ -34,8 +34,8 @@ from gco_stream.planning.types.plan import (
 
 @dataclass(frozen=True, slots=True)
 class EndpointDecision:
-    """What the objects need. `errors` are the main's and make the region's state; `degraded_reasons` are said beside
-    it.
+    """What the objects need. `errors` set the region's state to error; `degraded_reasons` are reported with any
+    state.
     """
 
     steps: tuple[Step, ...] = ()
@@ -49,7 +49,7 @@ class EndpointDecision:
 
 
 def inputs_of(context: ReconcileContext, spec: EndpointSpec) -> TemplateInputs:
-    """The inputs of the main's pod template in this region."""
+    """The inputs of the main Deployment's pod template in this region."""
     return template.main_inputs(
         context.endpoint.name,
         spec,
@@ -60,7 +60,7 @@ def inputs_of(context: ReconcileContext, spec: EndpointSpec) -> TemplateInputs:
 
 
 def replicas_of(spec: EndpointSpec) -> Replicas:
-    """Who says how many replicas the main has."""
+    """The replicas of the main Deployment: a fixed count or bounds for the HPA."""
     scaling = spec.autoscaling
     if scaling.enabled:
         return AutoscaledReplicas(spec.replicas, scaling.min_replicas, scaling.max_replicas)
@@ -68,12 +68,12 @@ def replicas_of(spec: EndpointSpec) -> Replicas:
 
 
 def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecision:
-    """All steps towards running as asked."""
+    """All steps towards the desired state of a running endpoint."""
     name, ingress = context.endpoint.name, names.ingress_name(context.endpoint.name)
     needed = [(Kind.SERVICE, name), (Kind.INGRESS, ingress), (Kind.DEPLOYMENT, name), (Kind.HPA, name)]
     observed = context.owned(Kind.DEPLOYMENT, name)
     if foreign := context.name_conflicts(*(needed if spec.autoscaling.enabled else needed[:3])):
-        return EndpointDecision(_remove_early_ingress(context, ingress), errors=foreign)
+        return EndpointDecision(_ingress_without_pods(context, ingress), errors=foreign)
     inputs, replicas = inputs_of(context, spec), replicas_of(spec)
     main = deployments.decide(
         inputs,
@@ -86,7 +86,7 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
     )
     if main.error is not None:
         return EndpointDecision(errors=(main.error,))
-    # What is contested in the main's labels alone does not keep a promoted canary from going.
+    # If only labels of the main Deployment are contested, a promoted canary is still removed.
     corrections = contested.defer_corrections(main.steps, context.observed.objects, context.now)
     settled = not (corrections.steps or corrections.errors) and deployments.rolled_out(observed)
     canary = _canary(context, spec, inputs, settled=settled)
@@ -113,9 +113,11 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
     )
 
 
-def _remove_early_ingress(context: ReconcileContext, ingress: str) -> tuple[Step, ...]:
-    """Takes away an Ingress that was made before somebody else's object was met: there are no pods, ours or others', to
-    which the endpoint's Service could lead, and a Service of others leads to theirs.
+def _ingress_without_pods(context: ReconcileContext, ingress: str) -> tuple[Step, ...]:
+    """Deletes an Ingress without any backend pods, created before an object of another owner was found.
+
+    Without a Deployment, ours or not, the endpoint's Service has no pods, and a Service of another owner routes to
+    that owner's pods.
     """
     name, namespace = context.endpoint.name, context.namespace
     deployments_there = [
@@ -123,7 +125,7 @@ def _remove_early_ingress(context: ReconcileContext, ingress: str) -> tuple[Step
     ]
     if any(deployments_there):
         return ()
-    return delete_steps(context.owned(Kind.INGRESS, ingress), "there are no pods of the endpoint", Part.ROUTE)
+    return delete_steps(context.owned(Kind.INGRESS, ingress), "the endpoint has no pods", Part.ROUTE)
 
 
 def _canary(context: ReconcileContext, spec: EndpointSpec, inputs: TemplateInputs, *, settled: bool) -> CanaryDecision:
@@ -151,7 +153,7 @@ def _route(
     name = context.endpoint.name
     ingress = context.owned(Kind.INGRESS, names.ingress_name(name))
     if replicas.start == 0:
-        return EndpointDecision(delete_steps(ingress, "replicas is 0, there is nothing to route to", Part.ROUTE))
+        return EndpointDecision(delete_steps(ingress, "replicas is 0, so there is nothing to route to", Part.ROUTE))
     decision = watchdog.decide(context, deployment, ingress)
     steps: tuple[Step, ...] = ()
     if decision.exists:
@@ -191,7 +193,10 @@ def _ingress(
 
 
 def _remove_foreign_clocks(manifest: JsonObject, ingress: ObservedObject | None) -> tuple[Step, ...]:
-    """Clocks that somebody else set: an apply takes away only what is ours, and a stale one would run out at once."""
+    """Removes clock annotations of other field managers.
+
+    An apply removes only our own annotations, and a stale clock would expire at once.
+    """
     if ingress is None or ingress.deleting:
         return ()
     owned = ingress.ownership.fields.get("f:metadata", {}).get("f:annotations", {})
@@ -202,17 +207,19 @@ def _remove_foreign_clocks(manifest: JsonObject, ingress: ObservedObject | None)
     }
     if not foreign:
         return ()
-    return (Annotate(ingress.ref, ingress.uid, foreign, f"{', '.join(foreign)}: no such clock runs", Part.ROUTE),)
+    return (Annotate(ingress.ref, ingress.uid, foreign, f"{', '.join(foreign)}: stale clock", Part.ROUTE),)
 
 
 def _canary_removed_event(
     context: ReconcileContext, ingress: ObservedObject | None, canary: CanaryDecision
 ) -> StepEvent | None:
-    """The Event of a canary that is asked for and loses its traffic."""
+    """The Event for a canary that loses its traffic although the spec has it."""
     weight = canaries.routed_weight(ingress, context.canary)
     if not weight or canary.weight or not canary.waits_for_pods:
         return None
-    return StepEvent("CanaryUnready", f"the canary has no ready replica; its {weight} % of the traffic go to the main")
+    return StepEvent(
+        "CanaryUnready", f"the canary has no ready replicas; its {weight}% of the traffic goes to the main Service"
+    )
 
 
 def _with_event(step: Step, event: StepEvent | None) -> Step:

@@ -1,6 +1,6 @@
-"""An endpoint that shall not run here: stopped, deleted, or no longer meant for this region.
+"""Plans an endpoint that should not run here: it is stopped, deleted or no longer targets this region.
 
-None of it needs a spec that can be read, so that an endpoint with a broken one can always be stopped and deleted.
+None of this requires a valid spec, so an endpoint with an invalid one can always be stopped and deleted.
 """
 
 from gco_stream.model import names
@@ -15,11 +15,11 @@ from gco_stream.planning.resources.deployment import Decision, FixedReplicas
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.plan import FleetLimit, Part, RequeueAfter, Step
 
-BUDGET_RESET_REASON = "one more endpoint may be removed then"
+BUDGET_RESET_REASON = "the limit on removals allows one more endpoint"
 
 
 def plan_stopped(context: ReconcileContext) -> EndpointDecision:
-    """No pods, no route, no autoscaler; Service and Deployment stay for the next start. Nothing is made."""
+    """Removes pods, Ingress and HPA; Service and Deployment stay for the next start. Creates nothing."""
     name = context.endpoint.name
     steps: list[Step] = [
         *delete_steps(context.owned(Kind.INGRESS, names.ingress_name(name)), "the endpoint is stopped", Part.ROUTE),
@@ -38,7 +38,7 @@ def plan_stopped(context: ReconcileContext) -> EndpointDecision:
 
 
 def plan_removal(context: ReconcileContext, why: str, *, spends_budget: bool) -> EndpointDecision:
-    """Everything of ours goes, in every allowed namespace."""
+    """Deletes all objects of the endpoint in all allowed namespaces. `spends_budget`: the limit on removals applies."""
     steps = tuple(
         step for obj in context.all_owned() for step in delete_steps(obj, why, Part.MAIN, spends_budget=spends_budget)
     )
@@ -53,9 +53,9 @@ def plan_removal(context: ReconcileContext, why: str, *, spends_budget: bool) ->
 
 
 def budget_exhausted(why: str) -> Cause:
-    """Why an endpoint is not removed that would be, if the limit on the fleet allowed it."""
+    """The cause to report for an endpoint that is not removed because the limit is reached."""
     message = (
-        f"not removed, although {why}: the limit on removals in one hour is reached; "
+        f"not removed, although {why}: the limit on removals per hour is reached; "
         "`gco-stream approve-deletes` lists the pending removals and approves them"
     )
     return Cause(Reason.REMOVAL_LIMIT_REACHED, message)

@@ -1,6 +1,7 @@
-"""What other hands keep from being as asked: contested objects, deletions that hang, a Deployment that is paused.
+"""Blockers caused outside this controller: contested objects, stuck deletions and paused Deployments.
 
-One look over a plan's steps, the same for all kinds and parts, so that none of the policies has to think of it.
+They are handled in one pass over the steps of a plan, for all kinds and parts, so that the other policies can ignore
+them.
 """
 
 from collections.abc import Iterator
@@ -17,11 +18,11 @@ from gco_stream.planning.types.plan import Annotate, Part, soonest
 
 
 def with_blockers(context: ReconcileContext, outcome: EndpointDecision) -> EndpointDecision:
-    """The outcome of an endpoint that stays, without what is of no use now and with what there is to say of it."""
+    """The outcome of an endpoint that stays in this region, without blocked steps and with the causes to report."""
     corrections = contested.defer_corrections(outcome.steps, context.observed.objects, context.now)
-    to_recreate = tuple(_to_recreate(context))
-    slow = terminating.decide(_terminating(context), to_recreate, context.now)
-    # Where something is in the way of all, no step tells nothing about an object.
+    desired = tuple(_desired_deployments(context))
+    slow = terminating.decide(_terminating(context), desired, context.now)
+    # If an error blocks all steps, the absence of a step does not mean that an object is in sync.
     is_complete = not outcome.errors and context.endpoint.spec is not None
     settled = tuple(_settled_contests(context, outcome)) if is_complete else ()
     return replace(
@@ -32,14 +33,14 @@ def with_blockers(context: ReconcileContext, outcome: EndpointDecision) -> Endpo
             *outcome.degraded_reasons,
             *corrections.degraded_reasons,
             *slow.degraded_reasons,
-            *_paused(context, to_recreate),
+            *_paused(context, desired),
         ),
         requeue_after=soonest(outcome.requeue_after, corrections.requeue_after, slow.requeue_after),
     )
 
 
 def with_stuck_finalizers(context: ReconcileContext, outcome: EndpointDecision) -> EndpointDecision:
-    """The outcome of an endpoint that goes, with what its deletion waits for."""
+    """The outcome of an endpoint that is being removed, with what the removal waits for."""
     stuck = terminating.decide(_terminating(context), (), context.now)
     return replace(
         outcome,
@@ -53,8 +54,8 @@ def _terminating(context: ReconcileContext) -> Iterator[ObservedObject]:
         yield from (obj for obj in context.all_owned() if obj.deleting)
 
 
-def _to_recreate(context: ReconcileContext) -> Iterator[tuple[ObjectRef, Part]]:
-    """The Deployments that the item asks for now."""
+def _desired_deployments(context: ReconcileContext) -> Iterator[tuple[ObjectRef, Part]]:
+    """The Deployments in the desired state."""
     endpoint, spec = context.endpoint, context.endpoint.spec
     if spec is None or not endpoint.is_wanted_in(context.policy.region):
         return
@@ -79,5 +80,5 @@ def _paused(context: ReconcileContext, candidates: tuple[tuple[ObjectRef, Part],
     for ref, _ in candidates:
         observed = context.owned(ref.kind, ref.name)
         if observed is not None and observed.spec.get("paused") and not deployments.rolled_out(observed):
-            message = f"{ref} is paused (spec.paused): nothing is rolled out until somebody resumes it"
+            message = f"{ref} is paused (spec.paused); nothing is rolled out until it is resumed"
             yield Cause(Reason.DEPLOYMENT_PAUSED, message)

@@ -1,7 +1,8 @@
-"""The canary: a second version with a share of the traffic, which must never meet an empty target group.
+"""The canary: a second version that serves a share of the traffic.
 
-It is in the Ingress only while it is ready and its weight is above 0. It leaves by the route first; its objects go once
-the load balancer has drained. Where it leaves because it became the main, it serves until the main has rolled out.
+Its traffic must never be sent to an empty target group. The Ingress therefore routes to the canary only while it is
+ready and its weight is above 0, and on removal the route is deleted first and the objects after the load balancer has
+drained. A promoted canary keeps serving until the main Deployment has rolled out.
 """
 
 import json
@@ -23,10 +24,10 @@ from gco_stream.planning.types.plan import Note, Part, RequeueAfter, Step
 
 @dataclass(frozen=True, slots=True)
 class CanaryDecision:
-    """Steps for the canary's own objects, and what the Ingress has to say of it.
+    """Steps for the canary's own objects, and its route in the Ingress.
 
-    `weight`: its share in percent, 0 for no route. `waits_for_pods`: it has none because no replica of it is ready.
-    `draining_since`: the annotation that the Ingress carries while the canary's connections end.
+    `weight`: its share of the traffic in percent, 0 for no route. `waits_for_pods`: it has no route because none of its
+    replicas is ready. `draining_since`: value of the annotation on the Ingress while the canary's connections drain.
     """
 
     weight: int = 0
@@ -41,7 +42,7 @@ class CanaryDecision:
 def plan_canary(
     context: ReconcileContext, canary: Canary, main: TemplateInputs, *, serving: bool = True
 ) -> CanaryDecision:
-    """A canary that the item asks for. `serving` False: the endpoint is stopped, so its pods stop too."""
+    """Decides on a canary that the spec has. `serving` False: the endpoint is stopped, and so are the canary's pods."""
     name = context.canary
     if foreign := context.name_conflicts((Kind.SERVICE, name), (Kind.DEPLOYMENT, name)):
         return CanaryDecision(errors=foreign)
@@ -65,7 +66,7 @@ def plan_canary(
     weight = canary.weight if canary.replicas else 0
     waits = weight > 0 and not _serves(deployment)
     if waits:
-        notes = (*notes, Note(f"the canary gets its {canary.weight} % of the traffic once it is ready"))
+        notes = (*notes, Note(f"the canary gets {canary.weight}% of the traffic once it is ready"))
     draining = None if weight else _draining(context, context.owned(Kind.INGRESS, _ingress_of(context)))
     if draining is not None and not canary.replicas:
         notes, steps = (*notes, Note("the canary's pods stop once its connections have drained")), ()
@@ -83,9 +84,10 @@ def plan_canary(
 def plan_canary_removal(
     context: ReconcileContext, main: TemplateInputs | None, *, main_settled: bool
 ) -> CanaryDecision:
-    """A canary that the item does not ask for: what is left of it goes, its route first.
+    """Removes the remaining objects of a canary that the spec does not have, its route first.
 
-    `main` is None where nothing is routed any more (stopped). `main_settled`: the main runs what is asked, rolled out.
+    `main` is None if the endpoint is stopped and has no route. `main_settled`: the main Deployment is in the desired
+    state and rolled out.
     """
     leftovers = [obj for obj in context.all_owned() if _belongs_to_canary(context, obj)]
     if not leftovers:
@@ -95,16 +97,16 @@ def plan_canary_removal(
     weight = routed_weight(ingress, context.canary)
     promoted = main is not None and deployment is not None and deployments.image_of(deployment) == main.image
     if weight and promoted and not main_settled and _serves(deployment):
-        note = Note("the canary was promoted and keeps serving until the main has rolled out")
+        note = Note("the canary was promoted and keeps serving until the main Deployment has rolled out")
         return CanaryDecision(weight=weight, notes=(note,))
     draining = _draining(context, ingress)
     if main is None or draining is None:
-        return CanaryDecision(steps=_delete_steps(leftovers, "the item has no canary, and nothing is routed to it"))
+        return CanaryDecision(steps=_removals(leftovers, "the item has no canary, and no traffic is routed to it"))
     return CanaryDecision(draining_since=draining.since, requeue_after=draining.requeue_after)
 
 
 def routed_weight(ingress: ObservedObject | None, canary: str) -> int:
-    """The canary's share in percent that an Ingress gives it now; 0 where it has none or cannot be read."""
+    """The canary's current share of the traffic in percent; 0 if the Ingress has no canary route or an invalid one."""
     if ingress is None:
         return 0
     try:
@@ -131,9 +133,9 @@ class _Draining:
 
 
 def _draining(context: ReconcileContext, ingress: ObservedObject | None) -> _Draining | None:
-    """The canary's connections that still end once its route is gone; None where there are none.
+    """The drain period of the canary's connections after its route is removed; None if nothing drains.
 
-    As long as the route stands, they end from now on, whatever an annotation says.
+    While the route still exists the period starts now, regardless of the annotation.
     """
     if ingress is None:
         return None
@@ -141,10 +143,10 @@ def _draining(context: ReconcileContext, ingress: ObservedObject | None) -> _Dra
     remaining = drain - _elapsed(since, context.now) if since is not None else 0.0
     if _is_routed(ingress):
         since, remaining = context.now.isoformat(), drain
-    # A time far ahead is not ours: it must not keep the canary for ever.
+    # We never write a time in the far future, and such a time must not keep the canary forever.
     if since is None or not 0 < remaining <= 2 * drain:
         return None
-    return _Draining(since, RequeueAfter(remaining, "the canary's connections drain"))
+    return _Draining(since, RequeueAfter(remaining, "the canary's connections are draining"))
 
 
 def _is_routed(ingress: ObservedObject) -> bool:
@@ -160,7 +162,7 @@ def _belongs_to_canary(context: ReconcileContext, obj: ObservedObject) -> bool:
     return obj.ref.name == context.canary and obj.ref.namespace == context.namespace
 
 
-def _delete_steps(leftovers: list[ObservedObject], why: str) -> tuple[Step, ...]:
+def _removals(leftovers: list[ObservedObject], why: str) -> tuple[Step, ...]:
     return tuple(step for obj in leftovers for step in delete_steps(obj, why, Part.CANARY))
 
 
@@ -168,5 +170,5 @@ def _elapsed(since: str, now: datetime) -> float:
     try:
         return (now - datetime.fromisoformat(since)).total_seconds()
     except (ValueError, TypeError):
-        # An annotation that somebody edited: counting it as long past lets the canary go instead of staying for ever.
+        # An edited annotation counts as long past, so that the canary is removed and does not stay forever.
         return float("inf")

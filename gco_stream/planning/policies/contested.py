@@ -1,8 +1,8 @@
-"""An object that another program keeps changing back: after a few tries it is left as it stands, and people are told.
+"""Contested objects, which another field manager keeps changing back.
 
-A mutating webhook, an image updater and this controller would otherwise write against each other for ever, and where
-they disagree on a pod template, restart GPU pods for ever. What is known of such a contest stands on the object itself,
-as the annotation gco.io/contested, so that neither a restart nor another leader begins it anew.
+After a few tries such an object is left unchanged and reported. Otherwise this controller and a mutating webhook or an
+image updater would overwrite each other forever, and a conflict over a pod template would restart GPU pods forever.
+The state is the annotation gco.io/contested on the object itself, so a restart or a change of leader keeps it.
 """
 
 import math
@@ -35,23 +35,24 @@ from gco_stream.planning.types.plan import (
 )
 
 MAX_ATTEMPTS = 3
-"""Applies that have to be undone before an object counts as contested."""
+"""Number of reverted applies after which an object counts as contested."""
 
 _MIN_WAIT = 60.0
 _MAX_WAIT = 6 * 3600.0
 _TEMPLATE, _OBJECT = "template", "object"
-# Written by plans with the time of day in them: another value is no other wish.
+# Their values contain times, so a new value is not a change of the desired state.
 _CLOCKS = frozenset({names.REVISION_ANNOTATION, names.DRAINING_SINCE_ANNOTATION, names.UNREADY_SINCE_ANNOTATION})
 
 Correction = Apply | Replace
-"""What puts an object's fields back."""
+"""A step that restores fields of an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContestedAnnotation:
-    """What an object says of the contest about it: `digest` of what was wanted, how often in vain, and when last.
+    """The parsed annotation of a contested object.
 
-    `of_template`: it is the pod template's digest, and the template is part of the contest.
+    `digest`: of the desired state. `attempts`: how often it was reverted. `at`: time of the last try. `of_template`:
+    the pod template is contested, and `digest` is of the template only.
     """
 
     digest: str
@@ -65,10 +66,10 @@ class ContestedAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """Steps without those that would go on with a contest, and what is to be said of it.
+    """Steps without those that would continue a contest, and the causes to report.
 
-    `errors`: what runs or serves is not what is asked; `degraded_reasons`: it is, but for labels and annotations, or it
-    is the canary's.
+    `errors`: the spec of an object is contested. `degraded_reasons`: only labels and annotations are, or the object is
+    the canary's.
     """
 
     steps: tuple[Step, ...]
@@ -78,7 +79,7 @@ class Corrections:
 
 
 def parse_annotation(text: str | None) -> ContestedAnnotation | None:
-    """The mark that an annotation's text is; None where it is none, whatever somebody has made of it."""
+    """Parses the text of the annotation. Returns None if it is missing or invalid."""
     try:
         scope, digest, attempts, at = (text or "").split()
         annotation = ContestedAnnotation(digest, int(attempts), datetime.fromisoformat(at), scope == _TEMPLATE)
@@ -89,12 +90,12 @@ def parse_annotation(text: str | None) -> ContestedAnnotation | None:
 
 
 def contested_annotation(observed: ObservedObject) -> ContestedAnnotation | None:
-    """The mark that an object carries."""
+    """The parsed annotation of an object; None if it has none or an invalid one."""
     return parse_annotation(observed.annotations.get(names.CONTESTED_ANNOTATION))
 
 
 def retry_delay(observed: ObservedObject, step: Correction, now: datetime) -> float:
-    """Seconds to wait before this correction is tried again: 0 now, infinity not before something else is wanted."""
+    """Seconds until this correction may be retried: 0 for now, infinity for not until the desired state changes."""
     annotation = contested_annotation(observed)
     if annotation is None:
         return 0.0
@@ -104,12 +105,12 @@ def retry_delay(observed: ObservedObject, step: Correction, now: datetime) -> fl
     if of_template:
         return math.inf
     wait = min(_MAX_WAIT, _MIN_WAIT * 2.0 ** min(annotation.attempts - 1, 30))
-    # A time ahead of ours (another clock, an editor) must not hold it up for longer than any other.
+    # A time in the future (clock skew, a manual edit) must not extend the wait.
     return max(0.0, wait - max(0.0, (now - annotation.at).total_seconds()))
 
 
 def annotate_contested(observed: ObservedObject, step: Correction, now: datetime) -> Annotate:
-    """The step that marks an object as contested, once this correction of it has been in vain."""
+    """The step that annotates an object as contested after this correction was reverted."""
     of_template = bool(template_fields(step, observed))
     digest, before = _digest(step, of_template=of_template), contested_annotation(observed)
     is_same = before is not None and (before.digest, before.of_template) == (digest, of_template)
@@ -125,7 +126,7 @@ def annotate_all_contested(
     objects: Mapping[ObjectRef, ObservedObject],
     now: datetime,
 ) -> tuple[Annotate, ...]:
-    """The marks for those of these objects that the steps still want to correct."""
+    """The steps that annotate those contested objects that the plan still corrects."""
     return tuple(
         annotate_contested(objects[ref], step, now)
         for ref, step in _corrections(steps).items()
@@ -134,7 +135,7 @@ def annotate_all_contested(
 
 
 def defer_corrections(steps: Sequence[Step], objects: Mapping[ObjectRef, ObservedObject], now: datetime) -> Corrections:
-    """The steps without the corrections that have to wait. Of a contested Deployment the replicas alone are set."""
+    """Returns the steps without the corrections that must wait. A contested Deployment is still scaled."""
     waits = {
         ref: wait
         for ref, step in _corrections(steps).items()
@@ -153,35 +154,36 @@ def defer_corrections(steps: Sequence[Step], objects: Mapping[ObjectRef, Observe
             reasons = errors if step.part is not Part.CANARY and _changes_spec(step, observed) else degraded_reasons
             reasons.append(Cause(Reason.CONTESTED, contest_message(observed, step)))
             remaining += _scaled(steps, step, observed)
-    requeues = (RequeueAfter(wait, f"{ref} is tried again") for ref, wait in waits.items() if wait < math.inf)
+    requeues = (RequeueAfter(wait, f"{ref} is restored again") for ref, wait in waits.items() if wait < math.inf)
     return Corrections(tuple(remaining), tuple(errors), tuple(degraded_reasons), soonest(*requeues))
 
 
 def is_over(observed: ObservedObject, steps: Sequence[Step]) -> bool:
-    """Whether an object is marked although none of the steps of a whole plan wants to do anything about it."""
+    """Whether an object is annotated as contested although the steps of a complete plan do not change it."""
     return contested_annotation(observed) is not None and all(step.ref != observed.ref for step in steps)
 
 
 def clear_contested(observed: ObservedObject, part: Part) -> Annotate:
-    """The step that takes a mark away."""
-    return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: None}, "it is as it should be again", part)
+    """The step that removes the annotation."""
+    return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: None}, "it is in sync again", part)
 
 
 def template_fields(step: Correction, observed: ObservedObject) -> tuple[str, ...]:
-    """The fields of the pod template that a correction would change, and so restart pods."""
+    """The fields of the pod template that a correction would change, which restarts pods."""
     return tuple(one.path for one in _found(step, observed) if one.path.startswith(TEMPLATE_PATH))
 
 
 def restart_digest(step: Apply, observed: ObservedObject) -> str:
-    """A digest of the pod template that an apply puts in another's place, and of the fields in which it does; "" where
-    it restarts nothing.
+    """A digest of the pod template that an apply restores and of the fields that it changes.
+
+    Returns "" if the apply restarts no pods.
     """
     fields = template_fields(step, observed)
     return canonical_hash([_digest(step, of_template=True), sorted(fields)]) if fields else ""
 
 
 def contest_message(observed: ObservedObject, step: Correction) -> str:
-    """What is said of a contest. It holds neither times nor counts, so it reads the same as long as it is the same."""
+    """The message about a contested object. It has no times and no counts, so the same contest keeps its message."""
     fields = describe(_found(step, observed)) if isinstance(step, Apply) else step.reason
     if template_fields(step, observed):
         rest = f"it is left unchanged until the item's pod template changes or {names.CONTESTED_ANNOTATION} is removed"
@@ -214,7 +216,7 @@ def _digest(step: Correction, *, of_template: bool) -> str:
 
 
 def _sorted_by_keys(value: Any, schema: MergeSchema) -> Any:
-    """The value in an order that does not depend on what stands, which an apply keeps to."""
+    """The value with lists sorted by merge key. An apply uses the order of the live object instead."""
     if isinstance(value, dict):
         return {name: _sorted_by_keys(inner, schema.fields.get(name, schema.element)) for name, inner in value.items()}
     if not isinstance(value, list | tuple):
@@ -232,7 +234,7 @@ def _stable_metadata(metadata: JsonObject) -> Iterator[tuple[str, Any]]:
 
 
 def _scaled(steps: Sequence[Step], step: Correction, observed: ObservedObject) -> Iterator[Scale]:
-    """The replicas that a Deployment which is otherwise left alone has to have."""
+    """The scaling of a Deployment that is otherwise left unchanged."""
     if observed.ref.kind is not Kind.DEPLOYMENT or not isinstance(step, Apply):
         return
     count, observed_count = step.manifest["spec"].get("replicas"), observed.spec.get("replicas", 1)

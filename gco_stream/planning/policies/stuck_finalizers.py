@@ -1,7 +1,7 @@
-"""Deletions that hang: an object that is terminating waits for its finalizers, and these may wait for ever.
+"""Stuck deletions: terminating objects whose finalizers may never complete.
 
-A Deployment's pods on a lost node never go. Where it is to be made anew it is deleted once more, without waiting for
-them; every other finalizer is somebody's promise to clean up, so it is only told of.
+Pods on a lost node never terminate. If their Deployment has to be recreated, it is deleted again without waiting for
+them. Any other finalizer means that its owner still has to clean up, so it is only reported.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,14 +13,14 @@ from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.types.plan import Delete, Part, RequeueAfter, StepEvent, soonest
 
 FINALIZER_TIMEOUT = 30.0
-"""Seconds for which an object may be terminating before anything is done or said about it."""
+"""Seconds for which an object may be terminating before anything is done or reported about it."""
 
 _PODS = "foregroundDeletion"
 
 
 @dataclass(frozen=True, slots=True)
 class StuckFinalizers:
-    """Deletions to be sent again, what is waited for in words, and when the next of them counts as hanging."""
+    """Deletions to repeat, causes that name what a deletion waits for, and when the next deletion counts as stuck."""
 
     steps: tuple[Delete, ...] = ()
     degraded_reasons: tuple[Cause, ...] = ()
@@ -30,7 +30,7 @@ class StuckFinalizers:
 def decide(
     terminating: Iterable[ObservedObject], to_recreate: Collection[tuple[ObjectRef, Part]], now: datetime
 ) -> StuckFinalizers:
-    """What to do about objects of ours that are terminating; `to_recreate`: Deployments that are to be made anew."""
+    """Decides what to do about terminating objects of ours. `to_recreate`: the Deployments that must be recreated."""
     steps: list[Delete] = []
     degraded_reasons: list[Cause] = []
     requeue_after: RequeueAfter | None = None
@@ -51,18 +51,18 @@ def _without_pods(observed: ObservedObject, part: Part) -> Delete:
     return Delete(
         observed.ref,
         observed.uid,
-        "it is to be made anew, and its pods do not end",
+        "it must be recreated, and its pods do not terminate",
         part,
         background=True,
-        event=StepEvent("PodsLeftBehind", f"{observed.ref} was deleted without waiting any longer for its pods to end"),
+        event=StepEvent("PodsLeftBehind", f"{observed.ref} was deleted without waiting for its pods to terminate"),
     )
 
 
 def _pending_finalizers(observed: ObservedObject) -> str:
     others = sorted(set(observed.finalizers) - {_PODS})
-    waits = ["its pods to end"] if _PODS in observed.finalizers else []
+    waits = ["its pods to terminate"] if _PODS in observed.finalizers else []
     if others:
-        waits.append(f"{'finalizers' if len(others) > 1 else 'the finalizer'} {', '.join(others)}")
+        waits.append(f"{'the finalizers' if len(others) > 1 else 'the finalizer'} {', '.join(others)}")
     return " and ".join(waits)
 
 

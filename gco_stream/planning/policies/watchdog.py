@@ -18,7 +18,7 @@ from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.plan import MissingInput, Note, RequeueAfter, StepEvent
 from gco_stream.planning.types.policy import Census
 
-# No event announces that containers are ready behind a readiness gate, so those pods are listed this often.
+# There is no event for containers that are ready behind a readiness gate, so these pods are listed this often.
 _GATED_PERIOD = 15.0
 # Without gates the Deployment's counts change; this covers pods that are given gates later.
 _UNGATED_PERIOD = 60.0
@@ -31,10 +31,10 @@ _WAITING = Note("the Ingress is created once a pod's containers are ready")
 
 @dataclass(frozen=True, slots=True)
 class RouteDecision:
-    """Whether the Ingress is to exist.
+    """Whether the Ingress should exist.
 
-    `unready_since`: the clock that the Ingress carries. `withdraws`: it exists and is to be deleted; `refused`: it
-    would be, if the limit on the fleet allowed it. `error` makes the region's state. `event`: the Event of creating or
+    `unready_since`: the value of its clock annotation. `withdraws`: it exists and is deleted. `refused`: it would be
+    deleted without the limit on the fleet. `error` sets the region's state to error. `event`: the Event for creating or
     withdrawing it.
     """
 
@@ -53,7 +53,7 @@ class RouteDecision:
 def decide(
     context: ReconcileContext, deployment: ObservedObject | None, ingress: ObservedObject | None
 ) -> RouteDecision:
-    """The route of an endpoint that should run at least one replica. `deployment`, `ingress`: ours, or None."""
+    """Decides on the Ingress of an endpoint that should run replicas. `deployment`, `ingress`: owned by it, or None."""
     if ingress is None or ingress.deleting:
         return _absent(context, deployment)
     if deployment is not None and (deployments.is_at_zero(deployment) or deployments.ready_replicas(deployment)):
@@ -62,7 +62,7 @@ def decide(
 
 
 def is_withdrawn(context: ReconcileContext) -> bool:
-    """Whether an endpoint that should run has lost its Ingress because no replica of it is ready."""
+    """Whether an endpoint that should run has lost its Ingress because none of its replicas is ready."""
     ingress = context.owned(Kind.INGRESS, names.ingress_name(context.endpoint.name))
     deployment = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     if deployment is None or deployment.deleting or not (ingress is None or ingress.deleting):
@@ -74,8 +74,8 @@ def is_withdrawn(context: ReconcileContext) -> bool:
 def was_routed(context: ReconcileContext) -> bool:
     """Whether this region reported that the endpoint ran, or that its Ingress was withdrawn.
 
-    This decides what is reported of an endpoint without an Ingress (an error, or that it is being created), never
-    whether the Ingress is created.
+    It decides only whether an endpoint without an Ingress is reported as an error or as creating, never whether the
+    Ingress is created.
     """
     written = context.reported
     return written is not None and (written.state in _RUNS or written.reason == Reason.INGRESS_WITHDRAWN)
@@ -88,13 +88,13 @@ def _absent(context: ReconcileContext, deployment: ObservedObject | None) -> Rou
         return waiting
     written = context.reported
     restored = written is not None and written.reason == Reason.INGRESS_WITHDRAWN
-    event = StepEvent("IngressRestored", "a pod is ready again, so the Ingress is restored", warning=False)
+    event = StepEvent("IngressRestored", "a pod is ready again, so the Ingress was restored", warning=False)
     created = RouteDecision(exists=True, event=event if restored else None)
     if deployments.ready_replicas(deployment):
         return created
     pods = context.observed.pods
     if pods is None:
-        # A Deployment without pods needs no call to know that none of them is ready.
+        # If the Deployment has no pods, there is nothing to list.
         return (
             replace(waiting, missing_inputs=frozenset({MissingInput.PODS}))
             if deployments.has_pods(deployment)
@@ -110,7 +110,7 @@ def _unready(context: ReconcileContext, ingress: ObservedObject) -> RouteDecisio
     since, clock = _unready_since(context.now, ingress)
     remaining = threshold - (context.now - since).total_seconds()
     if remaining > 0:
-        why = "an Ingress without a ready replica is withdrawn"
+        why = "withdraw the Ingress if no replica is ready"
         return RouteDecision(exists=True, unready_since=clock, requeue_after=RequeueAfter(remaining, why))
     pods, census = context.observed.pods, context.fleet.census
     if pods is None or census is None:
@@ -119,13 +119,13 @@ def _unready(context: ReconcileContext, ingress: ObservedObject) -> RouteDecisio
     duration = f"no replica has been ready for {threshold:.0f} s"
     kept = RouteDecision(exists=True, unready_since=clock, notes=_unready_pods(pods), requeue_after=_check_pods(pods))
     if any(pod.containers_ready for pod in pods):
-        # Only with its Ingress can the load balancer ever find it healthy.
-        message = f"{duration}, although a pod's containers are ready: the load balancer does not find it healthy"
+        # Without its Ingress the load balancer could never report the pod healthy.
+        message = f"{duration}: a pod's containers are ready, but the load balancer does not report it healthy"
         return replace(kept, error=Cause(Reason.LOAD_BALANCER_UNHEALTHY, message))
     if census.withdrawn >= _max_withdrawn(census):
         message = (
-            f"{duration}; the Ingress stays, because half of the endpoints in this region are in this state: the "
-            "cluster itself seems unhealthy, and traffic can only leave it if its load balancer reports unhealthy"
+            f"{duration}; the Ingress is kept because half of the endpoints in this region have no ready replicas: the "
+            "cluster itself is probably unhealthy, and traffic fails over only if its load balancer is unhealthy"
         )
         limited = Cause(Reason.WITHDRAWAL_LIMIT_REACHED, message)
         return replace(kept, refused=True, error=limited, warnings=(limited,))
@@ -134,9 +134,9 @@ def _unready(context: ReconcileContext, ingress: ObservedObject) -> RouteDecisio
 
 
 def _unready_since(now: datetime, ingress: ObservedObject) -> tuple[datetime, str]:
-    """Since when no replica has been ready, as a time and as the annotation's text.
+    """The time since when no replica has been ready, and the annotation's text.
 
-    Neither a time that cannot be read nor one in the future may stop the clock.
+    An invalid or future time starts the clock now, so that it always expires.
     """
     text = ingress.annotations.get(names.UNREADY_SINCE_ANNOTATION, "")
     try:
@@ -154,9 +154,9 @@ def _max_withdrawn(census: Census) -> int:
 
 def _check_pods(pods: Sequence[PodHealth]) -> RequeueAfter:
     period = _GATED_PERIOD if any(pod.has_gates for pod in pods) else _UNGATED_PERIOD
-    return RequeueAfter(period, "whether a pod's containers are ready")
+    return RequeueAfter(period, "check whether a pod's containers are ready")
 
 
 def _unready_pods(pods: Sequence[PodHealth]) -> tuple[Note, ...]:
     reasons = sorted({pod.reason for pod in pods if pod.reason})
-    return tuple(Note(f"a pod is not ready: {reason}") for reason in reasons[:3]) or (Note("it has no pod"),)
+    return tuple(Note(f"a pod is not ready: {reason}") for reason in reasons[:3]) or (Note("there are no pods"),)

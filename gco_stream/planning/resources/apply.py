@@ -1,4 +1,4 @@
-"""What any one object needs that is ours or absent: made, adopted, put back, or taken away."""
+"""Steps that create, adopt, restore or delete one object."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ _MAX_DIFFERENCES = 3
 
 
 def steps_for(manifest: JsonObject, observed: ObservedObject | None, part: Part) -> tuple[Step, ...]:
-    """Bring an object that is ours, or absent, to its manifest. Nothing while it is terminating."""
+    """Steps that bring an object, ours or absent, to its manifest. There are none while it is terminating."""
     if observed is None:
-        return (Create(manifest, "it is missing", part),)
+        return (Create(manifest, "it does not exist", part),)
     if observed.deleting:
         return ()
     ordered = in_observed_order(manifest, observed)
     if not observed.ownership.applied:
-        # Fields of the former manager would stay for ever; handing its entry over first lets dropped fields go.
+        # Fields of the previous manager would stay forever, so its entry is taken over before the apply.
         return (
-            UpgradeManagedFields(observed, "it was made by another program", part),
-            Apply(ordered, observed.uid, "adopted from another program", part),
+            UpgradeManagedFields(observed, "it was created by another controller", part),
+            Apply(ordered, observed.uid, "adopted from another controller", part),
         )
     if found := differences(ordered, observed):
         if unmergeable := _unmergeable_ports(manifest, observed):
@@ -31,8 +31,10 @@ def steps_for(manifest: JsonObject, observed: ObservedObject | None, part: Part)
 
 
 def _unmergeable_ports(manifest: JsonObject, observed: ObservedObject) -> str:
-    """What an apply to a Service cannot mend: ports merge by number, so one that somebody renumbered would stay beside
-    ours, and the API server refuses two ports without names. "" where there is none.
+    """Describes Service ports that an apply cannot remove; "" if there are none.
+
+    Ports merge by number, so a renumbered port would stay beside ours, and the API server rejects two ports without
+    names.
     """
     if observed.ref.kind is not Kind.SERVICE:
         return ""
@@ -44,14 +46,14 @@ def _unmergeable_ports(manifest: JsonObject, observed: ObservedObject) -> str:
 def delete_steps(
     observed: ObservedObject | None, why: str, part: Part, *, spends_budget: bool = False
 ) -> tuple[Step, ...]:
-    """Take away an object that is ours, if it is there and not already going."""
+    """The step that deletes an object of ours, unless it is absent or already terminating."""
     if observed is None or observed.deleting:
         return ()
     return (Delete(observed.ref, observed.uid, why, part, spends_budget),)
 
 
 def describe(found: Sequence[Difference]) -> str:
-    """The first differences as one sentence, and how many more there are; bookkeeping comes last."""
+    """The first differences in one line, and the number of the remaining ones. Annotations come last."""
     ordered = sorted(found, key=lambda difference: difference.path.startswith("metadata.annotations"))
     words = "; ".join(map(str, ordered[:_MAX_DIFFERENCES]))
     more = len(ordered) - _MAX_DIFFERENCES

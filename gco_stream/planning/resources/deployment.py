@@ -1,4 +1,7 @@
-"""One Deployment, main or canary: made, adopted, scaled, rolled out, put back; never restarted unasked."""
+"""Decisions about one Deployment, main or canary.
+
+It is created, adopted, scaled, rolled out or restored, and its pods are never restarted without a request.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,25 +25,29 @@ from gco_stream.planning.types.plan import (
     UpgradeManagedFields,
 )
 
+_CREATED_BY_OTHERS = "it was created by another controller"
+
 TEMPLATE_PATH = "spec.template"
-"""Where differences begin that restart pods."""
+"""Path prefix of the differences that restart pods."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedReplicas:
-    """The item says how many."""
+    """A replica count from the item."""
 
     count: int
 
     @property
     def start(self) -> int:
-        """How many a new Deployment begins with."""
+        """Replicas of a new Deployment."""
         return self.count
 
 
 @dataclass(frozen=True, slots=True)
 class AutoscaledReplicas:
-    """The HPA says how many, within bounds; `spec_count` is the item's count, which a start begins from."""
+    """A replica count that the HPA manages between `low` and `high`. `spec_count` is the item's count, used for a
+    start.
+    """
 
     spec_count: int
     low: int
@@ -48,11 +55,11 @@ class AutoscaledReplicas:
 
     @property
     def start(self) -> int:
-        """How many a new or restarted Deployment begins with."""
+        """Replicas of a new or restarted Deployment."""
         return self.clamped(self.spec_count)
 
     def clamped(self, count: int) -> int:
-        """The nearest count within bounds; never 0, since an HPA does not act on 0."""
+        """The nearest count within the bounds. It is never 0, because an HPA does not scale from 0."""
         return max(self.low, min(self.high, count))
 
 
@@ -61,7 +68,7 @@ Replicas = FixedReplicas | AutoscaledReplicas
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Steps for one object, or why it is left alone, or what is wrong."""
+    """Steps for one object, the notes on why it is left unchanged, or the error."""
 
     steps: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -70,7 +77,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Rendering:
-    """The rendering of a pod template: its version, None if the live template is kept, and the reason for a change."""
+    """The selected rendering of a pod template.
+
+    `version` is None if the live template is kept. `why`: the reason for that or for a change. `upgrades`: the change
+    is a requested upgrade.
+    """
 
     version: int | None
     why: str = ""
@@ -79,7 +90,7 @@ class _Rendering:
 
 @dataclass(frozen=True, slots=True)
 class _Desired:
-    """What one Deployment shall be."""
+    """The desired state of one Deployment."""
 
     inputs: TemplateInputs
     replicas: Replicas
@@ -89,7 +100,7 @@ class _Desired:
     renderings: Renderings
 
     def manifest(self, version: int, count: int | None) -> JsonObject:
-        """The whole Deployment with its pod template at a version. `count` None leaves the replicas to the HPA."""
+        """The manifest with the pod template of a version. `count` None leaves the replicas to the HPA."""
         annotations = {
             **self.annotations,
             names.TEMPLATE_HASH_ANNOTATION: self.inputs.hash(),
@@ -109,18 +120,18 @@ def decide(
     part: Part,
     renderings: Renderings = RENDERINGS,
 ) -> Decision:
-    """What this Deployment needs. `observed` is ours, or None. `renderings`: the pod templates that can be made."""
+    """Decides what to do with this Deployment. `observed` is owned by the endpoint, or None."""
     desired = _Desired(inputs, replicas, namespace, annotations, part, renderings)
     if observed is None:
         manifest = desired.manifest(renderings.current, replicas.start)
-        return Decision((Create(manifest, "it is missing", part),))
+        return Decision((Create(manifest, "it does not exist", part),))
     if observed.deleting:
-        return Decision(notes=(Note("terminating; it is recreated once it is gone", observed.ref),))
+        return Decision(notes=(Note("it is terminating and is recreated once it is gone", observed.ref),))
     selector = observed.spec.get("selector", {}).get("matchLabels")
     if selector != {names.APP_LABEL: inputs.app}:
         message = (
             f"{observed.ref} selects pods by {selector}, and a selector cannot be changed; "
-            "delete the Deployment to have it recreated"
+            "delete the Deployment so that it is recreated"
         )
         return Decision(error=Cause(Reason.SELECTOR_IMMUTABLE, message))
     if (
@@ -133,18 +144,18 @@ def decide(
     if rendering.version is None:
         return _leave_template(observed, replicas, part, rendering.why)
     if not observed.ownership.applied:
-        return _adopt(desired, observed, rendering.version, rendering.why or "it was made by another program")
+        return _adopt(desired, observed, rendering.version, rendering.why or _CREATED_BY_OTHERS)
     return _correct(desired, observed, rendering.version, upgrade=rendering.why if rendering.upgrades else "")
 
 
 def version_of(observed: ObservedObject) -> int | None:
-    """Which rendering made the pod template, as the Deployment says; None where it does not."""
+    """The version of the pod template, from the Deployment's annotation; None if it is missing or invalid."""
     text = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION, "")
     return int(text) if text.isdecimal() else None
 
 
 def requested_version(observed: ObservedObject) -> int:
-    """The version below which somebody asked for a newer pod template; 0 where nobody did."""
+    """The requested version of the pod template, from the Deployment's annotation; 0 if no upgrade was requested."""
     text = observed.annotations.get(names.UPGRADE_ANNOTATION) or ""
     return int(text) if text.isdecimal() else 0
 
@@ -154,34 +165,34 @@ def _has_template_hash(observed: ObservedObject) -> bool:
 
 
 def _is_awaited_by_user(desired: _Desired, observed: ObservedObject) -> bool:
-    """Whether a roll-out of a Deployment that another program made is what the user waits for."""
+    """Whether the user requests a rollout of a Deployment that another controller created."""
     return image_of(observed) != desired.inputs.image or requested_version(observed) > ADOPTED_VERSION
 
 
 def _rendering(desired: _Desired, observed: ObservedObject) -> _Rendering:
-    """Which rendering the pod template is to be, and why another than stands; None where it is left alone.
+    """Selects the rendering of the pod template.
 
-    A hash that somebody took away is taken as unchanged, and a version is told from what stands: losing a mark
-    restarts nothing. Nothing ever goes back to an older rendering.
+    A missing hash annotation counts as unchanged, and a missing version is derived from the live template, so losing an
+    annotation restarts no pods. A template never goes back to an older rendering.
     """
     newest = desired.renderings.current
     stamped_hash, version = observed.annotations.get(names.TEMPLATE_HASH_ANNOTATION), version_of(observed)
     unknown = stamped_hash is None and observed.ownership.applied and version != ADOPTED_VERSION
     if stamped_hash != desired.inputs.hash() and not unknown:
-        return _Rendering(newest, "the item asks for another pod template")
+        return _Rendering(newest, "the item's pod template changed")
     if version is None:
         version = _matching_version(desired, observed)
     if version < requested_version(observed) and version < newest:
-        why = f"an upgrade of its pod template from version {version} to {newest} was asked for"
+        why = f"an upgrade of the pod template from version {version} to {newest} was requested"
         return _Rendering(newest, why, upgrades=True)
     if not desired.renderings.can_render(version):
-        made_by = "it was made by another program" if version == ADOPTED_VERSION else f"it is of version {version}"
-        return _Rendering(None, f"its pod template is kept, {made_by}")
+        newer = f"the pod template has version {version}, which this release does not know"
+        return _Rendering(None, _CREATED_BY_OTHERS if version == ADOPTED_VERSION else newer)
     return _Rendering(version)
 
 
 def _matching_version(desired: _Desired, observed: ObservedObject) -> int:
-    """The newest rendering that makes the pod template that stands, else the newest."""
+    """The newest rendering that produces the live pod template, otherwise the newest of all."""
     for version in sorted(desired.renderings.by_version, reverse=True):
         found = differences(desired.manifest(version, None), observed)
         if not any(one.path.startswith(TEMPLATE_PATH) for one in found):
@@ -192,14 +203,14 @@ def _matching_version(desired: _Desired, observed: ObservedObject) -> int:
 def scale_only(
     observed: ObservedObject | None, count: int, part: Part, why: str, *, from_differences: bool = False
 ) -> Decision:
-    """Replicas alone, through the scale subresource: for a Deployment whose template cannot be made or is not ours."""
+    """Sets only the replicas of a Deployment whose pod template cannot be rendered or is not ours."""
     if observed is None or observed.deleting or observed.spec.get("replicas", 1) == count:
         return Decision()
     return Decision((Scale(observed.ref, observed.uid, count, why, part, from_differences),))
 
 
 def image_of(observed: ObservedObject) -> str | None:
-    """The image of the first container, which is the one that serves."""
+    """The image of the first container, which is the serving one."""
     containers = observed.spec.get("template", {}).get("spec", {}).get("containers") or [{}]
     image: str | None = containers[0].get("image")
     return image
@@ -214,7 +225,7 @@ def _leave_template(observed: ObservedObject, replicas: Replicas, part: Part, wh
         desired_count = replicas.start
     reason = f"replicas is {count}, should be {desired_count}"
     steps = scale_only(observed, desired_count, part, reason, from_differences=True).steps
-    note = f"{why}; it is left unchanged until the item's pod template changes or it is upgraded"
+    note = f"{why}; its pod template is left unchanged until the item changes it or an upgrade is requested"
     return Decision(steps, (Note(note, observed.ref),))
 
 
@@ -225,10 +236,8 @@ def _annotate_only(desired: _Desired, observed: ObservedObject) -> Decision:
         names.TEMPLATE_VERSION_ANNOTATION: str(ADOPTED_VERSION),
     }
     annotations.pop(names.REVISION_ANNOTATION, None)
-    stamp = Annotate(
-        observed.ref, observed.uid, annotations, "it is adopted as it runs, without a restart", desired.part
-    )
-    scaling = _leave_template(observed, desired.replicas, desired.part, "it was made by another program")
+    stamp = Annotate(observed.ref, observed.uid, annotations, "adopted without a restart", desired.part)
+    scaling = _leave_template(observed, desired.replicas, desired.part, _CREATED_BY_OTHERS)
     return Decision((stamp, *scaling.steps), scaling.notes)
 
 
@@ -266,14 +275,14 @@ def _we_own_replicas(observed: ObservedObject) -> bool:
 def _transfer_replicas(observed: ObservedObject, replicas: AutoscaledReplicas, part: Part) -> TransferReplicas:
     present = observed.spec.get("replicas", 1)
     count = replicas.clamped(present) if present else replicas.start
-    return TransferReplicas(observed.ref, observed.uid, count, f"autoscaling is on, replicas is {present}", part)
+    return TransferReplicas(observed.ref, observed.uid, count, f"autoscaling is enabled, replicas is {present}", part)
 
 
 def rolled_out(observed: ObservedObject | None) -> bool:
-    """Whether every replica asked for is there, new and available, and nothing older is.
+    """Whether all desired replicas are updated and available and no older replicas are left.
 
-    Counts decide, not conditions: after an image change `Available` stays True on the old pod, and a Deployment that
-    a user paused has a current observedGeneration and no updatedReplicas. An absent count is 0.
+    This is based on counts, not conditions: after an image change `Available` stays True because of the old pod, and a
+    paused Deployment has a current observedGeneration and no updatedReplicas. An absent count is 0.
     """
     if observed is None or observed.deleting:
         return False
@@ -285,15 +294,15 @@ def rolled_out(observed: ObservedObject | None) -> bool:
 
 
 def ready_replicas(observed: ObservedObject | None) -> int:
-    """Pods of this Deployment that serve."""
+    """Number of ready replicas; 0 without a Deployment."""
     return int(observed.status.get("readyReplicas", 0)) if observed is not None else 0
 
 
 def has_pods(observed: ObservedObject) -> bool:
-    """Whether pods of this Deployment exist, ready or not, as its controller counted them last."""
+    """Whether the Deployment has pods, ready or not, according to its status."""
     return bool(observed.status.get("replicas", 0))
 
 
 def is_at_zero(observed: ObservedObject) -> bool:
-    """Whether the Deployment is asked for no pods."""
+    """Whether the Deployment is scaled to 0."""
     return bool(observed.spec.get("replicas", 1) == 0)

@@ -1,4 +1,4 @@
-"""The objects of an endpoint as manifests: exactly the fields that this controller sets, and no others."""
+"""Manifests of an endpoint's objects, with exactly the fields that this controller manages."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from gco_stream.model.spec import Autoscaling
 
 _KNOWN_METRICS = ("cpu", "memory")
 _DEFAULT_METRIC = ("cpu", 70)
-_MAX_UNKNOWN_METRICS = 3
+_MAX_LISTED_METRICS = 3
 
 WEIGHTED_ROUTING = "weighted-routing"
-"""The backend of an Ingress that shares traffic with a canary, by the annotation of that name."""
+"""Backend of an Ingress that splits traffic with a canary; it refers to the annotation for this action."""
 
 
 def _object(kind: Kind, namespace: str, name: str, app: str, annotations: Mapping[str, str]) -> JsonObject:
@@ -32,7 +32,7 @@ def _object(kind: Kind, namespace: str, name: str, app: str, annotations: Mappin
 def deployment(
     namespace: str, app: str, template: JsonObject, replicas: int | None, annotations: Mapping[str, str]
 ) -> JsonObject:
-    """A Deployment. `replicas` None leaves the count to the HPA."""
+    """The Deployment. `replicas` None leaves the count to the HPA."""
     manifest = _object(Kind.DEPLOYMENT, namespace, app, app, annotations)
     manifest["spec"] = {"selector": {"matchLabels": {names.APP_LABEL: app}}, "template": template}
     if replicas is not None:
@@ -41,7 +41,7 @@ def deployment(
 
 
 def service(namespace: str, app: str, port: int, annotations: Mapping[str, str]) -> JsonObject:
-    """The Service in front of one Deployment: port 80 to the container's."""
+    """The Service of one Deployment, which forwards port 80 to the container's port."""
     manifest = _object(Kind.SERVICE, namespace, app, app, annotations)
     manifest["spec"] = {
         "type": "ClusterIP",
@@ -60,7 +60,7 @@ def ingress(
     canary_weight: int,
     annotations: Mapping[str, str],
 ) -> JsonObject:
-    """The endpoint's Ingress. A `canary_weight` of 0 routes all to the main Service by a plain backend."""
+    """The Ingress. With a `canary_weight` of 0 it has a plain backend for the main Service."""
     manifest = _object(Kind.INGRESS, namespace, names.ingress_name(endpoint), endpoint, annotations)
     metadata = manifest["metadata"]
     metadata["annotations"] |= {
@@ -82,7 +82,7 @@ def ingress(
 
 
 def weighted_routing(endpoint: str, canary_weight: int) -> str:
-    """The AWS Load Balancer Controller's forward action, as the annotation's text, as GCO writes it."""
+    """The annotation with the forward action of the AWS Load Balancer Controller, in the form that GCO writes."""
     groups = ((endpoint, 100 - canary_weight), (names.canary_name(endpoint), canary_weight))
     action = {
         "type": "forward",
@@ -96,17 +96,18 @@ def weighted_routing(endpoint: str, canary_weight: int) -> str:
 def autoscaler(
     namespace: str, endpoint: str, autoscaling: Autoscaling, annotations: Mapping[str, str]
 ) -> tuple[JsonObject, list[str]]:
-    """The HPA and what is odd about its metrics. A metric that is neither cpu nor memory is left out; cpu at 70 % is
-    what remains where none is known, as in GCO.
+    """The HPA, and warnings about its metrics.
+
+    Metrics other than cpu and memory are ignored. If none is left, the HPA scales on cpu at 70%, as in GCO.
     """
     known = [(metric.type, metric.target) for metric in autoscaling.metrics if metric.type in _KNOWN_METRICS]
     unknown = dict.fromkeys(metric.type for metric in autoscaling.metrics if metric.type not in _KNOWN_METRICS)
     warnings = [
-        f"spec.autoscaling.metrics: {kind!r} is not known (cpu, memory) and is left out"
-        for kind in islice(unknown, _MAX_UNKNOWN_METRICS)
+        f"spec.autoscaling.metrics: invalid value {kind!r}: must be cpu or memory; the metric is ignored"
+        for kind in islice(unknown, _MAX_LISTED_METRICS)
     ]
     if not known:
-        warnings += ["spec.autoscaling.metrics: none is known, so it scales on cpu at 70 %"]
+        warnings += ["spec.autoscaling.metrics: no valid metric; the HPA scales on cpu at 70%"]
     manifest = _object(Kind.HPA, namespace, endpoint, endpoint, annotations)
     manifest["spec"] = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": endpoint},

@@ -1,7 +1,7 @@
-"""The pod template: what an endpoint's pods run.
+"""The pod template of an endpoint.
 
-A new template is a roll-out, and GPU pods take many minutes to load a model. So the rendering has a version: a
-Deployment whose inputs are unchanged keeps the rendering it was made with, and a newer program restarts nothing.
+A changed template causes a rollout, and GPU pods take many minutes to load a model. Renderings are therefore versioned:
+a Deployment with unchanged inputs keeps the rendering that created it, so a new release restarts no pods.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from gco_stream.model.resources import DEVICES
 from gco_stream.model.spec import ROOT_PATH, EndpointSpec
 
 ADOPTED_VERSION = 0
-"""The version of a template that this program did not render: left alone until its inputs change."""
+"""Version of a template that gco-stream did not render, which stays unchanged until its inputs change."""
 
 _ROOT_PATH_SERVERS = ("vllm", "text-generation-inference", "tgi")
 _DEVICE_NODES: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -30,11 +30,11 @@ _MODEL_VOLUME = "model-storage"
 
 @dataclass(frozen=True, slots=True)
 class TemplateInputs:
-    """Everything the pod template of one Deployment is made of, and nothing else.
+    """Exactly the inputs of the pod template of one Deployment.
 
-    `app`: the Deployment's name. `model_folder`: the endpoint's name; main and canary read the same model.
-    `image`: as this region runs it. `args` with the root path already in. `probe_path`: what kubelet and the load
-    balancer ask for.
+    `app`: the Deployment's name. `model_folder`: the endpoint's name, because main and canary read the same model.
+    `image`: the image for this region. `args`: the arguments, including the root path. `probe_path`: the path of the
+    health checks by kubelet and load balancer.
     """
 
     app: str
@@ -46,7 +46,7 @@ class TemplateInputs:
     gpu_type: str | None
 
     def hash(self) -> str:
-        """A digest of the inputs: equal as long as the user changed nothing that the pods are made of."""
+        """A digest of the inputs, which changes only if the user changes something in the pod template."""
         spec = self.spec
         return canonical_hash(
             {
@@ -84,9 +84,9 @@ def main_inputs(
 
 
 def canary_inputs(main: TemplateInputs, image: str) -> TemplateInputs:
-    """The inputs of the canary's template: the main's but for name and image.
+    """The inputs of the canary's template, which differ from the main's in name and image.
 
-    Root path and probe path stay the main's, since both stand behind one Ingress path.
+    Root path and probe path are the main's, because both are behind the same Ingress path.
     """
     return TemplateInputs(
         app=names.canary_name(main.app),
@@ -100,10 +100,10 @@ def canary_inputs(main: TemplateInputs, image: str) -> TemplateInputs:
 
 
 def _with_root_path(spec: EndpointSpec, image: str, ingress_path: str) -> tuple[tuple[str, ...], str]:
-    """The container's args and the path prefix that its server answers under ("" for none).
+    """The container's args and the path prefix of its server ("" for none).
 
-    Servers known to take --root-path are given the Ingress path, since the load balancer does not strip it; an author's
-    own --root-path, or a command of theirs, is left as it is.
+    Servers known to support --root-path get the Ingress path, because the load balancer does not strip it. A
+    --root-path or a command in the spec is not changed.
     """
     if spec.own_root_path is not None:
         return spec.args, _prefix(spec.own_root_path)
@@ -118,25 +118,25 @@ def _prefix(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Renderings:
-    """The pod templates that a program can make of the same inputs, by version from 1 on; the highest is the newest.
+    """The renderings of the pod template by version, starting at 1; the highest version is the newest.
 
-    An older one stays as long as Deployments may stand that were made by it. It is never changed: whatever it makes
-    of the same inputs is what stands, and anything else would restart it.
+    An older rendering is kept as long as Deployments created by it may exist. It is never modified, because a different
+    template for the same inputs would restart their pods.
     """
 
     by_version: Mapping[int, Callable[[TemplateInputs], JsonObject]] = field(hash=False)
 
     @property
     def current(self) -> int:
-        """The newest version: what is made anew is made by it."""
+        """The newest version, which new Deployments use."""
         return max(self.by_version)
 
     def can_render(self, version: int) -> bool:
-        """Whether this program knows the rendering (not that of a template it adopted, nor of a newer program)."""
+        """Whether the version is known here; those of adopted templates and of newer releases are not."""
         return version in self.by_version
 
     def render(self, inputs: TemplateInputs, version: int) -> JsonObject:
-        """The pod template at a version. Raises KeyError for a version that this program cannot render."""
+        """Renders the pod template of a version. Raises KeyError for an unknown version."""
         return self.by_version[version](inputs)
 
 
@@ -168,7 +168,7 @@ def _container(inputs: TemplateInputs) -> JsonObject:
         "readinessProbe": {**probe, "initialDelaySeconds": 30, "periodSeconds": 10},
     }
     if spec.env:
-        # DynamoDB keeps no order of a map; ours is by name, and an apply keeps the order of what stands.
+        # Sorted because DynamoDB does not keep the order of a map. An apply keeps the order of the live object.
         container["env"] = [{"name": name, "value": spec.env[name]} for name in sorted(spec.env)]
     if spec.command:
         container["command"] = list(spec.command)
@@ -204,7 +204,7 @@ def _node_selector(spec: EndpointSpec, gpu_type: str | None) -> dict[str, str]:
 
 
 def _model_sync(source: str, target: str) -> JsonObject:
-    # The image's entry point is `aws`: the source is an argument, so no text of an item ever reaches a shell.
+    # The entry point of the image is `aws` and the source is an argument, so no text of an item reaches a shell.
     return {
         "name": "model-sync",
         "image": "amazon/aws-cli:latest",
@@ -218,4 +218,4 @@ def _model_sync(source: str, target: str) -> JsonObject:
 
 
 RENDERINGS = Renderings(MappingProxyType({1: _version_1}))
-"""This program's own."""
+"""The renderings of this release."""

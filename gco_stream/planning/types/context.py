@@ -1,4 +1,4 @@
-"""Everything one decision is made from, and the questions that all parts of it ask."""
+"""The inputs of one plan, and the ownership checks that all policies share."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from gco_stream.planning.types.policy import FleetState, Policy
 
 @dataclass(frozen=True, slots=True)
 class ReconcileContext:
-    """One endpoint that can be read, what stands of it, and the rules. `now` has a time zone."""
+    """One valid endpoint, its live objects, and the limits and settings that apply. `now` has a time zone."""
 
     endpoint: Endpoint
     observed: Observed
@@ -32,7 +32,7 @@ class ReconcileContext:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """What every object of this endpoint is marked with."""
+        """The annotations of every object of this endpoint."""
         return {
             names.ENDPOINT_ANNOTATION: self.endpoint.name,
             names.TABLE_ANNOTATION: self.policy.table_arn,
@@ -41,20 +41,23 @@ class ReconcileContext:
 
     @property
     def reported(self) -> RegionStatus | None:
-        """What this region reported last, as the item has it."""
+        """The last report of this region in the item."""
         return self.endpoint.region_status.get(self.policy.region)
 
     def get(self, kind: Kind, name: str) -> ObservedObject | None:
-        """The object of that name in the endpoint's namespace, whoever's it is."""
+        """The object with this name in the endpoint's namespace, regardless of its owner."""
         return self.observed.get(kind, self.namespace, name)
 
     def owned(self, kind: Kind, name: str) -> ObservedObject | None:
-        """The same, if it is ours."""
+        """The object with this name, if it belongs to the endpoint."""
         found = self.get(kind, name)
         return found if found is not None and self.owns(found) else None
 
     def owns(self, observed: ObservedObject) -> bool:
-        """Whether this object is this endpoint's; where it does not say and another item claims its name, it is not."""
+        """Whether the object belongs to this endpoint.
+
+        It does not if it has no endpoint annotation and another item claims its name.
+        """
         if observed.endpoint is None and observed.ref.name in self.fleet.names_claimed_by_others:
             return False
         return is_owned_by(
@@ -62,20 +65,20 @@ class ReconcileContext:
         )
 
     def app_of(self, observed: ObservedObject) -> str:
-        """The `app` label that an object of this name must carry."""
+        """The required `app` label of this object."""
         name = observed.ref.name
         return self.endpoint.name if observed.ref.kind is Kind.INGRESS else name
 
     def name_conflicts(self, *required: tuple[Kind, str]) -> tuple[Cause, ...]:
-        """A cause for each of these names that belongs to somebody else."""
+        """A cause for each of these objects that exists and belongs to another owner."""
         found = (self.get(kind, name) for kind, name in required)
         return tuple(not_owned(obj, self.policy.table_arn) for obj in found if obj is not None and not self.owns(obj))
 
     def all_owned(self) -> list[ObservedObject]:
-        """Every object of this endpoint, in every allowed namespace, in the order of taking away.
+        """Every object of this endpoint in all allowed namespaces, in the order of deletion.
 
-        An object without gco.io/endpoint is the canary's only where no other item claims
-        its name and this endpoint's Ingress says that there is a canary.
+        An object with the canary's name but without gco.io/endpoint is included only if no other item claims its name
+        and this endpoint's Ingress has a canary.
         """
         owned = [
             obj
@@ -90,7 +93,7 @@ class ReconcileContext:
         return not self.has_canary_route(obj.ref.namespace)
 
     def has_canary_route(self, namespace: str) -> bool:
-        """Whether the endpoint's Ingress of that namespace sends traffic to a canary, or carries its label."""
+        """Whether the endpoint's Ingress in this namespace has the label for a canary route."""
         ingress = self.observed.get(Kind.INGRESS, namespace, names.ingress_name(self.endpoint.name))
         return ingress is not None and names.CANARY_LABEL in ingress.labels
 

@@ -1,4 +1,4 @@
-"""Whose an object is. What is not ours is never changed or deleted, whatever the item says."""
+"""Ownership of objects. An object that is not ours is never changed or deleted."""
 
 from gco_stream.model import names
 from gco_stream.model.objects import ObservedObject
@@ -6,11 +6,10 @@ from gco_stream.model.reasons import Cause, Reason
 
 
 def is_owned_by(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str) -> bool:
-    """Whether the object is this endpoint's, of this table.
+    """Whether the object belongs to this endpoint of this table.
 
-    Annotations of ours that name another endpoint or another table make it somebody else's. Without contradiction it
-    is ours by GCO's labels, or, where somebody edited a label away, by our entry in managedFields and the endpoint's
-    annotation together.
+    It does not if its annotations name another endpoint or another table. Otherwise it does if it has GCO's labels or,
+    in case a label was removed, if it has both our entry in managedFields and the endpoint's annotation.
     """
     if observed.endpoint not in {None, endpoint}:
         return False
@@ -22,7 +21,7 @@ def is_owned_by(observed: ObservedObject, *, endpoint: str, app: str, table_arn:
 
 
 def not_owned(observed: ObservedObject, table_arn: str) -> Cause:
-    """Why an endpoint cannot have an object of a name that is taken."""
+    """The cause to report for an object whose name is taken by another owner."""
     owner = observed.endpoint
     if observed.annotations.get(names.TABLE_ANNOTATION) not in {None, table_arn}:
         message = f"{observed.ref} belongs to another installation (another table); it is left unchanged"

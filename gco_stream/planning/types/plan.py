@@ -1,4 +1,4 @@
-"""A plan as a value: what to do in which order, what to report, when to look again, and why, in words."""
+"""A plan as a value: the steps and their order, the report, the requeue, and the reasons."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ MAX_ERROR = 2500
 
 
 class Part(StrEnum):
-    """Which part of an endpoint a step serves: a step that fails holds up its own part only."""
+    """The part of an endpoint that a step belongs to. A failed step blocks only its own part."""
 
     MAIN = "main"
     ROUTE = "route"
@@ -23,7 +23,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """An Event that people get once a step has been taken: `reason` as one CamelCase word, `message` as a sentence."""
+    """An Event to publish after a step was executed. `reason` is a CamelCase word, `message` a sentence."""
 
     reason: str
     message: str
@@ -32,7 +32,7 @@ class StepEvent:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make an object that is absent; refused by the API server where one of the name exists."""
+    """Creates an object. The API server rejects it if an object with the name exists."""
 
     manifest: JsonObject
     reason: str
@@ -41,7 +41,7 @@ class Create:
 
     @property
     def ref(self) -> ObjectRef:
-        """The object it makes."""
+        """The object to create."""
         return ref_of(self.manifest)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class Apply:
 
     @property
     def ref(self) -> ObjectRef:
-        """The object it changes."""
+        """The object to change."""
         return ref_of(self.manifest)
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class TransferReplicas:
-    """Hold spec.replicas by a field manager of its own, so that the HPA can take it without a dip."""
+    """Moves spec.replicas to a separate field manager, so that the HPA can take it over without a dip in the count."""
 
     ref: ObjectRef
     uid: str
@@ -82,7 +82,7 @@ class TransferReplicas:
     part: Part = Part.MAIN
 
     def __str__(self) -> str:
-        return f"give replicas of {self.ref} to the HPA at {self.replicas}: {self.reason}"
+        return f"transfer replicas of {self.ref} to the HPA at {self.replicas}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """Set annotations alone (a merge patch; None removes one), touching nothing of what runs."""
+    """Sets only annotations, by a merge patch in which None removes one. It does not affect pods."""
 
     ref: ObjectRef
     uid: str
@@ -120,7 +120,7 @@ class Annotate:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Put a field's value in place whole (`field` is a JSON pointer), where an apply could only add beside it."""
+    """Replaces the value of a field (`field` is a JSON pointer) that an apply would only merge."""
 
     ref: ObjectRef
     uid: str
@@ -135,7 +135,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class UpgradeManagedFields:
-    """Take over the fields that the former system's manager holds, so that a field dropped later goes."""
+    """Takes over the fields that GCO's field manager owns, so that fields dropped later are removed."""
 
     observed: ObservedObject
     reason: str
@@ -143,19 +143,19 @@ class UpgradeManagedFields:
 
     @property
     def ref(self) -> ObjectRef:
-        """The object whose fields change hands."""
+        """The object whose managed fields change their owner."""
         return self.observed.ref
 
     def __str__(self) -> str:
-        return f"take over the fields of {self.ref}: {self.reason}"
+        return f"take over the managed fields of {self.ref}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the object of this uid.
+    """Deletes the object with this uid.
 
-    `spends_budget`: nobody asked for it by desired_state=deleted. `withdraws`: it takes a running endpoint's route.
-    `background`: without waiting for what the object owns.
+    `spends_budget`: the deletion was not requested by desired_state=deleted. `withdraws`: it removes the route of an
+    endpoint that should run. `background`: it does not wait for dependents.
     """
 
     ref: ObjectRef
@@ -175,16 +175,16 @@ Step = Create | Apply | TransferReplicas | Scale | Annotate | Replace | UpgradeM
 
 
 def event_of(step: Step) -> StepEvent | None:
-    """The Event that a step is worth, if any."""
+    """The Event of a step, if it has one."""
     return step.event if isinstance(step, Create | Apply | Annotate | Delete) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """This region's entry of region_status, as it ought to be.
+    """The desired entry of this region in region_status.
 
-    `error` may hold the API server's or another program's words: it is kept printable, and short enough for the item.
-    `reason` is its code; None without an error.
+    `error` may contain text of the API server or another program. It is made printable, and truncated to fit into the
+    item. `reason` is its code; None without an error.
     """
 
     state: RegionState
@@ -198,7 +198,7 @@ class Report:
 
     @classmethod
     def of(cls, state: RegionState, causes: Iterable[Cause] = (), *, ready: int = 0, desired: int = 0) -> "Report":
-        """A report of these causes: the first gives the reason, all of them the message."""
+        """A report of these causes, with the reason of the first one and the messages of all."""
         causes = tuple(causes)
         error = "; ".join(cause.message for cause in causes)
         return cls(state, ready, desired, error, causes[0].reason if causes else None)
@@ -209,14 +209,14 @@ class Report:
 
 
 class TableChange(StrEnum):
-    """What the table itself needs once every region has reported."""
+    """A change to the table that requires reports of all regions."""
 
     PROMOTE = "promote"
     PURGE = "purge"
 
     @property
     def description(self) -> str:
-        """The change in words."""
+        """The description of the change."""
         if self is TableChange.PROMOTE:
             return "set desired_state to running: every target region runs the current spec"
         return "delete the item: the endpoint is deleted in every region"
@@ -224,29 +224,29 @@ class TableChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequeueAfter:
-    """When a plan changes by time alone: `after` seconds from now, and why."""
+    """A requeue after a number of seconds, because the plan then changes without an event, and its reason."""
 
     after: float
     message: str
 
     def __str__(self) -> str:
-        return f"look again in {self.after:.0f} s: {self.message}"
+        return f"requeue after {self.after:.0f} s: {self.message}"
 
 
 def soonest(*times: RequeueAfter | None) -> RequeueAfter | None:
-    """The first of them to come, None where there is none."""
+    """The earliest requeue; None if there is none."""
     return min((time for time in times if time is not None), key=lambda time: time.after, default=None)
 
 
 class MissingInput(StrEnum):
-    """What a plan could not be made without: to be looked up, and planned again with it."""
+    """A missing input of a plan. It has to be fetched, and the plan computed again."""
 
     PODS = "pods"
     CENSUS = "census"
 
 
 class FleetLimit(StrEnum):
-    """Which limit on the whole fleet kept a plan from doing what it would do for this endpoint alone."""
+    """The fleet-wide limit that prevents a step of this endpoint."""
 
     WITHDRAWAL = "withdrawal"
     REMOVAL = "removal"
@@ -254,7 +254,7 @@ class FleetLimit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Why something is left as it is. `ref`: the object that the note is about, None for the endpoint as a whole."""
+    """Why something is left unchanged. `ref` is the object, or None for the endpoint as a whole."""
 
     message: str
     ref: ObjectRef | None = None
@@ -265,12 +265,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that one endpoint needs now. Steps of one part are carried out in order; empty means in sync.
+    """Everything that one endpoint needs now. The steps of one part are executed in order; no steps means in sync.
 
-    `report` is None where this region has nothing to say. `write_report`: the item does not hold it yet, and it is
-    time to write it; `report_first`: before the steps. `withheld`: the steps that a hold prevents. `notes` explain what
-    is left alone and why, `warnings` what a person should look at. `missing_inputs`: where it is not empty the plan
-    leaves out what depends on it. `limited_by`: a limit on the fleet holds.
+    `report` is None if the endpoint does not concern this region. `write_report`: the report has to be written now;
+    `report_first`: before the steps. `withheld`: the steps that a hold prevents. `notes`: what is left unchanged and
+    why. `warnings`: what requires attention. `missing_inputs`: the missing inputs; the plan leaves out whatever depends
+    on them. `limited_by`: the fleet-wide limit that is reached.
     """
 
     endpoint: str
@@ -289,12 +289,12 @@ class Plan:
 
     @property
     def in_sync(self) -> bool:
-        """Whether carrying the plan out would change nothing."""
+        """Whether the plan changes nothing."""
         return not self.steps and not self.write_report and self.table_change is None
 
     def lines(self) -> list[str]:
-        """The plan in words, a line each."""
-        lines = [str(step) for step in self.steps] or ["objects: as they should be"]
+        """The plan as text, one line per step, report, change, note and warning."""
+        lines = [str(step) for step in self.steps] or ["objects: in sync"]
         if self.report is not None:
             lines.append(f"{'report' if self.write_report else 'reported'} {self.report}")
         if self.table_change is not None:
@@ -306,5 +306,5 @@ class Plan:
 
 
 def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
-    """The object that a manifest is about."""
+    """The reference of the object in a manifest."""
     return ObjectRef(Kind(manifest["kind"]), manifest["metadata"]["namespace"], manifest["metadata"]["name"])

@@ -1,4 +1,4 @@
-"""What an installation decides for all its endpoints, and what the fleet as a whole allows at this moment."""
+"""Settings of the installation that affect plans, and the current limits on the whole fleet."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from gco_stream.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An installation's settings, as far as decisions depend on them. Times are in seconds.
+    """The settings of an installation that decisions depend on. Times are in seconds.
 
-    `namespaces`: the allowed ones, the installation's own first. `table_arn`: the home table's. `renderings`: the pod
-    templates that this program can make.
+    `namespaces`: the allowed namespaces, the default one first. `table_arn`: ARN of the home table. `renderings`: the
+    known renderings of the pod template.
     """
 
     region: str
@@ -26,14 +26,16 @@ class Policy:
 
     @property
     def namespace(self) -> str:
-        """Where endpoints live that name no namespace."""
+        """The namespace of endpoints whose item has none."""
         return self.namespaces[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """How many endpoints of this region are to run and have a Deployment that is not at 0, and how many of these have
-    had their Ingress withdrawn.
+    """Counts over the endpoints of this region.
+
+    `running`: endpoints that should run and whose Deployment is not scaled to 0. `withdrawn`: those of them whose
+    Ingress is withdrawn.
     """
 
     running: int
@@ -42,13 +44,13 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """How the whole region stands: what limits one endpoint's plan because of all the others.
+    """State of the whole region that limits the plan of one endpoint.
 
-    `deletions_left`: endpoints that may still be removed now without `desired_state=deleted`, this one among them;
-    `next_deletion_in`: seconds until there may be one more, where there is none now.
-    `names_claimed_by_others`: names of this endpoint's objects that another item asks for (`a` with a canary, and
-    `a-canary`): where an object does not say whose it is, it is not taken for this endpoint's.
-    `census`: None where nobody has counted yet; a plan that needs it says so.
+    `deletions_left`: how many endpoints, including this one, may still be removed now without `desired_state=deleted`.
+    `next_deletion_in`: if none may, seconds until one more may.
+    `names_claimed_by_others`: names of this endpoint's objects that another item needs too (`a` with a canary, and
+    `a-canary`). Such an object belongs to this endpoint only if its annotation says so.
+    `census`: None if not counted yet; a plan that depends on it requests it in `missing_inputs`.
     """
 
     deletions_left: int = 5
@@ -58,7 +60,7 @@ class FleetState:
 
 
 def policy_of(settings: Settings, table_arn: str, renderings: Renderings = RENDERINGS) -> Policy:
-    """The rules of planning that the settings give. `renderings`: the pod templates that can be made."""
+    """Returns the planning policy for these settings. `renderings`: the pod template versions that can be rendered."""
     return Policy(
         region=settings.region,
         namespaces=settings.namespaces,

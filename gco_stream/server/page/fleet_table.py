@@ -1,7 +1,7 @@
-"""Every endpoint at a glance, for the page: made of what is known, remade only for what has changed.
+"""The table of all endpoints for the status page, cached and updated incrementally.
 
-Ten thousand items take a second to look through. So it is done in slices, between which the loop is given back, and
-only while somebody looks; a row is kept until its item changes.
+Reading ten thousand items takes about a second. The work is therefore done only on request and in short slices,
+between which the event loop runs, and a row is kept until its item changes.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from gco_stream.model.reasons import Reason, reason_of_report
 from gco_stream.model.text import truncate
 from gco_stream.server.page.view_models import ELSEWHERE, NOT_REPORTED, UNREADABLE, Fleet, Row
 
-# Seconds of work after which the loop is given back.
+# Seconds of work between two yields to the event loop.
 _SLICE: Final = 0.004
 _MIN_INTERVAL: Final = 0.5
-# Of all time, looking may take so much.
+# Maximum share of the time that is spent on updates.
 _MAX_CPU_FRACTION: Final = 0.1
-# What nobody rings for: other regions' reports.
-_TTL_SECONDS: Final = 4.0
-_MAX_ERROR_LENGTH: Final = 300
+# Seconds after which the table is updated anyway, because reports of other regions cause no notification.
+_TTL: Final = 4.0
+_MAX_TEXT: Final = 300
 _STATES: Final = frozenset(map(str, RegionState))
 _ORDER: Final = (*map(str, (RegionState.RUNNING, RegionState.UPDATING, RegionState.CREATING, RegionState.PENDING)),)
 _FINAL: Final = {"deploying": "running", "running": "running", "stopped": "stopped", "deleted": "deleted"}
@@ -36,7 +36,7 @@ _RowMaker = tuple[Iterable[str], Callable[[str], Hashable], Callable[[str], Row]
 
 
 class FleetTable:
-    """The fleet, kept. `version` differs once something has changed; `clock` gives monotonic seconds."""
+    """The cached fleet. `version` returns a number that changes with the state; `clock`, monotonic seconds."""
 
     def __init__(self, region: str, version: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._region = region
@@ -52,20 +52,22 @@ class FleetTable:
     async def from_items(
         self, items: ItemCache, out_of_sync_since: Callable[[str], float | None], removals: Iterable[str]
     ) -> Fleet:
-        """The fleet as its items have it: a leader's view. `out_of_sync_since`: what else is known of that."""
+        """The fleet according to the items: the leader's view. `out_of_sync_since`: when it was first seen out of
+        sync.
+        """
 
         def row(name: str) -> Row:
             item = items.wire(name)
             return Row(name, "", ELSEWHERE) if item is None else row_of_item(name, item, self._region)
 
-        def told(row: Row) -> Row:
-            since = out_of_sync_since(row.name)
-            return row if since is None or (row.since is not None and row.since <= since) else replace(row, since=since)
+        def dated(row: Row) -> Row:
+            seen = out_of_sync_since(row.name)
+            return row if seen is None or (row.since is not None and row.since <= seen) else replace(row, since=seen)
 
-        return await self._refreshed(items, (items, items.item_digest, row), told, removals)
+        return await self._refreshed(items, (items, items.item_digest, row), dated, removals)
 
     async def from_cluster(self, cache: ClusterCache) -> Fleet:
-        """The fleet as its Deployments have it: all that a replica knows which does not lead."""
+        """The fleet according to the Deployments: the view of a standby."""
 
         def row(name: str) -> Row:
             found = cache.observed(name).objects.values()
@@ -76,44 +78,42 @@ class FleetTable:
         return await self._refreshed(cache, (dict.fromkeys(names), cache.token, row), lambda row: row, ())
 
     async def _refreshed(
-        self, source: object, maker: _RowMaker, with_history: Callable[[Row], Row], removals: Iterable[str]
+        self, source: object, maker: _RowMaker, dated: Callable[[Row], Row], removals: Iterable[str]
     ) -> Fleet:
-        asked_at = self._clock()
+        requested_at = self._clock()
         async with self._lock:
             if source is not self._source:
                 self._rows, self._source = {}, source
-            elif self._built_at > asked_at or self._is_current():
+            elif self._built_at > requested_at or self._is_current():
                 return self._fleet
-            # Whoever asks meanwhile is answered with the same.
+            # Requests that arrive in the meantime get the same result.
             await asyncio.sleep(max(0.0, self._due - self._clock()))
             began = self._built_at = self._clock()
             self._built_version = self._version()
-            self._rows = await self._rebuilt(*maker)
-            self._fleet = await _summarized(
-                [row for _, row in self._rows.values()], with_history, tuple(sorted(removals))
-            )
+            self._rows = await self._updated(*maker)
+            self._fleet = await _fleet_of([row for _, row in self._rows.values()], dated, tuple(sorted(removals)))
             ended = self._clock()
             self._due = max(began + _MIN_INTERVAL, ended + (ended - began) / _MAX_CPU_FRACTION)
             return self._fleet
 
     def _is_current(self) -> bool:
-        return self._version() == self._built_version and self._clock() - self._built_at < _TTL_SECONDS
+        return self._version() == self._built_version and self._clock() - self._built_at < _TTL
 
-    async def _rebuilt(
+    async def _updated(
         self, names: Iterable[str], version: Callable[[str], Hashable], make: Callable[[str], Row]
     ) -> dict[str, tuple[Hashable, Row]]:
-        before = self._rows
+        kept = self._rows
         rows: dict[str, tuple[Hashable, Row]] = {}
         pause = _Yielder()
         for name in sorted(names):
-            now, cached = version(name), before.get(name)
-            rows[name] = cached if cached is not None and cached[0] == now else (now, make(name))
+            now, held = version(name), kept.get(name)
+            rows[name] = held if held is not None and held[0] == now else (now, make(name))
             await pause.yield_if_due()
         return rows
 
 
 class _Yielder:
-    """Gives the loop back once a slice of time is used up."""
+    """Yields to the event loop whenever a time slice is used up."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
@@ -124,23 +124,23 @@ class _Yielder:
             self._since = time.perf_counter()
 
 
-async def _summarized(rows: list[Row], with_history: Callable[[Row], Row], removals: tuple[str, ...]) -> Fleet:
+async def _fleet_of(rows: list[Row], dated: Callable[[Row], Row], removals: tuple[str, ...]) -> Fleet:
     pause = _Yielder()
     states: Counter[str] = Counter()
     regions: dict[str, Counter[str]] = {}
-    out_of_sync = []
+    needs_attention = []
     for number, row in enumerate(rows):
         states[row.state] += 1
         for region, state in row.regions:
             regions.setdefault(region, Counter())[state] += 1
         if row.reason:
-            rows[number] = with_history(row)
-            out_of_sync.append(rows[number])
+            rows[number] = dated(row)
+            needs_attention.append(rows[number])
         await pause.yield_if_due()
-    out_of_sync.sort(key=lambda row: (row.state not in {"error", UNREADABLE}, row.since or 0.0, row.name))
+    needs_attention.sort(key=lambda row: (row.state not in {"error", UNREADABLE}, row.since or 0.0, row.name))
     return Fleet(
         tuple(rows),
-        tuple(out_of_sync),
+        tuple(needs_attention),
         _in_order(states),
         tuple((name, _in_order(counts)) for name, counts in sorted(regions.items())),
         removals,
@@ -153,7 +153,7 @@ def _in_order(states: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 
 
 def row_of_item(name: str, item: wire.WireItem, region: str) -> Row:
-    """An item's row. What cannot be read of it is not guessed at; the values of its spec are not looked at."""
+    """The row of an item. Invalid attributes get neutral values, and values in the spec are not read."""
     desired = _text(item.get("desired_state"), "deploying")
     targets = _regions(item.get("target_regions"))
     reports = _map(item.get("region_status"))
@@ -181,7 +181,7 @@ def row_of_item(name: str, item: wire.WireItem, region: str) -> Row:
 
 
 def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
-    """The row of an endpoint of which only the Deployment is known."""
+    """The row of an endpoint according to its Deployment alone."""
     if main is None:
         return Row(name, "", UNREADABLE)
     desired, ready = int(main.spec.get("replicas", 1)), int(main.status.get("readyReplicas", 0))
@@ -192,10 +192,10 @@ def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
 
 
 def _attention(
-    item: wire.WireItem, asked: str, state: str, report: Mapping[str, Any], *, is_target: bool
+    item: wire.WireItem, desired: str, state: str, report: Mapping[str, Any], *, is_target: bool
 ) -> tuple[str, str, float | None]:
-    """Why the endpoint is not in its desired state here (reason code and message), and since when the item says so."""
-    final = _FINAL.get(asked) if is_target else "deleted"
+    """The reason code and message of an endpoint that is not in its desired state here, and since when."""
+    final = _FINAL.get(desired) if is_target else "deleted"
     error = _text(report.get("error"), "")
     outdated = state in _STATES and _is_outdated(item, report)
     if state == ELSEWHERE or (state == final and not error and not outdated):
@@ -205,11 +205,11 @@ def _attention(
         return Reason.NOT_REPORTED, "this region has not reported", updated
     if error:
         reason = reason_of_report(_text(report.get("reason"), ""), error) or "Unknown"
-        return truncate(reason, _MAX_ERROR_LENGTH), truncate(error, _MAX_ERROR_LENGTH), reported
+        return truncate(reason, _MAX_TEXT), truncate(error, _MAX_TEXT), reported
     if outdated:
         return Reason.OUTDATED_REPORT, f"{state}, for an older spec", updated
     if final is None:
-        return Reason.INVALID_ITEM, f"desired_state: invalid value {truncate(asked)!r}", reported
+        return Reason.INVALID_ITEM, f"desired_state: invalid value {truncate(desired)!r}", reported
     counts = f"{_number(report.get('replicas_ready'))} of {_number(report.get('replicas_desired'))} ready"
     return Reason.PROGRESSING, f"{state}, {counts}", reported
 
@@ -258,7 +258,7 @@ def _time(value: Any) -> float | None:
 
 
 def seconds_of(text: str) -> float | None:
-    """An ISO 8601 time as seconds since 1970 (UTC where it names no zone), None where it is none."""
+    """Converts an ISO 8601 time to seconds since 1970, in UTC if it has no time zone. None if it is invalid."""
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

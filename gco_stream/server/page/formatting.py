@@ -1,4 +1,4 @@
-"""Numbers and times as a person reads them, and which colour a word has."""
+"""Formatting of numbers and times, and the tone (colour) of a state."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -27,22 +27,22 @@ _KINDS: Final = {"HorizontalPodAutoscaler": "HPA"}
 
 
 def tone(word: str) -> str:
-    """good, bad, quiet, or busy for what is on its way. Never the only sign: the word itself is always there."""
+    """The tone of a state: good, bad, quiet or busy. The page always shows the state's name beside its colour."""
     return _TONES.get(word, "busy")
 
 
 def result(word: str) -> str:
-    """A reconcile's result."""
+    """The display name of a reconcile's result."""
     return _RESULTS.get(word, word)
 
 
 def short_kind(kind: str) -> str:
-    """A kind's name as kubectl's users say it."""
+    """The usual short name of a kind."""
     return _KINDS.get(kind, kind)
 
 
 def span(seconds: float | None) -> str:
-    """A length of time: 12 ms, 1.4 s, 35 s, 12 min, 3 h, 5 d; - where it is not known."""
+    """A duration: 12 ms, 1.4 s, 35 s, 12 min, 3 h, 5 d, or - if it is unknown."""
     if seconds is None:
         return "-"
     seconds = max(0.0, seconds)
@@ -59,7 +59,7 @@ def span(seconds: float | None) -> str:
 
 
 def ago(then: float | None, now: float) -> str:
-    """How long ago a moment was."""
+    """The time since a moment, for example `35 s ago`."""
     if then is None:
         return "-"
     seconds = now - then
@@ -67,22 +67,22 @@ def ago(then: float | None, now: float) -> str:
 
 
 def iso(moment: float | None) -> str:
-    """A moment for machines, "" where it is not known."""
+    """A moment in ISO 8601, "" if it is unknown."""
     return "" if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 def exact(moment: float | None) -> str:
-    """A moment for people who compare it with a log."""
+    """A moment to the millisecond in UTC, for comparison with logs."""
     if moment is None:
         return "-"
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
 
 
 def clock(moment: float | None) -> str:
-    """The time of day alone, to a millisecond."""
+    """The time of day to the millisecond, in UTC."""
     return "-" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S.%f}"[:-3]
 
 
 def number(value: int) -> str:
-    """A count: 12,345."""
+    """A count with thousands separators: 12,345."""
     return f"{value:,}"

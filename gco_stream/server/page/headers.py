@@ -1,7 +1,6 @@
-"""What every answer of the HTTP server carries, and what no request may do.
+"""Security headers for every response of the HTTP server, and rejection of requests that could write.
 
-The page runs no script and loads no style but its own files, is shown in no frame, tells nobody where a visitor came
-from, and is not kept by caches. Nothing can be changed through it.
+The page loads only its own scripts and styles, cannot be framed, sends no referrer and is not cached.
 """
 
 from typing import Final
@@ -26,14 +25,14 @@ _HEADERS: Final = {
 
 @web.middleware
 async def read_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuses whatever does not only read."""
+    """Rejects every method except GET and HEAD."""
     if request.method not in _READS:
         raise web.HTTPMethodNotAllowed(request.method, _READS)
     return await handler(request)
 
 
 async def with_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Sets the security headers; the names of servers and libraries are nobody's business."""
+    """Sets the security headers, and a Server header that does not reveal libraries and versions."""
     response.headers.update(_HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "gco-stream"

@@ -1,6 +1,6 @@
-"""What a visitor asks to see of the fleet: search, filters, order and page, and which rows that is.
+"""The query of the fleet page (search, filters, sort order, page number), and the rows that it selects.
 
-Whatever stands in an address is taken as far as it makes sense: an old or mangled link shows something, never an error.
+Invalid query parameters fall back to their defaults, so an old or truncated link never shows an error.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,15 +11,15 @@ from urllib.parse import urlencode
 from gco_stream.server.page.view_models import Fleet, Row
 
 ROWS_PER_PAGE: Final = 50
-MAX_SEARCH_LENGTH: Final = 100
-WRONG: Final = "not as asked"
+MAX_SEARCH: Final = 100
+NEEDS_ATTENTION: Final = "needs attention"
 HELD: Final = "held"
-_SORTS: Final = ("name", "state", "asked", "ready")
+_SORTS: Final = ("name", "state", "desired", "ready")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`search`: part of a name. `state`: a state here, "not as asked" or "held". `page` counts from 1."""
+    """A query. `search`: part of a name. `state`: a state here, NEEDS_ATTENTION or HELD. `page`: starts at 1."""
 
     search: str = ""
     state: str = ""
@@ -30,21 +30,21 @@ class Query:
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> "Query":
-        """The query of an address."""
+        """Parses query parameters."""
         order = parameters.get("sort", "")
         sort = order.removeprefix("-")
         page = parameters.get("page", "")
         return cls(
-            search=parameters.get("q", "").strip()[:MAX_SEARCH_LENGTH],
-            state=parameters.get("state", "")[:MAX_SEARCH_LENGTH],
-            region=parameters.get("region", "")[:MAX_SEARCH_LENGTH],
+            search=parameters.get("q", "").strip()[:MAX_SEARCH],
+            state=parameters.get("state", "")[:MAX_SEARCH],
+            region=parameters.get("region", "")[:MAX_SEARCH],
             sort=sort if sort in _SORTS else "name",
             descending=order.startswith("-") and sort in _SORTS,
             page=max(1, int(page)) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
         )
 
     def link(self, **changes: Any) -> str:
-        """The address of this query with some of it changed; any change but of the page goes to the first one."""
+        """The URL of this query with some fields replaced. It links to page 1 unless `page` is among them."""
         other = replace(self, **({"page": 1} | changes))
         parameters = {
             "q": other.search,
@@ -57,12 +57,12 @@ class Query:
         return f"/?{text}" if text else "/"
 
     def sorted_by(self, sort: str) -> str:
-        """The address of this query in the order of a column; by the same column again: the other way round."""
+        """The URL of this query sorted by a column, in reverse order if it is already sorted by it."""
         return self.link(sort=sort, descending=sort == self.sort and not self.descending)
 
     @property
     def is_filtered(self) -> bool:
-        """Whether it leaves rows out."""
+        """Whether a search or a filter is active."""
         return bool(self.search or self.state or self.region)
 
 
@@ -71,7 +71,7 @@ _PLAIN: Final = ("name", False)
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """The rows of one page: those from `first` to `last` (counted from 1) of `found`."""
+    """The rows of one page: `first` to `last`, counted from 1, of the `found` rows."""
 
     rows: tuple[Row, ...]
     found: int
@@ -80,7 +80,7 @@ class ResultPage:
 
     @property
     def first(self) -> int:
-        """The number of the first row, 0 without any."""
+        """The number of the first row, 0 if there are no rows."""
         return (self.page - 1) * ROWS_PER_PAGE + 1 if self.found else 0
 
     @property
@@ -90,7 +90,7 @@ class ResultPage:
 
 
 def paginate(fleet: Fleet, query: Query) -> ResultPage:
-    """The rows that a query asks for. A page beyond the last is the last."""
+    """The rows that a query selects. A page number beyond the last page selects the last page."""
     rows = [row for row in fleet.rows if _matches(row, query)] if query.is_filtered else list(fleet.rows)
     if (query.sort, query.descending) != _PLAIN:
         rows.sort(key=_KEYS[query.sort], reverse=query.descending)
@@ -107,7 +107,7 @@ def _matches(row: Row, query: Query) -> bool:
     match query.state:
         case "":
             return True
-        case "not as asked":
+        case "needs attention":
             return bool(row.reason)
         case "held":
             return row.held
@@ -117,6 +117,6 @@ def _matches(row: Row, query: Query) -> bool:
 _KEYS: Final[Mapping[str, Callable[[Row], Any]]] = {
     "name": lambda row: row.name,
     "state": lambda row: (row.state, row.name),
-    "asked": lambda row: (row.desired, row.name),
-    "ready": lambda row: (row.ready, row.replicas_desired, row.name),
+    "desired": lambda row: (row.desired, row.name),
+    "ready": lambda row: (row.ready, row.desired_replicas, row.name),
 }

@@ -1,7 +1,7 @@
-"""The page as HTML, of values alone: no I/O but the templates' loading, and no clock.
+"""Renders the status page as HTML. It does no I/O, except to load the templates, and does not read the clock.
 
-Whatever comes from an item, a Kubernetes object or an Event is text: Jinja2 escapes it, and no template marks any of it
-as safe. What would hide or turn letters around is written out.
+Text from items, Kubernetes objects and Events is untrusted: Jinja2 escapes it, and no template marks it as safe.
+Control and bidirectional characters are shown as escape sequences.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from gco_stream.model.text import printable
 from gco_stream.server.page import formatting as words
 from gco_stream.server.page import svg as pictures
-from gco_stream.server.page.query import HELD, WRONG, Query, paginate
+from gco_stream.server.page.query import HELD, NEEDS_ATTENTION, Query, paginate
 from gco_stream.server.page.view_models import Endpoint, Fleet, Site
 
-_MAX_PROBLEMS_SHOWN: Final = 12
+_MAX_CARDS: Final = 12
 _TYPES: Final[Mapping[str, str]] = {
     "page.css": "text/css",
     "page.js": "text/javascript",
@@ -27,12 +27,12 @@ _TYPES: Final[Mapping[str, str]] = {
 
 
 def _visible(value: Any) -> Any:
-    # What a template or a macro has made (Markup) is ours.
+    # Markup comes from our own macros; its contents are already escaped.
     return printable(value) if type(value) is str else value
 
 
 class Renderer:
-    """The templates and the files beside them, loaded once; reads the package's files, so not within the event loop."""
+    """Renders the pages and holds the static files. The constructor reads files: do not call it in the event loop."""
 
     def __init__(self) -> None:
         here = resources.files(__package__)
@@ -59,26 +59,31 @@ class Renderer:
             "short_id": pictures.short_id,
             "path": lambda text: quote(text, safe=""),
         }
-        self._environment.globals |= {"ago": words.ago, "digest": digest, "WRONG": WRONG, "HELD": HELD}
+        self._environment.globals |= {
+            "ago": words.ago,
+            "digest": digest,
+            "NEEDS_ATTENTION": NEEDS_ATTENTION,
+            "HELD": HELD,
+        }
         for name in templates:
             self._environment.get_template(name)
 
     def fleet(self, site: Site, fleet: Fleet, query: Query, now: float) -> str:
-        """The fleet at a glance."""
+        """The overview of the fleet."""
         return self._render(
             "fleet.html",
             site=site,
             fleet=fleet,
             query=query,
             listing=paginate(fleet, query),
-            wrong=fleet.out_of_sync[:_MAX_PROBLEMS_SHOWN],
+            cards=fleet.needs_attention[:_MAX_CARDS],
             states=pictures.bar(fleet.states),
             regions=[(name, sum(count for _, count in counts), pictures.bar(counts)) for name, counts in fleet.regions],
             now=now,
         )
 
     def endpoint(self, site: Site, endpoint: Endpoint, now: float) -> str:
-        """One endpoint."""
+        """The page of one endpoint."""
         change = endpoint.history.change
         return self._render(
             "endpoint.html",
@@ -90,13 +95,13 @@ class Renderer:
         )
 
     def stream(self, site: Site, now: float) -> str:
-        """Leader and stream."""
+        """The page of the leader and the stream."""
         stream = site.stream
         lanes = None if stream is None else pictures.lanes(stream.shards, stream.poll_interval)
         return self._render("stream.html", site=site, lanes=lanes, query=Query(), now=now)
 
     def message(self, site: Site, title: str, text: str, now: float) -> str:
-        """A page that only says something."""
+        """A page with only a message."""
         return self._render("message.html", site=site, title=title, text=text, query=Query(), now=now)
 
     def _render(self, template: str, **values: Any) -> str:

@@ -1,4 +1,4 @@
-"""The page's addresses: the fleet, one endpoint, leader and stream, the files, and the news."""
+"""The page's routes: the fleet, one endpoint, leader and stream, static files, and live updates."""
 
 import asyncio
 import time
@@ -14,16 +14,16 @@ from gco_stream.server.page.sse import ChangeBroadcaster
 from gco_stream.server.page.view_models import Source
 
 _HTML: Final = "text/html"
-# A listener that does not read is let go.
-_SECONDS: Final = 10.0
-# An endpoint's page asks the API server for pods and Events: no more of them than this do so at once.
+# A connection that does not accept an event for this long is closed.
+_WRITE_SECONDS: Final = 10.0
+# An endpoint's page lists pods and Events at the API server. This limits the concurrent requests.
 _MAX_CONCURRENT: Final = 2
-# Of a Kubernetes object. The table's keys may be longer, but then nothing stands of them.
-_MAX_NAME_LENGTH: Final = 253
+# The limit on names of Kubernetes objects. Keys in the table can be longer, but those items have no objects.
+_MAX_NAME: Final = 253
 
 
 class Page:
-    """The handlers. Templates are loaded, in a thread, when somebody looks for the first time."""
+    """The request handlers. The templates are loaded in a thread on the first request."""
 
     def __init__(self, source: Source, broadcaster: ChangeBroadcaster, now: Callable[[], float] = time.time) -> None:
         self._source = source
@@ -33,7 +33,7 @@ class Page:
         self._lock = asyncio.Semaphore(_MAX_CONCURRENT)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the page's addresses."""
+        """Adds the page's routes."""
         app.add_routes(
             [
                 web.get("/", self._fleet),
@@ -43,9 +43,9 @@ class Page:
                 web.get("/live", self._events, allow_head=False),
             ]
         )
-        app.on_shutdown.append(self._on_shutdown)
+        app.on_shutdown.append(self._close)
 
-    async def _on_shutdown(self, _: web.Application) -> None:
+    async def _close(self, _: web.Application) -> None:
         self._broadcaster.close()
 
     async def _fleet(self, request: web.Request) -> web.Response:
@@ -57,11 +57,11 @@ class Page:
         renderer = await self._load_renderer()
         name = request.match_info["name"]
         async with self._lock:
-            found = await self._source.endpoint(name) if len(name) <= _MAX_NAME_LENGTH else None
+            found = await self._source.endpoint(name) if len(name) <= _MAX_NAME else None
             site, now = self._source.site(), self._now()
             if found is None:
-                text = "This replica knows neither an item nor objects of that name, and remembers nothing of it."
-                return _page(renderer.message(site, f"No endpoint {name[:_MAX_NAME_LENGTH]}", text, now), status=404)
+                text = "This replica knows no item and no objects with this name, and has no history of it."
+                return _page(renderer.message(site, f"Endpoint {name[:_MAX_NAME]} not found", text, now), status=404)
             return _page(renderer.endpoint(site, found, now))
 
     async def _stream(self, _: web.Request) -> web.Response:
@@ -73,20 +73,20 @@ class Page:
         if found is None:
             raise web.HTTPNotFound
         type_, content = found
-        # The address changes with the content.
+        # The URL contains a digest of the content.
         headers = {"Cache-Control": "public, max-age=31536000, immutable"}
         return web.Response(body=content, content_type=type_, charset="utf-8", headers=headers)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if self._broadcaster.is_full:
-            return web.Response(status=503, text="too many pages are open\n", headers={"Retry-After": "30"})
-        name = request.query.get("endpoint", "")[:_MAX_NAME_LENGTH]
+            return web.Response(status=503, text="too many open pages\n", headers={"Retry-After": "30"})
+        name = request.query.get("endpoint", "")[:_MAX_NAME]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         with self._broadcaster.subscribe(name) as subscriber, suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             await response.write(b"retry: 1000\n\n")
             async for changed in self._broadcaster.changes(subscriber):
-                async with asyncio.timeout(_SECONDS):
+                async with asyncio.timeout(_WRITE_SECONDS):
                     await response.write(b"event: news\ndata:\n\n" if changed else b"event: time\ndata:\n\n")
         return response
 

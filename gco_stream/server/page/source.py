@@ -1,6 +1,6 @@
-"""What this replica knows, as the page's values: the leader's items, plans and stream, or a standby's cluster.
+"""Provides the status page's values: items, plans and stream of the leader, or the cluster state known to a standby.
 
-It looks and never acts: the plan that is shown is made for showing, of the same values as a worker would make it.
+It is read-only. A plan that is shown is computed for display, from the same values that a worker would use.
 """
 
 import time
@@ -60,7 +60,7 @@ class Leader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ManagerState:
-    """What the program holds at this moment; None: not yet, or not at present. `problems`: why it is not ready."""
+    """The current components of the program, None if not available. `problems`: why the replica is not ready."""
 
     client: KubeClient | None
     cache: ClusterCache | None
@@ -71,7 +71,7 @@ class ManagerState:
 
 
 class PageSource:
-    """The page's Source. `version` differs once something has changed."""
+    """The Source of the page. `version` returns a number that changes with the state."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class PageSource:
         self._pods = TTLCache[tuple[PodHealth, ...] | None]()
 
     def site(self) -> values.Site:
-        """This replica, now."""
+        """The current state of this replica."""
         settings, state = self._settings, self._manager_state()
         leader, elector = state.leader, state.elector
         site = values.Site(
@@ -133,7 +133,7 @@ class PageSource:
         )
 
     async def fleet(self) -> values.Fleet:
-        """Every endpoint, as far as this replica knows them."""
+        """All endpoints that this replica knows."""
         state = self._manager_state()
         leader, cache = state.leader, state.cache
         if leader is not None and leader.is_working:
@@ -141,7 +141,7 @@ class PageSource:
         return values.Fleet() if cache is None else await self._fleet_table.from_cluster(cache)
 
     async def endpoint(self, name: str) -> values.Endpoint | None:
-        """One endpoint, with its plan where this replica leads."""
+        """One endpoint, with its plan if this replica is the leader. None if nothing is known about the name."""
         state = self._manager_state()
         leader, cache, policy = state.leader, state.cache, state.policy
         history = self._history.history(name) or EndpointHistory()
@@ -168,7 +168,7 @@ class PageSource:
         plan = plan_endpoint(item, observed, fleet, now, policy)
         if MissingInput.CENSUS in plan.missing_inputs:
             await leader.census.refresh()
-            fleet = replace(fleet, census=leader.census.current)
+            fleet = replace(fleet, census=leader.census.beside(name))
         lacks_pods = plan.report is not None and plan.report.ready < plan.report.desired
         if isinstance(item, Item) and (MissingInput.PODS in plan.missing_inputs or lacks_pods):
             observed = await self._with_pods(observed, item.namespace or policy.namespace, name)
@@ -185,7 +185,7 @@ class PageSource:
             try:
                 return await pods_of(client, namespace, name, timeout=_CALL_SECONDS)
             except ClusterError:
-                # Why its pods are not ready is not told then; the rest is.
+                # The page then lacks only the reasons of unready pods.
                 return None
 
         return replace(observed, pods=await self._pods.get_or_fetch(name, listed))
@@ -193,7 +193,7 @@ class PageSource:
     async def _events_of(self, name: str, namespace: str) -> tuple[tuple[values.Event, ...], str]:
         async def listed() -> tuple[tuple[values.Event, ...], str]:
             if (client := self._manager_state().client) is None:
-                return (), "the API server has not been reached yet"
+                return (), "not connected to the API server yet"
             about = (name, names.canary_name(name), names.ingress_name(name))
             try:
                 found = await list_events(client, namespace, about, timeout=_CALL_SECONDS)
@@ -210,6 +210,7 @@ def _endpoint(explanation: Explanation, plan: Plan, state: str, history: Endpoin
         state=state,
         headline=explanation.summary,
         in_desired_state=explanation.in_desired_state,
+        reason="" if explanation.cause is None else str(explanation.cause.reason),
         held=explanation.hold is not None,
         desired=tuple(explanation.desired.items()),
         reports=tuple(map(_report, explanation.reports)),
@@ -250,7 +251,7 @@ def _report(report: RegionReport) -> values.RegionRow:
 
 
 def _without_item(name: str, observed: Observed, history: EndpointHistory, leader: Leader | None) -> values.Endpoint:
-    """What is known of a name without its item: a standby knows no items, and for a leader there is none."""
+    """An endpoint without an item: a standby does not know items, and for a leader the item does not exist."""
     objects = tuple(
         values.ObjectRow(
             str(one.ref.kind),
@@ -261,16 +262,20 @@ def _without_item(name: str, observed: Observed, history: EndpointHistory, leade
         )
         for one in observed.objects.values()
     )
-    state, as_asked = "unknown", False
+    state, in_desired_state = "unknown", False
     if leader is None:
-        headline = "this replica stands by and does not know what is asked"
+        headline = "the desired state is unknown: this replica is a standby and does not read the table"
     elif not leader.is_working:
-        headline = "the table is being read"
+        headline = "the desired state is unknown: this replica is still reading the table"
     elif objects:
-        headline = "the table has no such item, but objects of it stand here"
+        headline = "the table has no such item, but its objects exist here"
     else:
-        headline, state, as_asked = "the table has no such item, and nothing of it stands here", "gone", True
-    return values.Endpoint(name, state, headline, as_asked, known=False, objects=objects, history=history)
+        headline, state, in_desired_state = (
+            "the table has no such item, and none of its objects exist here",
+            "gone",
+            True,
+        )
+    return values.Endpoint(name, state, headline, in_desired_state, known=False, objects=objects, history=history)
 
 
 def _event(event: ListedEvent) -> values.Event:

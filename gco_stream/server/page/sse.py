@@ -1,7 +1,8 @@
-"""News for pages that are open: that something has changed, never what. A page then asks for itself again.
+"""Change notifications for open pages.
 
-So a page that was away, or lost its connection, has missed nothing once it asks. What comes fast is one piece of news,
-and there is room for so many listeners and no more.
+A notification says that something changed, not what: the page then fetches itself again. So a page that lost its
+connection is up to date after its next fetch. Changes in quick succession are sent as one notification, and the number
+of listeners is limited.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ KEEPALIVE: Final = 5.0
 
 
 class Subscriber:
-    """One open page. `name`: the endpoint that it shows, "" for all."""
+    """One open page. `name` is the endpoint that it shows, "" for all endpoints."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -23,7 +24,7 @@ class Subscriber:
 
 
 class ChangeBroadcaster:
-    """Rings for those who listen; costs nothing while nobody does. `version`: how often it has."""
+    """Notifies the listeners of changes. `version` counts the notifications."""
 
     def __init__(self, *, max_subscribers: int = MAX_SUBSCRIBERS) -> None:
         self._max_subscribers = max_subscribers
@@ -33,11 +34,11 @@ class ChangeBroadcaster:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no room for one more."""
+        """Whether no further listener is accepted."""
         return self._closed or len(self._subscribers) >= self._max_subscribers
 
     def notify(self, name: str = "") -> None:
-        """Something has changed of an endpoint, or ("") of the whole."""
+        """Notifies the listeners of a change to an endpoint, or to the replica as a whole ("")."""
         self.version += 1
         for subscriber in self._subscribers:
             if not (name and subscriber.name) or name == subscriber.name:
@@ -45,7 +46,7 @@ class ChangeBroadcaster:
 
     @contextmanager
     def subscribe(self, name: str) -> Iterator[Subscriber]:
-        """A place among the listeners, for as long as the block lasts."""
+        """Registers a listener for the duration of the block."""
         subscriber = Subscriber(name)
         self._subscribers.add(subscriber)
         try:
@@ -54,7 +55,7 @@ class ChangeBroadcaster:
             self._subscribers.discard(subscriber)
 
     def close(self) -> None:
-        """The process ends: whoever listens is let go."""
+        """Ends all subscriptions, because the process is shutting down."""
         self._closed = True
         for subscriber in self._subscribers:
             subscriber.notified.set()
@@ -62,7 +63,9 @@ class ChangeBroadcaster:
     async def changes(
         self, subscriber: Subscriber, *, min_interval: float = MIN_INTERVAL, keepalive: float = KEEPALIVE
     ) -> AsyncIterator[bool]:
-        """True for news, and after `keepalive` seconds without any False; never twice within `min_interval` seconds."""
+        """Yields True after a change and False after `keepalive` seconds without one, at most every `min_interval`
+        seconds.
+        """
         while not self._closed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(keepalive):

@@ -1,4 +1,4 @@
-"""The pictures' geometry: where things stand in an SVG, of values alone. The templates draw them."""
+"""Geometry of the SVG diagrams, computed from values. The templates draw them."""
 
 import math
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ _RIGHT: Final = 900.0
 _MIN_WIDTH: Final = 120.0
 _LANE: Final = 44.0
 _MAX_LANES: Final = 64
-# A lag of this many seconds fills a lane.
+# Lag in seconds at which the bar is full.
 _FULL: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """A moment of a change: its place, its name, the time of day, and whether it has come."""
+    """A step of a change: its position, label, time of day, and whether it has been reached."""
 
     x: float
     label: str
@@ -31,7 +31,7 @@ class Milestone:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The way between two moments. `took` in words, "" where one of them has not come or is not known."""
+    """The line between two stations. `took`: the formatted duration, "" if it is not known yet."""
 
     x: float
     width: float
@@ -41,7 +41,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A change as a line of stations. `description`: the same in a sentence."""
+    """A change as a line of stations. `description` is the text alternative."""
 
     milestones: tuple[Milestone, ...]
     intervals: tuple[Interval, ...]
@@ -49,7 +49,7 @@ class Timeline:
 
 
 def timeline(change: Change) -> Timeline:
-    """From change to read to applied to ready. Long legs are wider, by their logarithm: seconds dwarf milliseconds."""
+    """The timeline of a change: changed, read, applied, ready. Widths are logarithmic in the durations."""
     last = "ready" if change.ended in {"", "running"} else change.ended
     labels = ("changed", "read", "applied", last)
     times = (change.changed, change.read, change.applied, change.ready)
@@ -82,7 +82,7 @@ def _describe(change: Change, spans: Sequence[float | None], last: str) -> str:
         if took is not None:
             parts.append(f"{what} {words.span(took)} later")
     if change.applied is None and change.ended:
-        parts.append("nothing had to be applied")
+        parts.append("nothing to apply")
     elif change.applied is None:
         parts.append("not applied yet")
     elif change.ready is None:
@@ -92,7 +92,7 @@ def _describe(change: Change, spans: Sequence[float | None], last: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A shard as a lane: the bar is how far behind its reading may be, on a scale of logarithms up to 5 minutes."""
+    """A shard as a lane. The bar shows the upper bound on its lag, on a logarithmic scale of up to 5 minutes."""
 
     y: float
     id: str
@@ -104,7 +104,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """All shards that there is room for; `left_out` there is not."""
+    """The shards that are drawn. `left_out` is the number of those that are not."""
 
     lanes: tuple[Lane, ...]
     height: float
@@ -112,7 +112,7 @@ class Lanes:
 
 
 def lanes(shards: Sequence[Shard], poll_interval: float) -> Lanes:
-    """The stream's shards, those that are read first. One that is behind by some polls is late."""
+    """The lanes of the stream's shards, active ones first. A shard is late after 10 poll intervals, at least 5 s."""
     ordered = sorted(shards, key=lambda shard: (shard.state != "reading", shard.id))
     drawn = []
     for number, shard in enumerate(ordered[:_MAX_LANES]):
@@ -123,7 +123,7 @@ def lanes(shards: Sequence[Shard], poll_interval: float) -> Lanes:
                 y=number * _LANE,
                 id=short_id(shard.id),
                 state=shard.state,
-                behind="waits for its parent's end" if shard.state == "waiting" else _behind(shard),
+                behind="waiting for its parent" if shard.state == "waiting" else _behind(shard),
                 width=round(max(12.0, share * 560), 1),
                 tone="quiet" if shard.behind is None else "bad" if late else "good",
             )
@@ -136,13 +136,13 @@ def _behind(shard: Shard) -> str:
 
 
 def short_id(shard_id: str) -> str:
-    """The part of a shard's id in which shards differ."""
+    """Abbreviates a shard ID to its start and end."""
     return shard_id if len(shard_id) <= 24 else f"{shard_id[:15]}…{shard_id[-8:]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a bar of 1000 units."""
+    """A segment of a bar that is 1000 units wide."""
 
     x: float
     width: float
@@ -151,7 +151,7 @@ class Segment:
 
 
 def bar(counts: Sequence[tuple[str, int]]) -> tuple[Segment, ...]:
-    """Counts as parts of one bar; each that there is can be seen."""
+    """Counts as segments of one bar. Every count above 0 gets a visible segment."""
     total = sum(count for _, count in counts)
     shown = [(label, count) for label, count in counts if count]
     if not total:

@@ -1,6 +1,6 @@
-"""What the page shows, as plain values: whoever fills them in decides what may be seen.
+"""View models of the status page. The code that fills them in decides what is visible.
 
-Times are in seconds since 1970 where nothing else is said.
+Times are in seconds since 1970, unless noted otherwise.
 """
 
 from collections.abc import Awaitable
@@ -17,17 +17,18 @@ UNKNOWN_OBJECT: Final = "Unknown"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One endpoint at a glance. `reason`: the code of why it is not in its desired state here, "" where it is;
-    `message`: the same for people; `since`: for how long.
+    """One endpoint in the list.
 
-    `regions`: every region that is asked for or has reported, and what it reported.
+    `desired`: the desired state. `state`: the state that this region reports. `reason`: the code of why the endpoint is
+    not in its desired state here, "" if it is, and `message` the explanation. `since`: since when. `regions`: every
+    region that is a target or has reported, with its state.
     """
 
     name: str
     desired: str
     state: str
     ready: int = 0
-    replicas_desired: int = 0
+    desired_replicas: int = 0
     regions: tuple[tuple[str, str], ...] = ()
     reason: str = ""
     message: str = ""
@@ -37,13 +38,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Every endpoint, by name. `out_of_sync`: those that are not as asked, errors first, the longest time first.
+    """All endpoints, by name.
 
-    `states`, `regions`: how many there are of each. `removals`: names whose removal waits for approval.
+    `needs_attention`: those that are not in their desired state, errors first, then by age. `states` and `regions`:
+    the number of endpoints for each. `removals`: names whose removal waits for approval.
     """
 
     rows: tuple[Row, ...] = ()
-    out_of_sync: tuple[Row, ...] = ()
+    needs_attention: tuple[Row, ...] = ()
     states: tuple[tuple[str, int], ...] = ()
     regions: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     removals: tuple[str, ...] = ()
@@ -51,7 +53,7 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard that is read, or waits for its parent's end. `read_age`, `behind`: seconds, None before a first read."""
+    """A shard that is read or waits for its parent. `read_age`, `behind`: in seconds, None before the first read."""
 
     id: str
     state: str
@@ -62,7 +64,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """How changes arrive. `reason` says in words why `mode` is what it is; `errors`: failed calls by name."""
+    """How changes arrive. `mode` is stream or poll, and `reason` explains why. `errors`: failed calls by operation."""
 
     mode: str
     reason: str
@@ -74,14 +76,14 @@ class Stream:
 
     @property
     def behind(self) -> float | None:
-        """At most so many seconds ago something may have been written that is not delivered yet."""
+        """Upper bound on the stream lag, in seconds. None if it is unknown."""
         known = [shard.behind for shard in self.shards if shard.behind is not None]
         return max(known, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """This replica. `leader`: who holds the Lease, "" nobody. `stream` None: this replica does not read it."""
+    """This replica. `leader`: the holder of the Lease, "" if none. `stream`: None if this replica does not read it."""
 
     version: str
     cluster: str
@@ -101,7 +103,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class RegionRow:
-    """What one region reported last, in words. `reported`: when, as the item says it."""
+    """The last report of one region. `reported`: its time, according to the item."""
 
     region: str
     state: str
@@ -113,22 +115,22 @@ class RegionRow:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
-    """One object and what becomes of it. `state`: a code of gco_stream.planning.explain.object_status, `text` for
-    people.
+    """The status of one object. `status`: a code of gco_stream.planning.explain.object_status. `label`: its display
+    name.
     """
 
     kind: str
     namespace: str
     name: str
-    state: str
-    text: str
+    status: str
+    label: str
     message: str = ""
     details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A Kubernetes Event on one of the objects."""
+    """A Kubernetes Event about one of the objects."""
 
     at: float | None
     warning: bool
@@ -141,15 +143,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint. `headline`: whether it is as asked, in words. `known`: the table's item is known to this replica.
+    """One endpoint.
 
-    `events_problem`: why the Events cannot be shown, "" where they can.
+    `headline`: its state in one line. `reason`: the code of why it is not in its desired state, "" if it is or if that
+    is unknown. `known`: whether this replica knows the item. `desired`: the desired state, by label. `events_problem`:
+    why the Events cannot be listed, "" if they are.
     """
 
     name: str
     state: str
     headline: str
     in_desired_state: bool
+    reason: str = ""
     known: bool = True
     held: bool = False
     desired: tuple[tuple[str, str], ...] = ()
@@ -165,13 +170,13 @@ class Endpoint:
 
 
 class Source(Protocol):
-    """Where the page gets its values from. `fleet` and `endpoint` give the loop back while they are at it."""
+    """Provides the page's values. `fleet` and `endpoint` yield to the event loop during long computations."""
 
     def site(self) -> Site:
-        """This replica, now."""
+        """The current state of this replica."""
 
     def fleet(self) -> Awaitable[Fleet]:
         """All endpoints."""
 
     def endpoint(self, name: str) -> Awaitable[Endpoint | None]:
-        """One of them, None where nothing is known of that name."""
+        """One endpoint, None if nothing is known about the name."""

@@ -12,19 +12,19 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What all pods of this release carry, the controller's and the doctor's. */}}
+{{/* Labels of all pods of this release: the controller's and the doctor's. */}}
 {{- define "gco-stream.instanceLabels" -}}
 app.kubernetes.io/name: {{ include "gco-stream.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* What only the controller's pods carry. A Deployment's selector can never change, so neither may this. */}}
+{{/* Labels of the controller's pods only. They must not change: a Deployment's selector is immutable. */}}
 {{- define "gco-stream.selectorLabels" -}}
 {{ include "gco-stream.instanceLabels" . }}
 app.kubernetes.io/component: controller
 {{- end -}}
 
-{{/* What tells of chart and release; not on pods, which would all be new for a changed chart alone. */}}
+{{/* Labels for chart and release. They are not set on pods, because each new chart version would restart them. */}}
 {{- define "gco-stream.commonLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -43,7 +43,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "gco-stream.fullname" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.name: not set; it must name the service account where serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name: required but not set: must name an existing service account if serviceAccount.create is false" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -57,12 +57,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* The namespaces that endpoints may live in, each once, the installation's own first, as a JSON list. */}}
+{{/* JSON list of the endpoint namespaces without duplicates, INFERENCE_NAMESPACE first. */}}
 {{- define "gco-stream.namespaces" -}}
 {{- prepend (.Values.settings.ALLOWED_NAMESPACES | default list) .Values.settings.INFERENCE_NAMESPACE | uniq | toJson -}}
 {{- end -}}
 
-{{/* Every setting that has a value, by its name; lists as the program reads them. */}}
+{{/* Environment variables for all settings that have a value. Lists are comma-separated. */}}
 {{- define "gco-stream.env" -}}
 {{- $env := list -}}
 {{- range $name, $value := .Values.settings -}}
@@ -74,7 +74,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- concat $env .Values.extraEnv | toYaml -}}
 {{- end -}}
 
-{{/* Where the pods of this release may run, and as what; beside the controller's own labels and spread. */}}
+{{/* The part of the pod spec that the controller and the doctor share. */}}
 {{- define "gco-stream.podSpec" -}}
 serviceAccountName: {{ include "gco-stream.serviceAccountName" . }}
 automountServiceAccountToken: true
@@ -106,7 +106,7 @@ tolerations:
 {{- end }}
 {{- end -}}
 
-{{/* What the program needs wherever it runs. */}}
+{{/* The part of the container that the controller and the doctor share. */}}
 {{- define "gco-stream.container" -}}
 image: {{ include "gco-stream.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}

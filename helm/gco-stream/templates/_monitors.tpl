@@ -1,4 +1,4 @@
-{{/* How an endpoint of a ServiceMonitor or a PodMonitor is scraped; takes that monitor's values. */}}
+{{/* Scrape endpoint of a ServiceMonitor or a PodMonitor. Takes the values of that monitor. */}}
 {{- define "gco-stream.scrape" -}}
 port: http
 path: /metrics

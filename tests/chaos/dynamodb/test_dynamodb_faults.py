@@ -356,7 +356,7 @@ def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_
     until_in_desired_state(world, one, "chat", "polled")
     items = list(world.user.scan())
     client.delete_table(TableName=name)
-    one.until(lambda: "there is no table" in words(one), "the table is missed", SOON)
+    one.until(lambda: "does not exist" in words(one), "the table is missed", SOON)
     scanned = scans(one)
     bootstrap.create(client, name)
     one.until(lambda: scans(one) > scanned, "the empty table is seen", SOON)

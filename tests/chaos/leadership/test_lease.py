@@ -184,7 +184,7 @@ def test_a_slow_server_lets_nobody_lead_who_does_not_know_it_in_time(
         # One that hears does not wait for ever for one that does not.
         healthy = replicas.start()
         healthy.until(Replica.is_working, "leads")
-        assert not slow.logged("lease taken")
+        assert not slow.logged("lease acquired")
         world.update_spec("chat", replicas=2)
         healthy.until(lambda _: serves(world, 2), "the healthy one works")
         proxy.clear()

@@ -30,7 +30,7 @@ def test_cut_off_from_the_api_server_alone_it_steps_down_by_itself_and_another_l
         one.until(lambda one: one.has_stepped_down(told), "steps down")
         # By itself, and it says why.
         assert {line["reason"] for line in one.logged("leadership lost", told)} <= {"not renewed in time"}
-        one.until(lambda one: "does not answer" in one.readiness()[1], "is not ready")
+        one.until(lambda one: "is unreachable" in one.readiness()[1], "is not ready")
         assert replicas.next_to_write() is other
         assert not one.is_leading()
         one.api_server.restore()

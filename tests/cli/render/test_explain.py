@@ -1,4 +1,4 @@
-"""How explanations are shown."""
+"""Tests of the format of explanations."""
 
 import inspect
 import re
@@ -19,42 +19,42 @@ def plain(lines: Iterable[str]) -> list[str]:
     return [re.sub(r"\x1b\[\d+m", "", line) for line in lines]
 
 
-def test_the_first_line_is_the_verdict_and_no_other_starts_at_the_margin() -> None:
-    cluster, asked = running()
-    lines = plain(in_full(explained(cluster, asked), cluster.now))
+def test_only_the_summary_line_is_not_indented() -> None:
+    cluster, item = running()
+    lines = plain(in_full(explained(cluster, item), cluster.now))
     assert lines[0] == "chat: running here, as desired"
     assert all(line.startswith("  ") or not line for line in lines[1:])
 
 
-def test_verdicts_stand_below_each_other_and_details_below_the_verdict() -> None:
-    cluster, asked = running()
+def test_statuses_and_details_are_aligned() -> None:
+    cluster, item = running()
     changed(cluster, DEPLOYMENT, replicas=3)
-    lines = plain(in_full(explained(cluster, asked), cluster.now))
-    columns = {line.index(verdict) for line in lines[1:] for verdict in ("would change", "in sync") if verdict in line}
+    lines = plain(in_full(explained(cluster, item), cluster.now))
+    columns = {line.index(status) for line in lines[1:] for status in ("would change", "in sync") if status in line}
     [detail] = [line for line in lines[1:] if "spec.replicas" in line]
     assert columns == {detail.index("spec.replicas")}
 
 
-def test_a_long_reason_is_told_once() -> None:
+def test_a_long_message_is_not_repeated() -> None:
     cluster, _ = running()
     lines = plain(in_full(explained(cluster, endpoint(spec={"port": "?"})), cluster.now))
-    told = [line for line in lines if "spec.port: '?' is not allowed" in line]
-    assert len(told) == 2, "the first line, and the item's error"
-    assert "  Deployment  chat            held: for the reason above" in lines
+    found = [line for line in lines if "spec.port: invalid value '?'" in line]
+    assert len(found) == 2, "the summary line, and the error of the item"
+    assert "  Deployment  chat            held: see above" in lines
 
 
-def test_in_short_only_what_is_done_is_shown() -> None:
-    cluster, asked = running()
-    assert plain(in_short(explained(cluster, asked)))[0] == "chat: running here, as desired"
+def test_the_short_form_shows_only_objects_that_change() -> None:
+    cluster, item = running()
+    assert plain(in_short(explained(cluster, item)))[0] == "chat: running here, as desired"
     changed(cluster, DEPLOYMENT, replicas=3)
-    lines = plain(in_short(explained(cluster, asked)))
+    lines = plain(in_short(explained(cluster, item)))
     assert "  Deployment  chat  would change" in lines
     assert not any("in sync" in line for line in lines)
 
 
 def test_every_key_of_the_json_is_documented() -> None:
-    cluster, asked = running()
-    shown = as_json(explained(cluster, asked))
+    cluster, item = running()
+    shown = as_json(explained(cluster, item))
     documented = set(re.findall(r"`(\w+)`", inspect.getdoc(command) or ""))
     keys = {*shown, *shown["objects"][0], *shown["regions"]["us-east-1"]}
     assert keys - {"kind", "namespace", "name"} <= documented
@@ -62,14 +62,14 @@ def test_every_key_of_the_json_is_documented() -> None:
     assert of_the_plan | {"notes", "warnings"} <= shown.keys()
 
 
-def test_every_verdict_of_the_json_is_documented() -> None:
+def test_every_status_of_the_json_is_documented() -> None:
     documented = inspect.getdoc(command) or ""
-    assert [verdict for verdict in ObjectState if verdict.value not in documented] == []
+    assert [status for status in ObjectState if status.value not in documented] == []
 
 
-def test_the_json_has_the_reason_of_an_endpoint_of_its_regions_and_of_what_a_hold_prevents() -> None:
-    cluster, asked = running()
-    shown = as_json(explained(cluster, asked))
+def test_the_json_has_reasons_and_the_steps_that_a_hold_prevents() -> None:
+    cluster, item = running()
+    shown = as_json(explained(cluster, item))
     assert (shown["reason"], shown["withheld"], shown["regions"]["us-east-1"]["reason"]) == (None, [], None)
     held = endpoint(
         desired_state="stopped",
@@ -80,23 +80,23 @@ def test_the_json_has_the_reason_of_an_endpoint_of_its_regions_and_of_what_a_hol
     assert (shown["in_desired_state"], shown["reason"]) == (False, "Held")
     assert shown["withheld"]
     assert shown["steps"] == []
-    assert {one["reason"] for one in shown["objects"] if one["state_without_hold"]} == {"Held"}
+    assert {one["reason"] for one in shown["objects"] if one["status_if_not_held"]} == {"Held"}
     assert shown["regions"]["us-east-1"]["reason"] == "Rejected"
 
 
 def test_a_warning_in_the_json_has_a_reason_and_a_message() -> None:
-    cluster, asked = running({"autoscaling": {"enabled": True, "metrics": [{"type": "custom", "target": 5}]}})
-    (warning, *_) = as_json(explained(cluster, asked))["warnings"]
+    cluster, item = running({"autoscaling": {"enabled": True, "metrics": [{"type": "custom", "target": 5}]}})
+    (warning, *_) = as_json(explained(cluster, item))["warnings"]
     assert warning["reason"] == "UnknownMetric"
     assert "custom" in warning["message"]
     assert warning.keys() == {"reason", "message"}
 
 
-def test_a_name_without_an_item_is_told_with_what_would_go() -> None:
+def test_a_name_without_an_item_is_shown_with_its_steps() -> None:
     cluster, _ = running()
     plan = plan_orphan("chat", Observed(dict(cluster.objects)), FleetState(), cluster.now, POLICY)
     lines = plain(orphan_lines("chat", plan))
-    assert lines[0] == "chat: the table has no such item, but objects of it stand here"
+    assert lines[0] == "chat: the table has no such item, but its objects exist here"
     assert len([line for line in lines if line.startswith("  would delete ")]) == len(cluster.objects)
     nothing = plan_orphan("chat", Observed(SimulatedCluster().objects), FleetState(), cluster.now, POLICY)
     assert len(plain(orphan_lines("chat", nothing))) == 1

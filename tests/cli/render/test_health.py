@@ -1,14 +1,18 @@
-"""How `top` judges an endpoint by its item, and in which order it shows them."""
+"""Tests of the status of endpoints in `top`, and of their order."""
 
+import inspect
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from gco_stream.cli.commands.top import top
 from gco_stream.cli.render.health import (
     EndpointHealth,
     HealthStatus,
     Order,
+    as_json,
     cells,
     headings,
     health_of,
@@ -34,12 +38,12 @@ def report(state: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "state", "verdict"),
+    ("desired", "state", "status"),
     [
-        ("running", "running", HealthStatus.IN_SYNC),
-        ("deploying", "running", HealthStatus.IN_SYNC),
-        ("stopped", "stopped", HealthStatus.IN_SYNC),
-        ("deleted", "deleted", HealthStatus.IN_SYNC),
+        ("running", "running", HealthStatus.OK),
+        ("deploying", "running", HealthStatus.OK),
+        ("stopped", "stopped", HealthStatus.OK),
+        ("deleted", "deleted", HealthStatus.OK),
         ("running", "updating", HealthStatus.WAITING),
         ("running", "stopped", HealthStatus.WAITING),
         ("stopped", "running", HealthStatus.WAITING),
@@ -47,28 +51,26 @@ def report(state: str, **more: Any) -> dict[str, Any]:
         ("running", "error", HealthStatus.ERROR),
     ],
 )
-def test_the_verdict_is_what_the_region_reports_against_what_is_asked(
-    asked: str, state: str, verdict: HealthStatus
-) -> None:
-    assert standing(desired_state=asked, region_status={REGION: report(state)}).status is verdict
+def test_the_status_compares_the_report_with_the_desired_state(desired: str, state: str, status: HealthStatus) -> None:
+    assert standing(desired_state=desired, region_status={REGION: report(state)}).status is status
 
 
-def test_a_report_of_what_was_asked_before_is_waited_on() -> None:
+def test_a_report_for_an_older_spec_is_waiting() -> None:
     former = report("running", intent="1:of-another-spec", epoch=3)
     one = standing(desired_state="running", region_status={REGION: former})
     assert (one.status, one.message, one.since) == (HealthStatus.WAITING, f"{REGION}: running 1/1", EARLIER)
 
 
-def test_a_region_that_is_silent_or_has_been_left_is_named() -> None:
+def test_a_region_without_a_report_or_no_longer_a_target_is_named() -> None:
     silent = standing(target_regions=[REGION, "eu-west-1"], region_status={REGION: report("running")})
     assert (silent.status, silent.message) == (HealthStatus.WAITING, "eu-west-1: has not reported")
     left = standing(region_status={REGION: report("running"), "mars-1": report("deleting")})
     assert (left.status, left.message) == (HealthStatus.WAITING, "mars-1: deleting, no longer a target")
     gone = standing(region_status={REGION: report("running"), "mars-1": report("deleted")})
-    assert gone.status is HealthStatus.IN_SYNC
+    assert gone.status is HealthStatus.OK
 
 
-def test_what_is_worst_is_told() -> None:
+def test_the_most_severe_problem_is_shown() -> None:
     status = {REGION: report("error", error="no quota"), "eu-west-1": report("creating")}
     both = {"target_regions": [REGION, "eu-west-1"], "region_status": status}
     assert standing(**both).message == f"{REGION}: no quota"
@@ -77,27 +79,27 @@ def test_what_is_worst_is_told() -> None:
     assert standing(target_regions=[]).status is HealthStatus.ERROR
 
 
-def test_what_waits_longest_in_the_worst_state_comes_first() -> None:
-    def named(name: str, verdict: HealthStatus, since: str = "", ready: int = 0, updated: str = "") -> EndpointHealth:
-        return EndpointHealth(name, verdict, "running", since=since, ready=ready, replicas_desired=2, updated=updated)
+def test_the_worst_and_oldest_status_comes_first() -> None:
+    def named(name: str, status: HealthStatus, since: str = "", ready: int = 0, updated: str = "") -> EndpointHealth:
+        return EndpointHealth(name, status, "running", since=since, ready=ready, desired_replicas=2, updated=updated)
 
     fleet = [
-        named("fine", HealthStatus.IN_SYNC, ready=2, updated="2026-03"),
+        named("fine", HealthStatus.OK, ready=2, updated="2026-03"),
         named("new", HealthStatus.WAITING, since="2026-02", ready=1),
         named("old", HealthStatus.WAITING, since="2026-01", ready=2),
         named("broken", HealthStatus.ERROR, since="2026-03"),
     ]
     names = {order: [one.name for one in in_order(fleet, order)] for order in Order}
     assert names == {
-        Order.HEALTH: ["broken", "old", "new", "fine"],
+        Order.STATUS: ["broken", "old", "new", "fine"],
         Order.NAME: ["broken", "fine", "new", "old"],
         Order.UPDATED: ["fine", "broken", "new", "old"],
         Order.READY: ["broken", "new", "fine", "old"],
     }
-    assert summary(fleet) == "4 endpoints: 1 as asked, 2 waiting, 1 in error, 0 held"
+    assert summary(fleet) == "4 endpoints: 1 ok, 2 waiting, 1 in error, 0 held"
 
 
-def test_pods_are_counted_and_the_first_that_is_ill_says_why_one_waits() -> None:
+def test_pods_are_counted_and_the_reason_of_an_unready_one_is_shown() -> None:
     pods = {("gco-inference", "chat"): (PodHealth("a", True, True), PodHealth("b", False, False, "ImagePullBackOff"))}
     waiting = with_pods(standing(region_status={REGION: report("creating")}), pods, "gco-inference")
     assert waiting.message == f"{REGION}: creating 1/1; ImagePullBackOff"
@@ -106,3 +108,10 @@ def test_pods_are_counted_and_the_first_that_is_ill_says_why_one_waits() -> None
     fine = with_pods(standing(desired_state="running", region_status={REGION: report("running")}), pods, "x")
     assert fine.message == ""
     assert len(headings(pods=False)) == len(cells(fine, NOW, pods=False))
+
+
+def test_every_key_of_the_json_is_documented() -> None:
+    documented = set(re.findall(r"`(\w+)`", inspect.getdoc(top) or ""))
+    pods = {("gco-inference", "chat"): (PodHealth("a", True, True),)}
+    shown = as_json(with_pods(standing(region_status={REGION: report("creating")}), pods, "gco-inference"))
+    assert {*shown, *shown["pods"][0]} <= documented

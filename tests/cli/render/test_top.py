@@ -1,4 +1,4 @@
-"""What `top` draws on a terminal."""
+"""Tests of the screen of `top`."""
 
 from datetime import UTC, datetime
 from io import StringIO
@@ -23,15 +23,15 @@ def view(fleet: list[EndpointHealth], note: str = "") -> View:
     return View(fleet, fleet, NOW, pods=False, note=note)
 
 
-def test_what_does_not_fit_on_the_screen_is_counted() -> None:
+def test_endpoints_that_do_not_fit_on_the_screen_are_counted() -> None:
     lines = drawn(view([EndpointHealth(f"e-{number}", HealthStatus.WAITING, "running") for number in range(10_000)]))
-    assert lines[0] == "10000 endpoints: 0 as asked, 10000 waiting, 0 in error, 0 held  12:00:00Z"
+    assert lines[0] == "10000 endpoints: 0 ok, 10000 waiting, 0 in error, 0 held  12:00:00Z"
     assert len(lines) <= 20
-    assert lines[-1] == "and 9986 more: --state and --in-region leave out"
+    assert lines[-1] == "and 9986 more; filter with --state and --in-region"
 
 
 @pytest.mark.parametrize("width", [60, 80, 110, 200])
-def test_each_endpoint_has_one_line_however_much_there_is_to_say(width: int) -> None:
+def test_each_endpoint_has_one_line(width: int) -> None:
     regions = {f"region-{number}": "running" for number in range(9)}
     fleet = [EndpointHealth("a" * 63, HealthStatus.ERROR, "deploying", message="no quota " * 50, regions=regions)] * 5
     lines = drawn(view(fleet), width=width)
@@ -41,10 +41,10 @@ def test_each_endpoint_has_one_line_however_much_there_is_to_say(width: int) -> 
     assert sum("aaa…" in line for line in lines) == 5
 
 
-def test_nothing_that_an_item_or_a_server_says_moves_the_cursor() -> None:
-    why = "\x1b[2J[bold]red[/bold]\u202e"
+def test_control_characters_are_escaped() -> None:
+    message = "\x1b[2J[bold]red[/bold]\u202e"
     text = "\n".join(
-        drawn(view([EndpointHealth("chat", HealthStatus.ERROR, "running", message=why)], note="as it was: \x1b[31m"))
+        drawn(view([EndpointHealth("chat", HealthStatus.ERROR, "running", message=message)], note="error: \x1b[31m"))
     )
     assert "\x1b" not in text
     assert "\u202e" not in text

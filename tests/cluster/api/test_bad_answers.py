@@ -1,4 +1,4 @@
-"""What is not in the API server's own words is believed of no object: not that it is gone, nor wrong for good."""
+"""A response that is not from the API server never proves that an object is gone or a request invalid."""
 
 from pathlib import Path
 from typing import Any
@@ -23,25 +23,25 @@ PAGE = b"<html><body>request 4711 at 12:30 failed</body></html>"
 
 @pytest.mark.parametrize("code", [400, 404, 405, 409, 413, 422, 502])
 @pytest.mark.parametrize("page", [PAGE, b"404 page not found\n", b'{"error": "no"}', b""])
-def test_a_page_of_a_balancer_is_a_fault_that_may_pass(code: int, page: bytes) -> None:
+def test_a_load_balancers_error_page_is_a_transient_error(code: int, page: bytes) -> None:
     error = errors.error_of(code, page)
     assert type(error) is errors.ServerError
     assert error.status == code
     assert str(code) in error.message
-    assert "4711" not in error.message, "what differs each time would be reported each time"
+    assert "4711" not in error.message, "a message that differs each time would be reported each time"
 
 
 @pytest.mark.parametrize(("code", "kind"), [(401, errors.Unauthorized), (403, errors.Forbidden), (410, errors.Expired)])
-def test_what_does_no_harm_is_believed_of_anybody(code: int, kind: type[errors.ClusterError]) -> None:
+def test_harmless_statuses_are_accepted_from_any_sender(code: int, kind: type[errors.ClusterError]) -> None:
     assert type(errors.error_of(code, PAGE)) is kind
 
 
 @pytest.mark.parametrize("asked", [121, 3600, 10**9])
-def test_nobody_is_waited_for_without_end(asked: int) -> None:
+def test_retry_after_is_capped(asked: int) -> None:
     assert errors.error_of(429, b"", str(asked)).retry_after == 120
 
 
-def test_a_message_holds_no_port_that_is_another_each_time() -> None:
+def test_a_message_omits_the_source_port() -> None:
     said = 'failed calling webhook "x": Post "https://w/": read tcp 10.0.0.1:41234->10.0.0.2:443: connection reset'
     v6 = "dial tcp [fd00::1]:41234->[fd00::2]:443: i/o timeout"
 
@@ -55,7 +55,7 @@ def test_a_message_holds_no_port_that_is_another_each_time() -> None:
 @pytest.mark.parametrize(
     "answer", [web.Response(status=404, body=PAGE), json_answer({}), json_answer({"ok": True}), web.Response(body=b"")]
 )
-async def test_only_the_api_server_can_say_that_an_object_is_gone(answer: web.Response, tmp_path: Path) -> None:
+async def test_only_the_api_server_can_report_that_an_object_is_gone(answer: web.Response, tmp_path: Path) -> None:
     async def say(_: web.Request) -> web.Response:
         return web.Response(status=answer.status, body=answer.body)
 
@@ -86,7 +86,7 @@ async def test_only_the_api_server_can_say_that_an_object_is_gone(answer: web.Re
         raw(name=""),
     ],
 )
-async def test_a_write_that_is_answered_by_no_object_is_a_fault_and_changes_nothing_known(
+async def test_a_write_whose_response_is_not_an_object_leaves_the_cache_unchanged(
     answer: dict[str, Any], tmp_path: Path
 ) -> None:
     async def say(_: web.Request) -> web.Response:
@@ -102,7 +102,7 @@ async def test_a_write_that_is_answered_by_no_object_is_a_fault_and_changes_noth
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": {}}, {"items": "none"}])
-async def test_pods_that_are_not_listed_are_not_taken_for_none(answer: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_response_without_a_pod_list_is_not_an_empty_list(answer: dict[str, Any], tmp_path: Path) -> None:
     async def say(_: web.Request) -> web.Response:
         return json_answer(answer)
 
@@ -113,7 +113,7 @@ async def test_pods_that_are_not_listed_are_not_taken_for_none(answer: dict[str,
 
 @pytest.mark.parametrize("type_", ["ADDED", "MODIFIED", "DELETED"])
 @pytest.mark.parametrize("item", [{}, {"metadata": {}}, {"metadata": {"resourceVersion": "9"}}])
-async def test_an_event_of_no_object_is_a_fault(type_: str, item: JsonObject) -> None:
+async def test_a_watch_event_without_an_object_is_an_error(type_: str, item: JsonObject) -> None:
     async def fetch(_: ObjectRef) -> JsonObject | None:
         raise AssertionError
 
@@ -124,7 +124,7 @@ async def test_an_event_of_no_object_is_a_fault(type_: str, item: JsonObject) ->
     assert store.get("llm") == observe(raw())
 
 
-async def test_a_refusal_of_the_api_server_itself_is_final_still(tmp_path: Path) -> None:
+async def test_a_rejection_by_the_api_server_itself_is_final(tmp_path: Path) -> None:
     async def say(request: web.Request) -> web.Response:
         return status_answer(400, "BadRequest") if request.method == "PATCH" else json_answer(raw())
 

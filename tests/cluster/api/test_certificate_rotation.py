@@ -1,4 +1,4 @@
-"""Certificates are replaced in their files while a client runs: the server's authority's, and the client's own."""
+"""Certificate rotation while a client runs: the server's CA and the client's own certificate."""
 
 import asyncio
 import base64
@@ -68,7 +68,7 @@ def closed(_: web.BaseRequest) -> web.Response:
     return web.Response(body=b"{}", headers={"Connection": "close"})
 
 
-async def test_a_server_with_a_certificate_of_a_new_authority_is_trusted_once_the_kubeconfig_says_so(
+async def test_a_server_certificate_from_a_new_ca_is_trusted_once_the_kubeconfig_has_it(
     tmp_path: Path,
 ) -> None:
     context, old, new = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Authority(), Authority()
@@ -85,7 +85,7 @@ async def test_a_server_with_a_certificate_of_a_new_authority_is_trusted_once_th
             assert await client.request("GET", "/x") == {}
 
 
-async def test_a_client_certificate_that_is_refused_is_read_again(tmp_path: Path) -> None:
+async def test_a_refused_client_certificate_is_reread(tmp_path: Path) -> None:
     authority = Authority()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.certificate.decode())
     context.verify_mode = ssl.CERT_OPTIONAL
@@ -107,7 +107,7 @@ async def test_a_client_certificate_that_is_refused_is_read_again(tmp_path: Path
             assert await asyncio.gather(*(client.request("GET", "/x") for _ in range(4))) == [{}] * 4
 
 
-async def test_files_that_are_as_they_were_keep_their_connections(tmp_path: Path) -> None:
+async def test_unchanged_files_keep_their_connections(tmp_path: Path) -> None:
     authority = Authority()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem(tmp_path, "server.pem", authority.server()))
@@ -131,7 +131,7 @@ async def test_files_that_are_as_they_were_keep_their_connections(tmp_path: Path
     assert len(peers) == 1
 
 
-def test_a_pods_authority_is_read_with_its_token(tmp_path: Path) -> None:
+def test_a_pods_ca_is_read_with_its_token(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
     access = from_service_account({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, tmp_path)
     assert access.ca_file == str(tmp_path / "ca.crt")

@@ -31,17 +31,17 @@ async def test_a_request_carries_query_body_token_and_content_type(tmp_path: Pat
     assert request.headers["User-Agent"].startswith("gco-stream/")
 
 
-async def test_a_slow_answer_ends_at_the_deadline_of_the_call(tmp_path: Path) -> None:
+async def test_a_slow_response_times_out_at_the_deadline_of_the_call(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         await asyncio.sleep(60)
         return json_answer({})
 
     async with connected(answer, tmp_path) as (client, _):
-        with pytest.raises(errors.Unreachable, match="GET /x was not answered in time"):
+        with pytest.raises(errors.Unreachable, match="GET /x timed out"):
             await client.request("GET", "/x", timeout=0.05)
 
 
-async def test_a_slow_body_ends_at_the_deadline_too(tmp_path: Path) -> None:
+async def test_a_slow_body_times_out_as_well(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = await stream(request, [{"half": 1}])
         await asyncio.sleep(60)
@@ -52,7 +52,7 @@ async def test_a_slow_body_ends_at_the_deadline_too(tmp_path: Path) -> None:
             await client.request("GET", "/x", timeout=0.05)
 
 
-async def test_the_wait_for_a_free_connection_counts_and_nothing_is_sent_late(tmp_path: Path) -> None:
+async def test_waiting_for_a_connection_counts_and_nothing_is_sent_late(tmp_path: Path) -> None:
     arrived, release = asyncio.Event(), asyncio.Event()
 
     async def answer(_: web.Request) -> web.Response:
@@ -71,7 +71,7 @@ async def test_the_wait_for_a_free_connection_counts_and_nothing_is_sent_late(tm
     assert [request.path for request in seen.requests] == ["/first", "/third"]
 
 
-async def test_no_server_is_one_clear_line(tmp_path: Path) -> None:
+async def test_a_missing_server_is_reported_in_one_line(tmp_path: Path) -> None:
     async with listening(lambda _: asyncio.sleep(0)) as (url, _):  # type: ignore[arg-type,return-value]
         pass
     async with KubeClient.connect(kubeconfig=kubeconfig(tmp_path / "k", url, {})) as client:
@@ -82,7 +82,7 @@ async def test_no_server_is_one_clear_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>sign in</html>", b"[1]", b'{"kind":'])
-async def test_a_200_that_is_not_the_apis_is_an_error(body: bytes, tmp_path: Path) -> None:
+async def test_a_200_that_is_not_from_the_api_is_an_error(body: bytes, tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body)
 
@@ -101,7 +101,7 @@ async def test_a_redirect_is_an_error_and_not_followed(tmp_path: Path) -> None:
     assert len(seen.requests) == 1
 
 
-async def test_a_watch_yields_events_however_they_are_cut_up(tmp_path: Path) -> None:
+async def test_a_watch_yields_events_however_they_are_chunked(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = await stream(request, [])
         for part in (b'{"type":"ADD', b'ED","n":1}\n{"type":"MODIFIED","n":2}\n', b'{"n"', b":3}\n\n"):
@@ -127,7 +127,7 @@ async def test_an_error_event_is_raised_as_its_error(tmp_path: Path) -> None:
             await anext(events)
 
 
-async def test_a_silent_watch_ends_at_its_deadline_and_gives_its_connection_back(tmp_path: Path) -> None:
+async def test_a_silent_watch_times_out_and_releases_its_connection(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path == "/x":
             return json_answer({})
@@ -143,7 +143,7 @@ async def test_a_silent_watch_ends_at_its_deadline_and_gives_its_connection_back
         await client.request("GET", "/x", timeout=5)
 
 
-async def test_only_the_servers_silence_counts_against_a_watch(tmp_path: Path) -> None:
+async def test_only_the_servers_silence_counts_as_inactivity(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         return await stream(request, [{"n": 1}, {"n": 2}])
 
@@ -153,7 +153,7 @@ async def test_only_the_servers_silence_counts_against_a_watch(tmp_path: Path) -
         assert await anext(events) == {"n": 2}
 
 
-async def test_a_watch_that_is_cut_off_is_unreachable_but_not_silent(tmp_path: Path) -> None:
+async def test_a_broken_watch_is_unreachable_but_not_silent(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = await stream(request, [{"n": 1}])
         assert request.transport is not None
@@ -166,7 +166,7 @@ async def test_a_watch_that_is_cut_off_is_unreachable_but_not_silent(tmp_path: P
     assert not isinstance(caught.value, errors.WatchStalled)
 
 
-async def test_a_watch_that_is_refused_raises_the_refusal(tmp_path: Path) -> None:
+async def test_a_refused_watch_raises_the_servers_error(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         return status_answer(403, "Forbidden", "not you")
 
@@ -175,7 +175,7 @@ async def test_a_watch_that_is_refused_raises_the_refusal(tmp_path: Path) -> Non
             await anext(events)
 
 
-async def test_a_stream_without_lines_is_not_collected_for_ever(tmp_path: Path) -> None:
+async def test_a_stream_without_newlines_is_not_buffered_without_limit(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = await stream(request, [])
         for _ in range(40):
@@ -183,5 +183,5 @@ async def test_a_stream_without_lines_is_not_collected_for_ever(tmp_path: Path) 
         return response
 
     async with connected(answer, tmp_path) as (client, _), aclosing(client.watch("/w", inactivity=5)) as events:
-        with pytest.raises(errors.ServerError, match="more than"):
+        with pytest.raises(errors.ServerError, match="larger than"):
             await anext(events)

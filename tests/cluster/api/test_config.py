@@ -26,24 +26,24 @@ def pod(tmp_path: Path) -> Path:
 IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
 
 
-async def test_kubeconfig_goes_before_the_pods_service_account(pod: Path) -> None:
+async def test_a_kubeconfig_takes_precedence_over_the_pods_service_account(pod: Path) -> None:
     path = kubeconfig(pod / "config", "https://elsewhere:1", {"token": "t"})
     found = await load_config(environ={**IN_A_POD, "KUBECONFIG": path}, service_account=pod)
     assert (found.host, found.authorization) == ("https://elsewhere:1", "Bearer t")
 
 
-async def test_a_pods_service_account_is_used_where_there_is_no_kubeconfig(pod: Path) -> None:
+async def test_a_pods_service_account_is_used_if_there_is_no_kubeconfig(pod: Path) -> None:
     found = await load_config(environ=IN_A_POD, service_account=pod)
     assert (found.host, found.authorization) == ("https://10.0.0.1:6443", "Bearer first")
     assert found.ca_file == str(pod / "ca.crt")
 
 
-async def test_an_address_of_ipv6_is_bracketed(pod: Path) -> None:
+async def test_an_ipv6_address_is_bracketed(pod: Path) -> None:
     found = await load_config(environ={**IN_A_POD, "KUBERNETES_SERVICE_HOST": "fd00::1"}, service_account=pod)
     assert found.host == "https://[fd00::1]:6443"
 
 
-async def test_without_any_configuration_one_line_says_what_was_looked_for(
+async def test_without_configuration_one_line_names_the_places_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -51,7 +51,9 @@ async def test_without_any_configuration_one_line_says_what_was_looked_for(
         await load_config(environ={}, service_account=tmp_path)
 
 
-async def test_the_home_folders_kubeconfig_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_kubeconfig_in_the_home_directory_is_the_last_resort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".kube").mkdir()
     kubeconfig(tmp_path / ".kube" / "config", "http://home:1", {})
@@ -92,7 +94,7 @@ async def test_the_home_folders_kubeconfig_is_the_last_resort(tmp_path: Path, mo
         ),
     ],
 )
-async def test_a_kubeconfig_that_cannot_be_used_is_one_line_naming_the_file(text: str, tmp_path: Path) -> None:
+async def test_an_invalid_kubeconfig_is_reported_in_one_line_with_its_path(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(text)
     with pytest.raises(Misconfigured) as caught:
@@ -101,19 +103,19 @@ async def test_a_kubeconfig_that_cannot_be_used_is_one_line_naming_the_file(text
     assert "\n" not in str(caught.value)
 
 
-async def test_a_kubeconfig_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+async def test_a_missing_kubeconfig_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"kubeconfig .*/absent does not exist"):
         await load_config(str(tmp_path / "absent"))
 
 
-async def test_certificates_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+async def test_unreadable_certificates_are_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("not a certificate")
-    with pytest.raises(Misconfigured, match="certificates for https://x cannot be used"):
+    with pytest.raises(Misconfigured, match="cannot load the certificates for https://x"):
         ClusterConfig("https://x", ca_file=str(tmp_path / "ca.crt")).ssl_context()
 
 
 def plugin(folder: Path, *, expires: datetime | None) -> dict[str, object]:
-    """A credential plugin that counts its runs in a file and puts the count into its token."""
+    """Credential plugin that counts its runs in a file and returns the count in its token."""
     count = folder / "count"
     status = {"expirationTimestamp": expires.isoformat()} if expires else {}
     program = (
@@ -129,7 +131,7 @@ def plugin(folder: Path, *, expires: datetime | None) -> dict[str, object]:
     }
 
 
-async def test_a_plugins_token_is_renewed_when_it_is_about_to_end(tmp_path: Path) -> None:
+async def test_a_plugins_token_is_renewed_when_it_is_about_to_expire(tmp_path: Path) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=60)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=soon)})
     access = await load_config(path)
@@ -138,14 +140,14 @@ async def test_a_plugins_token_is_renewed_when_it_is_about_to_end(tmp_path: Path
     assert (await credentials.current()).authorization == "Bearer token-2"
 
 
-async def test_a_plugins_token_is_kept_while_it_lasts(tmp_path: Path) -> None:
+async def test_a_plugins_token_is_kept_while_it_is_valid(tmp_path: Path) -> None:
     late = datetime.now(UTC) + timedelta(hours=1)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=late)})
     credentials = await TokenSource.of(await load_config(path), lambda: load_config(path), pause=0)
     assert (await credentials.current()).authorization == "Bearer token-1"
 
 
-async def test_a_pods_token_is_read_again_every_minute(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pods_token_is_reread_every_minute(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials = await TokenSource.of(
         await load_config(environ=IN_A_POD, service_account=pod),
         lambda: load_config(environ=IN_A_POD, service_account=pod),
@@ -160,7 +162,7 @@ async def test_a_pods_token_is_read_again_every_minute(pod: Path, monkeypatch: p
     assert (await credentials.current()).authorization == "Bearer second"
 
 
-async def test_a_refused_token_is_renewed_and_the_request_sent_once_more(tmp_path: Path) -> None:
+async def test_a_refused_token_is_renewed_and_the_request_is_retried_once(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.Response:
         good = request.headers.get("Authorization") == "Bearer token-2"
         return json_answer({"you": "are in"}) if good else status_answer(401, "Unauthorized")
@@ -173,7 +175,7 @@ async def test_a_refused_token_is_renewed_and_the_request_sent_once_more(tmp_pat
     assert len(seen.requests) == 3
 
 
-async def test_many_refusals_at_once_renew_once(tmp_path: Path) -> None:
+async def test_concurrent_refusals_renew_the_token_once(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.Response:
         good = request.headers.get("Authorization") == "Bearer token-2"
         return json_answer({}) if good else status_answer(401, "Unauthorized")
@@ -185,7 +187,7 @@ async def test_many_refusals_at_once_renew_once(tmp_path: Path) -> None:
     assert (tmp_path / "count").read_text() == "2"
 
 
-async def test_a_token_that_stays_refused_is_unauthorized_and_not_looked_up_each_time(tmp_path: Path) -> None:
+async def test_a_token_that_stays_refused_is_not_looked_up_on_every_request(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         return status_answer(401, "Unauthorized")
 
@@ -198,7 +200,7 @@ async def test_a_token_that_stays_refused_is_unauthorized_and_not_looked_up_each
     assert int((tmp_path / "count").read_text()) == 1
 
 
-async def test_credentials_that_take_longer_than_one_call_may_are_had_in_the_end(tmp_path: Path) -> None:
+async def test_credentials_that_take_longer_than_one_call_are_renewed_eventually(tmp_path: Path) -> None:
     async def answer(request: web.Request) -> web.Response:
         first = request.headers.get("Authorization") in {"Bearer token-1", None}
         return status_answer(401, "Unauthorized") if first else json_answer({"you": "are in"})

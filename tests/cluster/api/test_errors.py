@@ -32,7 +32,7 @@ def test_each_status_has_its_error(code: int, expected: type[errors.ClusterError
     assert (error.status, str(error)) == (code, "because")
 
 
-def test_another_uid_is_told_by_the_cause() -> None:
+def test_a_uid_mismatch_is_recognized_by_its_cause() -> None:
     cause = {"field": "metadata.uid", "reason": "FieldValueInvalid", "message": "field is immutable"}
     assert type(errors.error_of(422, status(422, causes=[cause]))) is errors.UidMismatch
     assert type(errors.error_of(422, status(422, causes=[{**cause, "field": "spec"}]))) is errors.Rejected
@@ -46,7 +46,7 @@ def test_another_uid_is_told_by_the_cause() -> None:
         "etcdserver: request is too large",
     ],
 )
-def test_a_500_that_will_never_get_better_is_a_rejection(message: str) -> None:
+def test_a_500_that_can_never_succeed_is_a_rejection(message: str) -> None:
     assert type(errors.error_of(500, status(500, message))) is errors.Rejected
     assert type(errors.error_of(500, status(500, "etcdserver: leader changed"))) is errors.ServerError
 
@@ -59,14 +59,14 @@ def test_the_time_to_wait_comes_from_the_header_or_the_details() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b"[]", b"null", b'{"kind":"Status","details":3}'])
-def test_an_answer_that_is_no_status_object_is_still_an_error_of_its_code(body: bytes) -> None:
+def test_a_response_without_a_status_object_is_an_error_by_its_code(body: bytes) -> None:
     error = errors.error_of(502, body)
     assert type(error) is errors.ServerError
     assert error.message
     assert error.causes == ()
 
 
-def test_a_creation_of_what_exists_can_be_told_from_other_conflicts() -> None:
+def test_already_exists_is_distinguished_from_other_conflicts() -> None:
     exists = errors.error_of(409, status(409, reason="AlreadyExists"))
     assert isinstance(exists, errors.Conflict)
     assert exists.already_exists

@@ -28,7 +28,7 @@ def test_each_kind_has_its_path(kind: Kind, path: str) -> None:
     assert object_path(ObjectRef(kind, "ns", "llm")) == f"{path}/llm"
 
 
-def test_of_a_status_only_what_states_are_told_from_is_kept() -> None:
+def test_only_the_status_fields_that_planning_reads_are_kept() -> None:
     condition = {"type": "Available", "status": "True", "reason": "R", "message": "m"}
     times = {"lastUpdateTime": "t", "lastTransitionTime": "t"}
     status = {"observedGeneration": 3, "readyReplicas": 1, "collisionCount": 2, "conditions": [{**condition, **times}]}
@@ -85,7 +85,7 @@ def test_ownership_is_read_from_managed_fields(entries: list[dict[str, object]],
     assert ownership_of(entries) == expected
 
 
-def test_an_object_without_labels_is_ours_by_our_apply_and_the_endpoint_it_names() -> None:
+def test_an_object_without_labels_is_ours_if_we_applied_it_and_it_names_an_endpoint() -> None:
     assert is_applied_by_us(observe(raw(labels={})))
     assert not is_selected(observe(raw(labels={})))
     assert not is_applied_by_us(observe(raw(labels={}, applied=False)))
@@ -111,14 +111,14 @@ def test_handing_over_renames_the_old_managers_entry() -> None:
     assert other == HPA
 
 
-def test_handing_over_unites_the_old_managers_and_our_own_plain_writes_with_our_apply() -> None:
+def test_handing_over_merges_old_entries_and_our_updates_into_our_apply() -> None:
     united = upgraded_managed_fields(
         [entry("before-first-apply", "Update", A), entry("gco-stream", "Update", B), entry("gco-stream", "Apply", B)]
     )
     assert united == [entry("gco-stream", "Apply", A_AND_B)]
 
 
-def test_handing_over_changes_no_input() -> None:
+def test_handing_over_does_not_modify_its_input() -> None:
     entries = [entry("OpenAPI-Generator", "Update", {"f:spec": {}}), entry("gco-stream", "Update", B)]
     before = [dict(one) for one in entries]
     upgraded_managed_fields(entries)
@@ -136,10 +136,10 @@ def test_handing_over_changes_no_input() -> None:
         [entry("gco-stream", "Update", A, subresource="scale")],
     ],
 )
-def test_handing_over_leaves_everybody_elses_entries(entries: list[dict[str, object]]) -> None:
+def test_handing_over_leaves_other_managers_entries_unchanged(entries: list[dict[str, object]]) -> None:
     assert upgraded_managed_fields(entries) == entries
 
 
-def test_an_entry_of_another_api_version_is_not_united() -> None:
+def test_an_entry_of_another_api_version_is_not_merged() -> None:
     old = entry("OpenAPI-Generator", "Update", A, apiVersion="apps/v1beta1")
     assert upgraded_managed_fields([entry("gco-stream", "Apply", B), old]) == [entry("gco-stream", "Apply", B), old]

@@ -11,13 +11,13 @@ from tests.support.raw_objects import raw
 
 @pytest.fixture
 async def cache(tmp_path: Path) -> ClusterCache:
-    """A cache that nothing is watched for; objects come in by `put`."""
+    """A cache without running watches; objects are added by `put`."""
     path = kubeconfig(tmp_path / "config", "http://127.0.0.1:1", {})
     async with KubeClient.connect(kubeconfig=path) as client:
         return ClusterCache(client, ("gco-inference", "other"), lambda _: None)
 
 
-def test_all_objects_that_may_concern_an_endpoint_are_shown_in_every_namespace(cache: ClusterCache) -> None:
+def test_all_objects_that_may_belong_to_an_endpoint_are_found_in_every_namespace(cache: ClusterCache) -> None:
     places = [
         ("Deployment", "gco-inference", "llm"),
         ("Deployment", "gco-inference", "llm-canary"),
@@ -38,7 +38,7 @@ def test_all_objects_that_may_concern_an_endpoint_are_shown_in_every_namespace(c
     assert set(cache.observed("llm").objects) == expected
 
 
-def test_the_token_changes_with_every_object_shown_and_only_with_them(cache: ClusterCache) -> None:
+def test_the_token_changes_with_the_endpoints_objects_and_only_with_them(cache: ClusterCache) -> None:
     tokens = [cache.token("llm")]
     cache.put(raw(version=10))
     tokens.append(cache.token("llm"))
@@ -62,6 +62,6 @@ def test_the_endpoints_are_those_that_objects_name_or_may_belong_to(cache: Clust
     assert cache.endpoint_names() == {"a", "b", "b-canary", "c", "inference-d"}
 
 
-def test_before_anything_is_listed_it_says_what_is_missing(cache: ClusterCache) -> None:
+def test_every_namespace_is_unsynced_before_the_first_list(cache: ClusterCache) -> None:
     assert not cache.synced
     assert cache.unsynced == {"gco-inference": "not listed yet", "other": "not listed yet"}

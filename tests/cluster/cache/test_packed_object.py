@@ -50,7 +50,7 @@ objects = st.builds(
 
 
 @given(objects)
-def test_what_is_packed_comes_back_whole(observed: ObservedObject) -> None:
+def test_a_packed_object_is_unpacked_unchanged(observed: ObservedObject) -> None:
     record = compact.pack(observed)
     assert compact.unpack(observed.ref, record) == observed
     assert compact.uid_of(record) == observed.uid
@@ -70,12 +70,12 @@ def test_what_is_packed_comes_back_whole(observed: ObservedObject) -> None:
         ("Service", "llm", "another"),
     ],
 )
-def test_the_endpoint_is_told_without_inflating_or_with(kind: str, name: str, endpoint: str | None) -> None:
+def test_the_endpoint_is_found_with_and_without_inflating(kind: str, name: str, endpoint: str | None) -> None:
     observed = observe(raw(name, kind=kind, endpoint=endpoint))
     assert compact.endpoint_of(observed.ref, compact.pack(observed)) == endpoint
 
 
-def test_records_that_differ_in_their_version_alone_are_the_same() -> None:
+def test_records_that_differ_only_in_version_compare_as_the_same() -> None:
     one, later = compact.pack(observe(raw(version=1))), compact.pack(observe(raw(version=2)))
     assert one != later
     assert compact.same_but_version(one, later)

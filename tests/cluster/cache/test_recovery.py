@@ -1,4 +1,4 @@
-"""After an outage all goes on as soon as one has noticed; and a server that keeps ending watches is not run against."""
+"""Clients recover from an outage at once, and a server that keeps ending watches is not overloaded."""
 
 import asyncio
 from pathlib import Path
@@ -24,12 +24,12 @@ async def reset(request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever fails waits for longer than any test here."""
+    """Make every retry wait longer than any test here."""
     monkeypatch.setattr(watch, "_MIN_DELAY", 600.0)
     monkeypatch.setattr(watch, "_MAX_DELAY", 1200.0)
 
 
-async def test_watches_go_on_as_soon_as_any_call_is_answered_again(patient: None, tmp_path: Path) -> None:
+async def test_watches_resume_as_soon_as_any_call_succeeds(patient: None, tmp_path: Path) -> None:
     away = asyncio.Event()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -53,16 +53,14 @@ async def test_watches_go_on_as_soon_as_any_call_is_answered_again(patient: None
         await cache.wait_synced()
 
 
-async def test_a_watch_that_alone_gets_no_answers_is_not_woken_by_each_answer_to_others(
-    patient: None, tmp_path: Path
-) -> None:
+async def test_a_watch_that_alone_fails_is_not_woken_by_every_other_response(patient: None, tmp_path: Path) -> None:
     tries = 0
 
     async def answer(request: web.Request) -> web.StreamResponse:
         nonlocal tries
         if request.path == DEPLOYMENTS:
             tries += 1
-            # On an idempotent request whose connection breaks the transport itself tries once more.
+            # aiohttp itself retries an idempotent request once if its connection breaks.
             return await reset(request)
         if "watch" in request.query:
             response = await stream(request, [])
@@ -81,7 +79,7 @@ async def test_a_watch_that_alone_gets_no_answers_is_not_woken_by_each_answer_to
         assert tries <= 4
 
 
-async def test_the_wait_that_a_server_asks_for_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retry_after_is_honored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
     asked = others = 0
 
@@ -98,14 +96,14 @@ async def test_the_wait_that_a_server_asks_for_is_kept(tmp_path: Path, monkeypat
         running_cache(client, ("gco-inference",), asyncio.Queue()),
         asyncio.timeout(120),
     ):
-        # The three other kinds, which nobody asked to wait, have been tried many times.
+        # The three other kinds, which got no Retry-After, have been retried many times.
         await until(lambda: others >= 20)
         assert asked == 1
         with pytest.raises(TooManyRequests):
             await client.request("GET", DEPLOYMENTS)
 
 
-async def test_a_server_that_ends_each_watch_after_an_event_is_asked_once_a_second(tmp_path: Path) -> None:
+async def test_a_server_that_ends_every_watch_after_an_event_is_polled_once_a_second(tmp_path: Path) -> None:
     opened: list[float] = []
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -119,7 +117,7 @@ async def test_a_server_that_ends_each_watch_after_an_event_is_asked_once_a_seco
     assert opened[2] - opened[0] > 1.5
 
 
-async def test_a_watch_that_lasted_is_fine_though_nothing_happened_in_it(
+async def test_a_watch_that_lasted_without_events_is_not_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "_MIN_DELAY", 0.01)
@@ -137,11 +135,11 @@ async def test_a_watch_that_lasted_is_fine_though_nothing_happened_in_it(
         return response
 
     async with running(script, tmp_path), asyncio.timeout(120):
-        # Were each a failure more than the one before, the sixteenth would come after two minutes and more.
+        # If each one counted as a consecutive failure, the 16th attempt would come after more than two minutes.
         await until(lambda: opened >= 16, 100)
 
 
-async def test_a_list_whose_pages_do_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_with_endless_pages_is_aborted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_MIN_DELAY", 600.0)
     pages = 0
 
@@ -153,12 +151,12 @@ async def test_a_list_whose_pages_do_not_end_is_given_up(tmp_path: Path, monkeyp
         return list_of([], "100", **{"continue": "here"})
 
     async with running(script, tmp_path) as (cache, _, _), asyncio.timeout(120):
-        await until(lambda: cache.unsynced.get("gco-inference", "").endswith("the same page again"))
+        await until(lambda: cache.unsynced.get("gco-inference", "").endswith("the same continue token twice"))
     assert pages == 2
 
 
 @pytest.mark.parametrize("object_", ["no", ["no"], None, {"code": "no"}])
-async def test_an_error_event_of_nothing_is_survived(
+async def test_an_error_event_without_a_status_is_tolerated(
     object_: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
@@ -178,7 +176,7 @@ async def test_an_error_event_of_nothing_is_survived(
         await cache.wait_synced()
 
 
-async def test_whoever_asks_is_told_which_namespace_is_known_again(
+async def test_on_synced_is_called_with_each_namespace_that_becomes_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
@@ -198,7 +196,7 @@ async def test_whoever_asks_is_told_which_namespace_is_known_again(
         await until(lambda: synced == ["gco-inference", "secret"])
 
 
-async def test_the_words_for_a_call_that_is_not_answered_are_the_same_whatever_time_was_left(tmp_path: Path) -> None:
+async def test_the_message_of_a_timeout_does_not_depend_on_its_length(tmp_path: Path) -> None:
     async def answer(_: web.Request) -> web.Response:
         await asyncio.sleep(60)
         return web.Response()

@@ -20,7 +20,7 @@ Script = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed list or watch is tried again soon: what counts here is what is asked then."""
+    """Retry failed lists and watches soon: these tests check the requests, not the delays."""
     monkeypatch.setattr(watch, "_MIN_DELAY", 0.005)
     monkeypatch.setattr(watch, "_MIN_WATCH_SECONDS", 0.005)
 
@@ -29,7 +29,7 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 async def running(
     script: Script, folder: Path, namespaces: tuple[str, ...] = ("gco-inference",), **options: Any
 ) -> AsyncIterator[tuple[ClusterCache, SeenRequest, asyncio.Queue[frozenset[str]]]]:
-    """A running cache whose server answers by the script, else with empty lists and watches that stay open."""
+    """Run a cache against a scripted server that otherwise returns empty lists and watches that stay open."""
     changes: asyncio.Queue[frozenset[str]] = asyncio.Queue()
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -96,7 +96,7 @@ async def test_lists_are_read_page_by_page_and_then_watched_from_their_version(t
     assert "resourceVersion" not in ours[0]
 
 
-async def test_an_ended_watch_goes_on_from_the_last_version_without_a_new_list(tmp_path: Path) -> None:
+async def test_an_ended_watch_resumes_from_the_last_version_without_a_new_list(tmp_path: Path) -> None:
     versions: list[str] = []
     enough = asyncio.Event()
 
@@ -118,7 +118,7 @@ async def test_an_ended_watch_goes_on_from_the_last_version_without_a_new_list(t
     assert sum(request.path == DEPLOYMENTS and "watch" not in request.query for request in seen.requests) == 1
 
 
-async def test_a_cut_watch_goes_on_from_the_last_version_without_a_new_list(tmp_path: Path) -> None:
+async def test_a_broken_watch_resumes_from_the_last_version_without_a_new_list(tmp_path: Path) -> None:
     versions: list[str] = []
     enough = asyncio.Event()
 
@@ -140,7 +140,7 @@ async def test_a_cut_watch_goes_on_from_the_last_version_without_a_new_list(tmp_
     assert sum(request.path == DEPLOYMENTS and "watch" not in request.query for request in seen.requests) == 1
 
 
-async def test_a_version_too_old_is_answered_by_a_new_list_and_only_differences_are_reported(tmp_path: Path) -> None:
+async def test_an_expired_version_causes_a_new_list_that_reports_only_differences(tmp_path: Path) -> None:
     lists = 0
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -161,7 +161,7 @@ async def test_a_version_too_old_is_answered_by_a_new_list_and_only_differences_
         assert cache.synced
 
 
-async def test_a_silent_watch_is_answered_by_a_new_list(tmp_path: Path) -> None:
+async def test_a_silent_watch_causes_a_new_list(tmp_path: Path) -> None:
     lists = asyncio.Semaphore(0)
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -175,7 +175,7 @@ async def test_a_silent_watch_is_answered_by_a_new_list(tmp_path: Path) -> None:
         assert cache.synced
 
 
-async def test_a_watch_that_ends_without_a_word_is_answered_by_a_new_list(tmp_path: Path) -> None:
+async def test_a_watch_that_ends_without_events_causes_a_new_list(tmp_path: Path) -> None:
     lists = asyncio.Semaphore(0)
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -191,7 +191,7 @@ async def test_a_watch_that_ends_without_a_word_is_answered_by_a_new_list(tmp_pa
         await lists.acquire()
 
 
-async def test_a_forbidden_namespace_is_named_with_the_reason_and_others_work(tmp_path: Path) -> None:
+async def test_a_forbidden_namespace_is_reported_with_the_reason_and_others_work(tmp_path: Path) -> None:
     allowed = asyncio.Event()
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -212,7 +212,7 @@ async def test_a_forbidden_namespace_is_named_with_the_reason_and_others_work(tm
 
 
 @pytest.mark.parametrize("answer", [{"metadata": {}}, {"metadata": {"resourceVersion": "9"}}, {"items": []}])
-async def test_a_200_that_is_no_list_never_empties_the_cache(answer: dict[str, Any], tmp_path: Path) -> None:
+async def test_a_200_that_is_not_a_list_never_empties_the_cache(answer: dict[str, Any], tmp_path: Path) -> None:
     tries = asyncio.Semaphore(0)
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -225,10 +225,10 @@ async def test_a_200_that_is_no_list_never_empties_the_cache(answer: dict[str, A
         await tries.acquire()
         await tries.acquire()
         assert not cache.synced
-        assert "the answer " in cache.snapshot().unsynced["gco-inference"]
+        assert "the response " in cache.snapshot().unsynced["gco-inference"]
 
 
-async def test_a_server_in_trouble_leaves_what_is_known_and_says_so(tmp_path: Path) -> None:
+async def test_a_failing_server_is_reported_and_leaves_the_cache_intact(tmp_path: Path) -> None:
     broken = asyncio.Event()
 
     async def script(request: web.Request) -> web.StreamResponse | None:
@@ -248,7 +248,7 @@ async def test_a_server_in_trouble_leaves_what_is_known_and_says_so(tmp_path: Pa
         assert deployment(cache) is not None
 
 
-async def test_the_snapshot_tells_the_age_of_the_last_word_of_each_watch(tmp_path: Path) -> None:
+async def test_the_snapshot_shows_the_age_of_each_watchs_last_message(tmp_path: Path) -> None:
     async def script(_: web.Request) -> web.StreamResponse | None:
         return None
 

@@ -10,7 +10,7 @@ from tests.support.raw_objects import raw
 
 
 class FakeCluster:
-    """A collection beside the server's truth, and what the collection has reported."""
+    """A collection, the server's state, and what the collection has reported."""
 
     def __init__(self) -> None:
         self.server: dict[str, JsonObject] = {}
@@ -26,7 +26,7 @@ class FakeCluster:
         return self.server.get(ref.name)
 
     async def list(self, *items: JsonObject, at: int | None = None) -> None:
-        """A list as of the version `at`, or of its newest item."""
+        """Pass a list as of version `at`, or of its newest item."""
         newest = max((int(one["metadata"]["resourceVersion"]) for one in items), default=0)
         self.collection.begin_list()
         await self.collection.add_page(list(items))
@@ -47,7 +47,7 @@ def world() -> FakeCluster:
     return FakeCluster()
 
 
-async def test_a_list_reports_what_is_new_changed_and_gone_and_nothing_else(world: FakeCluster) -> None:
+async def test_a_list_reports_only_new_changed_and_deleted_objects(world: FakeCluster) -> None:
     same, changed, gone = (raw(name, uid=name, endpoint=name, applied=False) for name in ("same", "changed", "gone"))
     await world.list(same, changed, gone)
     assert world.take_reports() == {"same", "changed", "gone"}
@@ -58,7 +58,7 @@ async def test_a_list_reports_what_is_new_changed_and_gone_and_nothing_else(worl
     assert world.replicas("changed") == 2
 
 
-async def test_an_own_write_is_seen_at_once_and_its_echo_is_no_news(world: FakeCluster) -> None:
+async def test_our_own_write_is_visible_at_once_and_its_event_is_not_reported(world: FakeCluster) -> None:
     written = raw(version=11, spec={"replicas": 2})
     await world.list(raw(version=10))
     world.reported.clear()
@@ -70,15 +70,13 @@ async def test_an_own_write_is_seen_at_once_and_its_echo_is_no_news(world: FakeC
     assert world.reported == []
 
 
-async def test_an_older_answer_does_not_replace_a_newer_event(world: FakeCluster) -> None:
+async def test_an_older_response_does_not_replace_a_newer_event(world: FakeCluster) -> None:
     await world.collection.handle_event("ADDED", raw(version=12, spec={"replicas": 3}))
     world.collection.put(raw(version=11, spec={"replicas": 2}))
     assert world.replicas() == 3
 
 
-async def test_an_event_without_a_change_that_planning_reads_is_no_news_but_its_version_counts(
-    world: FakeCluster,
-) -> None:
+async def test_an_event_that_planning_ignores_only_updates_the_version(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.reported.clear()
     await world.collection.handle_event("MODIFIED", raw(version=15))
@@ -86,7 +84,7 @@ async def test_an_event_without_a_change_that_planning_reads_is_no_news_but_its_
     assert world.collection.version("llm") == 15
 
 
-async def test_a_deleted_uid_stays_dead_however_late_its_events_are(world: FakeCluster) -> None:
+async def test_late_events_do_not_bring_a_deleted_uid_back(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.collection.forget("llm", "u1")
     world.reported.clear()
@@ -99,7 +97,7 @@ async def test_a_deleted_uid_stays_dead_however_late_its_events_are(world: FakeC
     assert world.take_reports() == {"llm"}
 
 
-async def test_an_answer_that_comes_after_the_deletion_was_seen_changes_nothing(world: FakeCluster) -> None:
+async def test_a_response_that_arrives_after_the_deletion_changes_nothing(world: FakeCluster) -> None:
     await world.list(raw(version=10, applied=False))
     await world.collection.handle_event("DELETED", raw(version=12, applied=False))
     world.collection.put(raw(version=11))
@@ -116,7 +114,7 @@ async def test_the_deletion_of_a_predecessor_does_not_remove_the_successor(world
     assert observed.uid == "u2"
 
 
-async def test_a_deletion_is_only_a_hint_while_the_object_could_be_ours(world: FakeCluster) -> None:
+async def test_a_deletion_is_verified_while_the_object_may_be_ours(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.reported.clear()
     world.server["llm"] = raw(version=11, labels={})
@@ -127,7 +125,7 @@ async def test_a_deletion_is_only_a_hint_while_the_object_could_be_ours(world: F
     assert world.take_reports() == {"llm"}
 
 
-async def test_a_label_put_back_makes_it_an_ordinary_object_again(world: FakeCluster) -> None:
+async def test_an_object_whose_labels_are_restored_is_watched_again(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.server["llm"] = raw(version=11, labels={})
     await world.collection.handle_event("DELETED", raw(version=11))
@@ -138,7 +136,7 @@ async def test_a_label_put_back_makes_it_an_ordinary_object_again(world: FakeClu
     assert world.collection.version("llm") == 12
 
 
-async def test_an_object_without_its_labels_is_looked_at_again_since_no_event_will_tell(world: FakeCluster) -> None:
+async def test_an_object_without_labels_is_read_on_every_bookmark(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.server["llm"] = raw(version=11, labels={})
     await world.collection.handle_event("DELETED", raw(version=11))
@@ -156,7 +154,7 @@ async def test_an_object_without_its_labels_is_looked_at_again_since_no_event_wi
     assert world.take_reports() == {"llm"}
 
 
-async def test_an_object_that_lost_labels_and_endpoint_is_no_longer_shown(world: FakeCluster) -> None:
+async def test_an_object_that_lost_its_labels_and_endpoint_is_dropped(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.server["llm"] = raw(version=11, labels={}, endpoint=None)
     await world.collection.handle_event("DELETED", raw(version=11))
@@ -165,7 +163,7 @@ async def test_an_object_that_lost_labels_and_endpoint_is_no_longer_shown(world:
     assert world.collection.version("llm") == 12
 
 
-async def test_a_real_deletion_is_believed_after_asking(world: FakeCluster) -> None:
+async def test_a_real_deletion_is_accepted_after_a_read(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     world.reported.clear()
     await world.collection.handle_event("DELETED", raw(version=11))
@@ -174,14 +172,14 @@ async def test_a_real_deletion_is_believed_after_asking(world: FakeCluster) -> N
     assert world.take_reports() == {"llm"}
 
 
-async def test_a_terminating_object_that_is_gone_is_not_asked_for(world: FakeCluster) -> None:
+async def test_the_deletion_of_a_terminating_object_needs_no_read(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     await world.collection.handle_event("DELETED", raw(version=11, deletionTimestamp="2026-01-01T00:00:00Z"))
     assert world.asked == []
     assert world.collection.get("llm") is None
 
 
-async def test_an_object_absent_from_a_new_list_is_asked_for_if_it_could_be_ours(world: FakeCluster) -> None:
+async def test_an_object_missing_from_a_new_list_is_read_if_it_may_be_ours(world: FakeCluster) -> None:
     await world.list(raw("llm"), raw("old", uid="u2", applied=False))
     world.server["llm"] = raw(version=11, labels={})
     await world.list()
@@ -190,7 +188,7 @@ async def test_an_object_absent_from_a_new_list_is_asked_for_if_it_could_be_ours
     assert world.collection.get("old") is None
 
 
-async def test_a_list_whose_doubts_cannot_be_cleared_fails_and_keeps_showing_the_object(world: FakeCluster) -> None:
+async def test_a_list_fails_and_keeps_a_missing_object_that_cannot_be_read(world: FakeCluster) -> None:
     await world.list(raw())
     world.broken = True
     with pytest.raises(Unreachable):
@@ -198,7 +196,7 @@ async def test_a_list_whose_doubts_cannot_be_cleared_fails_and_keeps_showing_the
     assert world.collection.get("llm") is not None
 
 
-async def test_what_is_written_while_a_list_is_read_survives_it(world: FakeCluster) -> None:
+async def test_writes_made_while_a_list_is_read_survive_it(world: FakeCluster) -> None:
     await world.list(raw("deleted", uid="d"), raw("changed", uid="c"), raw("untouched", uid="u"))
     world.collection.begin_list()
     await world.collection.add_page(
@@ -211,7 +209,7 @@ async def test_what_is_written_while_a_list_is_read_survives_it(world: FakeClust
     assert [world.replicas(name) for name in ("created", "changed", "deleted", "untouched")] == [1, 9, None, 5]
 
 
-async def test_a_successor_in_the_list_survives_the_death_of_its_predecessor(world: FakeCluster) -> None:
+async def test_a_successor_in_the_list_survives_the_deletion_of_its_predecessor(world: FakeCluster) -> None:
     await world.list(raw(uid="u1", version=10))
     world.collection.begin_list()
     await world.collection.add_page([raw(uid="u2", version=20)])
@@ -220,28 +218,28 @@ async def test_a_successor_in_the_list_survives_the_death_of_its_predecessor(wor
     assert world.collection.version("llm") == 20
 
 
-async def test_a_new_list_is_believed_also_when_versions_went_back(world: FakeCluster) -> None:
+async def test_a_new_list_is_accepted_even_if_versions_went_back(world: FakeCluster) -> None:
     await world.list(raw(version=1000, spec={"replicas": 9}))
     await world.list(raw(version=10, spec={"replicas": 1}))
     assert world.replicas() == 1
     assert world.collection.version("llm") == 10
 
 
-async def test_what_a_new_list_shows_is_alive_whatever_was_believed_of_it(world: FakeCluster) -> None:
+async def test_a_new_list_overrides_an_earlier_deletion(world: FakeCluster) -> None:
     world.collection.forget("llm", "u1")
     await world.list(raw(version=10))
     await world.collection.handle_event("MODIFIED", raw(version=11, spec={"replicas": 4}))
     assert world.replicas() == 4
 
 
-async def test_an_object_reports_every_endpoint_it_may_concern(world: FakeCluster) -> None:
+async def test_an_object_reports_every_endpoint_it_may_belong_to(world: FakeCluster) -> None:
     await world.collection.handle_event("ADDED", raw("llm-canary", endpoint=None, applied=False))
     assert world.take_reports() == {"llm", "llm-canary"}
     await world.collection.handle_event("MODIFIED", raw("llm-canary", endpoint="other", version=11))
     assert world.take_reports() == {"llm", "llm-canary", "other"}
 
 
-async def test_a_foreign_object_that_was_asked_for_is_shown_until_it_is_gone(world: FakeCluster) -> None:
+async def test_a_foreign_object_that_was_read_is_kept_until_it_is_deleted(world: FakeCluster) -> None:
     world.server["llm"] = raw(labels={}, applied=False, endpoint=None)
     assert await world.collection.refresh("llm") is not None
     assert world.collection.get("llm") is not None
@@ -250,7 +248,7 @@ async def test_a_foreign_object_that_was_asked_for_is_shown_until_it_is_gone(wor
     assert world.collection.get("llm") is None
 
 
-async def test_a_read_that_finds_nothing_does_not_remove_what_was_written_meanwhile(world: FakeCluster) -> None:
+async def test_a_read_that_finds_nothing_keeps_an_object_written_meanwhile(world: FakeCluster) -> None:
     await world.list(raw(version=10))
     answered = asyncio.Event()
 
@@ -268,24 +266,24 @@ async def test_a_read_that_finds_nothing_does_not_remove_what_was_written_meanwh
     assert store.version("llm") == 20
 
 
-async def test_thousands_of_deletions_are_remembered_within_a_bound(world: FakeCluster) -> None:
+async def test_thousands_of_deletions_are_remembered(world: FakeCluster) -> None:
     for number in range(5000):
         world.collection.forget("llm", f"u{number}")
     await world.collection.handle_event("ADDED", raw(uid="u4999"))
     assert world.collection.get("llm") is None
 
 
-async def test_the_endpoints_of_objects_are_listed_without_reading_them_whole(world: FakeCluster) -> None:
+async def test_endpoints_of_objects_are_listed_without_inflating_records(world: FakeCluster) -> None:
     await world.list(raw("a", uid="1", endpoint="a"), raw("b", uid="2", endpoint=None), raw("c", uid="3", endpoint="x"))
     assert dict(world.collection.endpoints()) == {"a": "a", "b": None, "c": "x"}
 
 
 @pytest.mark.parametrize("was_known", [True, False])
-async def test_an_answer_that_comes_after_a_new_list_brings_nothing_back_that_is_gone(
+async def test_a_response_older_than_a_new_list_does_not_bring_an_object_back(
     world: FakeCluster, was_known: bool
 ) -> None:
     await world.list(*([raw(version=4)] if was_known else []))
-    # Applied at version 5; somebody deletes it at 6, and only then, and after a new list, the answer comes.
+    # Applied at version 5 and deleted by someone else at 6; the response arrives only after a new list.
     await world.list(at=7)
     assert world.collection.put(raw(version=5)).resource_version == "5"
     assert world.collection.get("llm") is None
@@ -293,7 +291,7 @@ async def test_an_answer_that_comes_after_a_new_list_brings_nothing_back_that_is
     assert world.collection.version("llm") == 8
 
 
-async def test_of_the_uids_that_were_deleted_only_the_last_thousands_are_remembered() -> None:
+async def test_only_the_most_recently_deleted_uids_are_remembered() -> None:
     store = FakeCluster().collection
     for number in range(5000):
         store.forget("llm", f"u{number}")

@@ -1,4 +1,4 @@
-"""Events as a person reads them, from whatever form the API server has them in."""
+"""Recent events are read from every form in which the API server returns them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ NOON = "2026-11-21T12:00:00Z"
 
 
 class Api:
-    """A client that answers with events, and notes what it was asked."""
+    """Client that returns events and records its requests."""
 
     def __init__(self, *items: dict[str, Any]) -> None:
         self.items = list(items)
@@ -43,12 +43,12 @@ async def read(*items: dict[str, Any]) -> list[Any]:
         ({}, NOON, 1),
     ],
 )
-async def test_the_time_and_count_are_those_of_the_last(fields: dict[str, Any], at: str, count: int) -> None:
+async def test_the_time_and_count_are_those_of_the_last_occurrence(fields: dict[str, Any], at: str, count: int) -> None:
     (found,) = await read(event(**fields))
     assert (found.at, found.count, found.about) == (at, count, "Deployment/chat")
 
 
-async def test_the_newest_is_first() -> None:
+async def test_the_newest_event_is_first() -> None:
     found = await read(event(reason="Old", eventTime="2026-11-20T12:00:00Z"), event(reason="New", eventTime=NOON))
     assert [one.reason for one in found] == ["New", "Old"]
 
@@ -56,13 +56,13 @@ async def test_the_newest_is_first() -> None:
 @pytest.mark.parametrize(
     "odd", [{"note": None, "series": None, "regarding": None}, {"note": 7, "type": 5}, {"note": "\x1b[2J" + "x" * 9000}]
 )
-async def test_what_makes_no_sense_is_left_out(odd: dict[str, Any]) -> None:
+async def test_invalid_fields_are_left_out(odd: dict[str, Any]) -> None:
     (found,) = await read({**event(), **odd})
     assert len(found.note) <= 600
     assert "\x1b" not in found.note
 
 
-async def test_each_name_is_asked_for_in_its_namespace() -> None:
+async def test_events_are_requested_for_each_name_in_the_namespace() -> None:
     api = Api()
     await list_events(api, "team-a", ("chat", "inference-chat"), timeout=1)  # type: ignore[arg-type]
     path = "/apis/events.k8s.io/v1/namespaces/team-a/events"

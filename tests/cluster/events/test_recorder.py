@@ -20,7 +20,7 @@ LLM = ObjectRef(Kind.DEPLOYMENT, "gco-inference", "llm")
 
 
 class EventServer:
-    """Stores events as the API server does; `failures` are answered first."""
+    """Stores events as the API server does; `failures` are raised first."""
 
     def __init__(self) -> None:
         self.events: dict[str, dict[str, Any]] = {}
@@ -36,7 +36,7 @@ class EventServer:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
-        timeout: float | None = None,  # noqa: ASYNC109 - as the client has it
+        timeout: float | None = None,  # noqa: ASYNC109 - same signature as the client
     ) -> dict[str, Any]:
         del query, timeout
         self.calls.append((asyncio.get_running_loop().time(), method))
@@ -89,7 +89,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_an_event_tells_all_that_the_group_asks_for() -> None:
+async def test_an_event_has_all_fields_that_the_api_requires() -> None:
     server = EventServer()
     async with recording(server) as recorder:
         emit(recorder)
@@ -119,7 +119,7 @@ async def test_an_event_tells_all_that_the_group_asks_for() -> None:
 
 
 @given(st.text())
-def test_a_note_is_cut_to_what_the_server_counts(text: str) -> None:
+def test_a_note_is_cut_to_the_servers_limit_in_bytes(text: str) -> None:
     for note in (text, text * 400):
         kept = truncate_note(note)
         assert len(kept.encode()) <= MAX_NOTE
@@ -130,7 +130,7 @@ def test_a_note_is_cut_to_what_the_server_counts(text: str) -> None:
             assert note.encode("utf-8", "replace").decode().startswith(kept[:-1])
 
 
-async def test_repeats_count_up_one_event_and_are_written_rarely() -> None:
+async def test_repeats_increment_one_event_and_are_written_rarely() -> None:
     server = EventServer()
     async with recording(server) as recorder:
         for _ in range(240):
@@ -142,7 +142,7 @@ async def test_repeats_count_up_one_event_and_are_written_rarely() -> None:
     assert len(server.calls) <= 7
 
 
-async def test_repeats_before_the_first_write_are_in_it() -> None:
+async def test_the_first_write_includes_earlier_repeats() -> None:
     server = EventServer()
     async with recording(server) as recorder:
         for _ in range(3):
@@ -153,7 +153,7 @@ async def test_repeats_before_the_first_write_are_in_it() -> None:
     assert [method for _, method in server.calls] == ["POST"]
 
 
-async def test_what_differs_is_another_event() -> None:
+async def test_any_difference_makes_another_event() -> None:
     server = EventServer()
     async with recording(server) as recorder:
         emit(recorder, "a")
@@ -164,7 +164,7 @@ async def test_what_differs_is_another_event() -> None:
     assert all("series" not in event for event in server.events.values())
 
 
-async def test_an_event_that_the_server_forgot_is_made_anew() -> None:
+async def test_an_expired_event_is_recreated() -> None:
     server = EventServer()
     async with recording(server) as recorder:
         emit(recorder)
@@ -178,7 +178,7 @@ async def test_an_event_that_the_server_forgot_is_made_anew() -> None:
     assert event["eventTime"] > lease.micro_time(WALL + 600 * 10**6)
 
 
-async def test_hours_later_it_is_news_again() -> None:
+async def test_a_repeat_hours_later_is_a_new_event() -> None:
     server = EventServer()
     async with recording(server) as recorder:
         emit(recorder)
@@ -187,7 +187,7 @@ async def test_hours_later_it_is_news_again() -> None:
         await until(lambda: len(server.events) == 2)
 
 
-async def test_a_failure_is_tried_again_and_a_lost_answer_makes_no_second_event() -> None:
+async def test_failures_are_retried_and_a_lost_response_creates_no_second_event() -> None:
     server = EventServer()
     server.failures = [errors.ServerError(500, "", "etcd")]
     server.lost_answers = 1
@@ -208,7 +208,7 @@ async def test_a_failure_is_tried_again_and_a_lost_answer_makes_no_second_event(
         (errors.Unreachable(0, "", "no answer"), 3),
     ],
 )
-async def test_what_cannot_be_written_is_dropped_and_the_next_is_written(
+async def test_an_event_that_cannot_be_written_is_dropped_and_the_next_is_written(
     failure: errors.ClusterError, calls: int
 ) -> None:
     server = EventServer()
@@ -234,7 +234,7 @@ async def test_the_rate_and_the_queue_are_bounded() -> None:
         assert len(server.events) == 500
 
 
-async def test_one_object_that_flaps_leaves_room_for_the_others() -> None:
+async def test_one_flapping_object_leaves_room_for_the_others() -> None:
     server = EventServer()
     async with recording(server) as recorder:
         for number in range(1000):
@@ -246,7 +246,7 @@ async def test_one_object_that_flaps_leaves_room_for_the_others() -> None:
     assert notes.count("other") == 1
 
 
-async def test_long_names_are_cut_to_what_the_server_takes() -> None:
+async def test_long_names_are_cut_to_the_servers_limits() -> None:
     server = EventServer()
     async with recording(server, instance="p" * 300) as recorder:
         recorder.emit(LLM, "", "Normal", "R" * 300, "note")

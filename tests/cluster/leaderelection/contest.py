@@ -1,4 +1,4 @@
-"""Replicas that contend for a Lease in memory, in the event loop's own (fast) time."""
+"""Replicas that compete for an in-memory Lease, in the event loop's accelerated time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,8 +20,8 @@ def wall() -> int:
     return WALL + int(now() * 1e6)
 
 
-class RecordingFence:
-    """A fuse that keeps when it would have burnt down, 0 where it was put out."""
+class FakeFence:
+    """Fake fence that records when it would fire; 0 if it was disarmed."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -31,7 +31,7 @@ class RecordingFence:
 
 
 def replica(
-    server: LeaseServer, terms: TermLog, name: str, *, deadline: float = DEADLINE, fence: RecordingFence | None = None
+    server: LeaseServer, terms: TermLog, name: str, *, deadline: float = DEADLINE, fence: FakeFence | None = None
 ) -> Replica:
     return Replica(
         server,
@@ -42,7 +42,7 @@ def replica(
         renew_deadline=deadline,
         retry_period=RETRY,
         legacy_interval=CYCLE,
-        fence=fence or RecordingFence(),
+        fence=fence or FakeFence(),
         clock=now,
         wall=wall,
     )
@@ -50,7 +50,7 @@ def replica(
 
 @asynccontextmanager
 async def replicas(
-    server: LeaseServer, count: int, *, deadline: float = DEADLINE, fence: RecordingFence | None = None
+    server: LeaseServer, count: int, *, deadline: float = DEADLINE, fence: FakeFence | None = None
 ) -> AsyncIterator[tuple[TermLog, list[Replica]]]:
     def start(terms: TermLog) -> list[Replica]:
         return [replica(server, terms, f"pod-{number}", deadline=deadline, fence=fence) for number in range(count)]
@@ -60,7 +60,7 @@ async def replicas(
 
 
 async def until(condition: Callable[[], object], within: float = 100) -> float:
-    """The seconds until the condition held; fails if it does not."""
+    """Wait for the condition and return the seconds that it took; fails if it does not become true."""
     started = now()
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - any condition

@@ -1,4 +1,4 @@
-"""An API server that knows one Lease, in memory: resourceVersions, uids, watches, and what can go wrong with it."""
+"""In-memory API server for one Lease, with resourceVersions, uids, watches and injected faults."""
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ Raw = dict[str, Any]
 
 @dataclass(frozen=True)
 class SentRequest:
-    """A request: when, for how many seconds at most, and the metadata of its body."""
+    """A request: its time, its timeout in seconds, and the metadata of its body."""
 
     method: str
     at: float
@@ -25,13 +25,13 @@ class SentRequest:
 
 
 class LeaseServer:
-    """What goes wrong is set by the test.
+    """API server with faults that the test sets.
 
-    `latency`: seconds each way. `event_delay`: seconds by which watches lag. `down`: no answers. `lose_answers`: writes
-    happen, and nobody is told. `refusal`: the answer to everything but watches. `watchable`: whether watches are
-    allowed. `conflicts`: how many writes were refused for their version or uid. `calls`: the methods of all requests,
-    `sent`: the same with the loop's time, the timeout in seconds and the metadata of what was to be written. `refused`:
-    those of them that got `refusal`.
+    `latency`: seconds each way. `event_delay`: seconds by which watches lag. `down`: no responses. `lose_answers`:
+    writes are applied but get no response. `refusal`: response to everything except watches. `watchable`: whether
+    watches are allowed. `conflicts`: number of writes refused because of their version or uid. `calls`: methods of all
+    requests. `sent`: the same requests with the loop's time, the timeout in seconds and the metadata to be written.
+    `refused`: those that got `refusal`.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class LeaseServer:
         return str(self.spec.get("holderIdentity") or "") if self.lease else ""
 
     def edit(self, annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
-        """What somebody does with kubectl."""
+        """Edit the Lease as a person would with kubectl."""
         lease = deepcopy(self.lease) or {"metadata": {"name": "leader"}, "spec": {}}
         lease["spec"].update(spec)
         if annotations:
@@ -84,7 +84,7 @@ class LeaseServer:
         query: Mapping[str, str] | None = None,
         body: bytes | None = None,
         content_type: str = "application/json",
-        timeout: float | None = None,  # noqa: ASYNC109 - as the client has it
+        timeout: float | None = None,  # noqa: ASYNC109 - same signature as the client
     ) -> Raw:
         del query, content_type
         assert timeout is not None
@@ -149,7 +149,7 @@ class LeaseServer:
             return self._store(raw, f"uid-{next(self._uids)}")
         uid, version = metadata.get("uid"), metadata.get("resourceVersion")
         if self.lease is None and uid is None:
-            # A PUT makes a Lease that is not there, unless it says which one it means.
+            # A PUT without a uid creates a missing Lease.
             return self._store(raw, f"uid-{next(self._uids)}")
         if version is None:
             raise errors.Rejected(422, "Invalid", "metadata.resourceVersion: must be specified for an update")

@@ -1,4 +1,4 @@
-"""Replicas that contend for one Lease, and a record of who led when."""
+"""Replicas that compete for one Lease, and a record of which ones led and when."""
 
 import asyncio
 import uuid
@@ -12,7 +12,7 @@ from gco_stream.cluster.leaderelection.elector import ElectionSnapshot, LeaderEl
 
 @dataclass
 class TermLog:
-    """Who leads, the epochs of all terms, and who led beside whom."""
+    """Current leaders, the epochs of all terms, and pairs of replicas that led at the same time."""
 
     leading: list["Replica"] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
@@ -25,7 +25,7 @@ class TermLog:
 
 
 class Replica:
-    """One contender. `kill` ends it without a release, `stop` lets it finish."""
+    """A candidate. `kill` ends it without a release, `stop` lets it finish."""
 
     def __init__(self, client: Any, terms: TermLog, pod: str, **options: Any) -> None:
         self.identity = f"{pod}_{uuid.uuid4()}"
@@ -50,7 +50,7 @@ class Replica:
         await asyncio.wait({self._task})
 
     async def stop(self) -> None:
-        """Return when it has finished; raises what it raised, but nothing where it was killed before."""
+        """Wait until it has finished; raises what it raised, or nothing if it was killed before."""
         self.stopping.set()
         await asyncio.wait({self._task})
         if not self._task.cancelled():
@@ -78,7 +78,7 @@ class Replica:
 async def contending_replicas(
     start: Callable[[TermLog], list[Replica]],
 ) -> AsyncIterator[tuple[TermLog, list[Replica]]]:
-    """Replicas for the time of a test; at its end no two have ever led at once, and no two terms had one epoch."""
+    """Run replicas during a test; at its end, no two have led at once and no two terms share an epoch."""
     terms = TermLog()
     replicas = start(terms)
     try:

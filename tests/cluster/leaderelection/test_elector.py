@@ -1,4 +1,4 @@
-"""Who leads, and when the next one does."""
+"""Which replica leads, and when the next one does."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from tests.cluster.leaderelection.replicas import contending_replicas
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
-async def test_of_three_replicas_one_leads_and_renews() -> None:
+async def test_one_of_three_replicas_leads_and_renews() -> None:
     server = LeaseServer()
     async with replicas(server, 3) as (terms, _):
         leader = await leader_of(terms, 1)
@@ -27,10 +27,10 @@ async def test_of_three_replicas_one_leads_and_renews() -> None:
         assert server.spec["leaseTransitions"] == 0
 
 
-async def test_a_leader_that_stops_releases_and_the_next_leads_at_once() -> None:
+async def test_a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once() -> None:
     server = LeaseServer()
     async with replicas(server, 6) as (terms, _):
-        # Again and again, since one may be about to look just then.
+        # Repeated, because a standby may happen to be about to read the Lease anyway.
         for number in range(1, 6):
             first = await leader_of(terms)
             await asyncio.sleep(7)
@@ -40,7 +40,7 @@ async def test_a_leader_that_stops_releases_and_the_next_leads_at_once() -> None
             assert server.spec["leaseTransitions"] >= number
 
 
-async def test_the_last_leaders_release_keeps_the_duration_and_empties_the_holder() -> None:
+async def test_the_last_leaders_release_keeps_the_duration_and_clears_the_holder() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [only]):
         await leader_of(terms)
@@ -50,7 +50,7 @@ async def test_the_last_leaders_release_keeps_the_duration_and_empties_the_holde
         assert server.spec["acquireTime"] == lease.micro_time(terms.epochs[0])
 
 
-async def test_a_killed_leaders_lease_runs_out_before_the_next_leads() -> None:
+async def test_a_killed_leaders_lease_expires_before_the_next_leads() -> None:
     server = LeaseServer()
     async with replicas(server, 3) as (terms, _):
         first = await leader_of(terms)
@@ -60,7 +60,7 @@ async def test_a_killed_leaders_lease_runs_out_before_the_next_leads() -> None:
         assert DURATION - 1.3 * RETRY < waited < DURATION + 1
 
 
-async def test_a_leader_that_cannot_renew_is_cancelled_at_the_deadline_and_the_next_waits_longer() -> None:
+async def test_a_leader_that_cannot_renew_is_cancelled_before_the_next_may_lead() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [first]):
         await leader_of(terms)
@@ -80,7 +80,7 @@ async def test_a_leader_that_cannot_renew_is_cancelled_at_the_deadline_and_the_n
         await second.kill()
 
 
-async def test_a_leader_that_never_renews_is_cancelled_at_the_deadline_of_its_taking() -> None:
+async def test_a_leader_that_never_renews_is_cancelled_at_its_first_deadline() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, _):
         await leader_of(terms)
@@ -89,7 +89,7 @@ async def test_a_leader_that_never_renews_is_cancelled_at_the_deadline_of_its_ta
         server.down = False
 
 
-async def test_a_leader_that_hears_nothing_for_a_while_goes_on_if_it_can_renew_before_the_deadline() -> None:
+async def test_a_leader_survives_an_outage_if_it_renews_before_the_deadline() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
         first = await leader_of(terms)
@@ -103,7 +103,7 @@ async def test_a_leader_that_hears_nothing_for_a_while_goes_on_if_it_can_renew_b
         assert first.snapshot.problem is None
 
 
-async def test_a_taking_whose_answer_was_lost_is_found_out() -> None:
+async def test_an_acquisition_whose_response_was_lost_is_detected() -> None:
     server = LeaseServer()
     server.lose_answers = True
     async with replicas(server, 2) as (terms, _):
@@ -113,7 +113,7 @@ async def test_a_taking_whose_answer_was_lost_is_found_out() -> None:
 
 
 class UnwatchedServer:
-    """The server to a replica whose way back is broken: its writes happen, and it hears of none."""
+    """The server as seen by a replica whose writes are applied but never answered."""
 
     def __init__(self, server: LeaseServer) -> None:
         self._server = server
@@ -127,7 +127,7 @@ class UnwatchedServer:
         raise errors.Unreachable(0, "Unreachable", f"{path}: no answer")
 
 
-async def test_a_replica_that_never_hears_of_its_takings_does_not_keep_the_lease_from_others() -> None:
+async def test_a_replica_that_gets_no_write_responses_does_not_block_the_others() -> None:
     server = LeaseServer()
     async with contending_replicas(lambda terms: [replica(UnwatchedServer(server), terms, "deaf")]) as (terms, [deaf]):
         await until(lambda: server.holder == deaf.identity)

@@ -1,4 +1,4 @@
-"""What people, GCO's monitor and the API server do to the Lease, and what the election makes of it."""
+"""How the election reacts to manual edits of the Lease, to GCO's monitor, and to API server errors."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def test_standbys_that_can_watch_read_nothing_while_the_leader_renews() ->
         assert 200 / RETRY * 0.8 < len(server.calls) < 200 / RETRY * 1.3
 
 
-async def test_a_release_is_seen_within_a_retry_period_where_watching_is_not_allowed() -> None:
+async def test_without_a_watch_a_release_is_noticed_within_a_retry_period() -> None:
     server = LeaseServer()
     server.watchable = False
     async with replicas(server, 2) as (terms, both):
@@ -45,7 +45,7 @@ async def test_a_release_is_seen_within_a_retry_period_where_watching_is_not_all
         assert await until(lambda: terms.leading) < 1.3 * RETRY
 
 
-async def test_a_lease_deleted_by_hand_ends_the_term_and_comes_back_a_duration_later() -> None:
+async def test_a_manually_deleted_lease_ends_the_term_and_returns_a_duration_later() -> None:
     server = LeaseServer()
     async with replicas(server, 3) as (terms, _):
         await leader_of(terms)
@@ -58,7 +58,7 @@ async def test_a_lease_deleted_by_hand_ends_the_term_and_comes_back_a_duration_l
         assert len(terms.epochs) == 2
 
 
-async def test_a_lease_deleted_and_made_again_by_hand_is_waited_for_all_the_same() -> None:
+async def test_a_manually_recreated_lease_is_still_waited_for() -> None:
     server = LeaseServer()
     async with replicas(server, 3) as (terms, _):
         await leader_of(terms)
@@ -70,7 +70,7 @@ async def test_a_lease_deleted_and_made_again_by_hand_is_waited_for_all_the_same
 
 
 @pytest.mark.parametrize("holder", ["", "somebody_0f8fad5b-d9cb-469f-a165-70867728950e"])
-async def test_a_holder_edited_by_hand_ends_the_term_and_is_waited_for(holder: str) -> None:
+async def test_a_manually_edited_holder_ends_the_term_and_is_waited_for(holder: str) -> None:
     server = LeaseServer()
     async with replicas(server, 3) as (terms, _):
         await leader_of(terms)
@@ -80,7 +80,7 @@ async def test_a_holder_edited_by_hand_ends_the_term_and_is_waited_for(holder: s
         assert DURATION - 0.2 < await until(lambda: terms.leading) < DURATION + 1
 
 
-async def test_a_lease_handed_to_a_standby_by_hand_is_waited_for() -> None:
+async def test_a_lease_manually_assigned_to_a_standby_is_waited_for() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, both):
         first = await leader_of(terms)
@@ -91,7 +91,7 @@ async def test_a_lease_handed_to_a_standby_by_hand_is_waited_for() -> None:
         assert DURATION - 0.2 < await until(lambda: terms.leading) < DURATION + 1
 
 
-async def test_other_edits_are_kept_or_put_right_and_do_not_end_the_term() -> None:
+async def test_other_edits_are_kept_or_reverted_and_do_not_end_the_term() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
         first = await leader_of(terms)
@@ -105,7 +105,7 @@ async def test_other_edits_are_kept_or_put_right_and_do_not_end_the_term() -> No
         assert server.lease["metadata"]["annotations"] == {"team": "ml"}
 
 
-async def test_a_dead_holder_of_gcos_kind_is_given_three_cycles() -> None:
+async def test_a_dead_gco_monitor_is_given_three_cycles() -> None:
     server = LeaseServer()
     server.edit(holderIdentity=GCO, renewTime=lease.micro_time(wall()), leaseDurationSeconds=1)
     async with replicas(server, 2) as (terms, both):
@@ -116,7 +116,7 @@ async def test_a_dead_holder_of_gcos_kind_is_given_three_cycles() -> None:
         assert server.spec["leaseDurationSeconds"] == DURATION
 
 
-async def test_a_live_holder_of_gcos_kind_is_left_alone() -> None:
+async def test_a_live_gco_monitor_keeps_the_lease() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, both):
         for one in both:
@@ -131,7 +131,7 @@ async def test_a_live_holder_of_gcos_kind_is_left_alone() -> None:
         await late.kill()
 
 
-async def test_a_watch_that_ends_is_opened_again() -> None:
+async def test_a_watch_that_ends_is_reopened() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
         first = await leader_of(terms)
@@ -146,7 +146,7 @@ async def test_a_watch_that_ends_is_opened_again() -> None:
         assert await until(lambda: terms.leading) < 0.5
 
 
-async def test_a_release_is_seen_soon_after_watching_is_not_allowed_any_more() -> None:
+async def test_a_release_is_noticed_after_watching_becomes_forbidden() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
         first = await leader_of(terms)
@@ -158,7 +158,7 @@ async def test_a_release_is_seen_soon_after_watching_is_not_allowed_any_more() -
         assert await until(lambda: terms.leading) < 1.3 * RETRY
 
 
-async def test_a_deletion_that_no_watch_told_of_is_found_when_the_watch_is_back() -> None:
+async def test_a_deletion_missed_by_the_watch_is_found_when_it_reopens() -> None:
     server = LeaseServer()
     server.edit(holderIdentity="pod_0f8fad5b-d9cb-469f-a165-70867728950e", renewTime=lease.micro_time(wall()))
     async with replicas(server, 2) as (terms, _):
@@ -169,7 +169,7 @@ async def test_a_deletion_that_no_watch_told_of_is_found_when_the_watch_is_back(
         assert await until(lambda: terms.leading) < DURATION + 2 * RETRY
 
 
-async def test_a_watch_that_lags_costs_no_conflicts() -> None:
+async def test_a_lagging_watch_causes_no_conflicts() -> None:
     server = LeaseServer()
     server.event_delay = 3
     async with replicas(server, 1) as (terms, [only]):
@@ -187,7 +187,7 @@ async def test_a_watch_that_lags_costs_no_conflicts() -> None:
         errors.ServerError(500, "InternalError", "etcdserver: no leader"),
     ],
 )
-async def test_a_lease_that_cannot_be_used_is_a_problem_and_tried_again(refusal: errors.ClusterError) -> None:
+async def test_an_inaccessible_lease_is_reported_and_retried(refusal: errors.ClusterError) -> None:
     server = LeaseServer()
     server.refusal = refusal
     async with replicas(server, 1) as (terms, [only]):
@@ -199,7 +199,7 @@ async def test_a_lease_that_cannot_be_used_is_a_problem_and_tried_again(refusal:
         assert only.snapshot.problem is None
 
 
-async def test_a_leader_that_is_forbidden_to_renew_steps_down_at_the_deadline_and_says_why() -> None:
+async def test_a_leader_that_is_forbidden_to_renew_steps_down_and_reports_why() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [only]):
         await leader_of(terms)

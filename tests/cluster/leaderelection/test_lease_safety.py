@@ -1,5 +1,6 @@
-"""Replicas with clocks of their own, an API server, lost answers, crashes and people who edit the Lease: at most one
-replica may lead at any time.
+"""Model of the election in which at most one replica may lead at any time.
+
+Replicas with clocks of their own face an API server, lost responses, crashes and people who edit the Lease.
 """
 
 import uuid
@@ -56,7 +57,7 @@ class Server:
     made: int = 0
 
     def put(self, raw: Raw) -> Raw | None:
-        """The stored object, or None for a conflict."""
+        """The stored object, or None on a conflict."""
         metadata = raw["metadata"]
         if "uid" in metadata:
             if self.raw is None or any(
@@ -83,7 +84,7 @@ def identity(number: int) -> str:
 @dataclass
 class World:
     server: Server = field(default_factory=Server)
-    # None of the clocks agree, and one replica's wall clock is a day late.
+    # No two clocks agree, and one replica's wall clock is a day behind.
     replicas: list[Replica] = field(
         default_factory=lambda: [
             Replica(0.0, 11, identity(1)),
@@ -192,7 +193,7 @@ class Election(RuleBasedStateMachine):
     def leadership_is_given_up_at_the_deadline(self, number: int) -> None:
         self.world.replicas[number].term = None
 
-    # A replica that starts while there is no Lease, or a blank one, has no reason to think that there ever was another.
+    # A replica that starts while the Lease is missing or blank cannot know that it was ever held.
     @precondition(lambda self: self.has_been_held())
     @rule(number=REPLICAS)
     def crashes_and_starts_again(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What the election sends to the API server: of which Lease, for how long, and when it is asked to wait."""
+"""What the election sends to the API server: for which Lease, with which timeout, and after which delay."""
 
 import asyncio
 from itertools import pairwise
@@ -11,7 +11,7 @@ from tests.cluster.leaderelection.contest import (
     DEADLINE,
     DURATION,
     RETRY,
-    RecordingFence,
+    FakeFence,
     leader_of,
     now,
     replica,
@@ -34,7 +34,7 @@ def since(server: LeaseServer, began: float) -> list[SentRequest]:
     return [sent for sent in server.sent if sent.at > began]
 
 
-async def test_each_write_of_the_lease_names_its_uid_and_the_version_that_was_seen() -> None:
+async def test_every_lease_write_names_its_uid_and_the_observed_version() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
         first = await leader_of(terms)
@@ -49,7 +49,7 @@ async def test_each_write_of_the_lease_names_its_uid_and_the_version_that_was_se
     assert versions == list(range(versions[0], versions[0] + len(changes)))
 
 
-async def test_a_renewal_does_not_bring_back_a_lease_that_somebody_deleted() -> None:
+async def test_a_renewal_does_not_recreate_a_deleted_lease() -> None:
     server = LeaseServer()
     server.event_delay = 3 * RETRY
     async with replicas(server, 1) as (terms, _):
@@ -61,7 +61,7 @@ async def test_a_renewal_does_not_bring_back_a_lease_that_somebody_deleted() -> 
         assert await until(lambda: server.lease) > DURATION - 0.2
 
 
-async def test_a_lease_that_somebody_deleted_and_made_anew_is_not_overwritten() -> None:
+async def test_a_lease_deleted_and_recreated_by_someone_else_is_not_overwritten() -> None:
     server = LeaseServer()
     server.event_delay = 3 * RETRY
     async with replicas(server, 1) as (terms, _):
@@ -77,7 +77,7 @@ async def test_a_lease_that_somebody_deleted_and_made_anew_is_not_overwritten() 
 
 
 @pytest.mark.parametrize("deadline", [DEADLINE, DURATION - 0.5])
-async def test_no_renewal_may_land_when_the_lease_is_out(deadline: float) -> None:
+async def test_no_renewal_can_be_applied_after_the_lease_expires(deadline: float) -> None:
     server = LeaseServer()
     async with replicas(server, 1, deadline=deadline) as (terms, [only]):
         await leader_of(terms)
@@ -92,14 +92,14 @@ async def test_no_renewal_may_land_when_the_lease_is_out(deadline: float) -> Non
 
 
 @pytest.mark.parametrize("waits", [1, 3, 4])
-async def test_a_renewal_is_tried_again_when_the_server_asked_for_it_and_not_before(waits: int) -> None:
+async def test_a_renewal_honors_retry_after(waits: int) -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [only]):
         await leader_of(terms)
         await asyncio.sleep(10)
         server.refusal = asks_to_wait(waits)
         await until(lambda: server.refused)
-        # Neither does the watch's word for somebody's change make it come earlier.
+        # A change by someone else, reported by the watch, does not cause an earlier retry.
         server.edit(annotations={"team": "ml"})
         await until(lambda: len(server.refused) > 1)
         first, second = server.refused
@@ -114,7 +114,7 @@ async def test_a_renewal_is_tried_again_when_the_server_asked_for_it_and_not_bef
         )
 
 
-async def test_a_server_that_asks_for_longer_than_the_lease_is_asked_once_more_before_the_deadline() -> None:
+async def test_a_retry_after_beyond_the_lease_leaves_one_attempt_before_the_deadline() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [only]):
         await leader_of(terms)
@@ -130,7 +130,7 @@ async def test_a_server_that_asks_for_longer_than_the_lease_is_asked_once_more_b
         assert len(terms.epochs) == 1
 
 
-async def test_a_server_that_goes_on_asking_to_wait_ends_the_term_at_the_deadline() -> None:
+async def test_a_server_that_keeps_asking_to_wait_ends_the_term_at_the_deadline() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, _):
         await leader_of(terms)
@@ -141,23 +141,23 @@ async def test_a_server_that_goes_on_asking_to_wait_ends_the_term_at_the_deadlin
         server.refusal = None
 
 
-async def test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease() -> None:
+async def test_every_renewal_rearms_the_fence_for_the_rest_of_the_lease() -> None:
     server = LeaseServer()
     server.latency = 0.4
-    fence = RecordingFence()
+    fence = FakeFence()
     async with replicas(server, 1, fence=fence) as (terms, _):
         await leader_of(terms)
         await asyncio.sleep(10 * DURATION)
         proofs = [sent.at for sent in server.sent if sent.method in {"POST", "PUT"}]
-        # A quarter of a second before others may lead, counted from before each proof was sent.
+        # 0.25 s before another replica may lead, counted from before each renewal was sent.
         expected = [at + DURATION - 0.25 for at in proofs]
         lit = [round(end, 3) for end in fence.ends]
         assert lit == [round(at, 3) for at in expected[: len(lit)]]
         assert len(lit) >= len(expected) - 1
 
 
-async def test_the_fuse_burns_on_while_the_leaders_task_has_not_ended() -> None:
-    server, fence, terms = LeaseServer(), RecordingFence(), TermLog()
+async def test_the_fence_stays_armed_until_the_leaders_task_has_ended() -> None:
+    server, fence, terms = LeaseServer(), FakeFence(), TermLog()
     first = replica(server, terms, "pod", fence=fence)
 
     async def linger(_: Leadership) -> None:
@@ -176,8 +176,8 @@ async def test_the_fuse_burns_on_while_the_leaders_task_has_not_ended() -> None:
     await first.kill()
 
 
-async def test_the_fuse_is_out_before_the_lease_is_released() -> None:
-    server, fence = LeaseServer(), RecordingFence()
+async def test_the_fence_is_disarmed_before_the_lease_is_released() -> None:
+    server, fence = LeaseServer(), FakeFence()
     async with replicas(server, 1, fence=fence) as (terms, [only]):
         await leader_of(terms)
         server.lose_answers = True

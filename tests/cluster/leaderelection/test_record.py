@@ -23,11 +23,11 @@ def wait(seen: ObservedRecord, now: float, sent_epoch: int | None = None) -> flo
     return lease.wait_before_acquiring(seen, now, OURS, sent_epoch)
 
 
-def test_a_lease_that_was_never_there_may_be_made_at_once() -> None:
+def test_a_lease_that_never_existed_may_be_created_at_once() -> None:
     assert wait(lease.observe(None, None, 100, TIMING), 100) == 0
 
 
-def test_a_held_lease_is_waited_for_from_when_it_was_seen_to_change() -> None:
+def test_the_wait_for_a_held_lease_starts_at_its_last_observed_change() -> None:
     seen = lease.observe(None, held(), 100, TIMING)
     seen = lease.observe(seen, held(), 110, TIMING)
     assert wait(seen, 110) == 5
@@ -35,26 +35,26 @@ def test_a_held_lease_is_waited_for_from_when_it_was_seen_to_change() -> None:
     assert wait(seen, 112) == 15
 
 
-def test_a_released_lease_may_be_taken_at_once() -> None:
+def test_a_released_lease_may_be_acquired_at_once() -> None:
     seen = lease.observe(None, held(), 100, TIMING)
     assert wait(lease.observe(seen, LeaderElectionRecord("u", acquired=NOW), 101, TIMING), 101) == 0
     assert wait(lease.observe(None, LeaderElectionRecord("u", acquired=NOW), 101, TIMING), 101) == 0
 
 
-def test_a_holder_emptied_by_hand_may_still_act_and_is_waited_for() -> None:
+def test_a_manually_cleared_holder_may_still_act_and_is_waited_for() -> None:
     seen = lease.observe(None, held(), 100, TIMING)
     for emptied in (held(holder=""), LeaderElectionRecord("u")):
         assert wait(lease.observe(seen, emptied, 110, TIMING), 110) == 15
         assert wait(lease.observe(None, emptied, 110, TIMING), 110) == 15
 
 
-def test_a_lease_that_vanished_is_made_one_duration_later() -> None:
+def test_a_deleted_lease_is_recreated_one_duration_later() -> None:
     seen = lease.observe(lease.observe(None, held(), 100, TIMING), None, 103, TIMING)
     seen = lease.observe(seen, None, 110, TIMING)
     assert wait(seen, 110) == 8
 
 
-def test_a_lease_made_anew_by_hand_does_not_shorten_the_wait() -> None:
+def test_a_manually_recreated_lease_does_not_shorten_the_wait() -> None:
     seen = lease.observe(lease.observe(None, held(), 100, TIMING), None, 103, TIMING)
     assert wait(lease.observe(seen, LeaderElectionRecord("v", acquired=NOW), 105, TIMING), 105) == 13
     assert wait(lease.observe(seen, LeaderElectionRecord("v"), 105, TIMING), 105) == 15
@@ -62,19 +62,19 @@ def test_a_lease_made_anew_by_hand_does_not_shorten_the_wait() -> None:
     assert wait(unseen, 105) == 15
 
 
-def test_a_shorter_duration_written_by_hand_does_not_shorten_the_wait_and_a_longer_one_counts() -> None:
+def test_a_manually_edited_duration_can_only_lengthen_the_wait() -> None:
     assert wait(lease.observe(None, held(duration=1), 100, TIMING), 100) == 15
     assert wait(lease.observe(None, held(duration=60), 100, TIMING), 100) == 60
     assert wait(lease.observe(None, held(duration=None), 100, TIMING), 100) == 15
 
 
 @pytest.mark.parametrize("holder", ["inference-monitor-5d9c7b-x2x4z", "monitor_1", "host_0f8fad5b", f"{OURS}x"])
-def test_a_holder_of_gcos_kind_is_given_three_of_its_cycles(holder: str) -> None:
+def test_a_gco_monitor_is_given_three_of_its_cycles(holder: str) -> None:
     assert wait(lease.observe(None, held(holder), 100, TIMING), 100) == 60
     assert wait(lease.observe(None, held(holder, duration=90), 100, TIMING), 100) == 90
 
 
-def test_our_own_work_needs_no_waiting_for() -> None:
+def test_our_own_write_needs_no_wait() -> None:
     seen = lease.observe(None, held(OURS), 100, TIMING)
     assert wait(seen, 100, sent_epoch=NOW) == 0
     assert wait(seen, 100, sent_epoch=NOW - 1) == 15
@@ -82,7 +82,7 @@ def test_our_own_work_needs_no_waiting_for() -> None:
     assert wait(lease.observe(None, held(OTHER), 100, TIMING), 100, sent_epoch=NOW) == 15
 
 
-def test_the_lease_is_held_only_while_it_is_the_same_and_names_the_holder() -> None:
+def test_a_lease_is_held_only_while_its_uid_and_holder_match() -> None:
     def is_held(record: LeaderElectionRecord | None) -> bool:
         return lease.is_held(lease.observe(None, record, 100, TIMING), "u", OURS)
 
@@ -93,14 +93,14 @@ def test_the_lease_is_held_only_while_it_is_the_same_and_names_the_holder() -> N
     assert not is_held(None)
 
 
-def test_the_highest_epoch_ever_seen_outlives_the_lease() -> None:
+def test_the_highest_observed_epoch_outlives_the_lease() -> None:
     seen = lease.observe(None, held(), 100, TIMING)
     seen = lease.observe(seen, LeaderElectionRecord("u"), 101, TIMING)
     assert lease.observe(seen, None, 102, TIMING).epoch == NOW
 
 
 @given(epochs, epochs)
-def test_each_epoch_is_above_the_one_before(previous: int, now: int) -> None:
+def test_every_epoch_is_above_the_previous_one(previous: int, now: int) -> None:
     epoch = lease.next_epoch(previous, now)
     assert epoch > previous or epoch == lease.MAX_EPOCH
     assert now <= epoch <= lease.MAX_EPOCH
@@ -123,18 +123,18 @@ def test_times_have_six_digits_and_are_read_back_exactly(epoch: int) -> None:
         ("2025-11-13T02:13:20", datetime(2025, 11, 13, 2, 13, 20, tzinfo=UTC)),
     ],
 )
-def test_other_forms_of_a_time_are_understood(text: str, expected: datetime) -> None:
+def test_other_time_formats_are_parsed(text: str, expected: datetime) -> None:
     record = lease.parse({"metadata": {"uid": "u"}, "spec": {"renewTime": text}})
     assert record.renewed is not None
     assert lease.moment(record.renewed) == expected
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"renewTime": None, "acquireTime": "soon", "leaseDurationSeconds": None}])
-def test_fields_that_are_absent_or_senseless_are_not_set(spec: object) -> None:
+def test_missing_or_invalid_fields_are_unset(spec: object) -> None:
     assert lease.parse({"metadata": {"uid": "u"}, "spec": spec}) == LeaderElectionRecord("u")
 
 
-def test_taking_sets_our_fields_and_keeps_all_others() -> None:
+def test_acquiring_sets_our_fields_and_keeps_all_others() -> None:
     raw = {
         "metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"a": "1"}},
         "spec": {"holderIdentity": "old", "leaseDurationSeconds": 45, "leaseTransitions": 3, "strategy": "x"},
@@ -153,7 +153,7 @@ def test_taking_sets_our_fields_and_keeps_all_others() -> None:
     assert raw["spec"]["holderIdentity"] == "old"  # type: ignore[index]
 
 
-def test_transitions_count_changes_of_the_holder_within_what_the_server_accepts() -> None:
+def test_transitions_count_holder_changes_up_to_the_servers_limit() -> None:
     def transitions(before: int | None, holder: str | None, uid: bool = True) -> int:
         raw = {"metadata": {"uid": "u"} if uid else {}, "spec": {"leaseTransitions": before, "holderIdentity": holder}}
         return int(lease.acquired(raw, OURS, 15, NOW, NOW)["spec"]["leaseTransitions"])
@@ -166,7 +166,7 @@ def test_transitions_count_changes_of_the_holder_within_what_the_server_accepts(
     assert transitions(None, None, uid=False) == 0
 
 
-def test_a_renewal_is_a_change_even_where_the_clock_stands_still() -> None:
+def test_a_renewal_is_a_change_even_if_the_clock_stands_still() -> None:
     raw = lease.acquired({"metadata": {"uid": "u"}}, OURS, 15, NOW, NOW)
     again = lease.renewed(raw, 15, NOW, NOW)
     assert lease.parse(again) != lease.parse(raw)

@@ -1,4 +1,4 @@
-"""The fuse ends a real process, so each test has one."""
+"""The fence ends a real process, so each test starts one."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ fuse = lease_fuse()
 {body}
 print("alive", flush=True)
 """
-BURNT = 14
+FENCED = 14
 
 
 def run(body: str) -> tuple[int, str]:
@@ -32,24 +32,24 @@ def run(body: str) -> tuple[int, str]:
     "body",
     [
         "fuse(0.05); time.sleep(30)",
-        # Nothing of Python runs here: no handler of Python's would be called.
+        # No bytecode is executed here, so a Python signal handler would not be called.
         "fuse(0.05); sorted(range(10**9), key=hash)",
         "fuse(0.05); fuse(0); fuse(0.05); time.sleep(30)",
         "fuse(-1); time.sleep(30)",
         "signal.signal(signal.SIGTERM, print); fuse(0.05); [time.sleep(0.01) for _ in range(10**4)]",
     ],
 )
-def test_it_ends_the_process_when_it_has_burnt_down(body: str) -> None:
-    assert run(body) == (BURNT, "")
+def test_the_process_ends_when_the_fence_fires(body: str) -> None:
+    assert run(body) == (FENCED, "")
 
 
 @pytest.mark.parametrize("body", ["fuse(1); fuse(0); time.sleep(1.2)", "fuse(20); fuse(60)", "pass"])
-def test_put_out_or_lit_anew_it_does_not(body: str) -> None:
+def test_a_disarmed_or_rearmed_fence_does_not_end_the_process(body: str) -> None:
     assert run(body) == (0, "alive\n")
 
 
-def test_a_stopped_process_does_nothing_more_when_it_goes_on() -> None:
-    # It prints in one system call after the other, and is stopped somewhere among them.
+def test_a_stopped_process_does_nothing_more_when_it_resumes() -> None:
+    # It writes in a tight loop of system calls and is stopped somewhere in between.
     body = 'fuse(3.0); [os.write(1, b"still\\n") for _ in iter(int, 1)]'
     with subprocess.Popen([sys.executable, "-c", PROGRAM.format(body=body)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -64,5 +64,5 @@ def test_a_stopped_process_does_nothing_more_when_it_goes_on() -> None:
                 pass
         time.sleep(max(0.0, lit + 3.1 - time.monotonic()))
         process.send_signal(signal.SIGCONT)
-        assert process.wait(30) == BURNT
+        assert process.wait(30) == FENCED
         assert os.read(pipe, 2**16) == b""

@@ -1,4 +1,4 @@
-"""What a leader may know and do while its term lasts, and how its work ends."""
+"""What a leader can read and do during its term, and how its task ends."""
 
 import asyncio
 from itertools import pairwise
@@ -13,7 +13,7 @@ from tests.cluster.leaderelection.contest import (
     DURATION,
     RETRY,
     WALL,
-    RecordingFence,
+    FakeFence,
     leader_of,
     now,
     replica,
@@ -27,7 +27,7 @@ from tests.cluster.leaderelection.replicas import TermLog
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
 
-async def test_a_lease_that_nobody_else_took_is_taken_again_with_a_new_epoch() -> None:
+async def test_a_lost_lease_that_nobody_took_is_reacquired_with_a_new_epoch() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [only]):
         await leader_of(terms)
@@ -54,7 +54,7 @@ async def test_remaining_counts_from_before_the_renewal_was_sent() -> None:
         assert min(samples) >= DURATION - 1 - 2 * server.latency - 1.3 * RETRY - 2 * server.latency
 
 
-async def test_work_that_takes_long_to_finish_keeps_the_lease_until_then() -> None:
+async def test_the_lease_is_kept_until_slow_work_has_finished() -> None:
     server = LeaseServer()
     terms = TermLog()
     first = replica(server, terms, "pod-first")
@@ -88,7 +88,7 @@ async def test_a_standby_stops_at_once_and_leaves_the_lease_alone() -> None:
 
 
 @pytest.mark.parametrize("error_type", [ValueError, TimeoutError])
-async def test_an_error_of_the_work_is_raised_after_the_lease_is_released(error_type: type[Exception]) -> None:
+async def test_an_error_in_the_leaders_task_is_raised_after_the_lease_is_released(error_type: type[Exception]) -> None:
     server = LeaseServer()
     terms = TermLog()
     only = replica(server, terms, "pod")
@@ -103,7 +103,7 @@ async def test_an_error_of_the_work_is_raised_after_the_lease_is_released(error_
     assert server.holder == ""
 
 
-async def test_work_that_ends_early_gives_the_lease_to_another() -> None:
+async def test_a_task_that_ends_early_hands_the_lease_to_another_replica() -> None:
     server = LeaseServer()
 
     async def nothing(_: Leadership) -> None:
@@ -116,7 +116,7 @@ async def test_work_that_ends_early_gives_the_lease_to_another() -> None:
         assert now() > 1.5 * RETRY
 
 
-async def test_the_epoch_is_the_time_of_taking_and_rises_with_each_leader() -> None:
+async def test_the_epoch_is_the_acquire_time_and_rises_with_every_leader() -> None:
     server = LeaseServer()
     server.edit(acquireTime=lease.micro_time(WALL + 10**12))
     async with replicas(server, 2) as (terms, _):
@@ -126,7 +126,7 @@ async def test_the_epoch_is_the_time_of_taking_and_rises_with_each_leader() -> N
         assert terms.epochs == [WALL + 10**12 + 1, WALL + 10**12 + 2]
 
 
-async def test_a_raised_epoch_is_in_the_lease_before_it_is_used() -> None:
+async def test_a_raised_epoch_is_written_to_the_lease_before_it_is_used() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
         first = await leader_of(terms)
@@ -155,7 +155,7 @@ async def test_an_epoch_that_is_high_enough_is_not_raised_again() -> None:
         assert server.calls.count("PUT") <= 2
 
 
-async def test_an_epoch_beyond_all_times_is_refused() -> None:
+async def test_an_epoch_beyond_the_maximum_is_rejected() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [only]):
         await leader_of(terms)
@@ -165,7 +165,7 @@ async def test_an_epoch_beyond_all_times_is_refused() -> None:
         assert only.leading
 
 
-async def test_annotations_are_set_beside_those_of_others_even_at_the_same_time() -> None:
+async def test_concurrent_annotations_by_other_clients_are_kept() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, _):
         first = await leader_of(terms)
@@ -183,7 +183,7 @@ async def test_annotations_are_set_beside_those_of_others_even_at_the_same_time(
         assert second.leadership.annotations == {"approved": "abc"}
 
 
-async def test_a_term_that_is_over_writes_nothing_any_more() -> None:
+async def test_a_term_that_has_ended_writes_nothing() -> None:
     server = LeaseServer()
     async with replicas(server, 1) as (terms, [only]):
         await leader_of(terms)
@@ -200,7 +200,7 @@ async def test_a_term_that_is_over_writes_nothing_any_more() -> None:
         assert old.remaining() == 0
 
 
-async def test_work_that_ignores_its_cancellation_may_not_write_and_holds_up_nobody_else() -> None:
+async def test_a_task_that_ignores_cancellation_cannot_write_or_block_others() -> None:
     server = LeaseServer()
     terms = TermLog()
     first = replica(server, terms, "pod-first")
@@ -224,7 +224,7 @@ async def test_work_that_ignores_its_cancellation_may_not_write_and_holds_up_nob
     await second.kill()
 
 
-async def test_the_snapshot_tells_who_leads_since_when() -> None:
+async def test_the_snapshot_shows_who_leads_and_since_when() -> None:
     server = LeaseServer()
     async with replicas(server, 2) as (terms, both):
         first = await leader_of(terms)
@@ -236,20 +236,20 @@ async def test_the_snapshot_tells_who_leads_since_when() -> None:
         assert standby.snapshot.since == lease.moment(terms.epochs[0])
 
 
-async def test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads() -> None:
-    server, fence = LeaseServer(), RecordingFence()
+async def test_the_fence_is_armed_for_the_lease_and_only_while_leading() -> None:
+    server, fence = LeaseServer(), FakeFence()
     async with replicas(server, 1, fence=fence) as (terms, [only]):
         await leader_of(terms)
         taken, ends = now(), fence.ends
         await asyncio.sleep(10 * DURATION)
-        # Lit with each proof, to burn down just before another may lead.
+        # Armed on every renewal, to fire just before another replica may lead.
         assert len(ends) > 10 * DURATION / (1.3 * RETRY)
         assert all(after > before for before, after in pairwise(ends))
         assert DURATION - 0.5 < ends[0] - taken < DURATION
         server.down = True
         cut = now()
         await until(lambda: not only.leading)
-        # It has ended by itself in good time.
+        # The leader ended on its own, well before that.
         assert cut + DURATION - RETRY * 1.3 - 0.5 < ends[-2] < cut + DURATION
         assert ends[-2] - now() > DURATION - DEADLINE - 0.5
         assert ends[-1] == 0

@@ -1,4 +1,4 @@
-"""What an approval covers, and how the guard weighs budget, evidence and approval."""
+"""What an approval covers, and how the guard combines budget, evidence and approval."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ def approve(lease: Lease, *entries: str, now: float = BEGAN) -> None:
     lease.annotations = {**lease.annotations, APPROVED_ANNOTATION: approval_of(entries, now)}
 
 
-def test_an_entry_is_of_a_name_and_of_exactly_these_objects() -> None:
+def test_an_entry_identifies_a_name_and_exactly_these_objects() -> None:
     entry = entry_of("a", {"1", "2"})
     assert entry == entry_of("a", ["2", "1"])
     others = [entry_of("b", {"1", "2"}), entry_of("a", {"1"}), entry_of("a", {"1", "2", "3"}), entry_of("a", {"12"})]
@@ -41,12 +41,12 @@ def test_an_entry_is_of_a_name_and_of_exactly_these_objects() -> None:
     assert len(set(others)) == 4
 
 
-def test_a_lists_digest_changes_with_every_entry_and_not_with_their_order() -> None:
+def test_the_digest_of_a_list_depends_on_its_entries_but_not_on_their_order() -> None:
     assert digest_of(["x", "y"]) == digest_of(["y", "x"])
     assert len({digest_of([]), digest_of(["x"]), digest_of(["x", "y"]), digest_of(["xy"])}) == 4
 
 
-def test_exactly_what_was_approved_is_covered() -> None:
+def test_an_approval_covers_exactly_the_approved_objects() -> None:
     lease = Lease()
     approve(lease, entry_of("a", {"1", "2"}))
     approvals = Approvals(lease, Clock())
@@ -55,7 +55,7 @@ def test_exactly_what_was_approved_is_covered() -> None:
         assert not approvals.covers(name, uids), (name, uids)
 
 
-def test_once_begun_what_is_left_is_covered_and_nothing_new() -> None:
+def test_a_started_removal_stays_covered_but_new_objects_are_not() -> None:
     lease, clock = Lease(), Clock()
     approve(lease, entry_of("a", {"1", "2", "3"}))
     approvals = Approvals(lease, clock)
@@ -71,7 +71,7 @@ def test_once_begun_what_is_left_is_covered_and_nothing_new() -> None:
 @pytest.mark.parametrize(
     ("after", "holds"), [(0, True), (VALID_SECONDS - 1, True), (VALID_SECONDS, False), (-300, True), (-301, False)]
 )
-def test_it_holds_for_an_hour_whatever_clock_it_was_written_by(after: float, holds: bool) -> None:
+def test_an_approval_expires_after_an_hour_despite_clock_skew(after: float, holds: bool) -> None:
     lease = Lease()
     approve(lease, entry_of("a", {"1"}))
     approvals = Approvals(lease, Clock(BEGAN + after))
@@ -86,7 +86,7 @@ def test_it_holds_for_an_hour_whatever_clock_it_was_written_by(after: float, hol
     + [json.dumps({"until": BEGAN + 60, "entries": wrong}) for wrong in ("x", [1], {"x": 1}, None)]
     + ['{"until": 1e999, "entries": ["x"]}', '{"until": null, "entries": ["x"]}'],
 )
-def test_what_cannot_be_read_approves_nothing(text: str) -> None:
+def test_a_malformed_approval_approves_nothing(text: str) -> None:
     lease = Lease()
     lease.annotations = {APPROVED_ANNOTATION: text}
     approvals = Approvals(lease, Clock())
@@ -94,7 +94,7 @@ def test_what_cannot_be_read_approves_nothing(text: str) -> None:
     assert not approvals.any
 
 
-def test_a_new_approval_is_news_once_even_where_somebody_has_looked_before() -> None:
+def test_a_new_approval_is_reported_once_even_after_it_was_used() -> None:
     lease = Lease()
     approvals = Approvals(lease, Clock())
     assert not approvals.is_new()
@@ -115,7 +115,7 @@ def test_a_full_approval_fits_into_the_lease() -> None:
 
 
 class GuardFixture:
-    """A guard over endpoints that stand, none of which has an item."""
+    """A guard over endpoints with live objects but without items."""
 
     def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None) -> None:
         self.cluster = Cluster(*made)
@@ -144,7 +144,7 @@ class GuardFixture:
         return {obj.uid for obj in self.cluster.objects.values() if obj.endpoint == name}
 
 
-async def test_an_orphan_goes_when_it_is_proven_and_the_lease_tells_of_it() -> None:
+async def test_an_orphan_is_removed_once_it_is_proven_and_recorded_in_the_lease() -> None:
     bench = GuardFixture("gone")
     assert bench.guard.decide_orphan("gone").steps == ()
     await bench.proven()
@@ -156,7 +156,7 @@ async def test_an_orphan_goes_when_it_is_proven_and_the_lease_tells_of_it() -> N
     assert bench.guard.held == set()
 
 
-async def test_where_the_lease_cannot_be_written_nothing_is_let_go() -> None:
+async def test_nothing_is_removed_if_the_lease_cannot_be_written() -> None:
     bench = await GuardFixture("gone").proven()
     plan = bench.guard.decide_orphan("gone")
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
@@ -165,7 +165,7 @@ async def test_where_the_lease_cannot_be_written_nothing_is_let_go() -> None:
     assert not bench.guard.permits(plan)
 
 
-async def test_two_that_were_planned_on_the_last_place_do_not_both_get_it() -> None:
+async def test_two_plans_for_the_last_place_do_not_both_get_it() -> None:
     bench = await GuardFixture("a", "b", limit=1).proven()
     first, second = bench.guard.decide_orphan("a"), bench.guard.decide_orphan("b")
     assert first.steps
@@ -182,7 +182,7 @@ async def test_two_that_were_planned_on_the_last_place_do_not_both_get_it() -> N
     assert bench.guard.held == set()
 
 
-async def test_what_is_approved_needs_neither_budget_nor_scans_nor_a_word_in_the_lease() -> None:
+async def test_an_approved_removal_needs_neither_budget_nor_scans_nor_a_lease_record() -> None:
     bench = GuardFixture("a", "b", limit=0)
     approve(bench.lease, entry_of("a", bench.uids("a")))
     plan = bench.guard.decide_orphan("a")
@@ -192,7 +192,7 @@ async def test_what_is_approved_needs_neither_budget_nor_scans_nor_a_word_in_the
     assert bench.lease.writes == 0
 
 
-async def test_an_approval_of_one_lets_no_other_go() -> None:
+async def test_the_approval_of_one_endpoint_permits_no_other_removal() -> None:
     bench = await GuardFixture("a", "b").proven()
     approve(bench.lease, entry_of("a", bench.uids("a")))
     assert bench.guard.permits(bench.guard.decide_orphan("a"))
@@ -201,7 +201,7 @@ async def test_an_approval_of_one_lets_no_other_go() -> None:
     assert not bench.guard.permits(other)
 
 
-async def test_of_an_approved_endpoint_nothing_goes_that_was_made_since() -> None:
+async def test_an_approval_does_not_cover_objects_that_were_created_later() -> None:
     bench = await GuardFixture("a", limit=0).proven()
     approve(bench.lease, entry_of("a", bench.uids("a")))
     ref, obj = next(iter(bench.cluster.objects.items()))
@@ -210,7 +210,7 @@ async def test_of_an_approved_endpoint_nothing_goes_that_was_made_since() -> Non
     assert (plan.steps, plan.limited_by) == ((), FleetLimit.REMOVAL)
 
 
-async def test_a_wiped_table_is_told_and_counted_and_lets_nothing_go() -> None:
+async def test_a_wiped_table_is_reported_and_counted_and_removes_nothing() -> None:
     bench = GuardFixture("a", "b")
     await scan(bench.orphans)
     for name in ("a", "b"):
@@ -220,12 +220,12 @@ async def test_a_wiped_table_is_told_and_counted_and_lets_nothing_go() -> None:
     assert bench.guard.held == {"a", "b"}
 
 
-async def test_a_plan_that_removes_nothing_unasked_needs_nobodys_leave() -> None:
+async def test_a_plan_without_unrequested_removals_needs_no_permission() -> None:
     bench = GuardFixture()
     assert bench.guard.permits(Plan("a"))
 
 
-async def test_what_nobody_needs_any_more_leaves_the_lease() -> None:
+async def test_an_expired_approval_is_removed_from_the_lease() -> None:
     bench = GuardFixture("a")
     approve(bench.lease, "x", now=BEGAN - VALID_SECONDS)
     await bench.guard.scan_ended({"another"})
@@ -235,7 +235,7 @@ async def test_what_nobody_needs_any_more_leaves_the_lease() -> None:
     assert bench.lease.writes == 1
 
 
-async def test_a_lease_that_cannot_be_put_in_order_does_not_end_the_scan() -> None:
+async def test_a_failed_update_of_the_lease_does_not_abort_the_scan() -> None:
     bench = GuardFixture("a")
     approve(bench.lease, "x", now=BEGAN - VALID_SECONDS)
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
@@ -243,7 +243,7 @@ async def test_a_lease_that_cannot_be_put_in_order_does_not_end_the_scan() -> No
     assert await bench.guard.scan_ended({"another"}) == {"a"}
 
 
-async def test_only_names_that_may_go_are_planned_after_a_scan() -> None:
+async def test_only_names_that_may_be_removed_are_planned_after_a_scan() -> None:
     bench = GuardFixture("a", "b")
     assert await bench.guard.scan_ended({"another"}) == frozenset()
     bench.orphans.item_seen("b")

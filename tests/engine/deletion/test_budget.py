@@ -1,4 +1,4 @@
-"""The budget of removals: what it allows, what it remembers, and what it makes of what others wrote in its place."""
+"""The deletion budget: what it allows, what it records, and how it treats a malformed annotation."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ HOUR = 3600.0
 
 
 class Lease:
-    """A Lease's annotations; `fails` is raised at writes, `gate` holds them up."""
+    """A Lease's annotations. Writes wait for `gate`, then raise `fails` if it is set."""
 
     def __init__(self, **annotations: str) -> None:
         self.annotations: Mapping[str, str] = annotations
@@ -51,18 +51,18 @@ def with_removals(text: str) -> Lease:
     return lease
 
 
-def test_the_budget_is_five_or_a_tenth_of_what_is_known() -> None:
+def test_the_budget_is_five_or_a_tenth_of_the_known_endpoints() -> None:
     assert budget(None).left("a", 10) == 5
     assert budget(None).left("a", 200) == 20
     assert budget(0).left("a", 200) == 0
 
 
-def test_no_budget_is_larger_than_what_the_lease_can_tell() -> None:
+def test_no_budget_is_larger_than_the_lease_can_record() -> None:
     assert budget(10_000).left("a", 10) == MAX_REMOVALS
     assert budget(None).left("a", 50_000) == MAX_REMOVALS
 
 
-def test_a_reserved_endpoint_may_be_finished_but_no_further_one_begun() -> None:
+def test_a_reserved_removal_may_finish_but_no_other_may_start() -> None:
     one = budget(1)
     assert one.reserve("a", 10)
     assert one.left("a", 10) == 1
@@ -71,7 +71,7 @@ def test_a_reserved_endpoint_may_be_finished_but_no_further_one_begun() -> None:
     assert one.reserve("a", 10)
 
 
-def test_an_hour_later_the_budget_is_whole_again_and_says_so_before() -> None:
+def test_the_budget_is_restored_after_an_hour_and_announces_when() -> None:
     clock = Clock()
     one = budget(1, clock=clock)
     assert one.next_in(10) == 0
@@ -84,14 +84,14 @@ def test_an_hour_later_the_budget_is_whole_again_and_says_so_before() -> None:
     assert (one.left("b", 10), one.next_in(10)) == (1, 0)
 
 
-def test_where_more_is_spent_than_allowed_the_next_is_free_when_enough_have_run_out() -> None:
+def test_an_overspent_budget_allows_the_next_removal_once_enough_have_expired() -> None:
     clock = Clock()
     lease = with_removals(json.dumps({"a": int(BEGAN) - 300, "b": int(BEGAN) - 200, "c": int(BEGAN) - 100}))
     assert budget(2, lease, clock).next_in(10) == HOUR - 200
     assert budget(0, lease, clock).next_in(10) == HOUR
 
 
-async def test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells() -> None:
+async def test_a_reserved_removal_may_start_only_once_the_lease_records_it() -> None:
     lease = Lease(others="stay")
     one = budget(2, lease)
     one.reserve("a", 10)
@@ -103,7 +103,7 @@ async def test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells() -
     assert lease.annotations["others"] == "stay"
 
 
-async def test_a_lease_that_cannot_be_written_lets_nothing_begin_and_is_tried_again() -> None:
+async def test_no_removal_starts_until_the_lease_can_be_written() -> None:
     lease = Lease()
     one = budget(2, lease)
     one.reserve("a", 10)
@@ -116,7 +116,7 @@ async def test_a_lease_that_cannot_be_written_lets_nothing_begin_and_is_tried_ag
     assert one.is_persisted_for("a")
 
 
-async def test_many_that_begin_at_once_are_told_by_few_writes() -> None:
+async def test_concurrent_removals_share_few_writes() -> None:
     lease = Lease()
     one = budget(100, lease)
     lease.gate.clear()
@@ -130,7 +130,7 @@ async def test_many_that_begin_at_once_are_told_by_few_writes() -> None:
     assert all(one.is_persisted_for(str(number)) for number in range(50))
 
 
-async def test_one_that_is_reserved_while_the_lease_is_written_is_not_taken_for_told() -> None:
+async def test_a_removal_reserved_during_a_write_does_not_count_as_recorded() -> None:
     lease = Lease()
     one = budget(100, lease)
     one.reserve("a", 10)
@@ -144,7 +144,7 @@ async def test_one_that_is_reserved_while_the_lease_is_written_is_not_taken_for_
     assert not one.is_persisted_for("b")
 
 
-async def test_a_new_leader_goes_on_where_the_last_one_was() -> None:
+async def test_a_new_leader_continues_with_the_budget_of_the_last_one() -> None:
     lease, clock = Lease(), Clock()
     old = budget(2, lease, clock)
     for name in ("a", "b"):
@@ -159,7 +159,7 @@ async def test_a_new_leader_goes_on_where_the_last_one_was() -> None:
     assert new.is_persisted
 
 
-async def test_what_has_run_out_leaves_the_lease_with_the_next_write() -> None:
+async def test_expired_entries_are_dropped_with_the_next_write() -> None:
     lease, clock = with_removals(json.dumps({"old": int(BEGAN - HOUR)})), Clock()
     one = budget(2, lease, clock)
     assert one.left("a", 10) == 2
@@ -168,7 +168,7 @@ async def test_what_has_run_out_leaves_the_lease_with_the_next_write() -> None:
     assert set(json.loads(lease.annotations[REMOVALS_ANNOTATION])) == {short_digest("a")}
 
 
-def test_a_time_in_the_future_counts_as_now_and_lasts_an_hour() -> None:
+def test_a_time_in_the_future_counts_as_now_and_expires_after_an_hour() -> None:
     clock = Clock()
     one = budget(1, with_removals(json.dumps({"a": int(BEGAN) + 30 * 86_400})), clock)
     assert one.left("b", 10) == 0
@@ -177,7 +177,7 @@ def test_a_time_in_the_future_counts_as_now_and_lasts_an_hour() -> None:
     assert one.left("b", 10) == 1
 
 
-def test_a_clock_that_is_set_back_frees_nothing_and_blocks_for_an_hour_at_most() -> None:
+def test_a_clock_that_is_set_back_frees_nothing_and_blocks_for_at_most_an_hour() -> None:
     clock = Clock()
     one = budget(1, clock=clock)
     one.reserve("a", 10)
@@ -191,7 +191,7 @@ RUBBISH = ["", "yes", "[]", "3", "null", '{"a": "soon"}', '{"a": true}', '{"a": 
 
 
 @pytest.mark.parametrize("text", RUBBISH)
-async def test_what_cannot_be_read_counts_as_all_spent_for_an_hour_across_leaders(text: str) -> None:
+async def test_a_malformed_budget_counts_as_spent_for_an_hour_across_leaders(text: str) -> None:
     lease, clock = with_removals(text), Clock()
     one = budget(5, lease, clock)
     assert one.left("a", 10) == 0

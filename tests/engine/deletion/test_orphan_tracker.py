@@ -1,4 +1,4 @@
-"""The evidence that an item is gone: what counts, what does not, and what makes it begin anew."""
+"""The evidence that an item is gone: what counts, what does not, and what resets it."""
 
 import asyncio
 import random
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.slow
 
 
 class Cluster:
-    """What a cache shows of some endpoints that we made."""
+    """A cache with the objects of endpoints that this controller created."""
 
     def __init__(self, *made: str) -> None:
         simulated = SimulatedCluster()
         for _ in range(2):
-            # The Ingress comes with the first ready pod.
+            # The Ingress is created with the first ready pod.
             for name in made:
                 simulated.reconcile(endpoint(name))
             simulated.roll_out()
@@ -49,7 +49,7 @@ async def scan(one: OrphanTracker, *seen: str) -> frozenset[str]:
     return await one.scan_ended(set(seen))
 
 
-async def test_two_complete_scans_in_a_row_prove_it_and_one_does_not() -> None:
+async def test_two_consecutive_complete_scans_are_proof_and_one_is_not() -> None:
     one = orphans(Cluster("chat", "gone"))
     assert await scan(one, "chat") == {"gone"}
     assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
@@ -58,7 +58,7 @@ async def test_two_complete_scans_in_a_row_prove_it_and_one_does_not() -> None:
     assert one.evidence("chat") is OrphanEvidence.INSUFFICIENT
 
 
-async def test_a_record_of_the_removal_counts_as_one_of_them() -> None:
+async def test_a_stream_record_of_the_removal_counts_as_one_scan() -> None:
     one = orphans(Cluster("chat", "gone"))
     assert one.item_removed("gone")
     assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
@@ -66,7 +66,7 @@ async def test_a_record_of_the_removal_counts_as_one_of_them() -> None:
     assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
-async def test_an_item_that_is_seen_makes_it_begin_anew() -> None:
+async def test_an_item_that_is_seen_resets_the_evidence() -> None:
     one = orphans(Cluster("chat", "gone"))
     await scan(one, "chat")
     await scan(one, "chat", "gone")
@@ -78,7 +78,7 @@ async def test_an_item_that_is_seen_makes_it_begin_anew() -> None:
     assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
 
 
-async def test_a_scan_that_did_not_come_to_its_end_counts_for_nothing() -> None:
+async def test_an_interrupted_scan_does_not_count() -> None:
     one = orphans(Cluster("chat", "gone"))
     for _ in range(5):
         one.scan_started()
@@ -90,7 +90,7 @@ async def test_a_scan_that_did_not_come_to_its_end_counts_for_nothing() -> None:
     assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
-async def test_an_empty_table_proves_nothing_however_often_it_is_scanned() -> None:
+async def test_an_empty_table_proves_nothing_even_after_many_scans() -> None:
     one = orphans(Cluster("chat", "gone"))
     for _ in range(3):
         assert await scan(one) == {"chat", "gone"}
@@ -100,7 +100,7 @@ async def test_an_empty_table_proves_nothing_however_often_it_is_scanned() -> No
     assert one.evidence("gone") is OrphanEvidence.TABLE_EMPTY
 
 
-async def test_a_table_that_has_an_item_again_is_not_empty_any_more() -> None:
+async def test_a_table_that_has_an_item_again_is_no_longer_empty() -> None:
     one = orphans(Cluster("chat", "gone"))
     await scan(one)
     one.item_seen("chat")
@@ -110,7 +110,7 @@ async def test_a_table_that_has_an_item_again_is_not_empty_any_more() -> None:
     assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
-async def test_what_was_seen_before_the_table_was_empty_does_not_count_after() -> None:
+async def test_evidence_from_before_an_empty_table_does_not_count_afterwards() -> None:
     one = orphans(Cluster("chat", "gone"))
     await scan(one, "chat")
     one.item_removed("gone")
@@ -130,7 +130,7 @@ async def test_a_page_read_before_the_removal_does_not_undo_it() -> None:
     assert one.evidence("gone") is OrphanEvidence.PROVEN
 
 
-async def test_a_removal_and_the_scan_during_which_it_came_are_one_piece_of_evidence() -> None:
+async def test_a_removal_and_the_scan_during_it_are_one_piece_of_evidence() -> None:
     one = orphans(Cluster("chat", "gone"))
     one.scan_started()
     one.item_removed("gone")
@@ -138,14 +138,14 @@ async def test_a_removal_and_the_scan_during_which_it_came_are_one_piece_of_evid
     assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
 
 
-async def test_removals_of_which_nothing_stands_are_not_kept() -> None:
+async def test_removals_without_live_objects_are_not_kept() -> None:
     one = orphans(Cluster("chat"))
     for number in range(1000):
         assert not one.item_removed(f"elsewhere-{number}")
     assert one.names == frozenset()
 
 
-async def test_nothing_is_kept_of_what_has_gone() -> None:
+async def test_nothing_is_kept_once_the_objects_are_gone() -> None:
     cluster = Cluster("chat", "gone", "back")
     one = orphans(cluster)
     await scan(one, "chat")
@@ -156,7 +156,7 @@ async def test_nothing_is_kept_of_what_has_gone() -> None:
 
 
 @pytest.mark.parametrize("whose", ["a clone", "another table's", "nobody's"])
-async def test_what_may_not_be_removed_is_no_orphan(whose: str) -> None:
+async def test_objects_that_may_not_be_removed_are_no_orphans(whose: str) -> None:
     cluster = Cluster("gone")
     for ref, obj in cluster.objects.items():
         changed = {
@@ -170,7 +170,7 @@ async def test_what_may_not_be_removed_is_no_orphan(whose: str) -> None:
     assert await scan(one, "chat") == frozenset()
 
 
-async def test_what_stands_in_a_namespace_that_cannot_be_read_now_is_not_judged() -> None:
+async def test_objects_in_an_unreadable_namespace_are_not_evaluated() -> None:
     cluster = Cluster("gone")
     cluster.unsynced = {NAMESPACE: "watch refused"}
     one = orphans(cluster)
@@ -181,7 +181,7 @@ async def test_what_stands_in_a_namespace_that_cannot_be_read_now_is_not_judged(
     assert one.evidence("gone") is OrphanEvidence.INSUFFICIENT
 
 
-async def test_a_wiped_table_of_thousands_leaves_the_loop_to_others() -> None:
+async def test_a_wiped_table_of_thousands_does_not_block_the_event_loop() -> None:
     cluster = Cluster("chat")
     first = dict(cluster.objects)
     for number in range(300):
@@ -204,7 +204,7 @@ async def test_a_wiped_table_of_thousands_leaves_the_loop_to_others() -> None:
     assert turns >= 5
 
 
-async def test_whatever_comes_an_item_that_stands_is_never_proven_gone() -> None:
+async def test_an_existing_item_is_never_proven_gone() -> None:
     rng = random.Random(7)
     for _ in range(300):
         one = orphans(Cluster("a", "b", "c"))

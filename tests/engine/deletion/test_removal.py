@@ -1,4 +1,4 @@
-"""Removing what no item asks for: the Lease is told first, the table has the last word, the budget is kept."""
+"""Removals that no item requests: they are recorded in the Lease, confirmed by a read, and kept within the budget."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from tests.support.simulated_cluster import POLICY
 
 
 class ReconcilerFixture:
-    """A reconciler over a cluster in memory. It is the table, the runner of steps and whatever else is asked."""
+    """A reconciler on a cluster in memory. The bench is also its table, step runner, census and epoch."""
 
     def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None, policy: Policy = POLICY) -> None:
         self.parts = GuardBench(*made, limit=limit, lease=lease)
@@ -57,10 +57,10 @@ class ReconcilerFixture:
         return Census(running=1, withdrawn=0)
 
     async def refresh(self) -> None:
-        """The census is what it is."""
+        """Does nothing: the census is constant."""
 
     def record_withdrawal(self, name: str) -> None:
-        """It is not counted."""
+        """Does nothing: withdrawals are not counted."""
 
     async def pods_of(self, _namespace: str, _app: str) -> tuple[()]:
         return ()
@@ -85,19 +85,19 @@ class ReconcilerFixture:
         return self.items[name]
 
     async def execute(self, plan: Plan) -> ExecutionResult:
-        told = REMOVALS_ANNOTATION in self.lease.annotations
+        recorded = REMOVALS_ANNOTATION in self.lease.annotations
         for step in plan.steps:
             assert isinstance(step, Delete), step
-            self.happened.append(f"delete {step.ref.kind} of {plan.endpoint}{'' if told else ', untold'}")
+            self.happened.append(f"delete {step.ref.kind} of {plan.endpoint}{'' if recorded else ', unrecorded'}")
             await asyncio.sleep(0)
             del self.cluster.objects[step.ref]
         return ExecutionResult(done=list(plan.steps))
 
     def forget(self, name: str) -> None:
-        """Nothing was refused."""
+        """Does nothing: no step is ever rejected."""
 
     def put(self, name: str, **attributes: Any) -> None:
-        """An item that the controller knows."""
+        """Adds an item to the table and to the cache."""
         self.items[name] = wire.encode(item(name, **attributes))
         self.parts.desired.put(self.items[name])
 
@@ -109,7 +109,7 @@ class ReconcilerFixture:
         return [line for line in self.happened if line.startswith("delete")]
 
 
-async def test_before_the_first_deletion_the_lease_is_told_and_then_the_item_is_read() -> None:
+async def test_before_the_first_deletion_the_lease_is_written_and_the_item_is_read() -> None:
     bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     (outcome,) = await bench.run("gone")
@@ -123,18 +123,18 @@ async def test_before_the_first_deletion_the_lease_is_told_and_then_the_item_is_
     assert bench.lease.writes == 1
 
 
-async def test_an_item_that_is_there_after_all_keeps_its_objects_whatever_the_scans_told() -> None:
+async def test_an_item_that_exists_keeps_its_objects_even_if_scans_missed_it() -> None:
     bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.items["gone"] = wire.encode(item("gone"))
     await bench.run("gone")
     assert bench.deleted == []
     assert len(bench.cluster.objects) == 3
-    # It is known again, and proven nothing any more.
+    # The item is cached again, and the evidence is reset.
     assert bench.parts.orphans.names == frozenset()
 
 
-async def test_without_the_tables_word_nothing_goes() -> None:
+async def test_nothing_is_deleted_if_the_item_cannot_be_read() -> None:
     bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.away = True
@@ -146,7 +146,7 @@ async def test_without_the_tables_word_nothing_goes() -> None:
     assert len(bench.deleted) == 3
 
 
-async def test_without_the_leases_word_nothing_goes_and_it_is_tried_again() -> None:
+async def test_nothing_is_deleted_until_the_lease_can_be_written() -> None:
     bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
@@ -158,7 +158,7 @@ async def test_without_the_leases_word_nothing_goes_and_it_is_tried_again() -> N
     assert len(bench.deleted) == 3
 
 
-async def test_an_item_that_comes_back_while_the_lease_is_written_keeps_its_objects() -> None:
+async def test_an_item_that_is_recreated_during_the_lease_write_keeps_its_objects() -> None:
     bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.lease.gate.clear()
@@ -170,7 +170,7 @@ async def test_an_item_that_comes_back_while_the_lease_is_written_keeps_its_obje
     assert bench.deleted == []
 
 
-async def test_an_endpoint_that_is_to_stay_after_all_while_the_lease_is_written_stays() -> None:
+async def test_an_endpoint_that_targets_the_region_again_during_the_lease_write_stays() -> None:
     bench = ReconcilerFixture("a")
     bench.put("a", target_regions=["eu-west-1"])
     bench.lease.gate.clear()
@@ -183,7 +183,7 @@ async def test_an_endpoint_that_is_to_stay_after_all_while_the_lease_is_written_
 
 
 @pytest.mark.parametrize("how", ["leaving", "orphans", "both"])
-async def test_many_at_once_never_pass_the_budget(how: str) -> None:
+async def test_many_concurrent_removals_never_exceed_the_budget(how: str) -> None:
     names = [f"e{number}" for number in range(12)]
     bench = ReconcilerFixture(*names, limit=3)
     await bench.parts.proven()
@@ -193,12 +193,12 @@ async def test_many_at_once_never_pass_the_budget(how: str) -> None:
     outcomes = await bench.run(*names)
     assert len({line.rpartition(" ")[2] for line in bench.deleted}) == 3
     assert len(bench.cluster.objects) == 9 * 3
-    assert not any("untold" in line for line in bench.deleted)
+    assert not any("unrecorded" in line for line in bench.deleted)
     assert len(bench.parts.guard.held) == 9
     held = [outcome for outcome in outcomes if outcome.plan is not None and outcome.plan.warnings]
     assert len(held) == 9
     assert all(outcome.requeue_after is not None and outcome.requeue_after.after == 3600 for outcome in held)
-    # Nor when they are looked at again.
+    # Repeated reconciles do not exceed it either.
     await bench.run(*names)
     assert len(bench.cluster.objects) == 9 * 3
     bench.parts.clock.now += 3600
@@ -206,7 +206,7 @@ async def test_many_at_once_never_pass_the_budget(how: str) -> None:
     assert len(bench.cluster.objects) == 6 * 3
 
 
-async def test_what_the_item_asks_for_by_desired_state_deleted_passes_no_guard() -> None:
+async def test_a_removal_by_desired_state_deleted_is_not_guarded() -> None:
     names = [f"e{number}" for number in range(8)]
     bench = ReconcilerFixture(*names, limit=0)
     for name in names:
@@ -216,11 +216,11 @@ async def test_what_the_item_asks_for_by_desired_state_deleted_passes_no_guard()
     assert bench.lease.writes == 0
 
 
-async def test_what_was_begun_before_a_crash_is_finished_by_the_next_without_another_place() -> None:
+async def test_a_removal_started_before_a_crash_finishes_without_another_place() -> None:
     before = ReconcilerFixture("a", "b", limit=1)
     before.put("a", target_regions=["eu-west-1"])
     await before.run("a")
-    # As if the process had been killed right after the Lease was told.
+    # As if the process had been killed right after the Lease was written.
     after = ReconcilerFixture("a", "b", limit=1, lease=before.lease)
     for name in ("a", "b"):
         after.put(name, target_regions=["eu-west-1"])
@@ -229,7 +229,7 @@ async def test_what_was_begun_before_a_crash_is_finished_by_the_next_without_ano
 
 
 @pytest.mark.parametrize("why", ["approved", "begun before a crash"])
-async def test_what_needs_no_place_any_more_still_needs_the_tables_word(why: str) -> None:
+async def test_a_removal_that_needs_no_place_still_needs_a_read_of_the_item(why: str) -> None:
     bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     if why == "approved":

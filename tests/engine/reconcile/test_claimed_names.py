@@ -1,4 +1,4 @@
-"""Which of its names an endpoint shares with another item: `a` with a canary, and `a-canary`."""
+"""Object names that two items claim: an endpoint `a` with a canary, and an endpoint `a-canary`."""
 
 from gco_stream.engine.reconcile.reconciler import names_claimed_by_others
 from gco_stream.model.endpoint import Endpoint, InvalidItem
@@ -10,13 +10,13 @@ def among(*items: Endpoint | InvalidItem) -> dict[str, Endpoint | InvalidItem]:
     return {one.name: one for one in items}
 
 
-def test_the_canarys_name_is_claimed_by_the_item_of_that_name_even_if_it_cannot_be_read() -> None:
+def test_the_canary_name_is_claimed_by_an_item_of_that_name_even_an_invalid_one() -> None:
     assert names_claimed_by_others("a", among(endpoint("a", spec=CANARY), endpoint("a-canary")).get) == {"a-canary"}
     assert names_claimed_by_others("a", among(read(item("a-canary", desired_state="?"))).get) == {"a-canary"}
     assert names_claimed_by_others("a", among(endpoint("a", spec=CANARY)).get) == frozenset()
 
 
-def test_the_own_name_is_claimed_by_an_item_that_asks_for_a_canary() -> None:
+def test_an_endpoints_own_name_is_claimed_by_an_item_with_a_canary() -> None:
     assert names_claimed_by_others("a-canary", among(endpoint("a", spec=CANARY)).get) == {"a-canary"}
     assert names_claimed_by_others("a-canary", among(endpoint("a")).get) == frozenset()
     assert names_claimed_by_others("a-canary", {}.get) == frozenset()

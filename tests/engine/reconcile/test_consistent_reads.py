@@ -1,4 +1,4 @@
-"""What the engine reads of the table is what stands there now, and all of it: against a table whose replicas lag."""
+"""Reads of the table are consistent and complete, on a table whose replicas lag."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +10,9 @@ from tests.support.items import item
 
 
 class LaggingTable:
-    """DynamoDB's reads as its manual has them: without ConsistentRead they may show what was there before.
+    """DynamoDB's reads as documented: without ConsistentRead they may return outdated data.
 
-    `pages`: names a page of a scan. `missing`: names that a read without ConsistentRead does not show yet.
+    `pages`: the names on each page of a scan. `missing`: a name that reads without ConsistentRead do not return yet.
     """
 
     meta = SimpleNamespace(region_name="us-east-1")
@@ -58,5 +58,5 @@ async def test_the_table_is_scanned_consistently() -> None:
     assert await scanned(LaggingTable(("old", "new"), missing="new")) == ["old", "new"]
 
 
-async def test_a_scan_goes_on_behind_a_page_without_items() -> None:
+async def test_a_scan_continues_after_a_page_without_items() -> None:
     assert await scanned(LaggingTable(("a",), (), ("b", "c"), (), ("d",))) == ["a", "b", "c", "d"]

@@ -1,4 +1,4 @@
-"""What workers do around a reconcile: when a report waits, when an echo is nothing, what follows from each outcome."""
+"""Workers: when a report waits, when an echo is skipped, and what follows from each outcome."""
 
 import asyncio
 import random
@@ -27,14 +27,14 @@ NO = (Cause(Reason.REJECTED, "no"),)
 
 
 class Versions:
-    """What a cache tells of an endpoint's objects."""
+    """The resourceVersions of an endpoint's objects in the cache."""
 
     def token(self, name: str) -> tuple[str, ...]:
         return (name,)
 
 
 class ControllerFixture:
-    """Workers whose reconciler answers as a test says."""
+    """Workers with a reconciler that returns what the test specifies."""
 
     def __init__(self, answer: Answer, *names: str) -> None:
         self.answer = answer
@@ -68,7 +68,7 @@ class ControllerFixture:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """One worker, ended when all is done that the block left."""
+        """Runs one worker, and stops it once the queue is idle after the block."""
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             group.create_task(self.workers.run(1))
             yield
@@ -76,8 +76,8 @@ class ControllerFixture:
             self.dispatcher.shut_down()
 
     async def idle(self) -> None:
-        """Until nothing waits to be done now."""
-        while not self.dispatcher.queue.idle:  # noqa: ASYNC110 - the queue is a value and tells nobody
+        """Waits until no key is waiting or in flight."""
+        while not self.dispatcher.queue.idle:  # noqa: ASYNC110 - the queue has no events
             await asyncio.sleep(0)
 
     async def drain(self) -> None:
@@ -85,20 +85,20 @@ class ControllerFixture:
             pass
 
 
-def as_a_start_does(name: str, objects_first: bool) -> ReconcileResult:
+def startup_answer(name: str, objects_first: bool) -> ReconcileResult:
     return ReconcileResult(Result.CHANGED, unreported=objects_first)
 
 
-async def test_while_a_start_has_a_backlog_reports_wait_for_a_turn_of_their_own() -> None:
-    bench = ControllerFixture(as_a_start_does, "a", "b", "c")
+async def test_during_a_startup_backlog_reports_wait_for_their_own_turn() -> None:
+    bench = ControllerFixture(startup_answer, "a", "b", "c")
     for name in "abc":
         bench.dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
     await bench.drain()
     assert bench.calls == [(name, first) for first in (True, False) for name in "abc"]
 
 
-async def test_a_users_change_is_reported_at_once_whatever_waits() -> None:
-    bench = ControllerFixture(as_a_start_does, "a", "b", "c")
+async def test_a_users_change_is_reported_at_once_despite_a_backlog() -> None:
+    bench = ControllerFixture(startup_answer, "a", "b", "c")
     for name in "ab":
         bench.dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
     bench.dispatcher.add("c", Priority.HIGH, Trigger.STREAM)
@@ -107,14 +107,14 @@ async def test_a_users_change_is_reported_at_once_whatever_waits() -> None:
     assert [name for name, _ in bench.calls].count("c") == 1
 
 
-async def test_a_report_that_waits_is_neither_lost_to_an_echo_of_the_watch_nor_hurried_by_it() -> None:
+async def test_a_pending_report_is_neither_dropped_nor_hurried_by_a_watch_echo() -> None:
     def answer(name: str, objects_first: bool) -> ReconcileResult:
-        # The echo of its own writes comes while it is worked on, and a late one when it waits for its turn again.
+        # One echo of its own writes arrives while it is in flight, and a late one while its report is pending.
         if objects_first:
             bench.dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
             if name == "b":
                 bench.dispatcher.add("a", Priority.HIGH, Trigger.CLUSTER)
-        return as_a_start_does(name, objects_first)
+        return startup_answer(name, objects_first)
 
     bench = ControllerFixture(answer, "a", "b", "c")
     for name in "abc":
@@ -124,12 +124,12 @@ async def test_a_report_that_waits_is_neither_lost_to_an_echo_of_the_watch_nor_h
     assert sorted(bench.calls[3:]) == [(name, False) for name in "abc"]
 
 
-async def test_news_of_the_cluster_is_looked_at_though_a_report_waits() -> None:
+async def test_a_cluster_change_is_reconciled_while_a_report_is_pending() -> None:
     def answer(name: str, objects_first: bool) -> ReconcileResult:
         if bench.calls == [("a", True), ("b", True)]:
             bench.desired.mark_stale("a")
             bench.dispatcher.add("a", Priority.HIGH, Trigger.CLUSTER)
-        return as_a_start_does(name, objects_first)
+        return startup_answer(name, objects_first)
 
     bench = ControllerFixture(answer, "a", "b", "c")
     for name in "abc":
@@ -138,7 +138,7 @@ async def test_news_of_the_cluster_is_looked_at_though_a_report_waits() -> None:
     assert bench.calls[:4] == [("a", True), ("b", True), ("a", False), ("c", True)]
 
 
-async def test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does() -> None:
+async def test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not() -> None:
     bench = ControllerFixture(lambda _name, _first: ReconcileResult(Result.IN_SYNC), "a")
     async with bench.working():
         bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM)
@@ -152,7 +152,7 @@ async def test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does() 
         assert len(bench.calls) == 2
 
 
-async def test_what_must_be_looked_at_again_is_when_it_is_due() -> None:
+async def test_a_requeue_is_scheduled_for_its_due_time() -> None:
     bench = ControllerFixture(
         lambda _name, _first: ReconcileResult(Result.IN_SYNC, requeue_after=RequeueAfter(30, "drain")), "a"
     )
@@ -164,7 +164,7 @@ async def test_what_must_be_looked_at_again_is_when_it_is_due() -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [True, False])
-async def test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it(meanwhile: bool) -> None:
+async def test_a_requeue_is_not_lost_to_an_echo_that_came_before_it(meanwhile: bool) -> None:
     def answer(name: str, _first: bool) -> ReconcileResult:
         if len(bench.calls) > 1:
             return ReconcileResult(Result.IN_SYNC)
@@ -182,7 +182,7 @@ async def test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it(m
 
 
 @pytest.mark.parametrize("fault", [TableUnreachable("away", "Timeout"), RuntimeError("a bug")])
-async def test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other(fault: Exception) -> None:
+async def test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other(fault: Exception) -> None:
     def answer(name: str, _first: bool) -> ReconcileResult:
         if name == "bad":
             raise fault
@@ -198,7 +198,7 @@ async def test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other(fault:
     assert bench.backoff.failures("bad") == 1
 
 
-async def test_when_one_is_through_all_that_failed_of_the_same_are_tried_at_once() -> None:
+async def test_one_success_retries_all_keys_with_the_same_cause_at_once() -> None:
     away = {"a", "b", "c"}
 
     def answer(name: str, _first: bool) -> ReconcileResult:
@@ -219,7 +219,7 @@ async def test_when_one_is_through_all_that_failed_of_the_same_are_tried_at_once
         assert sorted(name for name, _ in bench.calls) == ["a", "a", "b", "b", "c", "c"]
 
 
-async def test_what_the_server_asked_to_wait_holds_whatever_is_heard_of_the_endpoint() -> None:
+async def test_events_do_not_shorten_the_wait_that_the_server_requested() -> None:
     bench = ControllerFixture(lambda _name, _first: ReconcileResult(Result.FAILED, errors=NO, retry_after=30), "a")
     async with bench.working():
         for trigger in (Trigger.STREAM, Trigger.CLUSTER, Trigger.STREAM):
@@ -231,7 +231,7 @@ async def test_what_the_server_asked_to_wait_holds_whatever_is_heard_of_the_endp
         assert due - asyncio.get_running_loop().time() > 20
 
 
-async def test_what_is_fought_over_is_left_alone_for_long() -> None:
+async def test_a_contested_endpoint_is_retried_only_after_a_long_delay() -> None:
     bench = ControllerFixture(lambda _name, _first: ReconcileResult(Result.FAILED, errors=NO, contested=True), "a")
     bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM)
     await bench.drain()
@@ -240,7 +240,7 @@ async def test_what_is_fought_over_is_left_alone_for_long() -> None:
     assert due - asyncio.get_running_loop().time() > 20
 
 
-async def test_every_line_of_a_reconcile_bears_its_id_and_the_records_that_it_is_about() -> None:
+async def test_every_message_of_a_reconcile_has_its_id_and_its_stream_records() -> None:
     def answer(_name: str, _objects_first: bool) -> ReconcileResult:
         bench.metrics.api_calls.kubernetes("api", "PATCH", "/api/v1/x", 200, 0.01)
         return ReconcileResult(Result.FAILED, errors=NO) if len(bench.calls) == 1 else ReconcileResult(Result.CHANGED)
@@ -249,7 +249,7 @@ async def test_every_line_of_a_reconcile_bears_its_id_and_the_records_that_it_is
         bench = ControllerFixture(answer, "a")
         bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM, ("7", "8"))
         async with bench.working():
-            while len(bench.calls) < 2:  # noqa: ASYNC110 - a retry is a matter of time
+            while len(bench.calls) < 2:  # noqa: ASYNC110 - a retry is due after a delay
                 await asyncio.sleep(0.01)
         bench.metrics.api_calls.kubernetes("api", "GET", "/api/v1/watch", 200, 0.01)
     assert [line["event"] for line in lines] == ["api call", "reconciled"] * 2

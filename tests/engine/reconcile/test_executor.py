@@ -1,4 +1,4 @@
-"""What a failure holds up: its own part of its own endpoint, for as long as it must, and nothing else."""
+"""What a failed step blocks: its own part of its own endpoint, for as long as necessary, and nothing else."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from tests.support.simulated_cluster import CANARY, POLICY, SCALED, SimulatedClu
 
 
 class Server:
-    """Takes what is created, but for what a test refuses."""
+    """A writer that accepts every create that the test does not reject."""
 
     def __init__(self, refused: Callable[[str], ClusterError | None]) -> None:
         self.refused = refused
@@ -39,7 +39,7 @@ class Server:
 
 
 async def executed(server: Server) -> ExecutionResult:
-    """A plan that makes all objects of an endpoint with a canary but its Deployment, whose pods are ready."""
+    """Executes a plan that creates all objects of an endpoint with a canary, except for its ready Deployment."""
     cluster, asked = running({**CANARY, **SCALED})
     kept = {ref: obj for ref, obj in cluster.objects.items() if (ref.kind, ref.name) == (Kind.DEPLOYMENT, "chat")}
     plan = plan_endpoint(asked, Observed(kept), FleetState(), cluster.now, POLICY)
@@ -53,7 +53,7 @@ def names(steps: list[Step]) -> set[str]:
 
 
 @pytest.mark.parametrize("error", [Rejected(422, "Invalid", "wrong"), Unreachable(0, "Unreachable", "no answer")])
-async def test_what_is_refused_of_one_part_holds_up_no_other(error: ClusterError) -> None:
+async def test_a_failed_step_blocks_only_its_own_part(error: ClusterError) -> None:
     result = await executed(Server(lambda what: error if what == "Service/chat-canary" else None))
     assert names(result.done) == {"Service/chat", "Ingress/inference-chat", "HorizontalPodAutoscaler/chat"}
     assert [failure.step.part for failure in result.failures] == [Part.CANARY]
@@ -62,15 +62,15 @@ async def test_what_is_refused_of_one_part_holds_up_no_other(error: ClusterError
     assert [failure.step.part for failure in result.failures] == [Part.MAIN]
 
 
-async def test_where_what_stands_is_not_what_was_planned_from_nothing_that_comes_after_is_done() -> None:
-    somebodys = Conflict(409, "AlreadyExists", "it exists")
-    server = Server(lambda what: somebodys if what == "Service/chat" else None)
+async def test_a_stale_step_blocks_all_later_steps() -> None:
+    conflict = Conflict(409, "AlreadyExists", "it exists")
+    server = Server(lambda what: conflict if what == "Service/chat" else None)
     result = await executed(server)
     assert (result.done, server.asked) == ([], ["Service/chat"])
     assert [failure.stale for failure in result.failures] == [True]
 
 
-async def test_what_was_refused_is_tried_again_after_half_a_minute_then_ever_more_rarely() -> None:
+async def test_a_rejected_step_is_retried_after_30_seconds_then_at_growing_intervals() -> None:
     clock = [0.0]
     refused: ClusterError | None = Rejected(403, "Forbidden", "denied by a policy")
     server = Server(lambda what: refused if what == "Service/chat" else None)
@@ -92,25 +92,25 @@ async def test_what_was_refused_is_tried_again_after_half_a_minute_then_ever_mor
     assert (await executor.execute(plan)).failures == []
 
 
-async def test_whoever_may_not_write_any_more_stops_at_once() -> None:
+async def test_execution_stops_at_once_when_this_process_no_longer_leads() -> None:
     server = Server(lambda _: NotLeading(0, "NotLeading", "the lease is not proven any more"))
     with pytest.raises(NotLeading):
         await executed(server)
     assert len(server.asked) == 1
 
 
-def test_a_namespace_that_cannot_be_read_holds_up_no_other() -> None:
+def test_an_unreadable_namespace_blocks_no_other() -> None:
     unsynced = {"closed": "forbidden"}
     assert unsynced_reason(endpoint("chat", namespace="open"), unsynced, POLICY) == ""
     assert unsynced_reason(endpoint("chat", namespace="closed"), unsynced, POLICY) == "namespace closed: forbidden"
     assert unsynced_reason(endpoint("chat", namespace=None), unsynced, POLICY) == ""
 
 
-async def test_what_changes_faster_than_it_is_read_gives_its_worker_back() -> None:
+async def test_an_item_that_changes_faster_than_it_is_read_frees_its_worker() -> None:
     bench = ReconcilerFixture()
 
     async def gone_and_there_again(name: str, *_: object) -> WireItem:
-        raise ItemNotFound(f"{name}: the item is not in the table")
+        raise ItemNotFound(f"{name}: item does not exist")
 
     bench.write_status = gone_and_there_again  # type: ignore[assignment]
     bench.put("chat", target_regions=["us-east-1"], spec={"image": ""})
@@ -121,13 +121,13 @@ async def test_what_changes_faster_than_it_is_read_gives_its_worker_back() -> No
     assert len(bench.happened) > 1
 
 
-async def test_a_leader_that_meets_a_higher_epoch_raises_its_own_and_reports() -> None:
+async def test_a_leader_that_finds_a_higher_epoch_raises_its_own_and_reports() -> None:
     bench = ReconcilerFixture()
     accept, stored = bench.write_status, 1_000
 
     async def fenced(name: str, region: str, status: dict[str, Any], epoch: int) -> WireItem:
         if epoch <= stored:
-            raise Fenced(f"{name}: {region}'s status has epoch {stored}", stored)
+            raise Fenced(f"{name}: status of {region} is superseded: its epoch is {stored}", stored)
         return await accept(name, region, status, epoch)
 
     async def raised(above: int) -> int:

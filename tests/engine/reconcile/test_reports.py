@@ -1,4 +1,4 @@
-"""What is written to the item, with which reason, and in which order with the steps."""
+"""Reports to the item: their reasons, and their order relative to the steps."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
 
 
 class ReportingFixture(test_removal.ReconcilerFixture):
-    """Reports are among what happened, too, and annotations can be applied."""
+    """A bench that also records reports and applies annotations."""
 
     async def write_status(self, name: str, region: str, status: dict[str, Any], epoch: int) -> wire.WireItem:
         if self.away:
@@ -46,7 +46,10 @@ class ReportingFixture(test_removal.ReconcilerFixture):
 
 
 def unready(state: str, *, has_clock: bool = True) -> ReportingFixture:
-    """An endpoint that reported this state and has no ready replica: for the threshold, if its Ingress has a clock."""
+    """An endpoint that reported this state and has no ready replica.
+
+    `has_clock`: its Ingress has the annotation, so it has been unready for the whole threshold.
+    """
     bench = ReportingFixture("chat")
     now = datetime.fromtimestamp(bench.parts.clock.now, UTC)
     since = (now - timedelta(seconds=POLICY.unhealthy_threshold)).isoformat()
@@ -90,16 +93,16 @@ async def test_a_report_without_an_error_has_neither_message_nor_reason() -> Non
     assert not {"error", "reason"} & bench.report().keys()
 
 
-async def test_the_withdrawal_of_an_endpoint_that_never_ran_is_written_before_its_ingress_goes() -> None:
+async def test_a_withdrawal_before_the_first_run_is_reported_before_the_ingress_is_deleted() -> None:
     bench = unready("creating")
     await bench.run("chat")
-    assert bench.happened == ["report error, IngressWithdrawn", "delete Ingress of chat, untold"]
+    assert bench.happened == ["report error, IngressWithdrawn", "delete Ingress of chat, unrecorded"]
 
 
-async def test_the_withdrawal_of_an_endpoint_that_ran_is_written_after_its_ingress_has_gone() -> None:
+async def test_a_withdrawal_after_the_first_run_is_reported_after_the_ingress_is_deleted() -> None:
     bench = unready("running")
     await bench.run("chat")
-    assert bench.happened == ["delete Ingress of chat, untold", "report error, IngressWithdrawn"]
+    assert bench.happened == ["delete Ingress of chat, unrecorded", "report error, IngressWithdrawn"]
 
 
 @pytest.mark.parametrize("state", ["creating", "running"])
@@ -112,7 +115,7 @@ async def test_an_ingress_without_a_clock_gets_one_and_the_whole_threshold(state
     assert bench.deleted == []
     bench.parts.clock.now += 1
     await bench.run("chat")
-    assert bench.deleted == ["delete Ingress of chat, untold"]
+    assert bench.deleted == ["delete Ingress of chat, unrecorded"]
 
 
 @pytest.mark.parametrize(("state", "stays"), [("creating", True), ("running", False)])

@@ -1,4 +1,4 @@
-"""Two programs that disagree on a pod template over time: who gives way, when, and what is remembered of it."""
+"""Conflicts with another program over a pod template: when the controller gives in, and what it remembers."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,10 +28,10 @@ MARK = ("f:metadata", "f:annotations", f"f:{names.CONTESTED_ANNOTATION}")
 THEIRS = "registry.example/theirs:9"
 
 
-class RestartFixture:
-    """One endpoint, the runner on a cluster by value, and an updater that changes the image whenever it looks.
+class Contest:
+    """One endpoint, a step runner on an in-memory API server, and an updater that changes the image when called.
 
-    It is the runner's writer as well. `forbids` and `strips`: what a webhook makes of our mark.
+    It is the runner's writer too. `forbids` and `strips`: a webhook rejects or removes our annotation.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class RestartFixture:
         self.runner = self.new_runner()
 
     def new_runner(self) -> PlanExecutor:
-        """As after a restart."""
+        """Returns a runner without memory, as after a restart."""
         return PlanExecutor(
             self,  # type: ignore[arg-type]
             lambda _: None,
@@ -55,7 +55,7 @@ class RestartFixture:
         )
 
     def _wrote(self, stored: Stored) -> None:
-        """Nobody listens."""
+        """Does nothing: no watch is open."""
 
     def live_object(self, ref: ObjectRef) -> ObservedObject | None:
         return self.api.seen(ref)
@@ -94,7 +94,7 @@ class RestartFixture:
         return plan_endpoint(self.asked, Observed(seen), FleetState(), self.now, POLICY)
 
     async def reconcile(self) -> list[Any]:
-        """What was done, and what was refused."""
+        """Reconciles and returns the completed steps and the failures."""
         taken: list[Any] = []
         for _ in range(3):
             result = await self.runner.execute(self.plan())
@@ -108,7 +108,7 @@ class RestartFixture:
         self.now += timedelta(seconds=seconds)
 
     async def update(self, image: str = THEIRS, after: float = 1.0) -> list[Any]:
-        """The updater looks again, and then we do."""
+        """Lets the updater change the image, then reconciles."""
         self.wait(after)
         self.api.edit(MAIN, UPDATER, IMAGE, image)
         return await self.reconcile()
@@ -125,160 +125,152 @@ class RestartFixture:
 
 
 @pytest.fixture
-async def restart_fixture() -> RestartFixture:
-    one = RestartFixture()
+async def contest() -> Contest:
+    one = Contest()
     await one.reconcile()
     one.api.set_status(MAIN, {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1, "availableReplicas": 1})
     await one.reconcile()
     return one
 
 
-async def yield_to_updater(restart_fixture: RestartFixture) -> None:
+async def yield_to_updater(contest: Contest) -> None:
     for _ in range(4):
-        await restart_fixture.update()
+        await contest.update()
 
 
 @pytest.mark.parametrize("every", [1.0, 120.0, 1000.0])
-async def test_a_template_that_an_updater_changes_again_and_again_is_put_back_three_times(
-    restart_fixture: RestartFixture, every: float
+async def test_a_template_that_an_updater_keeps_changing_is_restored_three_times(
+    contest: Contest, every: float
 ) -> None:
     for _ in range(3):
-        assert [type(step) for step in await restart_fixture.update(after=every)] == [Apply]
-        assert restart_fixture.image == "registry.example/serve:1.0"
-    assert [type(step) for step in await restart_fixture.update(after=every)] == [Annotate]
-    assert restart_fixture.mark == contested.ContestedAnnotation(
-        restart_fixture.mark.digest, 1, restart_fixture.now, of_template=True
-    )  # type: ignore[union-attr]
+        assert [type(step) for step in await contest.update(after=every)] == [Apply]
+        assert contest.image == "registry.example/serve:1.0"
+    assert [type(step) for step in await contest.update(after=every)] == [Annotate]
+    assert contest.mark == contested.ContestedAnnotation(contest.mark.digest, 1, contest.now, of_template=True)  # type: ignore[union-attr]
     for _ in range(20):
-        assert await restart_fixture.update(after=every) == []
-    assert restart_fixture.image == THEIRS
+        assert await contest.update(after=every) == []
+    assert contest.image == THEIRS
 
 
-async def test_a_restart_of_the_program_does_not_begin_it_again(restart_fixture: RestartFixture) -> None:
-    await yield_to_updater(restart_fixture)
-    restart_fixture.runner = restart_fixture.new_runner()
-    assert await restart_fixture.update() == []
-    assert restart_fixture.image == THEIRS
+async def test_a_restart_of_the_controller_does_not_start_the_conflict_again(contest: Contest) -> None:
+    await yield_to_updater(contest)
+    contest.runner = contest.new_runner()
+    assert await contest.update() == []
+    assert contest.image == THEIRS
 
 
-async def test_the_roll_out_that_the_user_asks_for_is_not_counted(restart_fixture: RestartFixture) -> None:
-    restart_fixture.asked = endpoint(spec={"image": "registry.example/serve:2.0"})
-    await restart_fixture.reconcile()
+async def test_a_rollout_that_the_user_requested_is_not_counted(contest: Contest) -> None:
+    contest.asked = endpoint(spec={"image": "registry.example/serve:2.0"})
+    await contest.reconcile()
     for _ in range(3):
-        assert [type(step) for step in await restart_fixture.update()] == [Apply]
-    assert [type(step) for step in await restart_fixture.update()] == [Annotate]
+        assert [type(step) for step in await contest.update()] == [Apply]
+    assert [type(step) for step in await contest.update()] == [Annotate]
 
 
-async def test_an_updater_that_changes_our_marks_back_as_well_is_counted(restart_fixture: RestartFixture) -> None:
-    restart_fixture.asked = endpoint(spec={"image": "registry.example/serve:2.0"})
+async def test_an_updater_that_also_reverts_our_annotations_is_counted(contest: Contest) -> None:
+    contest.asked = endpoint(spec={"image": "registry.example/serve:2.0"})
     hashed = ("f:metadata", "f:annotations", f"f:{names.TEMPLATE_HASH_ANNOTATION}")
     applied = 0
     for _ in range(8):
-        restart_fixture.wait(1)
-        applied += sum(isinstance(step, Apply) for step in await restart_fixture.reconcile())
-        restart_fixture.api.edit(MAIN, UPDATER, IMAGE, "registry.example/serve:1.0")
-        restart_fixture.api.edit(MAIN, UPDATER, hashed, "before")
+        contest.wait(1)
+        applied += sum(isinstance(step, Apply) for step in await contest.reconcile())
+        contest.api.edit(MAIN, UPDATER, IMAGE, "registry.example/serve:1.0")
+        contest.api.edit(MAIN, UPDATER, hashed, "before")
     assert applied == 4
-    assert restart_fixture.mark is not None
+    assert contest.mark is not None
 
 
-async def test_the_item_is_tried_again_once_it_asks_for_another_template(restart_fixture: RestartFixture) -> None:
-    await yield_to_updater(restart_fixture)
-    restart_fixture.asked = endpoint(spec={"image": "registry.example/serve:3.0"})
-    await restart_fixture.reconcile()
-    assert restart_fixture.image == "registry.example/serve:3.0"
-    assert restart_fixture.mark is None
+async def test_a_new_template_in_the_item_is_applied_to_a_contested_deployment(contest: Contest) -> None:
+    await yield_to_updater(contest)
+    contest.asked = endpoint(spec={"image": "registry.example/serve:3.0"})
+    await contest.reconcile()
+    assert contest.image == "registry.example/serve:3.0"
+    assert contest.mark is None
 
 
-async def test_whoever_takes_the_mark_away_has_it_put_back_three_times_more(restart_fixture: RestartFixture) -> None:
-    await yield_to_updater(restart_fixture)
-    restart_fixture.api.edit(MAIN, UPDATER, MARK, None)
-    assert [type(step) for step in await restart_fixture.reconcile()] == [Apply]
-    assert restart_fixture.image == "registry.example/serve:1.0"
+async def test_removing_the_annotation_allows_further_restores(contest: Contest) -> None:
+    await yield_to_updater(contest)
+    contest.api.edit(MAIN, UPDATER, MARK, None)
+    assert [type(step) for step in await contest.reconcile()] == [Apply]
+    assert contest.image == "registry.example/serve:1.0"
 
 
-async def test_changes_that_come_hours_apart_are_put_back_for_ever(restart_fixture: RestartFixture) -> None:
+async def test_changes_that_are_hours_apart_are_always_restored(contest: Contest) -> None:
     for _ in range(12):
-        assert [type(step) for step in await restart_fixture.update(after=WINDOW)] == [Apply]
-    assert restart_fixture.mark is None
+        assert [type(step) for step in await contest.update(after=WINDOW)] == [Apply]
+    assert contest.mark is None
 
 
-async def test_changes_to_other_fields_and_those_that_restart_nothing_do_not_count(
-    restart_fixture: RestartFixture,
-) -> None:
+async def test_changes_to_alternating_fields_or_without_a_restart_do_not_count(contest: Contest) -> None:
     for turn in range(12):
-        restart_fixture.wait(1)
+        contest.wait(1)
         path = (*IMAGE[:-1], "f:livenessProbe", ("f:periodSeconds", "f:failureThreshold")[turn % 2])
-        restart_fixture.api.edit(MAIN, UPDATER, path, 99)
-        assert [type(step) for step in await restart_fixture.reconcile()] == [Apply]
+        contest.api.edit(MAIN, UPDATER, path, 99)
+        assert [type(step) for step in await contest.reconcile()] == [Apply]
     for turn in range(12):
-        restart_fixture.asked = endpoint(spec={"replicas": turn + 2})
-        assert [type(step) for step in await restart_fixture.reconcile()] == [Apply]
-    assert restart_fixture.mark is None
+        contest.asked = endpoint(spec={"replicas": turn + 2})
+        assert [type(step) for step in await contest.reconcile()] == [Apply]
+    assert contest.mark is None
 
 
 @pytest.mark.parametrize(
     "answer", [Forbidden(403, "Forbidden", "no"), Rejected(400, "", "admission webhook denied the request")]
 )
-async def test_where_the_mark_is_forbidden_the_template_is_not_applied_again_either(
-    restart_fixture: RestartFixture, answer: ClusterError
+async def test_a_template_is_not_applied_again_if_the_annotation_is_forbidden(
+    contest: Contest, answer: ClusterError
 ) -> None:
-    restart_fixture.forbids = answer
-    await yield_to_updater(restart_fixture)
+    contest.forbids = answer
+    await yield_to_updater(contest)
     for _ in range(5):
-        (failure,) = await restart_fixture.update(after=WINDOW)
+        (failure,) = await contest.update(after=WINDOW)
         assert failure.final
         assert failure.cause.reason is Reason.CONTESTED
         assert "Deployment gco-inference/chat" in failure.cause.message
-    assert restart_fixture.image == THEIRS
+    assert contest.image == THEIRS
 
 
-async def test_where_the_mark_is_taken_off_at_once_the_template_is_not_applied_again_either(
-    restart_fixture: RestartFixture,
-) -> None:
-    restart_fixture.strips = True
-    await yield_to_updater(restart_fixture)
-    (failure,) = await restart_fixture.update()
+async def test_a_template_is_not_applied_again_if_the_annotation_is_removed_at_once(contest: Contest) -> None:
+    contest.strips = True
+    await yield_to_updater(contest)
+    (failure,) = await contest.update()
     assert failure.final
-    assert restart_fixture.image == THEIRS
-    restart_fixture.asked = endpoint(spec={"image": "registry.example/serve:4.0"})
-    await restart_fixture.reconcile()
-    assert restart_fixture.image == "registry.example/serve:4.0"
+    assert contest.image == THEIRS
+    contest.asked = endpoint(spec={"image": "registry.example/serve:4.0"})
+    await contest.reconcile()
+    assert contest.image == "registry.example/serve:4.0"
 
 
-async def test_a_mark_that_the_engine_sets_and_that_does_not_hold_is_not_taken_for_one(
-    restart_fixture: RestartFixture,
-) -> None:
-    restart_fixture.strips = True
+async def test_an_annotation_that_is_stripped_does_not_count_as_contested(contest: Contest) -> None:
+    contest.strips = True
     for _ in range(3):
-        await restart_fixture.update()
-    restart_fixture.api.edit(MAIN, UPDATER, IMAGE, THEIRS)
-    seen = {MAIN: restart_fixture.live_object(MAIN)}
-    marks = contested.annotate_all_contested(restart_fixture.plan().steps, [MAIN], seen, restart_fixture.now)  # type: ignore[arg-type]
-    await restart_fixture.runner.execute(Plan("chat", steps=marks))
-    (failure,) = await restart_fixture.update()
+        await contest.update()
+    contest.api.edit(MAIN, UPDATER, IMAGE, THEIRS)
+    seen = {MAIN: contest.live_object(MAIN)}
+    marks = contested.annotate_all_contested(contest.plan().steps, [MAIN], seen, contest.now)  # type: ignore[arg-type]
+    await contest.runner.execute(Plan("chat", steps=marks))
+    (failure,) = await contest.update()
     assert failure.final
-    assert restart_fixture.image == THEIRS
+    assert contest.image == THEIRS
 
 
-async def test_an_api_server_that_is_away_is_no_reason_to_give_up_the_mark(restart_fixture: RestartFixture) -> None:
+async def test_an_unavailable_api_server_only_delays_the_annotation(contest: Contest) -> None:
     for _ in range(3):
-        await restart_fixture.update()
-    restart_fixture.forbids = ClusterError(503, "", "away")
-    (failure,) = await restart_fixture.update()
+        await contest.update()
+    contest.forbids = ClusterError(503, "", "away")
+    (failure,) = await contest.update()
     assert not failure.final
-    restart_fixture.forbids = None
-    assert [type(step) for step in await restart_fixture.update()] == [Annotate]
+    contest.forbids = None
+    assert [type(step) for step in await contest.update()] == [Annotate]
 
 
-async def test_a_deletion_in_the_background_is_sent_as_one(restart_fixture: RestartFixture) -> None:
-    uid = restart_fixture.api.stored[MAIN].uid
+async def test_background_deletion_is_requested_from_the_writer(contest: Contest) -> None:
+    uid = contest.api.stored[MAIN].uid
     steps = tuple(Delete(MAIN, uid, "", background=background) for background in (True, False))
-    await restart_fixture.runner.execute(Plan("chat", steps=steps))
-    assert restart_fixture.background == [True, False]
+    await contest.runner.execute(Plan("chat", steps=steps))
+    assert contest.background == [True, False]
 
 
-def test_what_is_remembered_ends_with_the_endpoint_and_is_one_entry_a_deployment() -> None:
+def test_each_deployment_has_one_entry_until_its_endpoint_is_deleted() -> None:
     tracker = RestartTracker(lambda: 0.0)
     canary = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary")
     for _ in range(3):

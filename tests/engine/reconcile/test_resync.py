@@ -1,4 +1,4 @@
-"""When the table is scanned, and what a scan that is cut leads to."""
+"""When the table is scanned, and the effects of an interrupted scan."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ INTERVAL = 300.0
 
 
 class Table:
-    """Pages of items, by name; `breaks` ends a scan after its first page."""
+    """Pages of items, by name. `breaks` makes a scan fail after its first page."""
 
     def __init__(self, *pages: tuple[str, ...]) -> None:
         self.pages = list(pages)
@@ -37,7 +37,7 @@ class Table:
         self.begun.append(asyncio.get_running_loop().time())
         for number, page in enumerate(self.pages):
             if number and self.breaks:
-                raise TableUnreachable("a page of the table came back incomplete", "BadBody")
+                raise TableUnreachable("incomplete page of the table scan", "BadBody")
             yield [wire.encode(item(name)) for name in page]
 
 
@@ -93,7 +93,7 @@ async def test_a_thousand_removals_within_seconds_cause_one_scan() -> None:
         assert bench.table.begun[1] - ended == pytest.approx(5, abs=0.1)
 
 
-async def test_while_a_table_is_being_wiped_no_scan_takes_half_of_it_for_what_was_meant() -> None:
+async def test_no_scan_starts_while_a_table_is_being_wiped() -> None:
     table = Table(tuple(f"e{number}" for number in range(60)))
     bench = ResyncFixture(table, GuardBench().guard)
     async with bench.running():
@@ -106,7 +106,7 @@ async def test_while_a_table_is_being_wiped_no_scan_takes_half_of_it_for_what_wa
         assert len(table.begun) == 2
 
 
-async def test_removals_that_never_end_are_proven_by_the_interval() -> None:
+async def test_endless_removals_are_confirmed_by_the_scans_of_the_interval() -> None:
     bench = ResyncFixture(Table(("another",)), GuardBench().guard)
     async with bench.running():
         for _ in range(int(INTERVAL * 2.5)):
@@ -115,7 +115,7 @@ async def test_removals_that_never_end_are_proven_by_the_interval() -> None:
         assert len(bench.table.begun) == 3
 
 
-async def test_bursts_one_after_another_cause_a_scan_each_half_minute() -> None:
+async def test_consecutive_bursts_cause_one_scan_per_30_seconds() -> None:
     bench = ResyncFixture(Table(("another",)), GuardBench().guard)
     async with bench.running():
         for _ in range(10):
@@ -127,7 +127,7 @@ async def test_bursts_one_after_another_cause_a_scan_each_half_minute() -> None:
         assert gaps == pytest.approx([30, 30, 30], abs=6)
 
 
-async def test_a_removal_long_after_another_does_not_wait_for_the_resync() -> None:
+async def test_a_removal_long_after_another_does_not_wait_for_the_interval() -> None:
     bench = ResyncFixture(Table(("another",)), GuardBench().guard)
     async with bench.running():
         bench.resync.request_soon()
@@ -137,7 +137,7 @@ async def test_a_removal_long_after_another_does_not_wait_for_the_resync() -> No
         assert len(bench.table.begun) == 3
 
 
-async def test_a_request_is_met_at_once_and_takes_the_wishes_with_it() -> None:
+async def test_an_urgent_request_scans_at_once_and_covers_pending_ones() -> None:
     bench = ResyncFixture(Table(("another",)), GuardBench().guard)
     async with bench.running():
         bench.resync.request_soon()
@@ -148,7 +148,7 @@ async def test_a_request_is_met_at_once_and_takes_the_wishes_with_it() -> None:
         assert len(bench.table.begun) == 2
 
 
-async def test_without_wishes_it_keeps_to_its_interval() -> None:
+async def test_without_requests_scans_keep_to_the_interval() -> None:
     bench = ResyncFixture(Table(("another",)), GuardBench().guard)
     async with bench.running():
         await asyncio.sleep(INTERVAL * 3.5)
@@ -157,7 +157,7 @@ async def test_without_wishes_it_keeps_to_its_interval() -> None:
     assert all(INTERVAL * 0.9 <= gap <= INTERVAL * 1.1 for gap in gaps)
 
 
-async def test_a_scan_that_is_cut_is_evidence_of_nothing_and_is_tried_again_soon() -> None:
+async def test_an_interrupted_scan_is_no_evidence_and_is_retried_soon() -> None:
     guard = GuardBench("a", "gone")
     bench = ResyncFixture(Table(("a",), ("b",)), guard.guard)
     bench.table.breaks = True
@@ -171,7 +171,7 @@ async def test_a_scan_that_is_cut_is_evidence_of_nothing_and_is_tried_again_soon
         await task
 
 
-async def test_between_two_whole_scans_a_cut_one_neither_adds_nor_takes_away() -> None:
+async def test_an_interrupted_scan_between_two_complete_ones_changes_no_evidence() -> None:
     guard = GuardBench("a", "gone")
     bench = ResyncFixture(Table(("a",), ("b",)), guard.guard)
     async with bench.running():
@@ -186,7 +186,7 @@ async def test_between_two_whole_scans_a_cut_one_neither_adds_nor_takes_away() -
         assert "gone" in bench.queued()
 
 
-async def test_an_empty_scan_has_all_names_planned_so_that_people_are_told() -> None:
+async def test_an_empty_scan_queues_all_names_so_that_it_is_reported() -> None:
     guard = GuardBench("a", "b")
     bench = ResyncFixture(Table(()), guard.guard)
     await bench.resync.first_scan()
@@ -194,14 +194,14 @@ async def test_an_empty_scan_has_all_names_planned_so_that_people_are_told() -> 
     assert guard.guard.decide_orphan("a").steps == ()
 
 
-async def test_a_table_that_cannot_be_scanned_is_a_problem_and_no_loop_that_stands_still() -> None:
+async def test_a_failing_scan_is_a_problem_but_not_a_stuck_loop() -> None:
     table = Table()
     bench = ResyncFixture(table, GuardBench().guard)
     async with bench.running():
         assert (bench.resync.problem, bench.resync.stalled_seconds) == ("", 0)
         table.pages, table.breaks = [[], []], True
         await asyncio.sleep(2 * INTERVAL)
-        assert bench.resync.problem == "a page of the table came back incomplete"
+        assert bench.resync.problem == "incomplete page of the table scan"
         assert bench.resync.stalled_seconds == 0
         table.breaks = False
         await asyncio.sleep(2 * INTERVAL)
@@ -210,7 +210,7 @@ async def test_a_table_that_cannot_be_scanned_is_a_problem_and_no_loop_that_stan
     assert bench.resync.stalled_seconds > 1000
 
 
-async def test_without_a_stream_a_scan_tells_of_each_change_that_it_finds_once() -> None:
+async def test_without_a_stream_each_change_that_a_scan_finds_is_reported_once() -> None:
     bench = ResyncFixture(Table(("new", "old")), GuardBench().guard)
     before, now = wire.encode(item("old", hold="wait")), wire.encode(item("old"))
     async with bench.running():

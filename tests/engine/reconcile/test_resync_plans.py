@@ -1,4 +1,4 @@
-"""Which endpoints a resync has planned: those that may have changed, and none that are in sync."""
+"""Which endpoints a resync queues: those that may have changed, and none that are in sync."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.looptime
 
 
 class ResyncPlansFixture:
-    """A resync of `table`. Objects of the endpoints do not change."""
+    """A resync of `table`. The objects of the endpoints do not change."""
 
     def __init__(self, *names: str) -> None:
         clock = asyncio.get_running_loop().time
@@ -50,7 +50,7 @@ class ResyncPlansFixture:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """From the first scan on, and as if all that it queued had been found in sync, but for "not-yet"."""
+        """Runs the resync after a first scan. Everything that it queued counts as in sync, except for "not-yet"."""
         await self.resync.first_scan()
         for name in self.queued() - {"not-yet"}:
             self.tokens.settle(name)
@@ -61,7 +61,7 @@ class ResyncPlansFixture:
             task.cancel()
 
     async def scan_again(self) -> set[str]:
-        """One more scan, and the names that it had planned."""
+        """Scans once more and returns the names that it queued."""
         self.resync.request("a test asks")
         await asyncio.sleep(1)
         return self.queued()
@@ -84,15 +84,15 @@ class Versions:
         return (f"{self.version}",)
 
 
-async def test_a_resync_plans_what_is_not_in_sync_and_nothing_else() -> None:
-    bench = ResyncPlansFixture("as-asked", "not-yet")
+async def test_a_resync_plans_only_what_is_not_in_sync() -> None:
+    bench = ResyncPlansFixture("in-sync", "not-yet")
     async with bench.running():
         assert await bench.scan_again() == {"not-yet"}
         bench.tokens.settle("not-yet")
         assert await bench.scan_again() == set()
 
 
-async def test_an_item_that_the_scan_lacks_is_read_itself() -> None:
+async def test_an_item_that_is_missing_from_the_scan_is_read() -> None:
     bench = ResyncPlansFixture("stays", "gone")
     async with bench.running():
         bench.table.pages = [("stays",)]
@@ -101,7 +101,7 @@ async def test_an_item_that_the_scan_lacks_is_read_itself() -> None:
         assert "gone" in bench.desired
 
 
-async def test_a_page_that_is_older_than_what_is_known_undoes_nothing() -> None:
+async def test_a_page_that_is_older_than_the_cache_undoes_nothing() -> None:
     bench = ResyncPlansFixture("chat")
     async with bench.running():
         bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
@@ -113,7 +113,7 @@ async def test_a_page_that_is_older_than_what_is_known_undoes_nothing() -> None:
         assert bench.desired.stale_mark("chat") is not None
 
 
-async def test_an_object_that_changed_ends_being_in_sync() -> None:
+async def test_a_changed_object_or_item_is_no_longer_in_sync() -> None:
     items, versions = ItemCache(REGION), Versions()
     items.put(wire.encode(item("chat")))
     tokens = SyncTokens(items, versions)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ async def test_an_object_that_changed_ends_being_in_sync() -> None:
     assert not tokens.is_in_sync("chat")
 
 
-async def test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_not_missed() -> None:
+async def test_without_a_stream_a_change_found_by_a_scan_does_not_count_as_missed() -> None:
     for streaming in (True, False):
         bench = ResyncPlansFixture("chat")
         bench.streaming = streaming
@@ -138,7 +138,7 @@ async def test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_n
         assert bench.found == ([] if streaming else ["chat"])
 
 
-async def test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_it_has_heard_of_nothing_still() -> None:
+async def test_a_change_counts_as_missed_if_it_is_not_delivered_before_the_next_scan() -> None:
     bench = ResyncPlansFixture("late", "never", "gone", "known-to-be-stale")
     async with bench.running():
         for name in ("late", "never", "known-to-be-stale"):
@@ -150,12 +150,12 @@ async def test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_
         bench.resync.change_delivered("late")
         await bench.scan_again()
         assert missed(bench) == 1
-        # It is to be read since, so there is nothing new in finding it once more.
+        # It is already marked stale, so finding it again is nothing new.
         await bench.scan_again()
         assert missed(bench) == 1
 
 
-async def test_what_was_in_doubt_when_the_stream_broke_off_is_none_that_was_missed() -> None:
+async def test_changes_pending_when_the_stream_is_lost_do_not_count_as_missed() -> None:
     bench = ResyncPlansFixture("chat")
     async with bench.running():
         bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
@@ -165,8 +165,8 @@ async def test_what_was_in_doubt_when_the_stream_broke_off_is_none_that_was_miss
     assert missed(bench) == 0
 
 
-async def test_of_scans_that_find_nothing_new_only_the_first_is_told() -> None:
-    with capture_logs() as told:
+async def test_later_scans_without_changes_are_logged_at_debug_level() -> None:
+    with capture_logs() as logs:
         bench = ResyncPlansFixture("chat", "code", "rank")
         async with bench.running():
             for _ in range(3):
@@ -174,7 +174,7 @@ async def test_of_scans_that_find_nothing_new_only_the_first_is_told() -> None:
             bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
             bench.table.pages = [("chat", "code")]
             await bench.scan_again()
-    scans = [line for line in told if line["event"] == "the table has been scanned"]
+    scans = [line for line in logs if line["event"] == "table scanned"]
     assert [(line["log_level"], line["endpoints"], line["changed"]) for line in scans] == [
         ("info", 3, 0),
         *[("debug", 3, 0)] * 3,
@@ -183,7 +183,7 @@ async def test_of_scans_that_find_nothing_new_only_the_first_is_told() -> None:
 
 
 def missed(bench: ResyncPlansFixture) -> float:
-    """What `gco_stream_missed_changes_total` has come to."""
+    """The value of `gco_stream_missed_changes_total`."""
     found = bench.metrics.registry.get_sample_value("gco_stream_missed_changes_total")
     assert found is not None
     return found

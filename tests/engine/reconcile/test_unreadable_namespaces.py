@@ -1,4 +1,4 @@
-"""What is done where a namespace cannot be seen."""
+"""Reconciles while a namespace cannot be read."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ def bench_without_sight_of(namespace: str) -> ReconcilerFixture:
     return bench
 
 
-async def test_a_namespace_that_cannot_be_seen_keeps_no_deletion_in_another_up_but_nothing_is_said_to_be_gone() -> None:
+async def test_an_unreadable_namespace_blocks_the_deleted_report_but_no_other_deletion() -> None:
     bench = bench_without_sight_of("other")
     bench.put("chat", desired_state="deleted")
     (outcome,) = await bench.run("chat")
@@ -28,7 +28,7 @@ async def test_a_namespace_that_cannot_be_seen_keeps_no_deletion_in_another_up_b
     assert (report["state"], report["reason"], report["error"]) == ("error", error.reason, error.message)
 
 
-async def test_what_stands_where_nothing_can_be_seen_is_left_alone() -> None:
+async def test_objects_in_an_unreadable_namespace_are_left_unchanged() -> None:
     bench = bench_without_sight_of(NAMESPACE)
     bench.put("chat", desired_state="deleted")
     await bench.run("chat")

@@ -1,4 +1,4 @@
-"""What is remembered of an endpoint, and within which bounds."""
+"""The history of an endpoint, and its limits."""
 
 import sys
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ SCALED: tuple[Step, ...] = (Scale(CHAT, "uid", 4, "replicas is 1, should be 4"),
 
 
 class HistoryFixture:
-    """A journal whose time is told, and what it measured."""
+    """A journal with a settable clock, and its measurements."""
 
     def __init__(self, most: int = 100) -> None:
         self.now = NOON
@@ -90,7 +90,7 @@ def test_a_change_is_followed_from_the_items_time_to_readiness_and_measured_once
     assert [round(one, 3) for one in kept.ready] == [29.95]
 
 
-def test_a_change_that_a_scan_has_found_is_followed_to_readiness_too() -> None:
+def test_a_change_found_by_a_scan_is_followed_to_readiness_too() -> None:
     kept = HistoryFixture()
     asked = wire.encode(item(updated_at=iso(NOON - 12)))
     kept.journal.record_scan_change("chat", wire.encode(item(hold="wait")), asked)
@@ -105,21 +105,21 @@ def test_a_change_that_a_scan_has_found_is_followed_to_readiness_too() -> None:
     assert (kept.applied, kept.ready) == ([13], [29])
 
 
-def test_a_promotion_that_a_scan_has_found_is_no_change() -> None:
+def test_a_completed_rollout_found_by_a_scan_is_not_a_change() -> None:
     kept = HistoryFixture()
     promoted = wire.encode(item(desired_state="running"))
     kept.journal.record_scan_change("chat", {**promoted, "desired_state": {"S": "deploying"}}, promoted)
     assert kept.journal.history("chat") is None
 
 
-def test_where_the_item_tells_no_time_that_can_be_the_streams_counts() -> None:
+def test_the_streams_time_counts_if_the_items_time_is_implausible() -> None:
     for updated in ("yesterday", iso(NOON - 3600), iso(NOON + 60), "2020-01-01T00:00:00+00:00"):
         kept = HistoryFixture()
         kept.journal.record_change(record(updated=updated, created=NOON - 1))
         assert (kept.change.changed, kept.change.clock) == (NOON - 1, "stream"), updated
 
 
-def test_where_neither_tells_a_time_nothing_is_measured() -> None:
+def test_nothing_is_measured_without_a_time() -> None:
     kept = HistoryFixture()
     kept.journal.record_change(record(updated="never"))
     kept.journal.record_applied("chat")
@@ -128,7 +128,7 @@ def test_where_neither_tells_a_time_nothing_is_measured() -> None:
     assert kept.applied == []
 
 
-def test_reports_and_promotions_are_no_changes() -> None:
+def test_reports_and_completed_rollouts_are_not_changes() -> None:
     kept = HistoryFixture()
     asked = wire.encode(item(desired_state="running"))
     reported = {**asked, "region_status": wire.encode_value({"us-east-1": {"state": "running"}})}
@@ -142,14 +142,14 @@ def test_reports_and_promotions_are_no_changes() -> None:
     assert kept.journal.history("chat") is not None
 
 
-def test_what_an_older_item_had_applied_is_not_the_newer_changes() -> None:
+def test_applies_of_an_older_item_do_not_count_for_a_newer_change() -> None:
     kept = HistoryFixture()
     kept.journal.record_change(record(updated=iso(NOON)))
     kept.reconciled(outcome(RegionState.RUNNING, SCALED), current=False)
     assert (kept.change.applied, kept.change.ended) == (None, "")
 
 
-def test_a_change_that_needs_nothing_ends_without_being_applied() -> None:
+def test_a_change_that_needs_no_steps_ends_without_being_applied() -> None:
     kept = HistoryFixture()
     kept.journal.record_change(record(updated=iso(NOON)))
     kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC))
@@ -157,7 +157,7 @@ def test_a_change_that_needs_nothing_ends_without_being_applied() -> None:
     assert (kept.change.ended, kept.change.applied, kept.change.ready) == ("running", None, None)
 
 
-def test_the_removal_of_an_item_does_not_hide_how_its_deletion_went() -> None:
+def test_the_purge_of_an_item_does_not_hide_the_history_of_its_deletion() -> None:
     kept = HistoryFixture()
     kept.journal.record_change(record(updated=iso(NOON)))
     kept.journal.record_applied("chat")
@@ -168,7 +168,7 @@ def test_the_removal_of_an_item_does_not_hide_how_its_deletion_went() -> None:
     assert kept.ready == []
 
 
-def test_a_change_that_was_known_before_its_record_came_has_what_was_done_for_it() -> None:
+def test_a_change_known_before_its_record_keeps_what_was_done_for_it() -> None:
     kept = HistoryFixture()
     kept.now = NOON + 0.1
     kept.journal.record_applied("chat")
@@ -182,7 +182,7 @@ def test_a_change_that_was_known_before_its_record_came_has_what_was_done_for_it
     assert ([round(one, 3) for one in kept.applied], [round(one, 3) for one in kept.ready]) == ([0.1], [2.9])
 
 
-def test_one_that_had_even_ended_by_then_is_whole_at_once() -> None:
+def test_a_change_that_ended_before_its_record_is_complete_at_once() -> None:
     kept = HistoryFixture()
     kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.RUNNING, SCALED), Trigger.CLUSTER)
@@ -192,14 +192,14 @@ def test_one_that_had_even_ended_by_then_is_whole_at_once() -> None:
     assert (kept.applied, kept.ready) == ([0.5], [0.0])
 
 
-def test_a_record_that_comes_again_hides_no_newer_change() -> None:
+def test_a_repeated_record_does_not_hide_a_newer_change() -> None:
     kept = HistoryFixture()
     for at, known in ((NOON - 9, False), (NOON - 1, False), (NOON - 9, True)):
         kept.journal.record_change(record(updated=iso(at)), known=known)
     assert kept.change.changed == NOON - 1
 
 
-def test_what_was_done_before_a_change_is_not_the_changes() -> None:
+def test_work_before_a_change_does_not_count_for_the_change() -> None:
     kept = HistoryFixture()
     kept.journal.record_applied("chat")
     kept.reconciled(outcome(RegionState.RUNNING, SCALED), Trigger.CLUSTER)
@@ -208,7 +208,7 @@ def test_what_was_done_before_a_change_is_not_the_changes() -> None:
     assert (kept.change.read, kept.change.applied, kept.change.ended) == (NOON + 9, None, "")
 
 
-def test_reconciles_are_told_newest_first_and_with_the_record_that_led_to_them() -> None:
+def test_reconciles_are_listed_newest_first_with_the_record_that_caused_them() -> None:
     kept = HistoryFixture()
     kept.journal.record_change(record(updated=iso(NOON)))
     kept.reconciled(outcome(RegionState.UPDATING, SCALED), Trigger.STREAM, Trigger.CLUSTER)
@@ -228,7 +228,7 @@ def test_reconciles_are_told_newest_first_and_with_the_record_that_led_to_them()
     assert (failed.at, failed.sequence_number, failed.lines) == (NOON + 5, "", ("the API server is away",))
 
 
-def test_the_same_again_is_counted() -> None:
+def test_a_repeated_reconcile_is_only_counted() -> None:
     kept = HistoryFixture()
     for _ in range(500):
         kept.now += 20
@@ -240,7 +240,7 @@ def test_the_same_again_is_counted() -> None:
     assert story.out_of_sync_since == NOON + 20
 
 
-def test_since_when_something_is_wrong_lasts_until_it_is_right() -> None:
+def test_out_of_sync_since_is_kept_until_the_endpoint_is_in_sync() -> None:
     kept = HistoryFixture()
     kept.reconciled(outcome(RegionState.UPDATING, SCALED))
     kept.now += 60
@@ -250,7 +250,7 @@ def test_since_when_something_is_wrong_lasts_until_it_is_right() -> None:
     assert kept.journal.out_of_sync_since("chat") is None
 
 
-def test_a_new_report_is_told_though_nothing_was_done_and_the_same_one_is_not() -> None:
+def test_a_new_report_is_listed_without_steps_and_a_repeated_one_is_not() -> None:
     kept = HistoryFixture()
     kept.reconciled(outcome(RegionState.UPDATING, SCALED))
     for _ in range(3):
@@ -261,7 +261,7 @@ def test_a_new_report_is_told_though_nothing_was_done_and_the_same_one_is_not() 
     assert [one.times for one in story.reconciles] == [1, 1]
 
 
-def test_the_echoes_of_our_own_reports_are_no_part_of_the_story() -> None:
+def test_echoes_of_our_own_reports_are_not_part_of_the_history() -> None:
     kept = HistoryFixture()
     kept.journal.record_change(record(updated=iso(NOON)))
     kept.journal.record_applied("chat")
@@ -273,14 +273,14 @@ def test_the_echoes_of_our_own_reports_are_no_part_of_the_story() -> None:
     assert [(one.result, one.times) for one in story.reconciles] == [("changed", 1)]
 
 
-def test_who_was_only_found_in_sync_is_not_remembered() -> None:
+def test_an_endpoint_that_was_always_in_sync_is_not_remembered() -> None:
     kept = HistoryFixture()
     kept.reconciled(outcome(RegionState.RUNNING, result=Result.IN_SYNC), Trigger.RESYNC)
     assert kept.journal.history("chat") is None
     assert kept.rung == []
 
 
-def test_an_endpoint_takes_two_kilobytes_at_the_most() -> None:
+def test_an_endpoint_takes_at_most_two_kilobytes() -> None:
     kept = HistoryFixture()
     for number in range(50):
         kept.journal.record_change(record(updated=iso(NOON)))
@@ -297,7 +297,7 @@ def test_an_endpoint_takes_two_kilobytes_at_the_most() -> None:
     assert size + sys.getsizeof(entry.change) + 300 < 2048
 
 
-def test_only_so_many_endpoints_are_remembered_and_the_quietest_go_first() -> None:
+def test_the_number_of_endpoints_is_limited_and_the_least_recent_are_dropped() -> None:
     kept = HistoryFixture(most=3)
     for name in ("a", "b", "c"):
         kept.reconciled(outcome(RegionState.ERROR), name=name)

@@ -16,13 +16,13 @@ def known(**changes: Any) -> ItemCache:
     return items
 
 
-def test_an_item_is_given_back_as_it_was_put() -> None:
+def test_an_item_is_returned_as_it_was_stored() -> None:
     items = known(spec={"env": {"A": "1"}})
     assert items.wire("chat") == image(spec={"env": {"A": "1"}})
     assert isinstance(items.get("chat"), Endpoint)
 
 
-def test_binary_values_are_given_back_as_they_were_put_wherever_they_stand() -> None:
+def test_binary_values_are_returned_as_they_were_stored_at_any_depth() -> None:
     state, kept = ItemCache(REGION), wire.encode(item())
     kept["seal"] = {"B": b"\x00\xff"}
     kept["seals"] = {"BS": [b"\x01", b""]}
@@ -34,14 +34,14 @@ def test_binary_values_are_given_back_as_they_were_put_wherever_they_stand() -> 
     assert isinstance(state.get("chat"), Endpoint)
 
 
-def test_a_record_that_asks_for_something_else_makes_the_name_stale_and_changes_nothing() -> None:
+def test_a_record_with_another_desired_state_only_marks_the_name_stale() -> None:
     items = known()
     assert items.observe_record("chat", image(spec={"replicas": 9})) is ChangeKind.CHANGED
     assert items.stale_mark("chat") is not None
     assert items.wire("chat") == image()
 
 
-def test_a_record_without_an_image_and_one_of_an_unknown_name_make_the_name_stale() -> None:
+def test_records_without_an_image_or_of_unknown_names_mark_the_name_stale() -> None:
     items = known()
     assert items.observe_record("chat", None) is ChangeKind.CHANGED
     assert items.observe_record("new", image(name="new")) is ChangeKind.CHANGED
@@ -54,7 +54,7 @@ def test_an_echo_of_our_own_write_is_nothing_new() -> None:
     assert items.observe_record("chat", image(region_status=status)) is ChangeKind.UNCHANGED
 
 
-def test_another_regions_status_is_taken_over_and_our_own_is_not() -> None:
+def test_the_status_of_other_regions_is_copied_and_our_own_is_kept() -> None:
     items = known(region_status={REGION: {"state": "running"}})
     late = image(region_status={REGION: {"state": "creating"}, "eu-west-1": {"state": "running"}}, updated_at="x")
     assert items.observe_record("chat", late) is ChangeKind.STATUS_ONLY
@@ -67,7 +67,7 @@ def test_another_regions_status_is_taken_over_and_our_own_is_not() -> None:
     }
 
 
-def test_a_hold_and_a_promotion_are_changes() -> None:
+def test_a_hold_and_a_completed_rollout_are_changes() -> None:
     assert known().observe_record("chat", image(hold="why")) is ChangeKind.CHANGED
     assert known().observe_record("chat", image(desired_state="running")) is ChangeKind.CHANGED
 
@@ -78,7 +78,7 @@ def test_while_a_name_is_stale_no_record_is_an_echo() -> None:
     assert items.observe_record("chat", image()) is ChangeKind.CHANGED
 
 
-def test_a_newer_mark_outlives_a_read_that_began_before_it() -> None:
+def test_a_newer_stale_mark_survives_a_read_that_started_before_it() -> None:
     items = known()
     items.mark_stale("chat")
     mark = items.stale_mark("chat")

@@ -17,28 +17,28 @@ def drain(queue: WorkQueue, now: float = 0.0) -> list[str]:
     return taken
 
 
-def test_names_are_taken_in_the_order_they_came() -> None:
+def test_keys_are_taken_in_the_order_of_arrival() -> None:
     queue = WorkQueue()
     for name in "abc":
         queue.add(name, Priority.HIGH, 0, Trigger.STREAM)
     assert drain(queue) == ["a", "b", "c"]
 
 
-def test_a_name_that_waits_is_held_once() -> None:
+def test_a_waiting_key_is_queued_once() -> None:
     queue = WorkQueue()
     for _ in range(3):
         queue.add("a", Priority.HIGH, 0, Trigger.STREAM)
     assert drain(queue) == ["a"]
 
 
-def test_fresh_names_go_before_those_of_a_resync() -> None:
+def test_new_changes_go_before_the_keys_of_a_resync() -> None:
     queue = WorkQueue()
     queue.add("old", Priority.LOW, 0, Trigger.RESYNC)
     queue.add("new", Priority.HIGH, 1, Trigger.STREAM)
     assert drain(queue) == ["new", "old"]
 
 
-def test_a_name_that_becomes_urgent_moves_up() -> None:
+def test_a_key_that_becomes_urgent_moves_up() -> None:
     queue = WorkQueue()
     queue.add("a", Priority.LOW, 0, Trigger.RESYNC)
     queue.add("b", Priority.LOW, 0, Trigger.RESYNC)
@@ -46,7 +46,7 @@ def test_a_name_that_becomes_urgent_moves_up() -> None:
     assert drain(queue) == ["b", "a"]
 
 
-def test_a_stream_of_fresh_names_does_not_starve_the_resync() -> None:
+def test_a_stream_of_new_changes_does_not_starve_the_resync() -> None:
     queue = WorkQueue(high_in_a_row=4)
     queue.add("old", Priority.LOW, 0, Trigger.RESYNC)
     taken = []
@@ -59,7 +59,7 @@ def test_a_stream_of_fresh_names_does_not_starve_the_resync() -> None:
     assert taken.index("old") == 4
 
 
-def test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after() -> None:
+def test_a_key_in_flight_is_not_handed_out_again_until_it_is_done() -> None:
     queue = WorkQueue()
     queue.add("a", Priority.HIGH, 0, Trigger.STREAM)
     assert queue.get(0) is not None
@@ -74,7 +74,7 @@ def test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after() -> Non
     assert queue.idle
 
 
-def test_every_reason_to_take_a_name_is_told_with_it() -> None:
+def test_every_trigger_of_a_key_is_returned_with_it() -> None:
     queue = WorkQueue()
     queue.add("a", Priority.LOW, 0, Trigger.RESYNC)
     queue.add("a", Priority.HIGH, 1, Trigger.CLUSTER)
@@ -88,7 +88,7 @@ def test_every_reason_to_take_a_name_is_told_with_it() -> None:
     )
 
 
-def test_every_reason_that_came_while_a_name_was_worked_on_is_told_too() -> None:
+def test_triggers_that_arrive_during_processing_are_returned_too() -> None:
     queue = WorkQueue()
     queue.add("a", Priority.HIGH, 0, Trigger.STREAM)
     queue.get(0)
@@ -102,7 +102,7 @@ def test_every_reason_that_came_while_a_name_was_worked_on_is_told_too() -> None
     assert (work.since, work.triggers) == (1, (Trigger.CLUSTER, Trigger.STREAM, Trigger.REQUEUE))
 
 
-def test_a_delayed_name_comes_when_it_is_due_and_not_before() -> None:
+def test_a_delayed_key_is_returned_when_it_is_due_and_not_before() -> None:
     queue = WorkQueue()
     queue.add_at("a", 10, Trigger.REQUEUE)
     assert queue.get(9.9) is None
@@ -112,7 +112,7 @@ def test_a_delayed_name_comes_when_it_is_due_and_not_before() -> None:
     assert work.triggers == (Trigger.REQUEUE,)
 
 
-def test_of_several_delays_the_earliest_holds() -> None:
+def test_the_earliest_of_several_delays_wins() -> None:
     queue = WorkQueue()
     queue.add_at("a", 10, Trigger.REQUEUE)
     queue.add_at("a", 5, Trigger.RETRY)
@@ -125,7 +125,7 @@ def test_of_several_delays_the_earliest_holds() -> None:
     assert queue.next_due() is None
 
 
-def test_a_forgotten_delay_never_comes() -> None:
+def test_a_dropped_delay_never_fires() -> None:
     queue = WorkQueue()
     queue.add_at("a", 5, Trigger.RETRY)
     queue.cancel_delay("a")
@@ -144,7 +144,7 @@ operations = st.lists(
 
 
 @given(operations)
-def test_no_name_is_lost_doubled_or_worked_on_twice_at_once(steps: list[tuple[str, object, object]]) -> None:
+def test_no_key_is_lost_duplicated_or_processed_twice_at_once(steps: list[tuple[str, object, object]]) -> None:
     queue, now, owed, working = WorkQueue(), 0.0, set[str](), list[str]()
     for kind, first, second in steps:
         now += 1
@@ -171,7 +171,7 @@ def test_no_name_is_lost_doubled_or_worked_on_twice_at_once(steps: list[tuple[st
 
 
 @given(operations)
-def test_a_name_added_is_always_given_out_afterwards(steps: list[tuple[str, object, object]]) -> None:
+def test_an_added_key_is_always_handed_out_afterwards(steps: list[tuple[str, object, object]]) -> None:
     queue, now, owed, working = WorkQueue(), 0.0, set[str](), list[str]()
     for kind, first, second in steps:
         now += 1
@@ -188,7 +188,7 @@ def test_a_name_added_is_always_given_out_afterwards(steps: list[tuple[str, obje
     assert owed <= set(drain(queue, now))
 
 
-def test_backoff_doubles_is_capped_and_starts_anew_after_success() -> None:
+def test_backoff_doubles_is_capped_and_is_reset_by_a_success() -> None:
     backoff = ItemBackoff(base=1, cap=8, rng=random.Random(1))
     waits = [backoff.failed("a") for _ in range(6)]
     for wait, longest in zip(waits, [1, 2, 4, 8, 8, 8], strict=True):
@@ -198,7 +198,7 @@ def test_backoff_doubles_is_capped_and_starts_anew_after_success() -> None:
     assert backoff.failed("a") <= 1
 
 
-async def test_a_waiting_worker_is_woken_by_a_name() -> None:
+async def test_a_waiting_worker_is_woken_by_a_key() -> None:
     dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         waiting = group.create_task(dispatcher.get())
@@ -209,7 +209,7 @@ async def test_a_waiting_worker_is_woken_by_a_name() -> None:
     assert work.key == "a"
 
 
-async def test_every_waiting_worker_gets_a_name_of_its_own() -> None:
+async def test_every_waiting_worker_gets_its_own_key() -> None:
     dispatcher = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         waiting = [group.create_task(dispatcher.get()) for _ in range(4)]
@@ -238,7 +238,7 @@ async def test_closing_releases_every_waiting_worker() -> None:
     assert [task.result() for task in waiting] == [None] * 3
 
 
-def test_the_newest_records_of_a_name_are_kept_wherever_it_waits() -> None:
+def test_the_newest_records_of_a_key_are_kept_wherever_it_waits() -> None:
     queue = WorkQueue()
     queue.add("a", Priority.LOW, 0, Trigger.RESYNC)
     for number in range(4):

@@ -1,4 +1,4 @@
-"""When what fails is tried again: few often, many by turns, and all as soon as one of them is through."""
+"""When failing keys are retried: a few often, many in turn, and all once one of them succeeds."""
 
 import random
 
@@ -23,21 +23,21 @@ def retries(woken: WokenKeys) -> Retries:
     return Retries(ItemBackoff(rng=random.Random(0)), woken.wake)
 
 
-def test_who_gets_over_a_cause_wakes_the_others_that_wait_because_of_it(retries: Retries, woken: WokenKeys) -> None:
+def test_a_key_that_recovers_wakes_the_others_with_the_same_cause(retries: Retries, woken: WokenKeys) -> None:
     for name, cause in (("a", "webhook"), ("b", "webhook"), ("c", "quota"), ("d", "")):
         retries.failed(name, 0, cause=cause)
     retries.succeeded("a", 1)
     assert woken == [("b", 0)]
 
 
-def test_who_fails_of_something_else_has_got_over_the_former_cause(retries: Retries, woken: WokenKeys) -> None:
+def test_a_key_that_fails_for_another_cause_has_recovered_from_the_first(retries: Retries, woken: WokenKeys) -> None:
     for name in "ab":
         retries.failed(name, 0, cause="no Service may be made")
     retries.failed("a", 1, cause="no Ingress may be made")
     assert woken == [("b", 0)]
 
 
-def test_who_fails_of_the_same_again_or_of_its_own_fault_wakes_nobody(retries: Retries, woken: WokenKeys) -> None:
+def test_a_repeated_failure_or_a_cause_of_its_own_wakes_no_other_key(retries: Retries, woken: WokenKeys) -> None:
     for name, cause in (("a", "webhook"), ("b", "webhook"), ("c", ""), ("d", "")):
         retries.failed(name, 0, cause=cause)
         retries.failed(name, 1, cause=cause)
@@ -45,7 +45,7 @@ def test_who_fails_of_the_same_again_or_of_its_own_fault_wakes_nobody(retries: R
     assert woken == []
 
 
-def test_who_was_woken_in_vain_is_woken_again_only_after_its_own_time(retries: Retries, woken: WokenKeys) -> None:
+def test_a_woken_key_that_fails_is_woken_again_only_after_its_own_delay(retries: Retries, woken: WokenKeys) -> None:
     retries.failed("b", 0, cause="quota")
     for _ in range(3):
         retries.failed("flaps", 0, cause="quota")
@@ -58,7 +58,7 @@ def test_who_was_woken_in_vain_is_woken_again_only_after_its_own_time(retries: R
     assert woken == [("b", 0), ("b", 0)]
 
 
-def test_what_the_server_asked_to_wait_holds_for_whoever_is_woken_too(retries: Retries, woken: WokenKeys) -> None:
+def test_a_woken_key_still_waits_as_long_as_the_server_requested(retries: Retries, woken: WokenKeys) -> None:
     assert retries.failed("a", 100, cause="overload", retry_after=30) >= 30
     retries.failed("b", 100, cause="overload")
     retries.succeeded("b", 110)
@@ -66,12 +66,12 @@ def test_what_the_server_asked_to_wait_holds_for_whoever_is_woken_too(retries: R
     assert (retries.server_wait("a", 110), retries.server_wait("a", 131), retries.server_wait("b", 110)) == (20, 0, 0)
 
 
-def test_a_server_that_asks_for_a_day_is_not_obeyed(retries: Retries) -> None:
+def test_a_requested_wait_of_a_day_is_not_honored(retries: Retries) -> None:
     assert retries.failed("a", 0, cause="overload", retry_after=86_400) <= 300
     assert retries.server_wait("a", 301) == 0
 
 
-def test_a_cause_that_is_told_to_be_over_wakes_all_that_it_stopped(retries: Retries, woken: WokenKeys) -> None:
+def test_a_cause_that_is_over_wakes_all_keys_that_it_stopped(retries: Retries, woken: WokenKeys) -> None:
     for name in "ab":
         retries.failed(name, 0, cause="not seen")
     retries.cause_resolved("not seen", 1)
@@ -80,7 +80,7 @@ def test_a_cause_that_is_told_to_be_over_wakes_all_that_it_stopped(retries: Retr
 
 
 @pytest.mark.parametrize(("failing", "longest"), [(1, 20), (10, 20), (50, 100), (1000, 300)])
-def test_few_that_fail_are_tried_often_and_many_take_turns(failing: int, longest: float) -> None:
+def test_a_few_failing_keys_are_retried_often_and_many_take_turns(failing: int, longest: float) -> None:
     backoff = ItemBackoff(floor=20, spacing=2, cap=300, rng=random.Random(0))
     waits = []
     for _ in range(14):

@@ -1,4 +1,4 @@
-"""So many workers work as are to, whatever number of them waits, up to a bound; and no more than that for long."""
+"""The worker pool starts extra workers for blocked ones, up to a limit, and ends them afterwards."""
 
 import asyncio
 
@@ -8,14 +8,14 @@ from gco_stream.engine.workqueue.worker_pool import WorkerPool, max_concurrency
 from tests.support.fake_api_server import until
 
 
-class PoolFixture:
-    """Customers who are served one at a time by each of the staff; a slow one until it is told to go."""
+class Jobs:
+    """A queue of tasks for the pool's workers. A slow task blocks its worker until `go` is set."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[str] = asyncio.Queue()
         self.go = asyncio.Event()
         self.in_work: list[str] = []
-        self.served: list[str] = []
+        self.finished: list[str] = []
         self.most = 0
 
     async def work(self, staff: WorkerPool) -> None:
@@ -27,58 +27,58 @@ class PoolFixture:
                     await self.go.wait()
                 await asyncio.sleep(0)
                 self.in_work.remove(one)
-                self.served.append(one)
+                self.finished.append(one)
 
     async def run(self, group: asyncio.TaskGroup, count: int) -> None:
         async with asyncio.TaskGroup() as workers:
             WorkerPool(workers, count, self.work, stall_seconds=0.02)
 
 
-async def _served(slow: int, count: int) -> PoolFixture:
-    shop = PoolFixture()
+async def _run_jobs(slow: int, count: int) -> Jobs:
+    jobs = Jobs()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(shop.run(group, count))
+        group.create_task(jobs.run(group, count))
         for _ in range(slow):
-            shop.queue.put_nowait("slow")
-        shop.queue.put_nowait("quick")
+            jobs.queue.put_nowait("slow")
+        jobs.queue.put_nowait("quick")
         if slow < max_concurrency(count):
-            await until(lambda: shop.served == ["quick"])
+            await until(lambda: jobs.finished == ["quick"])
         else:
-            await until(lambda: len(shop.in_work) == max_concurrency(count))
-        shop.go.set()
-        await until(lambda: len(shop.served) == slow + 1)
+            await until(lambda: len(jobs.in_work) == max_concurrency(count))
+        jobs.go.set()
+        await until(lambda: len(jobs.finished) == slow + 1)
         for _ in range(max_concurrency(count)):
-            shop.queue.put_nowait("close")
-    return shop
+            jobs.queue.put_nowait("close")
+    return jobs
 
 
-async def test_who_waits_for_long_holds_up_nobody() -> None:
-    assert (await _served(slow=5, count=2)).most >= 5
+async def test_blocked_workers_do_not_hold_up_others() -> None:
+    assert (await _run_jobs(slow=5, count=2)).most >= 5
 
 
-async def test_there_is_a_bound_to_those_who_wait() -> None:
-    assert (await _served(slow=20, count=2)).most == max_concurrency(2)
+async def test_the_number_of_blocked_workers_is_limited() -> None:
+    assert (await _run_jobs(slow=20, count=2)).most == max_concurrency(2)
 
 
-async def test_without_anybody_who_waits_no_more_work_than_are_to() -> None:
-    assert (await _served(slow=0, count=2)).most == 1
+async def test_without_blocked_workers_there_are_no_extra_ones() -> None:
+    assert (await _run_jobs(slow=0, count=2)).most == 1
 
 
-async def test_those_who_stood_in_leave_when_they_are_not_needed_any_more() -> None:
-    shop = PoolFixture()
+async def test_extra_workers_exit_when_they_are_no_longer_needed() -> None:
+    jobs = Jobs()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(shop.run(group, 2))
+        group.create_task(jobs.run(group, 2))
         for _ in range(6):
-            shop.queue.put_nowait("slow")
-        await until(lambda: len(shop.in_work) == 6)
-        shop.go.set()
-        await until(lambda: len(shop.served) == 6)
+            jobs.queue.put_nowait("slow")
+        await until(lambda: len(jobs.in_work) == 6)
+        jobs.go.set()
+        await until(lambda: len(jobs.finished) == 6)
         await until(lambda: len([task for task in asyncio.all_tasks() if task.get_name().startswith("worker-")]) == 2)
         for _ in range(8):
-            shop.queue.put_nowait("close")
+            jobs.queue.put_nowait("close")
 
 
-async def test_nobody_stands_in_for_those_who_end_slowly_when_all_are_sent_home() -> None:
+async def test_no_extra_worker_is_started_while_the_group_is_cancelled() -> None:
     async def ends_slowly(staff: WorkerPool) -> None:
         with staff.running():
             try:
@@ -101,7 +101,7 @@ async def test_nobody_stands_in_for_those_who_end_slowly_when_all_are_sent_home(
 
 
 @pytest.mark.looptime
-async def test_however_long_all_wait_there_are_no_more_stand_ins_than_the_bound() -> None:
+async def test_the_limit_holds_however_long_all_workers_are_blocked() -> None:
     begun, over = [], asyncio.Event()
 
     async def work(staff: WorkerPool) -> None:

@@ -34,8 +34,8 @@ def test_where_all_is_well_the_test_passes(release: Release, kube: KubeApi) -> N
     tested, told = examine(release, kube)
     assert tested.returncode == 0, tested.stderr + told
     assert "Phase:          Succeeded" in tested.stdout
-    assert "!!" not in told
-    assert "ok  permissions: all " in told
+    assert "FAIL" not in told
+    assert "OK    permissions: all " in told
 
 
 def test_where_the_table_is_missing_the_test_fails_and_the_pod_says_what_mends_it(
@@ -44,5 +44,5 @@ def test_where_the_table_is_missing_the_test_fails_and_the_pod_says_what_mends_i
     release.install(settings={"INFERENCE_ENDPOINTS_TABLE_NAME": "no-such-table"})
     tested, told = examine(release, kube)
     assert tested.returncode != 0
-    assert "!!  table: there is no table no-such-table" in told
-    assert "-> gco-stream table create" in told
+    assert "FAIL  table: table no-such-table" in told
+    assert "fix: gco-stream table create" in told

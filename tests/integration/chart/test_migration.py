@@ -95,7 +95,7 @@ def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
     assert all(pods[case] for case in RUNNING)
 
     told = page.walk("Look first")
-    assert "which is no gco-stream" in told
+    assert "which is not gco-stream" in told
     page.walk("Install it beside the monitor")
     replicas = [release.start(), release.start()]
     for one in replicas:

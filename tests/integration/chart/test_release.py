@@ -45,7 +45,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled_and_always_
 ) -> None:
     world.put(item(spec={"gpu_count": 0}))
     notes = release.install()
-    assert f"serves us-east-1 from the table {world.table.name}" in notes
+    assert f"deploys the endpoints of us-east-1 from the table {world.table.name}" in notes
     kube.wait_for(lambda: release.ready() == 2, what="both replicas are Ready")
     kube.wait_for(release.rolled_out, what="the first roll-out is done")
     leader = release.start().wait_working()

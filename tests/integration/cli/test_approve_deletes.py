@@ -74,7 +74,7 @@ def test_what_was_shown_goes_as_soon_as_it_is_approved(
         "a     the item no longer targets us-east-1  ",
         "b     the table has no such item            ",
         f"Ingress {world.namespace}/inference-a, Service {world.namespace}/a, Deployment {world.namespace}/a",
-        "lets exactly 2 endpoints go",
+        "to approve 2 removals",
     ):
         assert words in text, text
     digest = shown(unlimited_env)["digest"]
@@ -106,7 +106,7 @@ def test_another_endpoint_that_comes_to_it_is_not_let_go(
     until_held(one, 2)
     told = gco_stream(unlimited_env, "approve-deletes", digest)
     assert told.returncode == CONFLICT
-    assert "the list is not the one" in told.stderr
+    assert "the list has changed since" in told.stderr
     assert APPROVED_ANNOTATION not in annotations(world)
     digest = shown(unlimited_env)["digest"]
     assert gco_stream(unlimited_env, "approve-deletes", digest).returncode == 0

@@ -46,7 +46,7 @@ def test_what_the_canary_ran_becomes_the_main_in_every_region(shell: Shell, tabl
     put(table, spec={"region_image_uris": {ELSEWHERE: "elsewhere.example/serve:1.0"}, "canary": canary, "port": 9000})
     before = spec_of(table)
     assert shell("endpoint promote chat") == 0
-    assert shell.out == f"chat runs {NEW} now (was {before['image']})\n"
+    assert shell.out == f"chat promoted to {NEW} (was {before['image']})\n"
     del before["canary"]
     assert spec_of(table) == {**before, "image": NEW, "region_image_uris": own}
 
@@ -68,7 +68,7 @@ def test_without_images_of_its_own_for_regions_the_canarys_image_is_every_region
         ("stopped", f"canary chat --image {NEW}", CONFLICT, "gco-stream endpoint start chat"),
         ("deleted", "promote chat", CONFLICT, "gco-stream endpoint start chat"),
         ("stopped", "rollback chat", CONFLICT, "gco-stream endpoint start chat"),
-        ("running", "promote nobody", NOT_FOUND, "there is no endpoint nobody"),
+        ("running", "promote nobody", NOT_FOUND, "endpoint nobody does not exist"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line_and_writes_nothing(

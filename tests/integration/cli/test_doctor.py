@@ -1,4 +1,4 @@
-"""`gco-stream doctor` on real parts, each of them broken in turn: what it says is wrong, and what mends it."""
+"""`gco-stream doctor` with real components, each of them broken in turn: the failed check and its fix."""
 
 import json
 import re
@@ -35,9 +35,9 @@ def surroundings(shell: Shell, controller_env: dict[str, str], monkeypatch: pyte
 
 
 def examined(shell: Shell) -> dict[str, dict[str, str]]:
-    """What is found, by subject."""
+    """The findings, by check."""
     shell("doctor -o json")
-    return {finding["subject"]: finding for finding in json.loads(shell.out)}
+    return {finding["check"]: finding for finding in json.loads(shell.out)}
 
 
 @contextmanager
@@ -69,41 +69,41 @@ def test_where_all_is_well_it_says_so_and_ends_well(
     shell: Shell, surroundings: dict[str, str], controller: Program, table: Table
 ) -> None:
     assert shell("doctor") == 0
-    assert "!!" not in shell.out
-    assert "??" not in shell.out
+    assert "FAIL" not in shell.out
+    assert "WARN" not in shell.out
     for words in (
-        f"ok  table: {table.arn}: active",
-        "ok  table calls: allowed: Scan, GetItem, UpdateItem, DeleteItem",
-        "ok  stream: enabled, NEW_AND_OLD_IMAGES",
-        "ok  permissions: all ",
+        f"OK    table: {table.arn}: active",
+        "OK    table calls: allowed: Scan, GetItem, UpdateItem, DeleteItem",
+        "OK    stream: enabled, NEW_AND_OLD_IMAGES",
+        "OK    permissions: all ",
         "renewed ",
     ):
         assert words in shell.out, shell.out
     # The server's date is of whole seconds, and its answer may take one.
-    assert re.search(r"^ok  clock: within \d+ s of ", shell.out, re.MULTILINE), shell.out
+    assert re.search(r"^OK    clock: within \d+ s of ", shell.out, re.MULTILINE), shell.out
     assert table.client.scan(TableName=table.name)["Count"] == 0
 
 
-def test_a_table_without_a_stream_is_doubtful_and_the_command_mends_it(
+def test_a_table_without_a_stream_is_a_warning_and_the_command_fixes_it(
     shell: Shell, surroundings: dict[str, str], table: Table
 ) -> None:
     table.client.update_table(TableName=table.name, StreamSpecification={"StreamEnabled": False})
     assert shell("doctor") == 0
-    assert "??  stream: off: changes are found by scans every" in shell.out
-    assert "    -> gco-stream table enable-stream\n" in shell.out
+    assert "WARN  stream: off: changes are found by scans every" in shell.out
+    assert "      fix: gco-stream table enable-stream\n" in shell.out
     assert shell("table enable-stream") == 0
-    assert examined(shell)["stream"]["status"] == "fine"
+    assert examined(shell)["stream"]["status"] == "ok"
 
 
-def test_a_table_that_is_not_there_is_wrong(
+def test_a_missing_table_is_a_failure(
     shell: Shell, surroundings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFERENCE_ENDPOINTS_TABLE_NAME", "no-such-table")
     assert shell("doctor") == FAILED
-    assert "!!  table: there is no table no-such-table" in shell.out
-    assert "    -> gco-stream table create" in shell.out
+    assert "FAIL  table: table no-such-table" in shell.out
+    assert "      fix: gco-stream table create" in shell.out
     assert "permissions" in shell.out
-    assert re.fullmatch(r"gco-stream: 1 of \d+ findings are wrong\n", shell.err)
+    assert re.fullmatch(r"gco-stream: 1 of \d+ checks failed\n", shell.err)
 
 
 def test_servers_that_cannot_be_reached_are_one_line_each(
@@ -117,22 +117,22 @@ def test_servers_that_cannot_be_reached_are_one_line_each(
     elsewhere.write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(elsewhere))
     found = examined(shell)
-    assert {subject: one["status"] for subject, one in found.items()} == {
-        "settings": "fine",
-        "table": "wrong",
-        "cluster": "wrong",
+    assert {check: one["status"] for check, one in found.items()} == {
+        "settings": "ok",
+        "table": "fail",
+        "cluster": "fail",
     }
-    assert all(one["fix"] for one in found.values() if one["status"] == "wrong")
+    assert all(one["fix"] for one in found.values() if one["status"] == "fail")
 
 
-def test_a_namespace_that_is_missing_is_wrong(
+def test_a_missing_namespace_is_a_failure(
     shell: Shell, surroundings: dict[str, str], control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Who has a Role in each namespace, and nothing else, is not told whether another one exists.
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     monkeypatch.setenv("ALLOWED_NAMESPACES", f"{surroundings['INFERENCE_NAMESPACE']},nowhere")
     found = examined(shell)["namespace nowhere"]
-    assert (found["status"], found["message"]) == ("wrong", "missing")
+    assert (found["status"], found["message"]) == ("fail", "does not exist")
     assert found["fix"] == "kubectl create namespace nowhere"
 
 
@@ -147,30 +147,30 @@ def test_the_permissions_on_the_list_are_enough_and_a_missing_one_is_named(
     user = f"doctor-{namespace}"
     as_user(control_plane, user, monkeypatch)
     nothing = examined(shell)
-    assert nothing[f"namespace {namespace}"]["status"] == "doubtful"
+    assert nothing[f"namespace {namespace}"]["status"] == "warn"
     assert "create leases" in nothing[f"permissions in {namespace}"]["message"]
     with allowed(kube, namespace, user, "patch", "delete"):
         found = examined(shell)
         missing = found[f"permissions in {namespace}"]
-        assert (missing["status"], missing["message"]) == ("wrong", "not allowed: patch ingresses, delete ingresses")
-        assert found[f"namespace {namespace}"]["status"] == "fine"
+        assert (missing["status"], missing["message"]) == ("fail", "not allowed: patch ingresses, delete ingresses")
+        assert found[f"namespace {namespace}"]["status"] == "ok"
 
 
 @pytest.mark.parametrize(
     ("holder", "ago", "words"),
     [
-        ("inference-monitor-6d5f7c9b8-x2x4q", 1, "which is no gco-stream"),
-        ("pod_0f8fad5b-d9cb-469f-a165-70867728950e", 90, "nobody leads"),
+        ("inference-monitor-6d5f7c9b8-x2x4q", 1, "which is not gco-stream"),
+        ("pod_0f8fad5b-d9cb-469f-a165-70867728950e", 90, "has expired"),
     ],
 )
-def test_another_kind_of_leader_and_one_that_is_dead_are_doubtful(
+def test_another_kind_of_leader_and_an_expired_lease_are_warnings(
     shell: Shell, surroundings: dict[str, str], kube: KubeApi, namespace: str, holder: str, ago: int, words: str
 ) -> None:
     stamp = micro_time(time.time_ns() // 1000 - ago * 1_000_000)
     spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "acquireTime": stamp, "renewTime": stamp}
     kube.create(path_of("Lease", namespace), {"metadata": {"name": LEASE_NAME}, "spec": spec})
     found = examined(shell)["leader"]
-    assert found["status"] == "doubtful"
+    assert found["status"] == "warn"
     assert words in found["message"]
     assert found["fix"]
 
@@ -183,6 +183,6 @@ def test_the_permissions_on_the_list_are_enough_for_the_controller(
         program(KUBECONFIG=str(control_plane.kubeconfig_for(user, ()))).wait_working()
 
 
-def test_an_output_that_is_none_is_refused(shell: Shell, surroundings: dict[str, str]) -> None:
+def test_an_invalid_output_format_is_rejected(shell: Shell, surroundings: dict[str, str]) -> None:
     assert shell("doctor -o xml") == USAGE
-    assert "'xml' is not allowed; allowed: text, json" in shell.err
+    assert "--output: invalid value 'xml': must be text or json" in shell.err

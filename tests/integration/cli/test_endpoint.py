@@ -91,7 +91,7 @@ def test_a_new_spec_deploys_and_leaves_the_rest(shell: Shell, table: Table) -> N
     status = {HERE: {"state": "running", "epoch": 3}}
     put(table, desired_state="stopped", labels={"team": "a"}, custom=1, region_status=status)
     assert shell.put(CHAT) == 0
-    assert shell.out == "chat configured; was stopped, is deploying now\n"
+    assert shell.out == "chat configured; now deploying (was stopped)\n"
     spec = {"image": "x:1", "replicas": 2, "env": {"TOKEN": "s3cret"}}
     after = stored(table)
     assert after is not None
@@ -224,7 +224,7 @@ def test_a_region_that_is_no_more_is_forgotten_but_no_target_is(shell: Shell, ta
 )
 def test_an_endpoint_that_is_not_there_is_not_made(shell: Shell, table: Table, command: str) -> None:
     assert shell(f"endpoint {command}") == NOT_FOUND
-    assert shell.err == "gco-stream: there is no endpoint chat\n"
+    assert shell.err == "gco-stream: endpoint chat does not exist\n"
     assert stored(table) is None
 
 
@@ -232,7 +232,7 @@ def test_waiting_ends_with_what_came_or_with_how_it_stands(shell: Shell, table: 
     put(table, region_status={HERE: {"state": "running"}})
     assert (shell("endpoint wait chat --for running"), shell.out) == (0, "chat running\n")
     assert shell("endpoint wait chat --for stopped --timeout 0") == FAILED
-    assert shell.err == "gco-stream: chat is not stopped after 0 s: asked: deploying, us-east-1: running 0/0\n"
+    assert shell.err == "gco-stream: chat is not stopped after 0 s: desired: deploying, us-east-1: running 0/0\n"
     assert (shell("endpoint wait nobody --for gone"), shell.out) == (0, "nobody gone\n")
 
 
@@ -256,7 +256,9 @@ def test_a_missing_table_or_dynamodb_is_one_line(
     shell: Shell, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert shell("endpoint list --table no-such-table") == NOT_FOUND
-    assert shell.err.startswith("gco-stream: there is no table no-such-table in us-east-1; `gco-stream table create`")
+    assert shell.err.startswith(
+        "gco-stream: table no-such-table in us-east-1 does not exist; `gco-stream table create`"
+    )
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert shell("endpoint get chat") == UNREACHABLE
     assert shell.err.startswith("gco-stream: DynamoDB cannot be reached: ")

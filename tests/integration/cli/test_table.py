@@ -57,7 +57,7 @@ def test_a_table_is_created_with_its_stream_and_only_once(
     assert made["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     capsys.readouterr()
     assert run("table", "create") == CONFLICT
-    assert capsys.readouterr().err == f"gco-stream: the table {name} is there already\n"
+    assert capsys.readouterr().err == f"gco-stream: table {name} already exists\n"
 
 
 def test_a_stream_is_turned_on_and_one_that_is_on_stays(
@@ -70,7 +70,7 @@ def test_a_stream_is_turned_on_and_one_that_is_on_stays(
         BillingMode="PAY_PER_REQUEST",
     )
     assert run("table", "status") == 0
-    assert "`gco-stream table enable-stream` turns it on" in capsys.readouterr().out
+    assert "disabled; run `gco-stream table enable-stream`" in capsys.readouterr().out
     assert run("table", "enable-stream") == 0
     on = described(table, name)
     assert on["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
@@ -84,4 +84,4 @@ def test_a_stream_is_turned_on_and_one_that_is_on_stays(
 def test_a_table_that_is_not_there_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("status", "enable-stream"):
         assert run("table", command) == NOT_FOUND
-        assert f"there is no table {name} in us-east-1" in capsys.readouterr().err
+        assert f"table {name} in us-east-1 does not exist" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def pod(name: str) -> dict[str, object]:
     }
 
 
-def test_the_fleet_is_shown_once_with_what_is_not_as_asked_first(
+def test_the_fleet_is_shown_once_with_endpoints_that_need_attention_first(
     shell: Shell, world: World, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
@@ -47,9 +47,9 @@ def test_the_fleet_is_shown_once_with_what_is_not_as_asked_first(
         world.kube.create(path_of("Pod", world.namespace), pod(name))
     assert shell("top --once") == 0
     first, heading, *rows = shell.out.splitlines()
-    assert first == "3 endpoints: 1 as asked, 1 waiting, 1 in error, 0 held"
-    assert heading.split() == ["NAME", "IS", "ASKED", "READY", "PODS", "REGIONS", "SINCE", "WHY"]
-    assert [row.split()[:2] for row in rows] == [["pear", "error"], ["chat", "waiting"], ["apple", "as-asked"]]
+    assert first == "3 endpoints: 1 ok, 1 waiting, 1 in error, 0 held"
+    assert heading.split() == ["NAME", "STATUS", "DESIRED", "READY", "PODS", "REGIONS", "SINCE", "MESSAGE"]
+    assert [row.split()[:2] for row in rows] == [["pear", "error"], ["chat", "waiting"], ["apple", "ok"]]
     assert "us-east-1: no quota" in rows[0]
     assert rows[1].split()[4].endswith("/2")
 
@@ -57,7 +57,7 @@ def test_the_fleet_is_shown_once_with_what_is_not_as_asked_first(
     found = json.loads(shell.out)["endpoints"]
     assert [one["name"] for one in found] == ["chat", "pear"]
     assert {one["name"] for one in found[0]["pods"]} == {"one", "two"}
-    assert shell("top --once --no-pods --not-as-asked --in-region mars-1 -o json") == 0
+    assert shell("top --once --no-pods --needs-attention --in-region mars-1 -o json") == 0
     assert json.loads(shell.out)["endpoints"] == []
 
 
@@ -77,7 +77,7 @@ def test_a_cluster_that_is_out_of_reach_is_noted_and_the_fleet_is_shown(
 def test_a_missing_table_and_wrong_options_are_one_line(shell: Shell) -> None:
     assert shell("top --once --table no-such-table") == NOT_FOUND
     assert shell("top --once --state broken") == USAGE
-    assert shell.err == ("gco-stream: --state: 'broken' is not allowed; allowed: error, waiting, held, as-asked\n")
+    assert shell.err == "gco-stream: --state: invalid value 'broken': must be one of error, waiting, held, ok\n"
     assert shell("top --once --sort size") == USAGE
     assert shell("top --once -o yaml") == USAGE
 
@@ -119,14 +119,14 @@ def test_in_a_pipe_only_changes_are_told(shell: Shell, world: World, watching: l
     put(world.table, region_status=RUNNING)
     one = Watching()
     watching.append(one)
-    assert one.line().split()[:2] == ["NAME", "IS"]
-    assert one.line().split()[:2] == ["chat", "as-asked"]
+    assert one.line().split()[:2] == ["NAME", "STATUS"]
+    assert one.line().split()[:2] == ["chat", "ok"]
     put(world.table, region_status=RUNNING, hold="ask Ada")
     assert one.line().split()[:2] == ["chat", "held"]
     put(world.table, name="embed")
     assert one.line().split()[:2] == ["embed", "waiting"]
     world.table.client.delete_item(TableName=world.table.name, Key={"endpoint_name": {"S": "chat"}})
-    assert one.line() == "chat  no longer among them"
+    assert one.line() == "chat  no longer listed"
     one.process.send_signal(signal.SIGINT)
     assert one.process.wait(timeout=PATIENCE) == 0
 
@@ -136,7 +136,7 @@ def test_as_json_each_look_is_a_document_a_line(shell: Shell, world: World, watc
     one = Watching("-o", "json")
     watching.append(one)
     for _ in range(2):
-        assert [each["status"] for each in json.loads(one.line())["endpoints"]] == ["as-asked"]
+        assert [each["status"] for each in json.loads(one.line())["endpoints"]] == ["ok"]
 
 
 def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, world: World) -> None:
@@ -155,7 +155,7 @@ def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, w
                 if select.select([ours], [], [], 1)[0]:
                     shown.extend(os.read(ours, 65536))
 
-        until("1 as asked")
+        until("1 ok")
         put(world.table, region_status=RUNNING, hold="ask Ada")
         until("1 held")
         process.send_signal(signal.SIGINT)

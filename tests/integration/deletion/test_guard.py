@@ -220,7 +220,7 @@ def test_a_budget_that_somebody_edited_to_rubbish_is_a_spent_one(world: World, p
     lease = world.get("Lease", LEASE)
     assert lease is not None
     assert list(json.loads(lease["metadata"]["annotations"][REMOVALS])) == ["*"]
-    assert any("what has been removed is not known" in str(line.get("message")) for line in one.lines())
+    assert any("malformed deletion budget" in str(line.get("message")) for line in one.lines())
 
 
 @pytest.mark.parametrize("regions", [[], None, "us-east-1", [""]], ids=["empty", "missing", "a text", "a blank"])

@@ -259,7 +259,7 @@ def test_bounds_in_the_wrong_order_are_an_error_that_names_both_and_changes_noth
     controller.until(lambda: world.state("chat") == "error", "the error is reported")
     error = world.report("chat")["error"]
     assert "spec.autoscaling" in error
-    assert "min_replicas 9 is more than max_replicas 4" in error
+    assert "min_replicas (9) must not be greater than max_replicas (4)" in error
     controller.wait_idle()
     after = world.objects()
     assert {key: obj["spec"] for key, obj in after.items()} == {key: obj["spec"] for key, obj in before.items()}

@@ -346,4 +346,4 @@ def test_changes_and_what_is_in_the_way_are_told_by_events(world: World, control
     world.user.scale(world.item_of("chat"), 2)
     controller.until(lambda: told("Normal", "Updated", "spec.replicas: is 1, should be 2"), "the change is told")
     world.update_spec("chat", port=99999)
-    controller.until(lambda: told("Warning", "InvalidSpec", "spec.port: 99999"), "the error is told")
+    controller.until(lambda: told("Warning", "InvalidSpec", "spec.port: invalid value 99999"), "the error is told")

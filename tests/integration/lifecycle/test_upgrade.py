@@ -110,7 +110,7 @@ def test_an_upgrade_that_changes_nothing_of_the_pods_restarts_nothing(
     controller = program().wait_working()
     all_run(world, controller, "chat")
     before = world.pods("chat").keys()
-    assert "nothing of its pods changes" in upgrade(controller_env, "chat", "--dry-run")
+    assert "no changes to its pods" in upgrade(controller_env, "chat", "--dry-run")
     upgrade(controller_env, "chat")
     controller.until(lambda: version(world, "chat") == "1", "it is upgraded")
     world.user.scale(world.item_of("chat"), 2)
@@ -122,11 +122,11 @@ def test_an_upgrade_that_changes_nothing_of_the_pods_restarts_nothing(
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (("nobody",), "there is no endpoint nobody", 3),
-        ((), "name one endpoint, or give --all", 2),
-        (("chat", "--all"), "name one endpoint, or give --all", 2),
-        (("--all",), "--all needs --max", 2),
-        (("chat", "--max", "2"), "--max goes with --all", 2),
+        (("nobody",), "endpoint nobody does not exist", 3),
+        ((), "pass either NAME or --all", 2),
+        (("chat", "--all"), "pass either NAME or --all", 2),
+        (("--all",), "--max: missing required value", 2),
+        (("chat", "--max", "2"), "--max requires --all", 2),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(

@@ -100,7 +100,7 @@ def test_a_server_that_cannot_start_is_named_with_its_log_and_nothing_is_left_ru
     broken.write_text("#!/bin/sh\necho out of order\nexit 1\n")
     broken.chmod(0o755)
     plane = ControlPlane(tmp_path / "plane", dynamodb=False, parts=dataclasses.replace(parts, kube_apiserver=broken))
-    with pytest.raises(StartError, match=r"^kube-apiserver ended while starting; .*:\nout of order$"):
+    with pytest.raises(StartError, match=r"^kube-apiserver exited during startup; .*:\nout of order$"):
         plane.start()
     assert plane.servers["etcd"].log.exists()
     assert all_pids(plane) == []
@@ -142,7 +142,9 @@ def local(tmp_path: Path) -> Iterator[Commands]:
 def test_up_leaves_a_control_plane_that_the_other_commands_find_until_down(local: Commands) -> None:
     assert "Ready." in local("up", "--detach")
     assert "already" in local("up", "--detach")
-    assert re.search(r"^Error: a control plane runs in .* \(process \d+\)$", local("up", status=1).strip())
+    assert re.search(
+        r"^Error: a control plane is already running in .* \(process \d+\)$", local("up", status=1).strip()
+    )
 
     shown = local("status")
     for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "dynamodb"):
@@ -164,14 +166,14 @@ def test_up_leaves_a_control_plane_that_the_other_commands_find_until_down(local
     assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
 
     assert local("logs", "kube-apiserver", "--lines", "2").count("\n") == 2
-    assert "allowed: dynamodb, etcd," in local("logs", "nothing", status=1)
+    assert "must be one of dynamodb, etcd," in local("logs", "nothing", status=1)
 
     pids = local.pids()
     local("down")
     wait(lambda: all(map(gone, pids[1:])), "some servers live on")
     wait(lambda: gone(pids[0]), "their owner lives on")
     for command in ("down", "status", "env"):
-        assert local(command, status=1).startswith("Error: no control plane runs in ")
+        assert local(command, status=1).startswith("Error: no control plane is running in ")
     assert "kube-apiserver" not in local("logs", "etcd")
 
 
@@ -180,7 +182,7 @@ def test_after_its_owner_was_killed_nothing_is_left_and_it_starts_again(local: C
     pids = local.pids()
     os.kill(pids[0], signal.SIGKILL)
     wait(lambda: all(map(gone, pids)), "some servers live on")
-    assert local("status", status=1).startswith("Error: no control plane runs in ")
+    assert local("status", status=1).startswith("Error: no control plane is running in ")
     local("up", "--detach")
     assert "running" in local("status")
 
@@ -190,7 +192,7 @@ def test_a_server_that_ended_shows_in_the_status(local: Commands) -> None:
     kwok = next(s for s in orjson.loads((local.folder / "state.json").read_bytes())["servers"] if s["name"] == "kwok")
     os.kill(kwok["pids"][1], signal.SIGKILL)
     wait(lambda: all(map(gone, kwok["pids"])), "kwok's supervisor lives on")
-    assert re.search(r"kwok +│ ended", local("status"))
+    assert re.search(r"kwok +│ exited", local("status"))
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path) -> None:
@@ -198,7 +200,10 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path) 
     folder.mkdir()
     (folder / "work").touch()
     said = Commands(folder)("up", status=1)
-    assert said.strip() == f"Error: {folder} holds something that is no control plane's: name an empty or a new folder"
+    assert (
+        said.strip()
+        == f"Error: --dir: invalid value {folder}: must be a new or empty folder, or one of a control plane"
+    )
     assert [path.name for path in folder.iterdir()] == ["work"]
     shutil.rmtree(folder)
 

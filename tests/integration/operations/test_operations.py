@@ -72,12 +72,12 @@ def test_the_demo_tells_its_story_without_a_terminal_and_leaves_nothing_behind(t
         check=False,
     )
     assert told.returncode == 0, told.stdout
-    assert told.stdout.startswith("The status page shows all of it as it happens: http://127.0.0.1:")
+    assert told.stdout.startswith("Follow the demo on the status page: http://127.0.0.1:")
     for words in (
         "Create two endpoints",
         "Add a canary",
-        "it is put back to 4",
-        "the item chat is gone",
+        "chat: restored to 4 replicas",
+        "chat: item deleted",
         "median",
     ):
         assert words in told.stdout

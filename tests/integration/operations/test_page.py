@@ -38,8 +38,8 @@ def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
     )
     told = (
         f'sequence number <span class="mono">{record}</span>',
-        "the change's is the item's updated_at",
-        *("create Service", "create Deployment", "reported: running, 3 of 3 ready", "by stream"),
+        "the time of the change is the item's updated_at",
+        *("create Service", "create Deployment", "reported: running, 3 of 3 ready", "triggered by stream"),
         # Kubernetes' own Event of the scaling.
         "ScalingReplicaSet",
     )
@@ -48,7 +48,7 @@ def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
 
     def last_change() -> str:
         page = controller.http("/endpoints/chat")[1]
-        return page[page.index("Last change") : page.index("What is asked")]
+        return page[page.index("Last change") : page.index("Desired state")]
 
     controller.until(lambda: "not yet" not in last_change(), "the change has gone all its way")
     for count in ("gco_stream_change_to_applied_seconds_count", "gco_stream_applied_to_ready_seconds_count"):
@@ -94,19 +94,20 @@ def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: Worl
         assert (code, SECRET in text) == (200, False), path
 
 
-def test_what_is_not_as_asked_is_told_first_and_since_when(world: World, controller: Program) -> None:
+def test_endpoints_that_need_attention_come_first_with_reason_and_time(world: World, controller: Program) -> None:
     world.put(item("fine", spec={"gpu_count": 0}))
     world.put(item("wrong", spec={"replicas": -2}))
-    controller.until(shows(controller, "/", "spec.replicas: -2 is not allowed", '<span class="count">1</span>'), "told")
+    controller.until(shows(controller, "/", "spec.replicas: invalid value -2", '<span class="count">1</span>'), "told")
     controller.until(shows(controller, "/?state=running", 'href="/endpoints/fine"'), "the other is well")
 
     def card() -> str:
         page = controller.http("/")[1]
-        return page[page.index("Not as asked") : page.index("States here")]
+        return page[page.index('id="attention"') : page.index("States in this region")]
 
     controller.until(lambda: "fine" not in card(), "nothing is told of the other")
     assert 'href="/endpoints/wrong"' in card()
-    assert "since <time" in card()
+    assert '<span class="since"><time' in card()
+    assert 'title="reason code">InvalidSpec<' in card()
     assert controller.http("/endpoints/nothing-of-the-kind")[0] == 404
 
 
@@ -117,7 +118,7 @@ def test_a_standby_says_who_leads_and_shows_what_the_cluster_shows(
     controller.until(lambda: world.state("chat") == "running", "it runs")
     standby = program(HOSTNAME="standby")
     leader = controller.status()["leader"]["identity"]
-    standby.until(lambda: answers(standby) and shows(standby, "/", "This replica stands by", leader)(), "it says so")
+    standby.until(lambda: answers(standby) and shows(standby, "/", "This replica is a standby", leader)(), "it says so")
     standby.until(shows(standby, "/", 'href="/endpoints/chat"', "1 of 1"), "it shows the cluster")
     standby.until(shows(standby, "/endpoints/chat", "exists"), "its page says what stands")
     assert controller.stop() == 0

@@ -91,12 +91,12 @@ def test_an_endpoint_for_the_table_alone_or_its_stream_alone_is_refused(
     ("content", "words"),
     [
         (None, ("does not exist",)),
-        ("{: not yaml", ("is not YAML",)),
-        ("apiVersion: v1\nkind: Config\n", ("cannot be used",)),
-        ("just text", ("cannot be used",)),
-        ("", ("cannot be used",)),
+        ("{: not yaml", ("is not valid YAML",)),
+        ("apiVersion: v1\nkind: Config\n", ("cannot load kubeconfig",)),
+        ("just text", ("cannot load kubeconfig",)),
+        ("", ("cannot load kubeconfig",)),
     ],
-    ids=["missing", "not YAML", "no context", "text", "empty"],
+    ids=["missing", "invalid YAML", "no context", "text", "empty"],
 )
 @pytest.mark.parametrize("line", ["run", "explain --all"])
 def test_a_kubeconfig_that_cannot_be_used_is_one_line(
@@ -138,16 +138,16 @@ def test_an_http_host_that_is_not_here_is_named(command: Command) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name: chat\nregions: [us-east-1\nimage: x\n", ("line 3", "not YAML")),
-        ("name: chat\n\timage: x\n", ("line 2", "not YAML")),
-        ("name: chat\nregions: [us-east-1]\nimage: x\nimage: y\n", ("line 4", "stands twice")),
-        ("name: chat\nregions: [us-east-1]\nimage: x\nport: eighty\n", ("spec.port", "'eighty'", "allowed")),
+        ("name: chat\nregions: [us-east-1\nimage: x\n", ("line 3", "invalid YAML")),
+        ("name: chat\n\timage: x\n", ("line 2", "invalid YAML")),
+        ("name: chat\nregions: [us-east-1]\nimage: x\nimage: y\n", ("line 4", "duplicate key")),
+        ("name: chat\nregions: [us-east-1]\nimage: x\nport: eighty\n", ("spec.port", "'eighty'", "must be")),
         ("name: chat\nregions: []\nimage: x\n", ("target_regions", "at least one")),
         ("name: Chat_1\nregions: [us-east-1]\nimage: x\n", ("endpoint_name", "'Chat_1'", "lower-case")),
-        ("name: chat\nregions: [us-east-1]\nimag: x\n", ("imag", "no such field")),
-        ("- 1\n", ("is not an endpoint",)),
-        ("", ("no endpoint in it",)),
-        ("name: !!python/object:os.system {}\n", ("not YAML",)),
+        ("name: chat\nregions: [us-east-1]\nimag: x\n", ("imag", "unknown field")),
+        ("- 1\n", ("must be a map",)),
+        ("", ("contains no endpoints",)),
+        ("name: !!python/object:os.system {}\n", ("invalid YAML",)),
     ],
 )
 def test_a_file_of_endpoints_that_is_wrong_is_told_where(
@@ -165,8 +165,8 @@ def test_a_file_of_endpoints_that_is_wrong_is_told_where(
     ("line", "code", "words"),
     [
         ("endpoint put -f no-such-file.yaml", USAGE, ("no-such-file.yaml", "No such file")),
-        ("endpoint get nobody", NOT_FOUND, ("no endpoint nobody",)),
-        ("explain nobody", NOT_FOUND, ("nobody", "no such item")),
+        ("endpoint get nobody", NOT_FOUND, ("endpoint nobody does not exist",)),
+        ("explain nobody", NOT_FOUND, ("endpoint nobody does not exist",)),
         ("explain", USAGE, ("--all",)),
         ("explain chat --all", USAGE, ("--all",)),
         ("explain chat -o xml", USAGE, ("--output", "'xml'", "json")),
@@ -174,7 +174,7 @@ def test_a_file_of_endpoints_that_is_wrong_is_told_where(
         ("endpoint list --state wrong", USAGE, ("--state", "wrong")),
         ("endpoint scale chat -- -1", USAGE, ("'N'", "greater than or equal to 0")),
         ("endpoint wait chat --timeout never", USAGE, ("'--timeout'", "valid number")),
-        ("endpoint list --table a", USAGE, ("table 'a'",)),
+        ("endpoint list --table a", USAGE, ("--table", "'a'")),
         ("explain --all --table x", USAGE, ("--table",)),
         ("nonsense", USAGE, ("nonsense",)),
     ],
@@ -207,7 +207,7 @@ def test_what_an_endpoint_needs_is_not_guessed_where_the_cluster_does_not_answer
     kubeconfig.write_text(address.sub("https://127.0.0.1:1", Path(controller_env["KUBECONFIG"]).read_text()))
     code, out, err = command(line, KUBECONFIG=str(kubeconfig))
     assert code == UNREACHABLE
-    assert naming(err.splitlines(), "chat", "https://127.0.0.1:1", "does not answer")
+    assert naming(err.splitlines(), "chat", "https://127.0.0.1:1", "is unreachable")
     assert "create" not in out
 
 
@@ -240,7 +240,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "capacity": ({"spec": {"image": "x", "capacity_type": "cheap"}}, ("spec.capacity_type", "spot")),
     "scaling": (
         {"spec": {"image": "x", "autoscaling": {"enabled": True, "min_replicas": 5, "max_replicas": 2}}},
-        ("autoscaling", "min_replicas 5"),
+        ("autoscaling", "min_replicas (5)"),
     ),
     "canary-no-image": ({"spec": {"image": "x", "canary": {"weight": 10}}}, ("spec.canary.image", "missing")),
     "canary-weight": ({"spec": {"image": "x", "canary": {"image": "y", "weight": 200}}}, ("canary.weight", "200")),

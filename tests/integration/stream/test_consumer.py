@@ -164,7 +164,7 @@ async def test_a_table_without_a_stream_is_polled(heard, table):
     await set_stream(table, StreamEnabled=False)
     await heard.consumer.pin()
     assert heard.modes == ["poll"]
-    assert heard.consumer.snapshot().reason == "the table's stream is turned off"
+    assert heard.consumer.snapshot().reason == "the table's stream is disabled"
 
 
 async def test_a_stream_that_is_made_anew_is_followed_after_one_gap(heard, table, put):

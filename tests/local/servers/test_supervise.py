@@ -1,4 +1,4 @@
-"""The supervisor, run as it is in earnest: another process, with a server that has a child of its own."""
+"""The supervisor as a separate process, with a server that has a child process."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def gone(pid: int) -> bool:
 
 
 def all_gone(*pids: int) -> None:
-    wait(lambda: all(map(gone, pids)), f"of {pids} some live on")
+    wait(lambda: all(map(gone, pids)), f"some of {pids} are still running")
 
 
 def pids_in(path: Path) -> list[int]:
@@ -74,12 +74,12 @@ def marker(tmp_path: Path) -> Iterator[Path]:
             os.kill(int(pid), signal.SIGKILL)
 
 
-def test_its_exit_status_is_the_servers() -> None:
+def test_it_exits_with_the_status_of_the_server() -> None:
     with supervised(sys.executable, "-c", "raise SystemExit(7)") as process:
         assert process.wait(PATIENCE) == 7
 
 
-def test_a_server_killed_by_a_signal_shows_as_128_and_the_signal() -> None:
+def test_a_server_killed_by_a_signal_gives_128_plus_the_signal() -> None:
     with supervised(sys.executable, "-c", "import os; os.kill(os.getpid(), 9)") as process:
         assert process.wait(PATIENCE) == 137
 
@@ -104,9 +104,7 @@ def test_a_frozen_server_is_killed_as_well(marker: Path) -> None:
 
 
 @pytest.mark.parametrize("manner", ["plain", "fork"])
-def test_when_the_parent_is_killed_the_server_goes_also_if_a_fork_of_the_parent_holds_the_pipe(
-    marker: Path, manner: str
-) -> None:
+def test_the_server_dies_with_the_parent_even_if_a_fork_holds_the_pipe(marker: Path, manner: str) -> None:
     arguments = [supervise.__file__, SERVER, str(marker), manner]
     parent = subprocess.Popen([sys.executable, "-c", PARENT, *arguments], start_new_session=True)
     pids = pids_in(marker)
@@ -120,8 +118,8 @@ def test_when_the_parent_is_killed_the_server_goes_also_if_a_fork_of_the_parent_
         assert manner == "plain"
 
 
-def test_when_the_supervisor_is_killed_the_kernel_takes_the_server_along(marker: Path) -> None:
-    assert sys.platform == "linux", "elsewhere the kernel has no such bond"
+def test_the_kernel_kills_the_server_when_the_supervisor_is_killed(marker: Path) -> None:
+    assert sys.platform == "linux", "only Linux has PR_SET_PDEATHSIG"
     with supervised(sys.executable, "-c", SERVER, str(marker)) as process:
         server, child = pids_in(marker)
         process.kill()

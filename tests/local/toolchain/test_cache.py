@@ -33,7 +33,7 @@ def cache(tmp_path: Path, said: StringIO) -> Cache:
     return Cache(tmp_path, Progress(said))
 
 
-def test_an_entry_is_made_once_for_one_key(cache: Cache) -> None:
+def test_an_entry_is_built_once_per_key(cache: Cache) -> None:
     calls, fill = filling()
     first = cache.entry("kwok", "k1", "Building kwok", fill)
     assert cache.entry("kwok", "k1", "Building kwok", fill) == first
@@ -41,13 +41,13 @@ def test_an_entry_is_made_once_for_one_key(cache: Cache) -> None:
     assert len(calls) == 1
 
 
-def test_another_key_makes_another_entry(cache: Cache) -> None:
+def test_a_different_key_gets_its_own_entry(cache: Cache) -> None:
     calls, fill = filling()
     assert cache.entry("kwok", "k1", "t", fill) != cache.entry("kwok", "k2", "t", fill)
     assert len(calls) == 2
 
 
-def test_what_failed_leaves_no_entry_and_is_tried_again(cache: Cache, tmp_path: Path) -> None:
+def test_a_failed_build_leaves_no_entry_and_is_retried(cache: Cache, tmp_path: Path) -> None:
     def fail(staging: Path) -> None:
         (staging / "half").touch()
         raise ValueError
@@ -59,14 +59,14 @@ def test_what_failed_leaves_no_entry_and_is_tried_again(cache: Cache, tmp_path: 
     assert sorted(path.name for path in cache.entry("kwok", "k1", "t", fill).iterdir()) == ["file"]
 
 
-def test_the_leavings_of_a_builder_that_was_killed_are_removed_first(cache: Cache, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_build_are_removed_first(cache: Cache, tmp_path: Path) -> None:
     (tmp_path / ".kwok-k1").mkdir()
     (tmp_path / ".kwok-k1" / "half").touch()
     _, fill = filling()
     assert sorted(path.name for path in cache.entry("kwok", "k1", "t", fill).iterdir()) == ["file"]
 
 
-def test_two_at_once_make_it_once_and_the_second_says_that_it_waits(tmp_path: Path) -> None:
+def test_of_two_concurrent_builds_the_second_reports_that_it_waits(tmp_path: Path) -> None:
     inside, go_on = threading.Event(), threading.Event()
     calls: list[int] = []
     outputs = StringIO(), StringIO()
@@ -85,7 +85,7 @@ def test_two_at_once_make_it_once_and_the_second_says_that_it_waits(tmp_path: Pa
     assert inside.wait(PATIENCE)
     second = threading.Thread(target=build, args=(outputs[1],))
     second.start()
-    while "another process is at it" not in outputs[1].getvalue():
+    while "waiting for another process" not in outputs[1].getvalue():
         assert second.is_alive()
     go_on.set()
     first.join(PATIENCE)
@@ -93,29 +93,29 @@ def test_two_at_once_make_it_once_and_the_second_says_that_it_waits(tmp_path: Pa
     assert calls == [1]
 
 
-def test_it_says_that_it_is_the_first_time_and_later_how_long_it_took(cache: Cache, said: StringIO) -> None:
+def test_progress_shows_the_first_build_and_later_how_long_it_took(cache: Cache, said: StringIO) -> None:
     _, fill = filling()
     cache.entry("kwok", "k1", "Building kwok", fill)
-    assert said.getvalue().startswith("Building kwok (for the first time)\n")
+    assert said.getvalue().startswith("Building kwok (first time on this machine)\n")
     took = json.loads((cache.root / "durations.json").read_text())["kwok"]
     cache.entry("kwok", "k2", "Building kwok", fill)
     assert f"Building kwok (took {format_duration(took)} last time)\n" in said.getvalue()
 
 
-def test_a_damaged_record_of_durations_is_no_obstacle(cache: Cache, tmp_path: Path) -> None:
+def test_a_corrupt_durations_file_is_ignored(cache: Cache, tmp_path: Path) -> None:
     (tmp_path / "durations.json").write_text("{")
     _, fill = filling()
     assert cache.entry("kwok", "k1", "t", fill).is_dir()
 
 
-def test_a_digest_depends_on_every_input_and_on_where_one_ends() -> None:
+def test_a_digest_depends_on_every_input_and_its_boundaries() -> None:
     names = {digest(), digest("ab"), digest("a", "b"), digest("b", "a"), digest("a", "b", "")}
     assert len(names) == 5
     assert digest("a", b"b") == digest("a", "b")
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (232, "3 min 52 s")])
-def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> None:
+def test_durations_are_formatted_for_people(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words
 
 
@@ -124,7 +124,7 @@ class Terminal(StringIO):
         return True
 
 
-def test_on_a_terminal_steps_may_stand_inside_one_another() -> None:
+def test_steps_can_be_nested_on_a_terminal() -> None:
     output = Terminal()
     progress = Progress(output)
     with progress.step("outer"), progress.step("inner"):

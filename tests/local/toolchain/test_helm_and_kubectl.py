@@ -1,4 +1,4 @@
-"""helm and kubectl: a variable, PATH, the cache; a build is only what is left."""
+"""Where helm and kubectl come from: a variable, PATH, the cache, or a build."""
 
 from pathlib import Path
 
@@ -27,20 +27,22 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "cache", Progress(quiet=True))
 
 
-def test_a_variable_comes_first(machine: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_takes_precedence(
+    machine: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program(machine / "helm", HELM_VERSION)
     monkeypatch.setenv("GCO_STREAM_HELM", str(program(tmp_path / "own" / "helm", "")))
     assert helm(cache) == tmp_path / "own" / "helm"
 
 
-def test_path_counts_where_it_has_exactly_the_pinned_version(machine: Path, cache: Cache) -> None:
+def test_a_binary_on_path_is_used_if_it_has_the_pinned_version(machine: Path, cache: Cache) -> None:
     program(machine / "helm", f"{HELM_VERSION}+g1234567")
     program(machine / "kubectl", f"Client Version: {KUBECTL_VERSION}")
     assert (helm(cache), kubectl(cache)) == (machine / "helm", machine / "kubectl")
     assert not cache.root.exists()
 
 
-def test_another_version_on_path_does_not_count(
+def test_another_version_on_path_is_ignored(
     machine: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(machine / "helm", f"{HELM_VERSION}0+g1234567")
@@ -49,17 +51,15 @@ def test_another_version_on_path_does_not_count(
     assert helm(cache) == built / "helm"
 
 
-def test_a_variable_that_names_nothing_is_one_clear_line(
+def test_an_invalid_path_in_a_variable_is_reported_in_one_line(
     machine: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GCO_STREAM_KUBECTL", "/nowhere")
-    with pytest.raises(
-        BuildError, match=r"^GCO_STREAM_KUBECTL=/nowhere: not a program; allowed: the path of kubectl v"
-    ):
+    with pytest.raises(BuildError, match=r"^GCO_STREAM_KUBECTL: invalid value /nowhere: must be the path of kubectl v"):
         kubectl(cache)
 
 
-def test_the_pinned_modules_are_the_versions_that_the_code_asks_for() -> None:
+def test_the_pinned_modules_match_the_versions_in_the_code() -> None:
     modules = (toolchains.inputs().parent / "helm" / "go.mod").read_text().split()
     assert HELM_VERSION in following(modules, "helm.sh/helm/v4")
     # k8s.io/kubectl v0.37.1 is kubectl v1.37.1.

@@ -14,26 +14,26 @@ from tests.local.toolchain.test_build import program
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
-    """Of a machine that has nothing, and of an installation that is no checkout."""
+    """Cache of a machine that has no promtool, with an installation that is not a checkout."""
     monkeypatch.delenv("GCO_STREAM_PROMTOOL", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(toolchains, "inputs", lambda: tmp_path / "controlplane")
     return Cache(tmp_path / "cache", Progress(quiet=True))
 
 
-def test_a_variable_names_it(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_names_it(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCO_STREAM_PROMTOOL", str(program(tmp_path / "own", "")))
     assert promtool.promtool(cache) == tmp_path / "own"
     monkeypatch.setenv("GCO_STREAM_PROMTOOL", str(tmp_path / "none"))
-    with pytest.raises(BuildError, match=r"GCO_STREAM_PROMTOOL=.*: not a program"):
+    with pytest.raises(BuildError, match=r"^GCO_STREAM_PROMTOOL: invalid value .*: must be the path of promtool"):
         promtool.promtool(cache)
 
 
-def test_path_counts_where_it_has_exactly_the_pinned_version(cache: Cache, tmp_path: Path) -> None:
+def test_a_binary_on_path_is_used_if_it_has_the_pinned_version(cache: Cache, tmp_path: Path) -> None:
     said = f"promtool, version {promtool.PROMTOOL_VERSION} (branch: HEAD)"
     found = program(tmp_path / "bin" / "promtool", said)
     assert promtool.promtool(cache) == found
     assert not cache.root.exists()
     program(found, said.replace(promtool.PROMTOOL_VERSION, "2.53.0"))
-    with pytest.raises(BuildError, match="only a checkout has it"):
+    with pytest.raises(BuildError, match="only in a checkout"):
         promtool.promtool(cache)

@@ -12,7 +12,7 @@ APPROVALS: Final = (
         old="return bool(uids) and self.any and entry_of(name, uids) in self._entries",
         new="return bool(uids) and self.any",
         breaks="whoever approves one removal approves them all",
-        tests=("tests/engine/deletion/test_approvals.py::test_exactly_what_was_approved_is_covered",),
+        tests=("tests/engine/deletion/test_approvals.py::test_an_approval_covers_exactly_the_approved_objects",),
     ),
     Mutant(
         name="an-approval-covers-what-was-made-since",
@@ -22,9 +22,9 @@ APPROVALS: Final = (
         new="return short_digest(name)",
         breaks="what was made anew since the list was shown goes as well",
         tests=(
-            "tests/engine/deletion/test_approvals.py::test_an_entry_is_of_a_name_and_of_exactly_these_objects",
-            "tests/engine/deletion/test_approvals.py::test_exactly_what_was_approved_is_covered",
-            "tests/engine/deletion/test_approvals.py::test_of_an_approved_endpoint_nothing_goes_that_was_made_since",
+            "tests/engine/deletion/test_approvals.py::test_an_entry_identifies_a_name_and_exactly_these_objects",
+            "tests/engine/deletion/test_approvals.py::test_an_approval_covers_exactly_the_approved_objects",
+            "tests/engine/deletion/test_approvals.py::test_an_approval_does_not_cover_objects_that_were_created_later",
         ),
     ),
     Mutant(
@@ -35,8 +35,8 @@ APPROVALS: Final = (
         new="return self._until > 0",
         breaks="an approval of last month lets an endpoint go today",
         tests=(
-            "tests/engine/deletion/test_approvals.py::test_it_holds_for_an_hour_whatever_clock_it_was_written_by",
-            "tests/engine/deletion/test_approvals.py::test_what_nobody_needs_any_more_leaves_the_lease",
+            "tests/engine/deletion/test_approvals.py::test_an_approval_expires_after_an_hour_despite_clock_skew",
+            "tests/engine/deletion/test_approvals.py::test_an_expired_approval_is_removed_from_the_lease",
         ),
     ),
     Mutant(
@@ -46,7 +46,7 @@ APPROVALS: Final = (
         old="return 0 < self._until - self._now() <= VALID_SECONDS + _MAX_CLOCK_SKEW",
         new="return 0 < self._until - self._now()",
         breaks="an annotation that somebody wrote by hand approves removals for years",
-        tests=("tests/engine/deletion/test_approvals.py::test_it_holds_for_an_hour_whatever_clock_it_was_written_by",),
+        tests=("tests/engine/deletion/test_approvals.py::test_an_approval_expires_after_an_hour_despite_clock_skew",),
     ),
     Mutant(
         name="what-has-begun-may-grow",
@@ -55,7 +55,9 @@ APPROVALS: Final = (
         old="if uids and uids <= started and self._now() < until:",
         new="if uids and uids & started and self._now() < until:",
         breaks="an object that appears while an approved removal goes on is taken away with it",
-        tests=("tests/engine/deletion/test_approvals.py::test_once_begun_what_is_left_is_covered_and_nothing_new",),
+        tests=(
+            "tests/engine/deletion/test_approvals.py::test_a_started_removal_stays_covered_but_new_objects_are_not",
+        ),
     ),
     Mutant(
         name="what-has-begun-is-approved-for-ever",
@@ -64,7 +66,9 @@ APPROVALS: Final = (
         old="if uids and uids <= started and self._now() < until:",
         new="if uids and uids <= started:",
         breaks="a removal that could not be carried out in its hour goes on by itself days later",
-        tests=("tests/engine/deletion/test_approvals.py::test_once_begun_what_is_left_is_covered_and_nothing_new",),
+        tests=(
+            "tests/engine/deletion/test_approvals.py::test_a_started_removal_stays_covered_but_new_objects_are_not",
+        ),
     ),
     Mutant(
         name="an-approval-of-any-form-is-read",
@@ -73,7 +77,7 @@ APPROVALS: Final = (
         old="if isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):",
         new="if entries is not None:",
         breaks="an annotation that is no list is taken for one",
-        tests=("tests/engine/deletion/test_approvals.py::test_what_cannot_be_read_approves_nothing",),
+        tests=("tests/engine/deletion/test_approvals.py::test_a_malformed_approval_approves_nothing",),
     ),
     Mutant(
         name="what-is-approved-waits-for-the-budget",
@@ -83,7 +87,7 @@ APPROVALS: Final = (
         new="        if not allowed_plan.steps:\n",
         breaks="a person's word does not let go what no scan has proven, so nobody can clear a region",
         tests=(
-            "tests/engine/deletion/test_approvals.py::test_what_is_approved_needs_neither_budget_nor_scans_nor_a_word_in_the_lease",
+            "tests/engine/deletion/test_approvals.py::test_an_approved_removal_needs_neither_budget_nor_scans_nor_a_lease_record",
         ),
     ),
     Mutant(
@@ -93,6 +97,6 @@ APPROVALS: Final = (
         old=("        if self._approvals.covers(plan.endpoint, uids):\n            if self._approvals.start"),
         new=("        if self._approvals.any:\n            if self._approvals.start"),
         breaks="while anything is approved all may be removed",
-        tests=("tests/engine/deletion/test_approvals.py::test_an_approval_of_one_lets_no_other_go",),
+        tests=("tests/engine/deletion/test_approvals.py::test_the_approval_of_one_endpoint_permits_no_other_removal",),
     ),
 )

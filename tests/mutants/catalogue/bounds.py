@@ -12,7 +12,7 @@ BOUNDS: Final = (
         old="longest = min(cap, self._base",
         new="longest = max(cap, self._base",
         breaks="after a long outage an endpoint is tried again next year",
-        tests=("tests/engine/workqueue/test_queue.py::test_backoff_doubles_is_capped_and_starts_anew_after_success",),
+        tests=("tests/engine/workqueue/test_queue.py::test_backoff_doubles_is_capped_and_is_reset_by_a_success",),
     ),
     Mutant(
         name="whatever-a-server-asks-to-wait-is-obeyed",
@@ -21,16 +21,16 @@ BOUNDS: Final = (
         old="min(retry_after or 0.0, MAX_RETRY_AFTER)",
         new="retry_after or 0.0",
         breaks="a balancer that says `Retry-After: 86400` stops an endpoint for a day",
-        tests=("tests/engine/workqueue/test_retries.py::test_a_server_that_asks_for_a_day_is_not_obeyed",),
+        tests=("tests/engine/workqueue/test_retries.py::test_a_requested_wait_of_a_day_is_not_honored",),
     ),
     Mutant(
         name="success-does-not-end-the-back-off",
         invariant="I11",
         file="gco_stream/engine/workqueue/queue.py",
-        old=('        """The name is fine: the next failure starts anew."""\n        self._failures.pop(key, None)\n'),
-        new='        """The key is fine: the next failure starts anew."""\n',
+        old=('        """Resets the count of failures."""\n        self._failures.pop(key, None)\n'),
+        new='        """Resets the count of failures."""\n',
         breaks="counts of failures are kept of every name there ever was, and one failure is waited for long",
-        tests=("tests/engine/workqueue/test_queue.py::test_backoff_doubles_is_capped_and_starts_anew_after_success",),
+        tests=("tests/engine/workqueue/test_queue.py::test_backoff_doubles_is_capped_and_is_reset_by_a_success",),
     ),
     Mutant(
         name="a-kubernetes-call-without-a-deadline",
@@ -39,7 +39,7 @@ BOUNDS: Final = (
         old="async with asyncio.timeout(limit), await self._open(",
         new="async with asyncio.timeout(None), await self._open(",
         breaks="an API server that hangs takes one worker after another",
-        tests=("tests/cluster/api/test_client.py::test_a_slow_answer_ends_at_the_deadline_of_the_call",),
+        tests=("tests/cluster/api/test_client.py::test_a_slow_response_times_out_at_the_deadline_of_the_call",),
     ),
     Mutant(
         name="a-silent-watch-is-listened-to-for-ever",
@@ -48,9 +48,7 @@ BOUNDS: Final = (
         old="        async with asyncio.timeout(inactivity):\n",
         new="        async with asyncio.timeout(None):\n",
         breaks="behind a balancer that forgot the connection nothing is seen any more",
-        tests=(
-            "tests/cluster/api/test_client.py::test_a_silent_watch_ends_at_its_deadline_and_gives_its_connection_back",
-        ),
+        tests=("tests/cluster/api/test_client.py::test_a_silent_watch_times_out_and_releases_its_connection",),
     ),
     Mutant(
         name="a-watch-event-of-any-size",
@@ -59,7 +57,7 @@ BOUNDS: Final = (
         old="        if len(pending) > _MAX_EVENT:\n",
         new="        if False:\n",
         breaks="an answer without an end is collected until memory ends",
-        tests=("tests/cluster/api/test_client.py::test_a_stream_without_lines_is_not_collected_for_ever",),
+        tests=("tests/cluster/api/test_client.py::test_a_stream_without_newlines_is_not_buffered_without_limit",),
     ),
     Mutant(
         name="a-table-call-without-a-deadline",
@@ -69,8 +67,8 @@ BOUNDS: Final = (
         new="            async with asyncio.timeout(None):\n",
         breaks="a table that hangs takes one worker after another",
         tests=(
-            "tests/table/test_bad_answers.py::test_no_answer_in_time_is_unreachable",
-            "tests/table/test_timeouts.py::test_a_call_that_is_never_answered_is_given_up_once_its_time_is_over",
+            "tests/table/test_bad_answers.py::test_a_timeout_is_unreachable",
+            "tests/table/test_timeouts.py::test_a_call_without_a_response_times_out",
         ),
     ),
     Mutant(
@@ -80,10 +78,7 @@ BOUNDS: Final = (
         old="                async with asyncio.timeout(self._timeout):\n",
         new="                async with asyncio.timeout(None):\n",
         breaks="a shard whose call hangs is never read again",
-        tests=(
-            "tests/stream/test_shards.py"
-            "::test_a_call_has_a_deadline_of_its_own_however_long_the_client_waits_for_the_next_byte",
-        ),
+        tests=("tests/stream/test_shards.py::test_a_call_has_a_timeout_independent_of_the_client",),
     ),
     Mutant(
         name="the-sdk-tries-again-on-its-own",
@@ -92,7 +87,7 @@ BOUNDS: Final = (
         old='retries={"total_max_attempts": 1, "mode": "standard"},',
         new='retries={"total_max_attempts": 3, "mode": "standard"},',
         breaks="one call hides many, for longer than a lease holds",
-        tests=("tests/table/test_bad_answers.py::test_a_write_is_sent_once_whatever_the_answer",),
+        tests=("tests/table/test_bad_answers.py::test_a_write_is_sent_once_regardless_of_the_response",),
     ),
     Mutant(
         name="a-throttled-page-ends-the-scan",
@@ -101,7 +96,7 @@ BOUNDS: Final = (
         old="retry=retry_if_exception_type((TableThrottled, TableUnreachable)),",
         new="retry=retry_if_exception_type(TableUnreachable),",
         breaks="a table that is throttled is never scanned to its end",
-        tests=("tests/table/test_bad_answers.py::test_a_page_that_fails_for_the_moment_is_asked_for_again",),
+        tests=("tests/table/test_bad_answers.py::test_a_page_that_fails_temporarily_is_retried",),
     ),
     Mutant(
         name="events-pile-up",
@@ -122,9 +117,7 @@ BOUNDS: Final = (
         ),
         new="",
         breaks="memory grows with every object that was ever deleted",
-        tests=(
-            "tests/cluster/cache/test_store.py::test_of_the_uids_that_were_deleted_only_the_last_thousands_are_remembered",
-        ),
+        tests=("tests/cluster/cache/test_store.py::test_only_the_most_recently_deleted_uids_are_remembered",),
     ),
     Mutant(
         name="all-pods-are-listed",
@@ -151,7 +144,7 @@ BOUNDS: Final = (
         old="return min(limit, MAX_REMOVALS)",
         new="return limit",
         breaks="a Lease that is too large cannot be renewed, and nobody leads",
-        tests=("tests/engine/deletion/test_budget.py::test_no_budget_is_larger_than_what_the_lease_can_tell",),
+        tests=("tests/engine/deletion/test_budget.py::test_no_budget_is_larger_than_the_lease_can_record",),
     ),
     Mutant(
         name="a-stand-in-for-each-that-hangs",
@@ -161,7 +154,7 @@ BOUNDS: Final = (
         new="            if True:\n",
         breaks="a server that hangs has a worker and a connection for each endpoint",
         tests=(
-            "tests/engine/workqueue/test_worker_pool.py::test_however_long_all_wait_there_are_no_more_stand_ins_than_the_bound",
+            "tests/engine/workqueue/test_worker_pool.py::test_the_limit_holds_however_long_all_workers_are_blocked",
         ),
     ),
     Mutant(
@@ -172,7 +165,7 @@ BOUNDS: Final = (
         new="while True:",
         breaks="an item that changes as fast as it is read keeps its worker",
         tests=(
-            "tests/engine/reconcile/test_executor.py::test_what_changes_faster_than_it_is_read_gives_its_worker_back",
+            "tests/engine/reconcile/test_executor.py::test_an_item_that_changes_faster_than_it_is_read_frees_its_worker",
         ),
     ),
     Mutant(
@@ -182,7 +175,7 @@ BOUNDS: Final = (
         old="            self._next = clock() + self._interval\n",
         new="            self._next = clock()\n",
         breaks="the account's ten DescribeStream a second are spent, for all regions",
-        tests=("tests/stream/test_consumer.py::test_the_list_of_shards_is_read_page_by_page_and_paced",),
+        tests=("tests/stream/test_consumer.py::test_pages_of_the_list_of_shards_are_rate_limited",),
     ),
     Mutant(
         name="a-task-outlives-its-stream",

@@ -13,7 +13,7 @@ CONVERGENCE: Final = (
         new="pass",
         breaks="an endpoint whose work failed waits for the next hint",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other",
+            "tests/engine/reconcile/test_controller.py::test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other",
         ),
     ),
     Mutant(
@@ -23,7 +23,7 @@ CONVERGENCE: Final = (
         old="self._dispatcher.add_after(name, requeue.after, Trigger.REQUEUE)",
         new="pass",
         breaks="a drain, a withdrawal or a count that is due later never comes",
-        tests=("tests/engine/reconcile/test_controller.py::test_what_must_be_looked_at_again_is_when_it_is_due",),
+        tests=("tests/engine/reconcile/test_controller.py::test_a_requeue_is_scheduled_for_its_due_time",),
     ),
     Mutant(
         name="a-withdrawal-is-not-planned-to-be-reported-first",
@@ -44,7 +44,7 @@ CONVERGENCE: Final = (
         new="            if False:\n",
         breaks="a crash after a withdrawal loses its reason, and an item is purged while its objects come back",
         tests=(
-            "tests/engine/reconcile/test_reports.py::test_the_withdrawal_of_an_endpoint_that_never_ran_is_written_before_its_ingress_goes",
+            "tests/engine/reconcile/test_reports.py::test_a_withdrawal_before_the_first_run_is_reported_before_the_ingress_is_deleted",
         ),
     ),
     Mutant(
@@ -63,9 +63,7 @@ CONVERGENCE: Final = (
         old="if change is not ChangeKind.UNCHANGED or not self._tokens.is_in_sync(name):",
         new="if change is not ChangeKind.UNCHANGED:",
         breaks="an endpoint whose objects are not as asked and whose item did not change is never planned by a resync",
-        tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_a_resync_plans_what_is_not_in_sync_and_nothing_else",
-        ),
+        tests=("tests/engine/reconcile/test_resync_plans.py::test_a_resync_plans_only_what_is_not_in_sync",),
     ),
     Mutant(
         name="in-sync-whatever-the-objects-are",
@@ -74,7 +72,7 @@ CONVERGENCE: Final = (
         old="return self._items.item_digest(name), self._cache.token(name)",
         new="return self._items.item_digest(name), ()",
         breaks="drift of an endpoint that was in sync is taken for our own echo",
-        tests=("tests/engine/reconcile/test_resync_plans.py::test_an_object_that_changed_ends_being_in_sync",),
+        tests=("tests/engine/reconcile/test_resync_plans.py::test_a_changed_object_or_item_is_no_longer_in_sync",),
     ),
     Mutant(
         name="in-sync-although-the-item-is-stale",
@@ -84,7 +82,7 @@ CONVERGENCE: Final = (
         new="",
         breaks="a change that was only hinted at is taken for our own echo",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does",
+            "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not",
         ),
     ),
     Mutant(
@@ -94,9 +92,7 @@ CONVERGENCE: Final = (
         old="if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and",
         new="if Trigger.CLUSTER in work.triggers and",
         breaks="a time-based look that is merged with an echo of the watch is dropped",
-        tests=(
-            "tests/engine/reconcile/test_controller.py::test_a_time_to_look_again_is_not_lost_to_an_echo_that_came_before_it",
-        ),
+        tests=("tests/engine/reconcile/test_controller.py::test_a_requeue_is_not_lost_to_an_echo_that_came_before_it",),
     ),
     Mutant(
         name="a-report-is-lost-to-an-echo",
@@ -106,7 +102,7 @@ CONVERGENCE: Final = (
         new="",
         breaks="an endpoint whose report waits for a turn is never reported when the watch's echo comes first",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_a_report_that_waits_is_neither_lost_to_an_echo_of_the_watch_nor_hurried_by_it",
+            "tests/engine/reconcile/test_controller.py::test_a_pending_report_is_neither_dropped_nor_hurried_by_a_watch_echo",
         ),
     ),
     Mutant(
@@ -117,7 +113,7 @@ CONVERGENCE: Final = (
         new="_ECHO.issuperset(work.triggers)",
         breaks="what somebody did to an object waits until the backlog is worked off, because a report does",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_news_of_the_cluster_is_looked_at_though_a_report_waits",
+            "tests/engine/reconcile/test_controller.py::test_a_cluster_change_is_reconciled_while_a_report_is_pending",
         ),
     ),
     Mutant(
@@ -128,7 +124,7 @@ CONVERGENCE: Final = (
         new="",
         breaks="when a right is given, hundreds of endpoints wait for up to five minutes all the same",
         tests=(
-            "tests/engine/workqueue/test_retries.py::test_who_gets_over_a_cause_wakes_the_others_that_wait_because_of_it",
+            "tests/engine/workqueue/test_retries.py::test_a_key_that_recovers_wakes_the_others_with_the_same_cause",
         ),
     ),
     Mutant(
@@ -139,8 +135,7 @@ CONVERGENCE: Final = (
         new="            except (Expired, WatchStalled) as error:\n",
         breaks="after a long cut the watch asks for a version that is gone, for ever",
         tests=(
-            "tests/cluster/cache/test_reflector.py"
-            "::test_a_version_too_old_is_answered_by_a_new_list_and_only_differences_are_reported",
+            "tests/cluster/cache/test_reflector.py::test_an_expired_version_causes_a_new_list_that_reports_only_differences",
         ),
     ),
     Mutant(
@@ -150,7 +145,7 @@ CONVERGENCE: Final = (
         old='if compact.may_be_applied_by_us(stored) and "deletionTimestamp" not in metadata:',
         new="if False:",
         breaks="an object of ours without its labels is no longer seen, and its creation conflicts for ever",
-        tests=("tests/cluster/cache/test_store.py::test_a_deletion_is_only_a_hint_while_the_object_could_be_ours",),
+        tests=("tests/cluster/cache/test_store.py::test_a_deletion_is_verified_while_the_object_may_be_ours",),
     ),
     Mutant(
         name="old-news-replaces-new",
@@ -159,7 +154,7 @@ CONVERGENCE: Final = (
         old=(" or (\n            stored is not None and compact.version_of(stored) >= version\n        )"),
         new="",
         breaks="a late event of the watch puts back what was before our own write",
-        tests=("tests/cluster/cache/test_store.py::test_an_older_answer_does_not_replace_a_newer_event",),
+        tests=("tests/cluster/cache/test_store.py::test_an_older_response_does_not_replace_a_newer_event",),
     ),
     Mutant(
         name="scan-then-pin",
@@ -178,9 +173,7 @@ CONVERGENCE: Final = (
             '            listening = [sources.create_task(self.consumer.run(), name="stream")]\n'
         ),
         breaks="what is written between the scan and the pin is seen by neither",
-        tests=(
-            "tests/manager/test_leader.py::test_what_is_written_while_the_first_scan_is_read_arrives_by_the_stream",
-        ),
+        tests=("tests/manager/test_leader.py::test_a_write_during_the_first_scan_arrives_through_the_stream",),
     ),
     Mutant(
         name="a-gap-is-told-before-the-new-place-is-fixed",
@@ -194,7 +187,7 @@ CONVERGENCE: Final = (
         try:
 """,
         breaks="what is written between the resync and the pin of the new stream is seen by neither",
-        tests=("tests/stream/test_shards.py::test_a_stream_that_was_made_anew_is_pinned_and_then_the_gap_is_told",),
+        tests=("tests/stream/test_shards.py::test_a_replaced_stream_is_pinned_before_the_gap_is_reported",),
     ),
     Mutant(
         name="a-page-counts-as-read-before-it-arrives",
@@ -206,7 +199,7 @@ CONVERGENCE: Final = (
             "        page = await self._client.get_records(place)\n"
         ),
         breaks="after a failed call a shard that had no record yet is read from its end",
-        tests=("tests/stream/test_shards.py::test_an_outage_is_poll_mode_until_it_ends_and_loses_nothing",),
+        tests=("tests/stream/test_shards.py::test_an_outage_means_poll_mode_and_loses_nothing",),
     ),
     Mutant(
         name="a-child-is-read-from-its-end",
@@ -216,9 +209,8 @@ CONVERGENCE: Final = (
         new="starts.append(ShardStart(id_, ShardIteratorType.LATEST))",
         breaks="what is written into a new shard before it is found is lost",
         tests=(
-            "tests/stream/test_lineage.py::test_a_child_that_appears_after_the_pin_under_a_shard_of_history_is_read_whole",
-            "tests/stream/test_shards.py"
-            "::test_the_last_page_of_a_closed_shard_is_delivered_and_then_its_children_from_their_beginning",
+            "tests/stream/test_lineage.py::test_a_new_child_of_a_history_shard_is_read_whole",
+            "tests/stream/test_shards.py::test_a_closed_shard_is_read_to_its_end_before_its_children",
         ),
     ),
     Mutant(
@@ -230,7 +222,7 @@ CONVERGENCE: Final = (
         breaks="changes of one item are told in the wrong order",
         tests=(
             "tests/stream/test_lineage.py::test_both_children_of_a_split_start_when_their_parent_is_drained",
-            "tests/stream/test_listed_late.py::test_what_is_listed_while_its_parent_cannot_be_read_breaks_no_promise",
+            "tests/stream/test_listed_late.py::test_guarantees_hold_if_a_shard_is_listed_while_its_parent_is_unreadable",
         ),
     ),
     Mutant(
@@ -240,31 +232,25 @@ CONVERGENCE: Final = (
         old="                if entry.state is ShardState.LOST:\n",
         new="                if False:\n",
         breaks="a shard that DynamoDB did not find for a moment is never read again",
-        tests=(
-            "tests/stream/test_lineage.py"
-            "::test_a_lost_shard_that_has_ended_since_is_tried_once_more_for_what_was_written_to_it_after_the_loss",
-        ),
+        tests=("tests/stream/test_lineage.py::test_a_lost_shard_that_has_ended_is_retried_once",),
     ),
     Mutant(
         name="an-idle-shards-expired-iterator-is-no-gap",
         invariant="I2",
         file="gco_stream/stream/shard_reader.py",
-        old='self._gap = f"shard {self.shard_id} was not read for longer than its iterator lives"',
+        old='self._gap = f"the iterator of shard {self.shard_id} expired before any record was read"',
         new="pass",
         breaks="what was written during a long outage into a shard that had been idle is lost",
-        tests=(
-            "tests/stream/test_shards.py"
-            "::test_an_expired_iterator_of_an_idle_shard_is_taken_at_the_end_and_the_gap_is_told_when_it_is_pinned",
-        ),
+        tests=("tests/stream/test_shards.py::test_an_expired_iterator_of_an_idle_shard_reports_a_gap_once_pinned",),
     ),
     Mutant(
         name="trimmed-records-are-no-gap",
         invariant="I2",
         file="gco_stream/stream/shard_reader.py",
-        old='self._restart_at_horizon(f"shard {self.shard_id} was trimmed before it was read")',
-        new='self._restart_at_horizon("")',
+        old='self._restart(f"shard {self.shard_id} was trimmed before it was read")',
+        new='self._begin_anew("")',
         breaks="what the stream threw away is found by the next resync alone, and counted by nobody",
-        tests=("tests/stream/test_shards.py::test_a_shard_that_was_trimmed_is_read_from_what_is_left_with_one_gap",),
+        tests=("tests/stream/test_shards.py::test_a_trimmed_shard_is_read_from_its_remaining_records_with_one_gap",),
     ),
     Mutant(
         name="an-answer-without-records-is-an-empty-page",
@@ -273,7 +259,7 @@ CONVERGENCE: Final = (
         old="if response.get(required) is None:",
         new='if required != "Records" and response.get(required) is None:',
         breaks="behind a cut answer the shard is passed over, or ends",
-        tests=("tests/aws/test_stream_errors.py::test_each_answer_is_an_error_of_ours_and_is_counted",),
+        tests=("tests/aws/test_stream_errors.py::test_each_failure_is_a_counted_error_of_its_class",),
     ),
     Mutant(
         name="reading-clears-a-newer-mark",
@@ -282,7 +268,9 @@ CONVERGENCE: Final = (
         old="if self._stale.get(name) == mark:",
         new="if name in self._stale:",
         breaks="a change that is told while the item is being read is never read",
-        tests=("tests/engine/state/test_item_cache.py::test_a_newer_mark_outlives_a_read_that_began_before_it",),
+        tests=(
+            "tests/engine/state/test_item_cache.py::test_a_newer_stale_mark_survives_a_read_that_started_before_it",
+        ),
     ),
     Mutant(
         name="an-item-that-the-scan-lacks-is-not-read",
@@ -294,7 +282,7 @@ CONVERGENCE: Final = (
         ),
         new="                pass\n",
         breaks="a removal that the stream did not deliver is never noticed",
-        tests=("tests/engine/reconcile/test_resync_plans.py::test_an_item_that_the_scan_lacks_is_read_itself",),
+        tests=("tests/engine/reconcile/test_resync_plans.py::test_an_item_that_is_missing_from_the_scan_is_read",),
     ),
     Mutant(
         name="a-name-added-during-its-work-is-dropped",
@@ -303,9 +291,7 @@ CONVERGENCE: Final = (
         old=("        if (dirty := self._dirty.pop(key, None)) is not None:\n            self._enqueue(key, dirty)\n"),
         new="        self._dirty.pop(key, None)\n",
         breaks="a change that comes while its endpoint is worked on waits for the next resync",
-        tests=(
-            "tests/engine/workqueue/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",
-        ),
+        tests=("tests/engine/workqueue/test_queue.py::test_a_key_in_flight_is_not_handed_out_again_until_it_is_done",),
     ),
     Mutant(
         name="a-name-is-worked-on-twice-at-once",
@@ -314,9 +300,7 @@ CONVERGENCE: Final = (
         old="        if key in self._processing:\n",
         new="        if key in self._dirty:\n",
         breaks="two workers write one endpoint's objects against each other",
-        tests=(
-            "tests/engine/workqueue/test_queue.py::test_a_name_in_work_is_not_given_out_again_but_runs_once_more_after",
-        ),
+        tests=("tests/engine/workqueue/test_queue.py::test_a_key_in_flight_is_not_handed_out_again_until_it_is_done",),
     ),
     Mutant(
         name="a-records-image-is-taken-for-the-item",
@@ -332,8 +316,7 @@ CONVERGENCE: Final = (
         ),
         breaks="an old desired_state=deleted that is read late deletes pods",
         tests=(
-            "tests/engine/state/test_item_cache.py"
-            "::test_a_record_that_asks_for_something_else_makes_the_name_stale_and_changes_nothing",
+            "tests/engine/state/test_item_cache.py::test_a_record_with_another_desired_state_only_marks_the_name_stale",
         ),
     ),
     Mutant(
@@ -343,9 +326,7 @@ CONVERGENCE: Final = (
         old="        if first and name not in self._items:\n",
         new="        if first_scan or name in self._items:\n",
         breaks="a page that is older than the answer to a write undoes it",
-        tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_a_page_that_is_older_than_what_is_known_undoes_nothing",
-        ),
+        tests=("tests/engine/reconcile/test_resync_plans.py::test_a_page_that_is_older_than_the_cache_undoes_nothing",),
     ),
     Mutant(
         name="an-item-that-is-stale-is-not-read",
@@ -355,8 +336,7 @@ CONVERGENCE: Final = (
         new="            item =",
         breaks="plans are made of what the user asked for before",
         tests=(
-            "tests/engine/deletion/test_removal.py"
-            "::test_an_item_that_is_there_after_all_keeps_its_objects_whatever_the_scans_told",
+            "tests/engine/deletion/test_removal.py::test_an_item_that_exists_keeps_its_objects_even_if_scans_missed_it",
         ),
     ),
     Mutant(
@@ -384,6 +364,8 @@ CONVERGENCE: Final = (
         old="    status.pop(region, None)\n    if own is not None:\n        status[region] = own\n",
         new="",
         breaks="a late echo of an older report of ours is taken for the present one",
-        tests=("tests/engine/state/test_item_cache.py::test_another_regions_status_is_taken_over_and_our_own_is_not",),
+        tests=(
+            "tests/engine/state/test_item_cache.py::test_the_status_of_other_regions_is_copied_and_our_own_is_kept",
+        ),
     ),
 )

@@ -12,7 +12,7 @@ LEADERSHIP: Final = (
         old="        if remaining <= 0:\n",
         new="        if remaining <= -1e9:\n",
         breaks="a leader that was frozen writes when it thaws, beside its successor",
-        tests=("tests/cluster/test_writer.py::test_nothing_is_sent_when_the_lease_is_not_proven",),
+        tests=("tests/cluster/test_writer.py::test_nothing_is_sent_without_a_valid_lease",),
     ),
     Mutant(
         name="a-write-outlasts-the-lease",
@@ -21,7 +21,7 @@ LEADERSHIP: Final = (
         old="return min(self._timeout, remaining)",
         new="return self._timeout",
         breaks="a write that hangs lands after another leads",
-        tests=("tests/cluster/test_writer.py::test_a_write_is_given_up_when_the_lease_ends",),
+        tests=("tests/cluster/test_writer.py::test_a_write_is_aborted_when_the_lease_expires",),
     ),
     Mutant(
         name="waiting-for-a-connection-is-free",
@@ -30,9 +30,7 @@ LEADERSHIP: Final = (
         old="async with asyncio.timeout(limit), await self._open(method, path, query, headers, body) as response:",
         new="async with await self._open(method, path, query, headers, body) as response, asyncio.timeout(limit):",
         breaks="a write that waited for a pooled connection is sent after its lease has ended",
-        tests=(
-            "tests/cluster/api/test_client.py::test_the_wait_for_a_free_connection_counts_and_nothing_is_sent_late",
-        ),
+        tests=("tests/cluster/api/test_client.py::test_waiting_for_a_connection_counts_and_nothing_is_sent_late",),
     ),
     Mutant(
         name="the-lease-counts-from-the-answer",
@@ -52,8 +50,7 @@ LEADERSHIP: Final = (
         new="term.expiry, term.deadline = sent + self._duration, sent + 1000 * self._duration",
         breaks="a leader that cannot renew goes on beside its successor",
         tests=(
-            "tests/cluster/leaderelection/test_elector.py"
-            "::test_a_leader_that_cannot_renew_is_cancelled_at_the_deadline_and_the_next_waits_longer",
+            "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_cannot_renew_is_cancelled_before_the_next_may_lead",
         ),
     ),
     Mutant(
@@ -64,8 +61,7 @@ LEADERSHIP: Final = (
         new="return term.expiry - self._clock() - _MARGIN",
         breaks="work that ignores its cancellation writes beside the next leader",
         tests=(
-            "tests/cluster/leaderelection/test_terms.py"
-            "::test_work_that_ignores_its_cancellation_may_not_write_and_holds_up_nobody_else",
+            "tests/cluster/leaderelection/test_terms.py::test_a_task_that_ignores_cancellation_cannot_write_or_block_others",
         ),
     ),
     Mutant(
@@ -76,7 +72,7 @@ LEADERSHIP: Final = (
         new="        return\n",
         breaks="a leader that was frozen in the middle of a burst of writes sends them when it thaws",
         tests=(
-            "tests/cluster/leaderelection/test_terms.py::test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads",
+            "tests/cluster/leaderelection/test_terms.py::test_the_fence_is_armed_for_the_lease_and_only_while_leading",
         ),
     ),
     Mutant(
@@ -87,8 +83,8 @@ LEADERSHIP: Final = (
         new="observed.record.uid == uid",
         breaks="a lease that somebody handed to another is held by two",
         tests=(
-            "tests/cluster/leaderelection/test_record.py::test_the_lease_is_held_only_while_it_is_the_same_and_names_the_holder",
-            "tests/cluster/leaderelection/test_lease_edits.py::test_a_holder_edited_by_hand_ends_the_term_and_is_waited_for",
+            "tests/cluster/leaderelection/test_record.py::test_a_lease_is_held_only_while_its_uid_and_holder_match",
+            "tests/cluster/leaderelection/test_lease_edits.py::test_a_manually_edited_holder_ends_the_term_and_is_waited_for",
         ),
     ),
     Mutant(
@@ -98,7 +94,7 @@ LEADERSHIP: Final = (
         old="now + max(timing.expiry_seconds(before.record), timing.expiry_seconds(record))",
         new="now",
         breaks="whoever deletes the Lease has two leaders for a while",
-        tests=("tests/cluster/leaderelection/test_record.py::test_a_lease_that_vanished_is_made_one_duration_later",),
+        tests=("tests/cluster/leaderelection/test_record.py::test_a_deleted_lease_is_recreated_one_duration_later",),
     ),
     Mutant(
         name="the-former-systems-holder-is-given-no-time",
@@ -107,7 +103,7 @@ LEADERSHIP: Final = (
         old="return max(recorded, _LEGACY_CYCLES * self.legacy_interval)",
         new="return recorded",
         breaks="GCO's monitor, which renews once a cycle, leads beside us during a migration",
-        tests=("tests/cluster/leaderelection/test_record.py::test_a_holder_of_gcos_kind_is_given_three_of_its_cycles",),
+        tests=("tests/cluster/leaderelection/test_record.py::test_a_gco_monitor_is_given_three_of_its_cycles",),
     ),
     Mutant(
         name="epochs-go-by-the-clock-alone",
@@ -116,7 +112,7 @@ LEADERSHIP: Final = (
         old="return min(max(now, previous + 1), MAX_EPOCH)",
         new="return min(now, MAX_EPOCH)",
         breaks="a leader whose clock is behind cannot report, or is taken for the one before",
-        tests=("tests/cluster/leaderelection/test_record.py::test_each_epoch_is_above_the_one_before",),
+        tests=("tests/cluster/leaderelection/test_record.py::test_every_epoch_is_above_the_previous_one",),
     ),
     Mutant(
         name="the-table-takes-a-status-of-any-epoch",
@@ -135,7 +131,7 @@ LEADERSHIP: Final = (
         new="pass",
         breaks="after a leader whose clock was ahead nobody can report any more",
         tests=(
-            "tests/engine/reconcile/test_executor.py::test_a_leader_that_meets_a_higher_epoch_raises_its_own_and_reports",
+            "tests/engine/reconcile/test_executor.py::test_a_leader_that_finds_a_higher_epoch_raises_its_own_and_reports",
         ),
     ),
     Mutant(
@@ -145,7 +141,9 @@ LEADERSHIP: Final = (
         old="            except NotLeading:\n                raise\n            except ClusterError as error:",
         new="            except ClusterError as error:",
         breaks="a process that may not write any more goes on with its plan, and says that the API server failed",
-        tests=("tests/engine/reconcile/test_executor.py::test_whoever_may_not_write_any_more_stops_at_once",),
+        tests=(
+            "tests/engine/reconcile/test_executor.py::test_execution_stops_at_once_when_this_process_no_longer_leads",
+        ),
     ),
     Mutant(
         name="the-lease-is-not-released",
@@ -155,7 +153,7 @@ LEADERSHIP: Final = (
         new="                # Another",
         breaks="after a SIGTERM nobody leads until the lease has run out",
         tests=(
-            "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_and_the_next_leads_at_once",
+            "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once",
         ),
     ),
     Mutant(
@@ -166,7 +164,7 @@ LEADERSHIP: Final = (
         new="acquireTime=micro_time(epoch)\n",
         breaks="standbys take a release for a holder that was edited away, and wait",
         tests=(
-            "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_and_the_next_leads_at_once",
+            "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once",
         ),
     ),
     Mutant(
@@ -177,7 +175,7 @@ LEADERSHIP: Final = (
         new="        else:\n            return\n",
         breaks="standbys notice a release by their own looks alone",
         tests=(
-            "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_and_the_next_leads_at_once",
+            "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once",
         ),
     ),
     Mutant(
@@ -187,7 +185,7 @@ LEADERSHIP: Final = (
         old="            self.dispatcher.shut_down()\n",
         new="",
         breaks="after a SIGTERM names are still taken, and the lease is held for 20 s",
-        tests=("tests/manager/test_leader.py::test_a_stop_finishes_the_work_in_hand_and_takes_no_more",),
+        tests=("tests/manager/test_leader.py::test_a_stop_finishes_in_flight_work_and_takes_no_more",),
     ),
     Mutant(
         name="stopping-breaks-the-work-off",
@@ -198,7 +196,7 @@ LEADERSHIP: Final = (
         ),
         new="",
         breaks="after a SIGTERM the work in hand is left half done",
-        tests=("tests/manager/test_leader.py::test_a_stop_finishes_the_work_in_hand_and_takes_no_more",),
+        tests=("tests/manager/test_leader.py::test_a_stop_finishes_in_flight_work_and_takes_no_more",),
     ),
     Mutant(
         name="stopping-waits-for-ever",
@@ -207,7 +205,7 @@ LEADERSHIP: Final = (
         old="await asyncio.wait({working}, timeout=_DRAIN_SECONDS)",
         new="await asyncio.wait({working})",
         breaks="one call that hangs keeps the process until it is killed, and the lease is not released",
-        tests=("tests/manager/test_leader.py::test_work_that_does_not_end_is_given_20_s",),
+        tests=("tests/manager/test_leader.py::test_in_flight_work_gets_20_seconds_to_finish",),
     ),
     Mutant(
         name="sigterm-is-not-heard",
@@ -226,8 +224,8 @@ LEADERSHIP: Final = (
         new='body=orjson.dumps({**raw, "metadata": {**raw["metadata"], "uid": None}}),',
         breaks="a renewal brings back a Lease that somebody deleted, at once",
         tests=(
-            "tests/cluster/leaderelection/test_lease_writes.py::test_each_write_of_the_lease_names_its_uid_and_the_version_that_was_seen",
-            "tests/cluster/leaderelection/test_lease_writes.py::test_a_renewal_does_not_bring_back_a_lease_that_somebody_deleted",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_every_lease_write_names_its_uid_and_the_observed_version",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_a_renewal_does_not_recreate_a_deleted_lease",
         ),
     ),
     Mutant(
@@ -238,8 +236,8 @@ LEADERSHIP: Final = (
         new='body=orjson.dumps({**raw, "metadata": {**raw["metadata"], "resourceVersion": None}}),',
         breaks="a write may replace what others wrote since, and the API server takes none",
         tests=(
-            "tests/cluster/leaderelection/test_lease_writes.py::test_each_write_of_the_lease_names_its_uid_and_the_version_that_was_seen",
-            "tests/cluster/leaderelection/test_elector.py::test_of_three_replicas_one_leads_and_renews",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_every_lease_write_names_its_uid_and_the_observed_version",
+            "tests/cluster/leaderelection/test_elector.py::test_one_of_three_replicas_leads_and_renews",
         ),
     ),
     Mutant(
@@ -250,7 +248,7 @@ LEADERSHIP: Final = (
         new="                if (remaining := self.remaining(term)) <= -1e9:\n",
         breaks="a Lease that another has made anew is written over",
         tests=(
-            "tests/cluster/leaderelection/test_lease_writes.py::test_a_lease_that_somebody_deleted_and_made_anew_is_not_overwritten",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_a_lease_deleted_and_recreated_by_someone_else_is_not_overwritten",
         ),
     ),
     Mutant(
@@ -260,7 +258,9 @@ LEADERSHIP: Final = (
         old="self._lease.write(raw, within=remaining)",
         new="self._lease.write(raw)",
         breaks="a renewal that hung lands when the lease is out, and holds it for a leader that has ended",
-        tests=("tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_may_land_when_the_lease_is_out",),
+        tests=(
+            "tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_can_be_applied_after_the_lease_expires",
+        ),
     ),
     Mutant(
         name="a-renewal-is-sent-when-the-lease-is-out",
@@ -269,7 +269,9 @@ LEADERSHIP: Final = (
         old=" or (remaining := self.remaining(term)) <= 0:\n",
         new=" or (remaining := self.remaining(term)) <= -1e9:\n",
         breaks="a replica whose lease is out renews it, though it may not act any more",
-        tests=("tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_may_land_when_the_lease_is_out",),
+        tests=(
+            "tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_can_be_applied_after_the_lease_expires",
+        ),
     ),
     Mutant(
         name="a-renewal-does-not-wait-as-it-is-asked-to",
@@ -278,9 +280,7 @@ LEADERSHIP: Final = (
         old="retry_at = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)",
         new="retry_at = -math.inf",
         breaks="an overloaded API server is asked every two seconds by each leader, whatever it says",
-        tests=(
-            "tests/cluster/leaderelection/test_lease_writes.py::test_a_renewal_is_tried_again_when_the_server_asked_for_it_and_not_before",
-        ),
+        tests=("tests/cluster/leaderelection/test_lease_writes.py::test_a_renewal_honors_retry_after",),
     ),
     Mutant(
         name="a-renewal-waits-for-as-long-as-it-is-asked-to",
@@ -290,7 +290,7 @@ LEADERSHIP: Final = (
         new="(error.retry_after or 0), math.inf)",
         breaks="a balancer that says `Retry-After: 120` ends the term without another try",
         tests=(
-            "tests/cluster/leaderelection/test_lease_writes.py::test_a_server_that_asks_for_longer_than_the_lease_is_asked_once_more_before_the_deadline",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_a_retry_after_beyond_the_lease_leaves_one_attempt_before_the_deadline",
         ),
     ),
     Mutant(
@@ -301,8 +301,8 @@ LEADERSHIP: Final = (
         new="        self._problem = None\n",
         breaks="each leader is ended by its own fuse, one lease after it began",
         tests=(
-            "tests/cluster/leaderelection/test_terms.py::test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads",
-            "tests/cluster/leaderelection/test_lease_writes.py::test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease",
+            "tests/cluster/leaderelection/test_terms.py::test_the_fence_is_armed_for_the_lease_and_only_while_leading",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_every_renewal_rearms_the_fence_for_the_rest_of_the_lease",
         ),
     ),
     Mutant(
@@ -313,7 +313,7 @@ LEADERSHIP: Final = (
         new="self._fence(self._duration - _MAX_TRANSIT_SECONDS)",
         breaks="after a slow renewal a frozen leader outlives its lease",
         tests=(
-            "tests/cluster/leaderelection/test_lease_writes.py::test_each_renewal_lights_the_fuse_anew_for_what_is_left_of_the_lease",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_every_renewal_rearms_the_fence_for_the_rest_of_the_lease",
         ),
     ),
     Mutant(
@@ -324,9 +324,9 @@ LEADERSHIP: Final = (
         new="            self._term = None\n",
         breaks="a replica that let the lease go is ended a little later",
         tests=(
-            "tests/cluster/leaderelection/test_terms.py::test_the_fuse_burns_as_long_as_the_lease_and_only_while_it_leads",
-            "tests/cluster/leaderelection/test_lease_writes.py::test_the_fuse_burns_on_while_the_leaders_task_has_not_ended",
-            "tests/cluster/leaderelection/test_lease_writes.py::test_the_fuse_is_out_before_the_lease_is_released",
+            "tests/cluster/leaderelection/test_terms.py::test_the_fence_is_armed_for_the_lease_and_only_while_leading",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_the_fence_stays_armed_until_the_leaders_task_has_ended",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_the_fence_is_disarmed_before_the_lease_is_released",
         ),
     ),
     Mutant(
@@ -337,7 +337,7 @@ LEADERSHIP: Final = (
         new=("            term.end()\n            self._fence(0)\n        return not term.ended"),
         breaks="work that ignores its cancellation is ended by nobody",
         tests=(
-            "tests/cluster/leaderelection/test_lease_writes.py::test_the_fuse_burns_on_while_the_leaders_task_has_not_ended",
+            "tests/cluster/leaderelection/test_lease_writes.py::test_the_fence_stays_armed_until_the_leaders_task_has_ended",
         ),
     ),
 )

@@ -13,7 +13,7 @@ QUIET: Final = (
         new="        except LookupError as error:  # noqa: BLE001 - it is logged\n",
         breaks="one endpoint that nobody thought of ends the work on all",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_a_failure_of_one_endpoint_is_retried_and_holds_up_no_other",
+            "tests/engine/reconcile/test_controller.py::test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other",
         ),
     ),
     Mutant(
@@ -23,7 +23,7 @@ QUIET: Final = (
         old="if high and not (low and self._streak >= self._high_in_a_row):",
         new="if high:",
         breaks="one endpoint that flaps keeps the resync from all others",
-        tests=("tests/engine/workqueue/test_queue.py::test_a_stream_of_fresh_names_does_not_starve_the_resync",),
+        tests=("tests/engine/workqueue/test_queue.py::test_a_stream_of_new_changes_does_not_starve_the_resync",),
     ),
     Mutant(
         name="a-resync-delays-changes",
@@ -32,7 +32,7 @@ QUIET: Final = (
         old="if high and not (low and self._streak >= self._high_in_a_row):",
         new="if high and not low:",
         breaks="a change of one endpoint waits behind the resync of thousands",
-        tests=("tests/engine/workqueue/test_queue.py::test_fresh_names_go_before_those_of_a_resync",),
+        tests=("tests/engine/workqueue/test_queue.py::test_new_changes_go_before_the_keys_of_a_resync",),
     ),
     Mutant(
         name="those-that-hang-take-all-workers",
@@ -41,7 +41,7 @@ QUIET: Final = (
         old="            if self._spawned < max_concurrency(self._count):\n",
         new="            if False:\n",
         breaks="endpoints whose calls hang leave no worker to the others",
-        tests=("tests/engine/workqueue/test_worker_pool.py::test_who_waits_for_long_holds_up_nobody",),
+        tests=("tests/engine/workqueue/test_worker_pool.py::test_blocked_workers_do_not_hold_up_others",),
     ),
     Mutant(
         name="a-canary-that-fails-holds-its-main-up",
@@ -50,7 +50,7 @@ QUIET: Final = (
         old="                stopped.add(step.part)\n",
         new="                stopped.update(Part)\n",
         breaks="what the API server refuses of one part keeps the others from being made",
-        tests=("tests/engine/reconcile/test_executor.py::test_what_is_refused_of_one_part_holds_up_no_other",),
+        tests=("tests/engine/reconcile/test_executor.py::test_a_failed_step_blocks_only_its_own_part",),
     ),
     Mutant(
         name="one-namespace-holds-all-up",
@@ -59,7 +59,7 @@ QUIET: Final = (
         old="return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)",
         new="return policy.namespaces",
         breaks="a namespace that may not be read stops the work in all others",
-        tests=("tests/engine/reconcile/test_executor.py::test_a_namespace_that_cannot_be_read_holds_up_no_other",),
+        tests=("tests/engine/reconcile/test_executor.py::test_an_unreadable_namespace_blocks_no_other",),
     ),
     Mutant(
         name="a-namespace-that-is-not-seen-keeps-deletions-up",
@@ -69,8 +69,7 @@ QUIET: Final = (
         new="if unknown:",
         breaks="one wrong name in ALLOWED_NAMESPACES, and deleted endpoints keep their GPUs",
         tests=(
-            "tests/engine/reconcile/test_unreadable_namespaces.py"
-            "::test_a_namespace_that_cannot_be_seen_keeps_no_deletion_in_another_up_but_nothing_is_said_to_be_gone",
+            "tests/engine/reconcile/test_unreadable_namespaces.py::test_an_unreadable_namespace_blocks_the_deleted_report_but_no_other_deletion",
         ),
     ),
     Mutant(
@@ -80,7 +79,7 @@ QUIET: Final = (
         old="async with asyncio.timeout(PIN_TIMEOUT):",
         new="async with asyncio.timeout(None):",
         breaks="a stream that cannot be read keeps the endpoints waiting",
-        tests=("tests/stream/test_consumer.py::test_a_stream_that_cannot_be_reached_does_not_keep_the_engine_waiting",),
+        tests=("tests/stream/test_consumer.py::test_an_unreachable_stream_does_not_block_the_engine",),
     ),
     Mutant(
         name="shards-wait-for-each-other",
@@ -89,7 +88,7 @@ QUIET: Final = (
         old="_MAX_CONCURRENT_CALLS: Final = 16",
         new="_MAX_CONCURRENT_CALLS: Final = 1",
         breaks="a shard whose calls hang delays all others",
-        tests=("tests/stream/test_shards.py::test_one_shard_that_fails_does_not_delay_another",),
+        tests=("tests/stream/test_shards.py::test_a_failing_shard_does_not_delay_another",),
     ),
     Mutant(
         name="one-object-takes-all-events",
@@ -98,7 +97,7 @@ QUIET: Final = (
         old="if len(self._queue) >= _QUEUE or not self._object(ref, now).try_take(now):",
         new="if len(self._queue) >= _QUEUE:",
         breaks="an endpoint that flaps leaves no Events to the others",
-        tests=("tests/cluster/events/test_recorder.py::test_one_object_that_flaps_leaves_room_for_the_others",),
+        tests=("tests/cluster/events/test_recorder.py::test_one_flapping_object_leaves_room_for_the_others",),
     ),
     Mutant(
         name="a-scan-keeps-the-loop",
@@ -108,7 +107,7 @@ QUIET: Final = (
         new="",
         breaks="after a wiped table nothing else has a turn for seconds, the renewal of the lease neither",
         tests=(
-            "tests/engine/deletion/test_orphan_tracker.py::test_a_wiped_table_of_thousands_leaves_the_loop_to_others",
+            "tests/engine/deletion/test_orphan_tracker.py::test_a_wiped_table_of_thousands_does_not_block_the_event_loop",
         ),
     ),
     Mutant(
@@ -119,7 +118,7 @@ QUIET: Final = (
         new="_DELETION_ORDER = (Kind.DEPLOYMENT, Kind.HPA, Kind.SERVICE, Kind.INGRESS)",
         breaks="a target group without pods makes the load balancer of all others unhealthy",
         tests=(
-            "tests/planning/lifecycle/test_orphaned.py::test_all_that_we_made_goes_the_route_first_and_the_pods_last",
+            "tests/planning/lifecycle/test_orphaned.py::test_all_objects_of_an_orphan_are_deleted_ingress_first_and_pods_last",
         ),
     ),
     Mutant(
@@ -131,7 +130,7 @@ QUIET: Final = (
         breaks="in an ill cluster every Ingress goes, and Global Accelerator keeps the traffic there",
         tests=(
             "tests/planning/policies/test_watchdog.py"
-            "::test_never_more_than_half_of_the_running_endpoints_are_withdrawn_and_always_one_may_be",
+            "::test_at_most_half_of_the_running_endpoints_and_at_least_one_are_withdrawn",
         ),
     ),
     Mutant(
@@ -152,8 +151,7 @@ QUIET: Final = (
         breaks="a report without its reason counts as another one: each look at an endpoint in error is a write",
         tests=(
             "tests/engine/reconcile/test_reports.py::test_an_error_is_written_once_with_its_reason",
-            "tests/engine/reconcile/test_unreadable_namespaces.py"
-            "::test_a_namespace_that_cannot_be_seen_keeps_no_deletion_in_another_up_but_nothing_is_said_to_be_gone",
+            "tests/engine/reconcile/test_unreadable_namespaces.py::test_an_unreadable_namespace_blocks_the_deleted_report_but_no_other_deletion",
         ),
     ),
     Mutant(
@@ -170,8 +168,8 @@ QUIET: Final = (
         name="counts-are-written-as-they-change",
         invariant="I9",
         file="gco_stream/planning/lifecycle/region_status.py",
-        old='pause, why = interval, "replica counts have changed"',
-        new='pause, why = 0.0, "replica counts have changed"',
+        old='pause, why = interval, "report changed replica counts"',
+        new='pause, why = 0.0, "report changed replica counts"',
         breaks="a roll-out of many pods is as many writes of the table",
         tests=(
             "tests/planning/lifecycle/test_region_status.py::test_counts_alone_are_reported_at_most_every_interval",
@@ -184,7 +182,9 @@ QUIET: Final = (
         old='_NOT_DESIRED_STATE = frozenset({"region_status", "updated_at"})',
         new='_NOT_DESIRED_STATE = frozenset({"updated_at"})',
         breaks="each report is read back and planned on, in every region",
-        tests=("tests/engine/state/test_item_cache.py::test_another_regions_status_is_taken_over_and_our_own_is_not",),
+        tests=(
+            "tests/engine/state/test_item_cache.py::test_the_status_of_other_regions_is_copied_and_our_own_is_kept",
+        ),
     ),
     Mutant(
         name="an-echo-of-the-watch-is-planned",
@@ -194,7 +194,7 @@ QUIET: Final = (
         new="if False and self._tokens.is_in_sync(",
         breaks="each write is planned on twice",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does",
+            "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not",
         ),
     ),
     Mutant(
@@ -205,7 +205,7 @@ QUIET: Final = (
         new="_ECHO = frozenset({Trigger.CLUSTER})",
         breaks="at a start each write is planned on twice, and status writes go before objects that are missing",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_a_report_that_waits_is_neither_lost_to_an_echo_of_the_watch_nor_hurried_by_it",
+            "tests/engine/reconcile/test_controller.py::test_a_pending_report_is_neither_dropped_nor_hurried_by_a_watch_echo",
         ),
     ),
     Mutant(
@@ -216,7 +216,7 @@ QUIET: Final = (
         new=("if outcome.result in {Result.IN_SYNC, Result.CHANGED}:\n            self._tokens.forget(key)\n"),
         breaks="ten thousand endpoints in sync are planned every five minutes",
         tests=(
-            "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_plans_nothing_and_a_changed_item_does",
+            "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not",
         ),
     ),
     Mutant(
@@ -230,10 +230,7 @@ QUIET: Final = (
         if before is None or before is not after:
             self._report""",
         breaks="whatever anybody writes into an object's status is planned on",
-        tests=(
-            "tests/cluster/cache/test_store.py"
-            "::test_an_event_without_a_change_that_planning_reads_is_no_news_but_its_version_counts",
-        ),
+        tests=("tests/cluster/cache/test_store.py::test_an_event_that_planning_ignores_only_updates_the_version",),
     ),
     Mutant(
         name="empty-is-not-absent",
@@ -275,7 +272,7 @@ QUIET: Final = (
         new="    if deployment is not None:\n        return created\n",
         breaks="the empty target group of each new endpoint makes the load balancer of all others unhealthy",
         tests=(
-            "tests/planning/policies/test_watchdog.py::test_a_new_endpoint_is_creating_until_its_first_ready_pod_and_no_error",
+            "tests/planning/policies/test_watchdog.py::test_a_new_endpoint_is_creating_without_error_until_its_first_ready_pod",
         ),
     ),
     Mutant(
@@ -286,8 +283,7 @@ QUIET: Final = (
         new="    if pods:\n        return created\n",
         breaks="the Ingress of an endpoint that crashes comes back at once and is withdrawn again, for ever",
         tests=(
-            "tests/planning/policies/test_watchdog.py"
-            "::test_a_withdrawn_ingress_stays_away_until_a_pod_is_ready_whatever_was_reported_since",
+            "tests/planning/policies/test_watchdog.py::test_a_withdrawn_ingress_is_not_recreated_before_a_pod_is_ready",
         ),
     ),
     Mutant(
@@ -309,7 +305,7 @@ QUIET: Final = (
         new="if since.tzinfo is None:",
         breaks="an Ingress whose clock was written by a machine that is ahead is not withdrawn for as long",
         tests=(
-            "tests/planning/policies/test_watchdog.py::test_a_clock_ahead_of_ours_is_set_back_so_that_it_does_not_wait_for_ever",
+            "tests/planning/policies/test_watchdog.py::test_a_clock_in_the_future_is_reset_so_that_it_does_not_wait_forever",
         ),
     ),
     Mutant(
@@ -320,7 +316,7 @@ QUIET: Final = (
         new="log = _log.info",
         breaks="a table without a stream fills the log, a line each few seconds",
         tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_of_scans_that_find_nothing_new_only_the_first_is_told",
+            "tests/engine/reconcile/test_resync_plans.py::test_later_scans_without_changes_are_logged_at_debug_level",
         ),
     ),
 )

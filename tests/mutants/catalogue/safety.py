@@ -25,7 +25,7 @@ SAFETY: Final = (
         breaks="of `a` with a canary and `a-canary` each writes the other's Deployment",
         tests=(
             "tests/planning/types/test_ownership.py"
-            "::test_of_a_canary_and_an_endpoint_of_its_name_the_canary_keeps_it_if_it_was_first",
+            "::test_a_canary_keeps_its_name_if_an_endpoint_of_that_name_is_created_later",
         ),
     ),
     Mutant(
@@ -35,7 +35,7 @@ SAFETY: Final = (
         old="    if all(observed.labels",
         new="    if any(observed.labels",
         breaks="somebody's object that has one label like ours is overwritten",
-        tests=("tests/planning/types/test_ownership.py::test_an_object_of_somebody_else_is_never_touched",),
+        tests=("tests/planning/types/test_ownership.py::test_an_object_of_another_owner_is_never_touched",),
     ),
     Mutant(
         name="a-clone-is-an-orphan",
@@ -44,7 +44,9 @@ SAFETY: Final = (
         old="        and (obj.ownership.applied or obj.ownership.stamped)\n    )",
         new="    )",
         breaks="an object that somebody made by copying ours is deleted",
-        tests=("tests/planning/lifecycle/test_orphaned.py::test_what_is_not_certainly_ours_is_named_and_left",),
+        tests=(
+            "tests/planning/lifecycle/test_orphaned.py::test_an_object_that_is_not_certainly_ours_is_named_and_left_unchanged",
+        ),
     ),
     Mutant(
         name="another-tables-objects-are-orphans",
@@ -53,7 +55,9 @@ SAFETY: Final = (
         old="        and obj.annotations.get(names.TABLE_ANNOTATION) == policy.table_arn\n",
         new="",
         breaks="a second installation's endpoints, of which our table knows nothing, are deleted",
-        tests=("tests/planning/lifecycle/test_orphaned.py::test_what_is_not_certainly_ours_is_named_and_left",),
+        tests=(
+            "tests/planning/lifecycle/test_orphaned.py::test_an_object_that_is_not_certainly_ours_is_named_and_left_unchanged",
+        ),
     ),
     Mutant(
         name="any-namespace-is-planned-in",
@@ -176,7 +180,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         new='            return {"B": content}\n',
         breaks="the condition that an item is as it was seen never holds: it is neither promoted nor purged",
         tests=(
-            "tests/engine/state/test_item_cache.py::test_binary_values_are_given_back_as_they_were_put_wherever_they_stand",
+            "tests/engine/state/test_item_cache.py::test_binary_values_are_returned_as_they_were_stored_at_any_depth",
         ),
     ),
     Mutant(
@@ -197,7 +201,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old='            parts.append(f"attribute_not_exists(#seen{number})")\n',
         new='            del names[f"#last_read{number}"]\n',
         breaks="a spec that the user has just written is decided over as if there were none",
-        tests=("tests/table/test_expressions.py::test_a_condition_holds_only_for_what_was_seen",),
+        tests=("tests/table/test_expressions.py::test_a_condition_holds_only_for_the_item_as_read",),
     ),
     Mutant(
         name="a-report-on-an-older-wish-counts",
@@ -207,8 +211,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         new="",
         breaks="an image that runs nowhere yet is promoted on the reports of the one before",
         tests=(
-            "tests/planning/lifecycle/test_promotion.py"
-            "::test_another_regions_report_on_an_older_wish_does_not_count_for_promotion",
+            "tests/planning/lifecycle/test_promotion.py::test_a_report_on_an_older_spec_does_not_count_for_promotion",
         ),
     ),
     Mutant(
@@ -218,7 +221,9 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old="    if item.hold is not None:\n",
         new="    if False:\n",
         breaks="an endpoint that somebody holds on purpose is changed",
-        tests=("tests/planning/lifecycle/test_refusal.py::test_a_held_endpoint_is_left_as_it_is_and_says_so",),
+        tests=(
+            "tests/planning/lifecycle/test_refusal.py::test_a_held_endpoint_is_left_unchanged_and_reports_the_hold",
+        ),
     ),
     Mutant(
         name="one-scan-is-proof",
@@ -228,7 +233,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         new="_REQUIRED_SCANS: Final = 1",
         breaks="one scan of a wrong table begins to delete",
         tests=(
-            "tests/engine/deletion/test_orphan_tracker.py::test_two_complete_scans_in_a_row_prove_it_and_one_does_not",
+            "tests/engine/deletion/test_orphan_tracker.py::test_two_consecutive_complete_scans_are_proof_and_one_is_not",
         ),
     ),
     Mutant(
@@ -239,7 +244,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         new="",
         breaks="two scans of a wiped table begin to delete",
         tests=(
-            "tests/engine/deletion/test_orphan_tracker.py::test_an_empty_table_proves_nothing_however_often_it_is_scanned",
+            "tests/engine/deletion/test_orphan_tracker.py::test_an_empty_table_proves_nothing_even_after_many_scans",
         ),
     ),
     Mutant(
@@ -249,7 +254,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old='            start = page.get("LastEvaluatedKey")\n            if not start:\n',
         new='            start = page.get("LastEvaluatedKey")\n            if not start or len(page["Items"]) < 2:\n',
         breaks="half of the table is taken for all of it",
-        tests=("tests/engine/reconcile/test_consistent_reads.py::test_a_scan_goes_on_behind_a_page_without_items",),
+        tests=("tests/engine/reconcile/test_consistent_reads.py::test_a_scan_continues_after_a_page_without_items",),
     ),
     Mutant(
         name="a-page-that-was-cut-counts",
@@ -258,7 +263,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old='if not isinstance(items, list) or response.get("Count") != len(items):',
         new="if not isinstance(items, list):",
         breaks="a page of which items are missing is evidence that they are gone",
-        tests=("tests/table/test_bad_answers.py::test_what_is_not_a_page_is_an_error_and_not_an_empty_table",),
+        tests=("tests/table/test_bad_answers.py::test_an_invalid_page_is_an_error_and_not_an_empty_table",),
     ),
     Mutant(
         name="a-cut-answer-is-a-missing-item",
@@ -267,7 +272,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old="        parsed = _load(body)\n",
         new='        parsed = _load(body) if body else {"Items": [], "Count": 0, "Records": []}\n',
         breaks="a proxy's empty answer says that an item is gone, and its pods go",
-        tests=("tests/table/test_bad_answers.py::test_a_body_that_is_not_dynamodbs_is_not_a_missing_item",),
+        tests=("tests/table/test_bad_answers.py::test_a_foreign_body_is_not_a_missing_item",),
     ),
     Mutant(
         name="scans-have-the-last-word",
@@ -276,7 +281,9 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old="if not self._guard.permits(plan) or (item is None and not confirmed):",
         new="if not self._guard.permits(plan):",
         breaks="an item that is there after all loses its objects",
-        tests=("tests/engine/deletion/test_removal.py::test_what_needs_no_place_any_more_still_needs_the_tables_word",),
+        tests=(
+            "tests/engine/deletion/test_removal.py::test_a_removal_that_needs_no_place_still_needs_a_read_of_the_item",
+        ),
     ),
     Mutant(
         name="removals-are-not-told-before-they-begin",
@@ -286,17 +293,17 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         new="return digest in self._current()",
         breaks="a crash loop begins with a whole budget each time",
         tests=(
-            "tests/engine/deletion/test_budget.py::test_what_is_reserved_may_be_carried_out_only_once_the_lease_tells",
+            "tests/engine/deletion/test_budget.py::test_a_reserved_removal_may_start_only_once_the_lease_records_it",
         ),
     ),
     Mutant(
         name="a-new-leader-has-a-whole-budget",
         invariant="I7",
         file="gco_stream/engine/deletion/budget.py",
-        old="self._spent: dict[str, float] = {_ALL: now()} if persisted is None else persisted",
+        old="self._spent: dict[str, float] = {_ALL: now()} if recorded is None else recorded",
         new="self._spent: dict[str, float] = {}",
         breaks="a wrong REGION removes a budget's worth of endpoints with every restart",
-        tests=("tests/engine/deletion/test_budget.py::test_a_new_leader_goes_on_where_the_last_one_was",),
+        tests=("tests/engine/deletion/test_budget.py::test_a_new_leader_continues_with_the_budget_of_the_last_one",),
     ),
     Mutant(
         name="leaving-the-region-spends-no-budget",
@@ -320,7 +327,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         ),
         breaks="a typing error in an item takes a running endpoint away",
         tests=(
-            "tests/planning/lifecycle/test_refusal.py::test_an_endpoint_with_a_broken_spec_keeps_its_objects_and_says_why",
+            "tests/planning/lifecycle/test_refusal.py::test_an_endpoint_with_an_invalid_spec_keeps_its_objects_and_reports_why",
         ),
     ),
     Mutant(
@@ -330,7 +337,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old="        self._spent.setdefault(short_digest(name), self._now())\n",
         new="",
         breaks="however many endpoints leave, there is always a place for one more",
-        tests=("tests/engine/deletion/test_removal.py::test_many_at_once_never_pass_the_budget",),
+        tests=("tests/engine/deletion/test_removal.py::test_many_concurrent_removals_never_exceed_the_budget",),
     ),
     Mutant(
         name="blanked-regions-are-a-wish",
@@ -339,7 +346,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old='        raise ValueError("empty")\n',
         new="        return value\n",
         breaks="an item whose target_regions somebody blanked leaves every region",
-        tests=("tests/model/test_endpoint.py::test_a_wrong_identity_makes_the_item_unreadable",),
+        tests=("tests/model/test_endpoint.py::test_an_invalid_identity_makes_the_item_unreadable",),
     ),
     Mutant(
         name="an-answer-without-a-list-is-an-empty-cluster",
@@ -348,6 +355,6 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old="    if items is not None and not isinstance(items, list):\n",
         new="    if False:\n",
         breaks="a proxy's answer empties the cache, and everything is made anew",
-        tests=("tests/cluster/cache/test_reflector.py::test_a_200_that_is_no_list_never_empties_the_cache",),
+        tests=("tests/cluster/cache/test_reflector.py::test_a_200_that_is_not_a_list_never_empties_the_cache",),
     ),
 )

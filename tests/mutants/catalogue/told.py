@@ -13,7 +13,7 @@ TOLD: Final = (
         new="pass",
         breaks="a stream that delivers nothing is noticed by nobody",
         tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_it_has_heard_of_nothing_still",
+            "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_if_it_is_not_delivered_before_the_next_scan",
         ),
     ),
     Mutant(
@@ -24,7 +24,7 @@ TOLD: Final = (
         new="        del name\n",
         breaks="every resync in a busy hour tells of changes that were missed",
         tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_it_has_heard_of_nothing_still",
+            "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_if_it_is_not_delivered_before_the_next_scan",
         ),
     ),
     Mutant(
@@ -35,7 +35,7 @@ TOLD: Final = (
         new=":",
         breaks="a change that the stream has told of, and that waits for its worker, is told to be missed",
         tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_when_the_scan_after_the_one_that_found_it_has_heard_of_nothing_still",
+            "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_if_it_is_not_delivered_before_the_next_scan",
         ),
     ),
     Mutant(
@@ -46,7 +46,7 @@ TOLD: Final = (
         new="                if True:\n",
         breaks="without a stream each change is told to be missed",
         tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_not_missed",
+            "tests/engine/reconcile/test_resync_plans.py::test_without_a_stream_a_change_found_by_a_scan_does_not_count_as_missed",
         ),
     ),
     Mutant(
@@ -57,7 +57,7 @@ TOLD: Final = (
         new="",
         breaks="each break of the stream is told as changes that it swallowed",
         tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_what_was_in_doubt_when_the_stream_broke_off_is_none_that_was_missed",
+            "tests/engine/reconcile/test_resync_plans.py::test_changes_pending_when_the_stream_is_lost_do_not_count_as_missed",
         ),
     ),
     Mutant(
@@ -67,7 +67,7 @@ TOLD: Final = (
         old="if known and entry.change is not None and (changed or 0.0) < (entry.change.changed or 0.0):",
         new="if False:",
         breaks="after a shard was read anew an endpoint's page tells of an old change",
-        tests=("tests/engine/state/test_history.py::test_a_record_that_comes_again_hides_no_newer_change",),
+        tests=("tests/engine/state/test_history.py::test_a_repeated_record_does_not_hide_a_newer_change",),
     ),
     Mutant(
         name="an-older-items-work-ends-the-newest-change",
@@ -76,7 +76,7 @@ TOLD: Final = (
         old="        if entry is not None and current:\n",
         new="        if entry is not None:\n",
         breaks="a change is told to be done before anything was done for it",
-        tests=("tests/engine/state/test_history.py::test_what_an_older_item_had_applied_is_not_the_newer_changes",),
+        tests=("tests/engine/state/test_history.py::test_applies_of_an_older_item_do_not_count_for_a_newer_change",),
     ),
     Mutant(
         name="whatever-time-an-item-tells-is-believed",
@@ -85,7 +85,7 @@ TOLD: Final = (
         old="if read - _MAX_CHANGE_AGE <= at <= read + _MAX_CLOCK_SKEW:",
         new="if at:",
         breaks="a copied item makes the time from change to applied that of its original",
-        tests=("tests/engine/state/test_history.py::test_where_the_item_tells_no_time_that_can_be_the_streams_counts",),
+        tests=("tests/engine/state/test_history.py::test_the_streams_time_counts_if_the_items_time_is_implausible",),
     ),
     Mutant(
         name="our-own-reports-are-changes",
@@ -94,7 +94,7 @@ TOLD: Final = (
         old="if _changes_nothing(record.old, record.new) or (",
         new="if (",
         breaks="each report begins another change in an endpoint's story",
-        tests=("tests/engine/state/test_history.py::test_reports_and_promotions_are_no_changes",),
+        tests=("tests/engine/state/test_history.py::test_reports_and_completed_rollouts_are_not_changes",),
     ),
     Mutant(
         name="a-promotion-that-a-scan-found-is-a-change",
@@ -103,7 +103,7 @@ TOLD: Final = (
         old="        if _changes_nothing(old, new):\n            return\n",
         new="",
         breaks="without a stream each promotion begins another change in an endpoint's story",
-        tests=("tests/engine/state/test_history.py::test_a_promotion_that_a_scan_has_found_is_no_change",),
+        tests=("tests/engine/state/test_history.py::test_a_completed_rollout_found_by_a_scan_is_not_a_change",),
     ),
     Mutant(
         name="what-a-scan-found-has-no-story",
@@ -113,7 +113,7 @@ TOLD: Final = (
         new="pass",
         breaks="without a stream no change is followed from the write to readiness",
         tests=(
-            "tests/engine/reconcile/test_resync_plans.py::test_without_a_stream_a_change_that_a_scan_finds_is_told_once_and_is_not_missed",
+            "tests/engine/reconcile/test_resync_plans.py::test_without_a_stream_a_change_found_by_a_scan_does_not_count_as_missed",
         ),
     ),
     Mutant(
@@ -123,16 +123,16 @@ TOLD: Final = (
         old="    if records and _same_but_time(",
         new="    if False and _same_but_time(",
         breaks="what fails for an hour hides all that was before",
-        tests=("tests/engine/state/test_history.py::test_the_same_again_is_counted",),
+        tests=("tests/engine/state/test_history.py::test_a_repeated_reconcile_is_only_counted",),
     ),
     Mutant(
         name="who-is-in-sync-has-a-story",
         invariant="I9",
         file="gco_stream/engine/state/history.py",
-        old="        if entry is None and ended and not worth_recording:\n",
+        old="        if entry is None and ended and not notable:\n",
         new="        if False:\n",
         breaks="each resync pushes the endpoints that something happened to out of memory",
-        tests=("tests/engine/state/test_history.py::test_who_was_only_found_in_sync_is_not_remembered",),
+        tests=("tests/engine/state/test_history.py::test_an_endpoint_that_was_always_in_sync_is_not_remembered",),
     ),
     Mutant(
         name="a-story-of-any-length",
@@ -141,7 +141,7 @@ TOLD: Final = (
         old="    while len(kept) > 1 and sum(map(len, kept)) > MAX_BYTES:\n",
         new="    while False:\n",
         breaks="10,000 endpoints in trouble take all the memory there is",
-        tests=("tests/engine/state/test_history.py::test_an_endpoint_takes_two_kilobytes_at_the_most",),
+        tests=("tests/engine/state/test_history.py::test_an_endpoint_takes_at_most_two_kilobytes",),
     ),
     Mutant(
         name="every-endpoint-has-a-story",
@@ -151,7 +151,7 @@ TOLD: Final = (
         new="        while False:\n",
         breaks="memory grows with every name there ever was",
         tests=(
-            "tests/engine/state/test_history.py::test_only_so_many_endpoints_are_remembered_and_the_quietest_go_first",
+            "tests/engine/state/test_history.py::test_the_number_of_endpoints_is_limited_and_the_least_recent_are_dropped",
         ),
     ),
 )

@@ -19,7 +19,7 @@ INFERENCE = "spec.template.spec.containers[inference]"
 
 
 def rich_deployment():
-    """A Deployment as read back from the API server, with something in every list that we know."""
+    """A Deployment as returned by the API server, with an item in every known list."""
     deployment = parity_objects("vllm-llama")["Deployment/vllm-llama"]
     deployment["metadata"]["annotations"] = {
         names.ENDPOINT_ANNOTATION: "vllm-llama",
@@ -59,7 +59,7 @@ def compare(manifest, standing, **options):
 
 @st.composite
 def subset(draw, value, field=""):
-    """What somebody could apply who cares for fewer fields. Merge keys and values that are one whole stay."""
+    """A manifest with a subset of the fields. Merge keys and atomic values are kept."""
     if field in ONE_WHOLE or not isinstance(value, dict | list):
         return value
     if isinstance(value, dict):
@@ -67,7 +67,7 @@ def subset(draw, value, field=""):
         return {name: draw(subset(inner, name)) for name, inner in value.items() if name in kept}
     if field not in MERGE_KEYS:
         return value
-    # The items get their list's name, so that their merge keys are known.
+    # The field name of the list is passed on to its items, so that their merge keys are known.
     return [draw(subset(item, field)) for item in value if draw(st.booleans())]
 
 
@@ -80,7 +80,7 @@ def reordered(value, shuffle, field=""):
 
 
 @every_object
-def test_an_object_is_in_sync_with_itself_and_with_what_it_is_without_defaults(name):
+def test_an_object_is_in_sync_with_itself_with_or_without_defaults(name):
     assert differences(OBJECTS[name], observed(OBJECTS[name])) == ()
     assert differences(WANTED[name], observed(OBJECTS[name])) == ()
     assert differences(WANTED[name], observed(OBJECTS[name], applied=WANTED[name])) == ()
@@ -94,7 +94,7 @@ def test_any_subset_of_an_object_is_in_sync_with_it(data, name):
 
 
 @given(st.data(), any_object)
-def test_one_other_value_anywhere_is_one_difference(data, name):
+def test_one_changed_value_anywhere_is_one_difference(data, name):
     manifest = WANTED[name]
     path = data.draw(st.sampled_from(sorted(live.leaves(manifest), key=repr)))
     is_key = len(path) > 2 and isinstance(path[-2], int) and path[-1] in MERGE_KEYS.get(path[-3], ())
@@ -115,9 +115,9 @@ def test_one_other_value_anywhere_is_one_difference(data, name):
 
 
 @given(st.data(), any_object)
-def test_one_value_that_is_gone_is_one_difference(data, name):
+def test_one_removed_value_is_one_difference(data, name):
     manifest = WANTED[name]
-    # Of texts in lists another test tells; without its key an item is another.
+    # Strings in lists have a test of their own, and an item without its key is a different item.
     every = (path for path in live.leaves(manifest) if isinstance(path[-1], str))
     path = data.draw(st.sampled_from(sorted(every, key=repr)))
     found = differences(manifest, observed(without(OBJECTS[name], path)))
@@ -129,7 +129,7 @@ def test_one_value_that_is_gone_is_one_difference(data, name):
 
 
 @given(st.randoms(use_true_random=False), any_object)
-def test_another_order_of_what_merges_by_key_is_no_difference(random, name):
+def test_the_order_of_lists_that_merge_by_key_is_no_difference(random, name):
     manifest = reordered(WANTED[name], lambda items: random.sample(items, len(items)))
     assert differences(manifest, observed(OBJECTS[name], applied=WANTED[name])) == ()
     back = in_observed_order(manifest, observed(OBJECTS[name]))
@@ -137,7 +137,7 @@ def test_another_order_of_what_merges_by_key_is_no_difference(random, name):
 
 
 @given(st.data())
-def test_a_field_of_ours_that_is_wanted_no_longer_is_a_difference(data):
+def test_a_field_that_we_own_and_no_longer_set_is_a_difference(data):
     applied = wanted_deployment()
     every = [path for path in live.leaves(applied) if isinstance(path[-1], str) and ONE_WHOLE.isdisjoint(path)]
     path = data.draw(st.sampled_from(sorted(every, key=repr)))
@@ -172,14 +172,14 @@ def test_a_field_of_ours_that_is_wanted_no_longer_is_a_difference(data):
         (("spec", "replicas"), ["spec.replicas"]),
     ],
 )
-def test_what_the_item_no_longer_asks_for_is_named_once(path, reported):
+def test_a_field_dropped_from_the_item_is_reported_once(path, reported):
     found = compare(without(wanted_deployment(), path), rich_deployment())
     assert paths(found) == reported
     assert all(one.desired is None for one in found)
 
 
 @pytest.mark.parametrize("path", [(*CONTAINER, "env", 1), (*CONTAINER, "args"), ("metadata", "labels", "project")])
-def test_what_we_own_but_is_not_there_any_more_needs_no_apply(path):
+def test_a_field_that_we_own_but_that_is_absent_needs_no_apply(path):
     assert compare(without(wanted_deployment(), path), without(rich_deployment(), path)) == ()
 
 
@@ -190,16 +190,16 @@ def test_an_empty_value_of_ours_that_the_server_keeps_anyway_needs_no_apply():
     assert differences(wanted_deployment(), standing) == ()
 
 
-def test_every_variable_is_missing_where_somebody_took_them_all_away():
+def test_each_variable_is_reported_if_all_were_removed():
     standing = without(rich_deployment(), (*CONTAINER, "env"))
     assert paths(compare(wanted_deployment(), standing)) == [f"{INFERENCE}.env[{name}]" for name in "ABCD"]
 
 
-def test_a_null_is_no_wish():
+def test_a_null_in_the_manifest_is_ignored():
     assert differences(changed(wanted_deployment(), ("spec", "replicas"), None), observed(rich_deployment())) == ()
 
 
-def test_what_others_added_stays_theirs():
+def test_fields_that_others_added_are_no_difference():
     standing = rich_deployment()
     standing["metadata"]["annotations"]["example.com/owner"] = "somebody"
     standing["metadata"]["labels"]["team"] = "ml"
@@ -217,14 +217,14 @@ def test_what_others_added_stays_theirs():
         ((*POD, "tolerations", 0), {"tolerationSeconds": 0}, "spec.template.spec.tolerations[0].tolerationSeconds"),
     ],
 )
-def test_nothing_may_be_added_to_what_is_applied_as_one(where, added, path):
-    # A Service whose selector somebody narrowed has no endpoints, and fieldsV1 shows no part of it.
+def test_an_addition_to_an_atomic_value_is_a_difference(where, added, path):
+    # A Service with a narrowed selector has no endpoints, and fieldsV1 does not show the addition.
     standing = rich_deployment()
     at(standing, where).update(added)
     assert paths(compare(wanted_deployment(), standing)) == [path]
 
 
-def test_a_service_and_an_ingress_that_somebody_narrowed_are_put_back():
+def test_a_narrowed_service_or_ingress_is_restored():
     objects = parity_objects("minimal")
     service, ingress = objects["Service/minimal"], objects["Ingress/inference-minimal"]
     narrowed = changed(service, ("spec", "selector", "track"), "")
@@ -233,7 +233,7 @@ def test_a_service_and_an_ingress_that_somebody_narrowed_are_put_back():
     assert paths(differences(without_defaults(ingress), observed(narrowed))) == ["spec.rules[0].host"]
 
 
-def test_a_metric_with_what_a_server_may_add_is_in_sync_and_one_more_metric_is_not():
+def test_server_defaults_in_a_metric_are_in_sync_and_one_more_metric_is_not():
     hpa = parity_objects("autoscaled")["HorizontalPodAutoscaler/autoscaled"]
     defaulted = copy.deepcopy(hpa)
     defaulted["spec"]["metrics"][0]["resource"]["container"] = "inference"
@@ -243,7 +243,7 @@ def test_a_metric_with_what_a_server_may_add_is_in_sync_and_one_more_metric_is_n
     assert paths(differences(hpa, observed(more))) == ["spec.metrics"]
 
 
-def test_quantities_count_by_value_where_kubernetes_has_quantities_and_nowhere_else():
+def test_quantities_compare_by_value_only_in_quantity_fields():
     manifest = wanted_deployment()
     at(manifest, CONTAINER)["resources"]["requests"] = {"cpu": "1000m", "memory": "4096Mi", "nvidia.com/gpu": 2}
     at(manifest, POD)["volumes"][1]["emptyDir"]["sizeLimit"] = "2048Mi"
@@ -262,7 +262,7 @@ def test_an_empty_value_equals_an_absent_one(empty):
 
 
 @pytest.mark.parametrize(("wanted", "there"), [("", "/srv"), ([], ["x"]), (0, None), (False, None)])
-def test_an_empty_value_is_not_any_value_and_zero_and_false_are_values(wanted, there):
+def test_an_empty_value_differs_from_others_and_zero_and_false_are_values(wanted, there):
     manifest = changed(wanted_deployment(), (*CONTAINER, "workingDir"), wanted)
     standing = changed(rich_deployment(), (*CONTAINER, "workingDir"), there)
     assert paths(compare(manifest, standing)) == [f"{INFERENCE}.workingDir"]
@@ -282,13 +282,13 @@ def test_a_port_without_protocol_is_a_tcp_port():
     assert differences(manifest, observed(rich_deployment())) == ()
 
 
-def test_of_two_variables_with_one_name_the_one_that_pods_see_counts():
+def test_the_last_of_two_variables_with_the_same_name_counts():
     standing = rich_deployment()
     at(standing, CONTAINER)["env"].append({"name": "A", "value": "other"})
     assert paths(compare(wanted_deployment(), standing)) == [f"{INFERENCE}.env[A].value"]
 
 
-def test_the_revision_never_counts():
+def test_the_revision_is_never_compared():
     manifest = wanted_deployment()
     manifest["metadata"]["annotations"][names.REVISION_ANNOTATION] = "2027-01-01T00:00:00+00:00"
     assert compare(manifest, rich_deployment()) == ()
@@ -296,7 +296,7 @@ def test_the_revision_never_counts():
     assert compare(manifest, rich_deployment()) == ()
 
 
-def test_excluded_paths_and_what_is_below_them_do_not_count_and_neighbours_do():
+def test_excluded_paths_are_ignored_with_everything_below_them():
     standing = changed(rich_deployment(), (*CONTAINER, "image"), "other:1")
     standing["spec"]["replicas"] = 7
     manifest = without(wanted_deployment(), ("spec", "replicas"))
@@ -306,7 +306,7 @@ def test_excluded_paths_and_what_is_below_them_do_not_count_and_neighbours_do():
     assert len(compare(manifest, standing, exclude={"spec.rep", "spec.temp"})) == 2
 
 
-def test_new_items_come_last_and_nothing_else_changes_its_place():
+def test_new_items_come_last_and_all_others_keep_their_position():
     manifest = wanted_deployment()
     container = at(manifest, CONTAINER)
     container["env"] = [{"name": name, "value": "x"} for name in ("NEW", "D", "ANOTHER", "A")]
@@ -317,10 +317,10 @@ def test_new_items_come_last_and_nothing_else_changes_its_place():
     assert manifest == untouched
 
 
-def test_a_difference_reads_as_a_sentence():
+def test_a_difference_is_readable_text():
     assert str(Difference("spec.replicas", 3, 2)) == "spec.replicas: is 3, should be 2"
     assert str(Difference("spec.replicas", None, 2)) == "spec.replicas: is missing, should be 2"
-    assert str(Difference("metadata.labels.a", "b", None)) == "metadata.labels.a: is 'b', should not be there"
+    assert str(Difference("metadata.labels.a", "b", None)) == "metadata.labels.a: is 'b', should be absent"
     assert len(str(Difference("x", "a" * 500, "b" * 500))) < 200
 
 

@@ -32,17 +32,17 @@ WHOLE = st.integers(min_value=0, max_value=10**6)
         ("1Ei", "1024Pi"),
     ],
 )
-def test_the_servers_own_spelling_is_the_same_quantity(asked, stored):
+def test_the_servers_normalized_spelling_is_the_same_quantity(asked, stored):
     assert same_quantity(asked, stored)
     assert same_quantity(stored, asked)
 
 
 @pytest.mark.parametrize(("asked", "stored"), [("0.0001", "1m"), ("1n", "1m"), ("1.0001", "1001m"), ("1e-300", "1m")])
-def test_what_is_finer_than_a_thousandth_is_rounded_up_as_the_server_does(asked, stored):
+def test_fractions_of_a_thousandth_are_rounded_up_like_on_the_server(asked, stored):
     assert same_quantity(asked, stored)
 
 
-def test_what_is_beyond_the_servers_largest_quantity_is_that_largest():
+def test_quantities_beyond_the_servers_maximum_equal_the_maximum():
     assert same_quantity("1e999", 2**63 - 1)
     assert same_quantity("9" * 40 + "Ei", "9223372036854775807")
 
@@ -57,7 +57,7 @@ def test_different_amounts_differ(one, other):
 @pytest.mark.parametrize(
     "text", ["", "Gi", "1 Gi", "1gi", "1K", "0x1", "1e", "1e1e1", "\u0661", "nan", "inf", "1Gi\n", True]
 )
-def test_what_is_no_quantity_is_refused_and_equals_only_itself(text):
+def test_an_invalid_quantity_is_rejected_and_equals_only_itself(text):
     with pytest.raises(ValueError, match="not a Kubernetes quantity"):
         value_of(text)
     assert same_quantity(text, text)
@@ -76,7 +76,7 @@ def test_binary_suffixes_are_powers_of_1024(number, suffix):
 
 
 @given(st.decimals(0, 10**9, places=6))
-def test_rounding_never_takes_anything_away_and_never_adds_a_thousandth(number):
+def test_rounding_never_decreases_and_never_adds_a_thousandth(number):
     kept = value_of(format(number, "f"))
     assert 0 <= kept - number < Decimal("0.001")
 

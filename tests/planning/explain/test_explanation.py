@@ -1,4 +1,4 @@
-"""Explanations by value: they say what the plan does, why the rest is not done, and never anything else."""
+"""Explanations state what the plan does and why the rest is not done, and nothing else."""
 
 from dataclasses import replace
 from typing import Any
@@ -43,18 +43,18 @@ def of(explanation: Explanation, ref: ObjectRef) -> ObjectStatus:
 
 
 def changed(cluster: SimulatedCluster, ref: ObjectRef, **fields: Any) -> None:
-    """Somebody sets fields of the object's spec."""
+    """Sets fields of the object's spec as another field manager."""
     cluster.change(ref, spec={**cluster.objects[ref].spec, **fields})
 
 
-def test_an_endpoint_that_runs_as_asked_is_said_to_in_the_first_line() -> None:
+def test_the_headline_says_that_an_endpoint_runs_as_desired() -> None:
     cluster, asked = running()
     found = explained(cluster, asked)
     assert (found.in_desired_state, found.headline) == (True, "running here, as desired")
     assert {one.state for one in found.objects} == {ObjectState.IN_SYNC}
 
 
-def test_every_field_that_differs_is_told_not_only_the_first_three() -> None:
+def test_every_field_that_differs_is_listed_not_only_the_first_three() -> None:
     cluster, asked = running({"env": {"A": "s3cret", "B": "s3cret"}, "command": ["serve"]})
     template = cluster.objects[DEPLOYMENT].spec["template"]
     [container] = template["spec"]["containers"]
@@ -88,22 +88,22 @@ def test_an_absent_object_would_be_created() -> None:
     assert not found.in_desired_state
 
 
-def test_only_what_the_item_asks_for_is_missed() -> None:
+def test_only_desired_objects_are_listed() -> None:
     cluster, asked = running()
     assert {one.ref for one in explained(cluster, asked).objects} == {DEPLOYMENT, SERVICE, INGRESS}
 
 
-def test_replicas_that_the_hpa_decides_are_told_beside_the_verdict() -> None:
+def test_replicas_managed_by_the_hpa_are_shown_with_the_deployment() -> None:
     cluster, asked = running(SCALED)
     changed(cluster, DEPLOYMENT, replicas=5)
     verdict = of(explained(cluster, asked), DEPLOYMENT)
     assert (verdict.state, verdict.details) == (
         ObjectState.IN_SYNC,
-        ("spec.replicas: is 5, which the HPA decides (2 to 8)",),
+        ("spec.replicas: is 5, managed by the HPA (2 to 8)",),
     )
 
 
-def test_a_stopped_endpoint_is_as_asked_without_ingress_and_autoscaler() -> None:
+def test_a_stopped_endpoint_is_in_the_desired_state_without_ingress_and_hpa() -> None:
     cluster, _ = running(SCALED)
     stopped = endpoint(spec=SCALED, desired_state="stopped")
     stopping = explained(cluster, stopped)
@@ -117,7 +117,7 @@ def test_a_stopped_endpoint_is_as_asked_without_ingress_and_autoscaler() -> None
     assert of(found, INGRESS).message == "the endpoint is stopped"
 
 
-def test_what_is_being_deleted_is_terminating_until_it_is_gone() -> None:
+def test_a_deleted_object_is_terminating_until_it_is_gone() -> None:
     cluster, asked = running()
     gone = endpoint(desired_state="deleted")
     assert {one.state for one in explained(cluster, gone).objects} == {ObjectState.WOULD_DELETE}
@@ -132,7 +132,7 @@ def test_what_is_being_deleted_is_terminating_until_it_is_gone() -> None:
     assert (found.headline, found.objects) == ("deleted here, as desired", ())
 
 
-def test_somebody_elses_object_is_named_and_the_others_are_held() -> None:
+def test_an_object_of_another_owner_is_named_and_the_others_are_held() -> None:
     cluster, asked = running()
     cluster.change(SERVICE, labels={}, annotations={}, ownership=Ownership())
     found = explained(cluster, asked)
@@ -142,7 +142,7 @@ def test_somebody_elses_object_is_named_and_the_others_are_held() -> None:
     assert of(found, SERVICE).message in found.headline
 
 
-def test_of_a_held_endpoint_it_says_what_would_be_done() -> None:
+def test_a_held_endpoint_shows_what_would_be_done() -> None:
     cluster, _ = running()
     found = explained(cluster, endpoint(hold="maintenance", spec={"replicas": 3}))
     verdict = of(found, DEPLOYMENT)
@@ -167,10 +167,10 @@ def test_a_removal_beyond_the_limit_is_held_with_the_reason() -> None:
     assert {one.state for one in explained(cluster, left).objects} == {ObjectState.WOULD_DELETE}
 
 
-def test_a_spec_that_cannot_be_read_holds_everything_and_the_field_is_in_the_first_line() -> None:
+def test_an_invalid_spec_holds_everything_and_the_headline_names_the_field() -> None:
     cluster, _ = running()
     found = explained(cluster, endpoint(spec={"replicas": -1}))
-    assert found.headline.startswith("needs attention: spec.replicas: -1 is not allowed")
+    assert found.headline.startswith("needs attention: spec.replicas: invalid value -1")
     assert {one.state for one in found.objects} == {ObjectState.HELD}
     assert found.desired["error"].startswith("spec.replicas")
 
@@ -185,7 +185,7 @@ def test_a_namespace_that_is_not_allowed_holds_everything() -> None:
     assert "namespace: invalid value 'kube-system'" in found.headline
 
 
-def test_an_item_that_cannot_be_read_leaves_what_stands() -> None:
+def test_an_invalid_item_leaves_live_objects_unchanged() -> None:
     cluster, _ = running()
     found = explained(cluster, read(item(target_regions=[])))
     assert [(one.ref.kind, one.state) for one in found.objects] == [
@@ -194,7 +194,7 @@ def test_an_item_that_cannot_be_read_leaves_what_stands() -> None:
     assert found.headline.startswith("needs attention: invalid item: target_regions")
 
 
-def test_an_adopted_deployment_is_left_alone_and_told_what_an_upgrade_would_change() -> None:
+def test_an_adopted_deployment_is_left_alone_and_shows_what_an_upgrade_would_change() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     legacy(cluster, asked)
     template = cluster.objects[DEPLOYMENT].spec["template"]
@@ -202,7 +202,7 @@ def test_an_adopted_deployment_is_left_alone_and_told_what_an_upgrade_would_chan
     adopting = of(explained(cluster, asked), DEPLOYMENT)
     assert (adopting.state, adopting.message) == (
         ObjectState.WOULD_CHANGE,
-        "it is adopted as it runs, without a restart",
+        "adopted without a restart",
     )
     cluster.reconcile(asked)
     cluster.roll_out()
@@ -214,13 +214,13 @@ def test_an_adopted_deployment_is_left_alone_and_told_what_an_upgrade_would_chan
     assert (found.in_desired_state, found.has_upgrade) == (True, True)
 
 
-def test_an_upgrade_of_what_would_be_rolled_out_anyway_is_not_offered() -> None:
+def test_no_upgrade_is_offered_for_a_deployment_that_rolls_out_anyway() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     legacy(cluster, asked)
     assert of(explained(cluster, with_spec(asked, image="x:2")), DEPLOYMENT).upgrade is None
 
 
-def test_an_ingress_that_the_watchdog_took_away_is_meant_to_be_absent() -> None:
+def test_a_withdrawn_ingress_is_not_needed() -> None:
     cluster, asked = running()
     cluster.roll_out(ready=0)
     asked = reported(asked, cluster.reconcile(asked), cluster.now)
@@ -240,7 +240,7 @@ def test_an_ingress_that_the_watchdog_took_away_is_meant_to_be_absent() -> None:
     assert of(found, SERVICE).state is ObjectState.IN_SYNC
 
 
-def test_the_reasons_of_pods_that_are_not_ready_are_told_once_each() -> None:
+def test_each_reason_of_unready_pods_is_shown_once() -> None:
     cluster, asked = SimulatedCluster(), endpoint(spec={"replicas": 3})
     cluster.reconcile(asked)
     cluster.pods = (DOWN, DOWN, replace(DOWN, reason="Unschedulable: no GPU"))
@@ -250,7 +250,7 @@ def test_the_reasons_of_pods_that_are_not_ready_are_told_once_each() -> None:
     )
 
 
-def test_a_canary_that_is_not_ready_is_the_first_reason() -> None:
+def test_an_unready_canary_is_the_first_reason() -> None:
     cluster, asked = running(CANARY)
     cluster.reconcile(asked)
     cluster.roll_out("chat-canary", ready=0)
@@ -260,43 +260,43 @@ def test_a_canary_that_is_not_ready_is_the_first_reason() -> None:
     assert of(found, CANARYS).state is ObjectState.IN_SYNC
 
 
-def test_a_change_of_traffic_is_told_in_percent() -> None:
+def test_a_change_of_traffic_is_shown_in_percent() -> None:
     cluster, asked = running(CANARY)
     cluster.reconcile(asked)
     verdict = of(explained(cluster, with_spec(asked, canary={**CANARY["canary"], "weight": 50})), INGRESS)
-    assert "traffic: is 80 % to chat and 20 % to chat-canary, should be 50 % to chat and 50 % to chat-canary" in (
+    assert "traffic: is 80% to chat and 20% to chat-canary, should be 50% to chat and 50% to chat-canary" in (
         verdict.details
     )
 
 
-def test_a_canary_that_drains_is_left_alone_until_it_has() -> None:
+def test_a_draining_canary_is_left_alone_until_it_has_drained() -> None:
     cluster, asked = running(CANARY)
     cluster.reconcile(asked)
     without = with_spec(asked)
     cluster.reconcile(without)
-    assert of(explained(cluster, without), CANARYS).message == "the canary's connections drain"
+    assert of(explained(cluster, without), CANARYS).message == "the canary's connections are draining"
     cluster.wait(POLICY.canary_drain + 1)
     assert of(explained(cluster, without), CANARYS).state is ObjectState.WOULD_DELETE
 
 
-def test_a_canary_that_became_the_main_stays_until_the_main_has_rolled_out() -> None:
+def test_a_promoted_canary_stays_until_the_main_has_rolled_out() -> None:
     cluster, asked = running(CANARY)
     cluster.reconcile(asked)
     promoted = with_spec(asked, image=CANARY["canary"]["image"])
     verdict = of(explained(cluster, promoted), CANARYS)
     assert verdict.state is ObjectState.LEFT_ALONE
-    assert "keeps serving until the main has rolled out" in verdict.message
+    assert "keeps serving until the main Deployment has rolled out" in verdict.message
 
 
-def test_an_endpoint_that_is_not_meant_for_this_region_is_as_asked() -> None:
+def test_an_endpoint_that_does_not_target_this_region_is_in_the_desired_state() -> None:
     found = explained(SimulatedCluster(), endpoint(target_regions=["eu-west-1"]))
     assert (found.in_desired_state, found.headline) == (
         True,
-        "does not target us-east-1, and no object of it exists here",
+        "does not target us-east-1, and none of its objects exist here",
     )
 
 
-def test_what_the_api_server_refused_is_told_before_the_step_that_it_refused() -> None:
+def test_a_refusal_by_the_api_server_is_shown_before_the_refused_step() -> None:
     cluster, asked = running()
     changed(cluster, DEPLOYMENT, replicas=4)
     answer = f"{DEPLOYMENT}: admission webhook says no"
@@ -328,4 +328,4 @@ def test_purge_waits_for_every_region_that_ever_reported() -> None:
     found = explained(SimulatedCluster(), gone)
     assert found.pending_change == "purge"
     assert [waits.partition(":")[0] for waits in found.waits_for] == ["us-east-1", "eu-west-1", "old-1"]
-    assert "its report cannot be read" in found.waits_for[-1]
+    assert "its report is invalid" in found.waits_for[-1]

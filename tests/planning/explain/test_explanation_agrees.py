@@ -1,4 +1,4 @@
-"""Explanations never disagree with plans: whatever users, other programs and the cluster do, in any order."""
+"""Explanations always agree with plans, whatever users, other controllers and the cluster do in any order."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("case", PARITY_CASES)
-def test_an_explanation_of_a_real_item_agrees_with_its_plan_at_every_step_of_the_way(case: str) -> None:
+def test_an_explanation_of_a_real_item_agrees_with_its_plan_at_every_step(case: str) -> None:
     cluster, asked = SimulatedCluster(), read(parity_item(case))
     assert isinstance(asked, Endpoint)
     for _ in range(8):
@@ -41,7 +41,7 @@ def test_an_explanation_of_a_real_item_agrees_with_its_plan_at_every_step_of_the
 
 
 def agrees(cluster: SimulatedCluster, asked: Endpoint | InvalidItem, fleet: FleetState | None = None) -> Explanation:
-    """Checks one explanation against its plan and against what stands."""
+    """Checks one explanation against its plan and the live objects."""
     found = explained(cluster, asked, fleet)
     refs = [one.ref for one in found.objects]
     assert len(refs) == len(set(refs)), refs
@@ -76,8 +76,8 @@ def agrees(cluster: SimulatedCluster, asked: Endpoint | InvalidItem, fleet: Flee
 
 def _agrees_with_the_situation(found: Explanation, context: ReconcileContext) -> None:
     asked = context.endpoint
-    told = {one.ref for one in found.objects}
-    assert {obj.ref for obj in context.all_owned()} <= told
+    shown = {one.ref for one in found.objects}
+    assert {obj.ref for obj in context.all_owned()} <= shown
     for one in found.objects:
         standing = context.observed.objects.get(one.ref)
         if standing is not None:
@@ -127,7 +127,7 @@ def _roll_out(*which: str, ready: int | None = None) -> Callable[[SimulatedClust
 ACTIONS = {
     "steps": _take_some(99),
     "a step": _take_some(1),
-    "roll-out": _roll_out(),
+    "rollout": _roll_out(),
     "none ready": _roll_out(ready=0),
     "no canary ready": _roll_out("chat-canary", ready=0),
     "replicas by hand": _on_each(Kind.DEPLOYMENT, spec={"replicas": 7}),
@@ -138,14 +138,14 @@ ACTIONS = {
     "HPA taken": _on_each(Kind.HPA, labels={}, annotations={}, ownership=Ownership()),
     "Deployments terminate": _on_each(Kind.DEPLOYMENT, deleting=True, deleting_since="2026-11-21T08:59:00Z"),
     "Ingress terminates": _on_each(Kind.INGRESS, deleting=True),
-    "collected": lambda cluster, _: cluster.collect(),
+    "terminating objects removed": lambda cluster, _: cluster.collect(),
     "no Ingress": _remove(INGRESS),
     "no Service": _remove(SERVICE),
     "no Deployment": _remove(DEPLOYMENT),
-    "of the former system": _unstamped,
+    "created by GCO": _unstamped,
     "a newer template": _on_each(Kind.DEPLOYMENT, annotations={names.TEMPLATE_VERSION_ANNOTATION: "99"}),
     "drained": lambda cluster, _: cluster.wait(POLICY.canary_drain + 1),
-    "long": lambda cluster, _: cluster.wait(POLICY.unhealthy_threshold + 1),
+    "threshold passed": lambda cluster, _: cluster.wait(POLICY.unhealthy_threshold + 1),
     "pods down": _pods(DOWN),
     "pods ready": _pods(replace(DOWN, containers_ready=True)),
 }
@@ -187,12 +187,12 @@ FLEETS = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(first=st.sampled_from(SPECS[:-1]), turns=st.lists(TURNS, min_size=1, max_size=5), fleet=FLEETS)
-def test_an_object_would_be_acted_on_exactly_where_the_plan_has_a_step_for_it(
+def test_an_object_would_change_exactly_if_the_plan_has_a_step_for_it(
     first: dict[str, Any],
     turns: list[tuple[dict[str, Any] | None, dict[str, Any], list[str], bool]],
     fleet: FleetState,
 ) -> None:
-    """From an endpoint that runs, through whatever users, other programs and the cluster may do to it."""
+    """Starts from a running endpoint and applies changes by users, other controllers and the cluster."""
     cluster, before = running(first)
     status = before.region_status
     for spec, attributes, actions, reports in turns:

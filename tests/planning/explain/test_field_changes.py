@@ -18,7 +18,7 @@ def test_an_env_variable_dropped_from_the_item_is_dropped_from_the_pods() -> Non
     assert container["env"] == [{"name": "B", "value": "2"}]
 
 
-def test_drift_in_any_field_that_is_ours_is_put_back() -> None:
+def test_drift_in_any_field_that_we_own_is_corrected() -> None:
     cluster, asked = running()
     ref = ObjectRef(Kind.SERVICE, NAMESPACE, "chat")
     before = cluster.objects[ref]
@@ -29,7 +29,7 @@ def test_drift_in_any_field_that_is_ours_is_put_back() -> None:
     assert cluster.get(Kind.SERVICE, "chat").spec["selector"] == {"app": "chat"}
 
 
-def test_a_service_port_that_somebody_renumbered_is_replaced_whole() -> None:
+def test_a_renumbered_service_port_is_replaced() -> None:
     cluster, asked = running()
     ref = ObjectRef(Kind.SERVICE, NAMESPACE, "chat")
     port = {"port": 81, "targetPort": 8000, "protocol": "TCP"}
@@ -56,7 +56,7 @@ def test_an_object_that_is_terminating_is_waited_for() -> None:
     plan = cluster.plan(asked)
     assert all(step.ref.kind is not Kind.DEPLOYMENT for step in plan.steps)
     cluster.collect()
-    # The Ingress has no ready replica behind it now, so its clock starts.
+    # The Ingress has no ready replicas now, so its clock starts.
     assert [(type(step), step.ref.kind) for step in cluster.plan(asked).steps] == [
         (Apply, Kind.INGRESS),
         (Create, Kind.DEPLOYMENT),

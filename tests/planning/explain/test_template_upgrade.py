@@ -18,7 +18,7 @@ MAIN = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
 
 
 def with_grace(inputs: TemplateInputs) -> JsonObject:
-    """A newer rendering: pods get longer to end."""
+    """A newer rendering with a longer termination grace period."""
     pods = copy.deepcopy(RENDERINGS.render(inputs, 1))
     pods["spec"]["terminationGracePeriodSeconds"] = 120
     return pods
@@ -29,7 +29,7 @@ NEWER = replace(POLICY, renderings=TWO)
 
 
 def made_by_version_1(asked: Endpoint | None = None) -> tuple[SimulatedCluster, Endpoint]:
-    """An endpoint that the older program made, now in the hands of the newer one."""
+    """An endpoint created by the older release and now managed by the newer one."""
     cluster, asked = SimulatedCluster(), asked or endpoint()
     cluster.reconcile(asked)
     cluster.roll_out()
@@ -46,7 +46,7 @@ def adopted() -> tuple[SimulatedCluster, Endpoint]:
 
 
 def ask(cluster: SimulatedCluster, version: str, ref: ObjectRef = MAIN) -> None:
-    """What the command line writes."""
+    """Requests an upgrade like the command line does."""
     cluster.change(ref, annotations={**cluster.objects[ref].annotations, names.UPGRADE_ANNOTATION: version})
 
 
@@ -63,7 +63,7 @@ def version(cluster: SimulatedCluster) -> str:
     return main(cluster).annotations[names.TEMPLATE_VERSION_ANNOTATION]
 
 
-def test_a_newer_program_changes_nothing_of_what_an_older_one_made() -> None:
+def test_a_newer_release_changes_no_objects_of_an_older_one() -> None:
     cluster, asked = made_by_version_1()
     before = main(cluster)
     assert cluster.plan(asked).steps == ()
@@ -72,7 +72,7 @@ def test_a_newer_program_changes_nothing_of_what_an_older_one_made() -> None:
     assert main(cluster).spec["template"] == before.spec["template"]
 
 
-def test_drift_is_put_back_at_the_deployments_own_version() -> None:
+def test_drift_is_corrected_at_the_deployments_own_version() -> None:
     cluster, asked = made_by_version_1()
     spec = copy.deepcopy(dict(main(cluster).spec))
     spec["template"]["spec"]["serviceAccountName"] = "other"
@@ -90,7 +90,7 @@ def test_drift_is_put_back_at_the_deployments_own_version() -> None:
         (names.TEMPLATE_VERSION_ANNOTATION, names.TEMPLATE_HASH_ANNOTATION),
     ],
 )
-def test_losing_its_marks_restarts_nothing(lost: tuple[str, ...]) -> None:
+def test_losing_annotations_restarts_no_pods(lost: tuple[str, ...]) -> None:
     cluster, asked = made_by_version_1()
     before = main(cluster)
     cluster.change(MAIN, annotations={key: text for key, text in before.annotations.items() if key not in lost})
@@ -99,31 +99,31 @@ def test_losing_its_marks_restarts_nothing(lost: tuple[str, ...]) -> None:
     assert {key: main(cluster).annotations[key] for key in lost} == {key: before.annotations[key] for key in lost}
 
 
-def test_a_change_of_the_template_moves_to_the_newest() -> None:
+def test_a_template_change_uses_the_newest_version() -> None:
     cluster, asked = made_by_version_1()
     cluster.reconcile(with_spec(asked, image="registry.example/serve:2.0"))
     assert (grace(cluster), version(cluster)) == (120, "2")
 
 
-def test_an_upgrade_that_is_asked_for_moves_to_the_newest_with_one_apply() -> None:
+def test_a_requested_upgrade_uses_the_newest_version_with_one_apply() -> None:
     cluster, asked = made_by_version_1()
     ask(cluster, "2")
     (step,) = cluster.plan(asked).steps
     assert isinstance(step, Apply)
-    assert step.reason.startswith("an upgrade of its pod template from version 1 to 2 was asked for: spec.template")
+    assert step.reason.startswith("an upgrade of the pod template from version 1 to 2 was requested: spec.template")
     cluster.reconcile(asked)
     assert (grace(cluster), version(cluster)) == (120, "2")
     assert cluster.plan(asked).steps == ()
 
 
 @pytest.mark.parametrize("text", ["1", "0", "", "two", "-3"])
-def test_an_upgrade_to_what_it_has_or_to_rubbish_does_nothing(text: str) -> None:
+def test_an_upgrade_to_the_same_or_an_invalid_version_does_nothing(text: str) -> None:
     cluster, asked = made_by_version_1()
     ask(cluster, text)
     assert cluster.plan(asked).steps == ()
 
 
-def test_an_upgrade_asked_for_long_ago_does_nothing_for_a_rendering_that_came_later() -> None:
+def test_an_old_upgrade_request_does_not_apply_to_later_versions() -> None:
     cluster, asked = made_by_version_1()
     ask(cluster, "2")
     cluster.reconcile(asked)
@@ -132,7 +132,7 @@ def test_an_upgrade_asked_for_long_ago_does_nothing_for_a_rendering_that_came_la
     assert cluster.plan(asked).steps == ()
 
 
-def test_a_program_that_is_behind_upgrades_as_far_as_it_can_and_never_back() -> None:
+def test_an_older_release_upgrades_as_far_as_it_can_and_never_back() -> None:
     cluster, asked = made_by_version_1()
     ask(cluster, "9")
     cluster.reconcile(asked)
@@ -141,10 +141,10 @@ def test_a_program_that_is_behind_upgrades_as_far_as_it_can_and_never_back() -> 
     cluster.policy = POLICY
     plan = cluster.plan(asked)
     assert plan.steps == ()
-    assert "its pod template is kept, it is of version 2" in str(plan.notes[0])
+    assert "the pod template has version 2, which this release does not know" in str(plan.notes[0])
 
 
-def test_an_older_program_leaves_what_a_newer_one_made_alone_but_for_its_replicas() -> None:
+def test_an_older_release_only_scales_what_a_newer_one_created() -> None:
     cluster, asked = SimulatedCluster(NEWER), endpoint()
     cluster.reconcile(asked)
     cluster.policy = POLICY
@@ -155,7 +155,7 @@ def test_an_older_program_leaves_what_a_newer_one_made_alone_but_for_its_replica
     assert (grace(cluster), version(cluster)) == (None, "1")
 
 
-def test_an_adopted_deployment_stays_as_it_is_until_it_is_upgraded() -> None:
+def test_an_adopted_deployment_is_unchanged_until_it_is_upgraded() -> None:
     cluster, asked = adopted()
     before = main(cluster)
     assert cluster.plan(asked).steps == ()
@@ -167,7 +167,7 @@ def test_an_adopted_deployment_stays_as_it_is_until_it_is_upgraded() -> None:
     assert cluster.plan(asked).steps == ()
 
 
-def test_one_of_the_former_system_that_was_upgraded_before_it_was_seen_is_not_stamped_first() -> None:
+def test_a_deployment_of_gco_upgraded_before_adoption_is_not_annotated_first() -> None:
     cluster, asked = SimulatedCluster(NEWER), endpoint()
     legacy(cluster, asked)
     ask(cluster, "2")
@@ -175,18 +175,18 @@ def test_one_of_the_former_system_that_was_upgraded_before_it_was_seen_is_not_st
     assert [type(step) for step in steps] == [UpgradeManagedFields, Apply]
 
 
-def test_a_hand_over_that_was_cut_short_is_gone_on_with() -> None:
+def test_an_interrupted_takeover_of_managed_fields_continues() -> None:
     cluster, asked = adopted()
     ask(cluster, "2")
     cluster.execute(cluster.plan(asked).steps[0])
     cluster.reconcile(asked)
     assert version(cluster) == "2"
     cluster, asked = adopted()
-    cluster.execute(UpgradeManagedFields(main(cluster), "an upgrade was asked for"))
+    cluster.execute(UpgradeManagedFields(main(cluster), "an upgrade was requested"))
     assert all(not isinstance(step, Apply) for step in cluster.plan(asked).steps)
 
 
-def test_ours_without_an_entry_of_ours_is_taken_over_at_its_own_version() -> None:
+def test_a_deployment_without_our_managed_fields_is_taken_over_at_its_own_version() -> None:
     cluster, asked = made_by_version_1()
     before = main(cluster)
     cluster.change(MAIN, ownership=Ownership())
@@ -200,7 +200,7 @@ def upgrade(cluster: SimulatedCluster, asked: Endpoint, now: datetime | None = N
     return upgrade_of(asked, Observed(deployments), owned, now or cluster.now, cluster.policy)
 
 
-def test_what_an_upgrade_would_change_is_told_field_by_field() -> None:
+def test_an_upgrade_lists_each_field_that_it_would_change() -> None:
     cluster, asked = made_by_version_1()
     cluster.change(MAIN, spec={**main(cluster).spec, "replicas": 7})
     found = upgrade(cluster, asked)
@@ -218,7 +218,7 @@ def test_the_canary_is_upgraded_with_its_main() -> None:
     assert [one.ref.name for one in upgrade(cluster, asked).outdated] == ["chat"]
 
 
-def test_an_adopted_deployment_can_be_upgraded_whether_it_was_stamped_yet_or_not() -> None:
+def test_an_adopted_deployment_can_be_upgraded_before_or_after_its_annotation() -> None:
     cluster, asked = adopted()
     assert [one.version for one in upgrade(cluster, asked).outdated] == [0]
     cluster = SimulatedCluster(NEWER)
@@ -226,16 +226,16 @@ def test_an_adopted_deployment_can_be_upgraded_whether_it_was_stamped_yet_or_not
     assert [one.version for one in upgrade(cluster, asked).outdated] == [0]
 
 
-def test_what_the_former_system_set_and_we_do_not_is_told_to_go() -> None:
+def test_an_upgrade_lists_removed_fields_that_only_gco_set() -> None:
     cluster, asked = adopted()
     spec = copy.deepcopy(dict(main(cluster).spec))
     spec["template"]["spec"]["containers"][0]["command"] = ["/bin/sh"]
     cluster.change(MAIN, spec=spec)
     (behind,) = upgrade(cluster, asked).outdated
-    assert "spec.template.spec.containers[inference].command: is ['/bin/sh'], should not be there" in behind.changes
+    assert "spec.template.spec.containers[inference].command: is ['/bin/sh'], should be absent" in behind.changes
 
 
-def test_a_default_that_the_former_system_is_said_to_have_set_is_no_change() -> None:
+def test_a_default_owned_by_gco_is_not_listed_as_a_change() -> None:
     cluster, asked = adopted()
     spec = copy.deepcopy(dict(main(cluster).spec))
     spec["template"]["spec"] |= {"dnsPolicy": "ClusterFirst", "serviceAccount": "gco-service-account"}
@@ -245,10 +245,10 @@ def test_a_default_that_the_former_system_is_said_to_have_set_is_no_change() -> 
     spec["template"]["spec"]["dnsPolicy"] = "None"
     cluster.change(MAIN, spec=spec)
     (behind,) = upgrade(cluster, asked).outdated
-    assert "spec.template.spec.dnsPolicy: is 'None', should not be there" in behind.changes
+    assert "spec.template.spec.dnsPolicy: is 'None', should be absent" in behind.changes
 
 
-def test_nothing_is_behind_that_is_newest_or_newer_than_this_program() -> None:
+def test_a_deployment_with_the_newest_or_a_newer_version_is_not_behind() -> None:
     cluster, asked = SimulatedCluster(NEWER), endpoint()
     cluster.reconcile(asked)
     assert upgrade(cluster, asked).outdated == ()
@@ -256,7 +256,7 @@ def test_nothing_is_behind_that_is_newest_or_newer_than_this_program() -> None:
     assert upgrade(cluster, asked).outdated == ()
 
 
-def test_an_upgrade_is_rolling_from_being_asked_for_until_every_pod_is_new() -> None:
+def test_an_upgrade_is_rolling_from_the_request_until_all_pods_are_updated() -> None:
     cluster, asked = made_by_version_1()
     ask(cluster, "2")
     assert (upgrade(cluster, asked).is_rolling, upgrade(cluster, asked).outdated) == (True, ())
@@ -266,16 +266,16 @@ def test_an_upgrade_is_rolling_from_being_asked_for_until_every_pod_is_new() -> 
     assert not upgrade(cluster, asked).is_rolling
 
 
-def test_an_upgrade_that_would_not_be_carried_out_says_why() -> None:
+def test_an_upgrade_that_would_not_take_effect_has_the_reason() -> None:
     cluster, asked = made_by_version_1()
     held = asked.model_copy(update={"hold": "until Friday"})
     assert upgrade(cluster, held).obstacle == "held: until Friday"
     assert upgrade(cluster, held).outdated[0].changes != ()
     broken = endpoint(spec={"port": 0})
-    assert "spec.port: 0 is not allowed" in upgrade(cluster, broken).obstacle
+    assert "spec.port: invalid value 0" in upgrade(cluster, broken).obstacle
 
 
-def test_somebody_elses_deployment_is_never_behind() -> None:
+def test_a_deployment_of_another_owner_is_never_behind() -> None:
     cluster, asked = made_by_version_1()
     cluster.change(MAIN, annotations={**main(cluster).annotations, "gco.io/table": "arn:another"})
     assert upgrade(cluster, asked).outdated == ()
@@ -287,7 +287,7 @@ def candidate(name: str, *, rolling: bool = False, obstacle: str = "") -> Endpoi
     return EndpointUpgrade(name, () if rolling else (behind,), is_rolling=rolling, obstacle=obstacle)
 
 
-def test_so_many_at_once_are_taken_by_name_and_those_still_rolling_count() -> None:
+def test_upgrades_are_selected_by_name_and_those_rolling_count_towards_the_limit() -> None:
     every = [candidate("d"), candidate("b"), candidate("a", rolling=True), candidate("c"), EndpointUpgrade("e")]
     found = select(every, 2)
     assert [one.endpoint for one in found.selected] == ["b"]
@@ -296,7 +296,7 @@ def test_so_many_at_once_are_taken_by_name_and_those_still_rolling_count() -> No
     assert select(every, 1).selected == ()
 
 
-def test_what_cannot_be_upgraded_takes_nobodys_place() -> None:
+def test_blocked_upgrades_do_not_count_towards_the_limit() -> None:
     found = select([candidate("a", obstacle="held: x"), candidate("b")], 1)
     assert [one.endpoint for one in found.selected] == ["b"]
     assert [one.endpoint for one in found.blocked] == ["a"]

@@ -1,6 +1,6 @@
-"""The closed grammar of manifests: every field that one may have, and what may stand there. Nothing else may.
+"""Closed grammar of manifests: every allowed field and its allowed values.
 
-Written out apart from the code that makes manifests, so that a field that an item could smuggle in has no place here.
+It is independent of the code that renders manifests, so that a field smuggled in by an item is a violation.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.simulated_cluster import NAMESPACE, TABLE
 
 Rule = Any
-"""A pattern (text that matches whole), a range, a set, a function, Items, Entries, Fields, or the value itself."""
+"""A pattern for the whole text, a range, a set, a function, Items, Entries, Fields, or the value itself."""
 
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -25,7 +25,7 @@ _TIME = re.compile(r"[ -~]{0,64}")
 
 @dataclass(frozen=True)
 class Items:
-    """A list whose items keep to a rule: at least and at most so many."""
+    """A list whose items follow a rule, with a minimum and maximum length."""
 
     rule: Rule
     least: int = 0
@@ -34,7 +34,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Entries:
-    """A map with free names."""
+    """A map with arbitrary keys."""
 
     names: Rule
     values: Rule
@@ -42,14 +42,14 @@ class Entries:
 
 @dataclass(frozen=True)
 class Fields:
-    """A map that has these fields, may have those, and no others."""
+    """A map with required and optional fields and no others."""
 
     needed: Mapping[str, Rule]
     optional: Mapping[str, Rule]
 
 
 def violations(value: Any, rule: Rule, path: str = "") -> Iterator[str]:
-    """Where a value is not what the grammar allows."""
+    """The violations of the grammar in a value."""
     match rule:
         case Fields():
             yield from _of_fields(value, rule, path)
@@ -58,10 +58,10 @@ def violations(value: Any, rule: Rule, path: str = "") -> Iterator[str]:
                 yield from violations(inner, rule.rule, f"{path}[{number}]")
         case Entries() if isinstance(value, dict):
             for name, inner in value.items():
-                yield from violations(name, rule.names, f"{path}: the name {name!r}")
+                yield from violations(name, rule.names, f"{path}: the key {name!r}")
                 yield from violations(inner, rule.values, f"{path}.{name}")
         case _ if not _is_allowed(value, rule):
-            yield f"{path}: {value!r:.80} is not {rule}"
+            yield f"{path}: {value!r:.80} does not match {rule}"
 
 
 def _of_fields(value: Any, rule: Fields, path: str) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _of_fields(value: Any, rule: Fields, path: str) -> Iterator[str]:
         return
     known = {**rule.needed, **rule.optional}
     yield from (f"{path}.{name}: missing" for name in rule.needed.keys() - value.keys())
-    yield from (f"{path}.{name}: no such field in the grammar" for name in value.keys() - known.keys())
+    yield from (f"{path}.{name}: not in the grammar" for name in value.keys() - known.keys())
     for name in value.keys() & known.keys():
         yield from violations(value[name], known[name], f"{path}.{name}")
 
@@ -90,7 +90,7 @@ def _is_allowed(value: Any, rule: Rule) -> bool:
 
 
 def exactly(**fields: Rule) -> Fields:
-    """A map of these fields."""
+    """A map with exactly these fields."""
     return Fields(fields, {})
 
 
@@ -99,7 +99,7 @@ def _text(value: Any) -> bool:
 
 
 def _resources(quantities: Any) -> bool:
-    """Names that the API server takes for a container, nobody's but cpu, memory, pages, storage and devices."""
+    """Valid resource names of a container: cpu, memory, huge pages, ephemeral storage and devices."""
     own = re.compile(
         rf"cpu|memory|ephemeral-storage|hugepages-[0-9]+[KMG]i|(?!requests\.){_DOMAIN}/[A-Za-z0-9._-]{{1,63}}"
     )
@@ -243,7 +243,7 @@ def _autoscaler(endpoint: str) -> Fields:
 
 
 def grammar(endpoint: str, kind: str, name: str) -> Fields:
-    """The rule of one object of an endpoint. Raises AssertionError for a name that is not the endpoint's."""
+    """The rule for one object of an endpoint. Raises AssertionError if the name is not one of the endpoint's."""
     app = endpoint if name in {endpoint, f"inference-{endpoint}"} else f"{endpoint}-canary"
     names = {
         "Deployment": (endpoint, f"{endpoint}-canary"),
@@ -251,7 +251,7 @@ def grammar(endpoint: str, kind: str, name: str) -> Fields:
         "Ingress": (f"inference-{endpoint}",),
         "HorizontalPodAutoscaler": (endpoint,),
     }
-    assert name in names[kind], f"{kind} {name} is not of {endpoint}"
+    assert name in names[kind], f"{kind} {name} does not belong to {endpoint}"
     versions = {"Deployment": "apps/v1", "Service": "v1", "Ingress": "networking.k8s.io/v1"}
     needed = {"gco.io/endpoint": endpoint, "gco.io/table": TABLE, "gco.io/revision": _TIME}
     optional: dict[str, Rule] = {}
@@ -290,7 +290,7 @@ def grammar(endpoint: str, kind: str, name: str) -> Fields:
 
 
 def checked(manifests: Sequence[Mapping[str, Any]], endpoint: str) -> None:
-    """Raises AssertionError naming every place where a manifest is not within the grammar."""
+    """Raises AssertionError with all violations of the grammar in a manifest."""
     for manifest in manifests:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         found = list(violations(manifest, grammar(endpoint, kind, name), kind))

@@ -1,7 +1,7 @@
-"""Items that nobody should write: strategies for every attribute, from nearly right to absurd.
+"""Strategies for hostile items, with attributes from almost valid to absurd.
 
-About a third of the items can be read and lead to manifests; the others lead to errors. PRIVATE stands in what may be a
-secret, so that its way can be followed.
+About a third of the items are valid and give manifests; the others give errors. PRIVATE is in every value that may be
+a secret, so that leaks can be detected.
 """
 
 import os
@@ -68,7 +68,7 @@ CRAFTED = (
 
 
 def one_of(*values: Any) -> st.SearchStrategy[Any]:
-    """One of the values, which may be long: sampled_from shows all of them."""
+    """One of the values. Unlike sampled_from its repr does not contain all of them, which may be long."""
     return st.integers(0, len(values) - 1).map(values.__getitem__)
 
 
@@ -115,7 +115,7 @@ def _text(*good: str, wrong: Sequence[str] = ()) -> st.SearchStrategy[dict[str, 
 
 
 def _number(*good: str, wrong: Sequence[str] = ()) -> st.SearchStrategy[dict[str, Any]]:
-    """As text, and as a number where DynamoDB has such a one."""
+    """A number as text, or as a number if DynamoDB supports it."""
 
     def both(numbers: Sequence[str]) -> list[dict[str, Any]]:
         return [
@@ -268,14 +268,14 @@ PRIVILEGED: dict[str, Any] = {
     "model_dump": "x",
     "image_in": "x",
 }
-"""Fields of pods, Services and Ingresses, and names of our own, as unknown attributes of a spec."""
+"""Unknown attributes of a spec: fields of pods, Services and Ingresses, and our own names."""
 
 _unknown = one_of(*((name, wire.encode_value(value)) for name, value in PRIVILEGED.items()))
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
-    """A spec in wire form: an image and a few other fields, and one that is unknown to it."""
+    """A spec in wire form, with an image, a few other fields and an unknown one."""
     spec = {"image": draw(IMAGES)}
     for name in draw(st.lists(st.sampled_from(sorted(SPEC)), max_size=5, unique=True)):
         spec[name] = draw(SPEC[name])
@@ -309,7 +309,7 @@ _NAMES = mostly(
 
 @st.composite
 def items(draw: st.DrawFn, *, absurd: bool = False) -> dict[str, Any]:
-    """An item in wire form. `absurd`: one attribute, or one field of the spec, is anything at all."""
+    """An item in wire form. `absurd`: one attribute or one field of the spec has an arbitrary value."""
     item = {
         "endpoint_name": {"S": draw(_NAMES)},
         "desired_state": {"S": "running"},

@@ -1,6 +1,6 @@
-"""Whatever an item holds: it is read, planned and reported in bounded words, and its manifests keep to a grammar.
+"""Hostile items are parsed, planned and reported with bounded texts, and their manifests match the grammar.
 
-GCO_STREAM_EXAMPLES=N tries more of them, as a campaign:
+GCO_STREAM_EXAMPLES=N runs more examples:
 
     GCO_STREAM_EXAMPLES=20000 pytest tests/planning/hostile/test_hostile_items.py -p no:cacheprovider
 """
@@ -27,12 +27,12 @@ LONGEST_REPORT = 2500
 
 
 def said(plan: Plan) -> list[str]:
-    """All that a plan says to people and programs."""
-    return [*plan.lines(), *plan.notes, *plan.warnings, str(plan.report)]
+    """All texts of a plan for people and programs."""
+    return [*plan.lines(), *map(str, plan.notes), *map(str, plan.warnings), str(plan.report)]
 
 
 def lives(asked: Endpoint, cluster: SimulatedCluster) -> list[dict[str, Any]]:
-    """Carries the endpoint out as far as it goes, twice, with pods that become ready; all manifests on the way."""
+    """Executes all plans of the endpoint, twice, with pods that become ready. Returns all manifests."""
     for _ in range(2):
         cluster.reconcile(asked)
         cluster.roll_out()
@@ -41,7 +41,7 @@ def lives(asked: Endpoint, cluster: SimulatedCluster) -> list[dict[str, Any]]:
 
 @settings(max_examples=EXAMPLES)
 @given(items(absurd=True))
-def test_no_item_stops_the_reader_the_plan_or_the_explanation(wired: dict[str, Any]) -> None:
+def test_no_item_breaks_the_parser_the_plan_or_the_explanation(wired: dict[str, Any]) -> None:
     asked, cluster = read_endpoint(wired), SimulatedCluster()
     found = explained(cluster, asked)
     orjson.dumps(found.desired)
@@ -55,7 +55,7 @@ def test_no_item_stops_the_reader_the_plan_or_the_explanation(wired: dict[str, A
 
 @settings(max_examples=EXAMPLES)
 @given(items())
-def test_what_is_said_of_an_item_is_short_printable_and_holds_no_value_of_its_env(wired: dict[str, Any]) -> None:
+def test_texts_about_an_item_are_short_and_printable_without_values_of_env(wired: dict[str, Any]) -> None:
     asked, cluster = read_endpoint(wired), SimulatedCluster()
     found = explained(cluster, asked)
     if found.plan.report is not None:
@@ -76,7 +76,7 @@ def test_every_manifest_is_within_a_closed_grammar(wired: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("field", PRIVILEGED)
-def test_an_unknown_field_of_a_spec_or_an_item_changes_nothing_that_is_made(field: str) -> None:
+def test_an_unknown_field_of_an_item_or_its_spec_changes_no_manifest(field: str) -> None:
     canary = {"image": "registry.example/serve:2.0", "weight": 20}
     plain = item(spec={"model_source": "s3://b/k", "canary": canary, "autoscaling": {"enabled": True}})
     smuggled = {field: PRIVILEGED[field]}
@@ -99,7 +99,7 @@ def _made_of(plain: dict[str, Any]) -> list[dict[str, Any]]:
     return lives(asked, SimulatedCluster())
 
 
-def test_an_env_value_can_only_be_text() -> None:
+def test_an_env_value_can_only_be_a_string() -> None:
     reference = {"valueFrom": {"secretKeyRef": {"name": "others", "key": "token"}}}
     asked = read_endpoint(wire.encode(item(spec={"env": {"TOKEN": reference}})))
     assert isinstance(asked, Endpoint)
@@ -107,10 +107,10 @@ def test_an_env_value_can_only_be_text() -> None:
     assert "spec.env.TOKEN" in str(asked.spec_problems[0])
 
 
-def test_a_toleration_can_only_have_a_tolerations_fields() -> None:
+def test_a_toleration_can_only_have_the_fields_of_a_toleration() -> None:
     asked = read_endpoint(wire.encode(item(spec={"tolerations": [{"operator": "Exists", "hostNetwork": True}]})))
     assert isinstance(asked, Endpoint)
-    assert [str(problem) for problem in asked.spec_problems] == ["spec.tolerations[0].hostNetwork: no such field"]
+    assert [str(problem) for problem in asked.spec_problems] == ["spec.tolerations[0].hostNetwork: unknown field"]
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "default", "team-inference"])
@@ -127,7 +127,7 @@ def test_no_item_reaches_a_namespace_that_is_not_allowed(namespace: str) -> None
             assert NAMESPACE in plan.report.error
 
 
-def test_an_item_that_cannot_be_read_has_no_steps() -> None:
+def test_an_invalid_item_has_no_steps() -> None:
     for name in ("../chat", "Chat", "chat\n", "a" * 64):
         asked = read_endpoint(wire.encode(item(name)))
         assert isinstance(asked, InvalidItem)

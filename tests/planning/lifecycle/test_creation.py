@@ -10,7 +10,7 @@ from tests.support.simulated_cluster import CANARY, SCALED, SimulatedCluster, ru
 
 
 @pytest.mark.parametrize("case", PARITY_CASES)
-def test_the_objects_of_a_real_item_are_those_that_the_former_system_made(case: str) -> None:
+def test_the_objects_of_a_real_item_are_those_that_gco_creates(case: str) -> None:
     cluster, asked = SimulatedCluster(), read(parity_item(case))
     assert isinstance(asked, Endpoint)
     cluster.reconcile(asked)
@@ -35,7 +35,7 @@ def test_an_endpoint_in_sync_needs_nothing() -> None:
 @pytest.mark.parametrize(
     "spec", [{}, CANARY, SCALED, {"replicas": 0}, {"model_source": "s3://b/m", "env": {"B": "1", "A": "2"}}]
 )
-def test_a_plan_carried_out_leaves_nothing_to_do(spec: dict[str, Any]) -> None:
+def test_an_executed_plan_leaves_nothing_to_do(spec: dict[str, Any]) -> None:
     cluster, asked = running(spec)
     cluster.reconcile(asked)
     assert cluster.plan(asked).steps == ()
@@ -50,7 +50,7 @@ def test_the_ingress_is_created_with_the_first_ready_replica() -> None:
     assert cluster.find(Kind.INGRESS, "inference-chat") is not None
 
 
-def test_an_endpoint_of_no_replicas_has_no_ingress() -> None:
+def test_an_endpoint_with_zero_replicas_has_no_ingress() -> None:
     cluster, asked = running()
     cluster.reconcile(with_spec(asked, replicas=0))
     assert cluster.find(Kind.INGRESS, "inference-chat") is None
@@ -58,13 +58,13 @@ def test_an_endpoint_of_no_replicas_has_no_ingress() -> None:
     assert [step.ref.kind for step in plan.steps] == [Kind.SERVICE, Kind.DEPLOYMENT]
 
 
-def test_env_variables_are_in_the_same_order_whatever_the_tables_is() -> None:
+def test_the_order_of_env_variables_does_not_depend_on_the_table() -> None:
     orders = [{"A": "1", "B": "2"}, {"B": "2", "A": "1"}]
     made = [SimulatedCluster().plan(endpoint(spec={"env": env})).steps for env in orders]
     assert made[0] == made[1]
 
 
-def test_inputs_are_never_changed() -> None:
+def test_inputs_are_never_modified() -> None:
     plain = item(spec={"node_selector": {"a": "b"}, "capacity_type": "spot", "args": ["--x"]})
     before = repr(plain)
     asked = read(plain)

@@ -1,4 +1,4 @@
-"""Objects without an item: which of them may go, which are left and why."""
+"""Orphans: which objects without an item are deleted, and which are left unchanged and why."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ def deleted(plan: Plan) -> list[str]:
     return [f"{step.ref.kind}/{step.ref.name}" for step in plan.steps]
 
 
-def test_all_that_we_made_goes_the_route_first_and_the_pods_last() -> None:
+def test_all_objects_of_an_orphan_are_deleted_ingress_first_and_pods_last() -> None:
     cluster, _ = running({**SCALED, **CANARY})
     plan = orphan_plan(cluster)
     assert deleted(plan) == [
@@ -42,19 +42,19 @@ def test_all_that_we_made_goes_the_route_first_and_the_pods_last() -> None:
     assert (plan.report, plan.write_report, plan.table_change, plan.notes) == (None, False, None, ())
 
 
-def test_people_are_told_once_that_an_orphan_goes() -> None:
+def test_the_removal_of_an_orphan_emits_one_event() -> None:
     cluster, _ = running()
     tells = [step.event for step in orphan_plan(cluster).steps if isinstance(step, Delete) and step.event is not None]
     assert [(event.reason, event.warning) for event in tells] == [("Orphaned", True)]
 
 
-def test_what_is_stamped_by_us_goes_as_what_we_applied() -> None:
+def test_objects_that_we_only_annotated_are_deleted_too() -> None:
     cluster, _ = running()
     cluster.change(DEPLOYMENT, ownership=Ownership(stamped=True, legacy=True))
     assert "Deployment/chat" in deleted(orphan_plan(cluster))
 
 
-def test_what_is_going_already_is_not_deleted_again_and_does_not_count_as_held() -> None:
+def test_a_terminating_object_is_not_deleted_again_and_not_held() -> None:
     cluster, _ = running()
     cluster.objects = {DEPLOYMENT: replace(cluster.objects[DEPLOYMENT], deleting=True)}
     for left in (0, 5):
@@ -68,29 +68,32 @@ def annotated(obj: ObservedObject, **changes: str | None) -> ObservedObject:
 
 
 STRANGERS: dict[str, tuple[Callable[[ObservedObject], ObservedObject], str]] = {
-    "a clone with our labels and annotations": (
+    "a copy with our labels and annotations": (
         lambda obj: replace(obj, ownership=Ownership()),
-        "this controller did not make it",
+        "it was not created by this controller",
     ),
-    "the former system's, with its labels": (
+    "created by GCO, with its labels": (
         lambda obj: replace(annotated(obj, endpoint=None, table=None), ownership=Ownership(legacy=True)),
-        "this controller did not make it",
+        "it was not created by this controller",
     ),
-    "another installation's": (
+    "of another installation": (
         lambda obj: annotated(obj, table="arn:aws:dynamodb:us-east-1:111122223333:table/staging"),
         "it belongs to another installation (another table)",
     ),
-    "ours, but it does not say of which table": (lambda obj: annotated(obj, table=None), "it does not say whose it is"),
-    "ours, but it does not say of which endpoint": (
+    "ours without the table annotation": (
+        lambda obj: annotated(obj, table=None),
+        "its annotations do not identify its owner",
+    ),
+    "ours without the endpoint annotation": (
         lambda obj: annotated(obj, endpoint=None),
-        "it does not say whose it is",
+        "its annotations do not identify its owner",
     ),
 }
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
 @pytest.mark.parametrize("ref", [DEPLOYMENT, ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")])
-def test_what_is_not_certainly_ours_is_named_and_left(stranger: str, ref: ObjectRef) -> None:
+def test_an_object_that_is_not_certainly_ours_is_named_and_left_unchanged(stranger: str, ref: ObjectRef) -> None:
     cluster, _ = running()
     change, why = STRANGERS[stranger]
     cluster.put(change(cluster.objects[ref]))
@@ -100,7 +103,7 @@ def test_what_is_not_certainly_ours_is_named_and_left(stranger: str, ref: Object
     assert [note for note in plan.notes if note.ref == ref and why in note.message] == list(plan.notes)
 
 
-def test_where_everything_is_the_former_systems_nothing_goes_and_nothing_is_held() -> None:
+def test_nothing_is_deleted_or_held_if_all_objects_are_gcos() -> None:
     cluster = SimulatedCluster()
     legacy(cluster, endpoint())
     plan = orphan_plan(cluster, fleet=FleetState(deletions_left=0))
@@ -119,7 +122,7 @@ def test_where_everything_is_the_former_systems_nothing_goes_and_nothing_is_held
         (Kind.HPA, "chat-canary"),
     ],
 )
-def test_a_name_that_the_endpoint_does_not_give_is_nobodys_to_delete(kind: Kind, name: str) -> None:
+def test_an_object_with_an_unexpected_name_is_not_deleted(kind: Kind, name: str) -> None:
     cluster, _ = running()
     copied = replace(cluster.objects[DEPLOYMENT], ref=ObjectRef(kind, NAMESPACE, name), uid="uid-copy")
     cluster.objects = {copied.ref: copied}
@@ -127,18 +130,18 @@ def test_a_name_that_the_endpoint_does_not_give_is_nobodys_to_delete(kind: Kind,
     assert str(copied.ref) in str(orphan_plan(cluster).notes[0])
 
 
-def test_the_objects_of_an_endpoint_called_like_the_canary_are_not_the_orphans() -> None:
+def test_objects_of_an_endpoint_named_like_the_canary_are_not_the_orphans() -> None:
     cluster, _ = running()
     cluster.reconcile(endpoint("chat-canary"))
     plan = orphan_plan(cluster)
     assert all(step.ref.name in {"chat", "inference-chat"} for step in plan.steps)
     assert plan.notes == ()
-    # And the other way round: what `chat` has as its canary is not `chat-canary`'s.
+    # Conversely, the canary of `chat` does not belong to `chat-canary`.
     with_canary, _ = running(CANARY)
     assert orphan_plan(with_canary, "chat-canary").steps == ()
 
 
-def test_an_unmarked_object_that_another_item_claims_is_not_even_named() -> None:
+def test_an_unannotated_object_that_another_item_claims_is_not_named() -> None:
     cluster = SimulatedCluster()
     legacy(cluster, endpoint("chat-canary"))
     cluster.objects = {ref: obj for ref, obj in cluster.objects.items() if ref.kind is not Kind.INGRESS}
@@ -146,7 +149,7 @@ def test_an_unmarked_object_that_another_item_claims_is_not_even_named() -> None
     assert orphan_plan(cluster, fleet=FleetState(names_claimed_by_others=frozenset({"chat-canary"}))).notes == ()
 
 
-def test_objects_in_every_allowed_namespace_go_and_in_no_other() -> None:
+def test_objects_in_all_allowed_namespaces_are_deleted_and_in_no_others() -> None:
     cluster, _ = running()
     for obj in list(cluster.objects.values()):
         cluster.put(replace(obj, ref=replace(obj.ref, namespace=OTHER), uid=f"{obj.uid}-other"))
@@ -157,19 +160,19 @@ def test_objects_in_every_allowed_namespace_go_and_in_no_other() -> None:
     assert [step.ref.kind for step in plan.steps[:2]] == [Kind.INGRESS, Kind.INGRESS]
 
 
-def test_without_budget_nothing_goes_a_warning_says_so_and_it_is_looked_at_again() -> None:
+def test_without_budget_nothing_is_deleted_and_the_key_is_requeued() -> None:
     cluster, _ = running()
     plan = orphan_plan(cluster, fleet=FleetState(deletions_left=0, next_deletion_in=1200))
     assert plan.steps == ()
     assert plan.limited_by is FleetLimit.REMOVAL
     assert plan.requeue_after is not None
     assert plan.requeue_after.after == 1200
-    assert "the table has no such item: the limit on removals in one hour" in plan.warnings[0].message
-    # What is said does not change by itself, or it would be said again and again.
+    assert "the table has no such item: the limit on removals per hour" in plan.warnings[0].message
+    # The message must not change by itself, or it would be reported again and again.
     assert plan.warnings == orphan_plan(cluster, fleet=FleetState(deletions_left=0, next_deletion_in=60)).warnings
 
 
-def test_an_endpoint_that_leaves_the_region_is_held_back_the_same_way() -> None:
+def test_an_endpoint_that_leaves_the_region_is_limited_the_same_way() -> None:
     cluster, _ = running()
     plan = cluster.plan(endpoint(target_regions=["eu-west-1"]), FleetState(deletions_left=0, next_deletion_in=1200))
     assert (plan.steps, plan.limited_by) == ((), FleetLimit.REMOVAL)
@@ -179,6 +182,6 @@ def test_an_endpoint_that_leaves_the_region_is_held_back_the_same_way() -> None:
     assert cluster.plan(endpoint(desired_state="deleted"), FleetState(deletions_left=0)).limited_by is None
 
 
-def test_nothing_stands_nothing_is_planned() -> None:
+def test_without_objects_nothing_is_planned() -> None:
     plan = orphan_plan(SimulatedCluster(), fleet=FleetState(deletions_left=0))
     assert (plan.steps, plan.notes, plan.warnings, plan.requeue_after) == ((), (), (), None)

@@ -14,7 +14,7 @@ def test_the_last_region_to_run_promotes_and_only_then() -> None:
     assert cluster.plan(other).table_change is TableChange.PROMOTE
 
 
-def test_a_region_that_runs_something_older_does_not_count_for_promotion() -> None:
+def test_a_region_that_runs_an_older_spec_does_not_count_for_promotion() -> None:
     cluster, asked = running()
     stale = asked.region_status[REGION].model_copy(update={"intent": "1:older"})
     plan = cluster.plan(asked.model_copy(update={"region_status": {REGION: stale}}))
@@ -22,21 +22,21 @@ def test_a_region_that_runs_something_older_does_not_count_for_promotion() -> No
     assert plan.write_report
 
 
-def test_another_regions_report_on_an_older_wish_does_not_count_for_promotion() -> None:
+def test_a_report_on_an_older_spec_does_not_count_for_promotion() -> None:
     cluster, asked = running(target_regions=[REGION, "eu-west-1"])
     other = asked.region_status[REGION].model_copy(update={"intent": "1:older"})
     asked = asked.model_copy(update={"region_status": {**asked.region_status, "eu-west-1": other}})
     assert cluster.plan(asked).table_change is None
 
 
-def test_an_entry_of_the_former_system_counts_by_its_state() -> None:
+def test_only_the_state_of_an_entry_written_by_gco_counts() -> None:
     cluster, asked = running()
     plain = asked.region_status[REGION].model_copy(update={"intent": None, "epoch": None})
     plan = cluster.plan(asked.model_copy(update={"region_status": {REGION: plain}}))
     assert (plan.table_change, plan.write_report) == (TableChange.PROMOTE, False)
 
 
-def test_the_item_is_purged_when_every_region_that_ever_reported_is_gone() -> None:
+def test_the_item_is_purged_once_every_region_that_reported_is_deleted() -> None:
     cluster = SimulatedCluster()
     gone = endpoint(desired_state="deleted")
     gone = reported(gone, cluster.plan(gone), cluster.now)
@@ -58,11 +58,11 @@ def test_the_item_is_purged_when_every_region_that_ever_reported_is_gone() -> No
         ("stopped", ["stopped"], False),
     ],
 )
-def test_a_report_that_completes_an_agreement_is_worth_a_look(asked: str, states: list[str], worth: bool) -> None:
+def test_a_report_that_may_allow_a_table_change_is_recognized(asked: str, states: list[str], worth: bool) -> None:
     reports = {f"region-{number}": {"state": state} for number, state in enumerate(states)}
     assert may_complete_or_purge(wire.encode(item(desired_state=asked, region_status=reports))) is worth
 
 
-def test_an_item_whose_status_is_no_map_is_worth_no_look() -> None:
+def test_an_item_whose_status_is_not_a_map_allows_no_table_change() -> None:
     assert not may_complete_or_purge(wire.encode(item(region_status="gone")))
     assert not may_complete_or_purge(wire.encode(item(region_status={"us-east-1": "running"})))

@@ -6,7 +6,7 @@ from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, reported, running, with_spec
 
 
-def test_creating_becomes_running_once_every_replica_is_new_and_available() -> None:
+def test_creating_becomes_running_once_every_replica_is_updated_and_available() -> None:
     cluster, asked = SimulatedCluster(), endpoint(spec={"replicas": 2})
     plan = cluster.reconcile(asked)
     assert str(plan.report) == "creating, 0 of 2 ready"
@@ -14,7 +14,7 @@ def test_creating_becomes_running_once_every_replica_is_new_and_available() -> N
     cluster.roll_out(ready=1)
     assert cluster.plan(asked).report.state is RegionState.CREATING  # type: ignore[union-attr]
     cluster.roll_out()
-    # Running is reported once the Ingress exists as well.
+    # Running is reported only once the Ingress exists too.
     assert str(cluster.plan(asked).report) == "creating, 2 of 2 ready"
     assert str(cluster.reconcile(asked).report) == "running, 2 of 2 ready"
 
@@ -61,7 +61,7 @@ def test_a_heartbeat_is_reported_when_it_is_due() -> None:
     assert cluster.plan(asked).write_report
 
 
-def test_a_paused_deployment_is_not_running_what_is_asked() -> None:
+def test_a_paused_deployment_with_a_pending_change_is_not_running() -> None:
     cluster, asked = running()
     asked = with_spec(asked, image="registry.example/serve:2.0")
     cluster.reconcile(asked)
@@ -71,7 +71,7 @@ def test_a_paused_deployment_is_not_running_what_is_asked() -> None:
     assert str(cluster.plan(asked).report).startswith("updating")
 
 
-def test_a_canary_on_its_way_does_not_change_what_the_main_reports() -> None:
+def test_a_pending_canary_does_not_change_the_reported_state() -> None:
     cluster, asked = running()
     plan = cluster.plan(with_spec(asked, **CANARY))
     assert {step.ref.name for step in plan.steps} == {"chat-canary"}

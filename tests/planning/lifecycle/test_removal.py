@@ -6,7 +6,7 @@ from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, SCALED, SimulatedCluster, running
 
 
-def test_deleting_takes_route_and_scaler_first_and_is_deleted_only_when_all_is_gone() -> None:
+def test_deleting_starts_with_ingress_and_hpa_and_ends_when_all_is_gone() -> None:
     cluster, _ = running({**SCALED, **CANARY})
     gone = endpoint(desired_state="deleted")
     kinds = [step.ref.kind for step in cluster.plan(gone).steps]
@@ -37,6 +37,6 @@ def test_leaving_the_region_removes_the_objects_within_the_budget() -> None:
     assert all(isinstance(step, Delete) and step.spends_budget for step in steps)
 
 
-def test_an_item_of_another_region_concerns_nobody_here() -> None:
+def test_an_item_of_another_region_is_ignored() -> None:
     plan = SimulatedCluster().plan(endpoint(target_regions=["eu-west-1"]))
     assert (plan.steps, plan.report) == ((), None)

@@ -1,4 +1,4 @@
-"""Endpoints that stop, are held, go and come back: what is reported, and what is made while the old is still going."""
+"""Endpoints that are stopped, held, removed and recreated, also while their old objects are still terminating."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ NEXT_IMAGE = "registry.example/serve:2.0"
 
 
 def written(before: Endpoint, state: str, **attributes: Any) -> Endpoint:
-    """The endpoint with this state as the region's last report."""
+    """The endpoint with this state as the last report of the region."""
     entry = RegionStatus(state=RegionState(state), epoch=1, intent=before.intent)
     return before.model_copy(
         update={"region_status": {REGION: entry}, "reported_regions": frozenset({REGION}), **attributes}
@@ -46,9 +46,7 @@ def words(steps: tuple[Step, ...]) -> list[str]:
         ("pending", 1, "updating"),
     ],
 )
-def test_what_is_not_rolled_out_yet_is_an_update_only_where_something_serves_or_ran(
-    last: str, serving: int, state: str
-) -> None:
+def test_a_pending_rollout_is_updating_only_if_something_serves_or_ran(last: str, serving: int, state: str) -> None:
     cluster, asked = running({"replicas": 2})
     changed = written(with_spec(asked, replicas=2, image=NEXT_IMAGE), last)
     for step in cluster.plan(changed).steps:
@@ -59,7 +57,7 @@ def test_what_is_not_rolled_out_yet_is_an_update_only_where_something_serves_or_
 
 
 @pytest.mark.parametrize("still_serving", [0, 1])
-def test_while_the_old_deployment_is_going_nothing_is_routed_to_it(still_serving: int) -> None:
+def test_no_traffic_is_routed_to_a_terminating_deployment(still_serving: int) -> None:
     cluster, asked = running()
     for step in cluster.plan(endpoint(desired_state="deleted")).steps:
         cluster.execute(step)
@@ -87,7 +85,7 @@ def test_while_the_old_deployment_is_going_nothing_is_routed_to_it(still_serving
     ],
     ids=["stop", "delete", "leave", "change"],
 )
-def test_a_hold_wins_over_whatever_is_asked_and_tells_what_would_be_done(asked_now: dict[str, Any], would: str) -> None:
+def test_a_hold_overrides_any_desired_state_and_shows_what_would_be_done(asked_now: dict[str, Any], would: str) -> None:
     cluster, asked = running(CANARY)
     cluster.reconcile(asked)
     changed = endpoint(**{"spec": CANARY, **asked_now}).model_copy(
@@ -100,7 +98,7 @@ def test_a_hold_wins_over_whatever_is_asked_and_tells_what_would_be_done(asked_n
     assert str(plan.withheld[0]).startswith(would)
 
 
-def test_a_stopped_canary_has_no_pods_and_comes_back_with_its_count() -> None:
+def test_a_stopped_canary_has_no_pods_and_restarts_with_its_count() -> None:
     spec = {"canary": {**CANARY["canary"], "replicas": 3}}
     cluster, _ = running(spec)
     cluster.reconcile(endpoint(spec=spec, desired_state="stopped"))
@@ -111,7 +109,7 @@ def test_a_stopped_canary_has_no_pods_and_comes_back_with_its_count() -> None:
     assert counts == {"chat": 1, "chat-canary": 3}
 
 
-def test_an_endpoint_with_a_canary_is_stopped_only_when_the_canarys_pods_are_gone_too() -> None:
+def test_an_endpoint_is_stopped_only_once_the_canarys_pods_are_gone_too() -> None:
     cluster, _ = running(CANARY)
     stopping = endpoint(spec=CANARY, desired_state="stopped")
     cluster.reconcile(stopping)

@@ -17,7 +17,7 @@ def test_a_stopped_endpoint_has_no_ingress_no_autoscaler_and_no_pods() -> None:
     assert {obj.spec["replicas"] for ref, obj in cluster.objects.items() if ref.kind is Kind.DEPLOYMENT} == {0}
 
 
-def test_a_stopped_endpoint_that_never_ran_makes_no_objects() -> None:
+def test_no_objects_are_created_for_a_stopped_endpoint_that_never_ran() -> None:
     plan = SimulatedCluster().plan(endpoint(desired_state="stopped"))
     assert (plan.steps, str(plan.report)) == ((), "stopped, 0 of 0 ready")
 
@@ -32,7 +32,7 @@ def test_a_started_endpoint_has_no_ingress_before_its_first_ready_pod() -> None:
     assert [step.ref.kind for step in cluster.plan(asked).steps] == [Kind.INGRESS]
 
 
-def test_a_replica_count_from_zero_to_one_starts_the_endpoint() -> None:
+def test_scaling_from_zero_to_one_starts_the_endpoint() -> None:
     cluster, asked = running(desired_state="stopped")
     cluster, asked = running()
     stopped = endpoint(desired_state="stopped")

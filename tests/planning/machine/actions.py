@@ -1,4 +1,4 @@
-"""What people and programs do to an item and to the cluster: the vocabulary of the machine, by name."""
+"""Changes that people and programs make to items and objects, by name, for the state machine."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -18,7 +18,7 @@ _SCALING = {"enabled": True, "min_replicas": 2, "max_replicas": 5}
 
 
 def _spec(**values: Any) -> Change:
-    """GCO's spec update: it asks for a deployment. None takes a field away."""
+    """GCO's spec update, which also sets desired_state to deploying. None removes a field."""
 
     def change(item: Item) -> None:
         if isinstance(item["spec"], dict):
@@ -51,7 +51,7 @@ def _set(**values: Any) -> Change:
 
 
 def _scaled(count: int) -> Change:
-    """GCO's scale: spec.replicas alone."""
+    """GCO's scale command, which changes only spec.replicas."""
 
     def change(item: Item) -> None:
         item["spec"]["replicas"] = count
@@ -59,7 +59,7 @@ def _scaled(count: int) -> Change:
     return change
 
 
-def _repaired(item: Item) -> None:
+def _fixed(item: Item) -> None:
     if item["spec"].get("port") == "a port":
         item["spec"].pop("port")
     item.pop("hold", None)
@@ -86,17 +86,17 @@ USER_CHANGES: Mapping[str, Change] = MappingProxyType(
         "other bounds": _spec(autoscaling={**_SCALING, "min_replicas": 1, "max_replicas": 3}),
         "no autoscaling": _spec(autoscaling=None),
         "canary": _canary(),
-        "canary of another image": _canary(image=IMAGES[2]),
-        "canary at 50 %": _canary(weight=50),
-        "canary at 0 %": _canary(weight=0),
+        "canary with another image": _canary(image=IMAGES[2]),
+        "canary at 50%": _canary(weight=50),
+        "canary at 0%": _canary(weight=0),
         "two canaries": _canary(replicas=2),
         "canary without replicas": _canary(replicas=0),
         "no canary": _spec(canary=None),
         "promoted canary": _promoted,
-        "broken spec": _spec(port="a port"),
-        "unreadable": _set(target_regions=[]),
-        "held": _set(hold="somebody looks at it"),
-        "mended": _repaired,
+        "invalid spec": _spec(port="a port"),
+        "invalid item": _set(target_regions=[]),
+        "held": _set(hold="under investigation"),
+        "fixed": _fixed,
         "this region": _set(target_regions=[REGION]),
         "both regions": _set(target_regions=[REGION, OTHER_REGION]),
         "the other region": _set(target_regions=[OTHER_REGION]),
@@ -123,7 +123,7 @@ _ANY = (
     *[_label(label, None) for label in ("project", "gco.io/type", "app")],
     _label("team", "other"),
     *[_annotation(name, None) for name in (names.ENDPOINT_ANNOTATION, names.TABLE_ANNOTATION)],
-    _annotation(names.REVISION_ANNOTATION, "rubbish"),
+    _annotation(names.REVISION_ANNOTATION, "invalid"),
 )
 _CONTAINER = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"inference"}')
 EDITS: Mapping[Kind, tuple[tuple[Path, Any], ...]] = MappingProxyType(
@@ -135,9 +135,9 @@ EDITS: Mapping[Kind, tuple[tuple[Path, Any], ...]] = MappingProxyType(
             ((*_CONTAINER, "f:resources", "f:limits", "f:cpu"), "64"),
             (("f:spec", "f:paused"), True),
             (("f:spec", "f:paused"), None),
-            _annotation(_HASH, "rubbish"),
+            _annotation(_HASH, "invalid"),
             _annotation(_HASH, None),
-            _annotation(_VERSION, "rubbish"),
+            _annotation(_VERSION, "invalid"),
             _annotation(_VERSION, None),
         ),
         Kind.SERVICE: (
@@ -159,14 +159,14 @@ EDITS: Mapping[Kind, tuple[tuple[Path, Any], ...]] = MappingProxyType(
 
 
 def edit(world: Region, stored: Stored, number: int) -> None:
-    """One of the edits that an object of this kind may suffer."""
+    """One of the edits of an object of this kind."""
     edits = EDITS[stored.ref.kind]
     path, value = edits[number % len(edits)]
     world.api.edit(stored.ref, KUBECTL, path, value)
 
 
 def foreign(world: Region, ref: ObjectRef, number: int) -> None:
-    """Somebody else's object of one of our names."""
+    """Creates an object of another owner with one of our names."""
     if ref in world.api.stored:
         return
     labels = ({}, {"app": ref.name}, names.labels(ref.name), names.labels(ref.name))[number % 4]

@@ -1,4 +1,4 @@
-"""What must be true once writes and faults have stopped: everything is as in a fresh cluster, and it is silent."""
+"""Convergence checks: once writes and faults stop, the region matches a fresh cluster and no more writes follow."""
 
 import copy
 from typing import Any
@@ -17,29 +17,31 @@ from tests.support.value_api_server import leaves
 _STEP = 20.0
 _DAY = 86400.0
 _QUIET = 20
-"""Steps without a change after which no time that a plan waits for is still to come."""
+"""Number of steps without a change after which no requeue is pending."""
 
 _MOST_STEPS = 400
 _OTHERS = {"team", names.REVISION_ANNOTATION, names.WEIGHTED_ROUTING_ANNOTATION}
-"""What others may add and we leave, or what tells when something was written."""
+"""Labels and annotations of others that we keep, and annotations that depend on the time of the write."""
 
 
 def put_in_order(world: Region) -> None:
-    """Users mend what cannot be carried out, so that all of it can come true."""
+    """Fixes the items, as users would, so that each desired state can be reached."""
     if {"a", "a-canary"} <= world.items.keys():
-        # Who has the name is a question of who was first, which no fresh cluster can tell.
+        # The owner of the name depends on the order of creation, which a fresh cluster does not know.
         world.items["a"]["spec"].pop("canary", None)
     for name, plain in world.items.items():
-        stand = {ref.namespace for ref, stored in world.api.stored.items() if world.promises.makers[stored.uid] == name}
-        if len(stand) > 1:
+        occupied = {
+            ref.namespace for ref, stored in world.api.stored.items() if world.promises.makers[stored.uid] == name
+        }
+        if len(occupied) > 1:
             plain["desired_state"] = "deleted"
-        USER_CHANGES["mended"](plain)
-        plain["namespace"] = min(stand, default=NAMESPACE)
+        USER_CHANGES["fixed"](plain)
+        plain["namespace"] = min(occupied, default=NAMESPACE)
         world.dirty.add(name)
 
 
 def converge(world: Region) -> None:
-    """Lets everything come true, and checks that it ends as it must. Faults have stopped; items are in order."""
+    """Runs until the region is stable and checks the result. Faults have stopped and all items are valid."""
     world.deletions_left = 5
     world.api.slow_ingresses = False
     world.drop_event()
@@ -63,7 +65,7 @@ def converge(world: Region) -> None:
 
 
 def settle(world: Region) -> None:
-    """Pods come up, what is terminating goes, other regions follow, until nothing moves any more."""
+    """Starts pods, removes terminating objects and lets other regions report until nothing changes anymore."""
     quiet, before = 0, ""
     for _ in range(_MOST_STEPS):
         world.work()
@@ -78,11 +80,11 @@ def settle(world: Region) -> None:
         quiet, before = (quiet + 1 if after == before and not world.dirty else 0), after
         if quiet == _QUIET:
             return
-    raise AssertionError(f"it never comes to rest: {[plan.lines() for plan in world.plans.values()]}")
+    raise AssertionError(f"the region never becomes stable: {[plan.lines() for plan in world.plans.values()]}")
 
 
 def _clear(world: Region) -> None:
-    """People take away what is foreign, and what was made unrecognizable; paused Deployments go on."""
+    """Removes objects of other owners and unrecognizable ones, and resumes paused Deployments, as people would."""
     for ref in list(world.api.stored):
         stored = world.api.stored[ref]
         maker = world.promises.makers.get(stored.uid)
@@ -101,7 +103,7 @@ def _clear(world: Region) -> None:
 
 
 def _follow(world: Region) -> None:
-    """The other regions report what is asked of them."""
+    """Lets the other regions report the desired state."""
     for name, plain in list(world.items.items()):
         item = world.item(name)
         if not isinstance(item, Endpoint):
@@ -132,7 +134,7 @@ def _is_reported(world: Region, name: str, plain: dict[str, Any]) -> None:
     if REGION not in item.target_regions:
         assert entry is None or entry.state is RegionState.DELETED, entry
         return
-    assert entry is not None, f"{name}: nothing is reported"
+    assert entry is not None, f"{name}: no report"
     main = world.api.stored.get(ObjectRef(Kind.DEPLOYMENT, item.namespace or "", name))
     said = (entry.state, entry.replicas_ready, entry.replicas_desired, entry.error, entry.intent)
     wanted, count = RegionState.STOPPED, 0
@@ -147,8 +149,8 @@ def _silent(world: Region) -> None:
         item = world.item(name)
         assert item is not None
         plan = world.plan(name, item)
-        assert plan.in_sync, f"not at rest: {plan.lines()}"
-        assert plan.requeue_after is None, f"not at rest: {plan.requeue_after}"
+        assert plan.in_sync, f"not stable: {plan.lines()}"
+        assert plan.requeue_after is None, f"not stable: {plan.requeue_after}"
 
 
 def _same(world: Region, fresh: Region) -> None:
@@ -156,14 +158,14 @@ def _same(world: Region, fresh: Region) -> None:
     assert there - _may_exist(world) == set(fresh.api.stored) - _may_exist(world)
     for ref in there & set(fresh.api.stored):
         if ref in _may_exist(world) and ref.name not in world.items:
-            # While it is stopped nothing but its count is looked after.
+            # Only the replica count of a stopped endpoint is reconciled.
             assert ref.kind is not Kind.DEPLOYMENT or world.api.stored[ref].body["spec"]["replicas"] == 0
             continue
         _equal(world, fresh, ref)
 
 
 def _may_exist(world: Region) -> set[ObjectRef]:
-    """What a stopped endpoint keeps from the time before, if it ever ran."""
+    """The objects that a stopped endpoint keeps if it ever ran."""
     stopped = {name for name, plain in world.items.items() if plain["desired_state"] == "stopped"}
     return {
         ObjectRef(kind, world.items[name]["namespace"], object_name)
@@ -180,7 +182,7 @@ def _equal(world: Region, fresh: Region, ref: ObjectRef) -> None:
         low, high = hpa.body["spec"]["minReplicas"], hpa.body["spec"]["maxReplicas"]
         assert low <= mine["spec"]["replicas"] <= high
         mine["spec"]["replicas"] = theirs["spec"]["replicas"]
-    # Of lists that merge by key the order is nobody's: what stands keeps its own, lest pods restart for it.
+    # The order of lists that merge by key is not compared: the live order is kept, so that no pods restart.
     assert dict(leaves(mine["spec"])) == dict(leaves(theirs["spec"])), ref
     for part in ("labels", "annotations"):
         there = {name: value for name, value in mine["metadata"][part].items() if name not in _OTHERS}

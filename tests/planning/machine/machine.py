@@ -1,7 +1,7 @@
-"""A region by value: a table, an API server, a controller that loses its memory, and time.
+"""Simulated region: a table, an API server, a controller that loses its memory, and a clock.
 
-The controller does what the reconciler does: plan, take the steps, plan again on what then stands, report, and change
-the table conditionally. It works on a name when an event or a time that it was told says so.
+The controller works like the reconciler: it plans, executes the steps, plans again with the live objects, reports, and
+changes the table conditionally. It processes a key after an event or when its requeue is due.
 """
 
 import copy
@@ -36,9 +36,9 @@ _RETRY = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What befalls the step at a position of a reconcile.
+    """A fault at one step of a reconcile.
 
-    `kind`: "crash" (before it), "lost" (done, and the answer lost), "refused" (nothing happened: a 500).
+    `kind`: "crash" (before the step), "lost" (step done, response lost) or "refused" (step not done, a 500).
     """
 
     position: int
@@ -46,13 +46,13 @@ class Fault:
 
 
 class ControllerCrashed(Exception):
-    """The process is gone in the middle of a reconcile."""
+    """The process crashed in the middle of a reconcile."""
 
 
 class Region:
-    """One region. `dirty`: names that an event concerns; `due`: when a plan asked to be made again.
+    """One region. `dirty`: keys with a pending event. `due`: the requeue time of each key.
 
-    `gone`: names that scans or the stream have shown to be without an item.
+    `gone`: names that have no item according to scans or the stream.
     """
 
     def __init__(self, policy: Policy = POLICY) -> None:
@@ -73,7 +73,7 @@ class Region:
     # The table.
 
     def item(self, name: str) -> Endpoint | InvalidItem | None:
-        """The item as read; None where there is none."""
+        """The parsed item; None if it does not exist."""
         plain = self.items.get(name)
         if plain is None:
             return None
@@ -84,7 +84,7 @@ class Region:
         return known[1]
 
     def write(self, name: str, plain: Mapping[str, Any] | None) -> None:
-        """Somebody writes an item, or takes it out of the table."""
+        """Writes an item as a user does, or deletes it."""
         if plain is None:
             self.items.pop(name, None)
         else:
@@ -93,13 +93,13 @@ class Region:
         self.dirty.add(name)
 
     def drop_event(self) -> None:
-        """Two scans in a row lack the items of what stands."""
+        """Simulates two scans in a row that lack the items of live objects."""
         makers = {self.promises.makers[stored.uid] for stored in self.api.stored.values()}
         self.gone |= {maker for maker in makers if maker is not None} - self.items.keys()
         self.dirty |= self.gone
 
     def report(self, name: str, region: str, entry: Mapping[str, Any]) -> None:
-        """A region's status write."""
+        """Writes the status of a region."""
         self.items[name].setdefault("region_status", {})[region] = dict(entry)
         self.dirty.add(name)
 
@@ -119,7 +119,7 @@ class Region:
             self.dirty.add(name)
 
     def restart(self) -> None:
-        """Another process, or another leader: it knows the items and the cluster, and nothing else."""
+        """Starts a new process or leader, which knows only the items and the cluster."""
         self.due.clear()
         self.plans.clear()
         self._met.clear()
@@ -129,7 +129,7 @@ class Region:
     # The controller.
 
     def plan(self, name: str, item: Endpoint | InvalidItem) -> Plan:
-        """The plan, with whatever it needs looked up."""
+        """The plan, with all inputs that it needs."""
         plan = self._planned(name, item, None, None)
         if plan.missing_inputs:
             pods = (
@@ -150,16 +150,16 @@ class Region:
             return ()
         ready, count = stored.status.get("readyReplicas", 0), stored.status.get("replicas", 0)
         return tuple(
-            PodHealth(f"{name}-{number}", number < ready, number < ready, "" if number < ready else "it starts")
+            PodHealth(f"{name}-{number}", number < ready, number < ready, "" if number < ready else "starting")
             for number in range(count)
         )
 
     def reconcile(
         self, name: str, fault: Fault | None = None, meanwhile: Callable[[dict[str, Any]], None] | None = None
     ) -> Plan | None:
-        """What the reconciler does with one name; the last plan, None where there is no item.
+        """Reconciles one key and returns the last plan, or None if there is no item.
 
-        `meanwhile`: what a user writes between the plan and the change of the table that it asks for. Raises Crashed.
+        `meanwhile`: a user's change between the plan and its table change. Raises Crashed.
         """
         self.dirty.discard(name)
         applies: Counter[ObjectRef] = Counter()
@@ -183,13 +183,13 @@ class Region:
                     if kind == "refused":
                         failures[step.part] = Cause(Reason.REJECTED, "refused")
                     elif not self._execute(item, plan, position):
-                        # What the plan was made of is not true: it is made anew at once.
+                        # The inputs of the plan are outdated, so it is computed again at once.
                         failures[step.part] = None
                         break
                     elif kind == "lost":
                         failures[step.part] = Cause(Reason.API_ERROR, "the answer was lost")
                     applies[step.ref] += isinstance(step, Apply)
-                    assert applies[step.ref] < 3, f"applied again and again: {step}"
+                    assert applies[step.ref] < 3, f"applied repeatedly: {step}"
                 told = {part: why for part, why in failures.items() if why}
                 if told and item is None:
                     self.due[name] = self.now + timedelta(seconds=_RETRY)
@@ -209,7 +209,7 @@ class Region:
         raise AssertionError(f"never in sync: {self.plans[name].lines()}")
 
     def change_table(self, name: str, seen: Endpoint | InvalidItem, change: TableChange) -> None:
-        """Promotion or purge, conditional on what was seen."""
+        """Promotes or purges, on condition that the item is unchanged."""
         item = self.item(name)
         if not isinstance(item, Endpoint) or not isinstance(seen, Endpoint):
             return
@@ -224,12 +224,14 @@ class Region:
         self.dirty.add(name)
 
     def work(self, limit: int = 50) -> int:
-        """Whatever events and times ask for, until nothing does; how many reconciles it took."""
+        """Reconciles all pending keys until none is left. Returns the number of reconciles."""
         for done in range(limit):
             if not self.dirty:
                 return done
             self.reconcile(min(self.dirty))
-        raise AssertionError(f"no end of work: {[(n, self.plans[n].lines()) for n in self.dirty if n in self.plans]}")
+        raise AssertionError(
+            f"reconciles without end: {[(n, self.plans[n].lines()) for n in self.dirty if n in self.plans]}"
+        )
 
     def _planned(
         self,
@@ -244,7 +246,7 @@ class Region:
         return plan_endpoint(item, Observed(self._concerned(name), pods), fleet, self.now, self.policy)
 
     def _claimed(self, name: str) -> frozenset[str]:
-        """Names of this endpoint's objects that another item asks for."""
+        """Names of this endpoint's objects that another item needs too."""
         canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
         other = self.item(base) if base != name else None
         claimed = {canary} if canary in self.items else set()
@@ -253,7 +255,7 @@ class Region:
         return frozenset(claimed)
 
     def _concerned(self, name: str) -> dict[ObjectRef, ObservedObject]:
-        """What the watches show: selected by label, ours without one, or met by a refused step."""
+        """The objects that watches show: selected by label, ours without the label, or found by a refused step."""
         found = {}
         for namespace in self.policy.namespaces:
             canary = names.canary_name(name)
@@ -299,7 +301,7 @@ class Region:
         return True
 
     def _inherit(self, step: Step, name: str) -> None:
-        """Of two endpoints that may have a name, an object that lost its annotation goes to the one that claims it."""
+        """Assigns an object without annotation to the endpoint that claims its name, if two endpoints may own it."""
         stored = self.api.stored.get(step.ref)
         if stored is None or self.promises.makers[stored.uid] is None or step.ref.name in self._claimed(name):
             return
@@ -332,8 +334,8 @@ class Region:
     def _remember(self, name: str, plan: Plan) -> None:
         self.due.pop(name, None)
         if plan.requeue_after is not None:
-            # A time too short to be told apart from now would come again and again.
-            assert plan.requeue_after.after > 0, f"{plan.requeue_after} is now"
+            # A requeue after 0 s would repeat forever.
+            assert plan.requeue_after.after > 0, f"immediate requeue: {plan.requeue_after}"
             self.due[name] = self.now + timedelta(seconds=plan.requeue_after.after)
 
     def _on_write(self, stored: Stored) -> None:
@@ -342,13 +344,13 @@ class Region:
         annotated = stored.body["metadata"].get("annotations", {}).get(names.ENDPOINT_ANNOTATION)
         self.dirty.update(names.endpoints_of_object(stored.ref.name, annotated) & (self.items.keys() | self.gone))
 
-    # The cluster's own hands.
+    # Controllers of the cluster.
 
     def deployments(self) -> list[Stored]:
         return [stored for ref, stored in self.api.stored.items() if ref.kind is Kind.DEPLOYMENT]
 
     def roll_out(self, stored: Stored, ready: int | None = None, *, observed: bool = True) -> None:
-        """The Deployment's controller has acted: all pods as asked, or `ready` of them."""
+        """Acts as the Deployment controller: all desired pods are ready, or only `ready` of them."""
         spec = stored.body["spec"]
         count = spec["replicas"]
         there = count if ready is None else min(ready, count)
@@ -364,7 +366,7 @@ class Region:
         self.api.set_status(stored.ref, status)
 
     def autoscale(self, stored: Stored, wanted: int) -> None:
-        """The HPA, where one stands, moves a count that is not 0 to what it wants, within its bounds."""
+        """Acts as the HPA, if there is one: sets a count that is not 0 to `plan_canary`, within its bounds."""
         hpa = self.api.stored.get(ObjectRef(Kind.HPA, stored.ref.namespace, stored.ref.name))
         present = stored.body["spec"]["replicas"]
         if hpa is None or not present or stored.deleting_since:
@@ -375,6 +377,6 @@ class Region:
             self.api.edit(stored.ref, HPA, ("f:spec", "f:replicas"), count)
 
     def collect(self) -> None:
-        """Whatever is terminating is gone."""
+        """Removes all terminating objects."""
         for ref in [ref for ref, stored in self.api.stored.items() if stored.deleting_since]:
             self.api.remove(ref)

@@ -1,4 +1,4 @@
-"""What every single step must keep, told from the item and from what stands, not from how planning decided."""
+"""Invariants of every step, checked against the item and the live objects, independent of the planning code."""
 
 import json
 from collections.abc import Set
@@ -21,7 +21,7 @@ RUN = (DesiredState.DEPLOYING, DesiredState.RUNNING)
 
 
 def desired_template(item: Endpoint, app: str) -> JsonObject | None:
-    """The pod template that an item asks for, for its main or its canary; None for none."""
+    """The desired pod template of the item's main or canary; None if there is none."""
     spec = item.spec
     if spec is None:
         return None
@@ -36,19 +36,19 @@ def desired_template(item: Endpoint, app: str) -> JsonObject | None:
 
 
 def image_in(stored: Stored) -> str:
-    """What a Deployment's first container runs."""
+    """The image of a Deployment's first container."""
     image: str = stored.body["spec"]["template"]["spec"]["containers"][0]["image"]
     return image
 
 
 def routed(api: ApiServer, endpoint: str, namespace: str) -> dict[str, int]:
-    """Where the Ingress of an endpoint sends traffic: Service and weight; {} without one."""
+    """The Services to which the endpoint's Ingress routes, with their weights; {} without an Ingress."""
     stored = api.stored.get(ObjectRef(Kind.INGRESS, namespace, names.ingress_name(endpoint)))
     return {} if stored is None or stored.deleting_since else backends(stored.body)
 
 
 def backends(body: JsonObject) -> dict[str, int]:
-    """Services behind an Ingress, with their weights."""
+    """The backend Services of an Ingress, with their weights."""
     service = body["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
     if service["name"] != "weighted-routing":
         return {service["name"]: 100}
@@ -61,7 +61,7 @@ def backends(body: JsonObject) -> dict[str, int]:
 
 
 def allowed_counts(item: Endpoint, app: str, present: int | None) -> set[int]:
-    """Replica counts that somebody asked for."""
+    """The replica counts that the item allows."""
     spec = item.spec
     if item.desired_state is DesiredState.STOPPED:
         return {0}
@@ -76,10 +76,11 @@ def allowed_counts(item: Endpoint, app: str, present: int | None) -> set[int]:
 
 
 class StepInvariants:
-    """Checks one step before it is taken and what it did after. `makers`: whose each uid is; None is a foreigner's.
+    """Checks each step before and after its execution.
 
-    `elapsed`: seconds that have truly passed. `unrouted`: when an apply took traffic from a canary, `served`: when a
-    replica was last ready or the Ingress was made; by namespace and name.
+    `makers`: the endpoint that created each uid, None for another owner. `elapsed`: seconds of real time. By namespace
+    and name: `unrouted` is when an apply removed a canary's route, and `served` when a replica was last ready or the
+    Ingress was created.
     """
 
     def __init__(self, api: ApiServer, policy: Policy) -> None:
@@ -93,20 +94,20 @@ class StepInvariants:
 
     def before(self, item: Endpoint | InvalidItem, plan: Plan, position: int, deletions_left: int) -> None:
         step = plan.steps[position]
-        assert isinstance(item, Endpoint), f"I7: an unreadable item led to {step}"
-        assert item.hold is None, f"held, and yet {step}"
+        assert isinstance(item, Endpoint), f"I7: step for an invalid item: {step}"
+        assert item.hold is None, f"step despite a hold: {step}"
         self._own(step, item.name)
         stored = self.api.stored.get(step.ref)
         if stored is not None and DRAIN_CLOCK in stored.owners.get(KUBECTL, ()):
-            # Who sets the clock says when it runs out.
+            # If somebody else sets the clock, it may expire at any time.
             self.unrouted.pop((step.ref.namespace, names.canary_name(item.name)), None)
         runs = REGION in item.target_regions and item.desired_state in RUN
         if runs:
-            assert item.spec is not None, f"I7: a broken spec led to {step}"
+            assert item.spec is not None, f"I7: step for an invalid spec: {step}"
         if isinstance(step, Delete):
             self._deletion(item, item.spec if runs else None, step)
             stays = runs or item.desired_state is DesiredState.STOPPED or item.desired_state is DesiredState.DELETED
-            assert stays or (step.spends_budget and deletions_left), f"nobody allowed {step}"
+            assert stays or (step.spends_budget and deletions_left), f"not allowed: {step}"
         taken = isinstance(step, Apply) or (isinstance(step, Create) and stored is None)
         if taken and step.ref.kind is Kind.INGRESS:
             body = body_of(step.manifest)
@@ -117,16 +118,16 @@ class StepInvariants:
                     self.unrouted[step.ref.namespace, service] = self.elapsed
                     self._left_by(item, left)
         if stored is not None and isinstance(step, Apply):
-            assert not stored.deleting_since, f"it is terminating: {step}"
+            assert not stored.deleting_since, f"terminating: {step}"
         if stored is not None and step.ref.name == names.canary_name(item.name) and runs:
             self._canary(item, step, stored)
 
     def before_orphans(self, plan: Plan, position: int, deletions_left: int) -> None:
-        """A step about an endpoint that has no item."""
+        """Checks a step for an endpoint without an item."""
         step = plan.steps[position]
-        assert isinstance(step, Delete), f"nobody allowed {step}"
-        assert step.spends_budget, f"nobody allowed {step}"
-        assert deletions_left, f"nobody allowed {step}"
+        assert isinstance(step, Delete), f"not allowed: {step}"
+        assert step.spends_budget, f"not allowed: {step}"
+        assert deletions_left, f"not allowed: {step}"
         self._own(step, plan.endpoint)
         assert self.api.observed_in(step.ref, names.ENDPOINT_ANNOTATION) == plan.endpoint, f"I5: {step}"
 
@@ -135,14 +136,14 @@ class StepInvariants:
         stored = self.api.stored.get(step.ref)
         if stored is not None and not isinstance(step, Create):
             maker = self.makers.get(stored.uid)
-            assert maker == name, f"I5: {step}, which {maker or 'somebody else'} made"
+            assert maker == name, f"I5: created by {maker or 'another owner'}: {step}"
 
     def after(self, item: Endpoint, step: Step, before: tuple[bytes, int] | None) -> None:
-        """`before`: template and replicas of the Deployment that the step was about."""
+        """Checks the effect of a step. `before`: template and replicas of its Deployment before the step."""
         if isinstance(step, Create) and step.ref.kind is Kind.INGRESS:
             self.served[step.ref.namespace, item.name] = self.elapsed
         if isinstance(step, Delete) and step.ref.kind is Kind.INGRESS:
-            # No Ingress, no drain.
+            # Without an Ingress there is no drain.
             self.unrouted.pop((step.ref.namespace, names.canary_name(item.name)), None)
         stored = self.api.stored.get(step.ref)
         if stored is None or step.ref.kind is not Kind.DEPLOYMENT or isinstance(step, Delete):
@@ -150,7 +151,7 @@ class StepInvariants:
         count = stored.body["spec"]["replicas"]
         if before is None or before[1] != count:
             allowed = allowed_counts(item, step.ref.name, before[1] if before else None)
-            assert count in allowed, f"nobody asked for {count} replicas, only {allowed}: {step}"
+            assert count in allowed, f"{count} replicas, allowed {allowed}: {step}"
         if before is not None and before[0] == stored.template:
             return
         made_of, template_then = self.made_of.get(stored.uid, ("", b""))
@@ -158,31 +159,31 @@ class StepInvariants:
         if before is None:
             return
         drifted = before[0] != template_then
-        assert drifted or made_of != self.made_of[stored.uid][0], f"a restart that nobody asked for: {step}"
+        assert drifted or made_of != self.made_of[stored.uid][0], f"unrequested restart: {step}"
         wanted = desired_template(item, step.ref.name)
-        assert wanted is not None, f"a restart that nobody asked for: {step}"
+        assert wanted is not None, f"unrequested restart: {step}"
         there = json.loads(before[0])
-        assert dict(leaves(there)) != dict(leaves(wanted)), f"a second roll-out for one change: {step}"
+        assert dict(leaves(there)) != dict(leaves(wanted)), f"second rollout for one change: {step}"
 
     def _remember(self, item: Endpoint, stored: Stored) -> None:
         assert item.spec is not None
         policies = {"replicas", "autoscaling", "canary"}
         image = item.spec.image_in(REGION) if stored.ref.name == item.name else item.spec.canary_image_in(REGION)
         spec = item.spec.model_dump(mode="json", exclude={*policies, "image", "region_image_uris"})
-        # Both stand behind one path, so the main's server says what the canary's is asked for.
+        # Both are behind one path, so the main's server also determines the canary's health check path.
         server = "vllm" in item.spec.image_in(REGION)
         made_of = json.dumps([spec, image, server, item.ingress_path], sort_keys=True)
         self.made_of[stored.uid] = made_of, stored.template
 
     def pass_time(self, seconds: float, looked_after: Set[str]) -> None:
-        """So much time has truly passed. `looked_after`: endpoints that are not left alone; nobody minds the others."""
+        """Advances real time. `looked_after`: the endpoints that are reconciled."""
         self.elapsed += seconds
         for ref, stored in self.api.stored.items():
             if ref.name in looked_after and stored.status.get("readyReplicas") and not stored.deleting_since:
                 self.served[ref.namespace, ref.name] = self.elapsed
 
     def report(self, item: Endpoint, state: RegionState) -> None:
-        """What is reported is so."""
+        """Checks that a reported state is true."""
         name, namespace = item.name, item.namespace or self.policy.namespace
         main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, namespace, name))
         if main is not None and self.makers[main.uid] != name:
@@ -196,7 +197,7 @@ class StepInvariants:
             assert not self._left(name), f"reported deleted: {self._left(name)}"
 
     def table_change(self, item: Endpoint, change: TableChange) -> None:
-        """I6: what the item says at the moment of the write."""
+        """Checks a table change against the item at the time of the write (I6)."""
         entries = [item.region_status.get(region) for region in item.target_regions]
         states = [
             entry.state if entry is not None and entry.intent in {None, item.intent} else None for entry in entries
@@ -232,10 +233,10 @@ class StepInvariants:
             stopping = not runs.autoscaling.enabled and runs.replicas == 0
             if stopping:
                 return
-            if self._ingress_without_pods(item, step.ref.namespace):
+            if self._has_no_pods(item, step.ref.namespace):
                 return
             assert step.withdraws, step
-            assert not ready, f"withdrawn while {ready} replicas are ready"
+            assert not ready, f"withdrawn with {ready} ready replicas"
             unready = self.elapsed - self.served.get((step.ref.namespace, item.name), 0.0)
             said = item.region_status.get(REGION)
             never_served = said is not None and said.state is RegionState.CREATING and not said.replicas_ready
@@ -248,8 +249,8 @@ class StepInvariants:
             assert step.ref.name == names.canary_name(item.name), f"I7: {step}"
             assert runs.canary is None, f"I7: {step}"
 
-    def _ingress_without_pods(self, item: Endpoint, namespace: str) -> bool:
-        """Somebody else has a name that the endpoint needs, and there are no Deployments, whosever."""
+    def _has_no_pods(self, item: Endpoint, namespace: str) -> bool:
+        """Whether another owner has a name that the endpoint needs and no Deployment with its names exists."""
         deployments = [ObjectRef(Kind.DEPLOYMENT, namespace, app) for app in (item.name, names.canary_name(item.name))]
         needed = [ObjectRef(kind, namespace, item.name) for kind in (Kind.SERVICE, Kind.HPA)]
         taken = [self.api.stored[ref].uid for ref in needed if ref in self.api.stored]
@@ -269,22 +270,22 @@ class StepInvariants:
                     for step in plan.steps[position:]
                 )
                 going = deployed is not None and deployed.deleting_since
-                assert count or raised or going, f"a route to {service}, which is at 0 and stays there"
+                assert count or raised or going, f"route to {service}, which stays at 0 replicas"
             else:
-                assert deployed is not None, f"{weight} % to {service}, which is not there"
-                assert count, f"{weight} % to {service}, which is at 0"
-                assert not deployed.deleting_since, f"{weight} % to {service}, which is going"
-                assert deployed.status.get("readyReplicas"), f"{weight} % to {service}, which is not ready"
+                assert deployed is not None, f"{weight}% to {service}, which does not exist"
+                assert count, f"{weight}% to {service}, which has 0 replicas"
+                assert not deployed.deleting_since, f"{weight}% to {service}, which is terminating"
+                assert deployed.status.get("readyReplicas"), f"{weight}% to {service}, which is not ready"
 
     def _left_by(self, item: Endpoint, canary: Stored) -> None:
-        """A canary that became the main serves until the main has rolled out."""
+        """Checks that a promoted canary serves until the main has rolled out."""
         if item.spec is None or item.spec.canary is not None or canary.deleting_since:
             return
         main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, canary.ref.namespace, item.name))
         image = item.spec.image_in(REGION)
         if main is not None and image_in(canary) == image and canary.ref.name != item.name:
             rolled_out = self._rolled_out(main) and image_in(main) == image
-            assert rolled_out, f"{canary.ref} became the main, and was left before that was rolled out"
+            assert rolled_out, f"promoted {canary.ref} lost its route before the main was rolled out"
 
     def _canary(self, item: Endpoint, step: Step, stored: Stored) -> None:
         goes = isinstance(step, Delete)
@@ -293,12 +294,12 @@ class StepInvariants:
             goes = count == 0 and stored.body["spec"]["replicas"] > 0
         ref = ObjectRef(Kind.INGRESS, step.ref.namespace, names.ingress_name(item.name))
         if ref in self.api.stored and self.api.observed_in(ref, names.ENDPOINT_ANNOTATION) is None:
-            # An Ingress that says no longer whose it is may be nobody's.
+            # An Ingress without the endpoint annotation may belong to any endpoint.
             return
         if goes and not stored.deleting_since:
             route = routed(self.api, item.name, step.ref.namespace)
-            assert step.ref.name not in route, f"{step}, which gets {route[step.ref.name]} %"
+            assert step.ref.name not in route, f"still receives {route[step.ref.name]}% of the traffic: {step}"
             left = self.unrouted.get((step.ref.namespace, step.ref.name))
             serves = stored.status.get("readyReplicas")
             drained = left is None or self.elapsed - left >= self.policy.canary_drain
-            assert drained or not serves, f"{step}, whose connections have not drained"
+            assert drained or not serves, f"connections have not drained: {step}"

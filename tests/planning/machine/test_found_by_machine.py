@@ -1,4 +1,4 @@
-"""What the machine of tests/planning/machine/test_lifecycle_machine.py has found, by value."""
+"""Regression tests for bugs found by tests/planning/machine/test_lifecycle_machine.py."""
 
 from datetime import timedelta
 
@@ -28,12 +28,12 @@ def serving_canary() -> tuple[SimulatedCluster, Endpoint]:
 
 
 def annotated(cluster: SimulatedCluster, name: str, value: str) -> ObservedObject:
-    """Somebody else sets an annotation of the Ingress."""
+    """Sets an annotation of the Ingress as another field manager."""
     ingress = cluster.get(Kind.INGRESS, INGRESS)
     return cluster.change(ingress.ref, annotations={**ingress.annotations, name: value})
 
 
-def test_a_canary_of_no_replicas_leaves_the_route_and_drains_before_its_pods_stop() -> None:
+def test_a_canary_scaled_to_zero_drains_before_its_pods_stop() -> None:
     cluster, asked = serving_canary()
     empty = with_spec(asked, **with_canary(replicas=0))
     plan = cluster.reconcile(empty)
@@ -46,7 +46,7 @@ def test_a_canary_of_no_replicas_leaves_the_route_and_drains_before_its_pods_sto
     assert names.DRAINING_SINCE_ANNOTATION not in cluster.get(Kind.INGRESS, INGRESS).annotations
 
 
-def test_a_canary_is_not_routed_to_by_the_readiness_it_had_before_it_was_stopped() -> None:
+def test_a_restarted_canary_gets_no_traffic_from_its_readiness_before_the_stop() -> None:
     cluster, asked = serving_canary()
     cluster.reconcile(endpoint(spec=CANARY, desired_state="stopped"))
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).spec["replicas"] == 0
@@ -58,7 +58,7 @@ def test_a_canary_is_not_routed_to_by_the_readiness_it_had_before_it_was_stopped
     assert isinstance(made, Create)
 
 
-def test_a_canary_that_was_taken_to_weight_0_still_drains_when_it_is_removed_at_once() -> None:
+def test_a_canary_set_to_weight_0_still_drains_when_removed_right_after() -> None:
     cluster, asked = serving_canary()
     cluster.reconcile(with_spec(asked, **with_canary(weight=0)))
     cluster.wait(1)
@@ -85,7 +85,7 @@ def test_an_edited_drain_clock_neither_shortens_nor_prolongs_a_removal(edited: s
     assert cluster.get(Kind.DEPLOYMENT, CANARYS).deleting
 
 
-def test_a_route_whose_label_somebody_took_away_is_drained_all_the_same() -> None:
+def test_a_canary_route_without_its_label_is_still_drained() -> None:
     cluster, asked = serving_canary()
     ingress = cluster.get(Kind.INGRESS, INGRESS)
     cluster.change(
@@ -95,7 +95,7 @@ def test_a_route_whose_label_somebody_took_away_is_drained_all_the_same() -> Non
 
 
 @pytest.mark.parametrize("clock", [names.UNREADY_SINCE_ANNOTATION, names.DRAINING_SINCE_ANNOTATION])
-def test_a_clock_that_somebody_else_set_is_taken_away_before_it_can_run_out(clock: str) -> None:
+def test_a_clock_set_by_another_manager_is_removed_before_it_expires(clock: str) -> None:
     cluster, asked = running()
     annotated(cluster, clock, LONG_AGO)
     plan = cluster.plan(asked)
@@ -109,7 +109,7 @@ def unready(cluster: SimulatedCluster) -> None:
     cluster.pods = (PodHealth("chat-1", containers_ready=False, ready=False, reason="it starts"),)
 
 
-def test_the_ingress_of_an_item_made_anew_is_given_its_time() -> None:
+def test_the_ingress_of_a_recreated_item_gets_the_full_threshold() -> None:
     cluster, _ = running()
     cluster.wait(86_400)
     unready(cluster)
@@ -126,7 +126,7 @@ def test_the_ingress_of_an_item_made_anew_is_given_its_time() -> None:
 
 
 @pytest.mark.parametrize("state", [RegionState.PENDING, RegionState.CREATING])
-def test_an_endpoint_that_was_never_whole_but_served_is_given_its_time(state: RegionState) -> None:
+def test_an_endpoint_that_served_but_never_rolled_out_gets_the_full_threshold(state: RegionState) -> None:
     cluster, asked = running({"replicas": 3})
     entry = asked.region_status["us-east-1"].model_copy(update={"state": state, "replicas_ready": 1})
     asked = asked.model_copy(update={"region_status": {"us-east-1": entry}})
@@ -136,7 +136,7 @@ def test_an_endpoint_that_was_never_whole_but_served_is_given_its_time(state: Re
     assert cluster.find(Kind.INGRESS, INGRESS)
 
 
-def test_the_main_of_another_item_that_lost_its_annotation_is_not_taken_for_a_canary() -> None:
+def test_an_unannotated_main_of_another_item_is_not_taken_for_a_canary() -> None:
     cluster, asked = running()
     cluster.reconcile(endpoint(CANARYS))
     for ref in [ref for ref in cluster.objects if ref.name == CANARYS]:

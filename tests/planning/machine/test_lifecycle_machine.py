@@ -1,13 +1,13 @@
-"""Whatever users, other programs, pods, time and faults do in whatever order: no step breaks a promise, and in the end
-everything is as a fresh cluster would have it.
+"""State machine test: whatever users, other controllers, pods, time and faults do in any order, no step breaks an
+invariant, and the region finally matches a fresh cluster.
 
-A machine of rules drives `plan` against a region by value (tests/planning/machine/machine.py). GCO_STREAM_EXAMPLES=N
-runs it with N sequences of up to GCO_STREAM_STEPS rules, to look for longer than a unit test may:
+A rule-based state machine drives `plan` against a simulated region (tests/planning/machine/machine.py).
+GCO_STREAM_EXAMPLES=N runs N sequences of up to GCO_STREAM_STEPS rules, for a longer search than in a unit test:
 
     GCO_STREAM_EXAMPLES=20000 pytest tests/planning/machine/test_lifecycle_machine.py -p no:cacheprovider
 
-A failure prints the sequence of rules, shrunk, and a blob that plays it again; what was found that way stands by value
-in tests/planning/machine/test_found_by_machine.py.
+A failure prints the minimized sequence of rules and a blob that replays it. The bugs found so far have regression
+tests in tests/planning/machine/test_found_by_machine.py.
 """
 
 import os
@@ -49,7 +49,7 @@ PLACES = st.sampled_from(
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """One region with at most three endpoints. What seldom happens shares one rule, so that the rest happens often."""
+    """One region with at most three endpoints. Rare events share one rule, so that all others are frequent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Lifecycle(RuleBasedStateMachine):
         ref = self._stored(which).ref
         self.world.api.delete(ref)
         if ref.kind is Kind.INGRESS:
-            # No Ingress, no drain.
+            # Without an Ingress there is no drain.
             self.world.promises.unrouted.clear()
 
     @precondition(lambda self: self.world.deployments())

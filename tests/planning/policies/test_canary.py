@@ -47,7 +47,7 @@ def test_a_canary_that_is_no_longer_ready_loses_its_traffic() -> None:
     }
 
 
-def test_losing_its_traffic_is_told_by_an_event_and_a_weight_of_zero_is_not() -> None:
+def test_only_an_unready_canary_losing_traffic_emits_an_event() -> None:
     cluster, asked = with_canary()
     cluster.roll_out("chat-canary", ready=0)
     [step] = cluster.plan(asked).steps
@@ -60,7 +60,7 @@ def test_losing_its_traffic_is_told_by_an_event_and_a_weight_of_zero_is_not() ->
 
 
 @pytest.mark.parametrize("change", [{"desired_state": "stopped"}, {"desired_state": "deleted"}])
-def test_a_canary_of_an_endpoint_that_shall_not_run_has_no_traffic(change: dict[str, str]) -> None:
+def test_a_canary_of_an_endpoint_that_should_not_run_has_no_traffic(change: dict[str, str]) -> None:
     cluster, _ = with_canary()
     cluster.reconcile(endpoint(spec=CANARY, **change))
     assert cluster.find(Kind.INGRESS, "inference-chat") is None
@@ -92,7 +92,7 @@ def test_a_canary_runs_its_own_image_and_the_mains_root_path() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/inference/chat/health"
 
 
-def test_removing_a_canary_takes_its_route_first_and_its_objects_after_the_drain() -> None:
+def test_removing_a_canary_deletes_its_route_first_and_its_objects_after_the_drain() -> None:
     cluster, asked = with_canary()
     without = with_spec(asked)
     plan = cluster.reconcile(without)
@@ -118,7 +118,7 @@ def test_a_canary_added_again_while_draining_serves_again() -> None:
     assert DRAINING not in cluster.get(Kind.INGRESS, "inference-chat").annotations
 
 
-def test_a_canary_that_never_had_traffic_goes_at_once() -> None:
+def test_a_canary_that_never_had_traffic_is_deleted_at_once() -> None:
     cluster, asked = SimulatedCluster(), endpoint(spec=CANARY)
     cluster.reconcile(asked)
     cluster.reconcile(with_spec(asked))
@@ -148,7 +148,7 @@ def test_a_canary_is_reconciled_while_the_main_is_rolling_out() -> None:
     assert kinds == [(Kind.DEPLOYMENT, "chat"), (Kind.DEPLOYMENT, "chat-canary")]
 
 
-def test_a_canary_name_that_is_taken_does_not_hold_up_the_main() -> None:
+def test_a_taken_canary_name_does_not_block_the_main() -> None:
     cluster, asked = running()
     other = endpoint("chat-canary")
     cluster.reconcile(other)
@@ -157,7 +157,7 @@ def test_a_canary_name_that_is_taken_does_not_hold_up_the_main() -> None:
     assert "belongs to the endpoint chat-canary" in plan.report.error  # type: ignore[union-attr]
 
 
-def test_an_endpoint_named_like_a_canary_is_no_canary_of_another() -> None:
+def test_an_endpoint_named_like_a_canary_is_not_taken_for_one() -> None:
     cluster, asked = running()
     cluster.reconcile(endpoint("chat-canary"))
     cluster.reconcile(asked)
@@ -166,7 +166,7 @@ def test_an_endpoint_named_like_a_canary_is_no_canary_of_another() -> None:
     assert not cluster.objects[ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary")].deleting
 
 
-def test_an_ingress_made_anew_has_the_canarys_route() -> None:
+def test_a_recreated_ingress_has_the_canarys_route() -> None:
     cluster, asked = with_canary()
     del cluster.objects[ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")]
     cluster.reconcile(asked)

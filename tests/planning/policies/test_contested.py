@@ -29,7 +29,7 @@ INTERVAL = ("f:metadata", "f:annotations", "f:alb.ingress.kubernetes.io/healthch
 
 
 class ContestFixture:
-    """A cluster in which another program insists: after each of our writes `insists` has the last word."""
+    """A cluster with another field manager: `insists` runs after each of our writes and may revert it."""
 
     def __init__(self, **asked: Any) -> None:
         self.api = ApiServer(self._wrote)
@@ -43,7 +43,7 @@ class ContestFixture:
         self.reconcile()
 
     def _wrote(self, stored: Stored) -> None:
-        """Nobody listens."""
+        """Ignores the notification."""
 
     def set_desired(self, **asked: Any) -> None:
         self.asked = endpoint(**asked)
@@ -53,7 +53,7 @@ class ContestFixture:
         self.api.edit(ref, OTHER, path, value)
 
     def stop_updater(self) -> None:
-        """The other program is gone; what it made stands."""
+        """Stops the other field manager; its last values stay."""
         self.insists.clear()
 
     def plan(self) -> Plan:
@@ -66,7 +66,7 @@ class ContestFixture:
         return found
 
     def reconcile(self) -> Plan:
-        """As the engine does it: an object that is applied three times in vain is marked."""
+        """Reconciles like the engine: an object with three reverted applies is annotated as contested."""
         applies: dict[ObjectRef, int] = {}
         for _ in range(12):
             plan = self.plan()
@@ -121,7 +121,7 @@ def over_annotation() -> ContestFixture:
     return contest
 
 
-def test_a_mark_is_one_short_text_and_is_read_back_as_it_was_written() -> None:
+def test_the_contested_annotation_is_short_and_parses_to_what_was_written() -> None:
     mark = ContestedAnnotation("0f" * 16, 3, START, of_template=True)
     assert str(mark) == f"template {'0f' * 16} 3 2026-11-21T09:00:00+00:00"
     assert contested.parse_annotation(str(mark)) == mark
@@ -145,7 +145,7 @@ def test_a_mark_is_one_short_text_and_is_read_back_as_it_was_written() -> None:
         "object abc " + "9" * 5000 + " 2026-11-21T09:00:00+00:00",
     ],
 )
-def test_rubbish_is_no_mark(rubbish: str | None) -> None:
+def test_an_invalid_contested_annotation_is_ignored(rubbish: str | None) -> None:
     assert contested.parse_annotation(rubbish) is None
 
 
@@ -163,7 +163,7 @@ def test_a_contested_template_is_applied_three_times_and_never_again() -> None:
     assert contest.applies(MAIN) == 3
 
 
-def test_a_contested_template_is_an_error_that_names_object_and_field_and_does_not_change_with_time() -> None:
+def test_the_error_of_a_contested_template_names_object_and_field_without_a_time() -> None:
     contest = over_template()
     contest.roll_out()
     report = contest.reconcile().report
@@ -178,14 +178,14 @@ def test_a_contested_template_is_an_error_that_names_object_and_field_and_does_n
     assert contest.reconcile().report == report
 
 
-def test_marking_tells_people_once() -> None:
+def test_marking_an_object_as_contested_emits_one_event() -> None:
     contest = over_template()
-    told = [step.event for step in contest.taken if isinstance(step, Annotate)]
-    assert [(event.reason, event.warning) for event in told if event is not None] == [("Contested", True)]
-    assert "another field manager keeps changing" in told[0].message  # type: ignore[union-attr]
+    events = [step.event for step in contest.taken if isinstance(step, Annotate)]
+    assert [(event.reason, event.warning) for event in events if event is not None] == [("Contested", True)]
+    assert "another field manager keeps changing" in events[0].message  # type: ignore[union-attr]
 
 
-def test_a_contested_template_is_tried_again_once_the_item_asks_for_another() -> None:
+def test_a_contested_template_is_retried_once_the_items_template_changes() -> None:
     contest = over_template()
     contest.set_desired(spec={"image": "registry.example/serve:2.0"})
     contest.reconcile()
@@ -198,7 +198,7 @@ def test_a_contested_template_is_tried_again_once_the_item_asks_for_another() ->
     assert contest.mark(MAIN) is None
 
 
-def test_neither_a_new_revision_nor_another_order_of_what_stands_is_another_wish() -> None:
+def test_a_new_revision_or_live_order_does_not_count_as_a_changed_template() -> None:
     contest = ContestFixture(spec={"env": {"A": "1", "B": "2"}})
     contest.start_updater(MAIN, IMAGE, "registry.example/theirs:9")
     contest.reconcile()
@@ -210,7 +210,7 @@ def test_neither_a_new_revision_nor_another_order_of_what_stands_is_another_wish
     assert contest.applies(MAIN) == 3
 
 
-def test_a_contested_deployment_is_still_scaled_and_its_template_left_as_it_stands() -> None:
+def test_a_contested_deployment_is_still_scaled_without_changing_its_template() -> None:
     contest = over_template()
     contest.set_desired(spec={"replicas": 4})
     contest.taken.clear()
@@ -223,7 +223,7 @@ def test_a_contested_deployment_is_still_scaled_and_its_template_left_as_it_stan
     assert contest.seen(MAIN).spec["replicas"] == 0
 
 
-def test_a_contested_deployment_under_an_autoscaler_comes_up_from_0_and_is_then_the_autoscalers() -> None:
+def test_a_contested_autoscaled_deployment_is_scaled_up_from_0_and_left_to_the_hpa() -> None:
     contest = ContestFixture(spec=SCALED)
     contest.start_updater(MAIN, IMAGE, "registry.example/theirs:9")
     contest.reconcile()
@@ -236,7 +236,7 @@ def test_a_contested_deployment_under_an_autoscaler_comes_up_from_0_and_is_then_
     assert contest.seen(MAIN).spec["replicas"] == 7
 
 
-def test_other_fields_are_tried_again_after_a_wait_that_doubles_from_a_minute_to_6_hours() -> None:
+def test_other_fields_are_retried_with_a_wait_from_1_minute_to_6_hours() -> None:
     contest, waits = over_annotation(), []
     for _ in range(12):
         before = contest.applies(INGRESS)
@@ -252,14 +252,14 @@ def test_other_fields_are_tried_again_after_a_wait_that_doubles_from_a_minute_to
     assert waits == [min(60.0 * 2**turn, 21_600.0) for turn in range(12)]
 
 
-def test_a_new_revision_alone_is_no_reason_to_try_other_fields_before_their_time() -> None:
+def test_a_new_revision_alone_does_not_shorten_the_wait() -> None:
     contest = over_annotation()
     contest.set_desired(updated_at="2026-11-22T09:00:00+00:00")
     assert contest.reconcile().steps == ()
     assert contest.applies(INGRESS) == 3
 
 
-def test_contested_labels_and_annotations_are_said_beside_the_state_and_hold_up_no_promotion() -> None:
+def test_contested_labels_and_annotations_do_not_block_promotion() -> None:
     report = over_annotation().reconcile().report
     assert report is not None
     assert report.state is RegionState.RUNNING
@@ -267,7 +267,7 @@ def test_contested_labels_and_annotations_are_said_beside_the_state_and_hold_up_
     assert "metadata.annotations[alb.ingress.kubernetes.io/healthcheck-interval-seconds]" in report.error
 
 
-def test_what_serves_but_is_not_as_asked_is_an_error() -> None:
+def test_a_contested_spec_is_an_error_even_if_the_endpoint_serves() -> None:
     contest = ContestFixture()
     contest.start_updater(SERVICE, ("f:spec", "f:selector"), {"app": "other"})
     report = contest.reconcile().report
@@ -276,7 +276,7 @@ def test_what_serves_but_is_not_as_asked_is_an_error() -> None:
     assert "Service gco-inference/chat" in report.error
 
 
-def test_nothing_but_the_contested_object_is_held_up() -> None:
+def test_only_the_contested_object_is_blocked() -> None:
     contest = over_template()
     contest.set_desired(spec={**CANARY, **SCALED}, ingress_path="/elsewhere")
     contest.taken.clear()
@@ -291,7 +291,7 @@ def test_nothing_but_the_contested_object_is_held_up() -> None:
     assert contest.applies(MAIN) == 0
 
 
-def test_a_contested_canary_is_said_beside_the_mains_state() -> None:
+def test_a_contested_canary_is_reported_without_changing_the_state() -> None:
     contest = ContestFixture(spec=CANARY)
     contest.start_updater(ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary"), IMAGE, "registry.example/theirs:9")
     report = contest.reconcile().report
@@ -300,7 +300,9 @@ def test_a_contested_canary_is_said_beside_the_mains_state() -> None:
 
 
 @pytest.mark.parametrize("contested_by", [over_template, over_annotation])
-def test_in_sync_again_the_mark_goes_with_one_step(contested_by: Callable[[], ContestFixture]) -> None:
+def test_the_contested_annotation_is_removed_once_the_object_is_in_sync(
+    contested_by: Callable[[], ContestFixture],
+) -> None:
     contest = contested_by()
     ref, path, _ = contest.insists[0]
     contest.stop_updater()
@@ -310,13 +312,13 @@ def test_in_sync_again_the_mark_goes_with_one_step(contested_by: Callable[[], Co
     uid = contest.seen(ref).uid
     part = contest.taken[0].part
     marks = {names.CONTESTED_ANNOTATION: None}
-    assert contest.taken == [Annotate(ref, uid, marks, "it is as it should be again", part)]
+    assert contest.taken == [Annotate(ref, uid, marks, "it is in sync again", part)]
     assert contest.mark(ref) is None
     assert plan.report is not None
     assert plan.report.error == ""
 
 
-def test_a_mark_is_no_drift_of_its_own() -> None:
+def test_the_contested_annotation_is_not_drift() -> None:
     contest = ContestFixture()
     generation = contest.seen(MAIN).generation
     contest.write_mark(MAIN, "rubbish")
@@ -325,7 +327,7 @@ def test_a_mark_is_no_drift_of_its_own() -> None:
     assert contest.seen(MAIN).generation == generation
 
 
-def test_whoever_takes_the_mark_away_has_it_tried_again() -> None:
+def test_removing_the_contested_annotation_triggers_a_retry() -> None:
     contest = over_template()
     contest.write_mark(MAIN, None)
     contest.reconcile()
@@ -336,7 +338,7 @@ def test_whoever_takes_the_mark_away_has_it_tried_again() -> None:
     assert contest.seen(MAIN).spec["template"]["spec"]["containers"][0]["image"] == "registry.example/serve:1.0"
 
 
-def test_a_mark_from_a_clock_that_is_ahead_holds_nothing_up_for_longer() -> None:
+def test_a_contested_annotation_from_the_future_does_not_extend_the_wait() -> None:
     contest = over_annotation()
     step = next(step for step in contest.taken if isinstance(step, Apply))
     ahead = ContestedAnnotation(contest.mark(INGRESS).digest, 1, START + timedelta(days=9))  # type: ignore[union-attr]
@@ -344,7 +346,7 @@ def test_a_mark_from_a_clock_that_is_ahead_holds_nothing_up_for_longer() -> None
     assert contested.retry_delay(contest.seen(INGRESS), step, START) == 60.0
 
 
-def test_a_mark_for_another_wish_holds_nothing_up() -> None:
+def test_a_contested_annotation_for_an_older_desired_state_blocks_nothing() -> None:
     contest = over_template()
     step = next(step for step in contest.taken if isinstance(step, Apply) and step.ref == MAIN)
     assert contested.retry_delay(contest.seen(MAIN), step, START) == math.inf
@@ -352,7 +354,7 @@ def test_a_mark_for_another_wish_holds_nothing_up() -> None:
     assert contested.retry_delay(contest.seen(MAIN), step, START) == 0.0
 
 
-def test_while_something_is_in_the_way_of_all_marks_stay() -> None:
+def test_contested_annotations_stay_while_an_error_blocks_all_steps() -> None:
     contest = over_template()
     contest.api.stored[SERVICE].body["metadata"]["annotations"]["gco.io/table"] = "arn:another"
     contest.api.stored[SERVICE].seen = None
@@ -362,16 +364,16 @@ def test_while_something_is_in_the_way_of_all_marks_stay() -> None:
     assert all(not isinstance(step, Annotate) for step in contest.plan().steps)
 
 
-def test_an_explanation_tells_of_the_contest_and_calls_the_rest_in_sync() -> None:
+def test_an_explanation_shows_the_contest_and_the_rest_in_sync() -> None:
     contest = over_template()
     seen = Observed({ref: contest.seen(ref) for ref in contest.api.stored})
-    told = explain(contest.asked, seen, FleetState(), contest.now, POLICY, contest.plan())
-    found = {one.ref: one for one in told.objects}
+    explained = explain(contest.asked, seen, FleetState(), contest.now, POLICY, contest.plan())
+    found = {one.ref: one for one in explained.objects}
     assert found[MAIN].state is ObjectState.LEFT_ALONE
     assert "another field manager keeps changing it" in found[MAIN].message
     assert found[SERVICE].state is found[INGRESS].state is ObjectState.IN_SYNC
-    assert not told.in_desired_state
-    assert "another field manager keeps changing" in told.headline
+    assert not explained.in_desired_state
+    assert "another field manager keeps changing" in explained.headline
 
 
 def test_a_contested_endpoint_can_be_deleted() -> None:
@@ -380,7 +382,7 @@ def test_a_contested_endpoint_can_be_deleted() -> None:
     assert {step.ref for step in contest.plan().steps} == {MAIN, SERVICE, INGRESS}
 
 
-def test_a_promoted_canary_goes_although_the_mains_labels_are_contested() -> None:
+def test_a_promoted_canary_is_removed_although_the_mains_labels_are_contested() -> None:
     contest = ContestFixture(spec=CANARY)
     contest.start_updater(MAIN, ("f:metadata", "f:labels", "f:project"), "theirs")
     contest.reconcile()

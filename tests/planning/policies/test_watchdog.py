@@ -1,4 +1,4 @@
-"""The health watchdog by value: what is withdrawn, when, and what brings it back."""
+"""The health watchdog: when an Ingress is withdrawn, and what restores it."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,14 +25,14 @@ INGRESS = "inference-chat"
 
 
 def ill(spec: dict[str, Any] | None = None, ready: int = 0) -> tuple[SimulatedCluster, Endpoint]:
-    """An endpoint that ran, and now has so many ready replicas."""
+    """An endpoint that ran and now has this many ready replicas."""
     cluster, asked = running(spec)
     cluster.roll_out("chat", ready=ready)
     return cluster, asked
 
 
 def seen(cluster: SimulatedCluster, asked: Endpoint) -> Endpoint:
-    """Reconciles once more and has the report written."""
+    """Reconciles once more and writes the report."""
     plan = cluster.reconcile(asked)
     return reported(asked, plan, cluster.now)
 
@@ -42,7 +42,7 @@ def clock(cluster: SimulatedCluster) -> str | None:
 
 
 def withdrawn(spec: dict[str, Any] | None = None, pods: PodHealth = DOWN) -> tuple[SimulatedCluster, Endpoint]:
-    """An endpoint whose Ingress the watchdog has withdrawn, and the item that says so."""
+    """An endpoint with a withdrawn Ingress, and its item with that status."""
     cluster, asked = ill(spec)
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
@@ -52,7 +52,7 @@ def withdrawn(spec: dict[str, Any] | None = None, pods: PodHealth = DOWN) -> tup
     return cluster, asked
 
 
-def test_the_clock_starts_when_the_last_replica_is_no_longer_ready_and_stops_with_the_first_that_is() -> None:
+def test_the_clock_runs_while_no_replica_is_ready() -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked)
     assert clock(cluster) == cluster.now.isoformat()
@@ -82,7 +82,7 @@ def test_an_ingress_is_withdrawn_when_no_replica_was_ready_for_the_threshold() -
     assert (step.event.reason, step.event.warning) == ("IngressWithdrawn", True)
 
 
-def test_nothing_but_the_ingress_goes_and_the_region_says_error_with_the_reason() -> None:
+def test_only_the_ingress_is_deleted_and_the_region_reports_the_error() -> None:
     cluster, asked = withdrawn()
     plan = cluster.plan(asked, ALONE)
     assert cluster.find(Kind.DEPLOYMENT, "chat") is not None
@@ -93,7 +93,7 @@ def test_nothing_but_the_ingress_goes_and_the_region_says_error_with_the_reason(
     assert not plan.write_report
 
 
-def test_the_clock_outlasts_restarts_and_replaced_pods() -> None:
+def test_the_clock_survives_restarts_and_replaced_pods() -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked)
     started = clock(cluster)
@@ -104,7 +104,7 @@ def test_the_clock_outlasts_restarts_and_replaced_pods() -> None:
     assert clock(cluster) == started
 
 
-def test_one_of_four_replicas_that_serves_is_no_illness() -> None:
+def test_one_ready_replica_of_four_is_enough() -> None:
     cluster, asked = ill({"replicas": 4}, ready=1)
     asked = seen(cluster, asked)
     cluster.wait(10 * THRESHOLD)
@@ -113,7 +113,7 @@ def test_one_of_four_replicas_that_serves_is_no_illness() -> None:
 
 
 def never_ready() -> tuple[SimulatedCluster, Endpoint]:
-    """An endpoint that has an Ingress and never had a ready replica, as GCO's monitor leaves one behind."""
+    """An endpoint with an Ingress that never had a ready replica, as GCO's monitor leaves it."""
     cluster, asked = running()
     entry = asked.region_status[POLICY.region].model_copy(update={"state": RegionState.CREATING})
     asked = asked.model_copy(update={"region_status": {POLICY.region: entry}})
@@ -121,7 +121,7 @@ def never_ready() -> tuple[SimulatedCluster, Endpoint]:
     return cluster, asked
 
 
-def test_the_ingress_of_an_endpoint_that_never_ran_gets_the_whole_threshold() -> None:
+def test_the_ingress_of_an_endpoint_that_never_ran_gets_the_full_threshold() -> None:
     cluster, asked = never_ready()
     cluster.wait(10 * THRESHOLD)
     asked = seen(cluster, asked)
@@ -171,13 +171,13 @@ def test_no_pods_are_listed_for_a_deployment_that_has_none() -> None:
 
 AFTER = {
     "a hold": lambda asked: asked.model_copy(update={"hold": "benchmark"}),
-    "a broken spec": lambda asked: asked.model_copy(update={"spec": None}),
+    "an invalid spec": lambda asked: asked.model_copy(update={"spec": None}),
     "a stop": lambda asked: asked.model_copy(update={"desired_state": DesiredState.STOPPED}),
 }
 
 
 @pytest.mark.parametrize("what", AFTER)
-def test_a_withdrawn_ingress_stays_away_until_a_pod_is_ready_whatever_was_reported_since(what: str) -> None:
+def test_a_withdrawn_ingress_is_not_recreated_before_a_pod_is_ready(what: str) -> None:
     cluster, asked = withdrawn()
     meanwhile = seen(cluster, AFTER[what](asked))
     again = asked.model_copy(update={"region_status": meanwhile.region_status})
@@ -190,7 +190,7 @@ def test_a_withdrawn_ingress_stays_away_until_a_pod_is_ready_whatever_was_report
     assert [(type(step), step.ref.kind) for step in cluster.plan(again).steps] == [(Create, Kind.INGRESS)]
 
 
-def test_a_report_of_the_version_before_counts_as_withdrawn() -> None:
+def test_a_report_of_the_previous_release_counts_as_withdrawn() -> None:
     cluster, asked = withdrawn()
     before = {"state": "error", "error": "no replica is ready, and the Ingress is away until one is"}
     asked = read(item(region_status={POLICY.region: {**before, "last_sync": "", "epoch": 1}}))  # type: ignore[assignment]
@@ -205,7 +205,7 @@ def test_a_report_of_the_version_before_counts_as_withdrawn() -> None:
     assert step.event.reason == "IngressRestored"
 
 
-def test_the_ingress_of_a_deployment_that_can_never_be_made_is_withdrawn_and_stays_away() -> None:
+def test_the_ingress_of_a_deployment_that_cannot_be_created_stays_withdrawn() -> None:
     cluster, asked = running()
     del cluster.objects[DEPLOYMENT]
     plan = cluster.plan(asked)
@@ -225,7 +225,7 @@ def test_the_ingress_of_a_deployment_that_can_never_be_made_is_withdrawn_and_sta
     assert [step.ref.kind for step in cluster.plan(asked, ALONE).steps] == [Kind.DEPLOYMENT]
 
 
-def test_a_ready_replica_brings_the_ingress_back() -> None:
+def test_a_ready_replica_restores_the_ingress() -> None:
     cluster, asked = withdrawn()
     cluster.pods = None
     cluster.roll_out()
@@ -239,14 +239,14 @@ def test_a_ready_replica_brings_the_ingress_back() -> None:
     assert (plan.report.state, plan.report.error) == (RegionState.RUNNING, "")
 
 
-def test_ready_containers_bring_the_ingress_back_although_the_load_balancers_gate_is_false() -> None:
+def test_ready_containers_restore_the_ingress_despite_an_unmet_readiness_gate() -> None:
     cluster, asked = withdrawn(pods=GATED_DOWN)
     cluster.pods = (GATED_DOWN, GATED)
     plan = cluster.plan(asked)
     assert [(type(step), step.ref.kind) for step in plan.steps] == [(Create, Kind.INGRESS)]
 
 
-def test_the_pods_of_a_withdrawn_endpoint_are_looked_at_every_15_s_where_they_have_gates() -> None:
+def test_pods_with_readiness_gates_are_checked_every_15_s_after_a_withdrawal() -> None:
     cluster, asked = withdrawn(pods=GATED_DOWN)
     plan = cluster.plan(asked)
     assert plan.requeue_after is not None
@@ -257,7 +257,7 @@ def test_the_pods_of_a_withdrawn_endpoint_are_looked_at_every_15_s_where_they_ha
     assert plan.requeue_after.after == 60
 
 
-def test_an_ingress_that_came_back_gets_the_whole_threshold_anew() -> None:
+def test_a_restored_ingress_gets_the_full_threshold_again() -> None:
     cluster, asked = withdrawn(pods=GATED_DOWN)
     cluster.pods = (GATED,)
     asked = reported(asked, cluster.reconcile(asked, ALONE), cluster.now)
@@ -267,7 +267,7 @@ def test_an_ingress_that_came_back_gets_the_whole_threshold_anew() -> None:
     assert not cluster.plan(asked, ALONE).steps
 
 
-def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress_and_it_is_said() -> None:
+def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress() -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
@@ -292,7 +292,7 @@ def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress_and
         (10, 5, False),
     ],
 )
-def test_never_more_than_half_of_the_running_endpoints_are_withdrawn_and_always_one_may_be(
+def test_at_most_half_of_the_running_endpoints_and_at_least_one_are_withdrawn(
     running_ones: int, away: int, goes: bool
 ) -> None:
     cluster, asked = ill()
@@ -307,7 +307,7 @@ def test_never_more_than_half_of_the_running_endpoints_are_withdrawn_and_always_
     assert plan.report.state is RegionState.ERROR
 
 
-def test_what_was_refused_is_looked_at_again() -> None:
+def test_a_refused_withdrawal_is_requeued() -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked)
     cluster.wait(THRESHOLD)
@@ -318,7 +318,7 @@ def test_what_was_refused_is_looked_at_again() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-40T00:00:00+00:00", "2026-11-21T09:00:00"])
-def test_a_clock_that_cannot_be_read_is_set_anew(text: str) -> None:
+def test_an_invalid_clock_is_restarted(text: str) -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked)
     ref = ObjectRef(Kind.INGRESS, NAMESPACE, INGRESS)
@@ -328,7 +328,7 @@ def test_a_clock_that_cannot_be_read_is_set_anew(text: str) -> None:
     assert clock(cluster) == cluster.now.isoformat()
 
 
-def test_a_clock_ahead_of_ours_is_set_back_so_that_it_does_not_wait_for_ever() -> None:
+def test_a_clock_in_the_future_is_reset_so_that_it_does_not_wait_forever() -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked)
     ref = ObjectRef(Kind.INGRESS, NAMESPACE, INGRESS)
@@ -338,7 +338,7 @@ def test_a_clock_ahead_of_ours_is_set_back_so_that_it_does_not_wait_for_ever() -
     assert clock(cluster) == cluster.now.isoformat()
 
 
-def test_a_withdrawn_endpoint_that_is_stopped_or_deleted_is_as_any_other() -> None:
+def test_a_withdrawn_endpoint_is_stopped_or_deleted_like_any_other() -> None:
     for state in ("stopped", "deleted"):
         cluster, asked = withdrawn()
         asked = asked.model_copy(update={"desired_state": endpoint(desired_state=state).desired_state})
@@ -348,7 +348,7 @@ def test_a_withdrawn_endpoint_that_is_stopped_or_deleted_is_as_any_other() -> No
         assert not plan.report.error
 
 
-def test_a_withdrawn_endpoint_gives_its_canary_no_traffic_and_keeps_it() -> None:
+def test_a_withdrawn_endpoint_keeps_its_canary_without_traffic() -> None:
     cluster, asked = withdrawn(CANARY)
     cluster.roll_out("chat-canary")
     cluster.reconcile(asked)
@@ -356,14 +356,14 @@ def test_a_withdrawn_endpoint_gives_its_canary_no_traffic_and_keeps_it() -> None
     assert cluster.find(Kind.DEPLOYMENT, "chat-canary") is not None
 
 
-def test_an_ingress_that_is_restored_has_the_ready_canarys_share() -> None:
+def test_a_restored_ingress_has_the_ready_canarys_share() -> None:
     cluster, asked = withdrawn(CANARY)
     cluster.roll_out()
     cluster.reconcile(asked)
     assert "weighted-routing" in str(cluster.get(Kind.INGRESS, INGRESS).spec)
 
 
-def test_a_new_endpoint_is_creating_until_its_first_ready_pod_and_no_error() -> None:
+def test_a_new_endpoint_is_creating_without_error_until_its_first_ready_pod() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     plan = cluster.reconcile(asked)
     assert cluster.find(Kind.INGRESS, INGRESS) is None
@@ -386,7 +386,7 @@ def test_a_held_endpoint_is_never_withdrawn() -> None:
     assert not cluster.plan(asked, ALONE).steps
 
 
-def test_an_endpoint_whose_spec_cannot_be_read_is_never_withdrawn() -> None:
+def test_an_endpoint_with_an_invalid_spec_is_never_withdrawn() -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked).model_copy(update={"spec": None})
     cluster.wait(10 * THRESHOLD)
@@ -394,7 +394,7 @@ def test_an_endpoint_whose_spec_cannot_be_read_is_never_withdrawn() -> None:
     assert not cluster.plan(asked, ALONE).steps
 
 
-def test_the_clock_is_one_write_and_then_silence() -> None:
+def test_the_clock_is_written_only_once() -> None:
     cluster, asked = ill()
     plan: Plan = cluster.plan(asked)
     assert [(type(step), step.ref.kind) for step in plan.steps] == [(Apply, Kind.INGRESS)]

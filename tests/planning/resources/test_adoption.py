@@ -5,14 +5,14 @@ from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, SimulatedCluster, legacy, with_spec
 
 
-def test_objects_of_the_former_system_are_taken_over_before_they_are_applied() -> None:
+def test_managed_fields_of_gco_are_taken_over_before_the_apply() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     legacy(cluster, asked)
     kinds = [type(step) for step in cluster.plan(asked).steps if step.ref.kind is Kind.SERVICE]
     assert kinds == [UpgradeManagedFields, Apply]
 
 
-def test_a_deployment_of_the_former_system_is_adopted_without_touching_its_template() -> None:
+def test_a_deployment_of_gco_is_adopted_without_changing_its_template() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     legacy(cluster, asked)
     before = cluster.get(Kind.DEPLOYMENT, "chat")
@@ -23,7 +23,7 @@ def test_a_deployment_of_the_former_system_is_adopted_without_touching_its_templ
     assert cluster.get(Kind.SERVICE, "chat").ownership.applied
 
 
-def test_an_adopted_deployment_is_scaled_alone_until_its_template_changes() -> None:
+def test_an_adopted_deployment_is_only_scaled_until_its_template_changes() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     legacy(cluster, asked)
     cluster.reconcile(asked)
@@ -35,7 +35,7 @@ def test_an_adopted_deployment_is_scaled_alone_until_its_template_changes() -> N
     assert (deployment.ownership.applied, deployment.annotations["gco.io/template-version"]) == (True, "1")
 
 
-def test_an_adopted_deployment_with_another_image_is_rolled_out_at_once() -> None:
+def test_an_adopted_deployment_with_a_different_image_is_rolled_out_at_once() -> None:
     cluster, asked = SimulatedCluster(), endpoint()
     legacy(cluster, asked)
     cluster.reconcile(with_spec(asked, image="registry.example/serve:3.0"))
@@ -43,7 +43,7 @@ def test_an_adopted_deployment_with_another_image_is_rolled_out_at_once() -> Non
     assert container["image"] == "registry.example/serve:3.0"
 
 
-def test_objects_of_the_former_system_named_like_a_canary_are_left_to_whose_they_may_be() -> None:
+def test_gco_objects_named_like_a_canary_are_left_to_their_possible_owner() -> None:
     cluster = SimulatedCluster()
     legacy(cluster, endpoint("chat-canary"))
     gone = endpoint(desired_state="deleted")
@@ -51,7 +51,7 @@ def test_objects_of_the_former_system_named_like_a_canary_are_left_to_whose_they
     assert cluster.plan(gone).steps == ()
 
 
-def test_a_canary_of_the_former_system_is_known_by_the_ingress() -> None:
+def test_a_canary_of_gco_is_recognized_by_the_ingress() -> None:
     cluster, asked = SimulatedCluster(), endpoint(spec=CANARY)
     legacy(cluster, asked)
     cluster.reconcile(asked)

@@ -1,7 +1,7 @@
-"""Replicas change hands between the item and the HPA, and no count is seen that neither of them asked for.
+"""Transfer of replicas between the item and the HPA, without any count that neither of them requests.
 
-Who owns spec.replicas decides what an apply does to it: a field that its last owner drops falls back to 1. So the
-simulated cluster is given the owners of this one field, by the rules of server-side apply.
+The effect of an apply on spec.replicas depends on its owners: a field that its last owner drops falls back to 1. The
+simulated cluster therefore tracks the owners of this field by the rules of server-side apply.
 """
 
 from dataclasses import dataclass, field, replace
@@ -39,7 +39,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class DesiredScale:
-    """What an item asks for. `bounds` None: no autoscaling."""
+    """The desired state of an item. `bounds` None: no autoscaling."""
 
     replicas: int
     bounds: tuple[int, int] | None = None
@@ -60,7 +60,7 @@ class DesiredScale:
 
 @dataclass
 class ScaledEndpoint:
-    """A cluster that knows who holds spec.replicas. `seen`: the count after each step, and whether an HPA stood."""
+    """A cluster that tracks the owners of spec.replicas. `seen`: count and existence of an HPA after each step."""
 
     cluster: SimulatedCluster = field(default_factory=SimulatedCluster)
     owners: frozenset[str] = frozenset()
@@ -83,7 +83,7 @@ class ScaledEndpoint:
         return [count for count, _ in groupby(count for count, _ in self.seen)]
 
     def reconcile(self, asked: DesiredScale) -> Plan:
-        """Plans and carries out until nothing is left to do; `seen` and `steps` are of this reconcile alone."""
+        """Plans and executes until nothing is left to do. `seen` and `steps` are reset first."""
         self.seen = [(self.count, self.scaler is not None)] if DEPLOYMENT in self.cluster.objects else []
         self.steps = []
         wanted = asked.endpoint()
@@ -105,12 +105,12 @@ class ScaledEndpoint:
             self.seen.append((self.count, self.scaler is not None))
 
     def choose(self, count: int) -> None:
-        """The HPA's choice, or anybody's by the scale subresource."""
+        """Sets the count through the scale subresource, as the HPA or a user does."""
         if count != self.count:
             self._set(count, frozenset({SCALER}))
 
     def adopted(self, asked: DesiredScale) -> "ScaledEndpoint":
-        """Made by the former system instead: the same objects, without our annotations and owners."""
+        """Turns the objects into those of GCO, without our annotations and ownership."""
         self.reconcile(asked)
         for ref, obj in list(self.cluster.objects.items()):
             plain = {key: value for key, value in obj.annotations.items() if not key.startswith("gco.io/")}
@@ -137,7 +137,7 @@ class ScaledEndpoint:
                 self._set(self.count, frozenset(taken))
 
     def _hold(self, manager: str, count: int, before: int | None) -> None:
-        """An apply by force: who held another value loses the field, who held the same shares it."""
+        """A forced apply: owners of a different value lose the field, owners of the same value share it."""
         self._set(count, frozenset({manager}) | (self.owners if count == before else frozenset()))
 
     def _set(self, count: int, owners: frozenset[str]) -> None:
@@ -155,7 +155,7 @@ class ScaledEndpoint:
 
 
 def made(asked: DesiredScale, *, by_gco: bool) -> ScaledEndpoint:
-    """The endpoint as it runs, made by us or adopted from the former system."""
+    """A running endpoint, created by us or adopted from GCO."""
     owned = ScaledEndpoint()
     if by_gco:
         owned.adopted(asked)
@@ -167,7 +167,7 @@ FROM_BOTH = pytest.mark.parametrize("by_gco", [False, True], ids=["ours", "adopt
 
 
 @FROM_BOTH
-def test_on_and_off_keep_the_count_that_stands(by_gco: bool) -> None:
+def test_enabling_and_disabling_autoscaling_keeps_the_live_count(by_gco: bool) -> None:
     owned = made(DesiredScale(4), by_gco=by_gco)
     owned.reconcile(DesiredScale(2, bounds=(2, 8)))
     assert owned.counts() == [4]
@@ -180,7 +180,7 @@ def test_on_and_off_keep_the_count_that_stands(by_gco: bool) -> None:
 
 
 @FROM_BOTH
-def test_off_goes_from_the_hpas_count_to_the_items_in_one_step_once_the_hpa_is_gone(by_gco: bool) -> None:
+def test_without_the_hpa_the_count_changes_to_the_items_in_one_step(by_gco: bool) -> None:
     owned = made(DesiredScale(2, bounds=(2, 8)), by_gco=by_gco)
     owned.choose(7)
     owned.reconcile(DesiredScale(3))
@@ -188,7 +188,7 @@ def test_off_goes_from_the_hpas_count_to_the_items_in_one_step_once_the_hpa_is_g
 
 
 @pytest.mark.parametrize(("present", "within"), [(1, 3), (3, 3), (4, 4), (9, 5)])
-def test_ours_is_brought_within_bounds_as_it_is_handed_over(present: int, within: int) -> None:
+def test_our_count_is_brought_within_bounds_when_it_is_transferred(present: int, within: int) -> None:
     owned = made(DesiredScale(present), by_gco=False)
     owned.reconcile(DesiredScale(present, bounds=(3, 5)))
     assert owned.counts() == ([present, within] if present != within else [present])
@@ -203,7 +203,7 @@ def test_an_adopted_count_out_of_bounds_is_left_to_the_hpa(present: int) -> None
 
 
 @FROM_BOTH
-def test_a_template_that_changes_with_the_hand_over_keeps_the_count(by_gco: bool) -> None:
+def test_a_template_change_during_the_transfer_keeps_the_count(by_gco: bool) -> None:
     owned = made(DesiredScale(4), by_gco=by_gco)
     owned.reconcile(DesiredScale(1, bounds=(1, 8), image="registry.example/serve:2.0"))
     assert owned.counts() == [4]
@@ -213,14 +213,14 @@ def test_a_template_that_changes_with_the_hand_over_keeps_the_count(by_gco: bool
     assert owned.counts() == [5]
 
 
-def test_the_second_manager_holds_the_count_before_ours_is_taken_from_the_former_system() -> None:
+def test_the_second_manager_owns_the_count_before_gcos_fields_are_taken_over() -> None:
     owned = made(DesiredScale(4, bounds=(1, 8)), by_gco=True)
     owned.reconcile(DesiredScale(4, bounds=(1, 8), image="registry.example/serve:2.0"))
     kinds = [type(step) for step in owned.steps if step.ref == DEPLOYMENT]
     assert kinds == [TransferReplicas, UpgradeManagedFields, Apply]
 
 
-def test_a_new_deployment_is_created_with_its_count_and_then_handed_over() -> None:
+def test_a_new_deployment_is_created_with_its_count_and_then_transferred() -> None:
     owned = ScaledEndpoint()
     owned.reconcile(DesiredScale(5, bounds=(1, 4)))
     assert owned.counts() == [4]
@@ -230,7 +230,7 @@ def test_a_new_deployment_is_created_with_its_count_and_then_handed_over() -> No
 
 @FROM_BOTH
 @pytest.mark.parametrize(("asked", "started"), [(0, 2), (3, 3), (9, 4)])
-def test_no_replicas_are_started_within_bounds_and_a_stop_takes_the_hpa_first(
+def test_zero_replicas_start_within_bounds_and_a_stop_deletes_the_hpa_first(
     by_gco: bool, asked: int, started: int
 ) -> None:
     owned = made(DesiredScale(4, bounds=(2, 4)), by_gco=by_gco)
@@ -246,7 +246,7 @@ def test_no_replicas_are_started_within_bounds_and_a_stop_takes_the_hpa_first(
 
 
 @FROM_BOTH
-def test_a_lower_maximum_changes_the_hpa_alone(by_gco: bool) -> None:
+def test_a_lower_maximum_changes_only_the_hpa(by_gco: bool) -> None:
     owned = made(DesiredScale(2, bounds=(2, 8)), by_gco=by_gco)
     owned.choose(6)
     owned.reconcile(DesiredScale(2, bounds=(1, 3)))
@@ -260,10 +260,10 @@ def test_bounds_in_the_wrong_order_name_both_values_and_change_nothing() -> None
     assert owned.steps == []
     assert plan.report is not None
     assert plan.report.state is RegionState.ERROR
-    assert "min_replicas 9 is more than max_replicas 4" in plan.report.error
+    assert "min_replicas (9) must not be greater than max_replicas (4)" in plan.report.error
 
 
-def test_an_hpa_of_somebody_elses_is_an_error_while_autoscaled_and_nobodys_business_otherwise() -> None:
+def test_an_hpa_of_another_owner_is_an_error_only_with_autoscaling() -> None:
     owned = made(DesiredScale(2), by_gco=False)
     theirs = ObservedObject(HPA, "uid-theirs", "1", labels={"app": "theirs"})
     owned.cluster.put(theirs)
@@ -292,7 +292,7 @@ CHOSEN = st.integers(0, 9)
 
 @FROM_BOTH
 @given(first=ASKED, then=st.lists(ASKED | CHOSEN, max_size=8))
-def test_whatever_is_asked_one_after_the_other_no_other_count_is_ever_seen(
+def test_no_sequence_of_changes_exposes_an_unexpected_count(
     by_gco: bool, first: DesiredScale, then: list[DesiredScale | int]
 ) -> None:
     owned = made(replace(first, stopped=False), by_gco=by_gco)
@@ -307,19 +307,19 @@ def test_whatever_is_asked_one_after_the_other_no_other_count_is_ever_seen(
         if one.bounds is not None and not one.stopped:
             assert not (owned.deployment.ownership.applied and OURS in owned.owners)
         else:
-            # The count moves when no HPA could move it back.
+            # The count changes while no HPA exists that could revert it.
             assert not any(now != was and stood for (was, _), (now, stood) in pairwise(owned.seen))
 
 
 def allowed(asked: DesiredScale, before: int) -> list[list[int]]:
-    """The counts that may be seen, one after the other."""
+    """The allowed sequence of counts."""
     if asked.stopped:
         return [[before, 0]] if before else [[0]]
     if asked.bounds is None:
         return [[before, asked.replicas]] if before != asked.replicas else [[before]]
     if before == 0:
         return [[0, asked.clamped(asked.replicas)]]
-    # Handed over within bounds, or the HPA's already.
+    # Transferred within the bounds, or already owned by the HPA.
     return [[before], [before, asked.clamped(before)]]
 
 

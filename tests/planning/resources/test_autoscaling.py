@@ -4,7 +4,7 @@ from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, SCALED, SimulatedCluster, running, with_spec
 
 
-def test_autoscaling_owns_the_replicas_and_an_hpas_choice_is_no_drift() -> None:
+def test_with_autoscaling_the_hpas_replica_count_is_no_drift() -> None:
     cluster, asked = running(SCALED)
     ref = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
     assert "f:replicas" not in cluster.objects[ref].ownership.fields["f:spec"]
@@ -12,7 +12,7 @@ def test_autoscaling_owns_the_replicas_and_an_hpas_choice_is_no_drift() -> None:
     assert cluster.plan(asked).steps == ()
 
 
-def test_autoscaling_on_and_off_never_passes_through_another_count() -> None:
+def test_enabling_and_disabling_autoscaling_exposes_no_other_count() -> None:
     cluster, asked = running({"replicas": 4})
     seen = []
     for spec in (SCALED | {"replicas": 4}, {"replicas": 4}):
@@ -24,7 +24,7 @@ def test_autoscaling_on_and_off_never_passes_through_another_count() -> None:
     assert cluster.find(Kind.HPA, "chat") is None
 
 
-def test_an_autoscaled_endpoint_at_zero_is_started_within_its_bounds() -> None:
+def test_an_autoscaled_endpoint_at_zero_starts_within_its_bounds() -> None:
     cluster, asked = running(SCALED)
     ref = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
     cluster.change(ref, spec={**cluster.objects[ref].spec, "replicas": 0})
@@ -32,9 +32,9 @@ def test_an_autoscaled_endpoint_at_zero_is_started_within_its_bounds() -> None:
     assert cluster.objects[ref].spec["replicas"] == 2
 
 
-def test_an_unknown_metric_is_a_warning_and_cpu() -> None:
+def test_an_unknown_metric_gives_a_warning_and_cpu_is_used() -> None:
     plan = SimulatedCluster().plan(endpoint(spec={"autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
     manifest = plan.steps[-1].manifest  # type: ignore[union-attr]
     assert manifest["spec"]["metrics"][0]["resource"]["name"] == "cpu"
     assert {warning.reason for warning in plan.warnings} == {Reason.UNKNOWN_METRIC}
-    assert any("'gpu' is not known" in str(warning) for warning in plan.warnings)
+    assert any("invalid value 'gpu': must be cpu or memory" in str(warning) for warning in plan.warnings)

@@ -1,4 +1,4 @@
-"""What the pods run, where it differs from what the former system made of the same item."""
+"""Pod templates, where they differ from those that GCO creates for the same item."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def container(cluster: SimulatedCluster, name: str = "chat") -> dict[str, Any]:
 
 
 def paths(cluster: SimulatedCluster) -> set[str]:
-    """Where kubelet's probes and the load balancer's health check ask."""
+    """The paths of the kubelet's probes and of the load balancer's health check."""
     first = container(cluster)
     annotations = cluster.get(Kind.INGRESS, "inference-chat").annotations
     return {
@@ -49,13 +49,13 @@ def test_the_root_path_is_the_ingress_path() -> None:
 
 
 @pytest.mark.parametrize("args", [["--root-path", "/x"], ["--root-path=/x"]])
-def test_an_authors_own_root_path_is_left_and_asked_under(args: list[str]) -> None:
+def test_a_root_path_in_the_spec_is_kept_and_used_by_health_checks(args: list[str]) -> None:
     cluster = made({"image": VLLM, "args": args})
     assert container(cluster)["args"] == args
     assert paths(cluster) == {"/x/health"}
 
 
-def test_with_a_command_of_the_authors_pods_and_load_balancer_are_asked_at_the_same_path() -> None:
+def test_with_a_command_in_the_spec_all_health_checks_use_the_same_path() -> None:
     cluster = made({"image": VLLM, "command": ["serve"]})
     assert "args" not in container(cluster)
     assert paths(cluster) == {"/health"}
@@ -82,12 +82,12 @@ def test_a_model_source_that_is_a_shell_command_is_one_argument() -> None:
     assert source in sync["args"]
 
 
-def test_rendering_leaves_the_items_node_selector_as_it_is() -> None:
+def test_rendering_does_not_modify_the_items_node_selector() -> None:
     asked = endpoint(spec={"node_selector": {"disk": "fast"}, "capacity_type": "spot"})
     SimulatedCluster().reconcile(asked)
     assert asked.spec is not None
     assert asked.spec.node_selector == {"disk": "fast"}
 
 
-def test_the_weights_of_main_and_canary_are_a_hundred() -> None:
+def test_the_weights_of_main_and_canary_add_up_to_100() -> None:
     assert '"weight": 65' in manifests.weighted_routing("chat", 35)

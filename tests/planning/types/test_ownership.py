@@ -30,7 +30,7 @@ _SERVICE_AND_INGRESS = ((Kind.SERVICE, "chat"), (Kind.INGRESS, "inference-chat")
 FOREIGN_CANARYS = [SHARED, SHARED_SERVICE]
 
 
-def somebodys(ref: ObjectRef) -> ObservedObject:
+def foreign(ref: ObjectRef) -> ObservedObject:
     return ObservedObject(ref, "uid-x", "1", labels={"app": ref.name})
 
 
@@ -40,15 +40,15 @@ def error(plan: Plan) -> str:
 
 
 def remove(cluster: SimulatedCluster, *refs: ObjectRef) -> None:
-    """They have gone for good."""
+    """Removes objects immediately."""
     for ref in refs:
         cluster.objects.pop(ref, None)
 
 
 @pytest.mark.parametrize("ref", FOREIGN_MAINS)
-def test_an_object_of_somebody_else_is_never_touched(ref: ObjectRef) -> None:
+def test_an_object_of_another_owner_is_never_touched(ref: ObjectRef) -> None:
     cluster = SimulatedCluster()
-    cluster.put(somebodys(ref))
+    cluster.put(foreign(ref))
     for asked in (
         *(endpoint(spec=SCALED, desired_state=state) for state in ("deploying", "stopped", "deleted")),
         endpoint(spec=SCALED, target_regions=["eu-west-1"]),
@@ -60,31 +60,31 @@ def test_an_object_of_somebody_else_is_never_touched(ref: ObjectRef) -> None:
     assert f"{ref} exists and is not managed by this controller" in plan.report.error
 
 
-def test_an_ingress_that_leads_to_nothing_but_somebody_elses_service_goes_and_none_that_serves() -> None:
+def test_an_ingress_is_deleted_if_it_only_routes_to_another_owners_service() -> None:
     service, ingress = (ObjectRef(kind, NAMESPACE, name) for kind, name in _SERVICE_AND_INGRESS)
     cluster, asked = running()
     remove(cluster, service)
-    cluster.put(somebodys(service))
+    cluster.put(foreign(service))
     assert cluster.plan(asked).steps == ()
     remove(cluster, MAIN)
     (step,) = cluster.plan(asked).steps
     assert isinstance(step, Delete)
     assert step.ref == ingress
-    cluster.put(somebodys(MAIN))
+    cluster.put(foreign(MAIN))
     assert cluster.plan(asked).steps == ()
 
 
-def test_an_autoscaler_of_somebody_else_is_in_nobodys_way_where_none_is_asked_for() -> None:
+def test_an_hpa_of_another_owner_is_ignored_without_autoscaling() -> None:
     cluster, asked = running()
-    cluster.put(somebodys(ObjectRef(Kind.HPA, NAMESPACE, "chat")))
+    cluster.put(foreign(ObjectRef(Kind.HPA, NAMESPACE, "chat")))
     plan = cluster.plan(asked)
     assert (plan.steps, error(plan)) == ((), "")
 
 
 @pytest.mark.parametrize("ref", FOREIGN_CANARYS)
-def test_an_object_of_somebody_else_named_like_the_canary_holds_up_the_canary_alone(ref: ObjectRef) -> None:
+def test_an_object_of_another_owner_with_the_canarys_name_blocks_only_the_canary(ref: ObjectRef) -> None:
     cluster = SimulatedCluster()
-    cluster.put(somebodys(ref))
+    cluster.put(foreign(ref))
     asked = endpoint(spec=CANARY)
     cluster.reconcile(asked)
     cluster.roll_out("chat")
@@ -106,7 +106,7 @@ def test_an_object_of_another_installation_is_foreign() -> None:
     assert "another installation" in error(plan)
 
 
-def test_an_object_whose_labels_were_edited_away_is_still_ours_and_is_put_back() -> None:
+def test_an_object_whose_labels_were_removed_is_still_ours_and_is_restored() -> None:
     cluster, asked = running()
     cluster.change(MAIN, labels={"team": "b"})
     (step,) = cluster.plan(asked).steps
@@ -117,7 +117,7 @@ def test_an_object_whose_labels_were_edited_away_is_still_ours_and_is_put_back()
     assert f"{MAIN} " in error(plan)
 
 
-def test_of_a_canary_and_an_endpoint_of_its_name_the_canary_keeps_it_if_it_was_first() -> None:
+def test_a_canary_keeps_its_name_if_an_endpoint_of_that_name_is_created_later() -> None:
     cluster, chat = running(CANARY)
     other = endpoint("chat-canary")
     plan = cluster.plan(other)
@@ -143,7 +143,7 @@ def _without_canary(cluster: SimulatedCluster, chat: Endpoint) -> None:
     assert SHARED not in cluster.objects
 
 
-def test_and_the_endpoint_keeps_it_if_it_was_first_and_the_canary_comes_once_that_has_gone() -> None:
+def test_an_endpoint_keeps_its_name_until_it_is_gone_and_the_canary_gets_it_then() -> None:
     cluster, other = running(name="chat-canary")
     chat = endpoint(spec=CANARY)
     cluster.reconcile(chat)
@@ -163,7 +163,7 @@ def test_and_the_endpoint_keeps_it_if_it_was_first_and_the_canary_comes_once_tha
     assert error(plan) == ""
 
 
-def test_while_the_first_owner_is_terminating_the_name_is_still_its() -> None:
+def test_a_terminating_owner_still_owns_the_name() -> None:
     cluster, _ = running(name="chat-canary")
     cluster.reconcile(endpoint("chat-canary", desired_state="deleted"))
     assert cluster.objects[SHARED].deleting
@@ -173,7 +173,7 @@ def test_while_the_first_owner_is_terminating_the_name_is_still_its() -> None:
 
 
 @pytest.mark.parametrize("state", ["deploying", "stopped", "deleted"])
-def test_nothing_in_a_namespace_outside_the_list_is_touched(state: str) -> None:
+def test_nothing_in_a_namespace_that_is_not_allowed_is_touched(state: str) -> None:
     cluster, _ = running()
     cluster.policy = replace(POLICY, namespaces=("team-b",))
     plan = cluster.plan(endpoint(desired_state=state))
@@ -185,7 +185,7 @@ def test_nothing_in_a_namespace_outside_the_list_is_touched(state: str) -> None:
         assert f"namespace: invalid value '{NAMESPACE}': must be one of team-b" in plan.report.error
 
 
-def test_another_selector_is_a_clear_error_and_nothing_is_deleted_for_it() -> None:
+def test_a_different_selector_is_an_error_and_nothing_is_deleted() -> None:
     cluster, asked = running()
     spec = {**cluster.objects[MAIN].spec, "selector": {"matchLabels": {"app": "other"}}}
     cluster.change(MAIN, spec=spec)
@@ -193,11 +193,11 @@ def test_another_selector_is_a_clear_error_and_nothing_is_deleted_for_it() -> No
     assert plan.steps == ()
     assert error(plan) == (
         f"{MAIN} selects pods by {{'app': 'other'}}, and a selector cannot be changed; "
-        "delete the Deployment to have it recreated"
+        "delete the Deployment so that it is recreated"
     )
 
 
-def test_a_paused_deployment_stays_paused_and_the_report_says_so_while_it_holds_something_up() -> None:
+def test_a_paused_deployment_stays_paused_and_is_reported_if_it_blocks_a_rollout() -> None:
     cluster, asked = running()
     cluster.change(MAIN, spec={**cluster.objects[MAIN].spec, "paused": True})
     cluster.roll_out()
@@ -217,10 +217,10 @@ def test_a_paused_deployment_stays_paused_and_the_report_says_so_while_it_holds_
     assert plan.steps == ()
     assert plan.report is not None
     assert plan.report.state is RegionState.UPDATING
-    assert plan.report.error == f"{MAIN} is paused (spec.paused): nothing is rolled out until somebody resumes it"
+    assert plan.report.error == f"{MAIN} is paused (spec.paused); nothing is rolled out until it is resumed"
 
 
-def test_a_field_of_the_former_system_that_the_item_drops_later_goes() -> None:
+def test_a_field_set_by_gco_and_dropped_from_the_item_later_is_removed() -> None:
     cluster, asked = SimulatedCluster(), endpoint(spec={"env": {"KEEP": "1", "DROP": "2"}})
     legacy(cluster, asked)
     cluster.reconcile(asked)

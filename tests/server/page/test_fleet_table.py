@@ -1,4 +1,4 @@
-"""What an item shows of itself in the fleet's list."""
+"""Tests of the rows of the fleet page and of their cache."""
 
 import asyncio
 from typing import Any
@@ -32,9 +32,9 @@ def row(plain: dict[str, Any]) -> Row:
     return row_of_item(plain["endpoint_name"], wire.encode(plain), REGION)
 
 
-def test_one_that_runs_as_asked_is_not_wrong() -> None:
+def test_an_endpoint_in_its_desired_state_has_no_reason() -> None:
     found = row(item(region_status=report("running")))
-    assert (found.state, found.ready, found.replicas_desired, found.since) == ("running", 1, 2, None)
+    assert (found.state, found.ready, found.desired_replicas, found.since) == ("running", 1, 2, None)
     assert (found.reason, found.message) == ("", "")
     assert found.regions == ((REGION, "running"),)
 
@@ -63,7 +63,9 @@ def test_one_that_runs_as_asked_is_not_wrong() -> None:
         ),
     ],
 )
-def test_one_that_is_not_says_why_and_since_when(plain: dict[str, Any], reason: Reason, message: str) -> None:
+def test_an_endpoint_that_needs_attention_has_a_reason_and_a_time(
+    plain: dict[str, Any], reason: Reason, message: str
+) -> None:
     found = row(plain)
     assert (found.reason, found.message) == (reason, message)
     assert found.since is not None
@@ -91,16 +93,16 @@ def test_a_stored_reason_is_kept_printable_and_short() -> None:
     assert len(found.reason) < 500
 
 
-def test_of_a_reason_without_an_error_nothing_is_shown() -> None:
+def test_a_reason_without_an_error_is_not_shown() -> None:
     found = row(item(region_status=report("running", reason="Rejected")))
     assert (found.reason, found.message) == ("", "")
 
 
-def test_the_errors_time_is_the_reports() -> None:
+def test_the_time_of_an_error_is_the_time_of_the_report() -> None:
     assert row(item(region_status=report("error", error="away"))).since == 1_795_019_200.0
 
 
-def test_one_that_lives_elsewhere_is_as_asked() -> None:
+def test_an_endpoint_in_other_regions_only_needs_no_attention() -> None:
     found = row(item(target_regions=["eu-west-1"]))
     assert (found.state, found.reason, found.regions) == ("elsewhere", "", (("eu-west-1", "not reported"),))
 
@@ -119,13 +121,13 @@ def test_one_that_lives_elsewhere_is_as_asked() -> None:
         },
     ],
 )
-def test_what_makes_no_sense_in_an_item_breaks_nothing(hostile: dict[str, Any]) -> None:
+def test_invalid_attributes_of_an_item_are_tolerated(hostile: dict[str, Any]) -> None:
     found = row_of_item("chat", {**wire.encode(item()), **hostile}, REGION)
     assert found.name == "chat"
     assert "\x1b" not in str(found)
 
 
-async def test_the_fleet_counts_states_and_regions_and_puts_errors_first() -> None:
+async def test_the_fleet_has_counts_and_lists_errors_first() -> None:
     items = ItemCache(REGION)
     for plain in (
         item("a", region_status=report("running")),
@@ -135,7 +137,7 @@ async def test_the_fleet_counts_states_and_regions_and_puts_errors_first() -> No
         items.put(wire.encode(plain))
     fleet = await FleetTable(REGION, int).from_items(items, {"b": 5.0}.get, {"x"})
     assert [one.name for one in fleet.rows] == ["a", "b", "c"]
-    assert [(one.name, one.since) for one in fleet.out_of_sync] == [("c", 1_795_019_200.0), ("b", 5.0)]
+    assert [(one.name, one.since) for one in fleet.needs_attention] == [("c", 1_795_019_200.0), ("b", 5.0)]
     assert fleet.states == (("running", 1), ("updating", 1), ("error", 1))
     assert fleet.regions == (("eu-west-1", (("not reported", 1),)), (REGION, fleet.states))
     assert fleet.removals == ("x",)
@@ -143,7 +145,7 @@ async def test_the_fleet_counts_states_and_regions_and_puts_errors_first() -> No
 
 
 class FleetTableFixture:
-    """The rows of a table of two, whose time and version are told."""
+    """Rows of a table with two items, with a clock and a version that the test controls."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -161,7 +163,7 @@ class FleetTableFixture:
         self.version += 1
 
 
-async def test_a_row_is_made_anew_only_once_its_item_changes() -> None:
+async def test_a_row_is_recomputed_only_after_its_item_changes() -> None:
     kept = FleetTableFixture()
     before = await kept.fleet()
     kept.change("b")
@@ -171,7 +173,7 @@ async def test_a_row_is_made_anew_only_once_its_item_changes() -> None:
     assert after.rows[1].state == "running"
 
 
-async def test_while_nothing_changes_the_fleet_is_not_looked_through_again() -> None:
+async def test_the_fleet_is_cached_while_nothing_changes() -> None:
     kept = FleetTableFixture()
     before = await kept.fleet()
     kept.now += 1
@@ -180,7 +182,7 @@ async def test_while_nothing_changes_the_fleet_is_not_looked_through_again() -> 
     assert await kept.fleet() is not before
 
 
-async def test_whoever_asks_after_a_change_sees_it_and_many_who_ask_at_once_cost_one_look() -> None:
+async def test_a_request_after_a_change_sees_it_and_concurrent_requests_share_one_update() -> None:
     kept = FleetTableFixture()
     await kept.fleet()
     kept.now += 60
@@ -190,7 +192,7 @@ async def test_whoever_asks_after_a_change_sees_it_and_many_who_ask_at_once_cost
     assert found[0].rows[1].state == "running"
 
 
-async def test_a_change_right_after_a_look_is_waited_for_and_not_passed_over() -> None:
+async def test_a_change_right_after_an_update_is_delayed_but_not_missed() -> None:
     kept = FleetTableFixture()
     await kept.fleet()
     kept.change("a")
@@ -200,7 +202,7 @@ async def test_a_change_right_after_a_look_is_waited_for_and_not_passed_over() -
     assert asyncio.get_running_loop().time() - began > 0.3
 
 
-async def test_the_loop_is_given_back_while_many_items_are_looked_through() -> None:
+async def test_the_event_loop_runs_while_many_items_are_read() -> None:
     kept = FleetTableFixture()
     for number in range(6000):
         kept.desired.put(wire.encode(item(f"e{number}", region_status=report("running", intent="1:another"))))
@@ -215,5 +217,5 @@ async def test_the_loop_is_given_back_while_many_items_are_looked_through() -> N
     busy = asyncio.create_task(others())
     fleet = await kept.fleet()
     busy.cancel()
-    assert len(fleet.out_of_sync) == 6002
+    assert len(fleet.needs_attention) == 6002
     assert turns > 4

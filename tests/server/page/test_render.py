@@ -1,4 +1,4 @@
-"""The page's HTML, of values alone."""
+"""Tests of the HTML that is rendered from values."""
 
 import re
 from dataclasses import replace
@@ -20,8 +20,8 @@ def renderer() -> Renderer:
     return Renderer()
 
 
-class Seen(HTMLParser):
-    """The tags and attributes of a page, and its text."""
+class ParsedPage(HTMLParser):
+    """Parses a page into its tags with attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -37,16 +37,16 @@ class Seen(HTMLParser):
 
 
 def shape(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    return [(tag, tuple(attributes)) for tag, attributes in Seen(text).tags]
+    return [(tag, tuple(attributes)) for tag, attributes in ParsedPage(text).tags]
 
 
-def test_what_others_write_stays_text(renderer: Renderer) -> None:
+def test_untrusted_text_is_escaped(renderer: Renderer) -> None:
     hostile, plain = (renderer.endpoint(SITE, endpoint(text=text), NOW) for text in (HOSTILE, "x"))
     assert shape(hostile) == shape(plain)
-    assert Seen(hostile).text.count(HOSTILE) >= 15
+    assert ParsedPage(hostile).text.count(HOSTILE) >= 15
 
 
-def test_what_would_hide_or_turn_letters_around_is_written_out(renderer: Renderer) -> None:
+def test_control_and_bidirectional_characters_are_shown_as_escapes(renderer: Renderer) -> None:
     page = renderer.endpoint(SITE, endpoint(text="\u202egnp.exe\x1b[2J"), NOW)
     assert "\u202e" not in page
     assert "\x1b" not in page
@@ -54,23 +54,25 @@ def test_what_would_hide_or_turn_letters_around_is_written_out(renderer: Rendere
 
 
 @pytest.mark.parametrize("where", ["name", "desired", "state", "reason", "message"])
-def test_a_row_of_hostile_words_is_a_row_like_any_other(renderer: Renderer, where: str) -> None:
+def test_a_row_with_hostile_text_has_the_same_structure(renderer: Renderer, where: str) -> None:
     row = Row("chat", "running", "running", 1, 1, (("us-east-1", "running"),), "Rejected", "ill", NOW)
     pages = [
         renderer.fleet(SITE, fleet((replace(row, **{where: word}),)), Query(), NOW) for word in (HOSTILE, "busy-word")
     ]
     assert shape(pages[0]) == shape(pages[1])
-    hrefs = [attributes["href"] for tag, attributes in Seen(pages[0]).tags if tag == "a" and attributes.get("href")]
+    hrefs = [
+        attributes["href"] for tag, attributes in ParsedPage(pages[0]).tags if tag == "a" and attributes.get("href")
+    ]
     assert all(re.match(r"(/|#)", str(href)) and "<" not in str(href) for href in hrefs)
 
 
-def test_a_hostile_search_stays_text(renderer: Renderer) -> None:
+def test_a_hostile_search_is_escaped(renderer: Renderer) -> None:
     page = renderer.fleet(SITE, fleet(rows(3)), Query.of({"q": HOSTILE, "state": HOSTILE, "region": HOSTILE}), NOW)
     assert "<script>alert" not in page
-    assert "onerror" not in str([attributes for _, attributes in Seen(page).tags if "onerror" in attributes])
+    assert "onerror" not in str([attributes for _, attributes in ParsedPage(page).tags if "onerror" in attributes])
 
 
-def test_nothing_is_loaded_but_our_own_files_and_nothing_is_inline(renderer: Renderer) -> None:
+def test_only_own_files_are_loaded_and_nothing_is_inline(renderer: Renderer) -> None:
     pages = (
         renderer.fleet(SITE, fleet(rows(60)), Query(), NOW),
         renderer.endpoint(SITE, endpoint(), NOW),
@@ -78,7 +80,7 @@ def test_nothing_is_loaded_but_our_own_files_and_nothing_is_inline(renderer: Ren
         renderer.message(SITE, "None", "of it", NOW),
     )
     for page in pages:
-        seen = Seen(page)
+        seen = ParsedPage(page)
         for tag, attributes in seen.tags:
             assert tag != "style"
             assert "style" not in attributes
@@ -88,42 +90,53 @@ def test_nothing_is_loaded_but_our_own_files_and_nothing_is_inline(renderer: Ren
         assert len(ids) == len(set(ids))
 
 
-def test_what_is_not_as_asked_comes_before_the_list(renderer: Renderer) -> None:
+def test_endpoints_that_need_attention_come_before_the_list(renderer: Renderer) -> None:
     page = renderer.fleet(SITE, fleet(rows(300)), Query(), NOW)
     assert page.index(NO_REPLICA) < page.index("All endpoints")
-    assert "since <time" in page
+    assert '<span class="since"><time' in page
 
 
-def test_a_standby_says_who_leads(renderer: Renderer) -> None:
+def test_the_reason_code_is_shown_beside_the_message(renderer: Renderer) -> None:
+    code = '<span class="tag reason" title="reason code">{}</span>'
+    assert f"{NO_REPLICA} {code.format('IngressWithdrawn')}" in renderer.fleet(SITE, fleet(rows(9)), Query(), NOW)
+    shown = renderer.endpoint(SITE, endpoint(), NOW)
+    assert f"updating, 1 of 2 ready {code.format('Progressing')}" in shown
+    settled = Endpoint("chat", "running", "running here, as desired", in_desired_state=True)
+    assert "reason code" not in renderer.endpoint(SITE, settled, NOW)
+
+
+def test_a_standby_shows_the_leader(renderer: Renderer) -> None:
     standby = replace(SITE, leading=False, leader="pod-b_2", stream=None, is_working=False)
-    text = " ".join(Seen(renderer.fleet(standby, fleet(rows(2)), Query(), NOW)).text.split())
-    assert "This replica stands by. pod-b_2 leads since 90 s ago" in text.replace("2 min ago", "90 s ago")
+    text = " ".join(ParsedPage(renderer.fleet(standby, fleet(rows(2)), Query(), NOW)).text.split())
+    assert "This replica is a standby. The leader is pod-b_2, elected 90 s ago" in text
     assert "Only the leader reads the stream." in renderer.stream(standby, NOW)
 
 
-def test_an_endpoint_without_anything_to_tell_is_a_page_too(renderer: Renderer) -> None:
+def test_an_endpoint_without_history_has_a_page(renderer: Renderer) -> None:
     page = renderer.endpoint(SITE, Endpoint("chat", "gone", "the table has no such item", in_desired_state=True), NOW)
-    assert "No change has come since" in page
+    assert "No changes since this replica started." in page
     found = EndpointHistory(change=Change("scan", "", NOW - 2, NOW - 10, "item"))
-    assert "Found by a scan of the table." in renderer.endpoint(
+    assert "Found by a table scan." in renderer.endpoint(
         SITE, Endpoint("chat", "x", "y", in_desired_state=False, history=found), NOW
     )
-    told = Endpoint("chat", "x", "y", in_desired_state=False, history=EndpointHistory(), events_problem="not allowed")
-    assert "They cannot be read: not allowed" in renderer.endpoint(SITE, told, NOW)
+    without = Endpoint(
+        "chat", "x", "y", in_desired_state=False, history=EndpointHistory(), events_problem="not allowed"
+    )
+    assert "Events cannot be listed: not allowed" in renderer.endpoint(SITE, without, NOW)
 
 
-def test_the_timeline_tells_itself_in_words_too(renderer: Renderer) -> None:
+def test_the_timeline_has_a_text_alternative(renderer: Renderer) -> None:
     page = renderer.endpoint(SITE, endpoint(), NOW)
     assert "Changed; read 300 ms later, applied 100 ms later, not ready yet." in page
 
 
-def test_poll_mode_is_said(renderer: Renderer) -> None:
+def test_poll_mode_is_shown(renderer: Renderer) -> None:
     polling = replace(SITE, stream=Stream("poll", "the table has no stream"))
     assert "the table has no stream" in renderer.stream(polling, NOW)
-    assert "mode: the stream cannot be read" in renderer.fleet(polling, Fleet(), Query(), NOW)
+    assert "mode: the stream is not readable" in renderer.fleet(polling, Fleet(), Query(), NOW)
 
 
-def test_more_shards_than_there_is_room_for_are_counted(renderer: Renderer) -> None:
+def test_shards_that_are_not_drawn_are_counted(renderer: Renderer) -> None:
     shards = tuple(Shard(f"shardId-{number:04}", "reading", None, None, None) for number in range(100))
     page = renderer.stream(replace(SITE, stream=Stream("stream", "", shards=shards)), NOW)
     assert "36 more are not drawn" in page

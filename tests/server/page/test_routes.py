@@ -1,4 +1,4 @@
-"""The page as it is served: headers, refusals, and news."""
+"""Tests of the served page: headers, rejected requests and live updates."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ PATHS = ("/", "/stream", "/endpoints/chat", "/endpoints/none", "/static/page.css
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_every_answer_carries_the_security_headers(path: str) -> None:
+async def test_every_response_has_the_security_headers(path: str) -> None:
     values = Values(endpoints={"chat": endpoint()})
     async with values.served() as url, aiohttp.ClientSession() as session, session.get(url + path) as answer:
         policy = answer.headers["Content-Security-Policy"]
@@ -32,7 +32,7 @@ async def test_every_answer_carries_the_security_headers(path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/", "/endpoints/chat", "/live", "/metrics", "/nowhere"])
-async def test_whatever_does_not_only_read_is_refused(method: str, path: str) -> None:
+async def test_methods_other_than_get_and_head_are_rejected(method: str, path: str) -> None:
     async with (
         Values().served() as url,
         aiohttp.ClientSession() as session,
@@ -45,12 +45,12 @@ async def test_whatever_does_not_only_read_is_refused(method: str, path: str) ->
 @pytest.mark.parametrize(
     "path", ["/static/..%2frender.py", "/static/../render.py", "/static/%2e%2e/render.py", "/endpoints/" + "x" * 999]
 )
-async def test_what_is_not_there_is_not_found(path: str) -> None:
+async def test_unknown_paths_return_404(path: str) -> None:
     async with Values().served() as url, aiohttp.ClientSession() as session, session.get(url + path) as answer:
         assert answer.status == 404
 
 
-async def test_news_come_as_they_happen_and_only_to_who_looks_at_that_endpoint() -> None:
+async def test_updates_are_sent_at_once_and_only_for_the_open_endpoint() -> None:
     values = Values()
     async with (
         values.served() as url,
@@ -64,7 +64,7 @@ async def test_news_come_as_they_happen_and_only_to_who_looks_at_that_endpoint()
         assert await answer.content.readuntil(b"\n\n") == b"event: news\ndata:\n\n"
 
 
-async def test_there_is_room_for_so_many_listeners_and_a_place_is_free_again_when_one_leaves() -> None:
+async def test_the_number_of_listeners_is_limited_and_a_closed_one_frees_its_place() -> None:
     values = Values(bell=ChangeBroadcaster(max_subscribers=2))
     async with values.served() as url, aiohttp.ClientSession() as session:
         first = await session.get(url + "/live")
@@ -79,16 +79,16 @@ async def test_there_is_room_for_so_many_listeners_and_a_place_is_free_again_whe
             assert answer.status == 200
 
 
-async def test_open_pages_do_not_hold_up_the_end() -> None:
+async def test_open_pages_do_not_delay_shutdown() -> None:
     values = Values()
     async with aiohttp.ClientSession() as session:
         async with values.served() as url:
             answer = await session.get(url + "/live")
-        # It was ended, where a server that has waited for it in vain would have broken it off.
+        # The server ended the stream properly; a timed-out shutdown would have cut the connection.
         assert await answer.content.read() == b"retry: 1000\n\n"
 
 
-async def test_what_comes_fast_is_one_piece_of_news() -> None:
+async def test_updates_in_quick_succession_are_sent_as_one() -> None:
     broadcaster = ChangeBroadcaster()
     with broadcaster.subscribe("") as listener:
         news = broadcaster.changes(listener, min_interval=0.2, keepalive=600)
@@ -102,13 +102,13 @@ async def test_what_comes_fast_is_one_piece_of_news() -> None:
         assert await waiting is True
 
 
-async def test_a_page_hears_from_time_to_time_though_nothing_happens() -> None:
+async def test_an_idle_page_receives_keepalives() -> None:
     broadcaster = ChangeBroadcaster()
     with broadcaster.subscribe("") as listener:
         assert await anext(broadcaster.changes(listener, keepalive=0.01)) is False
 
 
-def test_ten_thousand_rows_take_little_more_than_a_hundred() -> None:
+def test_rendering_ten_thousand_rows_takes_little_longer_than_a_hundred() -> None:
     renderer, took = Renderer(), []
     for count in (100, 10_000):
         shown = fleet(rows(count))

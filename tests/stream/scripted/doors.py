@@ -1,9 +1,8 @@
-"""Two ways in for a real client.
+"""Two transports for a real client.
 
-Over a socket, as in life: `subscribe`. Through memory, for fake time: `MemorySession` takes the place of the client's
-HTTP session, so that the request is still serialised, and the answer still parsed, by the real thing, while nothing
-outside of the loop takes time. What the real session makes of a connection that is cut, or of an answer that is late,
-is imitated, and tested over sockets.
+`subscribe` uses a socket, as in production. `MemorySession` replaces the client's HTTP session for tests in fake time:
+requests are still serialised and responses still parsed by the real client, while nothing outside of the loop takes
+time. How the real session reacts to a closed connection or a late response is imitated, and tested over sockets.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ _HEADERS = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "s
 
 
 class MemorySession:
-    """Stands in for aiobotocore's AIOHTTPSession; `timeout`: seconds to connect, and for the answer."""
+    """Replacement for aiobotocore's AIOHTTPSession. `timeout`: seconds to connect, and for the response."""
 
     def __init__(self, server: ScriptedDynamoDB, *, timeout: tuple[float, float], **_: Any) -> None:
         self._server = server
@@ -53,7 +52,7 @@ class MemorySession:
 
 
 class _Raw:
-    """What aiobotocore reads an answer's body from."""
+    """The object from which aiobotocore reads the body of a response."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -65,9 +64,9 @@ class _Raw:
 def client_in_memory(
     server: ScriptedDynamoDB, session: AioSession, service: str = "dynamodbstreams", *, timeout: float = 5.0
 ) -> AbstractAsyncContextManager[Any]:
-    """A real client, configured as the program's, whose requests go to `server` without a socket.
+    """A real client, configured like the program's, whose requests go to `server` without a socket.
 
-    They carry neither signature nor user agent, which take half of a call's time and which nobody reads.
+    Requests carry neither signature nor user agent, because these take half of a call's time and are not checked.
     """
     ours = AioConfig(http_session_cls=partial(MemorySession, server), signature_version=UNSIGNED, user_agent="scripted")
     config = client_config(timeout=timeout, connections=32).merge(ours)
@@ -77,16 +76,16 @@ def client_in_memory(
 def client_of(
     url: str, session: AioSession, service: str = "dynamodbstreams", *, timeout: float = 5.0
 ) -> AbstractAsyncContextManager[Any]:
-    """A real client of the server at `url`, configured as the program's."""
+    """A real client of the server at `url`, configured like the program's."""
     return _client(session, service, url, client_config(timeout=timeout, connections=32))
 
 
 @asynccontextmanager
 async def listening(server: ScriptedDynamoDB) -> AsyncIterator[str]:
-    """The URL at which `server` listens."""
+    """Runs `server` on a local port and yields its URL."""
     application = web.Application()
     application.router.add_post("/", partial(_handle, server))
-    # For calls that hang; 0 would be without limit.
+    # Calls may hang; a timeout of 0 would mean no limit.
     runner = web.AppRunner(application, shutdown_timeout=0.01)
     await runner.setup()
     try:
@@ -126,7 +125,7 @@ def _client(session: AioSession, service: str, url: str, config: AioConfig) -> A
         aws_access_key_id="some",
         aws_secret_access_key="thing",  # noqa: S106
         config=config,
-        # Else every client reads the system's certificates, which takes longer than a test.
+        # Otherwise every client would read the system's certificates, which takes longer than a test.
         verify=False,
     )
     return client

@@ -1,4 +1,4 @@
-"""An operation that DynamoDB refuses."""
+"""Errors of operations that DynamoDB rejects."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ _SERVER_FAULTS: Final = frozenset({"InternalServerError", "InternalFailure", "Se
 
 
 class OperationRefused(Exception):
-    """`code` is DynamoDB's name for the reason."""
+    """`code` is DynamoDB's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -15,7 +15,7 @@ class OperationRefused(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status that goes with it: everything that is the caller's affair is a 400."""
+        """The HTTP status of the error: 400 for everything that the caller caused."""
         return 500 if self.code in _SERVER_FAULTS else 400
 
 

@@ -1,4 +1,4 @@
-"""What a call may meet instead of its answer."""
+"""Faults that replace the response to a call."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """An error of DynamoDB's; nothing is done."""
+    """An error response of DynamoDB; the operation is not performed."""
 
     code: str
     message: str = "scripted"
@@ -14,7 +14,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Bytes of somebody's, a proxy's page for instance; nothing is done."""
+    """A foreign body, such as a proxy's page; the operation is not performed."""
 
     text: str
     status: int = 200
@@ -22,26 +22,26 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """No answer, ever; nothing is done."""
+    """No response at all; the operation is not performed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """The right answer, so many seconds late."""
+    """The correct response, delayed by `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The right answer up to this share of its bytes, then the connection is cut. At 0 it is lost as a whole."""
+    """The correct response, truncated to `share` of its bytes by a closed connection; 0 loses it completely."""
 
     share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """GetRecords answers with no record and an iterator for the same place, which DynamoDB may do at any time."""
+    """GetRecords returns no records and an iterator for the same position, which DynamoDB may do at any time."""
 
 
 Misfortune = Refuse | Body | Hang | Slow | Cut | Empty
@@ -49,7 +49,7 @@ Misfortune = Refuse | Body | Hang | Slow | Cut | Empty
 
 @dataclass(slots=True)
 class Fault:
-    """`misfortune` for the next `times` calls of `operation`, of one shard or of all ("")."""
+    """`misfortune` for the next `times` calls of `operation`, for one shard or for all ("")."""
 
     operation: str
     misfortune: Misfortune
@@ -59,7 +59,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """A script of faults: the first that concerns a call is what it meets."""
+    """A script of faults. The first one that matches a call is applied to it."""
 
     script: list[Fault] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer on the wire. Of the body so much as `share` is sent before the connection is cut; 1 is all of it."""
+    """A response on the wire. The connection is closed after `share` of the body; 1 is all of it."""
 
     status: int
     body: bytes
@@ -84,10 +84,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Call:
-    """A call as it was made and answered; times in the server's seconds.
+    """A call and its response; times are in the server's seconds.
 
-    `outcome`: "ok", DynamoDB's name of an error, the misfortune's name, or "" while there is no answer. `limited`: it
-    was one too many for the server's own limits. `answer`: what was done and told, None for errors.
+    `outcome`: "ok", DynamoDB's error code, the fault's name, or "" while there is no response. `limited`: the call
+    exceeded the server's own limits. `answer`: the content of the response, None for errors.
     """
 
     operation: str
@@ -101,5 +101,5 @@ class Call:
 
     @property
     def arrived(self) -> bool:
-        """Whether the client has the answer."""
+        """Whether the client has received the response."""
         return self.answer is not None and self.outcome in {"ok", "Slow", "Empty"} and self.ended is not None

@@ -1,8 +1,8 @@
-"""The shard iterator: a place in a shard, written on a slip of paper that is good for 15 minutes.
+"""The shard iterator: a token for a position in a shard, valid for 15 minutes.
 
-The server keeps nothing for a reader. GetRecords answers with the records at the place and with the slip for the next
-one; an iterator may be used again, so a page whose answer was lost is simply asked for again. A closed shard's last
-page has no next iterator: that, and nothing else, says that the shard is read to its end.
+The server keeps no state per reader. GetRecords returns the records at a position and the iterator for the next one. An
+iterator may be used repeatedly, so a page whose response was lost can be requested again. Only the last page of a
+closed shard has no next iterator, which is the sole sign that the shard was read to its end.
 """
 
 import base64
@@ -21,7 +21,7 @@ _VERSION: Final = "|1|"
 
 @dataclass(frozen=True, slots=True)
 class Iterator:
-    """`number`: the records from this sequence number on; None is the end, wherever it is when it is first read."""
+    """`number`: the sequence number to start from; None for the end of the shard at the time of the first read."""
 
     arn: str
     shard: str
@@ -29,7 +29,7 @@ class Iterator:
     issued: float
 
     def token(self) -> str:
-        """What the client gets; it must not look into it."""
+        """The opaque token for the client."""
         secret = base64.b64encode(json.dumps([self.shard, self.number, self.issued]).encode()).decode()
         return f"{self.arn}{_VERSION}{secret}"
 
@@ -44,7 +44,7 @@ def read_token(token: str) -> Iterator:
 
 
 def first_number(shard: Shard, kind: str, sequence_number: str | None) -> int | None:
-    """Where an iterator of the type `kind` begins; None for LATEST."""
+    """The first sequence number of an iterator of the type `kind`; None for LATEST."""
     by_number = kind in {"AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"}
     if by_number != (sequence_number is not None):
         why = "Invalid SequenceNumber" if by_number else "SequenceNumber should not be passed for this iterator type"
@@ -62,9 +62,9 @@ def first_number(shard: Shard, kind: str, sequence_number: str | None) -> int | 
 
 
 def page(shard: Shard, number: int | None, *, records: int, size: int) -> tuple[list[Record], int | None]:
-    """The records of one page, at most so many and of so many bytes, and the number from which the next one begins.
+    """Returns the records of one page, limited in number and bytes, and the first number of the next page.
 
-    That is None after the last page of a closed shard. Raises Refused where the place was trimmed.
+    That number is None after the last page of a closed shard. Raises Refused if the position was trimmed.
     """
     if number is None:
         number = end_of(shard)
@@ -74,7 +74,7 @@ def page(shard: Shard, number: int | None, *, records: int, size: int) -> tuple[
     total = 0
     for record in shard.records[begin : begin + records]:
         total += record.size
-        # A record that is larger than a page is a page of its own.
+        # A record that is larger than a page is returned on a page of its own.
         if taken and total > size:
             break
         taken.append(record)
@@ -85,12 +85,12 @@ def page(shard: Shard, number: int | None, *, records: int, size: int) -> tuple[
 
 
 def horizon(shard: Shard) -> int:
-    """The number from which on a shard's records are still there."""
+    """The first sequence number that is not trimmed."""
     return shard.records[shard.trimmed - 1].number + 1 if shard.trimmed else shard.starting
 
 
 def end_of(shard: Shard) -> int:
-    """The number from which a shard's later records are."""
+    """The first sequence number after the shard's current records."""
     return shard.records[-1].number + 1 if shard.records else shard.starting
 
 

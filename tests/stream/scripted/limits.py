@@ -1,7 +1,7 @@
-"""What DynamoDB allows: so many calls a second, so many readers at once, so much on a page.
+"""DynamoDB's limits: calls per second, concurrent readers, and page sizes.
 
-The documentation promises two readers to a shard and ten DescribeStream a second to an account; five GetRecords a
-second to a shard are what its client libraries keep to, and what it answers beyond is "Rate exceeded".
+Documented are two readers per shard and ten DescribeStream calls per second and account. Five GetRecords calls per
+second and shard are what AWS' client libraries keep to; DynamoDB responds to more with "Rate exceeded".
 """
 
 from collections import Counter, defaultdict, deque
@@ -20,9 +20,9 @@ DESCRIBES_A_SECOND: Final = 10
 
 
 class Limits:
-    """`records`, `size` and `shards` bound a page; `reads` are GetRecords a second to a shard. A test may change them.
+    """`records`, `size` and `shards` limit a page; `reads` limits GetRecords calls per second and shard.
 
-    `most_readers`: at once, by shard, so far.
+    Tests may change them. `most_readers`: the maximum number of concurrent readers so far, by shard.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Limits:
 
     @contextmanager
     def reading(self, shard: str, now: float) -> Iterator[None]:
-        """As long as GetRecords of a shard is under way."""
+        """Active while a GetRecords call for a shard is in progress."""
         self._readers[shard] += 1
         self.most_readers[shard] = max(self.most_readers[shard], self._readers[shard])
         try:
@@ -60,14 +60,14 @@ class Limits:
 
 
 class RateExceeded(OperationRefused):
-    """Too many calls in one second. Those that are refused do not count."""
+    """Too many calls in one second. Rejected calls do not count."""
 
     def __init__(self, what: str) -> None:
         super().__init__("LimitExceededException", f"Rate exceeded for {what}")
 
 
 def at_most(limit: object, bound: int, words: str) -> int:
-    """A request's Limit, or the bound."""
+    """The Limit of a request, or the bound if it has none."""
     if limit is None:
         return bound
     assert isinstance(limit, int)

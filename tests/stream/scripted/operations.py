@@ -1,4 +1,4 @@
-"""The operations: a request's parameters in, an answer's content out, or Refused."""
+"""The operations: request parameters in, response content out, or Refused."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,10 +17,10 @@ Content = dict[str, Any]
 
 
 class Operations:
-    """Both APIs on `tables` by name and `streams` by ARN; a stream outlives its being turned off, and its table.
+    """Both APIs on `tables` by name and `streams` by ARN. A stream outlives its deactivation and its table.
 
-    `latest_at_first_read`: LATEST is where the shard ends when it is first read, else when the iterator is taken.
-    DynamoDB does not say which; a reader must do with either. `now`: the server's clock.
+    `latest_at_first_read`: LATEST is the end of the shard at the first read; if False, when the iterator is created.
+    DynamoDB does not specify which, so a reader must support both. `now`: the server's clock.
     """
 
     def __init__(self, bounds: Limits, now: Callable[[], float]) -> None:
@@ -49,7 +49,7 @@ class Operations:
         return self.tables[name]
 
     def make_stream(self, table: Table, *shards: str, view: str = "NEW_AND_OLD_IMAGES", label: str = "") -> Stream:
-        """Turn the table's stream on: a new stream, though its label were that of an older one."""
+        """Enables the table's stream. This creates a new stream, even if its label is that of an older one."""
         arn = f"{table.arn}/stream/{label or f'2030-01-01T00:00:{len(self.streams):06.3f}'}"
         stream = Stream(arn, view, *(shards or (f"s{len(self.streams) + 1}",)), numbers=self._numbers, now=self._now)
         self.streams[arn] = table.stream = stream
@@ -117,7 +117,7 @@ class Operations:
         listed = [shard for shard in stream.shards.values() if shard.listed]
         names = [shard.name for shard in listed]
         after = name_of(asked.get("ExclusiveStartShardId", ""))
-        # A shard that is no longer listed begins the list anew.
+        # An ExclusiveStartShardId that is no longer listed restarts the list.
         begin = names.index(after) + 1 if after in names else 0
         shown = listed[begin : begin + min(limit, self._limits.shards)]
         description: Content = {

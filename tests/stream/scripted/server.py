@@ -1,7 +1,7 @@
-"""The wire: a request's target and bytes in, an answer's status and bytes out, and a record of every call.
+"""The wire protocol, and a record of every call.
 
-The target, a header, names the API's version and the operation; body and answer are JSON. Time is the running loop's,
-so in a test it may be fake; `pass_time` puts the server's clock ahead of it.
+The target, a header, names the API version and the operation; request and response bodies are JSON. Time is the running
+loop's, so it may be fake in a test; `pass_time` advances the server's clock.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ TABLE: Final = "endpoints"
 
 
 class ScriptedDynamoDB:
-    """A DynamoDB that has the table `endpoints` with a stream of `shards`, or, without them, nothing.
+    """A DynamoDB with the table `endpoints` and a stream with these `shards`; empty if no shards are given.
 
-    To be made where a loop runs. `calls`: every call so far.
+    Create it in a running loop. `calls`: every call so far.
     """
 
     def __init__(self, *shards: str) -> None:
@@ -62,20 +62,20 @@ class ScriptedDynamoDB:
         self._ahead += seconds
 
     def record(self, name: str, shard: str, **parts: Any) -> None:
-        """A record of a change of an item in this shard, whatever the table holds; `parts` replace the record's own."""
+        """Writes a record for an item into this shard, independent of the table; `parts` override its fields."""
         self.stream.write(name, None, {KEY: {"S": name}}, shard=shard, **parts)
 
     def recreate_stream(self, *shards: str, label: str = "") -> None:
-        """Turn the table's stream off and on again."""
+        """Disables the table's stream and enables a new one."""
         self.stream.end()
         self.operations.make_stream(self.table, *shards, label=label)
 
     def fail(self, operation: str, *misfortunes: Misfortune, shard: str = "", times: int = 1) -> None:
-        """What the next calls of `operation` (of one shard) meet, one after another, each `times` times."""
+        """Injects faults into the next calls of `operation` (for one shard), in this order, each `times` times."""
         self._faults.script += [Fault(operation, misfortune, shard, times) for misfortune in misfortunes]
 
     def recover(self) -> None:
-        """Forget all that calls were to meet."""
+        """Removes all scripted faults."""
         self._faults.script.clear()
 
     def called(self, operation: str, shard: str = "") -> list[Call]:
@@ -85,7 +85,7 @@ class ScriptedDynamoDB:
         return [call.began for call in self.called(operation, shard)]
 
     async def serve(self, target: str, body: bytes) -> Reply:
-        """The answer to a request. It may take for ever: the client has to know how long it waits."""
+        """Returns the response to a request. It may never return, so the client needs a timeout."""
         operation, asked = target.partition(".")[2], json.loads(body)
         call = Call(operation, asked, _shard(asked), self.now())
         self.calls.append(call)

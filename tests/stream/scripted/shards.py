@@ -1,36 +1,36 @@
 """Stream records, and the shards that hold them.
 
-A shard is a run of records in the order of their sequence numbers. It is open while the table's partition writes to it
-and closed for good afterwards, at the latest after some four hours; a closed shard stays readable for 24 hours after
-its last record. What a partition writes next goes to the child: one child after a rollover, two after a split.
+A shard is a sequence of records, ordered by sequence number. It is open while the table's partition writes to it, and
+is closed for good after some four hours at the latest. A closed shard stays readable for 24 hours after its last
+record. The partition's next records go to its children: one after a rollover, two after a split.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-# DynamoDB takes no id that is shorter than 28 characters.
+# DynamoDB rejects ids of fewer than 28 characters.
 _ID: Final = "shardId-{:020d}-{}"
 _BIRTH: Final = 1_795_000_000_000
 
 
 def id_of(name: str) -> str:
-    """A shard's id on the wire; scripts call it by its short name."""
+    """The shard id on the wire for the short name that scripts use."""
     return _ID.format(_BIRTH, name)
 
 
 def name_of(shard_id: str) -> str:
-    """The opposite of `id_of`; an id that is not of ours is returned as it is."""
+    """The inverse of `id_of`; a foreign id is returned unchanged."""
     return shard_id.removeprefix(id_of(""))
 
 
 def written(number: int) -> str:
-    """A sequence number on the wire: digits that grow over the whole stream, not one by one in a shard."""
+    """A sequence number on the wire. Numbers grow across the whole stream, with gaps within a shard."""
     return f"{number:021d}"
 
 
 @dataclass(slots=True)
 class Numbers:
-    """Where sequence numbers are drawn from, for all streams of a server. `last`: the last one that was drawn."""
+    """Source of sequence numbers for all streams of a server. `last`: the last one that was used."""
 
     last: int = 0
 
@@ -41,7 +41,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One change, at the server's second `at`. `body` is what GetRecords shows, `size` its bytes of a page's."""
+    """One change. `at`: the server's time in seconds; `body`: what GetRecords returns; `size`: bytes on a page."""
 
     number: int
     name: str
@@ -52,11 +52,11 @@ class Record:
 
 @dataclass(slots=True)
 class Shard:
-    """`born`: the server's second. `keys`: the hashes of the keys that it takes.
+    """`born`: the server's time in seconds. `keys`: the hashes of the keys that it takes.
 
-    `trimmed`: how many records, the oldest, are gone.
-    `listed`: whether DescribeStream shows it, `listed_closed`: whether it shows that it is closed; it lags behind.
-    `gone`: listed or not, whoever asks for it is told that there is no such shard.
+    `trimmed`: the number of oldest records that are gone. `listed`: whether DescribeStream shows the shard.
+    `listed_closed`: whether DescribeStream shows it as closed, which lags behind. `gone`: requests for the shard fail
+    as if it did not exist, even if it is listed.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Shard:
     gone: bool = False
 
     def described(self) -> dict[str, Any]:
-        """As DescribeStream has it: an EndingSequenceNumber says that it is closed."""
+        """The shard as shown by DescribeStream; an EndingSequenceNumber means that it is closed."""
         numbers = {"StartingSequenceNumber": written(self.starting)}
         if self.closed and self.listed_closed:
             numbers["EndingSequenceNumber"] = written(self.records[-1].number if self.records else self.starting)

@@ -1,8 +1,8 @@
-"""A stream: what a table's partitions write, in shards that form a forest.
+"""A stream: the changes of a table's partitions, in shards that form a forest.
 
-Each open shard takes the keys of a range of hashes. A split halves the range between two children; a rollover hands it
-to one child; a merge, which no documentation promises and no format forbids, hands two ranges to one child that names
-one of its parents. Turning the stream off closes every shard; what they hold stays readable.
+Each open shard takes the keys of a range of hashes. A split divides the range between two children, a rollover passes
+it to one child. A merge, which is neither documented nor impossible, passes two ranges to one child that names one of
+its parents. Disabling the stream closes every shard; their records stay readable.
 """
 
 import uuid
@@ -23,9 +23,9 @@ Item = Mapping[str, Any]
 
 
 class Stream:
-    """`status`: ENABLING, ENABLED, DISABLING or DISABLED. `shards` by name, in the order in which they were made.
+    """`status`: ENABLING, ENABLED, DISABLING or DISABLED. `shards`: by name, in order of creation.
 
-    `now` is the server's clock, whose zero is `START`.
+    `now` is the server's clock, which starts at `START`.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Stream:
         return [name for name, shard in self.shards.items() if not shard.closed]
 
     def open(self, name: str, parent: str | None = None, *, keys: range = range(0), listed: bool = True) -> Shard:
-        """A new shard. One without `keys` takes only what a script writes to it by its name."""
+        """Opens a new shard. One without `keys` only takes records that a script writes to it by name."""
         self.shards[name] = Shard(name, parent, self._now(), keys, self._numbers.last + 1, listed=listed)
         return self.shards[name]
 
     def split(self, parent: str, *children: str, listed: bool = True) -> None:
-        """Close a shard; its keys go to one child (a rollover) or to several."""
+        """Closes a shard and passes its keys to one child (a rollover) or several."""
         shard = self.shards[parent]
         shard.closed = True
         width = -(-len(shard.keys) // max(1, len(children)))
@@ -67,14 +67,14 @@ class Stream:
             self.open(child, parent, keys=shard.keys[number * width : (number + 1) * width], listed=listed)
 
     def merge(self, parent: str, other: str, child: str, *, listed: bool = True) -> None:
-        """Close two shards whose keys are beside one another; the child names the first as its parent."""
+        """Closes two shards with adjacent keys; the child names the first as its parent."""
         first, second = self.shards[parent], self.shards[other]
         first.closed = second.closed = True
         keys = range(min(first.keys.start, second.keys.start), max(first.keys.stop, second.keys.stop))
         self.open(child, parent, keys=keys, listed=listed)
 
     def end(self) -> None:
-        """Turn it off, or delete its table: nothing more is written, and what is there can be read."""
+        """Disables the stream, or deletes its table: nothing more is written, existing records stay readable."""
         self.status = "DISABLED"
         for shard in self.shards.values():
             shard.closed = True
@@ -87,7 +87,7 @@ class Stream:
     def write(
         self, name: str, old: Item | None = None, new: Item | None = None, *, shard: str = "", **parts: Any
     ) -> Record:
-        """A record of the change of an item from `old` to `new`; `parts` replace those of its "dynamodb"."""
+        """Writes a record for the change of an item from `old` to `new`; `parts` override its "dynamodb" fields."""
         number = self._numbers.draw()
         event = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
         change: dict[str, Any] = {
@@ -116,7 +116,7 @@ class Stream:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of an item or an attribute value, for strings, numbers, maps and lists as DynamoDB counts them, roughly."""
+    """Approximate bytes of an item or attribute value, as DynamoDB counts strings, numbers, maps and lists."""
     match value:
         case {"S": str(text)}:
             return len(text.encode())

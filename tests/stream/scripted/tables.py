@@ -1,4 +1,4 @@
-"""A table with the key `endpoint_name`: items, and the stream that tells of their changes."""
+"""A table with the key `endpoint_name`: its items, and the stream of their changes."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.stream.scripted.streams import KEY, Item, Stream
 
 
 class Table:
-    """`stream` is the latest one; it stays when it is turned off, so `stream_on` tells."""
+    """`stream` is the latest stream and remains after it is disabled, so check `stream_on`."""
 
     def __init__(self, name: str, arn: str, created: float) -> None:
         self.name = name
@@ -18,7 +18,7 @@ class Table:
         self.stream_on = False
 
     def described(self) -> dict[str, Any]:
-        """As DescribeTable has it."""
+        """The table as shown by DescribeTable."""
         description: dict[str, Any] = {
             "TableName": self.name,
             "TableArn": self.arn,
@@ -38,7 +38,7 @@ class Table:
         self._change(_name(item), item)
 
     def update(self, key: Item, changes: dict[str, Any]) -> None:
-        """`changes`: AttributeUpdates, of the actions PUT and DELETE."""
+        """`changes`: AttributeUpdates with the actions PUT and DELETE."""
         name = _name(key)
         item = dict(self.items.get(name, key))
         for attribute, change in changes.items():
@@ -53,7 +53,7 @@ class Table:
 
     def _change(self, name: str, new: Item | None) -> None:
         old = self.items.get(name)
-        # A write that changes nothing makes no record.
+        # A write that changes nothing creates no record.
         if old == new:
             return
         if new is None:

@@ -1,4 +1,4 @@
-"""`gco-stream endpoint canary|promote|rollback`: a second version beside the main one, and how it ends."""
+"""`gco-stream endpoint canary|promote|rollback`: runs, promotes and removes the canary of an endpoint."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,24 +22,32 @@ def canary(
         str | None,
         typer.Option(
             "--image",
-            help="What the canary runs; a new one needs it, without it one that runs keeps its own.",
+            help="Image of the canary. By default, the current one; required for a new canary.",
             metavar="IMAGE",
         ),
     ] = None,
     weight: Annotated[
         int | None,
-        typer.Option("--weight", min=0, max=100, help="Its share of traffic in %; 10 by default, or what it has."),
+        typer.Option(
+            "--weight",
+            min=0,
+            max=100,
+            help="Percentage of the traffic. By default, the current one; 10 for a new canary.",
+        ),
     ] = None,
     replicas: Annotated[
-        int | None, typer.Option("--replicas", min=0, help="Its replicas in each region; 1 by default, or what it has.")
+        int | None,
+        typer.Option(
+            "--replicas", min=0, help="Replicas in each region. By default, the current number; 1 for a new canary."
+        ),
     ] = None,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Run a second version beside the main one, or change its share of the traffic.
+    """Run a second version beside the main version, or change its share of the traffic.
 
-    A new canary has 10 % and one replica unless told otherwise; of one that runs, only what is named changes. It gets
-    traffic once it is ready, and none while it is not.
+    By default, a new canary has one replica and gets 10% of the traffic. For an existing canary, only the given options
+    change. The canary gets traffic only while it is ready.
 
     Examples:
 
@@ -48,19 +56,19 @@ def canary(
       gco-stream endpoint canary chat --weight 50
     """
     endpoints, item, spec = _open(name, table, region)
-    changes = {"image": image, "weight": weight, "replicas": replicas}
-    new_spec = with_canary(spec, {field: value for field, value in changes.items() if value is not None})
+    options = {"image": image, "weight": weight, "replicas": replicas}
+    new_spec = with_canary(spec, {field: value for field, value in options.items() if value is not None})
     if not new_spec["canary"].get("image"):
-        raise CommandError(f"{name} has no canary yet: --image names what it runs", USAGE)
+        raise CommandError(f"--image: missing required value: {name} has no canary yet", USAGE)
     shown = new_spec["canary"]
-    words = f"canary {shown['image']} at {shown.get('weight', 10)} %"
-    _write(endpoints, item, spec, new_spec, f"{name} has {words}", f"{name} unchanged: {words}")
+    description = f"canary {shown['image']} with {shown.get('weight', 10)}% of the traffic"
+    _write(endpoints, item, spec, new_spec, f"{name}: {description}", f"{name} unchanged: {description}")
 
 
 def promote(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Make the canary's version the main one, in every region, and end the canary.
+    """Make the canary's version the main version in every region, and remove the canary.
 
-    The canary keeps its share until the main has rolled out.
+    The canary keeps its share of the traffic until the main version has rolled out.
 
     Examples:
 
@@ -70,13 +78,13 @@ def promote(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Regi
     if not spec.get("canary"):
         raise CommandError(f"{name} has no canary to promote", CONFLICT)
     new_spec = promoted(spec)
-    _write(endpoints, item, spec, new_spec, f"{name} runs {new_spec['image']} now (was {spec.get('image')})", "")
+    _write(endpoints, item, spec, new_spec, f"{name} promoted to {new_spec['image']} (was {spec.get('image')})", "")
 
 
 def rollback(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Take the canary away; the main version gets all traffic again.
+    """Remove the canary; the main version gets all traffic again.
 
-    Its route goes first, its pods once its connections have drained.
+    Its route is removed first. Its pods are deleted after their connections have drained.
 
     Examples:
 
@@ -86,23 +94,24 @@ def rollback(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Reg
     if not spec.get("canary"):
         say(f"{name} unchanged: it has no canary")
         return
-    _write(endpoints, item, spec, without_canary(spec), f"{name} has no canary any more", "")
+    _write(endpoints, item, spec, without_canary(spec), f"{name}: canary removed", "")
 
 
 def with_canary(spec: Spec, changes: Spec) -> dict[str, Any]:
-    """The spec with these attributes of its canary, and the others as they were."""
+    """The spec with changed attributes of its canary."""
     return {**spec, "canary": {**(spec.get("canary") or {}), **changes}}
 
 
 def without_canary(spec: Spec) -> dict[str, Any]:
-    """The spec with the main version alone."""
+    """The spec without its canary."""
     return {field: value for field, value in spec.items() if field != "canary"}
 
 
 def promoted(spec: Spec) -> dict[str, Any]:
-    """The spec whose main version is what the canary ran, region by region.
+    """The spec with the canary's version as the main version.
 
-    A canary does not run the main's images of single regions, so these go, and the canary's own take their place.
+    The main version's images for single regions are dropped, because the canary did not run them. They are replaced by
+    those of the canary, if any.
     """
     ran = spec["canary"]
     new_spec = {field: value for field, value in without_canary(spec).items() if field != "region_image_uris"}
@@ -118,13 +127,13 @@ def _open(name: str, table: str, region: str | None) -> tuple["SyncEndpointTable
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
     plain = wire.decode(item)
-    desired_state = plain.get("desired_state", "deploying")
-    # A new spec asks for the endpoint to run, as all of GCO's tools have it.
-    if desired_state not in {"deploying", "running"}:
-        raise CommandError(f"{name} is {desired_state}; `gco-stream endpoint start {name}` comes first", CONFLICT)
+    desired = plain.get("desired_state", "deploying")
+    # As in all of GCO's tools, replacing the spec also starts the endpoint.
+    if desired not in {"deploying", "running"}:
+        raise CommandError(f"{name} is {desired}; run `gco-stream endpoint start {name}` first", CONFLICT)
     spec = plain.get("spec")
     if not isinstance(spec, dict):
-        raise CommandError(f"{name} has no spec; `gco-stream endpoint put` gives it one", USAGE)
+        raise CommandError(f"{name} has no spec; set one with `gco-stream endpoint put`", USAGE)
     return endpoints, item, spec
 
 

@@ -1,4 +1,4 @@
-"""`gco-stream endpoint get` and `list`: what is asked for and what the regions report."""
+"""`gco-stream endpoint get` and `list`: shows desired states and the reports of the regions."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from gco_stream.model.endpoint import Endpoint, InvalidItem
     from gco_stream.model.wire import WireItem
 
-_POLL_SECONDS: Final = 2.0
-_MAX_CELL_WIDTH: Final = 70
+_POLL_INTERVAL: Final = 2.0
+_MAX_CELL: Final = 70
 
 
 class StateFilter(StrEnum):
-    """What `list --state` takes: a state that is asked for, or error for those that some region reports one of."""
+    """Values of `list --state`: a desired state, or error for endpoints with an error in any region."""
 
     DEPLOYING = "deploying"
     RUNNING = "running"
@@ -38,7 +38,7 @@ def get(
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Show one endpoint: what is asked for, and what each region reports.
+    """Show the desired state of an endpoint and the report of each region.
 
     Examples:
 
@@ -60,23 +60,25 @@ def get(
 
 
 def list_endpoints(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing changes until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Continue to show changes until Ctrl-C.")] = False,
     state: Annotated[
         StateFilter | None,
         typer.Option(
-            "--state", help="Only endpoints asked to be so, or with an error; all without it.", show_default=False
+            "--state",
+            help="Show only endpoints with this desired state, or with an error. By default, all.",
+            show_default=False,
         ),
     ] = None,
     in_region: Annotated[
         str | None,
-        typer.Option("--in-region", help="Only endpoints that this region serves; all without it.", metavar="REGION"),
+        typer.Option("--in-region", help="Show only endpoints in this region. By default, all.", metavar="REGION"),
     ] = None,
     form: OutputOption = None,
     show_secrets: SecretsOption = False,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """List the endpoints, by name.
+    """List endpoints, sorted by name.
 
     Examples:
 
@@ -89,7 +91,7 @@ def list_endpoints(
     from gco_stream.model import wire
 
     if watch and form is not None:
-        raise CommandError("--watch shows a table; leave --output out", USAGE)
+        raise CommandError("--watch cannot be combined with --output", USAGE)
     endpoints = open_table(table, region)
 
     def read() -> list[tuple["WireItem", "Endpoint | InvalidItem"]]:
@@ -107,18 +109,18 @@ def list_endpoints(
 
 
 def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
-    """What `get` shows of an endpoint; never the values of env."""
+    """The rows that `get` shows, without the values of env."""
     from gco_stream.model.endpoint import InvalidItem
 
     yield "name", endpoint.name
     if isinstance(endpoint, InvalidItem):
         yield "error", endpoint.error
         return
-    yield "asked", str(endpoint.desired_state)
+    yield "desired", str(endpoint.desired_state)
     if endpoint.hold:
         yield "held", endpoint.hold
     yield "regions", ", ".join(sorted(endpoint.target_regions))
-    yield "namespace", endpoint.namespace or "(the installation's)"
+    yield "namespace", endpoint.namespace or "(default)"
     yield "path", endpoint.ingress_path
     for problem in endpoint.spec_problems:
         yield "error", str(problem)
@@ -130,7 +132,10 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
         yield "replicas", str(replicas)
         yield "accelerators", f"{spec.gpu_count} {spec.accelerator}" if spec.gpu_count else "none"
         if spec.canary is not None:
-            yield "canary", f"{spec.canary.image}, {spec.canary.replicas} replicas, {spec.canary.weight} % of traffic"
+            yield (
+                "canary",
+                f"{spec.canary.image}, {spec.canary.replicas} replicas, {spec.canary.weight}% of the traffic",
+            )
         if spec.env:
             yield "env", ", ".join(sorted(spec.env))
     yield "created", endpoint.created_at or "-"
@@ -138,7 +143,7 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
 
 
 def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
-    """What each region reports, those that have not included."""
+    """The reports of all regions, including targets that have not reported."""
     rows = []
     for region in sorted(endpoint.target_regions | endpoint.region_status.keys()):
         entry = endpoint.region_status.get(region)
@@ -146,34 +151,34 @@ def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
             rows.append((region, "-", "-", "-", "has not reported"))
             continue
         counts = f"{entry.replicas_ready}/{entry.replicas_desired}"
-        note = entry.error or ("" if region in endpoint.target_regions else "no longer a target")
-        rows.append((region, str(entry.state), counts, output.age(entry.last_sync, now), note))
-    return Rows(("REGION", "STATE", "READY", "SINCE", "NOTE"), rows)
+        message = entry.error or ("" if region in endpoint.target_regions else "no longer a target")
+        rows.append((region, str(entry.state), counts, output.age(entry.last_sync, now), message))
+    return Rows(("REGION", "STATE", "READY", "REPORTED", "MESSAGE"), rows)
 
 
 def endpoint_rows(endpoints: "list[Endpoint | InvalidItem]", now: datetime, region: str | None = None) -> Rows:
-    """A row an endpoint; with a region, only that region's report."""
+    """One row for each endpoint. With a region, only the report of that region."""
     from gco_stream.model.endpoint import InvalidItem
 
     rows = []
     for endpoint in endpoints:
         reports = {name: entry for name, entry in endpoint.region_status.items() if region in {None, name}}
         if isinstance(endpoint, InvalidItem):
-            desired, updated, note = "-", "-", f"error: {endpoint.error}"
+            desired, updated, message = "-", "-", f"error: {endpoint.error}"
         else:
             desired, updated = str(endpoint.desired_state), output.age(endpoint.updated_at, now)
             problems = [str(problem) for problem in endpoint.spec_problems]
             problems += [f"{name}: {entry.error}" for name, entry in sorted(reports.items()) if entry.error]
-            note = f"held: {endpoint.hold}" if endpoint.hold else f"error: {problems[0]}" if problems else ""
-        reported = ", ".join(f"{name} {reports[name].state}" for name in sorted(reports)) or "-"
+            message = f"held: {endpoint.hold}" if endpoint.hold else f"error: {problems[0]}" if problems else ""
+        states = ", ".join(f"{name} {reports[name].state}" for name in sorted(reports)) or "-"
         ready = sum(entry.replicas_ready for entry in reports.values())
-        replicas_desired = sum(entry.replicas_desired for entry in reports.values())
-        rows.append((endpoint.name, desired, f"{ready}/{replicas_desired}", reported, updated, _truncated(note)))
-    return Rows(("NAME", "ASKED", "READY", "REGIONS", "UPDATED", "NOTE"), rows)
+        replicas = sum(entry.replicas_desired for entry in reports.values())
+        rows.append((endpoint.name, desired, f"{ready}/{replicas}", states, updated, _truncated(message)))
+    return Rows(("NAME", "DESIRED", "READY", "REGIONS", "UPDATED", "MESSAGE"), rows)
 
 
 def _truncated(text: str) -> str:
-    return text if len(text) <= _MAX_CELL_WIDTH else text[: _MAX_CELL_WIDTH - 1] + "…"
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
 
 
 def _filtered(
@@ -204,17 +209,17 @@ def _watch(rows: Callable[[], Rows]) -> None:
 
         with Live(output.as_table(rows()), auto_refresh=False) as live:
             while True:
-                time.sleep(_POLL_SECONDS)
+                time.sleep(_POLL_INTERVAL)
                 live.update(output.as_table(rows()), refresh=True)
     shown: Mapping[str, Any] = {}
     while True:
         found = rows()
-        # The age of an update passes by itself; anything else is a change.
+        # Without UPDATED, which changes all the time.
         current = {row[0]: (*row[:4], row[5]) for row in found.rows}
         changed = [row for row in found.rows if shown.get(row[0]) != current[row[0]]]
         for line in output.aligned(Rows(found.headings, changed))[0 if not shown else 1 :]:
             output.say(line)
         for name in sorted(shown.keys() - current.keys()):
-            output.say(f"{name}  gone")
+            output.say(f"{name}  deleted")
         shown = current
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_INTERVAL)

@@ -1,6 +1,6 @@
-"""Files of endpoints: YAML or JSON, one or many, whole items or a shorthand, to plain items with exact numbers.
+"""Reads endpoints from YAML or JSON files, as whole items or in a short form, with exact numbers.
 
-The shorthand puts the spec's fields beside the name:
+In the short form, the fields of the spec are at the top level:
 
     name: chat
     regions: [us-east-1]
@@ -25,13 +25,13 @@ _SHORTHAND: Final = {"name": "endpoint_name", "regions": "target_regions"}
 _ATTRIBUTES: Final = frozenset(
     {"endpoint_name", "target_regions", "desired_state", "namespace", "ingress_path", "labels", "created_by", "hold"}
 )
-# What the table and the regions keep of an endpoint, as `endpoint get -o yaml` shows it: not for a person to set.
-_PRESERVED: Final = frozenset({"region_status", "created_at", "updated_at"})
+# Attributes that `endpoint get -o yaml` shows but that users do not set.
+_MANAGED: Final = frozenset({"region_status", "created_at", "updated_at"})
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One endpoint as a file gives it. `source` says which one, for messages; `item` holds plain values."""
+    """One endpoint in a file. `source`: file and document number, for messages. `item`: the item as plain values."""
 
     source: str
     item: dict[str, Any]
@@ -43,12 +43,12 @@ class Document:
 
 
 def read_documents(file: str) -> list[Document]:
-    """The documents of a file, "-" for standard input. Raises Failure naming the file, the line and what is wrong."""
+    """The documents of a file, or of standard input ("-"). Raises Failure with the file, the line and the problem."""
     source = "standard input" if file == "-" else file
     text = _text(file, source)
     values = [value for value in _values(text, source) if value is not None]
     if not values:
-        raise CommandError(f"{source}: there is no endpoint in it", USAGE)
+        raise CommandError(f"{source}: contains no endpoints", USAGE)
     documents = []
     for number, value in enumerate(values, start=1):
         where = source if len(values) == 1 else f"{source}, document {number}"
@@ -56,7 +56,9 @@ def read_documents(file: str) -> list[Document]:
     seen: dict[str, str] = {}
     for document in documents:
         if document.name in seen:
-            raise CommandError(f"{document.source}: {document.name} stands in {seen[document.name]}, too", USAGE)
+            raise CommandError(
+                f"{document.source}: duplicate endpoint {document.name}: already in {seen[document.name]}", USAGE
+            )
         seen[document.name] = document.source
     return documents
 
@@ -68,7 +70,7 @@ def _text(file: str, source: str) -> str:
     except OSError as error:
         raise CommandError(f"{source}: {error.strerror or error}", USAGE) from None
     except UnicodeDecodeError as error:
-        raise CommandError(f"{source}: not UTF-8 text (byte {error.start})", USAGE) from None
+        raise CommandError(f"{source}: invalid UTF-8 at byte {error.start}", USAGE) from None
 
 
 def _values(text: str, source: str) -> list[Any]:
@@ -78,11 +80,11 @@ def _values(text: str, source: str) -> list[Any]:
         else:
             loaded = list(yaml.load_all(text, Loader=_Loader))
     except json.JSONDecodeError as error:
-        raise CommandError(f"{source}, line {error.lineno}: not JSON: {error.msg}", USAGE) from None
+        raise CommandError(f"{source}, line {error.lineno}: invalid JSON: {error.msg}", USAGE) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise CommandError(f"{source}{line}: not YAML: {error.problem or error.context}", USAGE) from None
+        raise CommandError(f"{source}{line}: invalid YAML: {error.problem or error.context}", USAGE) from None
     except (yaml.YAMLError, ValueError) as error:
         raise CommandError(f"{source}: {' '.join(str(error).split())}", USAGE) from None
     return [value for document in loaded for value in (document if isinstance(document, list) else [document])]
@@ -90,22 +92,21 @@ def _values(text: str, source: str) -> list[Any]:
 
 def _item(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise CommandError(
-            f"{where}: {value!r:.60} is not an endpoint; needed: a map with endpoint_name and spec", USAGE
-        )
+        raise CommandError(f"{where}: invalid value {value!r:.60}: must be a map with endpoint_name and spec", USAGE)
     problems = list(_problems(value, ""))
     item: dict[str, Any] = {
-        _SHORTHAND.get(str(key), str(key)): inner for key, inner in value.items() if key not in _PRESERVED
+        _SHORTHAND.get(str(key), str(key)): inner for key, inner in value.items() if key not in _MANAGED
     }
     if "spec" not in item:
         item = _expanded(item, problems)
     name = item.get("endpoint_name")
     if not isinstance(name, str) or not name:
-        problems.append(f"endpoint_name: {'missing' if name is None else repr(name)}; needed: a name")
+        found = "missing required value" if name is None else f"invalid value {name!r}"
+        problems.append(f"endpoint_name: {found}: must be a name")
     environment = item["spec"].get("env") if isinstance(item.get("spec"), dict) else None
     for variable, text in environment.items() if isinstance(environment, dict) else ():
         if text == REDACTED:
-            problems.append(f"spec.env.{variable}: redacted; `endpoint get -o yaml --show-secrets` has the value")
+            problems.append(f"spec.env.{variable}: redacted value: use `endpoint get -o yaml --show-secrets`")
     if problems:
         raise CommandError("\n".join(f"{where}: {complaint}" for complaint in problems), USAGE)
     return item
@@ -115,7 +116,7 @@ def _expanded(item: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     from gco_stream.model.spec import EndpointSpec
 
     spec = {key: inner for key, inner in item.items() if key not in _ATTRIBUTES}
-    problems += [f"{key}: no such field" for key in spec if key not in EndpointSpec.model_fields]
+    problems += [f"{key}: unknown field" for key in spec if key not in EndpointSpec.model_fields]
     return {key: inner for key, inner in item.items() if key in _ATTRIBUTES} | {"spec": spec}
 
 
@@ -126,47 +127,45 @@ def _problems(value: Any, path: str) -> Iterator[str]:
                 if isinstance(key, str):
                     yield from _problems(inner, f"{path}.{key}" if path else key)
                 else:
-                    yield f"{path or 'document'}: the key {key!r} is not text; put it in quotes"
+                    yield f"{path or 'document'}: invalid key {key!r}: must be a string; put it in quotes"
         case list():
             for number, inner in enumerate(value):
                 yield from _problems(inner, f"{path}[{number}]")
         case Decimal() if not value.is_finite():
-            yield f"{path}: {value} is not a number that the table can hold"
+            yield f"{path}: invalid value {value}: must be a finite number"
         case Decimal() | int() | str() | None:
             return
         case _:
-            yield f"{path}: {value!r:.60} is not a value that the table can hold"
+            yield f"{path}: invalid value {value!r:.60}: must be a type that DynamoDB can store"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"the key {key!r} stands twice in one map")
+            raise ValueError(f"duplicate key {key!r}")
         values[key] = value
     return values
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with exact numbers, dates as the text they are written as, and no key twice."""
+    """Loads YAML with exact numbers and with dates as strings. Rejects duplicate keys."""
 
-    # A copy without the timestamp's resolver: an unquoted date in env is text.
+    # Without the resolver for timestamps, so that an unquoted date in env stays a string.
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to configure a loader
         first: [pair for pair in resolvers if pair[0] != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A map. Raises ConstructorError for a key that stands twice."""
+        """Constructs a map. Raises ConstructorError for a duplicate key."""
         keys = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in keys:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice in one map", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
             keys.add(key)
         return super().construct_mapping(node, deep)
 

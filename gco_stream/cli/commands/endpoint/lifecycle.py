@@ -1,4 +1,4 @@
-"""`gco-stream endpoint …`: what a person asks of endpoints. Every write holds only onto what was read before it."""
+"""`gco-stream endpoint …`: manages endpoints. Every write fails if the item has changed since it was read."""
 
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -29,7 +29,7 @@ app.command("rollback")(canary.rollback)
 
 @app.command()
 def start(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Start a stopped endpoint, or take its deletion back.
+    """Start a stopped endpoint, or cancel its deletion.
 
     Examples:
 
@@ -37,16 +37,16 @@ def start(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Region
     """
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
-    if _desired_state(item) in {"deploying", "running"}:
-        say(f"{name} unchanged: {_desired_state(item)}")
+    if _desired(item) in {"deploying", "running"}:
+        say(f"{name} unchanged: {_desired(item)}")
         return
     endpoints.set_state(item, "deploying")
-    say(f"{name} deploying (was {_desired_state(item)})")
+    say(f"{name} deploying (was {_desired(item)})")
 
 
 @app.command()
 def stop(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Stop an endpoint in every region; its item, Service and Deployment stay.
+    """Stop an endpoint in every region. Its item, Service and Deployment remain.
 
     Examples:
 
@@ -54,7 +54,7 @@ def stop(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionO
     """
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
-    if _desired_state(item) == "stopped":
+    if _desired(item) == "stopped":
         say(f"{name} unchanged: stopped")
         return
     _refuse_if_deleted(name, item)
@@ -65,7 +65,7 @@ def stop(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionO
 @app.command()
 def scale(
     name: NameArgument,
-    replicas: Annotated[int, typer.Argument(min=0, max=_MAX_REPLICAS, help="Replicas a region.", metavar="N")],
+    replicas: Annotated[int, typer.Argument(min=0, max=_MAX_REPLICAS, help="Replicas in each region.", metavar="N")],
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
@@ -82,10 +82,10 @@ def scale(
     _refuse_if_deleted(name, item)
     spec = wire.decode(item).get("spec")
     if not isinstance(spec, dict):
-        raise CommandError(f"{name} has no spec to scale; `gco-stream endpoint put` gives it one", USAGE)
+        raise CommandError(f"{name} has no spec; set one with `gco-stream endpoint put`", USAGE)
     scaling = spec.get("autoscaling")
     if isinstance(scaling, dict) and scaling.get("enabled") is True:
-        warn(f"{name} is autoscaled: its replicas follow load, this number is only where it starts")
+        warn(f"{name} is autoscaled: this is only its initial number of replicas")
     if spec.get("replicas") == replicas:
         say(f"{name} unchanged: {replicas} replicas")
         return
@@ -96,12 +96,12 @@ def scale(
 @app.command()
 def delete(
     name: NameArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is gone from every region.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")] = 600,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the endpoint is deleted in every region.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Maximum time to wait, in seconds.")] = 600,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Delete an endpoint in every region, and then its item.
+    """Delete an endpoint in every region, then its item.
 
     Examples:
 
@@ -109,7 +109,7 @@ def delete(
     """
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
-    if _desired_state(item) == "deleted":
+    if _desired(item) == "deleted":
         say(f"{name} unchanged: being deleted")
     else:
         endpoints.set_state(item, "deleted")
@@ -121,18 +121,18 @@ def delete(
 @app.command()
 def hold(
     name: NameArgument,
-    why: Annotated[str, typer.Option("--why", help="The reason, shown to whoever looks.", metavar="TEXT")],
+    why: Annotated[str, typer.Option("--why", help="Reason for the hold, shown to other users.", metavar="TEXT")],
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Make every region leave the endpoint as it is, whatever its item says, until it is released.
+    """Stop every region from changing the endpoint until it is released.
 
     Examples:
 
       gco-stream endpoint hold chat --why "benchmark until Friday, ask Ada"
     """
     if not why.strip():
-        raise CommandError("--why: '' is not allowed; allowed: a reason in words", USAGE)
+        raise CommandError("--why: invalid value '': must not be empty", USAGE)
     endpoints = open_table(table, region)
     endpoints.hold(item_of(endpoints, name), why.strip())
     say(f"{name} held: {why.strip()}")
@@ -140,7 +140,7 @@ def hold(
 
 @app.command()
 def release(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: RegionOption = None) -> None:
-    """Take the hold off an endpoint.
+    """Remove the hold of an endpoint.
 
     Examples:
 
@@ -158,11 +158,11 @@ def release(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Regi
 @app.command("forget-region")
 def forget_region(
     name: NameArgument,
-    gone: Annotated[str, typer.Argument(help="The region that is no more.", metavar="REGION")],
+    gone: Annotated[str, typer.Argument(help="Name of the decommissioned region.", metavar="REGION")],
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Drop the report of a region that is no more, so that a deletion does not wait for it.
+    """Remove the report of a decommissioned region, so that a deletion does not wait for it.
 
     Examples:
 
@@ -173,18 +173,18 @@ def forget_region(
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)
     if gone in read_endpoint(item).target_regions:
-        raise CommandError(f"{name} targets {gone}: take it out of target_regions first", CONFLICT)
+        raise CommandError(f"{name} targets {gone}: remove it from target_regions first", CONFLICT)
     if gone not in item.get("region_status", {}).get("M", {}):
         say(f"{name} unchanged: {gone} has not reported")
         return
     endpoints.forget_region(item, gone)
-    say(f"{name} has forgotten {gone}")
+    say(f"{name}: report of {gone} removed")
 
 
-def _desired_state(item: "WireItem") -> str:
+def _desired(item: "WireItem") -> str:
     return str(item.get("desired_state", {}).get("S", "deploying"))
 
 
 def _refuse_if_deleted(name: str, item: "WireItem") -> None:
-    if _desired_state(item) == "deleted":
-        raise CommandError(f"{name} is being deleted; `gco-stream endpoint start {name}` takes it back", CONFLICT)
+    if _desired(item) == "deleted":
+        raise CommandError(f"{name} is being deleted; to cancel, run `gco-stream endpoint start {name}`", CONFLICT)

@@ -1,4 +1,4 @@
-"""`gco-stream endpoint put`: endpoints from a file into the table, all of them valid or none written."""
+"""`gco-stream endpoint put`: writes endpoints from a file to the table if all of them are valid."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,16 +20,18 @@ _VALID_IDENTITY = {"desired_state": "deploying", "target_regions": ["valid"], "n
 
 
 def put(
-    file: Annotated[str, typer.Option("--file", "-f", help="YAML or JSON; - reads standard input.", metavar="FILE")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and compare; write nothing.")] = False,
+    file: Annotated[
+        str, typer.Option("--file", "-f", help="YAML or JSON file, or - for standard input.", metavar="FILE")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Validate and compare, but write nothing.")] = False,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Create endpoints, or replace the spec of those that exist.
+    """Create endpoints, or replace the spec of existing ones.
 
-    FILE holds one endpoint or many: whole items (endpoint_name, target_regions, spec), or a short form with the spec's
-    fields beside name and regions. All are checked before any is written. Replacing a spec deploys it, as ever: a
-    stopped endpoint starts.
+    FILE has one or more endpoints: whole items (endpoint_name, target_regions, spec), or a short form with the fields
+    of the spec beside name and regions. All are validated before any is written. Replacing the spec of a stopped
+    endpoint also starts it.
 
     Examples:
 
@@ -42,24 +44,24 @@ def put(
     documents = read_documents(file)
     check(documents)
     endpoints = open_table(table, region)
-    beaten = []
+    conflicts = []
     for document in documents:
         try:
             say(f"{document.name} {_put(endpoints, document, dry_run=dry_run)}{' (dry run)' if dry_run else ''}")
         except (AlreadyExists, ConcurrentUpdate, ItemNotFound) as error:
-            beaten.append(str(error))
-    if beaten:
-        raise CommandError("\n".join(beaten), CONFLICT)
+            conflicts.append(str(error))
+    if conflicts:
+        raise CommandError("\n".join(conflicts), CONFLICT)
 
 
 def check(documents: list[Document]) -> None:
-    """Raises Failure with every problem of every document; warns of spec fields that nobody reads."""
+    """Raises Failure with all problems of all documents. Warns of unknown fields of the spec."""
     degraded_reasons = [f"{document.source}: {line}" for document in documents for line in _problems(document.item)]
     if degraded_reasons:
         raise CommandError("\n".join(degraded_reasons), USAGE)
     for document in documents:
         for path in _unknown(document.item):
-            warn(f"{document.source}: {path}: unknown; it is stored, and nothing reads it")
+            warn(f"{document.source}: {path}: unknown field: stored but ignored")
 
 
 def _problems(item: Mapping[str, Any]) -> Iterator[str]:
@@ -93,7 +95,7 @@ class _Replacement:
 
 
 def _put(endpoints: "SyncEndpointTable", document: Document, *, dry_run: bool) -> str:
-    """Writes one document and says what became of it."""
+    """Writes one document and returns the outcome as text."""
     last_read = endpoints.get(document.name)
     if last_read is None:
         if not dry_run:
@@ -102,8 +104,8 @@ def _put(endpoints: "SyncEndpointTable", document: Document, *, dry_run: bool) -
         return "created"
     if last_read.get("desired_state") == {"S": "deleted"} and document.item.get("desired_state") != "deleted":
         raise CommandError(
-            f"{document.name} is being deleted: `gco-stream endpoint wait {document.name} --for gone` waits for that, "
-            f"`gco-stream endpoint start {document.name}` takes it back",
+            f"{document.name} is being deleted; `gco-stream endpoint wait {document.name} --for gone` waits for that, "
+            f"`gco-stream endpoint start {document.name}` cancels it",
             CONFLICT,
         )
     replacement = _Replacement(document.item["spec"], _others(document.item))
@@ -113,13 +115,13 @@ def _put(endpoints: "SyncEndpointTable", document: Document, *, dry_run: bool) -
     if not dry_run:
         endpoints.replace_spec(last_read, replacement.spec, **replacement.others)
     after = replacement.others.get("desired_state", "deploying")
-    return "configured" if before in {"deploying", "running", after} else f"configured; was {before}, is {after} now"
+    return "configured" if before in {"deploying", "running", after} else f"configured; now {after} (was {before})"
 
 
 def _others(item: Mapping[str, Any]) -> dict[str, Any]:
     others = {name: value for name, value in item.items() if name not in {"endpoint_name", "spec"}}
     if others.get("desired_state") == "running":
-        # Only the regions' reports promote a deploying endpoint to running.
+        # Only the controller sets running, once every region has reported it.
         others["desired_state"] = "deploying"
     return others
 

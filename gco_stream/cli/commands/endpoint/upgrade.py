@@ -1,4 +1,4 @@
-"""`gco-stream endpoint request_upgrade`: move Deployments of this cluster to the newest pod template, a few at a
+"""`gco-stream endpoint request_upgrade`: rolls out the newest pod template in this cluster, a few endpoints at a
 time.
 """
 
@@ -20,24 +20,33 @@ def upgrade(
     name: Annotated[
         str | None,
         typer.Argument(
-            autocompletion=complete_endpoint, help="The endpoint's name; without it, --all.", metavar="NAME"
+            autocompletion=complete_endpoint, help="Name of the endpoint. Required without --all.", metavar="NAME"
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every endpoint that keeps an older pod template.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Upgrade every endpoint that has an older pod template.")
+    ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
-            "--max", min=1, help="Endpoints on the way at once; --all needs it, without --all it is one.", metavar="N"
+            "--max",
+            min=1,
+            help="Maximum number of endpoints that roll out at the same time. Required with --all, otherwise 1.",
+            metavar="N",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, field by field.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the fields that would change, but change nothing.")
+    ] = False,
 ) -> None:
-    """Restart an endpoint's pods here with the newest pod template, where they keep an older one.
+    """Roll out the newest pod template, which restarts the pods of an endpoint in this cluster.
 
-    A Deployment keeps the pod template that it was made with, or that it was adopted with, until its item changes: a
-    newer program restarts nothing. Settings come from the environment, as for `gco-stream run`, and it concerns this
-    cluster alone. The controller carries it out. With --all, endpoints are taken by name, and those that are still
-    rolling out from an earlier upgrade count against --max: run it again until nothing is left.
+    A Deployment keeps the pod template with which it was created or adopted until its item changes, so that a new
+    release of gco-stream restarts no pods. This command requests the upgrade; the controller carries it out. With
+    --all, endpoints are upgraded in the order of their names, and those that still roll out count towards --max. Repeat
+    the command until no endpoints are left.
+
+    Settings come from the environment, as for `gco-stream run`.
 
     Examples:
 
@@ -49,45 +58,43 @@ def upgrade(
     from gco_stream.settings import load_settings
 
     if (name is None) == (not every):
-        raise CommandError("name one endpoint, or give --all", USAGE)
+        raise CommandError("pass either NAME or --all", USAGE)
     if every and limit is None:
-        raise CommandError(
-            "--all needs --max: how many endpoints may be on the way at once, for their pods restart", USAGE
-        )
+        raise CommandError("--max: missing required value: --all requires it, because pods restart", USAGE)
     if limit is not None and not every:
-        raise CommandError("--max goes with --all", USAGE)
+        raise CommandError("--max requires --all", USAGE)
 
-    def tell(one: "EndpointUpgrade") -> None:
-        _print_endpoint(one, dry_run=dry_run)
+    def show(one: "EndpointUpgrade") -> None:
+        _show(one, dry_run=dry_run)
 
-    done = asyncio.run(carry_out(load_settings(), name, limit or 1, dry_run=dry_run, on_each=tell))
+    done = asyncio.run(carry_out(load_settings(), name, limit or 1, dry_run=dry_run, on_each=show))
     if name is not None:
-        _print_one(name, done)
+        _show_one(name, done)
     else:
-        _print_summary(done, dry_run=dry_run)
+        _show_all(done, dry_run=dry_run)
 
 
-def _print_endpoint(one: "EndpointUpgrade", *, dry_run: bool) -> None:
+def _show(one: "EndpointUpgrade", *, dry_run: bool) -> None:
     for behind in one.outdated:
         say(f"{one.endpoint} {'would be upgraded' if dry_run else 'upgraded'}: {behind.ref}, version {behind.version}")
         if dry_run:
-            for line in behind.changes or ("nothing of its pods changes",):
+            for line in behind.changes or ("no changes to its pods",):
                 say(f"  {line}")
 
 
-def _print_one(name: str, done: "UpgradeRequest") -> None:
+def _show_one(name: str, done: "UpgradeRequest") -> None:
     found = done.selection
     if not done.exists:
-        raise CommandError(f"there is no endpoint {name} that can be read", NOT_FOUND)
+        raise CommandError(f"endpoint {name} does not exist or is invalid", NOT_FOUND)
     if found.blocked:
         raise CommandError(f"{name} cannot be upgraded: {found.blocked[0].obstacle}", CONFLICT)
     if found.rolling:
         say(f"{name} unchanged: an upgrade is still rolling out")
     elif not found.selected:
-        say(f"{name} unchanged: none of its Deployments here keeps a pod template older than version {done.version}")
+        say(f"{name} unchanged: no Deployment here has a pod template older than version {done.version}")
 
 
-def _print_summary(done: "UpgradeRequest", *, dry_run: bool) -> None:
+def _show_all(done: "UpgradeRequest", *, dry_run: bool) -> None:
     found = done.selection
     for one in found.blocked:
         say(f"{one.endpoint} cannot be upgraded: {one.obstacle}")

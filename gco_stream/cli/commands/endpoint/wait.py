@@ -1,4 +1,4 @@
-"""`gco-stream endpoint wait`: until the regions have done what was asked, as the item says."""
+"""`gco-stream endpoint wait`: waits until the item has the expected reports."""
 
 import time
 from enum import StrEnum
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionStatus
     from gco_stream.table.sync_table import SyncEndpointTable
 
-_POLL_SECONDS: Final = 1.0
+_POLL_INTERVAL: Final = 1.0
 
 
 class WaitCondition(StrEnum):
-    """What can be waited for: every target region says so, at what is asked now; gone: the item is not there."""
+    """What to wait for: a state of all target regions for the current spec, an error in any region, or no item."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -30,13 +30,14 @@ class WaitCondition(StrEnum):
 def wait(
     name: NameArgument,
     condition: Annotated[WaitCondition, typer.Option("--for", help="What to wait for.")] = WaitCondition.RUNNING,
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait at most.")] = 600,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Maximum time to wait, in seconds.")] = 600,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
-    """Wait until every target region reports what was asked.
+    """Wait until every target region reports the state given with --for, for the current spec.
 
-    error waits for any region's error; gone for the item to be purged. Ends with code 1 where the time runs out.
+    With --for error, the command waits for an error in any region, and with --for gone until the item is deleted from
+    the table. The exit code is 1 if the time runs out.
 
     Examples:
 
@@ -51,7 +52,7 @@ def wait(
 
 
 def wait_for(endpoints: "SyncEndpointTable", name: str, condition: WaitCondition, timeout: float) -> None:
-    """Returns when the outcome is there and says so. Raises Failure after `timeout` seconds, or where the item goes."""
+    """Waits for the outcome and prints it. Raises Failure after `timeout` seconds, or if the item is deleted."""
     from gco_stream.model.endpoint import read_endpoint
 
     deadline = time.monotonic() + timeout
@@ -62,15 +63,15 @@ def wait_for(endpoints: "SyncEndpointTable", name: str, condition: WaitCondition
             say(f"{name} {reached}")
             return
         if endpoint is None:
-            raise CommandError(f"{name} is gone from the table", NOT_FOUND)
+            raise CommandError(f"endpoint {name} does not exist", NOT_FOUND)
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise CommandError(f"{name} is not {condition} after {timeout:g} s: {progress_text(endpoint)}", FAILED)
-        time.sleep(min(_POLL_SECONDS, remaining))
+        time.sleep(min(_POLL_INTERVAL, remaining))
 
 
 def condition_met(endpoint: "Endpoint | InvalidItem | None", condition: WaitCondition) -> str | None:
-    """The outcome in words where it has come, else None. `endpoint` None: the item is gone."""
+    """The outcome as text once it is reached, else None. `endpoint` is None if the item does not exist."""
     if endpoint is None:
         return "gone" if condition in {WaitCondition.GONE, WaitCondition.DELETED} else None
     if condition is WaitCondition.GONE:
@@ -82,7 +83,7 @@ def condition_met(endpoint: "Endpoint | InvalidItem | None", condition: WaitCond
 
 
 def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
-    """The entries of the regions that report an error."""
+    """The reports of the regions that report an error."""
     return {
         region: entry
         for region, entry in endpoint.region_status.items()
@@ -91,10 +92,10 @@ def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
 
 
 def progress_text(endpoint: "Endpoint | InvalidItem") -> str:
-    """What is asked and what each region says, in one line."""
+    """The desired state and the reports of all regions, in one line."""
     from gco_stream.model.endpoint import InvalidItem
 
-    parts = [endpoint.error] if isinstance(endpoint, InvalidItem) else [f"asked: {endpoint.desired_state}"]
+    parts = [endpoint.error] if isinstance(endpoint, InvalidItem) else [f"desired: {endpoint.desired_state}"]
     for region in sorted(endpoint.target_regions | endpoint.region_status.keys()):
         entry = endpoint.region_status.get(region)
         if entry is None:
@@ -119,6 +120,6 @@ def _all_report(endpoint: "Endpoint | InvalidItem", condition: WaitCondition) ->
 
 
 def _is_desired(endpoint: "Endpoint", condition: WaitCondition) -> bool:
-    # A former report counts for nothing: GCO's entries do not say which request they answer.
+    # An older report must not count, and reports of GCO's monitor do not name the spec that they are about.
     desired = endpoint.desired_state.value
     return desired in {"deploying", "running"} if condition is WaitCondition.RUNNING else desired == condition.value

@@ -1,14 +1,14 @@
-// Renews the page's parts when the server says that there is news, and makes "/" the key of the search. Everything works
-// without it, but for a reload by hand.
+// Updates parts of the page when the server sends a notification, and focuses the search on "/". The page works without
+// this script, but then has to be reloaded manually.
 "use strict";
 (() => {
-  const SPACING = 300, WITHOUT_NEWS = 15000, TRY_AGAIN = 60000;
+  const SPACING = 300, POLL_INTERVAL = 15000, RETRY_INTERVAL = 60000;
   const search = document.getElementById("search");
   const live = document.getElementById("live");
   const liveText = document.getElementById("live-text");
   const announce = document.getElementById("announce");
   const endpoint = document.body.dataset.liveEndpoint;
-  let source = null, poll = 0, busy = false, again = false;
+  let source = null, poll = 0, busy = false, pending = false;
 
   function say(state, text, title) {
     live.dataset.state = state;
@@ -16,12 +16,12 @@
     live.title = title;
   }
 
-  function wrongCount() {
-    const found = document.getElementById("wrong-count");
+  function attentionCount() {
+    const found = document.getElementById("attention-count");
     return found ? found.textContent : "";
   }
 
-  // Where the focus is inside a part that is about to be replaced: a link is found again by its address.
+  // Remembers the focus inside a part that is about to be replaced. A link is identified by its URL.
   function focused(part) {
     const at = document.activeElement;
     if (!at || !part.contains(at)) return null;
@@ -33,7 +33,7 @@
   }
 
   function swap(fresh) {
-    const before = wrongCount();
+    const before = attentionCount();
     for (const part of fresh.querySelectorAll("[data-live]")) {
       const old = document.getElementById(part.id);
       if (!old) { location.reload(); return; }
@@ -51,33 +51,33 @@
       if (!fresh.getElementById(old.id)) old.replaceChildren();
     }
     document.title = fresh.title;
-    const now = wrongCount();
-    if (now !== before) announce.textContent = now === "0" ? "Every endpoint is as asked." : now + " endpoints are not as asked.";
+    const now = attentionCount();
+    if (now !== before) announce.textContent = now === "0" ? "No endpoint needs attention." : now === "1" ? "1 endpoint needs attention." : now + " endpoints need attention.";
   }
 
-  async function renew() {
-    if (busy) { again = true; return; }
+  async function refresh() {
+    if (busy) { pending = true; return; }
     busy = true;
     try {
       const answer = await fetch(location.pathname + location.search, { cache: "no-store" });
       if (answer.status < 500) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch (error) {
-      say("wait", "away", "The controller does not answer; it is asked again");
+      say("wait", "offline", "The controller does not respond; retrying");
     }
-    setTimeout(() => { busy = false; if (again) { again = false; renew(); } }, SPACING);
+    setTimeout(() => { busy = false; if (pending) { pending = false; refresh(); } }, SPACING);
   }
 
   function follow() {
     clearInterval(poll);
     source = new EventSource("/live?endpoint=" + encodeURIComponent(endpoint));
-    source.onopen = () => { say("on", "live", "This page renews itself"); renew(); };
-    source.addEventListener("news", renew);
-    source.addEventListener("time", renew);
+    source.onopen = () => { say("on", "live", "This page updates automatically"); refresh(); };
+    source.addEventListener("news", refresh);
+    source.addEventListener("time", refresh);
     source.onerror = () => {
-      if (source.readyState !== EventSource.CLOSED) { say("wait", "away", "Connecting again"); return; }
-      say("wait", "slow", "This page renews itself every 15 seconds");
-      poll = setInterval(renew, WITHOUT_NEWS);
-      setTimeout(() => { if (!document.hidden) follow(); }, TRY_AGAIN);
+      if (source.readyState !== EventSource.CLOSED) { say("wait", "offline", "Reconnecting"); return; }
+      say("wait", "polling", "This page updates every 15 seconds");
+      poll = setInterval(refresh, POLL_INTERVAL);
+      setTimeout(() => { if (!document.hidden) follow(); }, RETRY_INTERVAL);
     };
   }
 
@@ -92,18 +92,18 @@
     if (event.key === "Escape" && typing === search) { search.value = ""; search.dispatchEvent(new Event("input", { bubbles: true })); search.blur(); }
   });
 
-  // On the fleet's page the list follows what is typed.
+  // On the fleet page, the list is filtered as you type.
   if (location.pathname === "/") {
     let pause = 0;
     search.addEventListener("input", () => {
       clearTimeout(pause);
       pause = setTimeout(() => {
-        const asked = new URLSearchParams(location.search);
-        asked.delete("page");
-        search.value.trim() ? asked.set("q", search.value.trim()) : asked.delete("q");
-        const text = asked.toString();
+        const parameters = new URLSearchParams(location.search);
+        parameters.delete("page");
+        search.value.trim() ? parameters.set("q", search.value.trim()) : parameters.delete("q");
+        const text = parameters.toString();
         history.replaceState(null, "", text ? "/?" + text : "/");
-        renew();
+        refresh();
       }, 150);
     });
   }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_OF_OURS = ("broke off", "was never retrieved", "was never awaited", "Traceback", "Unclosed")
+_OF_OURS = ("unexpected error in reconcile", "was never retrieved", "was never awaited", "Traceback", "Unclosed")
 
 
 def logged_faults(replica: str, lines: Iterable[Mapping[str, Any]]) -> list[str]:

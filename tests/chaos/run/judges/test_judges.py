@@ -295,7 +295,7 @@ class TestPrograms:
         fine = [{"message": "reconciled", "result": "failed", "errors": ["no answer"]}]
         assert programs.logged_faults("r0", fine) == []
         assert programs.logged_faults(
-            "r0", [*fine, {"message": "reconcile broke off", "exception": "Traceback\nKeyError"}]
+            "r0", [*fine, {"message": "unexpected error in reconcile", "exception": "Traceback\nKeyError"}]
         )
         assert programs.logged_faults("r0", [{"text": "Task exception was never retrieved"}])
 

@@ -1,4 +1,4 @@
-"""Files of endpoints, as people write them."""
+"""Tests of endpoint files as users write them."""
 
 import io
 from decimal import Decimal
@@ -18,7 +18,7 @@ def items(tmp_path: Path, text: str, name: str = "f.yaml") -> list[dict[str, Any
     return [document.item for document in read_documents(str(file))]
 
 
-def complaint(tmp_path: Path, text: str, name: str = "f.yaml") -> str:
+def error_of(tmp_path: Path, text: str, name: str = "f.yaml") -> str:
     with pytest.raises(CommandError) as caught:
         items(tmp_path, text, name)
     assert caught.value.code == USAGE
@@ -37,7 +37,7 @@ def test_the_short_form_becomes_an_item(tmp_path: Path) -> None:
     ]
 
 
-def test_a_whole_item_is_taken_as_it_is_but_for_what_is_not_a_persons_to_set(tmp_path: Path) -> None:
+def test_a_whole_item_is_kept_except_for_attributes_that_users_do_not_set(tmp_path: Path) -> None:
     text = """{"endpoint_name": "chat", "target_regions": ["a"], "spec": {"image": "x"}, "custom": 1,
                "region_status": {}, "created_at": "t", "updated_at": "t"}"""
     expected = {"endpoint_name": "chat", "target_regions": ["a"], "spec": {"image": "x"}, "custom": 1}
@@ -52,7 +52,7 @@ def test_a_whole_item_is_taken_as_it_is_but_for_what_is_not_a_persons_to_set(tmp
         ("f.json", '[{"name": "a", "image": "x"}, {"name": "b", "image": "x"}]'),
     ],
 )
-def test_a_file_may_hold_many(tmp_path: Path, name: str, text: str) -> None:
+def test_a_file_can_have_several_endpoints(tmp_path: Path, name: str, text: str) -> None:
     assert [item["endpoint_name"] for item in items(tmp_path, text, name)] == ["a", "b"]
 
 
@@ -61,7 +61,7 @@ def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> N
     assert read_documents("-")[0].name == "a"
 
 
-def test_numbers_stay_exact_and_dates_stay_text(tmp_path: Path) -> None:
+def test_numbers_stay_exact_and_dates_stay_strings(tmp_path: Path) -> None:
     text = "name: a\nimage: x\nenv: {RATIO: 0.10, DAY: 2026-01-02, BIG: 1.0e+3, FLAG: 'yes'}\n"
     env = {"RATIO": Decimal("0.10"), "DAY": "2026-01-02", "FLAG": "yes", "BIG": Decimal(1000)}
     (found,) = items(tmp_path, text)
@@ -71,59 +71,65 @@ def test_numbers_stay_exact_and_dates_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("", "f: there is no endpoint in it"),
-        ("name: a\nimage: [x\n", "f, line 3: not YAML: "),
-        ("name: a\n\timage: x\n", "f, line 2: not YAML: "),
-        ("name: a\nname: b\n", "f, line 2: not YAML: the key 'name' stands twice in one map"),
-        ("name: a\nimage: !!python/object:os.system x\n", "f, line 2: not YAML: "),
-        ("just words\n", "f: 'just words' is not an endpoint"),
-        ("image: x\n", "f: endpoint_name: missing; needed: a name"),
-        ("name: 3\nimage: x\n", "f: endpoint_name: 3; needed: a name"),
-        ("name: a\nimagee: x\n", "f: imagee: no such field"),
-        ("name: a\nimage: x\nenv: {1: x}\n", "f: env: the key 1 is not text; put it in quotes"),
-        ("name: a\nimage: x\nport: .nan\n", "f: port: NaN is not a number that the table can hold"),
-        ("name: a\nimage: x\n---\nname: a\nimage: y\n", "f, document 2: a stands in f, document 1, too"),
-        ("name: a\nimage: x\nenv: {KEY: <redacted>}\n", "f: spec.env.KEY: redacted; "),
+        ("", "f: contains no endpoints"),
+        ("name: a\nimage: [x\n", "f, line 3: invalid YAML: "),
+        ("name: a\n\timage: x\n", "f, line 2: invalid YAML: "),
+        ("name: a\nname: b\n", "f, line 2: invalid YAML: duplicate key 'name'"),
+        ("name: a\nimage: !!python/object:os.system x\n", "f, line 2: invalid YAML: "),
+        ("just words\n", "f: invalid value 'just words': must be a map with endpoint_name and spec"),
+        ("image: x\n", "f: endpoint_name: missing required value: must be a name"),
+        ("name: 3\nimage: x\n", "f: endpoint_name: invalid value 3: must be a name"),
+        ("name: a\nimagee: x\n", "f: imagee: unknown field"),
+        ("name: a\nimage: x\nenv: {1: x}\n", "f: env: invalid key 1: must be a string; put it in quotes"),
+        ("name: a\nimage: x\nport: .nan\n", "f: port: invalid value NaN: must be a finite number"),
+        (
+            "name: a\nimage: x\n---\nname: a\nimage: y\n",
+            "f, document 2: duplicate endpoint a: already in f, document 1",
+        ),
+        ("name: a\nimage: x\nenv: {KEY: <redacted>}\n", "f: spec.env.KEY: redacted value: "),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
-    said = complaint(tmp_path, text)
-    assert said.startswith(told)
-    assert "\n" not in said
+def test_an_invalid_file_is_reported_with_its_location(tmp_path: Path, text: str, expected: str) -> None:
+    error = error_of(tmp_path, text)
+    assert error.startswith(expected)
+    assert "\n" not in error
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ('{"name": "a",\n "image" "x"}', "f, line 2: not JSON: "),
-        ('{"name": "a", "name": "b"}', "f: the key 'name' stands twice in one map"),
-        ('{"name": "a", "image": "x", "port": NaN}', "f: port: nan is not a value that the table can hold"),
+        ('{"name": "a",\n "image" "x"}', "f, line 2: invalid JSON: "),
+        ('{"name": "a", "name": "b"}', "f: duplicate key 'name'"),
+        (
+            '{"name": "a", "image": "x", "port": NaN}',
+            "f: port: invalid value nan: must be a type that DynamoDB can store",
+        ),
     ],
 )
-def test_what_is_not_json_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
-    assert complaint(tmp_path, text, "f.json").startswith(told)
+def test_invalid_json_is_reported_with_its_location(tmp_path: Path, text: str, expected: str) -> None:
+    assert error_of(tmp_path, text, "f.json").startswith(expected)
 
 
-def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_or_one_that_is_not_text_is_reported(tmp_path: Path) -> None:
     (tmp_path / "f.bin").write_bytes(b"\xff\xfe")
-    for file, told in {
+    for file, expected in {
         tmp_path / "none": "No such file",
         tmp_path: "Is a directory",
         tmp_path / "f.bin": "UTF-8",
     }.items():
-        with pytest.raises(CommandError, match=told):
+        with pytest.raises(CommandError, match=expected):
             read_documents(str(file))
 
 
-def test_every_problem_of_every_document_is_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_of_all_documents_are_reported_at_once(tmp_path: Path) -> None:
     file = tmp_path / "f.yaml"
     file.write_text("name: a\nregions: [r]\nimage: 'a b'\nport: 99999\n---\nname: B\nimage: x\nreplicas: lots\n")
     with pytest.raises(CommandError) as caught:
         check(read_documents(str(file)))
-    said = [line.partition("document ")[2] for line in str(caught.value).splitlines()]
-    paths = [":".join(line.split(":")[:2]) for line in said]
+    lines = [line.partition("document ")[2] for line in str(caught.value).splitlines()]
+    paths = [":".join(line.split(":")[:2]) for line in lines]
     assert sorted(paths) == [
         "1: spec.image",
         "1: spec.port",
@@ -133,7 +139,7 @@ def test_every_problem_of_every_document_is_told_at_once(tmp_path: Path) -> None
     ]
 
 
-def test_a_spec_field_that_nobody_reads_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_field_of_the_spec_causes_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "f.yaml"
     file.write_text(
         "endpoint_name: a\ntarget_regions: [r]\n"
