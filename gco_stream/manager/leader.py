@@ -38,7 +38,7 @@ from gco_stream.planning.lifecycle.promotion import may_complete_or_purge
 from gco_stream.planning.types.plan import FleetLimit, Step, event_of
 from gco_stream.planning.types.policy import Policy
 from gco_stream.settings import Settings
-from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
+from gco_stream.stream.consumer import RecordProcessorFuncs, StreamConsumer, StreamLocation, StreamRecord, StreamTimes
 from gco_stream.table.endpoints import EndpointTable
 
 _log = structlog.get_logger(__name__)
@@ -104,12 +104,10 @@ class LeaderRunnables:
         self.consumer = StreamConsumer(
             streams,
             _locate(replica_table),
-            poll_interval=settings.stream_poll_interval_seconds,
-            call_timeout=settings.dynamodb_timeout_seconds,
-            on_record=self._on_record,
-            on_gap=self._on_gap,
-            on_mode=self._on_mode,
-            on_call=partial(metrics.api_calls.aws, "streams"),
+            RecordProcessorFuncs(
+                self._on_record, self._on_gap, self._on_mode, on_call=partial(metrics.api_calls.aws, "streams")
+            ),
+            StreamTimes(settings.stream_poll_interval_seconds, settings.dynamodb_timeout_seconds),
         )
         self.resync = Resync(
             table=table,

@@ -19,6 +19,7 @@ from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.cluster.events.recorder import EventRecorder
 from gco_stream.cluster.leaderelection.elector import LeaderElector, Leadership
+from gco_stream.cluster.leaderelection.record import LeaseRef, Timing
 from gco_stream.cluster.leaderelection.self_fence import self_fence
 from gco_stream.engine.state.history import ReconcileHistory
 from gco_stream.engine.workqueue.worker_pool import max_concurrency
@@ -128,13 +129,14 @@ class Manager:
             self._cache = cache = ClusterCache(client, settings.namespaces, self._on_cluster_change)
             self._elector = elector = LeaderElector(
                 election_client,
-                namespace=settings.inference_namespace,
-                name=LEASE_NAME,
+                LeaseRef(settings.inference_namespace, LEASE_NAME),
+                Timing(
+                    duration=settings.lease_duration_seconds,
+                    renew_deadline=settings.lease_renew_deadline_seconds,
+                    retry_period=settings.lease_retry_period_seconds,
+                    legacy_interval=settings.reconcile_interval_seconds,
+                ),
                 identity=f"{settings.hostname}_{uuid.uuid4()}",
-                duration=settings.lease_duration_seconds,
-                renew_deadline=settings.lease_renew_deadline_seconds,
-                retry_period=settings.lease_retry_period_seconds,
-                legacy_interval=settings.reconcile_interval_seconds,
                 fence=self_fence(),
             )
             recorder = EventRecorder(client, instance=settings.hostname)

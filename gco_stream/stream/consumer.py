@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 
@@ -19,10 +19,20 @@ from gco_stream.aio.backoff import Backoff
 from gco_stream.aws.stream_errors import AccessDenied, NoStream, StreamEnded, StreamError, Unreachable
 from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.records import StreamRecord
-from gco_stream.stream.shard_reader import RecordProcessor, ShardSnapshot
+from gco_stream.stream.shard_reader import ShardCallbacks, ShardSnapshot
 from gco_stream.stream.tail import StreamTail
 
-__all__ = ["Mode", "ShardSnapshot", "StreamConsumer", "StreamLocation", "StreamRecord", "StreamSnapshot"]
+__all__ = [
+    "Mode",
+    "RecordProcessor",
+    "RecordProcessorFuncs",
+    "ShardSnapshot",
+    "StreamConsumer",
+    "StreamLocation",
+    "StreamRecord",
+    "StreamSnapshot",
+    "StreamTimes",
+]
 
 _log = structlog.get_logger(__name__)
 
@@ -60,42 +70,67 @@ class StreamSnapshot:
     errors: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class StreamTimes:
+    """Timing of a consumer, in seconds: the pause between two reads of a shard, and the timeout of a call to AWS."""
+
+    poll_interval: float
+    call_timeout: float = CALL_TIMEOUT
+
+
+class RecordProcessor(Protocol):
+    """Receives records and the state of their consumer. The methods are synchronous and must not raise."""
+
+    def on_record(self, record: StreamRecord, /) -> None:
+        """Receives the records of a shard in order, possibly more than once.
+
+        They follow those of the parent shard, provided that the parent was listed before the shard was started and was
+        never lost.
+        """
+
+    def on_gap(self, reason: str, /) -> None:
+        """Reports that records may have been missed, so a full resync is due."""
+
+    def on_mode(self, mode: Mode, reason: str, /) -> None:
+        """Receives each change of the mode or its reason."""
+
+    def on_call(self, operation: str, result: str, seconds: float, /) -> None:
+        """Receives each finished call to AWS; `result` is "ok" or the kind of failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProcessorFuncs:
+    """A RecordProcessor made of functions."""
+
+    on_record: Callable[[StreamRecord], None]
+    on_gap: Callable[[str], None]
+    on_mode: Callable[[Mode, str], None]
+    on_call: Callable[[str, str, float], None] = lambda *_: None
+
+
 class StreamConsumer:
-    """Delivers every change of the table after `pin`; serves one term of leadership.
+    """Delivers every change of the table after `pin` to `processor`; serves one term of leadership.
 
     `client` is an aiobotocore "dynamodbstreams" client without retries of its own. `locate` returns the location of the
-    table's stream; it is retried after any exception. Times are in seconds; `wall_clock` is in UTC.
-
-    The callbacks are synchronous and must not raise. `on_record` receives the records of a shard in order, possibly
-    more than once. They follow those of the parent shard, provided that the parent was listed before the shard was
-    started and was never lost. `on_gap` reports that records may have been missed, so a full resync is due. `on_mode`
-    reports each change of the mode or its reason. `on_call` is called after each call to AWS with the operation, "ok"
-    or the kind of failure, and the duration.
+    table's stream; it is retried after any exception. `wall_clock` is in UTC.
     """
 
     def __init__(
         self,
         client: Any,
         locate: Callable[[], Awaitable[StreamLocation]],
+        processor: RecordProcessor,
+        times: StreamTimes,
         *,
-        poll_interval: float,
-        on_record: Callable[[StreamRecord], None],
-        on_gap: Callable[[str], None],
-        on_mode: Callable[[Mode, str], None],
-        on_call: Callable[[str, str, float], None] = lambda *_: None,
-        call_timeout: float = CALL_TIMEOUT,
         rng: random.Random | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._locate = locate
-        self._poll_interval = poll_interval
-        self._on_gap = on_gap
-        self._on_record = on_record
-        self._on_mode = on_mode
+        self._processor = processor
+        self._times = times
         self._wall_clock = wall_clock
-        self._call_timeout = call_timeout
         self._rng = rng or random.Random()  # noqa: S311 - jitter
-        self._client = StreamsClient(client, timeout=call_timeout, on_call=on_call)
+        self._client = StreamsClient(client, timeout=times.call_timeout, on_call=processor.on_call)
         self._backoff = Backoff(self._rng, base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)
         self._tail: StreamTail | None = None
         self._mode: Mode | None = None
@@ -147,7 +182,7 @@ class StreamConsumer:
                 # It could be pinned again at once, but each pin costs a gap.
                 pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)
                 self._set_mode("poll", error.message)
-                self._on_gap(error.message)
+                self._processor.on_gap(error.message)
 
     def snapshot(self) -> StreamSnapshot:
         """Current state. Requires a running event loop, whose time determines the ages."""
@@ -172,9 +207,9 @@ class StreamConsumer:
         except StreamError as error:
             self._set_mode("poll", error.message)
             if not was_polling:
-                self._on_gap(why)
+                self._processor.on_gap(why)
             return self._backoff.after_failure()
-        self._on_gap(why)
+        self._processor.on_gap(why)
         return 0.0
 
     async def _pinned_tail(self) -> StreamTail:
@@ -191,9 +226,9 @@ class StreamConsumer:
                 _log.info("stream lookup failed; the current stream is kept", error=error.message)
                 return True
 
-        processor = RecordProcessor(self._record, self._on_gap, self._set_degraded)
+        processor = ShardCallbacks(self._record, self._processor.on_gap, self._set_degraded)
         tail = StreamTail(
-            self._client, arn, processor, is_current_stream, poll_interval=self._poll_interval, rng=self._rng
+            self._client, arn, processor, is_current_stream, poll_interval=self._times.poll_interval, rng=self._rng
         )
         await tail.pin()
         self._backoff.succeeded()
@@ -202,7 +237,7 @@ class StreamConsumer:
 
     async def _location(self) -> StreamLocation:
         try:
-            async with asyncio.timeout(self._call_timeout):
+            async with asyncio.timeout(self._times.call_timeout):
                 return await self._locate()
         except Exception as error:
             # `locate` is injected, so its errors are unknown here.
@@ -210,7 +245,7 @@ class StreamConsumer:
 
     def _record(self, record: StreamRecord) -> None:
         self._records += 1
-        self._on_record(record)
+        self._processor.on_record(record)
 
     def _set_degraded(self, source: str, problem: str | None) -> None:
         """Switches to poll mode while a source is not readable. Reading continues, so nothing is missed."""
@@ -227,4 +262,4 @@ class StreamConsumer:
     def _set_mode(self, mode: Mode, reason: str) -> None:
         if (mode, reason) != (self._mode, self._reason):
             self._mode, self._reason = mode, reason
-            self._on_mode(mode, reason)
+            self._processor.on_mode(mode, reason)

@@ -64,7 +64,7 @@ class ShardSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordProcessor:
+class ShardCallbacks:
     """Callbacks of a stream's readers; all synchronous.
 
     `degraded` is called once with a problem when a source (a shard, or the list of shards) has not been readable for
@@ -84,7 +84,7 @@ class ShardReader:
         client: StreamsClient,
         arn: str,
         start: ShardStart,
-        processor: RecordProcessor,
+        processor: ShardCallbacks,
         *,
         poll_interval: float,
         rng: random.Random,

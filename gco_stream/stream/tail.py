@@ -28,7 +28,7 @@ from gco_stream.stream.client import StreamDescription, StreamsClient
 from gco_stream.stream.lineage import Lineage, ShardStart, ShardState
 from gco_stream.stream.shard_reader import (
     DEGRADED_AFTER_SECONDS,
-    RecordProcessor,
+    ShardCallbacks,
     ShardReader,
     ShardReadResult,
     ShardSnapshot,
@@ -56,7 +56,7 @@ class StreamTail:
         self,
         client: StreamsClient,
         arn: str,
-        processor: RecordProcessor,
+        processor: ShardCallbacks,
         is_current_stream: Callable[[], Awaitable[bool]],
         *,
         poll_interval: float,

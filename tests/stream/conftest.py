@@ -11,11 +11,12 @@ import pytest
 from aiobotocore.session import AioSession
 
 from gco_stream.aws.session import new_session
-from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
+from gco_stream.stream.consumer import Mode, StreamConsumer, StreamLocation, StreamRecord, StreamTimes
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.server import ScriptedDynamoDB
 
 POLL = 0.2
+TIMES = StreamTimes(POLL)
 
 
 @functools.cache
@@ -35,7 +36,7 @@ class ConsumerLog:
         streams: ScriptedDynamoDB,
         client: Any,
         locate: Callable[[], Awaitable[StreamLocation]] | None = None,
-        **options: Any,
+        times: StreamTimes = TIMES,
     ) -> None:
         self.streams = streams
         self.said: list[str | tuple[str, str]] = []
@@ -44,14 +45,7 @@ class ConsumerLog:
         self.locate_error: Exception | None = None
         self.located: list[float] = []
         self._ask = locate or self._of_server
-        self.consumer = StreamConsumer(
-            client,
-            self._locate,
-            on_record=self._record,
-            on_gap=lambda reason: self._say("gap", reason),
-            on_mode=self._say,
-            **{"poll_interval": POLL, "rng": random.Random(0), "wall_clock": streams.wall} | options,
-        )
+        self.consumer = StreamConsumer(client, self._locate, self, times, rng=random.Random(0), wall_clock=streams.wall)
 
     @property
     def names(self) -> list[str]:
@@ -83,6 +77,21 @@ class ConsumerLog:
             yield
             task.cancel()
 
+    def on_record(self, record: StreamRecord) -> None:
+        self.records.append(record)
+        self.said.append(record.name)
+
+    def on_gap(self, reason: str) -> None:
+        self.said.append(("gap", reason))
+        self.reasons.append(reason)
+
+    def on_mode(self, mode: Mode, reason: str) -> None:
+        self.said.append(("mode", mode))
+        self.reasons.append(reason)
+
+    def on_call(self, operation: str, result: str, seconds: float) -> None:
+        pass
+
     async def _locate(self) -> StreamLocation:
         self.located.append(asyncio.get_running_loop().time())
         if self.locate_error is not None:
@@ -92,14 +101,6 @@ class ConsumerLog:
     async def _of_server(self) -> StreamLocation:
         table = self.streams.table
         return StreamLocation(table.stream and table.stream.arn, table.stream_on)
-
-    def _record(self, record: StreamRecord) -> None:
-        self.records.append(record)
-        self.said.append(record.name)
-
-    def _say(self, what: str, reason: str) -> None:
-        self.said.append((what, reason) if what == "gap" else ("mode", what))
-        self.reasons.append(reason)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
+from gco_stream.stream.consumer import RecordProcessorFuncs, StreamConsumer, StreamLocation, StreamRecord, StreamTimes
 from gco_stream.table.endpoints import EndpointTable
 from tests.stream.scripted.faults import Body, Cut, Empty, Hang, Misfortune, Refuse, Slow
 from tests.stream.scripted.iterators import LIFE
@@ -119,10 +119,12 @@ class World:
         return StreamConsumer(
             self._client,
             self._locate,
-            poll_interval=self._poll,
-            on_record=self._record,
-            on_gap=lambda _: self.covered.append(self.server.now()),
-            on_mode=lambda *_: None,
+            RecordProcessorFuncs(
+                on_record=self._record,
+                on_gap=lambda _: self.covered.append(self.server.now()),
+                on_mode=lambda *_: None,
+            ),
+            StreamTimes(self._poll),
             rng=random.Random(self._rng.random()),
             wall_clock=self.server.wall,
         )

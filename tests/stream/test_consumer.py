@@ -278,7 +278,7 @@ async def test_an_error_in_a_callback_is_raised(streams, heard):
     def fail(record):
         raise LookupError(record.name)
 
-    heard.consumer._on_record = fail
+    heard.on_record = fail
     await heard.consumer.pin()
     streams.record("a", "s1")
     with pytest.raises(ExceptionGroup) as raised:

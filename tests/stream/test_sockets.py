@@ -7,6 +7,7 @@ import pytest
 
 from gco_stream.aws.stream_errors import StreamError
 from gco_stream.stream.client import StreamsClient
+from gco_stream.stream.consumer import StreamTimes
 from gco_stream.stream.lineage import ShardIteratorType
 from tests.stream.conftest import ConsumerLog, aws_session
 from tests.stream.scripted.doors import client_in_memory, client_of, listening
@@ -57,7 +58,7 @@ async def test_a_split_and_bad_responses_lose_nothing_over_sockets():
     streams = ScriptedDynamoDB("s1")
     streams.limits.reads = 1000
     async with listening(streams) as url, client_of(url, aws_session()) as client:
-        heard = ConsumerLog(streams, client, poll_interval=0.01)
+        heard = ConsumerLog(streams, client, times=StreamTimes(0.01))
         async with heard.running():
             streams.record("a", "s1")
             streams.fail("GetRecords", Cut(0), Cut(0.5), Slow(0.1), Body(""))
@@ -74,7 +75,7 @@ async def test_a_split_and_bad_responses_lose_nothing_over_sockets():
 async def test_a_waiting_consumer_ends_at_once_when_cancelled():
     streams = ScriptedDynamoDB("s1")
     async with listening(streams) as url, client_of(url, aws_session(), timeout=600) as client:
-        heard = ConsumerLog(streams, client, poll_interval=0.01, call_timeout=600)
+        heard = ConsumerLog(streams, client, times=StreamTimes(0.01, call_timeout=600))
         await heard.consumer.pin()
         streams.fail("GetRecords", Hang())
         running = asyncio.create_task(heard.consumer.run())

@@ -115,8 +115,8 @@ def _show_every(result: "DryRun", *, details: bool) -> None:
     in_sync, held = sum(one.in_desired_state for one in every), sum(one.is_held for one in every)
     upgrades = sum(one.has_upgrade for one in every)
     typer.echo(
-        f"{_endpoints(len(every))}: {in_sync} in the desired state, {_need(len(every) - in_sync)} attention, {held} held, "
-        f"{upgrades} with an older pod template, {len(result.unknown)} unknown"
+        f"{_endpoints(len(every))}: {in_sync} in the desired state, {_need(len(every) - in_sync)} attention, "
+        f"{held} held, {upgrades} with an older pod template, {len(result.unknown)} unknown"
     )
 
 

@@ -20,7 +20,7 @@ from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
 from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.cluster.leaderelection.lease_lock import LeaseLock
-from gco_stream.cluster.leaderelection.record import Timing
+from gco_stream.cluster.leaderelection.record import LeaseRef, Timing
 from gco_stream.cluster.leaderelection.self_fence import SelfFence, no_fence
 from gco_stream.cluster.leaderelection.term import Term
 
@@ -96,50 +96,35 @@ class Leadership:
 
 
 class LeaderElector:
-    """Competes for one Lease and runs the leader's task while it holds it.
+    """Competes for the Lease `ref` and runs the leader's task while it holds it.
 
-    The elector should have a client of its own, so that renewals do not wait behind other calls. Times are in seconds.
-    `clock` is monotonic, `wall` returns microseconds since 1970, and neither is ever compared with another machine's.
-    `fence` ends this process if the leader's task has not ended in time.
+    The elector should have a client of its own, so that renewals do not wait behind other calls. `fence` ends this
+    process if the leader's task has not ended in time. `clock` is monotonic and in seconds, `wall` returns microseconds
+    since 1970, and neither is ever compared with another machine's.
     """
 
     def __init__(
         self,
         client: KubeClient,
+        ref: LeaseRef,
+        timing: Timing,
         *,
-        namespace: str,
-        name: str,
         identity: str,
-        duration: int,
-        renew_deadline: float,
-        retry_period: float,
-        legacy_interval: float,
         fence: SelfFence = no_fence,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        timing = Timing(duration, legacy_interval)
         self._identity = identity
-        self._duration = duration
-        self._renew_deadline = renew_deadline
-        self._retry_period = retry_period
+        self._duration = timing.duration
+        self._renew_deadline = timing.renew_deadline
+        self._retry_period = timing.retry_period
         self._fence = fence
         self._clock = clock
         self._wall = wall
-        self._log = _log.bind(lease=f"{namespace}/{name}", identity=identity)
+        self._log = _log.bind(lease=str(ref), identity=identity)
         # An attempt that hangs (a dead server or load balancer) must leave time for further attempts.
-        self._try_seconds = renew_deadline / _TRIES_PER_DEADLINE
-        self._lease = LeaseLock(
-            client,
-            namespace=namespace,
-            name=name,
-            timing=timing,
-            timeout=self._try_seconds,
-            # Every holder, including GCO's monitor, renews more often than this, so silence means a broken watch.
-            inactivity=max(2 * duration, 3 * legacy_interval),
-            clock=clock,
-            on_change=self._on_change,
-        )
+        self._try_seconds = timing.renew_deadline / _TRIES_PER_DEADLINE
+        self._lease = LeaseLock(client, ref, timing, timeout=self._try_seconds, clock=clock, on_change=self._on_change)
         self._term: Term | None = None
         self._sent_epoch: int | None = None
         # Consecutive attempts to acquire without a response, and until when other replicas go first because of them.

@@ -17,7 +17,7 @@ import structlog
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotFound, ServerError, UidMismatch
 from gco_stream.cluster.leaderelection import record as lease
-from gco_stream.cluster.leaderelection.record import ObservedRecord, Timing
+from gco_stream.cluster.leaderelection.record import LeaseRef, ObservedRecord, Timing
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject
 
@@ -30,30 +30,26 @@ _log = structlog.get_logger(__name__)
 class LeaseLock:
     """Reads, writes and watches one Lease.
 
-    `timeout`: seconds for one call. `inactivity`: seconds without events after which the watch is reopened. `on_change`
-    is called whenever the watch reports a change; it must not block.
+    `timeout`: seconds for one call. `on_change` is called whenever the watch reports a change; it must not block.
     """
 
     def __init__(
         self,
         client: KubeClient,
-        *,
-        namespace: str,
-        name: str,
+        ref: LeaseRef,
         timing: Timing,
+        *,
         timeout: float,
-        inactivity: float,
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
         self._client = client
-        self._collection_path = f"/apis/{lease.API_VERSION}/namespaces/{namespace}/leases"
-        self._path = f"{self._collection_path}/{name}"
-        self._name = name
-        self._absent = lease.new_lease(namespace, name)
+        self._collection_path = f"/apis/{lease.API_VERSION}/namespaces/{ref.namespace}/leases"
+        self._path = f"{self._collection_path}/{ref.name}"
+        self._name = ref.name
+        self._absent = lease.new_lease(ref.namespace, ref.name)
         self._timing = timing
         self._timeout = timeout
-        self._inactivity = inactivity
         self._clock = clock
         self._on_change = on_change
         self._raw: JsonObject | None = None
@@ -122,7 +118,9 @@ class LeaseLock:
                 "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - spreads load
             }
             # Without a resourceVersion the watch starts with the most recent state.
-            events = self._client.watch(self._collection_path, query, inactivity=self._inactivity, on_open=self._opened)
+            events = self._client.watch(
+                self._collection_path, query, inactivity=self._timing.inactivity, on_open=self._opened
+            )
             try:
                 async with aclosing(events):
                     async for event in events:

@@ -27,11 +27,35 @@ _LEGACY_CYCLES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseRef:
+    """Namespace and name of a Lease."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """`<namespace>/<name>`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
-    """`duration`: seconds for which a renewal of ours is valid. `legacy_interval`: seconds between GCO's renewals."""
+    """Timing of an election, in seconds.
+
+    `duration`: how long a renewal of ours is valid. `renew_deadline`: when a leader that cannot renew steps down.
+    `retry_period`: the time between two renewals, or two attempts to acquire the Lease. `legacy_interval`: the time
+    between two renewals by GCO's monitor.
+    """
 
     duration: int
+    renew_deadline: float
+    retry_period: float
     legacy_interval: float
+
+    @property
+    def inactivity(self) -> float:
+        """Seconds without events after which a watch is considered broken; GCO's monitor too renews more often."""
+        return max(2 * self.duration, 3 * self.legacy_interval)
 
     def expiry_seconds(self, record: "LeaderElectionRecord | None") -> float:
         """Seconds for which the record must not change before its holder is considered dead.

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ from gco_stream.aws.table_errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers import dynamodb
-from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord
+from gco_stream.stream.consumer import Mode, StreamConsumer, StreamLocation, StreamRecord, StreamTimes
 from gco_stream.table.bootstrap import create
 from tests.chaos.dynamodb.dynamodb_faults import requests_for, until_in_desired_state
 from tests.chaos.dynamodb.rolling_dynamodb import ITERATORS_LIVE, RECORDS_LIVE, RollingDynamoDB
@@ -103,6 +102,12 @@ class History:
     def on_gap(self, reason: str) -> None:
         self.gaps.append((self.now(), reason))
 
+    def on_mode(self, mode: Mode, reason: str) -> None:
+        pass
+
+    def on_call(self, operation: str, result: str, seconds: float) -> None:
+        pass
+
     @property
     def numbers(self) -> list[int]:
         return [number for _, _, number in self.heard]
@@ -115,7 +120,7 @@ class History:
 
 @asynccontextmanager
 async def consuming(
-    history: History, url: str, monkeypatch: pytest.MonkeyPatch, rng: random.Random, **options: Any
+    history: History, url: str, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> AsyncIterator[StreamConsumer]:
     """A consumer of the table's stream at `url`, pinned and running."""
     table = history.table
@@ -128,16 +133,7 @@ async def consuming(
         return StreamLocation(found.get("LatestStreamArn"), bool(found["StreamSpecification"]["StreamEnabled"]))
 
     async with streams_client(dynamodb.REGION) as streams, asyncio.TaskGroup() as group:
-        consumer = StreamConsumer(
-            streams,
-            locate,
-            poll_interval=0.02,
-            on_record=history.on_record,
-            on_gap=history.on_gap,
-            on_mode=lambda _mode, _why: None,
-            rng=rng,
-            **options,
-        )
+        consumer = StreamConsumer(streams, locate, history, StreamTimes(poll_interval=0.02), rng=rng)
         await consumer.pin()
         running = group.create_task(consumer.run())
         yield consumer

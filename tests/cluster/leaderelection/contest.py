@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from gco_stream.cluster.leaderelection.record import Timing
 from tests.cluster.leaderelection.fake_lease_server import LeaseServer
 from tests.cluster.leaderelection.replicas import Replica, TermLog, contending_replicas
 
@@ -38,10 +39,7 @@ def replica(
         terms,
         name,
         namespace="ns",
-        duration=DURATION,
-        renew_deadline=deadline,
-        retry_period=RETRY,
-        legacy_interval=CYCLE,
+        timing=Timing(DURATION, deadline, RETRY, CYCLE),
         fence=fence or FakeFence(),
         clock=now,
         wall=wall,

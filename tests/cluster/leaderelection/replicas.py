@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gco_stream.cluster.leaderelection.elector import ElectionSnapshot, LeaderElector, Leadership
+from gco_stream.cluster.leaderelection.record import LeaseRef, Timing
 
 
 @dataclass
@@ -27,14 +28,16 @@ class TermLog:
 class Replica:
     """A candidate. `kill` ends it without a release, `stop` lets it finish."""
 
-    def __init__(self, client: Any, terms: TermLog, pod: str, **options: Any) -> None:
+    def __init__(
+        self, client: Any, terms: TermLog, pod: str, *, namespace: str, timing: Timing, **options: Any
+    ) -> None:
         self.identity = f"{pod}_{uuid.uuid4()}"
         self.stopping = asyncio.Event()
         self.leadership: Leadership | None = None
         self.remaining_at_the_end: list[float] = []
         self.work: Callable[[Leadership], Any] = self._until_stopped
         self._terms = terms
-        self._elector = LeaderElector(client, name="leader", identity=self.identity, **options)
+        self._elector = LeaderElector(client, LeaseRef(namespace, "leader"), timing, identity=self.identity, **options)
         self._task = asyncio.create_task(self._elector.run(self._lead, self.stopping))
 
     @property

@@ -17,7 +17,7 @@ from gco_stream.cluster.leaderelection.record import ObservedRecord, Timing
 
 pytestmark = pytest.mark.slow
 
-TIMING = Timing(duration=15, legacy_interval=10)
+TIMING = Timing(duration=15, renew_deadline=10, retry_period=2, legacy_interval=10)
 REPLICAS = st.sampled_from(range(3))
 Raw = dict[str, Any]
 

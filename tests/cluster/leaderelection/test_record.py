@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.cluster.leaderelection.record import LeaderElectionRecord, ObservedRecord, Timing
 
-TIMING = Timing(duration=15, legacy_interval=20)
+TIMING = Timing(duration=15, renew_deadline=10, retry_period=2, legacy_interval=20)
 OURS = "pod-a_0f8fad5b-d9cb-469f-a165-70867728950e"
 OTHER = "pod-b_7c9e6679-7425-40de-944b-e07fc1f90ae7"
 NOW = 1_763_000_000_123_456

@@ -87,10 +87,7 @@ async def starting(kubeconfig: str, namespace: str, times: Times = LONG) -> Asyn
                 terms,
                 pod,
                 namespace=namespace,
-                duration=times.duration,
-                renew_deadline=times.deadline,
-                retry_period=RETRY,
-                legacy_interval=CYCLE,
+                timing=lease.Timing(times.duration, times.deadline, RETRY, CYCLE),
             )
 
         yield start

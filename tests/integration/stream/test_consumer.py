@@ -7,19 +7,19 @@ import pytest
 
 from gco_stream.aws.session import streams_client
 from gco_stream.local.servers import dynamodb
-from gco_stream.stream.consumer import StreamConsumer, StreamLocation
+from gco_stream.stream.consumer import RecordProcessorFuncs, StreamConsumer, StreamLocation, StreamTimes
 from gco_stream.table.bootstrap import create
 
 pytestmark = pytest.mark.integration
 
-POLL = 0.02
+TIMES = StreamTimes(poll_interval=0.02)
 PATIENCE = 120
 
 
 class ConsumerLog:
     """A consumer of one table's stream and all that it said."""
 
-    def __init__(self, streams, tables, table_name, **options):
+    def __init__(self, streams, tables, table_name, times):
         self._tables = tables
         self._table_name = table_name
         self.records = []
@@ -28,11 +28,12 @@ class ConsumerLog:
         self.consumer = StreamConsumer(
             streams,
             self._locate,
-            poll_interval=POLL,
-            on_record=self.records.append,
-            on_gap=self.gaps.append,
-            on_mode=lambda mode, _: self.modes.append(mode),
-            **options,
+            RecordProcessorFuncs(
+                on_record=self.records.append,
+                on_gap=self.gaps.append,
+                on_mode=lambda mode, _: self.modes.append(mode),
+            ),
+            times,
         )
 
     @property
@@ -62,12 +63,12 @@ class ConsumerLog:
 
 
 @asynccontextmanager
-async def consumer_of(url, monkeypatch, tables, table_name, **options):
+async def consumer_of(url, monkeypatch, tables, table_name, times=TIMES):
     for name, value in dynamodb.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", url)
     async with streams_client(dynamodb.REGION) as streams:
-        yield ConsumerLog(streams, tables, table_name, **options)
+        yield ConsumerLog(streams, tables, table_name, times)
 
 
 @pytest.fixture
@@ -196,8 +197,8 @@ async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(disposab
     tables = dynamodb.client(plane.dynamodb_url)
     create(tables, "endpoints")
     item = {"endpoint_name": {"S": "chat"}}
-    options = {"call_timeout": 1.0}
-    async with consumer_of(plane.dynamodb_url, monkeypatch, tables, "endpoints", **options) as heard:
+    times = StreamTimes(TIMES.poll_interval, call_timeout=1.0)
+    async with consumer_of(plane.dynamodb_url, monkeypatch, tables, "endpoints", times) as heard:
         await heard.consumer.pin()
         async with heard.running():
             server.freeze()

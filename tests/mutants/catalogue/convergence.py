@@ -183,7 +183,7 @@ CONVERGENCE: Final = (
         try:
 """,
         new="""        was_polling = self._mode == "poll"
-        self._on_gap(why)
+        self._processor.on_gap(why)
         try:
 """,
         breaks="what is written between the resync and the pin of the new stream is seen by neither",

@@ -70,7 +70,7 @@ FOLLOWING: Final = (
         invariant="I2",
         file="gco_stream/stream/consumer.py",
         old="""            if not was_polling:
-                self._on_gap(why)
+                self._processor.on_gap(why)
 """,
         new="",
         breaks="what was written at a stream's end waits until the next stream can be read",
@@ -81,7 +81,7 @@ FOLLOWING: Final = (
         invariant="I2",
         file="gco_stream/stream/consumer.py",
         old="""            return self._backoff.after_failure()
-        self._on_gap(why)
+        self._processor.on_gap(why)
 """,
         new="            return self._backoff.after_failure()\n",
         breaks="what was written before the new place was fixed is seen by the next resync alone",
@@ -94,7 +94,7 @@ FOLLOWING: Final = (
         name="a-lookup-without-a-deadline",
         invariant="I11",
         file="gco_stream/stream/consumer.py",
-        old="async with asyncio.timeout(self._call_timeout):",
+        old="async with asyncio.timeout(self._times.call_timeout):",
         new="async with asyncio.timeout(None):",
         breaks="a DescribeTable that hangs keeps the consumer from the stream for ever",
         tests=("tests/stream/test_looked_up.py::test_a_lookup_without_a_response_times_out_and_is_retried",),
