@@ -26,7 +26,7 @@ from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard, unrequested_deletions
 from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
-from gco_stream.engine.reconcile.reconciler import names_claimed_by_others, unsynced_reason
+from gco_stream.engine.reconcile.plan_inputs import names_claimed_by_others, unsynced_reason
 from gco_stream.engine.state.fleet_census import FleetCensus
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import names
@@ -134,11 +134,9 @@ class ReadOnlyLimits:
                 orphans=orphans,
                 budget=self._budget,
                 approvals=Approvals(notes, time.time),
-                lease=notes,
                 items=every,
                 policy=self._policy,
                 metrics=Metrics(),
-                now=lambda: self._now,
             )
         return self._guard
 

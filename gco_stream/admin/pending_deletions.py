@@ -22,7 +22,7 @@ from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MAX_APPROVED, approval_of, digest_of, entry_of
 from gco_stream.engine.deletion.guard import unrequested_deletions
 from gco_stream.engine.deletion.orphan_tracker import synced_objects
-from gco_stream.engine.reconcile.reconciler import names_claimed_by_others, unsynced_reason
+from gco_stream.engine.reconcile.plan_inputs import names_claimed_by_others, unsynced_reason
 from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.planner import plan_endpoint
@@ -150,7 +150,7 @@ def _plan(
     unsynced: Mapping[str, str],
 ) -> Plan | None:
     if item is None:
-        return plan_orphan(name, synced_objects(cache, name), fleet, now, policy)
+        return plan_orphan(name, synced_objects(cache, name), fleet, policy)
     return (
         None
         if unsynced_reason(item, unsynced, policy)

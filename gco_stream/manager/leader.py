@@ -6,13 +6,13 @@ after the pin arrive through the stream, and earlier ones are in the scan.
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
+from gco_stream.aio.clock import Clock
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.cluster.leaderelection.elector import Leadership
@@ -23,22 +23,22 @@ from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
 from gco_stream.engine.reconcile.controller import Controller
-from gco_stream.engine.reconcile.event_publisher import Emit, EventPublisher
 from gco_stream.engine.reconcile.executor import PlanExecutor
+from gco_stream.engine.reconcile.observers import Observers
+from gco_stream.engine.reconcile.plan_inputs import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.reconciler import Reconciler, unreadable_namespace
-from gco_stream.engine.reconcile.resync import Resync
+from gco_stream.engine.reconcile.resync import Resync, ScanTimes
+from gco_stream.engine.reconcile.status_writer import StatusWriter
 from gco_stream.engine.state.fleet_census import FleetCensus
-from gco_stream.engine.state.history import ReconcileHistory
-from gco_stream.engine.state.item_cache import ChangeKind, ItemCache
+from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
-from gco_stream.engine.workqueue.triggers import Trigger
-from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.lifecycle.promotion import may_complete_or_purge
+from gco_stream.engine.workqueue.retries import Backoffs
+from gco_stream.manager.event_handlers import EventHandlers
 from gco_stream.planning.types.plan import FleetLimit, Step, event_of
 from gco_stream.planning.types.policy import Policy
 from gco_stream.settings import Settings
-from gco_stream.stream.consumer import RecordProcessorFuncs, StreamConsumer, StreamLocation, StreamRecord, StreamTimes
+from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamTimes
 from gco_stream.table.endpoints import EndpointTable
 
 _log = structlog.get_logger(__name__)
@@ -50,10 +50,21 @@ _CONTESTED_CAP = 6 * 3600.0
 # 20 s each, and many take turns, about one every 2 s.
 _RETRY_FLOOR = 20.0
 _RETRY_SPACING = 2.0
-_TABLE_CHANGE_DELAY = 1.0
 # Label values are public: they do not follow the names in the code.
 _PRIORITY_LABELS = {Priority.HIGH: "fresh", Priority.LOW: "resync"}
 _STEP_LABELS = {"TransferReplicas": "GiveReplicas", "UpgradeManagedFields": "HandOver"}
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The clients of a replica. `table` is the home region's, `replica_table` the one whose stream is read; `streams`
+    is an aiobotocore "dynamodbstreams" client.
+    """
+
+    kube: KubeClient
+    table: EndpointTable
+    replica_table: EndpointTable
+    streams: object
 
 
 class LeaderRunnables:
@@ -61,97 +72,72 @@ class LeaderRunnables:
 
     def __init__(
         self,
-        *,
         settings: Settings,
         policy: Policy,
-        table: EndpointTable,
-        replica_table: EndpointTable,
-        streams: object,
-        client: KubeClient,
+        connections: Connections,
         cache: ClusterCache,
         leadership: Leadership,
-        metrics: Metrics,
-        emit: Emit,
-        history: ReconcileHistory,
-        clock: Callable[[], float] = time.monotonic,
+        observers: Observers,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._cache = cache
-        self._metrics = metrics
-        self._clock = clock
-        self._leadership = leadership
-        self._history = history
-        self._mode = "stream"
+        self._metrics = metrics = observers.metrics
+        self._clock = clock.monotonic
+        rng = random.Random()  # noqa: S311 - jitter
         self.dispatcher = Dispatcher(
-            WorkQueue(),
-            clock,
-            lambda priority: metrics.queue.added(_PRIORITY_LABELS[priority]),
+            WorkQueue(), clock.monotonic, lambda priority: metrics.queue.added(_PRIORITY_LABELS[priority])
         )
         self.items = ItemCache(settings.region)
-        self.tokens = SyncTokens(self.items, cache)
         self.guard = Guard(
             orphans=OrphanTracker(cache, policy),
-            budget=DeletionBudget(settings.mass_delete_limit, leadership, time.time),
-            approvals=Approvals(leadership, time.time),
-            lease=leadership,
+            budget=DeletionBudget(settings.mass_delete_limit, leadership, lambda: clock.now().timestamp()),
+            approvals=Approvals(leadership, lambda: clock.now().timestamp()),
             items=self.items,
             policy=policy,
             metrics=metrics,
-            now=_now,
         )
-        leadership.on_lease_change(self._on_lease)
-        rng = random.Random()  # noqa: S311 - jitter
+        tokens = SyncTokens(self.items, cache)
+        times = ScanTimes(
+            streaming=settings.resync_interval_seconds,
+            polling=settings.reconcile_interval_seconds,
+            clock=clock.monotonic,
+            rng=rng,
+        )
+        self.resync = Resync(connections.table, tokens, self.dispatcher, self.guard, times, observers)
+        self._handlers = EventHandlers(self.items, self.dispatcher, self.guard, self.resync, observers)
+        self.on_cluster_change = self._handlers.on_cluster_change
+        leadership.on_lease_change(self._handlers.on_lease_change)
         self.consumer = StreamConsumer(
-            streams,
-            _locate(replica_table),
-            RecordProcessorFuncs(
-                self._on_record, self._on_gap, self._on_mode, on_call=partial(metrics.api_calls.aws, "streams")
-            ),
+            connections.streams,
+            _locate(connections.replica_table),
+            self._handlers,
             StreamTimes(settings.stream_poll_interval_seconds, settings.dynamodb_timeout_seconds),
         )
-        self.resync = Resync(
-            table=table,
-            items=self.items,
-            tokens=self.tokens,
-            dispatcher=self.dispatcher,
-            guard=self.guard,
-            metrics=metrics,
-            interval=self._resync_interval,
-            streaming=lambda: self._mode == "stream",
-            clock=clock,
-            rng=rng,
-            on_change_found=history.record_scan_change,
-        )
-        backoff = ItemBackoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng)
-        self.census = FleetCensus(cache=cache, items=self.items, policy=policy, clock=clock, now=_now)
-        self.reconciler = Reconciler(
-            items=self.items,
-            table=table,
-            cache=cache,
-            executor=PlanExecutor(
-                ObjectWriter(client, cache, leadership.remaining, timeout=settings.k8s_api_timeout), self._on_step
-            ),
-            policy=policy,
-            guard=self.guard,
-            census=self.census,
-            pods_of=partial(pods_of, client, timeout=settings.k8s_api_timeout),
-            epoch=leadership,
-            now=_now,
-            failures_of=backoff.failures,
-            on_write=lambda kind: metrics.table_writes.labels(kind).inc(),
-        )
-        self._controller = Controller(
-            dispatcher=self.dispatcher,
-            reconciler=self.reconciler,
-            items=self.items,
-            tokens=self.tokens,
-            backoff=backoff,
+        self.census = FleetCensus(cache=cache, items=self.items, policy=policy, clock=clock.monotonic, now=clock.now)
+        timeout = settings.k8s_api_timeout
+        cluster = ClusterView(cache, self.census, partial(pods_of, connections.kube, timeout=timeout))
+        writer = ObjectWriter(connections.kube, cache, leadership.remaining, timeout=timeout)
+        backoffs = Backoffs(
+            failing=ItemBackoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng),
             contested=ItemBackoff(base=_CONTESTED_BASE, cap=_CONTESTED_CAP, rng=rng),
-            metrics=metrics,
-            clock=clock,
-            publish=EventPublisher(emit, cache).publish,
-            history=history,
         )
+        reconciler = Reconciler(
+            self.items,
+            EndpointPlanner(self.items, cluster, self.guard, policy, clock),
+            PlanExecutor(writer, self._on_step),
+            StatusWriter(
+                self.items,
+                connections.table,
+                policy.region,
+                leadership,
+                now=clock.now,
+                on_write=lambda kind: metrics.table_writes.labels(kind).inc(),
+            ),
+            self.guard,
+            failures_of=backoffs.failing.failures,
+        )
+        self._controller = Controller(self.dispatcher, reconciler, tokens, backoffs, observers, clock.monotonic)
         cache.on_synced(lambda namespace: self._controller.on_cause_resolved(unreadable_namespace(namespace)))
         self.is_working = False
 
@@ -172,74 +158,16 @@ class LeaderRunnables:
             await self.resync.first_scan()
             await self._cache.wait_settled()
             listening.append(sources.create_task(self.resync.run(), name="resync"))
-            _log.info("leading", endpoints=len(self.items), mode=self._mode)
+            _log.info("leading", endpoints=len(self.items), mode=self.resync.mode)
             self.is_working = True
             await self._controller.run(self._settings.reconcile_workers)
             for task in listening:
                 task.cancel()
 
-    def on_cluster_change(self, keys: frozenset[str]) -> None:
-        """Queues endpoints whose objects have changed in the cluster."""
-        for name in keys:
-            if name in self.items or name in self.guard.held:
-                self.dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
-
-    def _on_record(self, record: StreamRecord) -> None:
-        self._metrics.records.labels(record.event).inc()
-        _log.debug(
-            "stream record",
-            endpoint=record.name,
-            change=record.event,
-            record=record.sequence_number,
-            shard=record.shard_id,
-            created=record.created,
-        )
-        self.resync.change_delivered(record.name)
-        if record.event != "REMOVE":
-            self.guard.orphans.item_seen(record.name)
-        elif self.guard.orphans.item_removed(record.name):
-            self.resync.request_soon()
-        image = None if record.event == "REMOVE" else record.new
-        change = self.items.observe_record(record.name, image)
-        self._history.record_change(record, known=change is not ChangeKind.CHANGED)
-        if change is ChangeKind.CHANGED:
-            self.dispatcher.add(record.name, Priority.HIGH, Trigger.STREAM, (record.sequence_number,))
-        elif change is ChangeKind.STATUS_ONLY and image is not None and may_complete_or_purge(image):
-            # The region that reports last acts at once. This covers reports of other regions, and a last region that
-            # has failed since.
-            self.dispatcher.add_after(record.name, _TABLE_CHANGE_DELAY, Trigger.ALL_REPORTED)
-
-    def _on_lease(self) -> None:
-        for name in self.guard.newly_approved():
-            self.dispatcher.add(name, Priority.HIGH, Trigger.APPROVAL)
-
-    def _on_gap(self, reason: str) -> None:
-        self._metrics.gaps.inc()
-        self.resync.request(reason)
-
-    def _on_mode(self, mode: str, reason: str) -> None:
-        if mode != self._mode:
-            self._mode = mode
-            self.resync.interval_changed()
-        self._metrics.set_mode(mode)
-        if mode == "poll":
-            _log.warning(
-                "stream is unavailable; polling the table",
-                reason=reason,
-                hint="if the table has no stream, run: gco-stream table enable-stream",
-            )
-        else:
-            _log.info("receiving changes from the stream", reason=reason)
-
     def _on_step(self, step: Step) -> None:
         self._metrics.steps.labels(_STEP_LABELS.get(type(step).__name__, type(step).__name__), str(step.ref.kind)).inc()
         if (event := event_of(step)) is not None:
             self._metrics.step_events.labels(event.reason).inc()
-
-    def _resync_interval(self) -> float:
-        if self._mode == "poll":
-            return self._settings.reconcile_interval_seconds
-        return self._settings.resync_interval_seconds
 
     def observe(self) -> None:
         """Updates the gauges before a scrape."""
@@ -260,10 +188,6 @@ class LeaderRunnables:
             metrics.shards.labels(state).set(sum(shard.state == state for shard in shards))
         metrics.lag.set(max((shard.behind for shard in shards if shard.behind is not None), default=0))
         metrics.iterator_age.set(max((shard.read_age for shard in shards if shard.read_age is not None), default=0))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _locate(table: EndpointTable) -> Callable[[], Awaitable[StreamLocation]]:

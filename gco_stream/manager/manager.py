@@ -2,10 +2,8 @@
 
 import asyncio
 import gc
-import time
 import uuid
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import structlog
 
 from gco_stream import __version__
+from gco_stream.aio.clock import Clock
 from gco_stream.aws.session import new_session, streams_client, table_client
 from gco_stream.aws.table_errors import TableError
 from gco_stream.cluster.api.client import KubeClient
@@ -21,9 +20,11 @@ from gco_stream.cluster.events.recorder import EventRecorder
 from gco_stream.cluster.leaderelection.elector import LeaderElector, Leadership
 from gco_stream.cluster.leaderelection.record import LeaseRef, Timing
 from gco_stream.cluster.leaderelection.self_fence import self_fence
+from gco_stream.engine.reconcile.event_publisher import EventPublisher
+from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.state.history import ReconcileHistory
 from gco_stream.engine.workqueue.worker_pool import max_concurrency
-from gco_stream.manager.leader import LeaderRunnables
+from gco_stream.manager.leader import Connections, LeaderRunnables
 from gco_stream.model.objects import Kind
 from gco_stream.ops.metrics import Metrics
 from gco_stream.ops.process import watch_loop
@@ -50,8 +51,8 @@ class Manager:
         self,
         settings: Settings,
         metrics: Metrics,
-        clock: Callable[[], float] = time.monotonic,
         *,
+        clock: Clock = Clock(),  # noqa: B008 - a frozen value
         renderings: Renderings = RENDERINGS,
     ) -> None:
         self._settings = settings
@@ -78,75 +79,21 @@ class Manager:
         Raises Misconfigured, and OSError if the HTTP port cannot be opened.
         """
         settings = self._settings
-        kind_count = len(Kind)
         async with AsyncExitStack() as stack:
-            enter = stack.enter_async_context
-            client = await enter(
-                KubeClient.connect(
-                    timeout=settings.k8s_api_timeout,
-                    connections=max_concurrency(settings.reconcile_workers) + kind_count * len(settings.namespaces) + 8,
-                    on_call=self._metrics.api_calls.kubernetes,
-                )
-            )
-            self._client = client
+            connections = await self._connect(stack)
             # Lease renewals must not queue behind the workers' requests.
-            election_client = await enter(
-                KubeClient.connect(
-                    timeout=settings.k8s_api_timeout, connections=4, on_call=self._metrics.api_calls.kubernetes
-                )
-            )
-            pool = max_concurrency(settings.reconcile_workers) + 4
-            timeout = settings.dynamodb_timeout_seconds
-            # Both clients share one session, because each session holds about 8 MiB of AWS endpoints and models.
-            aws = new_session()
-            dynamodb = await enter(table_client(settings.home_region, timeout=timeout, connections=pool, session=aws))
-            streams = await enter(
-                streams_client(settings.streams_region, timeout=timeout, connections=pool, session=aws)
-            )
-            # A replica table has its own stream, which only DescribeTable in the replica's region returns.
-            replica = dynamodb
-            if settings.streams_region != settings.home_region:
-                replica = await enter(
-                    table_client(settings.streams_region, timeout=timeout, connections=2, session=aws)
-                )
-            port = await enter(
-                serve(
-                    settings.http_host,
-                    settings.http_port,
-                    live=self._live,
-                    ready=self._ready,
-                    metrics=self._render_metrics,
-                    status=self._status,
-                    page=Page(
-                        PageSource(settings, self._history, self._manager_state, lambda: self._broadcaster.version),
-                        self._broadcaster,
-                    ),
-                )
-            )
+            election_client = await stack.enter_async_context(self._kube_client(connections=4))
+            port = await stack.enter_async_context(self._serve())
             # Each full collection would spend 20 ms or more on the objects loaded so far, which live until exit.
             gc.freeze()
             _log.info("started", http_port=port, namespaces=settings.namespaces, home_region=settings.home_region)
-            self._cache = cache = ClusterCache(client, settings.namespaces, self._on_cluster_change)
-            self._elector = elector = LeaderElector(
-                election_client,
-                LeaseRef(settings.inference_namespace, LEASE_NAME),
-                Timing(
-                    duration=settings.lease_duration_seconds,
-                    renew_deadline=settings.lease_renew_deadline_seconds,
-                    retry_period=settings.lease_retry_period_seconds,
-                    legacy_interval=settings.reconcile_interval_seconds,
-                ),
-                identity=f"{settings.hostname}_{uuid.uuid4()}",
-                fence=self_fence(),
-            )
-            recorder = EventRecorder(client, instance=settings.hostname)
-            on_call = partial(self._metrics.api_calls.aws, "dynamodb")
-            name = settings.inference_endpoints_table_name
-            table = EndpointTable(dynamodb, name, timeout=timeout, on_call=on_call)
-            replica_table = EndpointTable(replica, name, timeout=timeout, on_call=on_call)
+            self._cache = cache = ClusterCache(connections.kube, settings.namespaces, self._on_cluster_change)
+            self._elector = elector = self._new_elector(election_client)
+            recorder = EventRecorder(connections.kube, instance=settings.hostname)
 
             async def lead(leadership: Leadership) -> None:
-                await self._lead(leadership, stop, table, replica_table, streams, client, cache, recorder)
+                observers = Observers(self._metrics, self._history, EventPublisher(recorder.emit, cache))
+                await self._lead(leadership, stop, connections, cache, observers)
 
             async with asyncio.TaskGroup() as group:
                 background = [
@@ -159,37 +106,83 @@ class Manager:
                     task.cancel()
             _log.info("stopped")
 
+    def _kube_client(self, *, connections: int) -> AbstractAsyncContextManager[KubeClient]:
+        on_call = self._metrics.api_calls.kubernetes
+        return KubeClient.connect(timeout=self._settings.k8s_api_timeout, connections=connections, on_call=on_call)
+
+    async def _connect(self, stack: AsyncExitStack) -> Connections:
+        settings = self._settings
+        workers = max_concurrency(settings.reconcile_workers)
+        watches = len(Kind) * len(settings.namespaces)
+        kube = await stack.enter_async_context(self._kube_client(connections=workers + watches + 8))
+        self._client = kube
+        # All clients share one session, because each session holds about 8 MiB of AWS endpoints and models.
+        aws, timeout = new_session(), settings.dynamodb_timeout_seconds
+        home, stream_region = settings.home_region, settings.streams_region
+        dynamodb = await stack.enter_async_context(
+            table_client(home, timeout=timeout, connections=workers + 4, session=aws)
+        )
+        streams = await stack.enter_async_context(
+            streams_client(stream_region, timeout=timeout, connections=workers + 4, session=aws)
+        )
+        # A replica table has its own stream, which only DescribeTable in the replica's region returns.
+        replica = dynamodb
+        if stream_region != home:
+            replica = await stack.enter_async_context(
+                table_client(stream_region, timeout=timeout, connections=2, session=aws)
+            )
+        name, on_call = settings.inference_endpoints_table_name, partial(self._metrics.api_calls.aws, "dynamodb")
+        return Connections(
+            kube,
+            table=EndpointTable(dynamodb, name, timeout=timeout, on_call=on_call),
+            replica_table=EndpointTable(replica, name, timeout=timeout, on_call=on_call),
+            streams=streams,
+        )
+
+    def _serve(self) -> AbstractAsyncContextManager[int]:
+        source = PageSource(self._settings, self._history, self._manager_state, lambda: self._broadcaster.version)
+        return serve(
+            self._settings.http_host,
+            self._settings.http_port,
+            live=self._live,
+            ready=self._ready,
+            metrics=self._render_metrics,
+            status=self._status,
+            page=Page(source, self._broadcaster),
+        )
+
+    def _new_elector(self, client: KubeClient) -> LeaderElector:
+        settings = self._settings
+        return LeaderElector(
+            client,
+            LeaseRef(settings.inference_namespace, LEASE_NAME),
+            Timing(
+                duration=settings.lease_duration_seconds,
+                renew_deadline=settings.lease_renew_deadline_seconds,
+                retry_period=settings.lease_retry_period_seconds,
+                legacy_interval=settings.reconcile_interval_seconds,
+            ),
+            identity=f"{settings.hostname}_{uuid.uuid4()}",
+            fence=self_fence(),
+        )
+
     async def _lead(
         self,
         leadership: Leadership,
         stop: asyncio.Event,
-        table: EndpointTable,
-        replica_table: EndpointTable,
-        streams: object,
-        client: KubeClient,
+        connections: Connections,
         cache: ClusterCache,
-        recorder: EventRecorder,
+        observers: Observers,
     ) -> None:
         leader = self._metrics.leader.labels(LEASE_NAME)
         leader.set(1)
         try:
-            arn = await self._table_arn(table, stop)
+            arn = await self._table_arn(connections.table, stop)
             if arn is None:
                 return
             self._policy = policy_of(self._settings, arn, self._renderings)
             self._leader = LeaderRunnables(
-                settings=self._settings,
-                policy=self._policy,
-                table=table,
-                replica_table=replica_table,
-                streams=streams,
-                client=client,
-                cache=cache,
-                leadership=leadership,
-                metrics=self._metrics,
-                emit=recorder.emit,
-                history=self._history,
-                clock=self._clock,
+                self._settings, self._policy, connections, cache, leadership, observers, self._clock
             )
             await self._leader.run(stop)
         finally:
@@ -226,7 +219,7 @@ class Manager:
     def _live(self) -> Health:
         problems = []
         if self._leader is not None:
-            now = self._clock()
+            now = self._clock.monotonic()
             problems += [
                 f"the reconcile of {name} has been running for {now - since:.0f} s"
                 for name, since in self._leader.dispatcher.processing_since.items()

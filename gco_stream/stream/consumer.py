@@ -25,7 +25,6 @@ from gco_stream.stream.tail import StreamTail
 __all__ = [
     "Mode",
     "RecordProcessor",
-    "RecordProcessorFuncs",
     "ShardSnapshot",
     "StreamConsumer",
     "StreamLocation",
@@ -96,16 +95,6 @@ class RecordProcessor(Protocol):
 
     def on_call(self, operation: str, result: str, seconds: float, /) -> None:
         """Receives each finished call to AWS; `result` is "ok" or the kind of failure."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordProcessorFuncs:
-    """A RecordProcessor made of functions."""
-
-    on_record: Callable[[StreamRecord], None]
-    on_gap: Callable[[str], None]
-    on_mode: Callable[[Mode, str], None]
-    on_call: Callable[[str, str, float], None] = lambda *_: None
 
 
 class StreamConsumer:

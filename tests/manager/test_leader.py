@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from gco_stream.engine.state.history import ReconcileHistory
-from gco_stream.manager.leader import LeaderRunnables
+from gco_stream.aio.clock import Clock
+from gco_stream.manager.leader import Connections, LeaderRunnables
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from gco_stream.ops.metrics import Metrics
 from gco_stream.settings import Settings
 from gco_stream.table.info import TableInfo
 from tests.engine.deletion.test_orphan_tracker import Cluster
 from tests.support.items import REGION, item
+from tests.support.observers import observers
 from tests.support.simulated_cluster import POLICY
 
 pytestmark = pytest.mark.looptime
@@ -95,19 +95,20 @@ class LeaderFixture:
         self.read: list[str] = []
         self.stop = asyncio.Event()
         cache = SyncedCache()
-        self.tenure = LeaderRunnables(
-            settings=Settings(region=REGION, reconcile_workers=1),
-            policy=POLICY,
+        connections = Connections(
+            kube=SimpleNamespace(),  # type: ignore[arg-type]
             table=self,  # type: ignore[arg-type]
             replica_table=SimpleNamespace(describe=self.describe_replica),  # type: ignore[arg-type]
             streams=self.streams,
-            client=SimpleNamespace(),  # type: ignore[arg-type]
-            cache=cache,  # type: ignore[arg-type]
-            leadership=Leadership(),  # type: ignore[arg-type]
-            metrics=Metrics(),
-            emit=lambda *_: None,
-            history=ReconcileHistory(),
-            clock=asyncio.get_running_loop().time,
+        )
+        self.tenure = LeaderRunnables(
+            Settings(region=REGION, reconcile_workers=1),
+            POLICY,
+            connections,
+            cache,  # type: ignore[arg-type]
+            Leadership(),  # type: ignore[arg-type]
+            observers(),
+            Clock(monotonic=asyncio.get_running_loop().time),
         )
 
     async def describe(self) -> TableInfo:

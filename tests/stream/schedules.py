@@ -13,13 +13,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gco_stream.stream.consumer import RecordProcessorFuncs, StreamConsumer, StreamLocation, StreamRecord, StreamTimes
+from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamRecord, StreamTimes
 from gco_stream.table.endpoints import EndpointTable
 from tests.stream.scripted.faults import Body, Cut, Empty, Hang, Misfortune, Refuse, Slow
 from tests.stream.scripted.iterators import LIFE
 from tests.stream.scripted.server import TABLE, ScriptedDynamoDB
 from tests.stream.scripted.shards import Shard, name_of
 from tests.stream.scripted.streams import KEY, Stream
+from tests.support.record_processor import RecordProcessorFuncs
 
 KEYS = ("chat", "code", "embed", "rank", "speech")
 # Size in bytes at which a page counts as full.

@@ -76,10 +76,10 @@ class Approvals:
         # An approval that lasts longer was not written by the command.
         return 0 < self._until - self._now() <= VALID_SECONDS + _MAX_CLOCK_SKEW
 
-    @property
-    def spent(self) -> bool:
-        """Whether the Lease holds an approval that is no longer in effect."""
-        return not self.any and self._text is not None
+    async def remove_spent(self) -> None:
+        """Removes an approval that no longer holds from the Lease. Raises ClusterError."""
+        if not self.any and self._text is not None:
+            await self._lease.annotate({APPROVED_ANNOTATION: None})
 
     def covers(self, name: str, uids: Set[str]) -> bool:
         """Whether the removal of exactly these objects, or of the rest of an approved removal, is approved."""

@@ -7,14 +7,13 @@ cannot spend the same place, and a place is recorded in the Lease before it is u
 
 from collections.abc import Callable, Set
 from dataclasses import replace
-from datetime import datetime
 from typing import Final
 
 import structlog
 
 from gco_stream.cluster.api.errors import ClusterError
-from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, Approvals
-from gco_stream.engine.deletion.budget import DeletionBudget, LeaseAnnotations
+from gco_stream.engine.deletion.approvals import Approvals
+from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence, OrphanTracker
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import names
@@ -40,10 +39,7 @@ def unrequested_deletions(plan: Plan) -> frozenset[str]:
 
 
 class Guard:
-    """Decides on removals that no item requests. `now`: wall clock with a time zone.
-
-    `held`: endpoints whose removal is held back.
-    """
+    """Decides on removals that no item requests. `held`: endpoints whose removal is held back."""
 
     def __init__(
         self,
@@ -51,20 +47,16 @@ class Guard:
         orphans: OrphanTracker,
         budget: DeletionBudget,
         approvals: Approvals,
-        lease: LeaseAnnotations,
         items: ItemCache,
         policy: Policy,
         metrics: Metrics,
-        now: Callable[[], datetime],
     ) -> None:
         self.orphans = orphans
         self._budget = budget
         self._approvals = approvals
-        self._lease = lease
         self._items = items
         self._policy = policy
         self._metrics = metrics
-        self._now = now
         self.held: set[str] = set()
 
     @property
@@ -99,12 +91,12 @@ class Guard:
 
     def decide_orphan(self, name: str) -> Plan:
         """Plans an endpoint without an item."""
-        observed, now = self.orphans.observed(name), self._now()
+        observed = self.orphans.observed(name)
         canary = names.canary_name(name)
         fleet = FleetState(names_claimed_by_others=frozenset({canary}) if canary in self._items else frozenset())
 
         def make(fleet: FleetState) -> Plan:
-            return plan_orphan(name, observed, fleet, now, self._policy)
+            return plan_orphan(name, observed, fleet, self._policy)
 
         evidence = self.orphans.evidence(name)
         if evidence is OrphanEvidence.PROVEN:
@@ -155,8 +147,7 @@ class Guard:
     async def _clean_up_lease(self) -> None:
         """Removes an expired approval from the Lease, and replaces a malformed budget."""
         try:
-            if self._approvals.spent:
-                await self._lease.annotate({APPROVED_ANNOTATION: None})
+            await self._approvals.remove_spent()
             await self._budget.store()
         except ClusterError as error:
             _log.warning("update of the Lease's annotations failed", error=str(error))

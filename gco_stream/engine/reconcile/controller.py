@@ -9,17 +9,15 @@ import structlog
 
 from gco_stream.aws.table_errors import TableError
 from gco_stream.cluster.api.errors import ClusterError
+from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult, Result
-from gco_stream.engine.state.history import ReconcileHistory
-from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkItem
-from gco_stream.engine.workqueue.retries import Retries
+from gco_stream.engine.workqueue.queue import Dispatcher, Priority, WorkItem
+from gco_stream.engine.workqueue.retries import Backoffs, Retries
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.engine.workqueue.worker_pool import WorkerPool
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.api_metrics import RECONCILE_ID
-from gco_stream.ops.metrics import Metrics
 from gco_stream.ops.queue_metrics import ResultLabel
 from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
 
@@ -31,31 +29,25 @@ _ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})
 
 
 class Controller:
-    """Runs the reconciler on the queue's keys. `clock`: seconds of the queue's clock. `publish` gets every outcome."""
+    """Runs the reconciler on the queue's keys. `clock`: seconds of the queue's clock."""
 
     def __init__(
         self,
-        *,
         dispatcher: Dispatcher,
         reconciler: Reconciler,
-        items: ItemCache,
         tokens: SyncTokens,
-        backoff: ItemBackoff,
-        contested: ItemBackoff,
-        metrics: Metrics,
+        backoffs: Backoffs,
+        observers: Observers,
         clock: Callable[[], float],
-        publish: Callable[[str, ReconcileResult], None],
-        history: ReconcileHistory,
     ) -> None:
-        self._history = history
-        self._publish = publish
         self._dispatcher = dispatcher
         self._reconciler = reconciler
-        self._items = items
         self._tokens = tokens
-        self._retries = Retries(backoff, self._wake)
-        self._contested = contested
-        self._metrics = metrics
+        self._retries = Retries(backoffs.failing, self._wake)
+        self._contested = backoffs.contested
+        self._metrics = observers.metrics
+        self._history = observers.history
+        self._events = observers.events
         self._clock = clock
         self._limited: dict[str, FleetLimit] = {}
 
@@ -127,9 +119,9 @@ class Controller:
             work.triggers,
             outcome,
             took=self._clock() - started,
-            current=self._items.stale_mark(name) is None,
+            current=self._reconciler.is_current(name),
         )
-        self._publish(name, outcome)
+        self._events.publish(name, outcome)
         self._record_metrics(work, outcome, started)
 
     def _requeue_or_forget(self, work: WorkItem, outcome: ReconcileResult) -> None:

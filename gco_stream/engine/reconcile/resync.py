@@ -8,17 +8,19 @@ import asyncio
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from gco_stream.aws.table_errors import TableError
 from gco_stream.engine.deletion.guard import Guard
-from gco_stream.engine.state.item_cache import ChangeKind, ItemCache
+from gco_stream.engine.reconcile.observers import Observers
+from gco_stream.engine.state.item_cache import ChangeKind
 from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, Priority
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model.wire import WireItem
-from gco_stream.ops.metrics import Metrics
+from gco_stream.stream.consumer import Mode
 from gco_stream.table.endpoints import EndpointTable
 
 _log = structlog.get_logger(__name__)
@@ -35,44 +37,44 @@ _STUCK_INTERVALS = 3
 _STUCK_SECONDS = 600.0
 
 
-def _ignore(*_: object) -> None:
-    pass
+@dataclass(frozen=True, slots=True)
+class ScanTimes:
+    """Seconds between scans while changes arrive through the stream, and while the table is polled. `clock`: monotonic
+    seconds.
+    """
+
+    streaming: float
+    polling: float
+    clock: Callable[[], float]
+    rng: random.Random
 
 
 class Resync:
-    """Scans at once on request, otherwise every `interval()` seconds ±10%. `clock`: monotonic seconds.
+    """Scans at once on request, otherwise at the interval of the current mode ±10%.
 
-    `guard` gets the result of each complete scan and returns the names without an item that must be planned. While
-    changes are `streaming`, a change that only a scan finds indicates a fault. Without a stream it is expected, and
-    `on_change_found` gets the name, the cached item and the new item.
+    `guard` gets the result of each complete scan and returns the names without an item that must be planned. In the
+    mode "stream", a change that only a scan finds indicates a fault. In the mode "poll" it is expected and recorded.
     """
 
     def __init__(
         self,
-        *,
         table: EndpointTable,
-        items: ItemCache,
         tokens: SyncTokens,
         dispatcher: Dispatcher,
         guard: Guard,
-        metrics: Metrics,
-        interval: Callable[[], float],
-        streaming: Callable[[], bool],
-        clock: Callable[[], float],
-        rng: random.Random,
-        on_change_found: Callable[[str, WireItem | None, WireItem], None] = _ignore,
+        times: ScanTimes,
+        observers: Observers,
     ) -> None:
-        self._on_change_found = on_change_found
         self._table = table
-        self._items = items
+        self._items = tokens.items
         self._tokens = tokens
         self._dispatcher = dispatcher
         self._guard = guard
-        self._metrics = metrics
-        self._interval = interval
-        self._streaming = streaming
-        self._clock = clock
-        self._rng = rng
+        self._times = times
+        self._clock = times.clock
+        self._metrics = observers.metrics
+        self._history = observers.history
+        self.mode: Mode = "stream"
         self._due = math.inf
         self._due_changed = asyncio.Event()
         self._requested_due = math.inf
@@ -80,7 +82,7 @@ class Resync:
         self._missed_by_stream: set[str] = set()
         self._changed = 0
         self.last_success: float | None = None
-        self._last_try = clock()
+        self._last_try = self._clock()
         self._fault = ""
 
     @property
@@ -92,7 +94,11 @@ class Resync:
     def stalled_seconds(self) -> float:
         """Seconds since the last attempt if scans are long overdue; 0 while they are attempted, even if they fail."""
         idle = self._clock() - self._last_try
-        return idle if idle > _STUCK_INTERVALS * self._interval() + _STUCK_SECONDS else 0.0
+        return idle if idle > _STUCK_INTERVALS * self._interval + _STUCK_SECONDS else 0.0
+
+    @property
+    def _interval(self) -> float:
+        return self._times.streaming if self.mode == "stream" else self._times.polling
 
     def request(self, reason: str) -> None:
         """Requests a scan as soon as possible, because changes may have been missed."""
@@ -109,8 +115,11 @@ class Resync:
         """Records that the stream has delivered this name: its change was not missed, only slower than the scan."""
         self._missed_by_stream.discard(name)
 
-    def interval_changed(self) -> None:
-        """Scans at once because the source of changes has switched. The new interval applies from then on."""
+    def set_mode(self, mode: Mode) -> None:
+        """Sets how changes arrive. If that is new, scans at once; the mode's interval applies from then on."""
+        if mode == self.mode:
+            return
+        self.mode = mode
         self._missed_by_stream.clear()
         self._set_due(-math.inf)
 
@@ -133,7 +142,7 @@ class Resync:
         """Scans until cancelled."""
         failures = 0
         while True:
-            pause = self._interval() * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
+            pause = self._interval * self._times.rng.uniform(1 - _JITTER, 1 + _JITTER)
             if failures:
                 pause = min(pause, _RETRY_AFTER * 2 ** min(failures - 1, 5))
             self._set_due(self._clock() + pause)
@@ -210,10 +219,10 @@ class Resync:
         self._changed += change is ChangeKind.CHANGED
         if change is not ChangeKind.UNCHANGED:
             if change is ChangeKind.CHANGED and not first and self._items.stale_mark(name) is None:
-                if self._streaming():
+                if self.mode == "stream":
                     self._missed_by_stream.add(name)
                 else:
-                    self._on_change_found(name, self._items.wire(name), item)
+                    self._history.record_scan_change(name, self._items.wire(name), item)
             self._items.mark_stale(name)
         if change is not ChangeKind.UNCHANGED or not self._tokens.is_in_sync(name):
             self._dispatcher.add(name, Priority.LOW, Trigger.RESYNC)

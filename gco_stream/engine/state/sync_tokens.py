@@ -13,7 +13,7 @@ class SyncTokens:
     """
 
     def __init__(self, items: ItemCache, cache: ClusterCache) -> None:
-        self._items = items
+        self.items = items
         self._cache = cache
         self._tokens: dict[str, _Token] = {}
 
@@ -28,7 +28,7 @@ class SyncTokens:
     def is_in_sync(self, name: str) -> bool:
         """Whether the item and the objects are unchanged since the endpoint was in sync."""
         token = self._tokens.get(name)
-        return token is not None and self._items.stale_mark(name) is None and token == self._token(name)
+        return token is not None and self.items.stale_mark(name) is None and token == self._token(name)
 
     def _token(self, name: str) -> _Token:
-        return self._items.item_digest(name), self._cache.token(name)
+        return self.items.item_digest(name), self._cache.token(name)

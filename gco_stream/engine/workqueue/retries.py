@@ -14,6 +14,14 @@ MAX_RETRY_AFTER = 300.0
 """Longest wait that a server may request, in seconds. A proxy in between may send any value."""
 
 
+@dataclass(frozen=True, slots=True)
+class Backoffs:
+    """How long keys wait that fail, and those whose objects are contested."""
+
+    failing: ItemBackoff
+    contested: ItemBackoff
+
+
 @dataclass(slots=True)
 class _Failing:
     cause: str = ""

@@ -7,7 +7,6 @@ orphaned if the table is the wrong one or their labels were copied.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, Observed, ObservedObject
@@ -20,11 +19,8 @@ _ORPHANED = StepEvent("Orphaned", f"the endpoint's objects are deleted: {NO_ITEM
 _DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
 
 
-def plan_orphan(name: str, observed: Observed, fleet: FleetState, now: datetime, policy: Policy) -> Plan:
-    """Plans the removal of an endpoint without an item. `observed` holds only objects with this endpoint's names.
-
-    `now` is unused; the signature matches that of plan().
-    """
+def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy) -> Plan:
+    """Plans the removal of an endpoint without an item. `observed` holds only objects with this endpoint's names."""
     notes = tuple(_kept_objects(name, observed, fleet, policy))
     steps = tuple(
         Delete(obj.ref, obj.uid, NO_ITEM, Part.MAIN, spends_budget=True)

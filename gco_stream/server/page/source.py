@@ -18,7 +18,7 @@ from gco_stream.cluster.events.reader import ListedEvent, list_events
 from gco_stream.cluster.leaderelection.elector import LeaderElector
 from gco_stream.cluster.pods import pods_of
 from gco_stream.engine.deletion.guard import Guard
-from gco_stream.engine.reconcile.reconciler import names_claimed_by_others
+from gco_stream.engine.reconcile.plan_inputs import names_claimed_by_others
 from gco_stream.engine.reconcile.resync import Resync
 from gco_stream.engine.state.endpoint_history import EndpointHistory
 from gco_stream.engine.state.fleet_census import FleetCensus

@@ -94,9 +94,9 @@ def test_a_warning_in_the_json_has_a_reason_and_a_message() -> None:
 
 def test_a_name_without_an_item_is_shown_with_its_steps() -> None:
     cluster, _ = running()
-    plan = plan_orphan("chat", Observed(dict(cluster.objects)), FleetState(), cluster.now, POLICY)
+    plan = plan_orphan("chat", Observed(dict(cluster.objects)), FleetState(), POLICY)
     lines = plain(orphan_lines("chat", plan))
     assert lines[0] == "chat: the table has no such item, but its objects exist here"
     assert len([line for line in lines if line.startswith("  would delete ")]) == len(cluster.objects)
-    nothing = plan_orphan("chat", Observed(SimulatedCluster().objects), FleetState(), cluster.now, POLICY)
+    nothing = plan_orphan("chat", Observed(SimulatedCluster().objects), FleetState(), POLICY)
     assert len(plain(orphan_lines("chat", nothing))) == 1

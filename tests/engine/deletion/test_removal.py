@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from gco_stream.aio.clock import Clock
 from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.cluster.api.errors import Unreachable
 from gco_stream.engine.deletion.approvals import entry_of
 from gco_stream.engine.deletion.budget import REMOVALS_ANNOTATION
 from gco_stream.engine.reconcile.executor import ExecutionResult
+from gco_stream.engine.reconcile.plan_inputs import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult
+from gco_stream.engine.reconcile.status_writer import StatusWriter
 from gco_stream.model import wire
 from gco_stream.planning.types.plan import Delete, Plan
 from gco_stream.planning.types.policy import Census, Policy
@@ -33,19 +36,16 @@ class ReconcilerFixture:
         self.away = False
         self.happened: list[str] = []
         self.written: list[str] = []
+        items, guard = self.parts.desired, self.parts.guard
+        clock = Clock(now=lambda: datetime.fromtimestamp(self.parts.clock.now, UTC))
+        view = ClusterView(self.cluster, self, self.pods_of)  # type: ignore[arg-type]
         self.reconciler = Reconciler(
-            items=self.parts.desired,
-            table=self,  # type: ignore[arg-type]
-            cache=self.cluster,  # type: ignore[arg-type]
-            executor=self,  # type: ignore[arg-type]
-            policy=policy,
-            guard=self.parts.guard,
-            census=self,  # type: ignore[arg-type]
-            pods_of=self.pods_of,
-            epoch=self,
-            now=lambda: datetime.fromtimestamp(self.parts.clock.now, UTC),
+            items,
+            EndpointPlanner(items, view, guard, policy, clock),
+            self,  # type: ignore[arg-type]
+            StatusWriter(items, self, policy.region, self, now=clock.now, on_write=self.written.append),  # type: ignore[arg-type]
+            guard,
             failures_of=lambda _: 0,
-            on_write=self.written.append,
         )
 
     epoch = 1

@@ -11,16 +11,17 @@ import structlog
 from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.engine.reconcile.controller import Controller
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
-from gco_stream.engine.state.history import ReconcileHistory
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
+from gco_stream.engine.workqueue.retries import Backoffs
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.types.plan import RequeueAfter
 from tests.support.items import REGION, item
+from tests.support.observers import observers
 
 Answer = Callable[[str, bool], ReconcileResult]
 NO = (Cause(Reason.REJECTED, "no"),)
@@ -48,16 +49,12 @@ class ControllerFixture:
         self.backoff = ItemBackoff(base=1, cap=1, rng=random.Random(0))
         self.metrics = Metrics()
         self.workers = Controller(
-            dispatcher=self.dispatcher,
-            reconciler=self,  # type: ignore[arg-type]
-            items=self.desired,
-            tokens=self.tokens,
-            backoff=self.backoff,
-            contested=ItemBackoff(base=60, cap=60, rng=random.Random(0)),
-            metrics=self.metrics,
-            clock=clock,
-            publish=lambda _name, _outcome: None,
-            history=ReconcileHistory(),
+            self.dispatcher,
+            self,  # type: ignore[arg-type]
+            self.tokens,
+            Backoffs(self.backoff, contested=ItemBackoff(base=60, cap=60, rng=random.Random(0))),
+            observers(self.metrics),
+            clock,
         )
 
     async def reconcile(
@@ -65,6 +62,9 @@ class ControllerFixture:
     ) -> ReconcileResult:
         self.calls.append((name, objects_first))
         return self.answer(name, objects_first)
+
+    def is_current(self, name: str) -> bool:
+        return self.desired.stale_mark(name) is None
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:

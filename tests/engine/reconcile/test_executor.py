@@ -10,8 +10,8 @@ import pytest
 from gco_stream.aws.table_errors import Fenced, ItemNotFound
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
 from gco_stream.engine.reconcile.executor import ExecutionResult, PlanExecutor
+from gco_stream.engine.reconcile.plan_inputs import unsynced_reason
 from gco_stream.engine.reconcile.reconciler import Result as Ended
-from gco_stream.engine.reconcile.reconciler import unsynced_reason
 from gco_stream.model import wire
 from gco_stream.model.objects import JsonObject, Kind, Observed
 from gco_stream.model.reasons import Reason

@@ -10,16 +10,16 @@ import pytest
 from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence
-from gco_stream.engine.reconcile.resync import Resync
+from gco_stream.engine.reconcile.resync import Resync, ScanTimes
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from gco_stream.ops.metrics import Metrics
 from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
 from tests.engine.reconcile.test_controller import Versions
 from tests.support.items import REGION, item
+from tests.support.observers import observers
 
 pytestmark = pytest.mark.looptime
 INTERVAL = 300.0
@@ -41,27 +41,35 @@ class Table:
             yield [wire.encode(item(name)) for name in page]
 
 
+class ScanHistory:
+    """The changes that only a scan found."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, WireItem | None, WireItem]] = []
+
+    def record_scan_change(self, name: str, old: WireItem | None, new: WireItem) -> None:
+        self.found.append((name, old, new))
+
+
 class ResyncFixture:
     def __init__(self, table: Table, guard: Guard) -> None:
         clock = asyncio.get_running_loop().time
-        self.streaming = True
-        self.found: list[tuple[str, WireItem | None, WireItem]] = []
+        self.history = ScanHistory()
         self.table = table
         self.desired = ItemCache(REGION)
         self.dispatcher = Dispatcher(WorkQueue(), clock)
         self.resync = Resync(
-            table=table,  # type: ignore[arg-type]
-            items=self.desired,
-            tokens=SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]
-            dispatcher=self.dispatcher,
-            guard=guard,
-            metrics=Metrics(),
-            interval=lambda: INTERVAL,
-            streaming=lambda: self.streaming,
-            clock=clock,
-            rng=random.Random(0),
-            on_change_found=lambda name, old, new: self.found.append((name, old, new)),
+            table,  # type: ignore[arg-type]
+            SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]
+            self.dispatcher,
+            guard,
+            ScanTimes(INTERVAL, INTERVAL, clock, random.Random(0)),
+            observers(history=self.history),  # type: ignore[arg-type]
         )
+
+    @property
+    def found(self) -> list[tuple[str, WireItem | None, WireItem]]:
+        return self.history.found
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -215,7 +223,7 @@ async def test_without_a_stream_each_change_that_a_scan_finds_is_reported_once()
     before, now = wire.encode(item("old", hold="wait")), wire.encode(item("old"))
     async with bench.running():
         for streaming in (True, False):
-            bench.streaming = streaming
+            bench.resync.set_mode("stream" if streaming else "poll")
             bench.desired.put(before)
             bench.desired.clear_stale("old", bench.desired.stale_mark("old") or 0)
             bench.resync.request("test")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from gco_stream.engine.reconcile.resync import Resync
+from gco_stream.engine.reconcile.resync import Resync, ScanTimes
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
@@ -16,8 +16,9 @@ from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.ops.metrics import Metrics
 from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
-from tests.engine.reconcile.test_resync import Table
+from tests.engine.reconcile.test_resync import ScanHistory, Table
 from tests.support.items import REGION, item
+from tests.support.observers import observers
 
 pytestmark = pytest.mark.looptime
 
@@ -27,26 +28,24 @@ class ResyncPlansFixture:
 
     def __init__(self, *names: str) -> None:
         clock = asyncio.get_running_loop().time
-        self.streaming = True
-        self.found: list[str] = []
+        self.history = ScanHistory()
         self.table = Table(names)
         self.desired = ItemCache(REGION)
         self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
         self.dispatcher = Dispatcher(WorkQueue(), clock)
         self.metrics = Metrics()
         self.resync = Resync(
-            table=self.table,  # type: ignore[arg-type]
-            items=self.desired,
-            tokens=self.tokens,
-            dispatcher=self.dispatcher,
-            guard=GuardBench().guard,
-            metrics=self.metrics,
-            interval=lambda: 300.0,
-            streaming=lambda: self.streaming,
-            clock=clock,
-            rng=random.Random(0),
-            on_change_found=lambda name, _old, _new: self.found.append(name),
+            self.table,  # type: ignore[arg-type]
+            self.tokens,
+            self.dispatcher,
+            GuardBench().guard,
+            ScanTimes(300.0, 300.0, clock, random.Random(0)),
+            observers(self.metrics, self.history),  # type: ignore[arg-type]
         )
+
+    @property
+    def found(self) -> list[str]:
+        return [name for name, _, _ in self.history.found]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -129,7 +128,7 @@ async def test_a_changed_object_or_item_is_no_longer_in_sync() -> None:
 async def test_without_a_stream_a_change_found_by_a_scan_does_not_count_as_missed() -> None:
     for streaming in (True, False):
         bench = ResyncPlansFixture("chat")
-        bench.streaming = streaming
+        bench.resync.set_mode("stream" if streaming else "poll")
         async with bench.running():
             bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
             await bench.scan_again()
@@ -160,7 +159,7 @@ async def test_changes_pending_when_the_stream_is_lost_do_not_count_as_missed() 
     async with bench.running():
         bench.desired.put(wire.encode(item("chat", spec={"replicas": 7})))
         await bench.scan_again()
-        bench.resync.interval_changed()
+        bench.resync.set_mode("poll")
         await bench.scan_again()
     assert missed(bench) == 0
 

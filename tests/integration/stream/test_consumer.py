@@ -7,8 +7,9 @@ import pytest
 
 from gco_stream.aws.session import streams_client
 from gco_stream.local.servers import dynamodb
-from gco_stream.stream.consumer import RecordProcessorFuncs, StreamConsumer, StreamLocation, StreamTimes
+from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamTimes
 from gco_stream.table.bootstrap import create
+from tests.support.record_processor import RecordProcessorFuncs
 
 pytestmark = pytest.mark.integration
 

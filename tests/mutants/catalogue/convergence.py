@@ -69,8 +69,8 @@ CONVERGENCE: Final = (
         name="in-sync-whatever-the-objects-are",
         invariant="I1",
         file="gco_stream/engine/state/sync_tokens.py",
-        old="return self._items.item_digest(name), self._cache.token(name)",
-        new="return self._items.item_digest(name), ()",
+        old="return self.items.item_digest(name), self._cache.token(name)",
+        new="return self.items.item_digest(name), ()",
         breaks="drift of an endpoint that was in sync is taken for our own echo",
         tests=("tests/engine/reconcile/test_resync_plans.py::test_a_changed_object_or_item_is_no_longer_in_sync",),
     ),
@@ -78,7 +78,7 @@ CONVERGENCE: Final = (
         name="in-sync-although-the-item-is-stale",
         invariant="I1",
         file="gco_stream/engine/state/sync_tokens.py",
-        old="self._items.stale_mark(name) is None and ",
+        old="self.items.stale_mark(name) is None and ",
         new="",
         breaks="a change that was only hinted at is taken for our own echo",
         tests=(
@@ -332,7 +332,7 @@ CONVERGENCE: Final = (
         name="an-item-that-is-stale-is-not-read",
         invariant="I3",
         file="gco_stream/engine/reconcile/reconciler.py",
-        old="            await self.read_if_stale(name)\n            item =",
+        old="            await self._writer.read_if_stale(name)\n            item =",
         new="            item =",
         breaks="plans are made of what the user asked for before",
         tests=(

@@ -126,8 +126,8 @@ LEADERSHIP: Final = (
     Mutant(
         name="a-higher-epoch-is-not-overtaken",
         invariant="I4",
-        file="gco_stream/engine/reconcile/reconciler.py",
-        old="await self._epoch.raise_epoch(superseded.stored_epoch)",
+        file="gco_stream/engine/reconcile/status_writer.py",
+        old="await self._epoch.raise_epoch(fenced.stored_epoch)",
         new="pass",
         breaks="after a leader whose clock was ahead nobody can report any more",
         tests=(

@@ -55,7 +55,7 @@ QUIET: Final = (
     Mutant(
         name="one-namespace-holds-all-up",
         invariant="I8",
-        file="gco_stream/engine/reconcile/reconciler.py",
+        file="gco_stream/engine/reconcile/plan_inputs.py",
         old="return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)",
         new="return policy.namespaces",
         breaks="a namespace that may not be read stops the work in all others",
@@ -64,7 +64,7 @@ QUIET: Final = (
     Mutant(
         name="a-namespace-that-is-not-seen-keeps-deletions-up",
         invariant="I8",
-        file="gco_stream/engine/reconcile/reconciler.py",
+        file="gco_stream/engine/reconcile/plan_inputs.py",
         old="if unknown and not (isinstance(item, Endpoint) and item.is_deleted):",
         new="if unknown:",
         breaks="one wrong name in ALLOWED_NAMESPACES, and deleted endpoints keep their GPUs",
@@ -145,7 +145,7 @@ QUIET: Final = (
     Mutant(
         name="the-reason-is-not-written-to-the-item",
         invariant="I9",
-        file="gco_stream/engine/reconcile/reconciler.py",
+        file="gco_stream/engine/reconcile/status_writer.py",
         old='            status["reason"] = str(report.reason)\n',
         new="",
         breaks="a report without its reason counts as another one: each look at an endpoint in error is a write",

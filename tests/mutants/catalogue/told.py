@@ -42,7 +42,7 @@ TOLD: Final = (
         name="what-nobody-listened-for-counts-as-missed",
         invariant="I2",
         file="gco_stream/engine/reconcile/resync.py",
-        old="                if self._streaming():\n",
+        old='                if self.mode == "stream":\n',
         new="                if True:\n",
         breaks="without a stream each change is told to be missed",
         tests=(
@@ -109,7 +109,7 @@ TOLD: Final = (
         name="what-a-scan-found-has-no-story",
         invariant="I2",
         file="gco_stream/engine/reconcile/resync.py",
-        old="self._on_change_found(name, self._items.wire(name), item)",
+        old="self._history.record_scan_change(name, self._items.wire(name), item)",
         new="pass",
         breaks="without a stream no change is followed from the write to readiness",
         tests=(

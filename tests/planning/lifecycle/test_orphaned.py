@@ -19,7 +19,7 @@ DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
 def orphan_plan(
     cluster: SimulatedCluster, name: str = "chat", fleet: FleetState | None = None, policy: Policy = POLICY
 ) -> Plan:
-    return plan_orphan(name, Observed(dict(cluster.objects)), fleet or FleetState(), cluster.now, policy)
+    return plan_orphan(name, Observed(dict(cluster.objects)), fleet or FleetState(), policy)
 
 
 def deleted(plan: Plan) -> list[str]:

@@ -274,7 +274,7 @@ class Region:
 
     def _orphan(self, name: str) -> Plan:
         fleet = FleetState(deletions_left=self.deletions_left, names_claimed_by_others=self._claimed(name))
-        return plan_orphan(name, Observed(self._concerned(name)), fleet, self.now, self.policy)
+        return plan_orphan(name, Observed(self._concerned(name)), fleet, self.policy)
 
     def _execute(self, item: Endpoint | InvalidItem | None, plan: Plan, position: int) -> bool:
         step: Step = plan.steps[position]

@@ -1,0 +1,16 @@
+"""What observes a leader's work without influencing it."""
+
+from dataclasses import dataclass
+
+from gco_stream.engine.reconcile.event_publisher import EventPublisher
+from gco_stream.engine.state.history import ReconcileHistory
+from gco_stream.ops.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Metrics, the history that the status page shows, and Kubernetes Events."""
+
+    metrics: Metrics
+    history: ReconcileHistory
+    events: EventPublisher

@@ -1,0 +1,92 @@
+"""Turns events into keys of the work queue: a stream record, a change in the cluster, an approval in the Lease.
+
+Nothing is decided here but whether an endpoint might need work. The worker that gets the key reads the item itself.
+"""
+
+import structlog
+
+from gco_stream.engine.deletion.guard import Guard
+from gco_stream.engine.reconcile.observers import Observers
+from gco_stream.engine.reconcile.resync import Resync
+from gco_stream.engine.state.item_cache import ChangeKind, ItemCache
+from gco_stream.engine.workqueue.queue import Dispatcher, Priority
+from gco_stream.engine.workqueue.triggers import Trigger
+from gco_stream.planning.lifecycle.promotion import may_complete_or_purge
+from gco_stream.stream.consumer import Mode, StreamRecord
+
+_log = structlog.get_logger(__name__)
+
+_TABLE_CHANGE_DELAY = 1.0
+
+
+class EventHandlers:
+    """The RecordProcessor of the stream consumer, and the handlers of cluster and Lease changes."""
+
+    def __init__(
+        self, items: ItemCache, dispatcher: Dispatcher, guard: Guard, resync: Resync, observers: Observers
+    ) -> None:
+        self._items = items
+        self._dispatcher = dispatcher
+        self._guard = guard
+        self._resync = resync
+        self._metrics = observers.metrics
+        self._history = observers.history
+
+    def on_record(self, record: StreamRecord) -> None:
+        """Queues the record's endpoint if the record differs from the cached item in more than status."""
+        self._metrics.records.labels(record.event).inc()
+        _log.debug(
+            "stream record",
+            endpoint=record.name,
+            change=record.event,
+            record=record.sequence_number,
+            shard=record.shard_id,
+            created=record.created,
+        )
+        self._resync.change_delivered(record.name)
+        if record.event != "REMOVE":
+            self._guard.orphans.item_seen(record.name)
+        elif self._guard.orphans.item_removed(record.name):
+            self._resync.request_soon()
+        image = None if record.event == "REMOVE" else record.new
+        change = self._items.observe_record(record.name, image)
+        self._history.record_change(record, known=change is not ChangeKind.CHANGED)
+        if change is ChangeKind.CHANGED:
+            self._dispatcher.add(record.name, Priority.HIGH, Trigger.STREAM, (record.sequence_number,))
+        elif change is ChangeKind.STATUS_ONLY and image is not None and may_complete_or_purge(image):
+            # The region that reports last acts at once. This covers reports of other regions, and a last region that
+            # has failed since.
+            self._dispatcher.add_after(record.name, _TABLE_CHANGE_DELAY, Trigger.ALL_REPORTED)
+
+    def on_gap(self, reason: str) -> None:
+        """Requests a scan, because the stream may have missed records."""
+        self._metrics.gaps.inc()
+        self._resync.request(reason)
+
+    def on_mode(self, mode: Mode, reason: str) -> None:
+        """Switches the resync between the intervals for a stream and for polling."""
+        self._resync.set_mode(mode)
+        self._metrics.set_mode(mode)
+        if mode == "poll":
+            _log.warning(
+                "stream is unavailable; polling the table",
+                reason=reason,
+                hint="if the table has no stream, run: gco-stream table enable-stream",
+            )
+        else:
+            _log.info("receiving changes from the stream", reason=reason)
+
+    def on_call(self, operation: str, result: str, seconds: float) -> None:
+        """Counts a call to DynamoDB Streams."""
+        self._metrics.api_calls.aws("streams", operation, result, seconds)
+
+    def on_cluster_change(self, keys: frozenset[str]) -> None:
+        """Queues endpoints whose objects have changed in the cluster."""
+        for name in keys:
+            if name in self._items or name in self._guard.held:
+                self._dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
+
+    def on_lease_change(self) -> None:
+        """Queues the endpoints whose removal a person has approved."""
+        for name in self._guard.newly_approved():
+            self._dispatcher.add(name, Priority.HIGH, Trigger.APPROVAL)
