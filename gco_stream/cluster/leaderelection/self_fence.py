@@ -25,10 +25,10 @@ def self_fence() -> SelfFence:
     # does not end a container's PID 1. So the handler is libc's _exit, which is called with the signal's number.
     libc.signal(signal.SIGALRM, ctypes.cast(libc._exit, ctypes.c_void_p))
 
-    def set_fuse(seconds: float) -> None:
+    def arm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, _IMMEDIATELY) if seconds else 0)
 
-    return set_fuse
+    return arm
 
 
 def no_fence(seconds: float) -> None:

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import os, signal, sys, time
-from gco_stream.cluster.leaderelection.self_fence import lease_fuse
-fuse = lease_fuse()
+from gco_stream.cluster.leaderelection.self_fence import self_fence
+fence = self_fence()
 {body}
 print("alive", flush=True)
 """
@@ -31,38 +31,38 @@ def run(body: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "body",
     [
-        "fuse(0.05); time.sleep(30)",
+        "fence(0.05); time.sleep(30)",
         # No bytecode is executed here, so a Python signal handler would not be called.
-        "fuse(0.05); sorted(range(10**9), key=hash)",
-        "fuse(0.05); fuse(0); fuse(0.05); time.sleep(30)",
-        "fuse(-1); time.sleep(30)",
-        "signal.signal(signal.SIGTERM, print); fuse(0.05); [time.sleep(0.01) for _ in range(10**4)]",
+        "fence(0.05); sorted(range(10**9), key=hash)",
+        "fence(0.05); fence(0); fence(0.05); time.sleep(30)",
+        "fence(-1); time.sleep(30)",
+        "signal.signal(signal.SIGTERM, print); fence(0.05); [time.sleep(0.01) for _ in range(10**4)]",
     ],
 )
 def test_the_process_ends_when_the_fence_fires(body: str) -> None:
     assert run(body) == (FENCED, "")
 
 
-@pytest.mark.parametrize("body", ["fuse(1); fuse(0); time.sleep(1.2)", "fuse(20); fuse(60)", "pass"])
+@pytest.mark.parametrize("body", ["fence(1); fence(0); time.sleep(1.2)", "fence(20); fence(60)", "pass"])
 def test_a_disarmed_or_rearmed_fence_does_not_end_the_process(body: str) -> None:
     assert run(body) == (0, "alive\n")
 
 
 def test_a_stopped_process_does_nothing_more_when_it_resumes() -> None:
     # It writes in a tight loop of system calls and is stopped somewhere in between.
-    body = 'fuse(3.0); [os.write(1, b"still\\n") for _ in iter(int, 1)]'
+    body = 'fence(3.0); [os.write(1, b"still\\n") for _ in iter(int, 1)]'
     with subprocess.Popen([sys.executable, "-c", PROGRAM.format(body=body)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         pipe = process.stdout.fileno()
         assert os.read(pipe, 1)
         process.send_signal(signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
-        lit = time.monotonic()
+        armed = time.monotonic()
         os.set_blocking(pipe, False)
         with contextlib.suppress(BlockingIOError):
             while os.read(pipe, 2**16):
                 pass
-        time.sleep(max(0.0, lit + 3.1 - time.monotonic()))
+        time.sleep(max(0.0, armed + 3.1 - time.monotonic()))
         process.send_signal(signal.SIGCONT)
         assert process.wait(30) == FENCED
         assert os.read(pipe, 2**16) == b""
