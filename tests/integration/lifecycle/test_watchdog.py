@@ -288,7 +288,7 @@ def test_a_withdrawn_endpoint_that_is_held_and_released_gets_no_ingress_before_a
     lost: Lost, world: World
 ) -> None:
     world.user.hold(world.item_of("chat"), "incident 12")
-    lost.until(("error", "Held"))
+    lost.until(("creating", "Held"))
     lost.no_ingress_is_created()
     world.user.release(world.item_of("chat"))
     # The hold's report took the place of the one that it ran: it is being created, as far as the item says.
@@ -299,7 +299,7 @@ def test_a_withdrawn_endpoint_that_is_held_and_released_gets_no_ingress_before_a
 
 def test_a_pod_that_becomes_ready_during_a_hold_gets_its_ingress_with_the_release(lost: Lost, world: World) -> None:
     world.user.hold(world.item_of("chat"), "incident 12")
-    lost.until(("error", "Held"))
+    lost.until(("creating", "Held"))
     tell_pods(world, "true")
     # The Ingress would be created, and is not.
     lost.until(("pending", "Held"))
