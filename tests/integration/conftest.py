@@ -1,4 +1,4 @@
-"""The real program as a process of its own, on the run's control plane."""
+"""Fixtures that run the real program as a separate process against the session's control plane."""
 
 import contextlib
 import os
@@ -24,23 +24,23 @@ from tests.integration.support.webhook import Webhook, mutating
 from tests.support.forked_process import ForkedProcess
 
 LOOK_EVERY = 0.02
-# Conditions end a wait early; only a fault, or a machine that stands still, uses all of it.
+# Waits end as soon as their condition holds; only a fault or a stalled machine uses the whole timeout.
 PATIENCE = 120.0
 _ANSWER_SECONDS = 60.0
 _TEST_SECONDS = 600.0
-# A process that stands still for 15 s keeps its lease: only tests of the lease itself are about losing it.
+# The lease survives a process that stalls for 15 s. Tests of the lease itself use shorter durations.
 LONG_LEASE = {"LEASE_DURATION_SECONDS": "30", "LEASE_RENEW_DEADLINE_SECONDS": "20"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test on real parts is ended when it hangs, not when the machine is slow."""
+    """Sets a timeout that stops a hanging test without failing a test on a slow machine."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(_TEST_SECONDS), append=False)
 
 
 class Program:
-    """`gco-stream run` as a user runs it, or what `module` or `command` makes of it; its log goes to a file."""
+    """A `gco-stream run` process, or one started from `module` or `command`; its output goes to a log file."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Program:
         return self
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its log so far, a dict a line."""
+        """Returns the JSON lines of its log so far."""
         if not self.log.exists():
             return []
         parsed = []
@@ -88,7 +88,7 @@ class Program:
 
     @property
     def port(self) -> int:
-        # That of an earlier life may be another program's by now.
+        # Another program may use the port of a previous run by now.
         lines = self.lines()[self._lines_before :]
         return int(next(line["http_port"] for line in reversed(lines) if line.get("message") == "started"))
 
@@ -102,7 +102,7 @@ class Program:
         return found
 
     def wait_working(self) -> "Program":
-        """Until it leads and works."""
+        """Waits until the program is the leader and processes keys."""
 
         def working() -> bool:
             assert self._process is not None
@@ -112,11 +112,14 @@ class Program:
             except (StopIteration, urllib3.exceptions.HTTPError):
                 return False
 
-        return self.until(working, "the program works")
+        return self.until(working, "the program is working")
 
     def wait_idle(self) -> "Program":
-        """Until no name waits or is in work. A write that it has answered may still be on its way back to it."""
-        return self.until(self.is_idle, "nothing waits")
+        """Waits until no key is queued or in flight.
+
+        The watch event of an answered write may still be on its way to the program.
+        """
+        return self.until(self.is_idle, "the queue is empty")
 
     def is_idle(self) -> bool:
         status = self.status()
@@ -125,7 +128,7 @@ class Program:
     def until(self, look: Callable[[], object], what: str, patience: float = PATIENCE) -> "Program":
         deadline = time.monotonic() + patience
         while not look():
-            assert time.monotonic() < deadline, f"after {patience:g} s still not: {what}\n{self.tail()}"
+            assert time.monotonic() < deadline, f"timed out after {patience:g} s waiting for: {what}\n{self.tail()}"
             time.sleep(LOOK_EVERY)
         return self
 
@@ -133,23 +136,23 @@ class Program:
         return "\n".join(self.log.read_text().splitlines()[-30:]) if self.log.exists() else "(no log)"
 
     def signal(self, number: signal.Signals) -> None:
-        # One that has ended by itself meanwhile takes no notice.
+        # The process may have exited by itself.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kills the process with SIGKILL."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
     def wait(self) -> int:
-        """The exit code of one that ends by itself."""
+        """Waits for the process to exit by itself and returns its exit code."""
         assert self._process is not None
         return self._process.wait(timeout=PATIENCE)
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Sends SIGTERM and returns the exit code."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.terminate()
@@ -157,7 +160,7 @@ class Program:
 
 
 class World:
-    """One test's table and namespace, and how a user and a look at the cluster see them."""
+    """The table and namespace of one test, with helpers that act as a user and inspect the cluster."""
 
     def __init__(self, table: Table, kube: KubeApi, namespace: str, region: str) -> None:
         self.table = table
@@ -167,7 +170,7 @@ class World:
         self.user = SyncEndpointTable(table.client, table.name)
 
     def put(self, plain: dict[str, Any]) -> None:
-        """An item as it is, in this test's namespace."""
+        """Puts an item unchanged, except that its namespace is the test's."""
         self.table.client.put_item(TableName=self.table.name, Item=wire.encode(plain | {"namespace": self.namespace}))
 
     def item(self, name: str) -> dict[str, Any] | None:
@@ -180,7 +183,7 @@ class World:
         return found
 
     def update_spec(self, name: str, **changes: Any) -> None:
-        """The user's next spec, as the command line writes it; None drops a field."""
+        """Changes the spec as the command line does; None removes a field."""
         seen = self.item_of(name)
         spec = {**wire.decode(seen)["spec"], **changes}
         self.user.replace_spec(seen, {key: value for key, value in spec.items() if value is not None})
@@ -189,7 +192,7 @@ class World:
         self.user.set_state(self.item_of(name), state)
 
     def state(self, name: str) -> str:
-        """What this region reports, "" where it reports nothing."""
+        """Returns the state that this region reports, or "" if it reports none."""
         return str(self.report(name).get("state", ""))
 
     def report(self, name: str) -> dict[str, Any]:
@@ -211,7 +214,7 @@ class World:
         return first
 
     def objects(self) -> dict[str, dict[str, Any]]:
-        """Everything that the program makes, by Kind/name."""
+        """Returns every object that the program manages, by Kind/name."""
         kinds = ("Deployment", "Service", "Ingress", "HorizontalPodAutoscaler")
         return {
             f"{kind}/{obj['metadata']['name']}": obj
@@ -220,7 +223,7 @@ class World:
         }
 
     def pods(self, app: str) -> dict[str, dict[str, Any]]:
-        """The pods of a Deployment that are not going away, by uid."""
+        """Returns the pods of a Deployment that are not terminating, by UID."""
         return {
             pod["metadata"]["uid"]: pod
             for pod in self.kube.list(path_of("Pod", self.namespace), labels=f"app={app}")
@@ -232,9 +235,9 @@ class World:
 def controller_env(
     control_plane: ControlPlane, namespace: str, table: Table, controller_user: str, helm_binary: Path
 ) -> dict[str, str]:
-    """The plugin's, of a user who may do what the chart's own Role allows, and nothing else.
+    """Environment of a controller whose user has only the permissions of the chart's Role.
 
-    helm renders the chart; who asks for it has it built before the first test's time runs.
+    Helm renders the chart. Requesting `helm_binary` here builds it before the timeout of the first test starts.
     """
     environment = control_plane.environment(namespace=namespace, table=table.name)
     kubeconfig = as_installed(control_plane, controller_user, namespace)
@@ -243,7 +246,7 @@ def controller_env(
 
 @pytest.fixture
 def unlimited_env(controller_env: dict[str, str], control_plane: ControlPlane) -> dict[str, str]:
-    """The same of a user who may do everything: a person, or where Roles go away with their namespace."""
+    """Environment of a user with all permissions: a person, or a program whose Roles go with their namespace."""
     return controller_env | {"KUBECONFIG": str(control_plane.kubeconfig)}
 
 
@@ -256,7 +259,10 @@ def world(table: Table, kube: KubeApi, namespace: str, controller_env: dict[str,
 def program(
     controller_env: dict[str, str], controller_user: str, kube: KubeApi, tmp_path: Path
 ) -> Iterator[Callable[..., Program]]:
-    """`program(SETTING="x")` starts one; all are killed when the test ends. `module`: what to run instead."""
+    """Returns a function: `program(SETTING="x")` starts a process, which is killed when the test ends.
+
+    `module`: what to run instead of `gco-stream run`.
+    """
     started: list[Program] = []
 
     def start(module: tuple[str, ...] = ("gco_stream", "run"), **settings: str) -> Program:
@@ -283,12 +289,12 @@ def program(
 
 @pytest.fixture
 def controller(program: Callable[..., Program]) -> Program:
-    """The program, leading and at work."""
+    """The program, started, leading and working."""
     return program().wait_working()
 
 
 @pytest.fixture
 def webhook(kube: KubeApi, namespace: str) -> Iterator[Callable[..., Webhook]]:
-    """`webhook(change, "pods")`: until the test ends, `change` patches what is written into its namespace."""
+    """`webhook(change, "pods")` patches writes in its namespace with `change` until the test ends."""
     with contextlib.ExitStack() as webhooks:
         yield lambda change, *resources: webhooks.enter_context(mutating(kube, namespace, change, *resources))

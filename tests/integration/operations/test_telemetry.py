@@ -94,9 +94,7 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
     assert (first["endpoint"], first["trigger"], first["records"]) == ("chat", "stream", [number])
     told = calls_of(one, first["reconcile"])
     created = {path_of(kind, world.namespace, "chat") for kind in ("Deployment", "Service")}
-    paths = {
-        line["path"] for line in told if line["verb"] == "PATCH"
-    }
+    paths = {line["path"] for line in told if line["verb"] == "PATCH"}
     # A pod may be ready so soon that the Ingress is created in the same reconcile.
     assert created <= paths <= created | {path_of("Ingress", world.namespace, "inference-chat")}
     assert all(line["status"] in {200, 201, "ok"} and line["ms"] >= 0 for line in told)

@@ -1,7 +1,7 @@
-"""Kills the program at a chosen one of its writes, to the cluster or to the table, before or after the write lands.
+"""Kills the program at a chosen write, to the cluster or to the table, before or after the write is stored.
 
-An admission webhook sees every write to the cluster before it is stored, a proxy every write to the table before it is
-sent: so the moment is exact, however fast or slow the machine.
+An admission webhook sees every write to the cluster before it is stored, and a proxy sees every write to the table
+before it is sent. The moment of the crash therefore does not depend on the speed of the machine.
 """
 
 import base64
@@ -31,9 +31,9 @@ Send = Callable[[], urllib3.BaseHTTPResponse]
 
 
 class CrashGate:
-    """Every write of one program's passes here. Armed, it lets some pass and ends the program at the next.
+    """Receives every write of one program; when armed, passes a number of writes and kills the program at the next one.
 
-    `proxy_url` is DynamoDB's address for the program.
+    `proxy_url` is the DynamoDB endpoint for the program.
     """
 
     def __init__(self, plane: ControlPlane, user: str) -> None:
@@ -49,13 +49,16 @@ class CrashGate:
         self.asked = threading.Event()
 
     def arm(self, one: Program, *, passing: int, lands: bool) -> None:
-        """After so many writes the program is killed at one; `lands`: once it has happened, else it does not happen."""
+        """Arms the gate: after `passing` writes, the program is killed at the next one.
+
+        If `lands` is true, the program is killed after that write is stored; otherwise the write is discarded.
+        """
         with self._lock:
             self._left, self._lands, self._pid = passing, lands, one.pid
             self.struck.clear()
 
     def disarm(self) -> bool:
-        """It strikes no more; whether it has (the program may take another moment to die)."""
+        """Disarms the gate and returns whether it has fired; the program may take a moment longer to exit."""
         with self._lock:
             armed, self._left = self._left is not None, None
             return not armed
@@ -72,7 +75,7 @@ class CrashGate:
             return True
 
     def admit(self, request: dict[str, Any]) -> bool:
-        """Whether the API server may store what the program has sent."""
+        """Returns whether the API server may store the request."""
         self.asked.set()
         if request["userInfo"]["username"] != self._user:
             return True
@@ -83,7 +86,8 @@ class CrashGate:
             os.kill(self._pid, signal.SIGKILL)
             self.struck.set()
             return False
-        # The API server gives up what it does for a client that has gone, so this one stays until it is done.
+        # The API server cancels a request when its client disconnects, so the program is stopped until the write is
+        # stored.
         os.kill(self._pid, signal.SIGSTOP)
         threading.Thread(target=self._kill_once_stored, args=(self._plane.audit.mark(), request)).start()
         return True
@@ -95,12 +99,12 @@ class CrashGate:
                 for call in self._plane.audit.calls(mark, user=self._user)
             )
 
-        self._plane.kube.wait_for(stored, what="the write lands")
+        self._plane.kube.wait_for(stored, what="the write is stored")
         os.kill(self._pid, signal.SIGKILL)
         self.struck.set()
 
     def pass_on(self, operation: str, send: Send) -> urllib3.BaseHTTPResponse | None:
-        """DynamoDB's answer, None where nobody is left to be told."""
+        """Returns DynamoDB's answer, or None if the program was killed."""
         if operation not in _TABLE_WRITES or not self._should_crash(operation):
             return send()
         if self._lands:
@@ -112,7 +116,7 @@ class CrashGate:
 
 @contextmanager
 def gate(plane: ControlPlane, namespace: str, user: str, folder: Path) -> Iterator[CrashGate]:
-    """A gate before one namespace and, through its proxy, before DynamoDB."""
+    """Puts a gate in front of one namespace and, through its proxy, in front of DynamoDB."""
     one = CrashGate(plane, user)
     with ExitStack() as stack:
         one.proxy_url = stack.enter_context(proxy(plane.dynamodb_url, one.pass_on))
@@ -124,7 +128,7 @@ def gate(plane: ControlPlane, namespace: str, user: str, folder: Path) -> Iterat
 
 @contextmanager
 def proxy(target: str, pass_on: Callable[[str, Send], urllib3.BaseHTTPResponse | None]) -> Iterator[str]:
-    """An address of DynamoDB at which `pass_on` is given each operation's name and the way to send it."""
+    """Yields the address of a DynamoDB proxy; `pass_on` receives each operation's name and a function that sends it."""
     with _serving(_proxy(target, pass_on)) as port:
         yield f"http://127.0.0.1:{port}"
 
@@ -167,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its base's
-        """Says nothing."""
+        """Suppresses the request log."""
 
 
 def _webhook(one: CrashGate) -> type[BaseHTTPRequestHandler]:
@@ -242,8 +246,8 @@ def _registered(kube: KubeApi, namespace: str, port: int, authority: bytes, aske
         return asked.is_set()
 
     try:
-        # The API server begins to ask a moment after it was told to.
-        kube.wait_for(is_asked, what="the API server asks the gate")
+        # The API server starts to call a new webhook with a short delay.
+        kube.wait_for(is_asked, what="the API server calls the gate")
         yield
     finally:
         kube.delete(f"{_WEBHOOKS}/{name}")

@@ -1,4 +1,4 @@
-"""DynamoDB with scans that end in the middle: the first page has half of the items, and the next one never comes."""
+"""A DynamoDB proxy whose scans fail: the first page holds half of the items, and the next page never arrives."""
 
 import threading
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import urllib3
 
 
 class HalfScans:
-    """A proxy's address, and whether it cuts scans now. `cuts`: pages that it has refused."""
+    """A proxy's address and state. `cut`: whether it interrupts scans now. `cuts`: how many pages it has refused."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -23,7 +23,7 @@ class HalfScans:
 
 @contextmanager
 def half_scans(target: str) -> Iterator[HalfScans]:
-    """Passes everything on to `target`; once `truncate_note` is set, it cuts scans."""
+    """Forwards every request to `target`; once `cut` is set, interrupts scans."""
     one = HalfScans(target)
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(one)) as server:
         server.daemon_threads = True
@@ -61,7 +61,7 @@ def _handler(one: HalfScans) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(payload)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its base's
-            """Says nothing."""
+            """Suppresses the request log."""
 
     return Handler
 

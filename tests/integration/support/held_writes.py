@@ -1,6 +1,6 @@
-"""A proxy before DynamoDB that holds a write on its way until the test lets it go: a race's order, chosen.
+"""A DynamoDB proxy that holds a write until the test releases it, so that a test chooses the order of a race.
 
-It sends the very bytes that it was given. DynamoDB Local does not look at signatures, so another address is no matter.
+Requests are forwarded byte for byte. DynamoDB Local does not verify signatures, so the different address is harmless.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _LATER = orjson.dumps(
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A request that changes one item: DynamoDB's operation and its parameters."""
+    """A request that changes one item: the DynamoDB operation and its parameters."""
 
     operation: str
     parameters: dict[str, Any]
@@ -49,7 +49,7 @@ def purge(name: str) -> Matching:
 
 
 def report(name: str, region: str, state: str) -> Matching:
-    """One region's report of a state, by whichever of the two expressions."""
+    """Matches one region's report of a state, in either form of the update expression."""
 
     def matches(write: Write) -> bool:
         values = write.parameters.get("ExpressionAttributeValues", {})
@@ -63,10 +63,10 @@ def report(name: str, region: str, state: str) -> Matching:
 
 @dataclass(eq=False)
 class HeldWrite:
-    """The first write that matches, from when it has come until it is let go; all after it pass.
+    """Holds the first write that matches until it is released; later matches pass.
 
-    Meanwhile others that match are told to come later: whoever else finds the same thing due, a second after the first,
-    does not do it instead.
+    While it is held, other matching writes are throttled. Otherwise another program that finds the same write due a
+    second later would make it instead.
     """
 
     matches: Matching
@@ -76,17 +76,20 @@ class HeldWrite:
     accepted: bool = False
 
     def wait(self) -> None:
-        assert self.came.wait(PATIENCE), "the write to be held never came"
+        assert self.came.wait(PATIENCE), "the write to be held never arrived"
 
     def release(self) -> bool:
-        """Sends it; whether DynamoDB has accepted it."""
+        """Sends the held write and returns whether DynamoDB accepted it."""
         self.may_go.set()
         assert self.answered.wait(PATIENCE), "DynamoDB did not answer the held write"
         return self.accepted
 
 
 class HeldWrites:
-    """`url` is DynamoDB's address for the program. `slowness` gives the seconds that each write takes longer."""
+    """The held writes of one proxy.
+
+    `url` is the DynamoDB endpoint for the program. `slowness` returns the delay of a write, in seconds.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -111,7 +114,7 @@ class HeldWrites:
                 one.may_go.set()
 
     def send(self, operation: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
-        """The answer's status, content type and body."""
+        """Forwards a request and returns the status, the content type and the body of the answer."""
         held = None
         if operation in {"UpdateItem", "DeleteItem"}:
             write = Write(operation, orjson.loads(body))
@@ -129,7 +132,7 @@ class HeldWrites:
         return answer.status, answer.headers.get("Content-Type", ""), answer.data
 
     def _is_held(self, write: Write) -> bool:
-        """Whether another one like it is held now."""
+        """Returns whether a held write matches this one."""
         with self._lock:
             return any(one.came.is_set() and not one.may_go.is_set() and one.matches(write) for one in self._all)
 
@@ -143,7 +146,7 @@ class HeldWrites:
 
 @contextmanager
 def held_writes(target: str) -> Iterator[HeldWrites]:
-    """A proxy before the DynamoDB at `target`; what is still held at the end is let go."""
+    """Runs a proxy for the DynamoDB at `target`; writes that are still held at the end are released."""
     one = HeldWrites(target)
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(one)) as server:
         server.daemon_threads = True
@@ -159,7 +162,7 @@ def held_writes(target: str) -> Iterator[HeldWrites]:
 def _handler(one: HeldWrites) -> type[BaseHTTPRequestHandler]:
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # The answer's head and body are two writes, and the client must not wait for an acknowledgement between them.
+        # Headers and body are two writes; the second must not wait for the client's acknowledgement of the first.
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
@@ -167,7 +170,7 @@ def _handler(one: HeldWrites) -> type[BaseHTTPRequestHandler]:
             headers = {name: value for name, value in self.headers.items() if name != "Host"}
             operation = headers.get("X-Amz-Target", "").rpartition(".")[2]
             status, kind, answer = one.send(operation, self.path, headers, body)
-            # A client that has given up does not stop what was sent on.
+            # The request was forwarded even if the client has disconnected.
             with contextlib.suppress(ConnectionError):
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
@@ -176,6 +179,6 @@ def _handler(one: HeldWrites) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(answer)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its base's
-            """Says nothing."""
+            """Suppresses the request log."""
 
     return Proxy

@@ -1,13 +1,13 @@
-"""The Lease in the hands of somebody who knows that its holder is dead."""
+"""Releases the Lease of a killed program."""
 
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.settings import LEASE_NAME
 
 
 def release_lease(kube: KubeApi, namespace: str) -> None:
-    """Releases the Lease for a program that was killed, as it would have: the next need not wait until it has run out.
+    """Releases the Lease of a killed program as a clean shutdown does, so that the next one need not wait for expiry.
 
-    So a test may kill programs whose leases are long enough for a machine that stands still for a time.
+    Tests can therefore kill programs whose leases are long enough to survive a stalled machine.
     """
     path = path_of("Lease", namespace, LEASE_NAME)
     if kube.find(path) is not None:

@@ -1,4 +1,4 @@
-"""What the former system leaves behind, and the hands of other people on objects: by requests to the API server."""
+"""Creates objects as GCO does and edits them as other field managers do, by requests to the API server."""
 
 import copy
 from typing import Any
@@ -13,16 +13,16 @@ STRATEGIC = "application/strategic-merge-patch+json"
 
 
 def create_as_gco(world: World, case: str, name: str | None = None) -> str:
-    """The objects of one of parity's cases, POSTed as GCO's monitor does, and its item; the endpoint's name."""
+    """POSTs the objects of a parity case as GCO's monitor does, puts its item, and returns the endpoint's name."""
     for obj in parity_objects(case).values():
-        # The monitor sends what it sets; what the server adds is nobody's.
+        # The monitor sends only the fields that it sets; nobody owns the server's defaults.
         post(world, _renamed(without_defaults(obj), case, name or case), GCO)
     world.put(_renamed(parity_item(case), case, name or case))
     return name or case
 
 
 def post(world: World, obj: dict[str, Any], manager: str) -> dict[str, Any]:
-    """An object made by a plain POST of this manager in the test's namespace."""
+    """Creates an object in the test's namespace by a plain POST with this field manager."""
     body = copy.deepcopy(obj)
     body["metadata"] = {key: body["metadata"].get(key) or {} for key in ("labels", "annotations")} | {
         "name": obj["metadata"]["name"]
@@ -34,18 +34,18 @@ def post(world: World, obj: dict[str, Any], manager: str) -> dict[str, Any]:
 
 
 def edit(world: World, kind: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
-    """Somebody's strategic merge patch."""
+    """Applies a strategic merge patch as another field manager."""
     path = path_of(kind, world.namespace, name)
     return world.kube.patch(path, patch, content_type=STRATEGIC, fieldManager="somebody")
 
 
 def small(name: str = "chat", **spec: Any) -> dict[str, Any]:
-    """An item whose pods run anywhere."""
+    """Returns an item whose pods can run on any node."""
     return item(name, spec={"gpu_count": 0, **spec})
 
 
 def replica_sets(world: World, app: str) -> set[str]:
-    """The names of all ReplicaSets of a Deployment that have pods."""
+    """Returns the names of a Deployment's ReplicaSets that have pods."""
     path = path_of("Deployment", world.namespace).replace("deployments", "replicasets")
     return {
         one["metadata"]["name"] for one in world.kube.list(path, labels=f"app={app}") if one["status"].get("replicas")

@@ -1,4 +1,4 @@
-"""Pods that may go while a test tells them something: Kubernetes may have replaced them since they were listed."""
+"""Changes pods that Kubernetes may have replaced since they were listed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.integration.conftest import World
 
 @contextmanager
 def unless_gone() -> Iterator[None]:
-    """Nothing happens to one that is not there any more."""
+    """Ignores the error for an object that does not exist any more."""
     try:
         yield
     except KubeError as error:
@@ -19,7 +19,7 @@ def unless_gone() -> Iterator[None]:
 
 
 def tell_pods(world: World, ready: str, name: str = "chat", *, all_but: int = 0) -> None:
-    """Makes the pods of a Deployment ready ("true") or not ("false"), except the first `all_but` of them."""
+    """Makes the pods of a Deployment ready ("true") or unready ("false"), except the first `all_but`."""
     for _, pod in sorted(world.pods(name).items())[all_but:]:
         path = path_of("Pod", world.namespace, pod["metadata"]["name"])
         with unless_gone():

@@ -1,4 +1,4 @@
-"""Three regions on one table: three programs, each with a namespace that stands for its region's cluster."""
+"""Three regions on one table: three programs, each with a namespace that represents its region's cluster."""
 
 import os
 import time
@@ -28,7 +28,7 @@ US, EU, AP = REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-1")
 FIRST, SECOND = "registry.example/serve:1.0", "registry.example/serve:2.0"
 PATIENCE = 120.0
 LOOK_EVERY = 0.05
-# Nothing here may be found by a resync, and no test's removals are a mistake to be stopped.
+# Tests here must not depend on a resync or be stopped by the mass-delete limit.
 _SETTINGS = {
     "LOG_FORMAT": "json",
     "HTTP_HOST": "127.0.0.1",
@@ -36,21 +36,21 @@ _SETTINGS = {
     "STATUS_INTERVAL_SECONDS": "1",
     "RESYNC_INTERVAL_SECONDS": "86400",
     "MASS_DELETE_LIMIT": "1000",
-    # A machine may stand still for a time, and nobody else could lead here.
+    # The machine may stall, and there is no other candidate for the lease.
     "LEASE_DURATION_SECONDS": "30",
     "LEASE_RENEW_DEADLINE_SECONDS": "20",
 }
 
 
 def endpoint_item(name: str, **attributes: Any) -> dict[str, Any]:
-    """An item for all three regions, without a namespace: each region has its own."""
+    """Returns an item that targets all three regions and has no namespace, because each region has its own."""
     spec = {"gpu_count": 0, "image": FIRST, **attributes.pop("spec", {})}
     return item(name, **{"target_regions": list(REGIONS), "namespace": None, "spec": spec, **attributes})
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One region: its program, and a look at its cluster."""
+    """One region: its program and its cluster."""
 
     name: str
     namespace: str
@@ -69,7 +69,7 @@ class Region:
         return "" if found is None else str(found["spec"]["template"]["spec"]["containers"][0]["image"])
 
     def objects(self, name: str) -> set[str]:
-        """What stands of an endpoint, as Kind/name."""
+        """Returns the live objects of an endpoint, as Kind/name."""
         return {
             f"{kind}/{obj['metadata']['name']}"
             for kind in ("Deployment", "Service", "Ingress", "HorizontalPodAutoscaler")
@@ -78,7 +78,7 @@ class Region:
         }
 
     def pods(self, name: str, image: str = "") -> list[str]:
-        """The names of an endpoint's pods, or of those that run this image."""
+        """Returns the names of an endpoint's pods, optionally of those that run this image."""
         found = self.kube.list(path_of("Pod", self.namespace), labels=f"app={name}")
         return [
             pod["metadata"]["name"]
@@ -91,7 +91,7 @@ class Region:
             self._tell(pod, {"annotations": {"gco.local/ready": str(ready).lower()}})
 
     def keep_pods(self, name: str, *, keep: bool = True) -> None:
-        """Lets the endpoint's pods outlast their deletion, or no longer."""
+        """Adds a finalizer to the endpoint's pods, or removes it."""
         for pod in self.pods(name):
             self._tell(pod, {"finalizers": ["gco.local/kept"] if keep else None})
 
@@ -102,7 +102,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One change of an item, as the table's stream tells: plain images, {} where there is none."""
+    """One change of an item, from the table's stream: decoded images, {} if there is none."""
 
     name: str
     old: dict[str, Any]
@@ -118,16 +118,16 @@ class Record:
         return not self.new
 
     def states(self) -> dict[str, str]:
-        """What each region said before the change."""
+        """Returns the state that each region reported before the change."""
         return {region: entry["state"] for region, entry in self.old["region_status"].items()}
 
     def all_targets(self, state: str) -> bool:
-        """Whether every target region had reported this of what was asked, before the change."""
+        """Returns whether every target region had reported this state for the current intent before the change."""
         entries = [self.old["region_status"].get(region, {}) for region in self.old["target_regions"]]
         return all(e.get("state") == state and e.get("intent", self.intent) == self.intent for e in entries)
 
     def desired_part(self) -> dict[str, Any]:
-        """The user's part of the item after the change."""
+        """Returns the user's part of the item after the change."""
         return {key: self.new.get(key) for key in ("desired_state", "target_regions", "spec", "created_at")}
 
     def changes_desired_part(self) -> bool:
@@ -135,7 +135,7 @@ class Record:
 
 
 class Regions:
-    """The regions by name, and their table as a user and as an observer see it."""
+    """The regions by name, and their shared table."""
 
     def __init__(self, table: Table, regions: dict[str, Region]) -> None:
         self.table = table
@@ -155,11 +155,11 @@ class Regions:
         self.table.client.put_item(TableName=self.table.name, Item=wire.encode(plain))
 
     def remove(self, name: str) -> None:
-        """Takes the item out by hand."""
+        """Deletes the item by hand."""
         self.table.client.delete_item(TableName=self.table.name, Key={"endpoint_name": {"S": name}})
 
     def write(self, name: str, **attributes: Any) -> None:
-        """Sets attributes by hand, as in the console: without a condition, and updated_at stays."""
+        """Sets attributes by hand, as in the console: without a condition and without a change of updated_at."""
         self.table.client.update_item(
             TableName=self.table.name,
             Key={"endpoint_name": {"S": name}},
@@ -174,14 +174,14 @@ class Regions:
         return found
 
     def item(self, name: str) -> dict[str, Any]:
-        """The item as it stands, {} where there is none."""
+        """Returns the current item, or {} if there is none."""
         return wire.decode(self.user.get(name) or {})
 
     def ask(self, name: str, state: str) -> None:
         self.user.set_state(self.seen(name), state)
 
     def respec(self, name: str, *, target_regions: tuple[str, ...] | None = None, **changes: Any) -> None:
-        """The user's next spec, as the command line writes it."""
+        """Changes the spec as the command line does."""
         seen = self.seen(name)
         others = {} if target_regions is None else {"target_regions": list(target_regions)}
         self.user.replace_spec(seen, {**wire.decode(seen)["spec"], **changes}, **others)
@@ -190,7 +190,7 @@ class Regions:
         return str(self.item(name).get("desired_state", ""))
 
     def states(self, name: str) -> dict[str, str]:
-        """What the regions report of what is asked now; nothing of those that speak of another wish."""
+        """Returns the states that regions report for the current intent; reports for other intents are omitted."""
         found = self.user.get(name) or {}
         intent = wire.intent_of(found)
         entries = wire.decode(found).get("region_status", {}).items()
@@ -206,11 +206,11 @@ class Regions:
             if time.monotonic() > deadline:
                 items = "\n".join(f"{wire.decode(found)}" for found in self.user.scan())
                 logs = "\n".join(line[:300] for region in self for line in region.program.tail().splitlines()[-8:])
-                raise AssertionError(f"after {patience:g} s still not: {what}\n{items}\n{logs}")
+                raise AssertionError(f"timed out after {patience:g} s waiting for: {what}\n{items}\n{logs}")
             time.sleep(LOOK_EVERY)
 
     def kill_all(self) -> None:
-        """kill -9 of every program; nobody has to wait for its lease to run out."""
+        """Kills every program with SIGKILL and releases their leases, so that restarts need not wait."""
         for region in self:
             region.program.kill()
             release_lease(region.kube, region.namespace)
@@ -223,7 +223,7 @@ class Regions:
         assert {region.name: region.objects(name) for region in self} == {region: set() for region in REGIONS}
 
     def until_settled(self, *regions: str) -> None:
-        """Until these programs have read the stream to its end and have nothing left to do."""
+        """Waits until these programs have read the stream to its end and have nothing left to do."""
 
         def settled() -> bool:
             before = len(self._read())
@@ -240,7 +240,7 @@ class Regions:
         self.until(settled, "the programs have nothing left to do")
 
     def history(self, name: str | None = None) -> list[Record]:
-        """Every change of an item since the table was made (of all items), in order."""
+        """Returns every change of an item, or of all items, since the table was created, in order."""
         return [record for record in self._read() if name in {None, record.name}]
 
     def promotions(self, name: str) -> list[Record]:
@@ -268,7 +268,7 @@ class Regions:
 
 
 def _record(change: dict[str, Any]) -> Record:
-    # DynamoDB Local's streams say `{}` of an empty map or list.
+    # DynamoDB Local's streams show an empty map or list as `{}`.
     images = [change.get(image, {}) for image in ("OldImage", "NewImage")]
     old, new = ({key: value or {"M": {}} for key, value in image.items()} for image in images)
     return Record(change["Keys"]["endpoint_name"]["S"], wire.decode(old), wire.decode(new), wire.intent_of(old))
@@ -278,7 +278,7 @@ def _record(change: dict[str, Any]) -> Record:
 def three_regions(
     plane: ControlPlane, clients: tuple[Any, Any], folder: Path, dynamodb_url: str = "", **settings: str
 ) -> Iterator[Regions]:
-    """A table and three regions that work on it; `dynamodb_url` leads their calls of the table another way."""
+    """Creates a table and three regions that use it; `dynamodb_url` replaces their DynamoDB endpoint."""
     tables, streams = clients
     mark = uuid.uuid4().hex[:10]
     name = f"endpoints-{mark}"

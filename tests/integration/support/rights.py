@@ -1,6 +1,6 @@
-"""A program on the shared control plane is a user to whom the chart's own Roles are allowed, and nothing else.
+"""Gives a program on the shared control plane exactly the permissions of the chart's Roles.
 
-So the tests of all that the controller does are a proof that these rights suffice.
+Every integration test thereby also checks that these permissions suffice.
 """
 
 from functools import cache
@@ -23,7 +23,8 @@ Rules = list[dict[str, Any]]
 
 @cache
 def charts_rules() -> tuple[Rules, Rules]:
-    """What the chart allows the controller in the namespace of its Lease, and in each further one."""
+    """Returns the controller's rules from the chart: in the namespace of its Lease, and in each additional namespace.
+    """
     with TemporaryDirectory(prefix="gco-stream-helm-") as home:
         chart = Helm(helm(Cache(default_cache(), Progress(quiet=True))), Path(home))
         made = chart.render({"settings": {"INFERENCE_NAMESPACE": "first", "ALLOWED_NAMESPACES": ["further"]}})
@@ -31,7 +32,7 @@ def charts_rules() -> tuple[Rules, Rules]:
 
 
 def as_installed(plane: ControlPlane, user: str, namespace: str, *further: str) -> Path:
-    """The kubeconfig of a user who may do what an installed chart's controller may in these namespaces."""
+    """Returns the kubeconfig of a user with the permissions of an installed chart's controller in these namespaces."""
     first, others = charts_rules()
     allow(plane.kube, user, namespace, first)
     for one in further:
@@ -40,7 +41,7 @@ def as_installed(plane: ControlPlane, user: str, namespace: str, *further: str) 
 
 
 def allow(kube: KubeApi, user: str, namespace: str, rules: Rules) -> None:
-    """A Role of these rules for the user; returns when the server knows of it."""
+    """Grants a user these rules by a Role, and waits until the API server enforces it."""
     name = user.replace(":", "-")
     kube.create(path_of("Role", namespace), {"metadata": {"name": name}, "rules": rules}, exist_ok=True)
     binding = {
@@ -49,11 +50,11 @@ def allow(kube: KubeApi, user: str, namespace: str, rules: Rules) -> None:
         "subjects": [{"apiGroup": _API, "kind": "User", "name": user}],
     }
     kube.create(path_of("RoleBinding", namespace), binding, exist_ok=True)
-    kube.wait_for(lambda: may(kube, user, namespace, rules), what="the server knows the Role")
+    kube.wait_for(lambda: may(kube, user, namespace, rules), what="the API server enforces the Role")
 
 
 def may(kube: KubeApi, user: str, namespace: str, rules: Rules) -> bool:
-    """Whether the server, which learns of Roles by a watch, lets the user do the first thing of the rules."""
+    """Returns whether the user may do what the first rule allows; the API server learns of Roles by a watch."""
     group, resource, verb = (rules[0][key][0] for key in ("apiGroups", "resources", "verbs"))
     asked = {"namespace": namespace, "group": group, "resource": resource, "verb": verb}
     review = {"spec": {"user": user, "resourceAttributes": asked}}

@@ -1,6 +1,6 @@
-"""The program of a later day: `run`, and `request_upgrade N`, with a second pod template beside today's.
+"""A future version of the program: `run` and `upgrade N`, with a second pod template beside today's.
 
-Started as a module by tests, which prove with it that a newer program restarts nothing by itself.
+Tests start it as a module to check that a newer program does not restart pods by itself.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ GRACE_SECONDS = 45
 
 
 def with_grace(inputs: TemplateInputs) -> JsonObject:
-    """Today's template, and its pods get longer to end."""
+    """Renders today's template with a longer termination grace period."""
     pods = copy.deepcopy(RENDERINGS.render(inputs, RENDERINGS.current))
     pods["spec"]["terminationGracePeriodSeconds"] = GRACE_SECONDS
     return pods

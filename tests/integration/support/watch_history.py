@@ -1,6 +1,6 @@
-"""What was there in between: all that a watch showed of an endpoint's objects, and every state that a region reported.
+"""Records everything that a watch showed of an endpoint's objects, and every state that a region reported.
 
-Looking again and again misses what lasts for a moment; a watch and the table's stream hold all of it.
+Polling misses short-lived states; a watch and the table's stream contain all of them.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from tests.support.kube_watches import watch_client
 GONE = "(the item is gone)"
 _KINDS = ("Deployment", "ReplicaSet", "Ingress")
 _CATCH_UP_SECONDS = 120.0
-# Longer than any test: a watch that breaks off would miss what comes after.
+# Longer than any test: a watch that times out would miss later events.
 _READ_SECONDS = 1800.0
 
 
 class WatchHistory:
-    """The Deployment `name`, its ReplicaSets and its Ingress, watched from entering to leaving."""
+    """Watches the Deployment `name`, its ReplicaSets and its Ingress from enter to exit."""
 
     def __init__(self, kubeconfig: Path, world: World, name: str) -> None:
         self._world = world
@@ -58,9 +58,9 @@ class WatchHistory:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         for stream in self._open:
-            # From another thread than the one that reads: closing alone would wait for it.
+            # `close` alone would block on the thread that reads the stream.
             with contextlib.suppress(OSError, RuntimeError, urllib3.exceptions.HTTPError):
-                # The last: the server has ended it already.
+                # Raised if the server has already ended the stream.
                 stream.shutdown()
         for thread in self._threads:
             thread.join()
@@ -69,28 +69,28 @@ class WatchHistory:
         self._pool.clear()
 
     def replicas(self) -> list[int]:
-        """spec.replicas of the Deployment in every event until now, without repetitions in a row."""
+        """Returns spec.replicas of the Deployment in every event so far, without consecutive duplicates."""
         return _in_turn(obj["spec"]["replicas"] for obj in self._until_now("Deployment"))
 
     def ready(self) -> list[int]:
-        """status.readyReplicas of the Deployment likewise."""
+        """Returns status.readyReplicas of the Deployment in every event so far, without consecutive duplicates."""
         return _in_turn(obj.get("status", {}).get("readyReplicas", 0) for obj in self._until_now("Deployment"))
 
     def sets(self) -> list[list[int]]:
-        """The same for each of its ReplicaSets, the oldest first."""
+        """Returns the same as `replicas` for each ReplicaSet, oldest first."""
         counts: dict[str, list[int]] = {}
         for obj in self._until_now("ReplicaSet"):
             counts.setdefault(obj["metadata"]["name"], []).append(obj["spec"]["replicas"])
         return [_in_turn(each) for each in counts.values()]
 
     def routed(self, annotation: str) -> list[str]:
-        """What the Ingress said by an annotation, "" where it had none; nothing where there never was an Ingress."""
+        """Returns the values of an Ingress annotation so far, "" if it was missing; empty if there was no Ingress."""
         return _in_turn(
             (obj["metadata"].get("annotations") or {}).get(annotation, "") for obj in self._until_now("Ingress")
         )
 
     def _until_now(self, kind: str) -> list[dict[str, Any]]:
-        """Every state seen so far, once the watch has shown what the API server answers now."""
+        """Returns every state seen so far, once the watch has caught up with the API server."""
         labels = f"app={self._name}"
         now = {
             (one["metadata"]["uid"], one["metadata"]["resourceVersion"])
@@ -101,7 +101,7 @@ class WatchHistory:
             return now <= {(one["metadata"]["uid"], one["metadata"]["resourceVersion"]) for one in self._events[kind]}
 
         with self._news:
-            assert self._news.wait_for(caught_up, _CATCH_UP_SECONDS), f"the watch of {kind} does not show {now}"
+            assert self._news.wait_for(caught_up, _CATCH_UP_SECONDS), f"the watch of {kind} did not catch up with {now}"
             return list(self._events[kind])
 
     def _path(self, kind: str) -> str:
@@ -109,10 +109,10 @@ class WatchHistory:
 
     def _follow(self, kind: str, stream: urllib3.BaseHTTPResponse) -> None:
         rest = b""
-        # The other thread's shutdown ends the stream in the middle.
+        # `__exit__` shuts the stream down while it is being read.
         with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
             for chunk in stream.stream(1 << 16):
-                # A socket that is being shut down gives what TLS has not decrypted.
+                # A socket that is being shut down returns bytes that TLS has not decrypted.
                 if self._over.is_set():
                     return
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -123,9 +123,9 @@ class WatchHistory:
 
 
 def history(world: World, name: str) -> list[str]:
-    """Every state that the region reported of an endpoint since its table was made, from the table's stream.
+    """Returns every state that the region reported of an endpoint since the table was created, from its stream.
 
-    Without repetitions in a row; "" where an item without a report was put, GONE where the item was removed.
+    Consecutive duplicates are dropped. The state is "" for an item without a report, and GONE for a removed item.
     """
     streams, arn = world.table.streams, world.table.stream_arn
     states = []
@@ -146,7 +146,7 @@ def _is_about(record: dict[str, Any], name: str) -> bool:
 def _state(record: dict[str, Any], region: str) -> str:
     if record["eventName"] == "REMOVE":
         return GONE
-    # boto3 shows an empty map of a stream's record as {}, so only what is looked for is decoded.
+    # boto3 shows an empty map in a stream record as {}, so only the wanted value is decoded.
     statuses = record["dynamodb"]["NewImage"].get("region_status", {}).get("M", {})
     return str(wire.decode_value(statuses[region])["state"]) if region in statuses else ""
 

@@ -1,6 +1,6 @@
-"""A mutating admission webhook for tests: a real HTTPS server that the API server asks before it stores an object.
+"""A mutating admission webhook for tests: a real HTTPS server that the API server calls before it stores an object.
 
-The AWS Load Balancer Controller, image updaters and policy engines change what others write in just this way.
+The AWS Load Balancer Controller, image updaters and policy engines change other programs' writes in the same way.
 """
 
 import base64
@@ -31,7 +31,7 @@ _CLIENT_PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """One question of the API server."""
+    """One admission request of the API server."""
 
     operation: str
     kind: str
@@ -41,9 +41,10 @@ class AdmissionRequest:
 
 @dataclass
 class Webhook:
-    """What stands between the API server and its storage: `change(object, operation)` gives a JSON patch, [] for none.
+    """The state of a webhook: `change(object, operation)` returns a JSON patch, or [] to change nothing.
 
-    `change` may be replaced at any time. `asked`: every question so far. `probes`: those that prove it is in force.
+    `change` may be replaced at any time. `asked`: every request so far. `probes`: requests that only check that the
+    webhook is in force.
     """
 
     change: Change
@@ -51,13 +52,13 @@ class Webhook:
     probes: int = 0
 
     def proven(self, request: Json) -> Json:
-        """The AdmissionResponse to a question that only proves that the webhook is in force."""
+        """Returns the AdmissionResponse to a request that only checks that the webhook is in force."""
         self.probes += 1
         return _allowed(request)
 
     def answer(self, request: Json) -> Json:
-        """The AdmissionResponse to an AdmissionRequest."""
-        # An object with a generated name has none yet.
+        """Returns the AdmissionResponse to an AdmissionRequest."""
+        # An object with a generated name has no name yet.
         name = request.get("name") or request["object"]["metadata"].get("generateName", "")
         self.asked.append(
             AdmissionRequest(request["operation"], request["kind"]["kind"], name, bool(request.get("dryRun")))
@@ -70,9 +71,9 @@ class Webhook:
 
 @contextmanager
 def mutating(kube: KubeApi, namespace: str, change: Change, *resources: str) -> Iterator[Webhook]:
-    """A webhook for creations and updates of these `resources` ("pods", "deployments") in one namespace.
+    """Registers a webhook for creates and updates of `resources` ("pods", "deployments") in one namespace.
 
-    In force on entering and no more on leaving. Where `change` raises, the API server refuses the write.
+    It is in force between enter and exit. If `change` raises, the API server rejects the write.
     """
     hook = Webhook(change)
     authority = Authority()
@@ -80,12 +81,12 @@ def mutating(kube: KubeApi, namespace: str, change: Change, *resources: str) -> 
         name = f"test-{uuid.uuid4().hex[:10]}"
         kube.create(CONFIGURATIONS, _configuration(name, namespace, f"https://127.0.0.1:{port}/", authority, resources))
         try:
-            kube.wait_for(lambda: _is_asked(kube, namespace, hook), what="the webhook in force")
+            kube.wait_for(lambda: _is_asked(kube, namespace, hook), what="the webhook is in force")
             yield hook
         finally:
             kube.delete(f"{CONFIGURATIONS}/{name}")
-            # Until it has noticed, the API server refuses what it cannot ask about.
-            kube.wait_for(lambda: not _is_asked(kube, namespace, hook), what="the webhook out of force")
+            # Until the API server has noticed the removal, it rejects writes because it cannot call the webhook.
+            kube.wait_for(lambda: not _is_asked(kube, namespace, hook), what="the webhook is removed")
 
 
 def _is_asked(kube: KubeApi, namespace: str, hook: Webhook) -> bool:
@@ -106,12 +107,12 @@ def _configuration(name: str, namespace: str, url: str, authority: Authority, re
             "rules": [rule],
             "failurePolicy": "Fail",
             "sideEffects": "None",
-            # The longest that the API server allows.
+            # The maximum that the API server allows.
             "timeoutSeconds": 30,
             "admissionReviewVersions": ["v1"],
         }
 
-    # The API server takes in a configuration as a whole: where one is asked, so is the other.
+    # The API server loads a configuration as a whole, so a call of the probe proves that both webhooks are in force.
     probed = webhook("probe", ["CREATE"], ("configmaps",), _PROBE)
     return {"metadata": {"name": name}, "webhooks": [webhook("change", ["CREATE", "UPDATE"], resources, {}), probed]}
 
@@ -122,7 +123,7 @@ def _allowed(request: Json) -> Json:
 
 @contextmanager
 def _serving(hook: Webhook, authority: Authority) -> Iterator[int]:
-    """The port on which `hook` answers."""
+    """Serves `hook` and yields the port."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = _CLIENT_PATIENCE
@@ -138,11 +139,11 @@ def _serving(hook: Webhook, authority: Authority) -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: `asked` is the log."""
+            """Suppresses the request log; `asked` is the log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = False
-        # Each connection's thread shakes hands, so that one that says nothing holds up nobody.
+        # The handshake runs in each connection's thread, so that a silent client does not block the others.
         server.socket = _context(authority).wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -157,7 +158,7 @@ def _context(authority: Authority) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     pair = authority.server()
     with TemporaryDirectory() as folder:
-        # ssl reads a certificate from a file only.
+        # ssl can load a certificate only from a file.
         file = Path(folder) / "server.pem"
         file.write_bytes(pair.certificate + pair.key)
         context.load_cert_chain(file)
