@@ -1,4 +1,4 @@
-"""What is removed although no item asks for it, and how little of it at a time: on the real parts."""
+"""Limits on the deletion of objects that no item requests, on a real control plane."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ from tests.support.items import item
 pytestmark = pytest.mark.integration
 LEASE = "inference-monitor-leader"
 REMOVALS = "gco.io/removals"
-# Each scan is a piece of evidence, so it is soon told whether something would go.
+# Each scan is evidence for a deletion, so frequent scans show quickly whether anything would be deleted.
 OFTEN = {"RESYNC_INTERVAL_SECONDS": "1"}
 
 
@@ -31,7 +31,7 @@ def put(world: World, *names: str) -> None:
 
 
 def stands(world: World) -> set[str]:
-    """Endpoints of which something stands that is not going away."""
+    """Returns the endpoints that have live objects that are not terminating."""
     return {
         obj["metadata"]["annotations"].get("gco.io/endpoint", name)
         for name, obj in world.objects().items()
@@ -40,11 +40,11 @@ def stands(world: World) -> set[str]:
 
 
 def until_running(world: World, program: Program, *names: str) -> None:
-    program.until(lambda: all(world.state(name) == "running" for name in names), f"{names} run")
+    program.until(lambda: all(world.state(name) == "running" for name in names), f"{names} are running")
 
 
 def take_out(world: World, *names: str) -> None:
-    """All at one moment: a scan that shows some of them gone and others there is evidence of another kind."""
+    """Deletes the items in one transaction; a scan that finds only some of them is different evidence."""
     keys = [{"TableName": world.table.name, "Key": {"endpoint_name": {"S": name}}} for name in names]
     world.table.client.transact_write_items(TransactItems=[{"Delete": key} for key in keys])
 
@@ -59,7 +59,7 @@ def scans(program: Program) -> float:
 
 
 def after_scans(program: Program, count: int) -> None:
-    """Until so many more complete scans have been made and what came of them is done."""
+    """Waits for this number of complete scans and for the work that follows from them."""
     last = scans(program) + count
     program.until(lambda: scans(program) >= last, f"{count} more scans")
     program.wait_idle()
@@ -82,14 +82,14 @@ def test_the_objects_of_an_item_that_is_gone_go_without_waiting_for_the_next_res
     until_running(world, one, "chat", "stays")
     began, scanned = time.monotonic(), scans(one)
     take_out(world, "chat")
-    one.until(lambda: stands(world) == {"stays"}, "its objects go")
+    one.until(lambda: stands(world) == {"stays"}, "its objects are deleted")
     print(f"objects gone after {time.monotonic() - began:.1f} s and {scans(one) - scanned:.0f} scans")
     assert scans(one) == scanned + 1
     one.until(
-        lambda: any("the table has no such item" in note for note in events(world, "Orphaned")), "people are told"
+        lambda: any("the table has no such item" in note for note in events(world, "Orphaned")), "an Event reports it"
     )
     assert sample(one, "gco_stream_removals_total") == 1
-    one.until(lambda: not world.pods("chat"), "its pods go, too")
+    one.until(lambda: not world.pods("chat"), "its pods are deleted, too")
 
 
 def test_one_that_went_while_nobody_led_goes_after_two_scans(world: World, program: Callable[..., Program]) -> None:
@@ -99,7 +99,7 @@ def test_one_that_went_while_nobody_led_goes_after_two_scans(world: World, progr
     assert one.stop() == 0
     take_out(world, "chat")
     one.start().wait_working()
-    one.until(lambda: stands(world) == {"stays"}, "its objects go")
+    one.until(lambda: stands(world) == {"stays"}, "its objects are deleted")
 
 
 def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
@@ -109,7 +109,7 @@ def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
     put(world, "a", "b")
     until_running(world, one, "a", "b")
     before = uids(world)
-    # The controller is not there when it happens, so no record of a removal is read.
+    # The controller is down at that time, so it reads no stream records of the deletions.
     one.kill()
     release_lease(world.kube, world.namespace)
     take_out(world, "a", "b")
@@ -118,7 +118,7 @@ def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
         after_scans(one, 3)
         assert uids(world) == before
         assert sample(one, "gco_stream_deletions_held") == 2
-        one.until(lambda: events(world, "TableEmpty"), "people are told")
+        one.until(lambda: events(world, "TableEmpty"), "an Event reports it")
         one.kill()
         release_lease(world.kube, world.namespace)
 
@@ -132,8 +132,8 @@ def test_a_table_that_is_wiped_record_by_record_under_its_eyes_removes_nothing(
     until_running(world, one, *names)
     before = uids(world)
     take_out(world, *names)
-    one.until(lambda: one.status()["endpoints"] == 0, "they are known to be gone")
-    one.until(lambda: sample(one, "gco_stream_deletions_held") == 4, "all are held")
+    one.until(lambda: one.status()["endpoints"] == 0, "the deletions are known")
+    one.until(lambda: sample(one, "gco_stream_deletions_held") == 4, "all deletions are held")
     assert uids(world) == before
 
 
@@ -145,11 +145,11 @@ def test_the_last_item_that_is_removed_under_its_eyes_keeps_its_objects(
     until_running(world, one, "chat")
     before = uids(world)
     take_out(world, "chat")
-    one.until(lambda: one.status()["endpoints"] == 0, "it is known to be gone")
+    one.until(lambda: one.status()["endpoints"] == 0, "the deletion is known")
     after_scans(one, 3)
     assert uids(world) == before
     put(world, "chat")
-    one.until(lambda: sample(one, "gco_stream_deletions_held") == 0, "nothing is held any more")
+    one.until(lambda: sample(one, "gco_stream_deletions_held") == 0, "no deletion is held any more")
     after_scans(one, 3)
     assert uids(world) == before
 
@@ -169,7 +169,7 @@ def test_a_wrong_table_removes_nothing_however_many_items_it_has(
         other = World(Table(name, made.arn, made.stream_arn or "", tables, streams), world.kube, world.namespace, "")
         put(other, "c")
         wrong = program(INFERENCE_ENDPOINTS_TABLE_NAME=name, **OFTEN).wait_working()
-        wrong.until(lambda: "c" in stands(world), "it does work")
+        wrong.until(lambda: "c" in stands(world), "the program works")
         after_scans(wrong, 3)
         assert before.items() <= uids(world).items()
         assert sample(wrong, "gco_stream_unclaimed_objects_endpoints") == 2
@@ -189,13 +189,13 @@ def test_a_wrong_region_removes_no_more_than_the_budget_in_all_its_lives(
     wrong = program(REGION="eu-west-1", DYNAMODB_REGION="us-east-1", MASS_DELETE_LIMIT="2", **OFTEN)
     for _ in range(3):
         wrong.wait_working()
-        wrong.until(lambda: len(stands(world)) <= 4, "two go")
+        wrong.until(lambda: len(stands(world)) <= 4, "two endpoints are deleted")
         after_scans(wrong, 2)
         assert len(stands(world)) == 4
         assert sample(wrong, "gco_stream_deletions_held") == 4
         wrong.until(
             lambda: any("no longer targets eu-west-1" in note for note in events(world, "RemovalLimitReached")),
-            "it is told",
+            "an Event reports it",
         )
         wrong.kill()
         release_lease(world.kube, world.namespace)
@@ -235,7 +235,7 @@ def test_target_regions_that_were_blanked_remove_nothing(regions: object, world:
             Key={"endpoint_name": {"S": "chat"}},
             UpdateExpression="REMOVE target_regions",
         )
-    controller.until(lambda: "target_regions" in str(world.report("chat").get("error")), "it is said to be wrong")
+    controller.until(lambda: "target_regions" in str(world.report("chat").get("error")), "the error is reported")
     assert uids(world) == before
 
 
@@ -248,15 +248,17 @@ def test_half_a_scan_removes_nothing(
         until_running(world, one, "a", "b", "c", "d")
         before = uids(world)
         proxy.cut = True
-        one.until(lambda: proxy.cuts >= 8, "scans are cut")
-        one.until(lambda: any("resync failed" in str(line.get("message")) for line in one.lines()), "it is said")
+        one.until(lambda: proxy.cuts >= 8, "scans are interrupted")
+        one.until(
+            lambda: any("resync failed" in str(line.get("message")) for line in one.lines()), "the failure is logged"
+        )
         assert uids(world) == before
-        # The same where the process that reads half has never seen the whole.
+        # The same holds for a process that has never completed a scan.
         one.kill()
         release_lease(world.kube, world.namespace)
         one.start()
         cuts = proxy.cuts
-        one.until(lambda: proxy.cuts >= cuts + 8, "scans are cut")
+        one.until(lambda: proxy.cuts >= cuts + 8, "scans are interrupted")
         assert uids(world) == before
 
 
@@ -267,7 +269,7 @@ def test_a_burst_of_expired_items_costs_one_scan(world: World, program: Callable
     until_running(world, one, *names)
     scanned = scans(one)
     take_out(world, *names)
-    one.until(lambda: stands(world) == {"stays"}, "all their objects go")
+    one.until(lambda: stands(world) == {"stays"}, "all their objects are deleted")
     assert scans(one) - scanned <= 2
     lease = world.get("Lease", LEASE)
     assert lease is not None
@@ -289,15 +291,15 @@ def test_a_clone_and_a_second_installations_objects_are_reported_and_stay(
         f"{services}/other", foreign, content_type="application/apply-patch+yaml", fieldManager="gco-stream"
     )
     take_out(world, "chat")
-    one.until(lambda: stands(world) == {"stays", "cloned", "other"}, "only what is ours goes")
+    one.until(lambda: stands(world) == {"stays", "cloned", "other"}, "only our objects are deleted")
     after_scans(one, 3)
     assert stands(world) == {"stays", "cloned", "other"}
-    # A Deployment is there until its pods are gone.
-    one.until(lambda: sample(one, "gco_stream_unclaimed_objects_endpoints") == 2, "the two are reported")
+    # A Deployment exists until its pods are gone.
+    one.until(lambda: sample(one, "gco_stream_unclaimed_objects_endpoints") == 2, "both are reported")
 
 
 def strangers(service: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A copy with all labels and annotations, and what a second installation applied for its own table."""
+    """Returns a copy with all labels and annotations, and an object that a second installation applied."""
     made: list[dict[str, Any]] = []
     for name in ("cloned", "other"):
         metadata = copy.deepcopy(service["metadata"])
@@ -316,7 +318,7 @@ def test_deletion_that_the_item_asks_for_has_no_limit(world: World, program: Cal
     until_running(world, one, *names)
     for name in names:
         world.set_desired_state(name, "deleted")
-    one.until(lambda: not world.objects() and not list(world.user.scan()), "all are gone")
+    one.until(lambda: not world.objects() and not list(world.user.scan()), "all objects and items are gone")
     assert sample(one, "gco_stream_removals_total") == 0
 
 
@@ -325,10 +327,10 @@ def test_an_endpoint_with_a_broken_spec_can_be_stopped_and_deleted(world: World,
     until_running(world, controller, "chat")
     broken = world.item("chat") or {}
     world.put({**broken, "spec": {"image": 7, "replicas": "many"}})
-    controller.until(lambda: world.state("chat") == "error", "the spec is refused")
+    controller.until(lambda: world.state("chat") == "error", "the spec is rejected")
     assert world.replicas("chat") == 1
     world.set_desired_state("chat", "stopped")
-    controller.until(lambda: world.replicas("chat") == 0, "it stops")
+    controller.until(lambda: world.replicas("chat") == 0, "the endpoint stops")
     world.set_desired_state("chat", "deleted")
-    controller.until(lambda: world.item("chat") is None, "it is purged")
+    controller.until(lambda: world.item("chat") is None, "the item is purged")
     assert world.objects() == {}

@@ -1,4 +1,4 @@
-"""Autoscaling on the real API server: every replica count that a Deployment ever had on the way, by a watch of it."""
+"""Autoscaling on a real API server; a watch records every replica count of a Deployment."""
 
 import copy
 from pathlib import Path
@@ -23,7 +23,7 @@ def promoted(world: World, controller: Program, name: str = "chat") -> None:
 
 
 def running(world: World, controller: Program, **spec: Any) -> None:
-    """An endpoint that was put and runs, promoted."""
+    """Puts an endpoint and waits for its promotion."""
     world.put(item(spec={"gpu_count": 0, **spec}))
     promoted(world, controller)
 
@@ -46,7 +46,7 @@ def bounds(world: World, name: str = "chat") -> tuple[int, int] | None:
 
 
 def metrics(world: World) -> dict[str, int]:
-    """The HPA's targets in percent, by resource."""
+    """Returns the HPA's utilization targets in percent, by resource."""
     spec = hpa(world) or {"metrics": []}
     return {
         metric["resource"]["name"]: metric["resource"]["target"]["averageUtilization"] for metric in spec["metrics"]
@@ -54,25 +54,25 @@ def metrics(world: World) -> dict[str, int]:
 
 
 def choose(world: World, count: int, name: str = "chat") -> None:
-    """What an HPA does: the scale subresource, by the controller manager."""
+    """Sets the replicas through the scale subresource, as an HPA does."""
     path = f"{path_of('Deployment', world.namespace, name)}/scale"
-    # Not of the version that was read: a status may be written at any moment.
+    # Without a resourceVersion: the status may be updated at any moment.
     world.kube.patch(path, {"spec": {"replicas": count}}, fieldManager="kube-controller-manager")
 
 
 def ready(world: World, controller: Program, count: int, name: str = "chat") -> None:
-    """All of so many replicas run and are reported."""
+    """Waits until this number of replicas is desired, ready and reported."""
     controller.until(
         lambda: (
             [world.report(name).get(key) for key in ("state", "replicas_ready", "replicas_desired")]
             == ["running", count, count]
         ),
-        f"{count} run",
+        f"{count} replicas run",
     )
 
 
 def owners(world: World, field: str, name: str = "chat") -> set[tuple[str, str]]:
-    """Who holds a field of the Deployment's spec: manager and operation."""
+    """Returns the manager and operation of each owner of a field of the Deployment's spec."""
     found = world.get("Deployment", name)
     assert found is not None
     return {
@@ -83,9 +83,9 @@ def owners(world: World, field: str, name: str = "chat") -> set[tuple[str, str]]
 
 
 def handed_over(world: World, controller: Program, name: str = "chat") -> None:
-    """The HPA stands and the replicas are not ours any more."""
-    controller.until(lambda: hpa(world, name) is not None, "the HPA stands")
-    controller.until(lambda: OURS not in owners(world, "f:replicas", name), "the replicas are not ours")
+    """Waits until the HPA exists and this controller no longer owns the replicas."""
+    controller.until(lambda: hpa(world, name) is not None, "the HPA exists")
+    controller.until(lambda: OURS not in owners(world, "f:replicas", name), "the replicas are not ours any more")
 
 
 @pytest.fixture
@@ -102,21 +102,21 @@ def test_the_hpa_follows_the_item_and_goes_with_it(world: World, controller: Pro
     pods = world.pods("chat").keys()
     with WatchHistory(kubeconfig, world, "chat") as watched:
         world.update_spec("chat", autoscaling=between(1, 8, ("cpu", 60), ("memory", 80)))
-        controller.until(lambda: bounds(world) == (1, 8), "min follows")
+        controller.until(lambda: bounds(world) == (1, 8), "the minimum is updated")
         world.update_spec("chat", autoscaling=between(1, 5, ("cpu", 60), ("memory", 80)))
-        controller.until(lambda: bounds(world) == (1, 5), "max follows")
+        controller.until(lambda: bounds(world) == (1, 5), "the maximum is updated")
         world.update_spec("chat", autoscaling=between(1, 5, ("cpu", 55), ("memory", 80)))
-        controller.until(lambda: metrics(world) == {"cpu": 55, "memory": 80}, "a target follows")
+        controller.until(lambda: metrics(world) == {"cpu": 55, "memory": 80}, "the target is updated")
         world.update_spec("chat", autoscaling=between(1, 5, ("memory", 80)))
-        controller.until(lambda: metrics(world) == {"memory": 80}, "a metric that is dropped goes")
+        controller.until(lambda: metrics(world) == {"memory": 80}, "the dropped metric is removed")
         world.update_spec("chat", autoscaling={"enabled": True})
-        controller.until(lambda: (bounds(world), metrics(world)) == ((1, 10), {"cpu": 70}), "defaults return")
+        controller.until(lambda: (bounds(world), metrics(world)) == ((1, 10), {"cpu": 70}), "the defaults are restored")
         world.update_spec("chat", autoscaling={"enabled": False})
-        controller.until(lambda: hpa(world) is None, "the HPA goes where it is not enabled")
+        controller.until(lambda: hpa(world) is None, "the HPA is deleted when autoscaling is disabled")
         world.update_spec("chat", autoscaling=between(2, 4))
-        controller.until(lambda: bounds(world) == (2, 4), "the HPA is made anew")
+        controller.until(lambda: bounds(world) == (2, 4), "the HPA is recreated")
         world.update_spec("chat", autoscaling=None)
-        controller.until(lambda: hpa(world) is None, "the HPA goes with autoscaling")
+        controller.until(lambda: hpa(world) is None, "the HPA is deleted with the autoscaling field")
         promoted(world, controller)
         assert (watched.replicas(), watched.sets()) == ([2], [[2]])
     assert world.pods("chat").keys() == pods
@@ -127,9 +127,9 @@ def test_an_hpa_that_somebody_edits_or_deletes_is_put_back(world: World, control
     handed_over(world, controller)
     path = path_of("HorizontalPodAutoscaler", world.namespace, "chat")
     world.kube.patch(path, {"spec": {"maxReplicas": 50, "minReplicas": 3, "metrics": []}})
-    controller.until(lambda: (bounds(world), metrics(world)) == ((1, 4), {"cpu": 60}), "it is put back")
+    controller.until(lambda: (bounds(world), metrics(world)) == ((1, 4), {"cpu": 60}), "the HPA is restored")
     world.kube.delete(path)
-    controller.until(lambda: bounds(world) == (1, 4), "it is made anew")
+    controller.until(lambda: bounds(world) == (1, 4), "the HPA is recreated")
 
 
 def test_replicas_are_handed_to_the_hpa_and_taken_back_through_no_other_count(
@@ -147,10 +147,10 @@ def test_replicas_are_handed_to_the_hpa_and_taken_back_through_no_other_count(
         ready(world, controller, 6)
         assert watched.replicas() == [4, 6]
         world.update_spec("chat", replicas=3, autoscaling=None)
-        controller.until(lambda: world.replicas("chat") == 3, "the item says how many again")
+        controller.until(lambda: world.replicas("chat") == 3, "the item sets the replicas again")
         ready(world, controller, 3)
         assert hpa(world) is None
-        # A template that changes with it is rolled out at the same count.
+        # A template change in the same update is rolled out at the same count.
         world.update_spec("chat", replicas=1, image="registry.example/serve:2.0", autoscaling=between(1, 4))
         handed_over(world, controller)
         promoted(world, controller)
@@ -180,7 +180,7 @@ def test_the_count_is_brought_within_bounds_in_one_step_as_it_is_handed_over(
 
 
 def as_gco_made_it(kube: KubeApi, world: World, case: str, replicas: int) -> None:
-    """The objects of a case, each by a POST of the Python client's default manager."""
+    """POSTs the objects of a case with the default field manager of the Python client, as GCO does."""
     for key, obj in parity_objects(case).items():
         body = copy.deepcopy(obj)
         body["metadata"]["namespace"] = world.namespace
@@ -196,7 +196,7 @@ def test_an_adopted_deployment_is_handed_over_both_ways_through_no_other_count(
 ) -> None:
     name = "autoscaled"
     as_gco_made_it(world.kube, world, name, replicas=2)
-    world.kube.wait_for(lambda: len(world.pods(name)) == 2, what="both pods")
+    world.kube.wait_for(lambda: len(world.pods(name)) == 2, what="both pods exist")
     pods = world.pods(name).keys()
     with WatchHistory(kubeconfig, world, name) as watched:
         world.put(parity_item(name))
@@ -208,20 +208,20 @@ def test_an_adopted_deployment_is_handed_over_both_ways_through_no_other_count(
         ready(world, controller, 5, name)
         scaling = parity_item(name)["spec"]["autoscaling"]
         world.update_spec(name, replicas=3, autoscaling=None)
-        controller.until(lambda: hpa(world, name) is None, "the HPA goes")
+        controller.until(lambda: hpa(world, name) is None, "the HPA is deleted")
         ready(world, controller, 3, name)
         promoted(world, controller, name)
         assert watched.replicas() == [2, 5, 3]
         world.update_spec(name, replicas=7, autoscaling=scaling)
-        controller.until(lambda: bounds(world, name) == (2, 8), "the HPA stands again")
+        controller.until(lambda: bounds(world, name) == (2, 8), "the HPA exists again")
         promoted(world, controller, name)
         controller.wait_idle()
         assert (watched.replicas(), watched.sets()) == ([2, 5, 3], [[2, 5, 3]])
         assert len(pods & world.pods(name).keys()) >= 1
-        # It was held back as it ran until here; a change of the template takes it over whole.
+        # Until here the adopted template was left alone; a template change takes over the whole object.
         assert OURS not in owners(world, "f:template", name)
         world.update_spec(name, image="registry.example/serve:2.0")
-        controller.until(lambda: OURS in owners(world, "f:template", name), "it is taken over")
+        controller.until(lambda: OURS in owners(world, "f:template", name), "the template is taken over")
         ready(world, controller, 3, name)
         promoted(world, controller, name)
         assert OURS not in owners(world, "f:replicas", name)
@@ -236,7 +236,7 @@ def test_an_adopted_deployment_whose_template_changes_is_taken_over_without_a_di
 ) -> None:
     name = "autoscaled"
     as_gco_made_it(world.kube, world, name, replicas=6)
-    world.kube.wait_for(lambda: len(world.pods(name)) == 6, what="six pods")
+    world.kube.wait_for(lambda: len(world.pods(name)) == 6, what="six pods exist")
     plain = parity_item(name)
     with WatchHistory(kubeconfig, world, name) as watched:
         world.put(plain | {"spec": plain["spec"] | {"image": "registry.example/serve:2.0"}})
@@ -266,22 +266,22 @@ def test_bounds_in_the_wrong_order_are_an_error_that_names_both_and_changes_noth
     assert {key: obj["metadata"]["uid"] for key, obj in after.items()} == {
         key: obj["metadata"]["uid"] for key, obj in before.items()
     }
-    # It can be stopped all the same, and what is put right starts.
+    # The endpoint can still be stopped, and it starts once the spec is fixed.
     world.set_desired_state("chat", "stopped")
-    controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+    controller.until(lambda: world.state("chat") == "stopped", "stopped is reported")
     assert (hpa(world), world.replicas("chat")) == (None, 0)
     world.update_spec("chat", autoscaling=between(3, 4))
     ready(world, controller, 3)
     assert bounds(world) == (3, 4)
-    # Pods may be gone before a report is due, so "stopping" may be left out.
+    # Pods may be gone before a report is due, so "stopping" may be missing.
     assert [state for state in history(world, "chat") if state in {"error", "stopped"}] == ["error", "stopped"]
 
 
 def test_an_unknown_metric_is_left_out_and_cpu_is_what_remains(world: World, controller: Program) -> None:
     running(world, controller, autoscaling=between(1, 4, ("gpu", 50), ("memory", 80)))
-    controller.until(lambda: metrics(world) == {"memory": 80}, "what is known is scaled on")
+    controller.until(lambda: metrics(world) == {"memory": 80}, "the HPA uses the known metric")
     world.update_spec("chat", autoscaling=between(1, 4, ("gpu", 50)))
-    controller.until(lambda: metrics(world) == {"cpu": 70}, "cpu is what remains")
+    controller.until(lambda: metrics(world) == {"cpu": 70}, "the HPA falls back to cpu")
     promoted(world, controller)
     assert world.state("chat") == "running"
 
@@ -295,7 +295,7 @@ def test_a_stopped_endpoint_has_no_hpa_and_starts_within_its_bounds(
     ready(world, controller, 5)
     with WatchHistory(kubeconfig, world, "chat") as watched:
         world.set_desired_state("chat", "stopped")
-        controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+        controller.until(lambda: world.state("chat") == "stopped", "stopped is reported")
         assert (hpa(world), world.get("Ingress", "inference-chat")) == (None, None)
         world.set_desired_state("chat", "deploying")
         handed_over(world, controller)
@@ -324,19 +324,20 @@ def test_what_the_hpa_chooses_is_never_drift(
         for count in (7, 3, 5):
             choose(world, count)
             ready(world, controller, count)
-        # Neither does a start of the program, which looks at everything.
+        # A restart of the program, which checks every object, does not change the count either.
         assert controller.stop() == 0
         controller.start().wait_working()
         controller.wait_idle()
         assert writes_to_the_deployment(control_plane.audit.calls(mark, user=controller_user)) == []
-        # What else drifts is put back beside it, and a new template keeps the count.
+        # Other drift is repaired without touching the count, and so is a new template.
         edit = {"metadata": {"labels": {"project": "other"}}}
         world.kube.patch(path_of("Deployment", world.namespace, "chat"), edit)
         controller.until(
-            lambda: (world.get("Deployment", "chat") or {})["metadata"]["labels"]["project"] == "gco", "it is put back"
+            lambda: (world.get("Deployment", "chat") or {})["metadata"]["labels"]["project"] == "gco",
+            "the label is restored",
         )
         world.update_spec("chat", image="registry.example/serve:2.0")
-        controller.until(lambda: world.container("chat")["image"].endswith(":2.0"), "the template is new")
+        controller.until(lambda: world.container("chat")["image"].endswith(":2.0"), "the new template is applied")
         promoted(world, controller)
         ready(world, controller, 5)
         assert watched.replicas() == [2, 7, 3, 5]
@@ -352,10 +353,10 @@ def test_no_replicas_while_autoscaled_is_started_within_the_bounds(
     with WatchHistory(kubeconfig, world, "chat") as watched:
         assert watched.replicas() == [started]
         choose(world, 0)
-        controller.until(lambda: world.replicas("chat") == started, "it is started")
+        controller.until(lambda: world.replicas("chat") == started, "the replicas are restored")
         ready(world, controller, started)
-        # The Deployment may have been put back before anybody has counted the pods anew, or done anything at all.
-        controller.until(lambda: watched.sets()[0][-1] == started, "its ReplicaSet follows")
+        # The Deployment may be restored before the ReplicaSet has been scaled down, or observed at all.
+        controller.until(lambda: watched.sets()[0][-1] == started, "its ReplicaSet is scaled")
         assert watched.replicas() == [started, 0, started]
         assert watched.sets() in ([[started, 0, started]], [[started]])
     assert world.get("Ingress", "inference-chat") is not None
@@ -372,8 +373,8 @@ def test_a_maximum_below_the_present_count_is_left_to_the_hpa(
     mark = control_plane.audit.mark()
     with WatchHistory(kubeconfig, world, "chat") as watched:
         world.update_spec("chat", autoscaling=between(1, 3))
-        controller.until(lambda: bounds(world) == (1, 3), "the HPA follows")
-        # The real one looks every 15 s, and needs no metric to see that there are too many.
+        controller.until(lambda: bounds(world) == (1, 3), "the HPA is updated")
+        # The HPA controller runs every 15 s and enforces the maximum without metrics.
         controller.until(lambda: world.replicas("chat") == 3, "the HPA scales down")
         ready(world, controller, 3)
         assert (watched.replicas(), watched.sets()) == ([6, 3], [[6, 3]])

@@ -1,4 +1,4 @@
-"""The canary on the real API server: it never has traffic while it is not ready, and leaves by its route first."""
+"""The canary on a real API server: it gets traffic only while it is ready, and its route is removed first."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def canary(image: str = SECOND, **changes: Any) -> dict[str, Any]:
 
 
 def weights(world: World) -> dict[str, int]:
-    """The shares that the Ingress gives, {} where it has a plain backend."""
+    """Returns the weights in the Ingress, or {} if it has a plain backend."""
     ingress = world.get("Ingress", INGRESS)
     routing = ((ingress or {}).get("metadata", {}).get("annotations") or {}).get(names.WEIGHTED_ROUTING_ANNOTATION)
     if routing is None:
@@ -42,22 +42,22 @@ def running(world: World, controller: Program, **spec: Any) -> None:
 
 
 def images(world: World, app: str) -> set[str]:
-    """What the pods run."""
+    """Returns the images of the pods."""
     return {pod["spec"]["containers"][0]["image"] for pod in world.pods(app).values()}
 
 
 def tell_pods(world: World, app: str, ready: bool) -> None:
     for pod in world.pods(app).values():
         path = path_of("Pod", world.namespace, pod["metadata"]["name"])
-        # One that has gone meanwhile need not be told.
+        # A pod that has been replaced meanwhile can be skipped.
         with suppress(KubeError):
             world.kube.patch(path, {"metadata": {"annotations": {"gco.local/ready": str(ready).lower()}}})
 
 
 def shared(world: World, controller: Program) -> None:
-    """An endpoint with a canary that has its share."""
+    """Puts an endpoint with a canary and waits until the canary gets its share of traffic."""
     running(world, controller, canary=canary())
-    controller.until(lambda: weights(world) == SHARED, "the canary has its share")
+    controller.until(lambda: weights(world) == SHARED, "the canary gets its share")
 
 
 def test_a_canary_has_traffic_once_it_is_ready_and_an_ingress_made_anew_has_its_route(
@@ -65,41 +65,41 @@ def test_a_canary_has_traffic_once_it_is_ready_and_an_ingress_made_anew_has_its_
 ) -> None:
     running(world, controller)
     world.update_spec("chat", canary=canary(SECOND + "-never-ready"))
-    controller.until(lambda: world.pods("chat-canary"), "the canary's pod stands")
+    controller.until(lambda: world.pods("chat-canary"), "the canary's pod exists")
     controller.wait_idle()
     assert weights(world) == {}
     tell_pods(world, "chat-canary", ready=True)
-    controller.until(lambda: weights(world) == SHARED, "it is routed once it is ready")
+    controller.until(lambda: weights(world) == SHARED, "the ready canary is routed")
     world.kube.delete(path_of("Ingress", world.namespace, INGRESS))
-    controller.until(lambda: weights(world) == SHARED, "an Ingress made anew has its route")
+    controller.until(lambda: weights(world) == SHARED, "the recreated Ingress has its route")
 
 
 def test_a_canary_that_is_no_longer_ready_is_out_at_once_with_an_event(world: World, controller: Program) -> None:
     shared(world, controller)
     tell_pods(world, "chat-canary", ready=False)
-    controller.until(lambda: weights(world) == {}, "it has no traffic")
+    controller.until(lambda: weights(world) == {}, "the canary gets no traffic")
     assert backend(world) == "chat"
 
     def told() -> bool:
         events = world.kube.list(path_of("Event", world.namespace))
         return any(event.get("reason") == "CanaryUnready" and event["type"] == "Warning" for event in events)
 
-    controller.until(told, "an Event tells of it")
+    controller.until(told, "an Event reports it")
     tell_pods(world, "chat-canary", ready=True)
-    controller.until(lambda: weights(world) == SHARED, "it has its share again")
+    controller.until(lambda: weights(world) == SHARED, "the canary gets its share again")
 
 
 def test_a_weight_change_is_one_write_of_the_ingress_and_weight_zero_is_a_plain_backend(
     world: World, controller: Program, control_plane: ControlPlane, controller_user: str
 ) -> None:
     shared(world, controller)
-    # What it has no answer to yet may not be in the log.
+    # The audit log may lack requests that are not answered yet.
     controller.wait_idle()
     mark = control_plane.audit.mark()
     world.update_spec("chat", canary=canary(weight=35))
     controller.until(lambda: weights(world) == {"chat": 65, "chat-canary": 35}, "the weight is changed")
     world.update_spec("chat", canary=canary(weight=0))
-    controller.until(lambda: backend(world) == "chat", "it has no traffic")
+    controller.until(lambda: backend(world) == "chat", "the canary gets no traffic")
     controller.wait_idle()
     assert weights(world) == {}
     assert world.replicas("chat-canary") == 1
@@ -114,10 +114,12 @@ def test_a_weight_change_is_one_write_of_the_ingress_and_weight_zero_is_a_plain_
 def test_a_canary_and_the_main_do_not_wait_for_one_another(world: World, controller: Program) -> None:
     running(world, controller)
     world.update_spec("chat", image="registry.example/serve:3.0-never-ready", canary=canary())
-    controller.until(lambda: weights(world) == SHARED, "the canary serves while the main rolls out")
-    controller.until(lambda: world.state("chat") == "updating", "the main is said to roll out")
+    controller.until(lambda: weights(world) == SHARED, "the canary serves while the main Deployment rolls out")
+    controller.until(lambda: world.state("chat") == "updating", "updating is reported")
     world.update_spec("chat", image=MAIN, canary=canary("registry.example/serve:4.0-never-ready"))
-    controller.until(lambda: world.state("chat") == "running", "the main runs while the canary never does")
+    controller.until(
+        lambda: world.state("chat") == "running", "the main Deployment runs, although the canary never becomes ready"
+    )
 
 
 def test_a_removed_canary_leaves_by_its_route_and_goes_after_the_drain_and_may_come_back_meanwhile(
@@ -127,25 +129,25 @@ def test_a_removed_canary_leaves_by_its_route_and_goes_after_the_drain_and_may_c
     shared(world, controller)
     uid = world.get("Deployment", "chat-canary")["metadata"]["uid"]  # type: ignore[index]
     world.update_spec("chat", canary=None)
-    controller.until(lambda: weights(world) == {}, "its route goes first")
+    controller.until(lambda: weights(world) == {}, "its route is removed first")
     assert world.get("Deployment", "chat-canary") is not None
     world.update_spec("chat", canary=canary())
-    controller.until(lambda: weights(world) == SHARED, "it is back")
+    controller.until(lambda: weights(world) == SHARED, "the canary is routed again")
     found = world.get("Deployment", "chat-canary")
     assert found is not None
     assert found["metadata"]["uid"] == uid
     annotations = world.get("Ingress", INGRESS)["metadata"]["annotations"]  # type: ignore[index]
     assert names.DRAINING_SINCE_ANNOTATION not in annotations
     world.update_spec("chat", canary=None)
-    controller.until(lambda: weights(world) == {}, "its route goes again")
+    controller.until(lambda: weights(world) == {}, "its route is removed again")
     controller.wait_idle()
     assert world.get("Deployment", "chat-canary") is not None
-    # As if the time had passed: the annotation is all that is remembered.
+    # Simulates the elapsed time: the annotation is the only state.
     earlier = {"metadata": {"annotations": {names.DRAINING_SINCE_ANNOTATION: "2026-01-01T00:00:00+00:00"}}}
     world.kube.patch(path_of("Ingress", world.namespace, INGRESS), earlier)
     controller.until(
         lambda: not world.get("Deployment", "chat-canary") and not world.get("Service", "chat-canary"),
-        "its objects go after the drain",
+        "its objects are deleted after the drain",
     )
 
 
@@ -155,24 +157,24 @@ def test_a_promoted_canary_serves_at_its_weight_until_the_main_has_rolled_out(
     controller = program(CANARY_DRAIN_SECONDS="1").wait_working()
     image = "registry.example/serve:5.0-never-ready"
     running(world, controller, canary=canary(image))
-    controller.until(lambda: world.pods("chat-canary"), "the canary's pod stands")
+    controller.until(lambda: world.pods("chat-canary"), "the canary's pod exists")
     tell_pods(world, "chat-canary", ready=True)
-    controller.until(lambda: weights(world) == SHARED, "the canary has its share")
+    controller.until(lambda: weights(world) == SHARED, "the canary gets its share")
     world.update_spec("chat", image=image, canary=None)
-    controller.until(lambda: world.container("chat")["image"] == image, "the main rolls out")
+    controller.until(lambda: world.container("chat")["image"] == image, "the main Deployment rolls out")
     controller.until(lambda: world.state("chat") == "updating", "updating is reported")
     assert weights(world) == SHARED
-    controller.until(lambda: image in images(world, "chat"), "the new pod stands")
+    controller.until(lambda: image in images(world, "chat"), "the new pod exists")
     tell_pods(world, "chat", ready=True)
-    controller.until(lambda: weights(world) == {}, "the canary leaves once the main has rolled out")
+    controller.until(lambda: weights(world) == {}, "the canary's route is removed after the rollout")
     assert world.state("chat") in {"updating", "running"}
-    controller.until(lambda: world.get("Deployment", "chat-canary") is None, "and goes")
+    controller.until(lambda: world.get("Deployment", "chat-canary") is None, "the canary is deleted")
 
 
 def test_a_canary_of_a_stopped_endpoint_has_no_pods_and_comes_back_with_it(world: World, controller: Program) -> None:
     shared(world, controller)
     world.set_desired_state("chat", "stopped")
-    controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+    controller.until(lambda: world.state("chat") == "stopped", "stopped is reported")
     assert world.get("Ingress", INGRESS) is None
     assert (world.replicas("chat"), world.replicas("chat-canary")) == (0, 0)
     world.set_desired_state("chat", "deploying")
@@ -198,7 +200,7 @@ def test_a_canary_runs_its_own_image_behind_the_mains_root_path(world: World, co
         region_image_uris=images,
         canary=canary("registry.example/vllm:2.0"),
     )
-    controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary stands")
+    controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary exists")
     main, second = world.container("chat"), world.container("chat-canary")
     assert (main["image"], second["image"]) == (images[world.region], "registry.example/vllm:2.0")
     assert main["args"] == second["args"] == ["--root-path", "/inference/chat"]

@@ -1,4 +1,4 @@
-"""What an endpoint lives through, on the real API server: a test for each way in which we are better than before."""
+"""The lifecycle of an endpoint on a real API server: one test for each improvement over GCO's monitor."""
 
 from collections.abc import Set
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.items import item
 
 
 def running(world: World, controller: Program, name: str = "chat", **spec: Any) -> None:
-    """An endpoint that was put and runs, promoted."""
+    """Puts an endpoint and waits for its promotion."""
     world.put(item(name, spec={"gpu_count": 0, **spec}))
     promoted(world, controller, name)
 
@@ -34,7 +34,7 @@ def make_ready(world: World, uids: Set[str]) -> None:
 def test_create_makes_every_object_and_reports_creating_then_running(world: World, controller: Program) -> None:
     world.put(item(spec={"gpu_count": 0, "image": "registry.example/serve:1.0-never-ready"}))
     controller.until(lambda: world.state("chat") == "creating", "creating is reported")
-    controller.until(lambda: world.pods("chat"), "a pod stands")
+    controller.until(lambda: world.pods("chat"), "a pod exists")
     controller.wait_idle()
     assert set(world.objects()) == {"Service/chat", "Deployment/chat"}
     make_ready(world, world.pods("chat").keys())
@@ -50,8 +50,8 @@ def test_scaling_changes_the_replicas_and_keeps_the_pods_that_run(world: World, 
     running(world, controller, replicas=2)
     before = world.pods("chat").keys()
     world.user.scale(world.item_of("chat"), 4)
-    controller.until(lambda: world.replicas("chat") == 4, "4 replicas are asked")
-    controller.until(lambda: world.report("chat").get("replicas_ready") == 4, "4 are ready")
+    controller.until(lambda: world.replicas("chat") == 4, "4 replicas are requested")
+    controller.until(lambda: world.report("chat").get("replicas_ready") == 4, "4 replicas are ready")
     assert before <= world.pods("chat").keys()
 
 
@@ -61,9 +61,9 @@ def test_an_image_change_rolls_out_and_is_running_only_when_no_old_pod_is_left(
     running(world, controller)
     old, image = world.pods("chat"), "registry.example/serve:2.0-never-ready"
     world.update_spec("chat", image=image)
-    controller.until(lambda: world.container("chat")["image"] == image, "it rolls out")
+    controller.until(lambda: world.container("chat")["image"] == image, "the image rolls out")
     controller.until(lambda: world.state("chat") == "updating", "updating is reported")
-    controller.until(lambda: world.pods("chat").keys() - old.keys(), "the new pod stands")
+    controller.until(lambda: world.pods("chat").keys() - old.keys(), "the new pod exists")
     assert world.pods("chat").keys() > old.keys()
     make_ready(world, world.pods("chat").keys() - old.keys())
     controller.until(lambda: world.state("chat") == "running", "running is reported")
@@ -130,7 +130,7 @@ def test_drift_in_every_field_that_is_ours_is_put_back(
         content_type = "application/strategic-merge-patch+json"
     changed = world.kube.patch(path_of(kind, world.namespace, name), patch, content_type=content_type)
     assert look(changed) != wanted
-    controller.until(lambda: look(world.get(kind, name)) == wanted, f"{kind} is put back")
+    controller.until(lambda: look(world.get(kind, name)) == wanted, f"{kind} is restored")
 
 
 def test_fields_that_we_do_not_set_stay_others(world: World, controller: Program) -> None:
@@ -139,7 +139,7 @@ def test_fields_that_we_do_not_set_stay_others(world: World, controller: Program
         path_of("Deployment", world.namespace, "chat"),
         {"metadata": {"annotations": {"team": "b"}}, "spec": {"revisionHistoryLimit": 2, "replicas": 5}},
     )
-    controller.until(lambda: world.replicas("chat") == 1, "ours is put back")
+    controller.until(lambda: world.replicas("chat") == 1, "our field is restored")
     deployment = world.get("Deployment", "chat")
     assert deployment is not None
     assert deployment["spec"]["revisionHistoryLimit"] == 2
@@ -156,7 +156,7 @@ def test_a_deleted_object_is_made_anew(world: World, controller: Program) -> Non
             lambda kind=kind, name=name, before=before: (
                 (found := world.get(kind, name)) is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
             ),
-            f"{kind} stands again",
+            f"{kind} is recreated",
         )
 
 
@@ -176,7 +176,7 @@ def test_a_stopped_endpoint_has_no_ingress_and_starts_again_with_one_replica(wor
     assert world.get("Ingress", "inference-chat") is None
     assert world.pods("chat") == {}
     world.set_desired_state("chat", "running")
-    controller.until(lambda: world.replicas("chat") == 1, "it starts")
+    controller.until(lambda: world.replicas("chat") == 1, "the endpoint starts")
     controller.until(lambda: world.state("chat") == "running", "running is reported")
     assert world.get("Ingress", "inference-chat") is not None
 
@@ -189,7 +189,7 @@ def test_deleting_is_reported_until_everything_is_gone_and_then_the_item_is_purg
     world.kube.patch(path, {"metadata": {"finalizers": ["example.com/hold"]}})
     world.set_desired_state("chat", "deleted")
     controller.until(lambda: world.state("chat") == "deleting", "deleting is reported")
-    controller.until(lambda: set(world.objects()) == {"Deployment/chat"}, "all else is gone")
+    controller.until(lambda: set(world.objects()) == {"Deployment/chat"}, "everything else is gone")
     assert world.state("chat") == "deleting"
     world.kube.patch(path, {"metadata": {"finalizers": None}})
     controller.until(lambda: world.item("chat") is None, "the item is purged")
@@ -211,15 +211,15 @@ def test_an_endpoint_is_promoted_only_when_every_target_region_runs_what_is_aske
     world: World, controller: Program
 ) -> None:
     world.put(item(spec={"gpu_count": 0}, target_regions=["us-east-1", "eu-west-1"]))
-    controller.until(lambda: world.state("chat") == "running", "this region runs")
+    controller.until(lambda: world.state("chat") == "running", "this region reports running")
     asked = world.item("chat")
     assert asked is not None
     assert asked["desired_state"] == "deploying"
-    # The other region's controller, as it reports: the last to report promotes.
+    # The test plays the other region's controller; the last region to report promotes the endpoint.
     other = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "x", "intent": "1:older"}
     write_status(world, "eu-west-1", other)
     world.user.scale(world.item_of("chat"), 2)
-    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "this region runs the newest")
+    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "this region runs the latest spec")
     asked = world.item("chat")
     assert asked is not None
     assert asked["desired_state"] == "deploying"
@@ -244,7 +244,7 @@ def test_status_is_written_on_change_only_and_nothing_happens_at_rest(
     running(world, controller)
 
     def calls(mark: int, renewals: int) -> list[Call]:
-        """Those of a time in which the lease has been renewed so often."""
+        """Returns the calls made while the lease was renewed this number of times."""
 
         def made() -> list[Call]:
             return control_plane.audit.calls(mark, user=controller_user)
@@ -252,8 +252,8 @@ def test_status_is_written_on_change_only_and_nothing_happens_at_rest(
         controller.until(lambda: sum(call.resource == "leases" for call in made()) >= renewals, "the lease is renewed")
         return [call for call in made() if call.resource != "leases" and call.verb != "watch"]
 
-    # Events and the echoes of its own writes come after them.
-    controller.until(lambda: not calls(control_plane.audit.mark(), 1), "it comes to rest")
+    # Events and the watch events of its own writes arrive after the writes.
+    controller.until(lambda: not calls(control_plane.audit.mark(), 1), "the program is idle")
     before = world.item("chat")
     assert calls(control_plane.audit.mark(), 3) == []
     assert world.item("chat") == before
@@ -269,19 +269,19 @@ def test_with_autoscaling_the_hpa_owns_the_replicas(world: World, controller: Pr
     )
     assert world.replicas("chat") == 5
     world.update_spec("chat", autoscaling=None, replicas=3)
-    controller.until(lambda: world.get("HorizontalPodAutoscaler", "chat") is None, "the HPA goes")
-    controller.until(lambda: world.replicas("chat") == 3, "the item says how many again")
+    controller.until(lambda: world.get("HorizontalPodAutoscaler", "chat") is None, "the HPA is deleted")
+    controller.until(lambda: world.replicas("chat") == 3, "the item sets the replicas again")
 
 
 def test_names_that_collide_or_are_too_long_are_refused_with_a_clear_error(world: World, controller: Program) -> None:
     running(world, controller, canary={"image": "registry.example/serve:2.0"})
     world.put(item("chat-canary"))
-    controller.until(lambda: world.state("chat-canary") == "error", "the second owner is refused")
+    controller.until(lambda: world.state("chat-canary") == "error", "the second owner is rejected")
     assert world.report("chat-canary")["reason"] == "ObjectNotOwned"
     assert "belongs to the endpoint chat" in world.report("chat-canary")["error"]
     long = "a" * 60
     world.put(item(long, spec={"canary": {"image": "registry.example/serve:2.0"}}))
-    controller.until(lambda: world.state(long) == "error", "the long name is refused")
+    controller.until(lambda: world.state(long) == "error", "the long name is rejected")
     assert "at most 63 characters (56 with a canary)" in world.report(long)["error"]
 
 
@@ -305,7 +305,7 @@ def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World
     objects = world.objects()
     world.kube.delete(path_of("Deployment", world.namespace, "chat"))
     world.kube.delete(path_of("Service", world.namespace, "chat"))
-    world.kube.wait_for(lambda: "Deployment/chat" not in world.objects(), what="gone")
+    world.kube.wait_for(lambda: "Deployment/chat" not in world.objects(), what="the Deployment is gone")
     for kind in ("Deployment", "Service"):
         plain = objects[f"{kind}/chat"]
         body = {
@@ -313,16 +313,18 @@ def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World
             "spec": {key: value for key, value in plain["spec"].items() if key not in {"clusterIP", "clusterIPs"}},
         }
         world.kube.request("POST", path_of(kind, world.namespace), body, query={"fieldManager": "OpenAPI-Generator"})
-    # Those of the Deployment that was deleted go a while after it.
-    world.kube.wait_for(lambda: len(world.pods("chat").keys() - before) == len(world.pods("chat")) == 1, what="its pod")
+    # The pods of the deleted Deployment disappear a while after it.
+    world.kube.wait_for(
+        lambda: len(world.pods("chat").keys() - before) == len(world.pods("chat")) == 1, what="its pod exists"
+    )
     pods = world.pods("chat").keys()
     controller.start().wait_working()
     controller.until(
         lambda: "gco.io/template-version" in world.objects()["Deployment/chat"]["metadata"].get("annotations", {}),
-        "it is adopted",
+        "the Deployment is adopted",
     )
     world.user.scale(world.item_of("chat"), 2)
-    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
+    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "the Deployment is scaled")
     assert pods <= world.pods("chat").keys()
     service = world.get("Service", "chat")
     assert service is not None
@@ -344,6 +346,10 @@ def test_changes_and_what_is_in_the_way_are_told_by_events(world: World, control
         )
 
     world.user.scale(world.item_of("chat"), 2)
-    controller.until(lambda: told("Normal", "Updated", "spec.replicas: is 1, should be 2"), "the change is told")
+    controller.until(
+        lambda: told("Normal", "Updated", "spec.replicas: is 1, should be 2"), "an Event reports the change"
+    )
     world.update_spec("chat", port=99999)
-    controller.until(lambda: told("Warning", "InvalidSpec", "spec.port: invalid value 99999"), "the error is told")
+    controller.until(
+        lambda: told("Warning", "InvalidSpec", "spec.port: invalid value 99999"), "an Event reports the error"
+    )

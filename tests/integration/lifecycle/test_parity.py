@@ -1,4 +1,4 @@
-"""The same items make the same objects as they did under the system that is replaced."""
+"""The objects of an item are the same as those that GCO created."""
 
 import copy
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _SERVER_ASSIGNED = ("uid", "resourceVersion", "generation", "creationTimestamp",
 
 
 def as_stored(kind: str, obj: dict[str, Any]) -> dict[str, Any]:
-    """Without what the server assigns, and without annotations under gco.io/ and of the deployment controller."""
+    """Removes what the server assigns, gco.io/ annotations and the deployment controller's annotations."""
     metadata = {name: value for name, value in obj["metadata"].items() if name not in _SERVER_ASSIGNED}
     annotations = {
         name: value
@@ -38,7 +38,7 @@ def expected(case: str, namespace: str) -> dict[str, Any]:
 
 
 def without_shell(obj: dict[str, Any]) -> dict[str, Any]:
-    """The init container without its command line, which is ours to choose."""
+    """Removes the command of the init container, which may differ from GCO's."""
     obj = copy.deepcopy(obj)
     for container in obj["spec"].get("template", {}).get("spec", {}).get("initContainers", []):
         container.pop("command", None)
@@ -51,17 +51,17 @@ def test_the_objects_of_an_item_are_those_of_the_former_system(case: str, world:
     world.put(parity_item(case))
     wanted = expected(case, world.namespace)
     if wanted:
-        controller.until(lambda: world.objects().keys() == wanted.keys(), f"{sorted(wanted)} stand")
+        controller.until(lambda: world.objects().keys() == wanted.keys(), f"{sorted(wanted)} exist")
     if case == "with-canary":
-        # The canary is in the Ingress as soon as it is ready, and from then on as before.
+        # The Ingress includes the canary as soon as it is ready; from then on it matches GCO's.
         controller.until(
             lambda: "gco.io/canary" in world.objects()["Ingress/inference-with-canary"]["metadata"]["labels"],
             "the canary is routed",
         )
     if case == "elsewhere":
-        # Nothing is to happen: what is written after it having happened shows that this one was dealt with.
+        # Nothing may happen to this item. The item put after it shows that it has been processed.
         world.put(parity_item("minimal"))
-        controller.until(lambda: world.state("minimal") == "running", "the item after it runs")
+        controller.until(lambda: world.state("minimal") == "running", "the next item runs")
         assert not any("elsewhere" in key for key in world.objects())
         assert world.report("elsewhere") == {}
         return
@@ -72,7 +72,7 @@ def test_the_objects_of_an_item_are_those_of_the_former_system(case: str, world:
 
 def test_the_model_is_synced_without_a_shell(world: World, controller: Program) -> None:
     world.put(parity_item("vllm-llama"))
-    controller.until(lambda: world.get("Deployment", "vllm-llama"), "the Deployment stands")
+    controller.until(lambda: world.get("Deployment", "vllm-llama"), "the Deployment exists")
     deployment = world.get("Deployment", "vllm-llama")
     assert deployment is not None
     (sync,) = deployment["spec"]["template"]["spec"]["initContainers"]
@@ -129,7 +129,7 @@ def test_every_field_of_the_spec_reaches_the_pods(
     spec: dict[str, Any], look: Callable[[dict[str, Any]], object], wanted: object, world: World, controller: Program
 ) -> None:
     world.put(parity_item("minimal") | {"spec": {"image": "registry.example/serve:1.0", **spec}})
-    controller.until(lambda: world.get("Deployment", "minimal"), "the Deployment stands")
+    controller.until(lambda: world.get("Deployment", "minimal"), "the Deployment exists")
     deployment = world.get("Deployment", "minimal")
     assert deployment is not None
     assert look(deployment["spec"]["template"]["spec"]) == wanted
@@ -138,11 +138,11 @@ def test_every_field_of_the_spec_reaches_the_pods(
 def test_another_ingress_path_is_the_root_path_too(world: World, controller: Program) -> None:
     item = parity_item("vllm-llama") | {"ingress_path": "/models/llama"}
     world.put(item)
-    controller.until(lambda: world.get("Ingress", "inference-vllm-llama"), "the Ingress stands")
+    controller.until(lambda: world.get("Ingress", "inference-vllm-llama"), "the Ingress exists")
     ingress = world.get("Ingress", "inference-vllm-llama")
     assert ingress is not None
     assert ingress["spec"]["rules"][0]["http"]["paths"][0]["path"] == "/models/llama"
     annotations = ingress["metadata"]["annotations"]
     assert annotations["alb.ingress.kubernetes.io/healthcheck-path"] == "/models/llama/health"
-    controller.until(lambda: world.get("Deployment", "vllm-llama"), "the Deployment stands")
+    controller.until(lambda: world.get("Deployment", "vllm-llama"), "the Deployment exists")
     assert world.container("vllm-llama")["args"][-2:] == ["--root-path", "/models/llama"]

@@ -1,5 +1,7 @@
-"""The state machine of tests/planning at a smaller size on the real API server: users, other hands, pods and kills at
-random, then quiet; then every endpoint is as its item asks, and nothing more would be done.
+"""A smaller version of the state machine in tests/planning, on a real API server.
+
+Users, other field managers, pods and crashes act at random. Then everything stops: every endpoint must match its item,
+and no further writes may be planned.
 """
 
 import json
@@ -37,14 +39,14 @@ PATIENCE = 240.0
 
 
 class RandomActions:
-    """One thing after another that may happen, by the dice."""
+    """Random actions of users, other field managers and pods."""
 
     def __init__(self, world: World, rng: random.Random) -> None:
         self._world = world
         self._rng = rng
 
     def happen(self) -> None:
-        """One of them. Whoever comes too late for it, does not do it."""
+        """Performs one action; an action that comes too late is skipped."""
         name = self._rng.choice(ENDPOINTS)
         deed = self._rng.choice(
             (self._respec, self._respec, self._ask, self._ask, self._edit, self._delete, self._pods)
@@ -117,7 +119,7 @@ class RandomActions:
 
 
 def explained(environment: dict[str, str]) -> dict[str, Any]:
-    """What `gco-stream explain --all` says."""
+    """Returns the output of `gco-stream explain --all`."""
     done = run_forked(("gco_stream", "explain", "--all", "-o", "json"), environment, 60)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -135,7 +137,7 @@ def is_as_asked(world: World, name: str) -> bool:
 
 
 def of(world: World, name: str) -> list[str]:
-    """The objects that say they are this endpoint's."""
+    """Returns the objects whose annotation names this endpoint."""
     return [
         ref
         for ref, obj in world.objects().items()
@@ -173,19 +175,19 @@ def test_whatever_happens_every_endpoint_ends_up_as_its_item_asks_and_then_there
         found = explained(one.environment)
         return all(entry["in_sync"] for entry in found["endpoints"].values()) and not found["unclaimed"]
 
-    one.until(settled, "all is as asked", PATIENCE)
+    one.until(settled, "everything is in sync", PATIENCE)
 
     def reports() -> dict[str, Any]:
         return {name: world.report(name) for name in ENDPOINTS}
 
     def written_until_two_resyncs_later() -> list[Call]:
         mark, resyncs = control_plane.audit.mark(), resync_count(one)
-        one.until(lambda: resync_count(one) >= resyncs + 2, "two more resyncs are done")
+        one.until(lambda: resync_count(one) >= resyncs + 2, "two more resyncs have finished")
         calls = control_plane.audit.calls(mark, user=controller_user)
         return [call for call in calls if call.verb not in READS and call.resource != "leases"]
 
-    # Pods that were told to be ready a moment ago are so only now.
-    one.until(lambda: not written_until_two_resyncs_later(), "there is silence", PATIENCE)
+    # Pods that were marked ready a moment ago become ready only now.
+    one.until(lambda: not written_until_two_resyncs_later(), "nothing more is written", PATIENCE)
     told = reports()
     assert written_until_two_resyncs_later() == []
     assert reports() == told

@@ -1,4 +1,4 @@
-"""Promotion and purge with three regions on one table: what all of them say counts, and only that."""
+"""Promotion and purge with three regions on one table: both depend on the reports of all target regions."""
 
 import uuid
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.items import item
 
 pytestmark = pytest.mark.integration
 SLOW = "registry.example/serve:1.0-never-ready"
-# A region that no program serves here: it is down, or another system still looks after it.
+# No program serves this region: it is down, or GCO still manages it.
 ELSEWHERE = "sa-east-1"
 FOUR = [*REGIONS, ELSEWHERE]
 
@@ -27,7 +27,7 @@ def regions(
 
 @pytest.fixture
 def name() -> str:
-    """An endpoint of this test's own."""
+    """The name of an endpoint that only this test uses."""
     return f"e{uuid.uuid4().hex[:10]}"
 
 
@@ -37,7 +37,7 @@ def running(regions: Regions, name: str, **attributes: Any) -> None:
 
 
 def came_up(regions: Regions, name: str, region: str) -> None:
-    """Lets a region's slow pods become ready, once they are there: pods of the image before may be, too."""
+    """Waits for a region's slow pods and makes them ready; pods of the previous image may exist, too."""
     regions.until(lambda: regions[region].pods(name, SLOW), f"{region} has a slow pod")
     regions[region].make_ready(name, image=SLOW)
 
@@ -58,7 +58,7 @@ def test_each_new_wish_is_promoted_once(regions: Regions, name: str) -> None:
     regions.respec(name, image=SECOND)
     regions.until(lambda: len(regions.promotions(name)) == 2, "the new image is promoted")
     regions.ask(name, "stopped")
-    regions.until(lambda: regions.until_all_report(name, "stopped"), "it is stopped everywhere")
+    regions.until(lambda: regions.until_all_report(name, "stopped"), "all regions report stopped")
     assert regions.desired(name) == "stopped"
     regions.ask(name, "deploying")
     regions.until_promoted(name)
@@ -82,7 +82,7 @@ def test_a_region_that_still_runs_the_old_image_holds_the_promotion_up(regions: 
     running(regions, name)
     regions.respec(name, image=SECOND, region_image_uris={AP: SLOW})
     regions.until(lambda: regions.until_all_report(name, "running", US, EU), "two regions run the new image")
-    regions.until(lambda: regions.states(name).get(AP) == "updating", "the third is on its way")
+    regions.until(lambda: regions.states(name).get(AP) == "updating", "the third region reports updating")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
     came_up(regions, name, AP)
@@ -95,7 +95,7 @@ def test_a_region_added_later_is_waited_for(regions: Regions, name: str) -> None
     assert regions.item(name)["region_status"].keys() == {US}
     assert not regions[AP].objects(name)
     regions.respec(name, target_regions=(US, AP))
-    regions.until(lambda: regions.states(name) == {US: "running", AP: "creating"}, "both report on the new wish")
+    regions.until(lambda: regions.states(name) == {US: "running", AP: "creating"}, "both report for the new intent")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
     came_up(regions, name, AP)
@@ -109,7 +109,7 @@ def test_without_the_only_region_that_does_not_run_it_the_promotion_follows(regi
     regions.until(lambda: regions.states(name) == {US: "running", EU: "creating", AP: "running"}, "two regions run it")
     regions.respec(name, target_regions=(US, AP))
     regions.until_promoted(name)
-    regions.until(lambda: regions.states(name).get(EU) == "deleted", "the third has left")
+    regions.until(lambda: regions.states(name).get(EU) == "deleted", "the third region reports deleted")
     assert not regions[EU].objects(name)
     regions.expect_promotions(name, 1)
     assert regions.states(name) == {US: "running", EU: "deleted", AP: "running"}
@@ -141,7 +141,7 @@ def test_what_the_former_system_says_counts_by_its_state(regions: Regions, name:
 
 def test_the_former_systems_last_report_is_acted_upon(regions: Regions, name: str) -> None:
     regions.put(endpoint_item(name, target_regions=FOUR))
-    regions.until(lambda: regions.until_all_report(name, "running"), "all others run it")
+    regions.until(lambda: regions.until_all_report(name, "running"), "all other regions run it")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
@@ -151,12 +151,12 @@ def test_the_former_systems_last_report_is_acted_upon(regions: Regions, name: st
 
 def test_the_item_goes_when_every_region_is_rid_of_the_endpoint(regions: Regions, name: str) -> None:
     running(regions, name)
-    regions.until(lambda: regions[AP].pods(name), "there is a pod")
+    regions.until(lambda: regions[AP].pods(name), "a pod exists")
     regions[AP].keep_pods(name)
     try:
         regions.ask(name, "deleted")
         gone = {US: "deleted", EU: "deleted", AP: "deleting"}
-        regions.until(lambda: regions.states(name) == gone, "two regions are rid of it")
+        regions.until(lambda: regions.states(name) == gone, "two regions report deleted")
         regions.until_settled()
         assert regions.desired(name) == "deleted"
         assert regions[AP].objects(name)
@@ -173,7 +173,7 @@ def test_a_region_that_is_down_delays_the_purge_until_it_is_back(regions: Region
     assert regions[EU].program.stop() == 0
     try:
         regions.ask(name, "deleted")
-        regions.until(lambda: regions.until_all_report(name, "deleted", US, AP), "the other regions are rid of it")
+        regions.until(lambda: regions.until_all_report(name, "deleted", US, AP), "the other regions report deleted")
         regions.until_settled(US, AP)
         assert regions.desired(name) == "deleted"
         assert regions[EU].objects(name)
@@ -188,9 +188,9 @@ def test_a_region_that_is_no_more_delays_the_purge_until_it_is_forgotten(regions
     regions.put(endpoint_item(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
     regions.until_promoted(name)
     regions.ask(name, "deleted")
-    regions.until(lambda: regions.until_all_report(name, "deleted"), "all others are rid of it")
+    regions.until(lambda: regions.until_all_report(name, "deleted"), "all other regions report deleted")
     regions.write(name, target_regions=list(REGIONS))
-    regions.until(lambda: regions.until_all_report(name, "deleted"), "they say so of what is asked now")
+    regions.until(lambda: regions.until_all_report(name, "deleted"), "they report deleted for the current intent")
     regions.until_settled()
     assert regions.item(name)["region_status"][ELSEWHERE] == said
     regions.user.forget_region(regions.seen(name), ELSEWHERE)
@@ -199,13 +199,13 @@ def test_a_region_that_is_no_more_delays_the_purge_until_it_is_forgotten(regions
 
 def test_a_region_that_left_and_has_not_cleared_up_delays_the_purge(regions: Regions, name: str) -> None:
     running(regions, name)
-    regions.until(lambda: regions[EU].pods(name), "there is a pod")
+    regions.until(lambda: regions[EU].pods(name), "a pod exists")
     regions[EU].keep_pods(name)
     try:
         regions.respec(name, target_regions=(US, AP))
         regions.until_promoted(name)
         regions.ask(name, "deleted")
-        regions.until(lambda: regions.until_all_report(name, "deleted", US, AP), "its target regions are rid of it")
+        regions.until(lambda: regions.until_all_report(name, "deleted", US, AP), "its target regions report deleted")
         regions.until_settled()
         assert regions.item(name)["region_status"][EU]["state"] == "deleting"
     finally:
@@ -215,7 +215,7 @@ def test_a_region_that_left_and_has_not_cleared_up_delays_the_purge(regions: Reg
 
 def test_an_endpoint_that_never_ran_is_purged_too(regions: Regions, name: str) -> None:
     regions.put(item(name, target_regions=list(REGIONS), namespace=None, spec={"port": "none"}))
-    regions.until(lambda: regions.until_all_report(name, "error"), "every region says what is wrong")
+    regions.until(lambda: regions.until_all_report(name, "error"), "every region reports the error")
     regions.ask(name, "deleted")
     regions.until_gone(name)
     regions.expect_promotions(name, 0)

@@ -1,4 +1,4 @@
-"""A user's stop, delete or redeploy that races a promotion, a purge or a report wins, and is then carried out."""
+"""A user's stop, delete or redeploy wins the race against a promotion, a purge or a report."""
 
 import random
 import time
@@ -35,7 +35,7 @@ def regions(
     tmp_path_factory: pytest.TempPathFactory,
     proxy: HeldWrites,
 ) -> Iterator[Regions]:
-    # A held call must not be given up: its answer is part of what is tested.
+    # A held call must not time out: its answer is part of the test.
     patient = {"DYNAMODB_TIMEOUT_SECONDS": "600"}
     folder = tmp_path_factory.mktemp("regions")
     with three_regions(control_plane, dynamodb_clients, folder, proxy.url, **patient) as made:
@@ -44,7 +44,7 @@ def regions(
 
 @pytest.fixture
 def name(proxy: HeldWrites) -> Iterator[str]:
-    """An endpoint of this test's own; no write is held any longer when it ends."""
+    """The name of an endpoint that only this test uses; held writes are released when it ends."""
     yield f"e{uuid.uuid4().hex[:10]}"
     proxy.release_all()
 
@@ -88,8 +88,8 @@ def is_gone(regions: Regions, name: str) -> bool:
     return not regions.item(name) and not any(region.objects(name) for region in regions)
 
 
-# What the user writes, by hand: without a condition, and but for a new item with updated_at as it was. And how that
-# looks when it has been carried out.
+# Writes by hand: without a condition and, except for a new item, without a change of updated_at; and the check that
+# each one has been carried out.
 WISHES: dict[str, tuple[Write, Callable[[Regions, str], bool]]] = {
     "stops it": (stop, is_stopped),
     "deletes it": (delete, is_gone),
@@ -100,18 +100,18 @@ WISHES: dict[str, tuple[Write, Callable[[Regions, str], bool]]] = {
 
 
 def wish_of(regions: Regions, name: str) -> dict[str, Any]:
-    """The user's part of the item."""
+    """Returns the user's part of the item."""
     return {key: value for key, value in regions.item(name).items() if key != "region_status"}
 
 
 def race(regions: Regions, name: str, held: HeldWrite, wish: str, *, accepted: bool) -> None:
-    """The user writes while a write is held; then that one lands, or is refused, and the wish is carried out."""
+    """Writes as the user while a write is held, releases it, and waits until the user's desired state is reached."""
     held.wait()
     write, is_reached = WISHES[wish]
     write(regions, name)
     asked_for = wish_of(regions, name)
     assert held.release() is accepted
-    regions.until(lambda: is_reached(regions, name), f"{wish}: it is as the user wants it")
+    regions.until(lambda: is_reached(regions, name), f"{wish}: the desired state is reached")
     regions.until_settled()
     assert is_reached(regions, name)
     if wish != "deletes it":
@@ -171,10 +171,10 @@ def test_a_promotion_does_not_land_once_a_region_was_added(regions: Regions, pro
     held.wait()
     regions.write(name, target_regions=list(REGIONS))
     assert held.release() is False
-    regions.until(lambda: regions.states(name) == {US: "running", EU: "running", AP: "creating"}, "all report")
+    regions.until(lambda: regions.states(name) == {US: "running", EU: "running", AP: "creating"}, "all regions report")
     regions.until_settled()
     assert regions.desired(name) == "deploying"
-    regions.until(lambda: regions[AP].pods(name), "there is a pod")
+    regions.until(lambda: regions[AP].pods(name), "a pod exists")
     regions[AP].make_ready(name)
     regions.until_promoted(name)
     regions.expect_promotions(name, 1)
@@ -183,7 +183,7 @@ def test_a_promotion_does_not_land_once_a_region_was_added(regions: Regions, pro
 def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
     regions: Regions, proxy: HeldWrites, name: str
 ) -> None:
-    # The last to report is the one that promotes, and it must not be the one that stops running.
+    # The last region to report promotes the endpoint, and it must not be the one that stops running.
     regions.put(endpoint_item(name, spec={"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}))
     regions.until(
         lambda: regions.until_all_report(name, "running", US, EU) and regions[AP].pods(name), "two regions run it"
@@ -192,7 +192,7 @@ def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
     regions[AP].make_ready(name)
     held.wait()
     regions[EU].make_ready(name, ready=False)
-    regions.until(lambda: regions.states(name).get(EU) == "updating", "a region no longer runs it")
+    regions.until(lambda: regions.states(name).get(EU) == "updating", "one region no longer runs it")
     assert held.release() is False
     regions.until_settled()
     assert regions.desired(name) == "deploying"
@@ -204,11 +204,11 @@ def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
 def test_a_purge_does_not_land_once_a_start_was_taken_back(regions: Regions, proxy: HeldWrites, name: str) -> None:
     regions.put(endpoint_item(name))
     regions.until_promoted(name)
-    # The last to report is the one that purges, and it does nothing else while that is held.
+    # The last region to report purges the item, and it does nothing else while that write is held.
     regions[AP].keep_pods(name)
     held = proxy.hold(purge(name))
     regions.ask(name, "deleted")
-    regions.until(lambda: regions.until_all_report(name, "deleted", US, EU), "two regions are rid of it")
+    regions.until(lambda: regions.until_all_report(name, "deleted", US, EU), "two regions report deleted")
     regions[AP].keep_pods(name, keep=False)
     held.wait()
     regions.write(name, desired_state="deploying")
@@ -228,7 +228,7 @@ def test_a_purge_does_not_land_once_a_start_was_taken_back(regions: Regions, pro
 def test_a_promotion_that_lands_long_after_it_was_given_up_changes_nothing(
     regions: Regions, proxy: HeldWrites, name: str
 ) -> None:
-    # Whoever finds it due after the first promotes it as well.
+    # Another region that finds the promotion due makes it as well.
     held = [proxy.hold(promotion(name)) for _ in regions]
     regions.put(endpoint_item(name))
     held[0].wait()
@@ -239,7 +239,7 @@ def test_a_promotion_that_lands_long_after_it_was_given_up_changes_nothing(
     assert regions.desired(name) == "stopped"
     for region in regions:
         region.program.start()
-    regions.until(lambda: is_stopped(regions, name), "it is stopped")
+    regions.until(lambda: is_stopped(regions, name), "the endpoint is stopped")
     regions.expect_promotions(name, 0)
 
 
@@ -250,21 +250,24 @@ def test_a_region_takes_its_word_back_before_it_makes_anything_again(
     regions.until_promoted(name)
     regions[AP].keep_pods(name)
     regions.ask(name, "deleted")
-    regions.until(lambda: regions.states(name) == {US: "deleted", EU: "deleted", AP: "deleting"}, "one region is left")
+    regions.until(
+        lambda: regions.states(name) == {US: "deleted", EU: "deleted", AP: "deleting"}, "one region is still deleting"
+    )
     held = proxy.hold(report(name, EU, "creating"))
     regions.ask(name, "deploying")
     held.wait()
     regions.ask(name, "deleted")
     regions[AP].keep_pods(name, keep=False)
     regions.until(
-        lambda: regions.until_all_report(name, "deleted", US, AP) or not regions.item(name), "two regions are rid of it"
+        lambda: regions.until_all_report(name, "deleted", US, AP) or not regions.item(name),
+        "two regions report deleted",
     )
     held.release()
-    regions.until(lambda: is_gone(regions, name), "it is gone everywhere")
+    regions.until(lambda: is_gone(regions, name), "the endpoint is gone everywhere")
 
 
 class Users:
-    """People who change their minds at random, each write as the command line does it. Keeps the last wish of each."""
+    """Users who change the desired state at random, as the command line does; keeps the last one of each endpoint."""
 
     def __init__(self, regions: Regions, rng: random.Random) -> None:
         self._regions = regions
@@ -274,10 +277,10 @@ class Users:
         self.taken_out: set[str] = set()
 
     def write(self, name: str) -> None:
-        """One write to an endpoint. Those whose names end in a digit move between regions; others come and go."""
+        """Makes one write. Endpoints whose names end in a digit move between regions; others are recreated."""
         seen = self._regions.user.get(name)
         if seen is None:
-            assert name not in self.last or self.last[name]["desired_state"] == "deleted", f"{name} is lost"
+            assert name not in self.last or self.last[name]["desired_state"] == "deleted", f"item {name} is lost"
             self._create(name)
             return
         moves = name[-1].isdigit()
@@ -286,7 +289,7 @@ class Users:
         try:
             self._rng.choice(writes)(name, seen, "stopped" if moves else "deleted")
         except ItemNotFound:
-            assert seen["desired_state"] == {"S": "deleted"}, f"{name} was lost"
+            assert seen["desired_state"] == {"S": "deleted"}, f"item {name} was lost"
 
     def _wrote(self, name: str, image: dict[str, Any]) -> None:
         self.last[name] = wire.decode(image)
@@ -323,7 +326,7 @@ def is_as_wished(regions: Regions, name: str, wish: dict[str, Any]) -> bool:
         return False
     if any(region.objects(name) for region in regions if region.name not in targets):
         return False
-    # What was stopped before it was ever made is not made.
+    # An endpoint that was stopped before it was created is not created.
     wanted = {(wish["spec"]["image"], 1)} if state == "running" else {(wish["spec"]["image"], 0), ("", None)}
     return {(regions[target].image(name), regions[target].replicas(name)) for target in targets} <= wanted
 
@@ -338,16 +341,16 @@ def test_whatever_users_do_at_random_each_gets_what_was_asked_last(
     began = len(regions.history())
     end = time.monotonic() + WRITING_SECONDS
     while time.monotonic() < end:
-        # The first are hardly left alone, the last have time to come up and go.
+        # The first endpoints change almost constantly; the last have time to start and stop.
         users.write(names[min(rng.randrange(len(names)), rng.randrange(len(names)))])
-        # Faster than the regions can follow, but not so fast that all but the last wishes are skipped.
+        # Faster than the regions can follow, but slow enough that they see more than the last write.
         time.sleep(rng.expovariate(WRITES_A_SECOND))
     proxy.slowness = float
 
     def unmet() -> list[str]:
         return [name for name, wish in users.last.items() if not is_as_wished(regions, name, wish)]
 
-    regions.until(lambda: not unmet(), "every last wish is carried out")
+    regions.until(lambda: not unmet(), "every last desired state is reached")
     regions.until_settled()
     assert unmet() == []
     for name, wish in users.last.items():

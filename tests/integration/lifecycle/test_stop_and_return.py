@@ -1,6 +1,6 @@
-"""Stopping, starting, deleting, leaving a region and coming back, with every state that is reported on the way.
+"""Stop, start, deletion and leaving and rejoining a region, with every state that is reported in between.
 
-The states are read from the table's stream afterwards, so that one which lasted for a moment counts as well.
+The states are read from the table's stream afterwards, so that short-lived ones are included.
 """
 
 import json
@@ -30,7 +30,7 @@ def promoted(world: World, controller: Program, name: str = "chat") -> None:
 
 
 def weights(world: World) -> dict[str, int]:
-    """The shares of traffic that the Ingress gives, {} where it is plain or absent."""
+    """Returns the traffic weights in the Ingress, or {} if there are none."""
     ingress = world.get("Ingress", "inference-chat") or {"metadata": {}}
     routing = ingress["metadata"].get("annotations", {}).get(ROUTING)
     if routing is None:
@@ -40,7 +40,7 @@ def weights(world: World) -> dict[str, int]:
 
 @dataclass
 class EndpointRun:
-    """The life of the endpoint `chat` under a program that works."""
+    """Actions on the endpoint `chat` and waits for its states."""
 
     world: World
     controller: Program
@@ -53,9 +53,9 @@ class EndpointRun:
         self.until(lambda: self.world.state("chat") == state, f"{state} is reported")
 
     def on_the_way(self, ask: Callable[[], object], state: str, look: Callable[[], object] = lambda: None) -> None:
-        """Asks, and lets the cluster's own controllers move only when the state on the way has been reported.
+        """Makes a change and freezes the cluster's controllers until the intermediate state has been reported.
 
-        `look` is called just before they may.
+        `look` is called just before they are thawed.
         """
         controllers = self.plane.servers["kube-controller-manager"]
         controllers.freeze()
@@ -70,7 +70,7 @@ class EndpointRun:
         self.on_the_way(lambda: self.world.put(item(spec={"gpu_count": 0, "image": SERVING, **spec})), "creating")
 
     def runs(self, **spec: Any) -> None:
-        """It is created, and runs."""
+        """Creates the endpoint and waits for its promotion."""
         self.begins(**spec)
         promoted(self.world, self.controller)
 
@@ -78,7 +78,7 @@ class EndpointRun:
         self.on_the_way(lambda: self.world.set_desired_state("chat", state), on_the_way, look)
 
     def stops(self) -> dict[str, Any]:
-        """The item, stopped."""
+        """Stops the endpoint and returns its item."""
         self.is_asked("stopped", "stopping")
         self.reported("stopped")
         assert self.world.pods("chat") == {}
@@ -98,11 +98,11 @@ class EndpointRun:
         return str(found["metadata"]["uid"])
 
     def counted(self, name: str) -> int:
-        """The pods that a Deployment says it has."""
+        """Returns the number of pods in a Deployment's status."""
         return int((self.world.get("Deployment", name) or {}).get("status", {}).get("replicas", 0))
 
     def pods_outlive_their_deletion(self) -> list[str]:
-        """And with them the Deployment, while it is deleted in the foreground; their names."""
+        """Adds a finalizer to the pods, which also blocks a foreground deletion of the Deployment; returns the names."""
         pods = [pod["metadata"]["name"] for pod in self.world.pods("chat").values()]
         for pod in pods:
             self.patch_pod(pod, {"finalizers": [HELD_BACK]})
@@ -115,7 +115,7 @@ class EndpointRun:
         return {key: obj["metadata"]["resourceVersion"] for key, obj in self.world.objects().items()}
 
     def another_was_dealt_with(self) -> None:
-        """And with it everything that was asked before."""
+        """Waits until an endpoint that is put now runs, which shows that all earlier changes have been processed."""
         self.world.put(item("other", spec={"gpu_count": 0}))
         promoted(self.world, self.controller, "other")
 
@@ -123,7 +123,7 @@ class EndpointRun:
         return history(self.world, "chat")
 
     def states_after_running(self) -> list[str]:
-        """Every state after the first time that it ran."""
+        """Returns every state that follows the first "running"."""
         states = self.states()
         assert states[:3] == ["", "creating", "running"]
         return states[3:]
@@ -158,7 +158,7 @@ def test_a_stop_ends_a_rollout_and_the_next_start_runs_only_what_is_asked(world:
     life.runs()
     world.update_spec("chat", image=NEVER_READY)
     life.reported("updating")
-    life.until(lambda: len(world.pods("chat")) == 2, "the old pod serves while the new one is not ready")
+    life.until(lambda: len(world.pods("chat")) == 2, "the old pod serves until the new one is ready")
     life.stops()
     life.is_asked("deploying", "creating")
     life.until(lambda: world.pods("chat"), "a pod starts")
@@ -171,8 +171,8 @@ def test_a_stop_ends_a_rollout_and_the_next_start_runs_only_what_is_asked(world:
 
 def test_an_endpoint_that_never_became_ready_can_be_stopped(life: EndpointRun) -> None:
     life.begins(image=NEVER_READY)
-    # One that is stopped before its ReplicaSet has made the pod may count it afterwards.
-    life.until(lambda: life.counted("chat") == 1, "its pod is counted")
+    # An endpoint that is stopped before its ReplicaSet has created the pod may count that pod afterwards.
+    life.until(lambda: life.counted("chat") == 1, "the Deployment's status counts its pod")
     life.stops()
     assert life.states() == ["", "creating", "stopping", "stopped"]
 
@@ -187,7 +187,7 @@ def test_what_is_changed_while_stopped_is_what_starts(world: World, life: Endpoi
     promoted(world, life.controller)
     images = [pod["spec"]["containers"][0]["image"] for pod in world.pods("chat").values()]
     assert images == ["registry.example/serve:2.0"] * 2
-    # A change may be seen on its way to a Deployment without pods.
+    # The report may show a rollout of a Deployment without pods.
     assert set(life.states_after_running()[:-2]) == {"stopping", "stopped"}
     assert life.states_after_running()[-2:] == ["creating", "running"]
 
@@ -211,7 +211,7 @@ def test_an_item_that_vanishes_while_stopped_is_not_written_again_and_comes_back
 
 def test_an_endpoint_is_deleted_while_it_is_being_created(world: World, life: EndpointRun) -> None:
     life.begins(image=NEVER_READY, canary={"image": NEVER_READY, "weight": 20}, autoscaling={"enabled": True})
-    life.until(lambda: "Deployment/chat-canary" in world.objects(), "the canary is being created too")
+    life.until(lambda: "Deployment/chat-canary" in world.objects(), "the canary is also being created")
     life.is_asked("deleted", "deleting")
     life.until(lambda: world.item("chat") is None, "the item is purged")
     assert world.objects() == {}
@@ -229,15 +229,15 @@ def test_an_endpoint_that_is_created_anew_waits_for_the_old_one_to_be_gone(
     life.is_asked("deleted", "deleting")
     life.until(lambda: set(world.objects()) == {"Deployment/chat"}, "only the Deployment is left")
     life.until(
-        lambda: not (world.get("Deployment", "chat") or {})["status"].get("readyReplicas"), "nothing serves any more"
+        lambda: not (world.get("Deployment", "chat") or {})["status"].get("readyReplicas"), "no replica is ready"
     )
     if again == "a new item":
         world.put(item(spec={"gpu_count": 0, "env": {"SECOND": "1"}}))
     else:
         world.set_desired_state("chat", "deploying")
     life.reported("creating")
-    # What can be made is made; there is nothing to route to. It is said before anything is made.
-    life.until(lambda: set(world.objects()) == {"Deployment/chat", "Service/chat"}, "the Service is made")
+    # The Service can be created; there is nothing to route to. The report comes before any write.
+    life.until(lambda: set(world.objects()) == {"Deployment/chat", "Service/chat"}, "the Service is created")
     assert life.uid("Deployment") == old
     assert world.report("chat").get("error") is None
     for pod in pods:
@@ -260,7 +260,7 @@ def test_a_region_that_is_left_and_regained_is_emptied_and_filled_again(world: W
     life.on_the_way(lambda: life.target(ELSEWHERE), "deleting")
     life.reported("deleted")
     assert world.objects() == {}
-    # Another region's business from here: nothing of it is done.
+    # From here on, only another region acts on this item.
     world.update_spec("chat", replicas=2)
     life.another_was_dealt_with()
     assert not any("chat" in key for key in world.objects())
@@ -348,7 +348,7 @@ def test_a_hold_wins_over_stop_and_delete_until_it_is_released(
 ) -> None:
     life.runs(canary=CANARY)
     life.until(lambda: weights(world), "the canary is routed")
-    life.until(lambda: world.report("chat").get("replicas_ready") == 1, "all is reported")
+    life.until(lambda: world.report("chat").get("replicas_ready") == 1, "one ready replica is reported")
     world.user.hold(world.item_of("chat"), "incident 12")
     life.until(lambda: world.report("chat").get("reason") == "Held", "the hold is reported")
     assert world.report("chat")["error"] == "held: incident 12"
@@ -360,7 +360,7 @@ def test_a_hold_wins_over_stop_and_delete_until_it_is_released(
     life.another_was_dealt_with()
     assert {key: obj["spec"] for key, obj in world.objects().items() if key in before} == before
     life.on_the_way(lambda: world.user.release(world.item_of("chat")), after[0])
-    life.until(lambda: life.states()[-1] == after[-1], f"{asked} is done")
+    life.until(lambda: life.states()[-1] == after[-1], f"{asked} is carried out")
     assert life.states_after_running() == ["pending", *after]
 
 
@@ -382,10 +382,10 @@ def test_a_stop_that_is_taken_back_at_once_ends_up_running(world: World, life: E
     for state in ("stopped", "deploying") * 4:
         world.set_desired_state("chat", state)
     life.another_was_dealt_with()
-    # What it ran before may have counted for its promotion, on its way down and up again.
+    # What ran before may have counted for the promotion, while it stopped and started again.
     promoted(world, life.controller)
     life.until(
         lambda: (world.state("chat"), world.replicas("chat"), len(world.pods("chat"))) == ("running", 1, 1),
         "one pod runs",
     )
-    life.until(lambda: {key for key in world.objects() if "chat" in key} == WHOLE, "all of it stands")
+    life.until(lambda: {key for key in world.objects() if "chat" in key} == WHOLE, "all its objects exist")

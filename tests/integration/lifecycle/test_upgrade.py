@@ -1,4 +1,4 @@
-"""Pod templates of several versions side by side: nothing restarts by itself, and an upgrade restarts what it names."""
+"""Pod templates of several versions side by side: pods restart only when their endpoint is upgraded."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def version(world: World, name: str) -> str:
 
 
 def all_run(world: World, controller: Program, *names: str) -> None:
-    """Until all of them are said to run, and have rolled out: what is said may be of before the last change."""
+    """Waits until all of them have rolled out and report running; a report alone may precede the last change."""
     for name in names:
         controller.until(
             lambda name=name: has_rolled_out(world, name) and world.state(name) == "running", f"{name} runs"
@@ -54,7 +54,7 @@ def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_re
 ) -> None:
     names = [create_as_gco(world, "vllm-llama", f"llm-{letter}") for letter in "abc"]
     for name in names:
-        world.kube.wait_for(lambda name=name: world.pods(name), what="its pods stand")
+        world.kube.wait_for(lambda name=name: world.pods(name), what="its pods exist")
     controller = program().wait_working()
     all_run(world, controller, *names)
     for name in names:
@@ -69,7 +69,7 @@ def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_re
 
     told = upgrade(controller_env, "--all", "--max", "1")
     assert told.endswith("1 upgraded, 0 still rolling out, 2 left\n")
-    controller.until(lambda: version(world, "llm-a") == "1", "the first is upgraded")
+    controller.until(lambda: version(world, "llm-a") == "1", "the first endpoint is upgraded")
     told = upgrade(controller_env, "--all", "--max", "1")
     if "still rolling out: llm-a" in told:
         assert "0 upgraded, 1 still rolling out, 2 left" in told
@@ -79,7 +79,7 @@ def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_re
         done = upgrade(controller_env, "--all", "--max", "1")
         return done.endswith("0 upgraded, 0 still rolling out, 0 left\n")
 
-    controller.until(rolled, "all are upgraded, one after another")
+    controller.until(rolled, "all endpoints are upgraded, one after another")
     all_run(world, controller, *names)
     for name in names:
         assert version(world, name) == "1"
@@ -95,10 +95,10 @@ def test_one_adopted_endpoint_is_upgraded_and_the_pods_of_the_others_stay(
     all_run(world, controller, *names)
     before = {name: world.pods(name).keys() for name in names}
     upgrade(controller_env, "one")
-    controller.until(lambda: version(world, "one") == "1", "it is upgraded")
-    controller.until(lambda: not before["one"] & world.pods("one").keys(), "its pods are new ones")
+    controller.until(lambda: version(world, "one") == "1", "the endpoint is upgraded")
+    controller.until(lambda: not before["one"] & world.pods("one").keys(), "its pods are replaced")
     world.user.scale(world.item_of("two"), 2)
-    controller.until(lambda: world.report("two").get("replicas_ready") == 2, "the other is scaled")
+    controller.until(lambda: world.report("two").get("replicas_ready") == 2, "the other endpoint is scaled")
     assert before["two"] <= world.pods("two").keys()
     assert version(world, "two") == "0"
 
@@ -112,9 +112,9 @@ def test_an_upgrade_that_changes_nothing_of_the_pods_restarts_nothing(
     before = world.pods("chat").keys()
     assert "no changes to its pods" in upgrade(controller_env, "chat", "--dry-run")
     upgrade(controller_env, "chat")
-    controller.until(lambda: version(world, "chat") == "1", "it is upgraded")
+    controller.until(lambda: version(world, "chat") == "1", "the endpoint is upgraded")
     world.user.scale(world.item_of("chat"), 2)
-    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
+    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "the endpoint is scaled")
     assert before <= world.pods("chat").keys()
     assert len(replica_sets(world, "chat")) == 1
 
@@ -149,11 +149,11 @@ def test_a_newer_program_restarts_nothing_and_upgrades_what_is_asked_and_an_olde
     assert today.stop() == 0
 
     later = program(LATER).wait_working()
-    # Drift is put back at the version that stands, and a new replica is like the old ones.
+    # Drift is repaired with the template version of the Deployment, and a new replica matches the existing ones.
     edit(world, "Deployment", "a", {"spec": {"template": {"spec": {"serviceAccountName": "default"}}}})
-    later.until(lambda: account(world, "a") == "gco-service-account", "the drift is put back")
+    later.until(lambda: account(world, "a") == "gco-service-account", "the drift is repaired")
     world.user.scale(world.item_of("b"), 2)
-    later.until(lambda: world.report("b").get("replicas_ready") == 2, "it is scaled")
+    later.until(lambda: world.report("b").get("replicas_ready") == 2, "the endpoint is scaled")
     assert before["b"] <= world.pods("b").keys()
     assert before["c"] == world.pods("c").keys()
     assert {version(world, name) for name in names} == {"1"}
@@ -163,22 +163,22 @@ def test_a_newer_program_restarts_nothing_and_upgrades_what_is_asked_and_an_olde
     standing = {name: world.pods(name).keys() for name in names}
     told = command(controller_env, "tests.integration.support.two_renderings", "upgrade", "1")
     assert told.stdout == "a\n2 left\n", told.stderr
-    later.until(lambda: version(world, "a") == "2", "it is upgraded")
-    later.until(lambda: not standing["a"] & world.pods("a").keys(), "its pods are new ones")
+    later.until(lambda: version(world, "a") == "2", "the endpoint is upgraded")
+    later.until(lambda: not standing["a"] & world.pods("a").keys(), "its pods are replaced")
     all_run(world, later, "a")
     assert (grace(world, "a"), grace(world, "b")) == (GRACE_SECONDS, 30)
     upgraded = world.pods("a").keys()
 
-    # A change of the template takes the newest.
+    # A change of the pod template uses the newest version.
     world.update_spec("c", env={"A": "1"})
-    later.until(lambda: version(world, "c") == "2", "it is rendered anew")
+    later.until(lambda: version(world, "c") == "2", "the newest template is used")
     all_run(world, later, *names)
     pods = {name: world.pods(name).keys() for name in names}
     assert later.stop() == 0
 
     again = program().wait_working()
     world.user.scale(world.item_of("a"), 2)
-    again.until(lambda: world.report("a").get("replicas_ready") == 2, "what the newer one made is scaled")
+    again.until(lambda: world.report("a").get("replicas_ready") == 2, "the newer program's Deployment is scaled")
     assert upgraded <= world.pods("a").keys()
     assert (version(world, "a"), grace(world, "a")) == ("2", GRACE_SECONDS)
     assert pods["b"] == world.pods("b").keys()

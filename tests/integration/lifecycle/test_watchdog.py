@@ -1,4 +1,4 @@
-"""The health watchdog on the real API server: pods become ready, late or never as the test asks."""
+"""The health watchdog on a real API server; tests control if and when pods become ready."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ CLOCK = names.UNREADY_SINCE_ANNOTATION
 NEVER_READY = "1.0-never-ready"
 QUICK = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "2"}
 WITHDRAWN = "IngressWithdrawn"
-# What the release before reason codes reported of a withdrawn Ingress.
+# The message for a withdrawn Ingress in the release before reason codes.
 FORMER_REPORT = "no replica is ready, and the Ingress is away until one is"
 
 
@@ -44,37 +44,37 @@ def is_running(world: World, program: Program, name: str = "chat", replicas: int
 
 
 def is_withdrawn(world: World, program: Program, name: str = "chat") -> None:
-    """Until its Ingress is withdrawn and the region reports that."""
+    """Waits until the Ingress is withdrawn and the region reports it."""
     program.until(lambda: world.get("Ingress", names.ingress_name(name)) is None, "the Ingress is withdrawn")
-    program.until(lambda: reported(world, name) == ("error", WITHDRAWN), "the region reports that")
+    program.until(lambda: reported(world, name) == ("error", WITHDRAWN), "the region reports the withdrawal")
 
 
 def reported(world: World, name: str = "chat") -> tuple[str, str]:
-    """The region's state and reason code, "" without one."""
+    """Returns the region's state and reason code, "" if there is none."""
     return world.state(name), str(world.report(name).get("reason", ""))
 
 
 def clock(world: World) -> str | None:
-    """What the clock on the Ingress says; None where there is none, or no Ingress."""
+    """Returns the clock annotation of the Ingress, or None if there is no clock or no Ingress."""
     ingress = world.get("Ingress", INGRESS) or {"metadata": {}}
     found: str | None = ingress["metadata"].get("annotations", {}).get(CLOCK)
     return found
 
 
 def killed(world: World, program: Program) -> None:
-    """kill -9; whoever comes next need not wait until its lease has run out."""
+    """Kills the program with SIGKILL and releases its lease, so that the next one need not wait for expiry."""
     program.kill()
     release_lease(world.kube, world.namespace)
 
 
 def told(world: World, reason: str) -> list[str]:
-    """The notes of the Events of that reason."""
+    """Returns the notes of the Events with this reason."""
     events = world.kube.list(path_of("Event", world.namespace))
     return [str(event["note"]) for event in events if event.get("reason") == reason]
 
 
 def creations(control_plane: ControlPlane, mark: int, namespace: str) -> list[str]:
-    """The names of the Ingresses that anybody created since `mark`: by POST, or by an apply of what was not there."""
+    """Returns the names of the Ingresses created since `mark`, by POST or by an apply that created the object."""
     return [
         call.name
         for call in control_plane.audit.calls(mark, namespace=namespace)
@@ -92,19 +92,19 @@ def test_an_endpoint_without_a_ready_replica_loses_its_ingress_and_gets_it_back_
         tell_pods(world, "false")
         controller.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
         assert any(watched.routed(CLOCK)), "the clock was set before"
-    controller.until(lambda: reported(world) == ("error", WITHDRAWN), "the region reports that")
+    controller.until(lambda: reported(world) == ("error", WITHDRAWN), "the region reports the withdrawal")
     assert world.report("chat")["error"]
     assert world.get("Service", "chat") is not None
     assert world.replicas("chat") == 1
-    controller.until(lambda: any("for 2 s" in note for note in told(world, WITHDRAWN)), "an Event tells of it")
+    controller.until(lambda: any("for 2 s" in note for note in told(world, WITHDRAWN)), "an Event reports it")
     counted = 'gco_stream_steps_told_total{reason="IngressWithdrawn"} 1.0'
-    controller.until(lambda: counted in controller.http("/metrics")[1], "it is counted")
+    controller.until(lambda: counted in controller.http("/metrics")[1], "the metric counts it")
     tell_pods(world, "true")
     controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back")
     is_running(world, controller)
     assert not world.report("chat").keys() & {"error", "reason"}
-    controller.until(lambda: clock(world) is None, "no clock runs")
-    controller.until(lambda: told(world, "IngressRestored"), "an Event tells of it")
+    controller.until(lambda: clock(world) is None, "the clock is removed")
+    controller.until(lambda: told(world, "IngressRestored"), "an Event reports it")
 
 
 def test_a_new_endpoint_has_no_ingress_until_its_first_pod_is_ready(
@@ -115,13 +115,13 @@ def test_a_new_endpoint_has_no_ingress_until_its_first_pod_is_ready(
         put(world, tag=NEVER_READY)
         controller.until(lambda: world.pods("chat"), "its pod exists")
         controller.until(lambda: world.state("chat") == "creating", "creating is reported")
-        # An endpoint that is created after it, runs and is withdrawn, is the measure of the threshold's time.
+        # Another endpoint that is created later and then withdrawn shows that the threshold has passed.
         put(world, "other")
         is_running(world, controller, "other")
         tell_pods(world, "false", "other")
         is_withdrawn(world, controller, "other")
         assert watched.routed(CLOCK) == []
-        # Waiting is no error, and nobody lost anything.
+        # Waiting is not an error, and no Ingress was withdrawn.
         assert reported(world) == ("creating", "")
         tell_pods(world, "true")
         controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is created")
@@ -164,8 +164,8 @@ def test_one_of_four_replicas_that_serves_keeps_the_ingress(world: World, progra
     is_running(world, controller, "other")
     uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
     tell_pods(world, "false", all_but=1)
-    controller.until(lambda: world.report("chat")["replicas_ready"] == 1, "one is left")
-    # The other endpoint, ill from now on, is the measure of the threshold's time.
+    controller.until(lambda: world.report("chat")["replicas_ready"] == 1, "one replica is ready")
+    # The withdrawal of the other endpoint shows that the threshold has passed.
     tell_pods(world, "false", "other")
     is_withdrawn(world, controller, "other")
     ingress = world.get("Ingress", INGRESS)
@@ -180,7 +180,7 @@ def test_the_clock_outlasts_a_killed_leader_and_replaced_pods(
     settings = {"INFERENCE_UNHEALTHY_THRESHOLD_SECONDS": "8"}
     first = program(**settings).wait_working()
     put(world, tag=NEVER_READY)
-    first.until(lambda: world.pods("chat"), "a pod stands")
+    first.until(lambda: world.pods("chat"), "a pod exists")
     tell_pods(world, "true")
     is_running(world, first)
     with WatchHistory(kubeconfig, world, "chat") as watched:
@@ -191,7 +191,9 @@ def test_the_clock_outlasts_a_killed_leader_and_replaced_pods(
         for pod in before.values():
             world.kube.delete(path_of("Pod", world.namespace, pod["metadata"]["name"]))
         second = program(**settings).wait_working()
-        second.until(lambda: world.pods("chat") and not world.pods("chat").keys() & before.keys(), "the pods are new")
+        second.until(
+            lambda: world.pods("chat") and not world.pods("chat").keys() & before.keys(), "the pods are replaced"
+        )
         second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
         clocks = watched.routed(CLOCK)
     assert clocks[clocks.index(started) :] == [started]
@@ -213,13 +215,13 @@ def test_never_more_than_half_of_the_endpoints_are_withdrawn(world: World, progr
         return {name for name in several if world.get("Ingress", names.ingress_name(name)) is not None}
 
     controller.until(lambda: all(world.state(name) == "error" for name in several), "all four report an error")
-    # It is reported first.
-    controller.until(lambda: len(ingresses()) == 2, "half of them are withdrawn")
+    # The error is reported before the Ingress is withdrawn.
+    controller.until(lambda: len(ingresses()) == 2, "half of the endpoints are withdrawn")
     controller.until(
         lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in controller.http("/metrics")[1],
-        "two are held back",
+        "two endpoints are held back",
     )
-    controller.until(lambda: told(world, "WithdrawalLimitReached"), "an Event tells of it")
+    controller.until(lambda: told(world, "WithdrawalLimitReached"), "an Event reports it")
     kept = ingresses()
     assert len(kept) == 2
     controller.until(
@@ -227,16 +229,17 @@ def test_never_more_than_half_of_the_endpoints_are_withdrawn(world: World, progr
         "the reports name the limit",
     )
     killed(world, controller)
-    # A new process counts what is withdrawn by what stands, not by what it remembers.
+    # A new process counts withdrawn endpoints from the cluster, not from memory.
     again = program(**QUICK).wait_working()
-    again.until(lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in again.http("/metrics")[1], "again")
+    again.until(
+        lambda: 'gco_stream_held_back_endpoints{limit="withdrawal"} 2.0' in again.http("/metrics")[1],
+        "two endpoints are held back again",
+    )
     assert ingresses() == kept
 
 
 class Lost:
-    """An endpoint that ran and whose Ingress was withdrawn. Whatever is done to it then, only a ready pod brings its
-    Ingress back.
-    """
+    """An endpoint that ran and whose Ingress was withdrawn; only a ready pod may restore the Ingress."""
 
     def __init__(self, world: World, controller: Program, control_plane: ControlPlane) -> None:
         self.world = world
@@ -252,11 +255,11 @@ class Lost:
         self._others = 0
 
     def until(self, *wanted: tuple[str, str]) -> None:
-        """Until the region reports one of these states and reasons."""
-        self.controller.until(lambda: reported(self.world) in wanted, f"reported is one of {wanted}")
+        """Waits until the region reports one of these pairs of state and reason."""
+        self.controller.until(lambda: reported(self.world) in wanted, f"the report is one of {wanted}")
 
     def no_ingress_is_created(self) -> None:
-        """Another endpoint is created, runs, and everything before it was dealt with."""
+        """Creates another endpoint and waits until it runs, so that all earlier changes have been processed."""
         self._others += 1
         name = f"other-{self._others}"
         put(self.world, name)
@@ -266,11 +269,11 @@ class Lost:
         assert self.world.get("Ingress", INGRESS) is None
 
     def recovers(self) -> None:
-        """The first ready pod brings the Ingress back, once."""
+        """Makes the pods ready and checks that the Ingress is restored exactly once."""
         assert self.world.get("Ingress", INGRESS) is None
         tell_pods(self.world, "true")
         self.controller.until(lambda: self.world.get("Ingress", INGRESS), "the Ingress is back")
-        self.controller.until(lambda: self.world.state("chat") == "running", "it runs")
+        self.controller.until(lambda: self.world.state("chat") == "running", "running is reported")
         assert not self.world.report("chat").keys() & {"error", "reason"}
         assert self._created().count(INGRESS) == 1
         assert clock(self.world) is None
@@ -291,7 +294,7 @@ def test_a_withdrawn_endpoint_that_is_held_and_released_gets_no_ingress_before_a
     lost.until(("creating", "Held"))
     lost.no_ingress_is_created()
     world.user.release(world.item_of("chat"))
-    # The hold's report took the place of the one that it ran: it is being created, as far as the item says.
+    # The hold's report replaced the earlier one, so the item no longer records that the endpoint ran.
     lost.until(("creating", ""))
     lost.no_ingress_is_created()
     lost.recovers()
@@ -301,7 +304,7 @@ def test_a_pod_that_becomes_ready_during_a_hold_gets_its_ingress_with_the_releas
     world.user.hold(world.item_of("chat"), "incident 12")
     lost.until(("creating", "Held"))
     tell_pods(world, "true")
-    # The Ingress would be created, and is not.
+    # The Ingress would be created now, but the hold prevents it.
     lost.until(("pending", "Held"))
     lost.no_ingress_is_created()
     world.user.release(world.item_of("chat"))
@@ -340,7 +343,7 @@ def test_a_withdrawn_endpoint_whose_item_changes_stays_withdrawn_and_says_so(
         case "image":
             world.update_spec("chat", image="registry.example/serve:2.0-never-ready")
         case "canary":
-            # It becomes ready, and is no replica of the main.
+            # The canary becomes ready, but it is not a replica of the main Deployment.
             world.update_spec("chat", canary={"image": "registry.example/serve:3.0", "weight": 50, "replicas": 1})
             lost.controller.until(lambda: world.pods("chat-canary"), "the canary's pod exists")
         case "scaled":
@@ -370,19 +373,19 @@ def test_a_withdrawn_endpoint_whose_deployment_somebody_deletes_gets_no_ingress_
 
 
 def test_a_report_of_the_release_before_reason_codes_is_one_of_a_withdrawn_ingress(lost: Lost, world: World) -> None:
-    """The controller is upgraded while the Ingress is withdrawn."""
+    """Upgrades the controller while the Ingress is withdrawn."""
     assert lost.controller.stop() == 0
     report = {key: value for key, value in world.report("chat").items() if key != "reason"}
     stored = {**(world.item("chat") or {}), "region_status": {world.region: report | {"error": FORMER_REPORT}}}
     world.put(stored)
     lost.controller.start().wait_working()
-    lost.controller.until(lambda: world.report("chat").get("reason") == WITHDRAWN, "the code is added")
+    lost.controller.until(lambda: world.report("chat").get("reason") == WITHDRAWN, "the reason code is added")
     assert world.state("chat") == "error"
     assert world.report("chat")["error"] != FORMER_REPORT
     lost.no_ingress_is_created()
     assert reported(world) == ("error", WITHDRAWN)
     lost.recovers()
-    lost.controller.until(lambda: told(world, "IngressRestored"), "an Event tells of it")
+    lost.controller.until(lambda: told(world, "IngressRestored"), "an Event reports it")
 
 
 def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_recover_and_then_goes(
@@ -393,7 +396,7 @@ def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_r
     first.until(lambda: world.pods("chat"), "its pod exists")
     first.wait_idle()
     killed(world, first)
-    # GCO creates the Ingress with the Deployment, and its monitor's reports know neither reasons nor intents.
+    # GCO creates the Ingress together with the Deployment, and its reports have no reasons or intents.
     post(world, _gcos_route(world), GCO)
     entry = {"state": "creating", "replicas_ready": 0, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
     world.put((world.item("chat") or {}) | {"region_status": {world.region: entry}})
@@ -402,12 +405,12 @@ def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_r
         second = program(INFERENCE_UNHEALTHY_THRESHOLD_SECONDS="4").wait_working()
         second.until(lambda: any(watched.routed(CLOCK)), "the clock is set")
         (started,) = {text for text in watched.routed(CLOCK) if text}
-        # From when it was first seen, however old it is.
+        # The clock starts when the route is first seen, whatever its age.
         assert datetime.fromisoformat(started) >= began
         second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
         assert (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds() >= 4
-    # Nothing else remembers it, so it was reported before.
-    second.until(lambda: reported(world) == ("error", WITHDRAWN), "the region reports that")
+    # The withdrawal is recorded only in the report, which was written first.
+    second.until(lambda: reported(world) == ("error", WITHDRAWN), "the region reports the withdrawal")
     tell_pods(world, "true")
     second.until(lambda: world.get("Ingress", INGRESS), "the Ingress is created")
     is_running(world, second)
@@ -426,7 +429,7 @@ def test_a_route_of_the_former_system_stays_where_a_pod_becomes_ready_within_the
     second.until(lambda: clock(world), "the clock is set")
     tell_pods(world, "true")
     is_running(world, second)
-    second.until(lambda: clock(world) is None, "no clock runs")
+    second.until(lambda: clock(world) is None, "the clock is removed")
     assert (world.get("Ingress", INGRESS) or {})["metadata"]["uid"] == uid
 
 
@@ -446,13 +449,13 @@ GATE = "target-health.elbv2.k8s.aws/k8s-chat"
 
 
 def gated(_pod: dict[str, Any], operation: str) -> list[dict[str, Any]]:
-    """What the AWS Load Balancer Controller does to new pods of a target group."""
+    """Adds a readiness gate, as the AWS Load Balancer Controller does to new pods of a target group."""
     gates = [{"conditionType": GATE}]
     return [{"op": "add", "path": "/spec/readinessGates", "value": gates}] if operation == "CREATE" else []
 
 
 def set_gate(world: World, status: str) -> None:
-    """What it says of the targets' health."""
+    """Sets the pods' readiness gate, as the AWS Load Balancer Controller does from the targets' health."""
     for pod in world.pods("chat").values():
         condition = {"type": GATE, "status": status}
         path = path_of("Pod", world.namespace, pod["metadata"]["name"])
@@ -470,17 +473,17 @@ def test_an_endpoint_gets_its_ingress_when_containers_are_ready_although_the_gat
     webhook(gated, "pods")
     controller = program(**QUICK).wait_working()
     put(world, tag=NEVER_READY)
-    controller.until(lambda: world.pods("chat"), "a pod stands")
+    controller.until(lambda: world.pods("chat"), "a pod exists")
     controller.wait_idle()
     assert world.get("Ingress", INGRESS) is None
     tell_pods(world, "true")
     controller.until(lambda: containers_ready(world), "its containers are ready")
-    # Without the Ingress the load balancer would never open the gate.
+    # Without the Ingress, the load balancer would never set the gate to true.
     controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is created")
     assert world.report("chat")["replicas_ready"] == 0
     set_gate(world, "True")
     is_running(world, controller)
-    # It is withdrawn and restored in the same way.
+    # Withdrawal and restore follow the same rule.
     uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
     tell_pods(world, "false")
     is_withdrawn(world, controller)
@@ -501,7 +504,7 @@ def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress(
     put(world)
     controller.until(lambda: containers_ready(world) and world.get("Ingress", INGRESS), "its containers are ready")
     uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
-    controller.until(lambda: reported(world) == ("error", "LoadBalancerUnhealthy"), "it is reported")
+    controller.until(lambda: reported(world) == ("error", "LoadBalancerUnhealthy"), "the error is reported")
     assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]
     set_gate(world, "True")
     is_running(world, controller)

@@ -1,4 +1,4 @@
-"""Other programs that insist, on the real API server: a mutating webhook, and an updater that comes a second later."""
+"""Other controllers that keep overwriting fields, on a real API server: a mutating webhook and an image updater."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def annotation(world: World, kind: str, name: str) -> str:
 
 
 class Writes:
-    """The controller's writes of one kind of resource from here on."""
+    """Counts the controller's writes to one kind of resource from now on."""
 
     def __init__(self, plane: ControlPlane, user: str, resource: str) -> None:
         self._plane, self._user, self._resource = plane, user, resource
@@ -59,7 +59,7 @@ def writes(control_plane: ControlPlane, controller_user: str) -> Callable[[str],
 
 def runs(world: World, controller: Program, **spec: Any) -> None:
     world.put(small(**spec))
-    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted")
+    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted")
 
 
 def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_restart_begins_nothing_again(
@@ -69,37 +69,37 @@ def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_re
     sent = writes("deployments")
     hook = webhook(insists_on_the_image, "deployments")
     edit(world, "Deployment", "chat", {"metadata": {"labels": {"team": "b"}}})
-    controller.until(lambda: annotation(world, "Deployment", "chat").startswith("template "), "it is contested")
-    controller.until(lambda: world.state("chat") == "error", "it is reported")
+    controller.until(lambda: annotation(world, "Deployment", "chat").startswith("template "), "the object is contested")
+    controller.until(lambda: world.state("chat") == "error", "the conflict is reported")
     assert world.report("chat")["reason"] == "Contested"
     error = world.report("chat")["error"]
     assert f"Deployment {world.namespace}/chat" in error
     assert f"containers[inference].image: is '{THEIRS}', should be '{OURS}'" in error
-    assert sent.count() == 4  # three applies and the mark
+    assert sent.count() == 4  # three applies and the annotation
 
-    # Nothing else of the endpoint is held up, and none of it touches the Deployment.
+    # The rest of the endpoint still works, and none of it touches the Deployment's template.
     world.user.scale(world.item_of("chat"), 2)
-    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "it is scaled")
+    controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "the endpoint is scaled")
     world.update_spec("chat", canary={"image": "registry.example/serve:2.0"})
-    controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary is made")
+    controller.until(lambda: world.get("Deployment", "chat-canary"), "the canary is created")
     marked = annotation(world, "Deployment", "chat")
-    controller.until(lambda: rolled_out(world), "no pod is of an earlier template")
+    controller.until(lambda: rolled_out(world), "the Deployment has rolled out")
     pods = world.pods("chat").keys()
     assert controller.stop() == 0
     controller.start().wait_working()
     world.put(small("after"))
-    controller.until(lambda: world.state("after") == "running", "what comes after it runs")
+    controller.until(lambda: world.state("after") == "running", "the next endpoint runs")
     assert annotation(world, "Deployment", "chat") == marked
     assert world.pods("chat").keys() == pods
     assert [call for call in hook.asked if call.name == "chat" and call.operation == "DELETE"] == []
 
-    # The webhook goes, the item changes: it is applied, and the mark goes with it.
+    # Without the webhook, a changed item is applied and the annotation is removed.
     hook.change = lambda *_: []
     world.update_spec("chat", image="registry.example/serve:3.0")
-    controller.until(lambda: world.container("chat")["image"] == "registry.example/serve:3.0", "it is applied")
-    controller.until(lambda: annotation(world, "Deployment", "chat") == "", "the mark is gone")
-    controller.until(lambda: world.state("chat") == "running", "it runs")
-    controller.until(lambda: not world.report("chat").keys() & {"error", "reason"}, "nothing is complained of")
+    controller.until(lambda: world.container("chat")["image"] == "registry.example/serve:3.0", "the image is applied")
+    controller.until(lambda: annotation(world, "Deployment", "chat") == "", "the annotation is gone")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")
+    controller.until(lambda: not world.report("chat").keys() & {"error", "reason"}, "no error is reported")
 
 
 def test_what_a_webhook_does_to_an_annotation_is_said_beside_the_state_and_tried_again_later(
@@ -109,17 +109,17 @@ def test_what_a_webhook_does_to_an_annotation_is_said_beside_the_state_and_tried
     hook = webhook(insists_on_the_interval, "ingresses")
     sent = writes("ingresses")
     edit(world, "Ingress", "inference-chat", {"metadata": {"labels": {"team": "b"}}})
-    controller.until(lambda: "Ingress" in world.report("chat").get("error", ""), "it is complained of")
+    controller.until(lambda: "Ingress" in world.report("chat").get("error", ""), "the conflict is reported")
     assert (world.state("chat"), world.report("chat")["reason"]) == ("running", "Contested")
     marked = annotation(world, "Ingress", "inference-chat")
     assert marked.startswith("object ")
     assert sent.count() == 4
-    # As if a minute had passed: the mark is all that is remembered.
+    # Simulates that a minute has passed: the annotation is the only state.
     hook.change = lambda *_: []
     earlier = " ".join([*marked.split()[:3], "2026-01-01T00:00:00+00:00"])
     edit(world, "Ingress", "inference-chat", {"metadata": {"annotations": {MARK: earlier}}})
-    controller.until(lambda: annotation(world, "Ingress", "inference-chat") == "", "it is tried again, and well")
-    controller.until(lambda: "error" not in world.report("chat"), "nothing is complained of")
+    controller.until(lambda: annotation(world, "Ingress", "inference-chat") == "", "the retry succeeds")
+    controller.until(lambda: "error" not in world.report("chat"), "no error is reported")
     assert (
         world.objects()["Ingress/inference-chat"]["metadata"]["annotations"][
             "alb.ingress.kubernetes.io/healthcheck-interval-seconds"
@@ -135,8 +135,8 @@ def test_a_webhook_that_undoes_or_forbids_the_mark_makes_no_loop(
     def change(obj: Json, operation: str) -> list[Json]:
         patch = insists_on_the_image(obj, operation)
         if patch and MARK in obj["metadata"].get("annotations", {}):
-            # A webhook that breaks off refuses the write.
-            assert how == "strips", "no mark is allowed"
+            # A webhook that raises rejects the write.
+            assert how == "strips", "the annotation is not allowed"
             patch.append({"op": "remove", "path": _MARK_PATH})
         return patch
 
@@ -144,21 +144,21 @@ def test_a_webhook_that_undoes_or_forbids_the_mark_makes_no_loop(
     webhook(change, "deployments")
     sent = writes("deployments")
     edit(world, "Deployment", "chat", {"metadata": {"labels": {"team": "b"}}})
-    controller.until(lambda: world.state("chat") == "error", "it is reported")
+    controller.until(lambda: world.state("chat") == "error", "the conflict is reported")
     assert world.report("chat")["reason"] == "Contested"
     assert "Deployment" in world.report("chat")["error"]
     for name in ("one", "two", "three"):
         world.put(small(name))
-        controller.until(lambda name=name: world.state(name) == "running", f"{name} is worked on")
+        controller.until(lambda name=name: world.state(name) == "running", f"{name} is running")
     edit(world, "Deployment", "chat", {"metadata": {"labels": {"team": "c"}}})
     world.put(small("four"))
-    controller.until(lambda: world.state("four") == "running", "the last is worked on")
+    controller.until(lambda: world.state("four") == "running", "the last endpoint is running")
     assert sent.count() <= 16
 
 
 @contextmanager
 def updater(world: World) -> Iterator[None]:
-    """Sets its image a moment after anybody else has set another."""
+    """Sets its image shortly after another field manager has set a different one."""
     stop = threading.Event()
     path = path_of("Deployment", world.namespace, "chat")
 
@@ -187,7 +187,7 @@ def rolled_out(world: World) -> bool:
 
 
 def images(world: World) -> list[str]:
-    """What the pods run."""
+    """Returns the images of the pods."""
     return [pod["spec"]["containers"][0]["image"] for pod in world.pods("chat").values()]
 
 
@@ -196,8 +196,10 @@ def test_an_image_updater_has_its_way_after_three_restarts_and_from_then_on_no_p
 ) -> None:
     runs(world, controller)
     with updater(world):
-        controller.until(lambda: annotation(world, "Deployment", "chat").startswith("template "), "it is contested")
-        controller.until(lambda: world.state("chat") == "error", "it is reported")
+        controller.until(
+            lambda: annotation(world, "Deployment", "chat").startswith("template "), "the object is contested"
+        )
+        controller.until(lambda: world.state("chat") == "error", "the conflict is reported")
         applied = [
             step
             for line in controller.lines()
@@ -205,17 +207,17 @@ def test_an_image_updater_has_its_way_after_three_restarts_and_from_then_on_no_p
             if step.startswith("apply Deployment") and line.get("endpoint") == "chat"
         ]
         assert len(applied) == 3
-        controller.until(lambda: images(world) == [THEIRS], "theirs has rolled out")
+        controller.until(lambda: images(world) == [THEIRS], "their image has rolled out")
         pods = world.pods("chat").keys()
         assert controller.stop() == 0
         controller.start().wait_working()
         world.put(small("after"))
-        controller.until(lambda: world.state("after") == "running", "what comes after it runs")
+        controller.until(lambda: world.state("after") == "running", "the next endpoint runs")
         assert (world.pods("chat").keys(), world.container("chat")["image"]) == (pods, THEIRS)
-    # A person takes the mark off, now that the updater is gone.
+    # A user removes the annotation after the updater is gone.
     edit(world, "Deployment", "chat", {"metadata": {"annotations": {MARK: None}}})
-    controller.until(lambda: world.container("chat")["image"] == OURS, "it is put back")
-    controller.until(lambda: world.state("chat") == "running", "it runs")
+    controller.until(lambda: world.container("chat")["image"] == OURS, "our image is restored")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")
 
 
 def test_a_contest_outlasts_a_hold_whose_report_takes_the_place_of_its_own(
@@ -224,26 +226,26 @@ def test_a_contest_outlasts_a_hold_whose_report_takes_the_place_of_its_own(
     runs(world, controller)
     webhook(insists_on_the_image, "deployments")
     edit(world, "Deployment", "chat", {"metadata": {"labels": {"team": "b"}}})
-    controller.until(lambda: annotation(world, "Deployment", "chat").startswith("template "), "it is contested")
-    controller.until(lambda: world.report("chat").get("reason") == "Contested", "it is reported")
-    controller.until(lambda: rolled_out(world) and images(world) == [THEIRS], "theirs has rolled out")
+    controller.until(lambda: annotation(world, "Deployment", "chat").startswith("template "), "the object is contested")
+    controller.until(lambda: world.report("chat").get("reason") == "Contested", "the conflict is reported")
+    controller.until(lambda: rolled_out(world) and images(world) == [THEIRS], "their image has rolled out")
     controller.wait_idle()
     marked, pods, sent = annotation(world, "Deployment", "chat"), world.pods("chat").keys(), writes("deployments")
 
     world.user.hold(world.item_of("chat"), "incident 12")
     controller.until(lambda: world.report("chat").get("reason") == "Held", "the hold is reported")
-    # Whoever comes next knows of the contest by the object alone.
+    # The next process knows of the conflict only from the object's annotation.
     assert controller.stop() == 0
     controller.start().wait_working()
     world.user.release(world.item_of("chat"))
-    controller.until(lambda: world.report("chat").get("reason") == "Contested", "it is reported again")
+    controller.until(lambda: world.report("chat").get("reason") == "Contested", "the conflict is reported again")
     assert world.state("chat") == "error"
     world.put(small("after"))
-    controller.until(lambda: world.state("after") == "running", "what comes after it runs")
+    controller.until(lambda: world.state("after") == "running", "the next endpoint runs")
     controller.wait_idle()
     assert annotation(world, "Deployment", "chat") == marked
     assert (world.pods("chat").keys(), images(world)) == (pods, [THEIRS])
-    # Only the Deployment of the other one was written.
+    # The only write is to the other endpoint's Deployment.
     assert sent.count() == 1
 
 
@@ -261,7 +263,7 @@ def test_people_are_told_of_a_contest_by_an_event(
             if event.get("reportingController") == "gco-stream"
         )
 
-    controller.until(told, "the Event is there")
+    controller.until(told, "an Event reports the conflict")
 
 
 def test_a_write_that_a_webhook_refuses_is_no_contest(
@@ -275,7 +277,7 @@ def test_a_write_that_a_webhook_refuses_is_no_contest(
     with pytest.raises(KubeError):
         edit(world, "Ingress", "inference-chat", {"metadata": {"labels": {"team": "b"}}})
     world.update_spec("chat", port=9000, health_check_path="/other")
-    controller.until(lambda: world.state("chat") == "error", "it is reported")
+    controller.until(lambda: world.state("chat") == "error", "the error is reported")
     assert world.report("chat")["reason"] in {"Rejected", "APIError"}
     assert "failed calling webhook" in world.report("chat")["error"]
     assert annotation(world, "Ingress", "inference-chat") == ""

@@ -1,4 +1,4 @@
-"""Drift against a real API server: what it makes of our applies, and what other managers make of our objects."""
+"""Drift detection on a real API server: how it stores applies, and how other field managers change objects."""
 
 import copy
 
@@ -18,7 +18,7 @@ PARITY = dict(parity())
 
 
 class Api:
-    """The few requests that these tests make, in one namespace."""
+    """Requests to the API server in one namespace."""
 
     def __init__(self, kube, namespace):
         self._kube = kube
@@ -34,14 +34,14 @@ class Api:
         return self._kube.patch(path, manifest, content_type=APPLY_PATCH, fieldManager=FIELD_MANAGER, force="true")
 
     def edit(self, raw):
-        """Replace the object, as somebody with an editor does."""
+        """Replaces the object, as `kubectl edit` does."""
         edited = copy.deepcopy(raw)
         for served in ("managedFields", "resourceVersion"):
             edited["metadata"].pop(served)
         return self._kube.request("PUT", object_path(ref_of(raw)), edited, query={"fieldManager": "kubectl-edit"})
 
     def adopt(self, manifest):
-        """Make the object as GCO's monitor does, then hand its fields over to us."""
+        """Creates the object as GCO's monitor does, then transfers its fields to us."""
         ref = ref_of(manifest)
         made = self._kube.request(
             "POST", collection_path(ref.kind, ref.namespace), manifest, query={"fieldManager": "OpenAPI-Generator"}
@@ -88,7 +88,7 @@ def test_an_edit_by_somebody_else_is_exactly_that_difference_and_goes_with_the_n
     manifest = api.placed(wanted_deployment())
     edited = changed(api.apply(manifest), path, value)
     if path[-1] == "serviceAccountName":
-        at(edited, POD).pop("serviceAccount")  # the field's old name, which the server would keep in step
+        at(edited, POD).pop("serviceAccount")  # the field's deprecated alias, which the server would keep in sync
     drifted = observe(api.edit(edited))
     assert paths(differences(manifest, drifted)) == [reported]
     assert differences(manifest, observe(api.apply(in_observed_order(manifest, drifted)))) == ()
@@ -160,7 +160,7 @@ def test_only_an_apply_in_the_observed_order_leaves_the_pod_template_alone(api):
     assert differences(other_order, observe(standing)) == ()
     again = api.apply(in_observed_order(other_order, observe(standing)))
     assert again["spec"] == standing["spec"]
-    # If this ever stops being so, in_observed_order has no reason any more.
+    # If this assertion fails, in_observed_order is no longer needed.
     restarted = api.apply(other_order)
     assert restarted["spec"]["template"] != standing["spec"]["template"]
 

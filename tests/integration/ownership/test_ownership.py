@@ -1,4 +1,4 @@
-"""Whose an object is, on the real API server: what is adopted without a restart, and what is never touched."""
+"""Ownership of objects on a real API server: which are adopted without a restart, and which are never touched."""
 
 import copy
 from collections.abc import Callable
@@ -19,7 +19,7 @@ SCALED = {"enabled": True, "min_replicas": 1, "max_replicas": 3}
 
 
 def runs(world: World, controller: Program, name: str = "chat") -> None:
-    controller.until(lambda: world.state(name) == "running", f"{name} runs")
+    controller.until(lambda: world.state(name) == "running", f"{name} is running")
 
 
 def error(world: World, name: str = "chat") -> str:
@@ -42,17 +42,17 @@ def test_what_the_former_system_made_is_adopted_scaled_and_kept_in_order_without
 ) -> None:
     name = create_as_gco(world, case)
     count = deployment(world, name)["spec"]["replicas"]
-    world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet stands")
-    world.kube.wait_for(lambda: len(world.pods(name)) == count, what="its pods stand")
-    # Which says that it has pods only afterwards.
-    sets = world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet")
+    world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet exists")
+    world.kube.wait_for(lambda: len(world.pods(name)) == count, what="its pods exist")
+    # The ReplicaSet's status lists the pods only afterwards.
+    sets = world.kube.wait_for(lambda: replica_sets(world, name), what="its ReplicaSet has pods")
     pods = world.pods(name).keys()
     before = deployment(world, name)["spec"]["template"]
     controller = program().wait_working()
     runs(world, controller, name)
     if case != "autoscaled":
         world.user.scale(world.item_of(name), count + 1)
-        controller.until(lambda: world.replicas(name) == count + 1, "it is scaled")
+        controller.until(lambda: world.replicas(name) == count + 1, "the Deployment is scaled")
     for kind, other in (("Service", name), ("Ingress", f"inference-{name}")):
         controller.until(lambda ref=(kind, other): is_taken_over(world, *ref), f"the {kind} is taken over")  # type: ignore[misc]
     controller.until(
@@ -65,7 +65,7 @@ def test_what_the_former_system_made_is_adopted_scaled_and_kept_in_order_without
 
 
 def is_taken_over(world: World, kind: str, name: str) -> bool:
-    """Whether all its fields are this controller's."""
+    """Returns whether this controller owns all fields of the object."""
     found = world.get(kind, name)
     assert found is not None
     managers = {(entry["manager"], entry["operation"]) for entry in found["metadata"]["managedFields"]}
@@ -79,7 +79,7 @@ def test_a_field_that_the_former_system_set_goes_with_the_item_that_drops_it(
     controller = program().wait_working()
     runs(world, controller)
     world.update_spec("chat", env=None)
-    controller.until(lambda: "env" not in world.container("chat"), "the variables go")
+    controller.until(lambda: "env" not in world.container("chat"), "the variables are removed")
     spec = deployment(world)["spec"]["template"]["spec"]
     assert "command" not in spec["initContainers"][0]
 
@@ -117,16 +117,16 @@ def test_a_foreign_object_of_the_name_stays_as_it_is_whatever_the_item_says(
 ) -> None:
     post(world, {"kind": kind, "metadata": {"name": name}, "spec": copy.deepcopy(spec)}, "somebody")
     world.put(small(autoscaling=SCALED))
-    controller.until(lambda: world.state("chat") == "error", "it is refused")
+    controller.until(lambda: world.state("chat") == "error", "the item is rejected")
     assert reason(world) == "ObjectNotOwned"
-    controller.until(lambda: f"{kind} {world.namespace}/{name} exists" in error(world), "the object is named")
+    controller.until(lambda: f"{kind} {world.namespace}/{name} exists" in error(world), "the report names the object")
     theirs = world.get(kind, name)
     assert theirs is not None
     assert all(entry["manager"] != "gco-stream" for entry in theirs["metadata"]["managedFields"])
-    # All that a stop, a start and a change of the item may need is left to whose it is.
+    # Nothing that a stop, a start or a change of the item requires may touch the other owner's object.
     world.set_desired_state("chat", "stopped")
     world.update_spec("chat", port=9000)
-    controller.until(lambda: world.state("chat") == "error", "it is still refused")
+    controller.until(lambda: world.state("chat") == "error", "the item is still rejected")
     world.put(small("after"))
     runs(world, controller, "after")
     there = world.get(kind, name)
@@ -140,22 +140,24 @@ def test_a_canary_and_an_endpoint_of_its_name_the_first_keeps_it_and_then_the_ot
     world.put(small(canary=CANARY))
     runs(world, controller)
     world.put(small("chat-canary"))
-    controller.until(lambda: "belongs to the endpoint chat" in error(world, "chat-canary"), "the second is refused")
+    controller.until(
+        lambda: "belongs to the endpoint chat" in error(world, "chat-canary"), "the second endpoint is rejected"
+    )
     assert world.state("chat-canary") == "error"
     pods = world.pods("chat").keys()
     world.update_spec("chat", canary=None)
-    controller.until(lambda: world.state("chat-canary") == "running", "the other has the name", patience=180)
+    controller.until(lambda: world.state("chat-canary") == "running", "the second endpoint gets the name", patience=180)
     assert deployment(world, "chat-canary")["metadata"]["annotations"]["gco.io/endpoint"] == "chat-canary"
     others = world.pods("chat-canary").keys()
 
-    # And the other way round.
+    # The other order.
     world.update_spec("chat", canary=CANARY)
-    controller.until(lambda: "belongs to the endpoint chat-canary" in error(world), "now the canary is refused")
+    controller.until(lambda: "belongs to the endpoint chat-canary" in error(world), "the canary is rejected")
     assert world.state("chat") == "running"
     assert world.pods("chat-canary").keys() == others
     world.set_desired_state("chat-canary", "deleted")
-    controller.until(lambda: world.item("chat-canary") is None, "the other is gone")
-    controller.until(lambda: error(world) == "" and world.get("Deployment", "chat-canary"), "the canary is made")
+    controller.until(lambda: world.item("chat-canary") is None, "the second endpoint is gone")
+    controller.until(lambda: error(world) == "" and world.get("Deployment", "chat-canary"), "the canary is created")
     assert deployment(world, "chat-canary")["metadata"]["annotations"]["gco.io/endpoint"] == "chat"
     assert world.pods("chat").keys() == pods
 
@@ -175,7 +177,7 @@ def test_nothing_is_touched_in_a_namespace_that_is_not_allowed(state: str, world
         if state == "deleted":
             controller.until(lambda: world.item(name) is None, "the item is purged")
         else:
-            controller.until(lambda: reason(world, name) == "NamespaceNotAllowed", "it is refused")
+            controller.until(lambda: reason(world, name) == "NamespaceNotAllowed", "the item is rejected")
         there = world.kube.get(f"{path}/{name}")
         assert (there["metadata"]["uid"], there["metadata"]["generation"]) == (made["metadata"]["uid"], 1)
         assert "annotations" not in there["metadata"] or not any(
@@ -193,7 +195,7 @@ def test_a_paused_deployment_stays_paused_and_the_report_says_what_it_waits_for(
     pods = world.pods("chat").keys()
     edit(world, "Deployment", "chat", {"spec": {"paused": True}})
     world.update_spec("chat", image="registry.example/serve:2.0")
-    controller.until(lambda: reason(world) == "DeploymentPaused", "it is said")
+    controller.until(lambda: reason(world) == "DeploymentPaused", "the pause is reported")
     assert world.state("chat") == "updating"
     assert deployment(world)["spec"]["paused"] is True
     assert world.pods("chat").keys() == pods
@@ -213,11 +215,11 @@ def test_another_selector_is_an_error_and_the_deployment_and_its_pods_stay(
         "template": {"metadata": {"labels": selector}, "spec": {"containers": [{"name": "inference", "image": "a:1"}]}},
     }
     made = post(world, {"kind": "Deployment", "metadata": {"name": "chat", "labels": labels}, "spec": spec}, GCO)
-    world.kube.wait_for(lambda: world.pods("chat"), what="its pod stands")
+    world.kube.wait_for(lambda: world.pods("chat"), what="its pod exists")
     pods = world.pods("chat").keys()
     world.put(small())
     controller = program().wait_working()
-    controller.until(lambda: world.state("chat") == "error", "it is refused")
+    controller.until(lambda: world.state("chat") == "error", "the item is rejected")
     assert reason(world) == "SelectorImmutable"
     assert "delete the Deployment" in error(world)
     assert deployment(world)["metadata"]["uid"] == made["metadata"]["uid"]
@@ -232,7 +234,7 @@ def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_ma
     for name in ("lost", "gone"):
         world.put(small(name))
         runs(world, controller, name)
-    # A pod on a lost node never goes: nobody there ends it.
+    # A pod on a lost node never terminates, because no kubelet stops it.
     held = world.pods("lost")
     for pod in held.values():
         edit(world, "Pod", pod["metadata"]["name"], {"metadata": {"finalizers": ["example.com/lost-node"]}})
@@ -241,9 +243,11 @@ def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_ma
     foreground = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
     world.kube.delete(path_of("Deployment", world.namespace, "lost"), foreground)
     world.set_desired_state("gone", "deleted")
-    controller.until(lambda: world.state("gone") == "deleting", "it is being deleted")
+    controller.until(lambda: world.state("gone") == "deleting", "deleting is reported")
 
-    controller.until(lambda: "finalizer example.com/hold" in error(world, "gone"), "it is said", patience=180)
+    controller.until(
+        lambda: "finalizer example.com/hold" in error(world, "gone"), "the finalizer is reported", patience=180
+    )
     assert world.state("gone") == "deleting"
     assert error(world, "gone").endswith("is terminating and waits for the finalizer example.com/hold")
 
@@ -251,7 +255,7 @@ def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_ma
         found = world.get("Deployment", "lost")
         return found is not None and found["metadata"]["uid"] != uid
 
-    controller.until(is_new, "it is made anew", patience=180)
+    controller.until(is_new, "the Deployment is recreated", patience=180)
     runs(world, controller, "lost")
     deletions = [
         step for line in controller.lines() for step in line.get("steps", ()) if step.startswith("delete Deployment")

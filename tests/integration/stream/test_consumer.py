@@ -1,4 +1,4 @@
-"""The consumer on a real stream, of DynamoDB Local, through the real client."""
+"""The stream consumer on a real stream of DynamoDB Local, through the real client."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ PATIENCE = 120
 
 
 class ConsumerLog:
-    """A consumer of one table's stream and all that it said."""
+    """A consumer of one table's stream and everything that it reported."""
 
     def __init__(self, streams, tables, table_name, times):
         self._tables = tables
@@ -141,7 +141,7 @@ async def test_thousands_of_changes_arrive_once_each_and_in_order(heard, table):
             puts = [{"PutRequest": {"Item": {"endpoint_name": {"S": name}}}} for name in names[begin : begin + 25]]
             table.client.batch_write_item(RequestItems={table.name: puts})
 
-    # Written before anything is read, so that there are full pages.
+    # Written before the first read, so that pages are full.
     await asyncio.to_thread(write)
     async with heard.running():
         await heard.until(lambda: len(heard.names) >= len(names))

@@ -1,7 +1,7 @@
-"""The scripted DynamoDB of the unit tests says what DynamoDB Local says, wherever that can be made to say something.
+"""Checks that the scripted DynamoDB of the unit tests gives the same answers as DynamoDB Local.
 
-One conversation is held with both, and the transcripts are compared after ARNs, ids, iterators and numbers, which each
-server draws for itself, have got names in the order in which they turn up.
+The same requests are sent to both. Before the transcripts are compared, values that each server chooses, such as ARNs,
+IDs, iterators and sequence numbers, are replaced by names in order of appearance.
 """
 
 import uuid
@@ -18,10 +18,10 @@ from tests.stream.scripted.server import ScriptedDynamoDB
 
 pytestmark = pytest.mark.integration
 
-# Nothing is tried twice, and what is asked is sent as it is, mistakes included.
+# No retries, and requests are sent unchanged, including invalid ones.
 CONFIG = AioConfig(retries={"total_max_attempts": 1, "mode": "standard"}, parameter_validation=False)
 IMAGES = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-# Each server's own affair: capacity and dates, of which DynamoDB Local knows only the minute.
+# Values that differ between the servers: capacity and dates, which DynamoDB Local rounds to the minute.
 LEFT_OUT = {
     "ApproximateCreationDateTime",
     "BillingModeSummary",
@@ -53,11 +53,11 @@ NAMED = {
 
 
 class Conversation:
-    """What is asked of a DynamoDB, and `transcript`, what it answers."""
+    """Sends requests to a DynamoDB and records the answers in `transcript`."""
 
     def __init__(self, tables: Any, streams: Any) -> None:
         self.transcript: list[Any] = []
-        # A stream outlives its table, and would be listed in the next conversation about one of the same name.
+        # A stream outlives its table and would be listed in the next conversation about a table of the same name.
         self._table = f"conversation-{uuid.uuid4().hex[:10]}"
         self._tables = tables
         self._streams = streams
@@ -160,7 +160,7 @@ async def about_pages(say: Conversation, stream: str, shard: str) -> list[str]:
     for limit in (1, 2, 1000, 1000):
         page = await say.stream("get_records", ShardIterator=place, Limit=limit)
         numbers += [record["dynamodb"]["SequenceNumber"] for record in page["Records"]]
-        # An iterator can be used again.
+        # An iterator can be reused.
         await say.stream("get_records", ShardIterator=place, Limit=1)
         place = page["NextShardIterator"]
     await say.table("put_item", Item=key("c"))
@@ -207,7 +207,7 @@ async def about_a_stream_that_is_turned_off_and_on(say: Conversation, stream: st
     await say.table("put_item", Item=key("nobody hears of it"))
     await say.table("describe_table")
     (old,) = await say.shards(stream)
-    # What a closed shard holds can still be read; its last page has no next iterator.
+    # The records of a closed shard can still be read; its last page has no next iterator.
     page = await say.stream("get_records", ShardIterator=place, Limit=2)
     await say.stream("get_records", ShardIterator=page["NextShardIterator"])
     await say.stream("get_records", ShardIterator=latest)

@@ -1,4 +1,4 @@
-"""STREAM_REGION: the stream that is read is the replica's own, and everything else stays with the home region."""
+"""STREAM_REGION: the stream is read in the replica's region; all other calls go to the home region."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_a_replicas_stream_is_found_by_its_own_region(
         return target.endswith("DescribeTable") and f"/{ELSEWHERE}/" not in request.headers.get("Authorization", "")
 
     with FaultyProxy(control_plane.dynamodb_url) as proxy:
-        # One server plays both regions here, so the home region's stream is made another one than the replica's.
+        # One server plays both regions, so the proxy changes the home region's stream ARN.
         proxy.inject(
             Fault("home", at_home, Rewrite(lambda body: body.replace(arn.encode(), arn[:-3].encode() + b"000")))
         )
@@ -36,6 +36,6 @@ def test_a_replicas_stream_is_found_by_its_own_region(
             assert program.status()["stream"]["arn"] == arn
             assert proxy.injected["home"] > 0
             world.put(item("chat"))
-            program.until(lambda: world.state("chat"), "the region reports to the home region")
+            program.until(lambda: world.state("chat"), "the status is written to the home region")
         finally:
             program.kill()

@@ -23,8 +23,7 @@ Rules = list[dict[str, Any]]
 
 @cache
 def charts_rules() -> tuple[Rules, Rules]:
-    """Returns the controller's rules from the chart: in the namespace of its Lease, and in each additional namespace.
-    """
+    """Returns the controller's rules from the chart: for the namespace of its Lease, and for each additional one."""
     with TemporaryDirectory(prefix="gco-stream-helm-") as home:
         chart = Helm(helm(Cache(default_cache(), Progress(quiet=True))), Path(home))
         made = chart.render({"settings": {"INFERENCE_NAMESPACE": "first", "ALLOWED_NAMESPACES": ["further"]}})

@@ -1,4 +1,4 @@
-"""The controller's reads and conditional writes against a real DynamoDB."""
+"""The controller's reads and conditional writes on a real DynamoDB."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ def endpoints(client: Any, table: Table) -> EndpointTable:
 
 
 def put(table: Table, **attributes: Any) -> dict[str, Any]:
-    """Puts an item as somebody else would, and returns it in wire form."""
+    """Puts an item without conditions and returns it in wire form."""
     written = wire.encode(item(**attributes))
     table.client.put_item(TableName=table.name, Item=written)
     return written

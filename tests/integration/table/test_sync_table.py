@@ -1,4 +1,4 @@
-"""A person's writes against a real DynamoDB, with somebody else at work at the same time."""
+"""A user's writes on a real DynamoDB while another writer changes the same item."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_an_endpoint_is_created_only_where_none_is(endpoints: SyncEndpointTable,
 
 
 class AnswerLost:
-    """A client whose first write arrives, but whose answer does not, so that the SDK sends it a second time."""
+    """A client whose writes are sent twice, as the SDK does when the first answer is lost."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
