@@ -1,4 +1,4 @@
-"""`gco-stream approve-deletes`: exactly what was shown goes, for an hour, and nothing else."""
+"""`gco-stream approve-deletes`: approves exactly the listed deletions for one hour."""
 
 import json
 import time
@@ -57,7 +57,7 @@ def annotate(world: World, **values: str) -> None:
 
 
 def until_held(program: Program, count: int) -> None:
-    program.until(lambda: sample(program, "gco_stream_deletions_held") == count, f"{count} are held")
+    program.until(lambda: sample(program, "gco_stream_deletions_held") == count, f"{count} deletions are held")
 
 
 def test_what_was_shown_goes_as_soon_as_it_is_approved(
@@ -82,15 +82,15 @@ def test_what_was_shown_goes_as_soon_as_it_is_approved(
     before = uids(world)
     assert gco_stream(unlimited_env, "approve-deletes", digest).returncode == 0
     approved, scanned = time.monotonic(), sample(one, "gco_stream_resync_seconds_count")
-    one.until(lambda: stands(world) == {"stays"}, "what was shown goes")
-    print(f"gone {time.monotonic() - approved:.2f} s after the approval")
+    one.until(lambda: stands(world) == {"stays"}, "the approved objects are deleted")
+    print(f"deleted {time.monotonic() - approved:.2f} s after the approval")
     assert sample(one, "gco_stream_resync_seconds_count") == scanned
     assert uids(world).items() <= before.items()
-    # Nobody asked the budget.
+    # An approved deletion does not use the budget.
     assert REMOVALS_ANNOTATION not in annotations(world)
     assert 'gco_stream_removals_total{allowed_by="approval"} 2.0' in one.http("/metrics")[1]
-    one.until(lambda: world.state("a") == "deleted", "it is reported")
-    one.until(lambda: sample(one, "gco_stream_deletions_held") == 0, "nothing is held any more")
+    one.until(lambda: world.state("a") == "deleted", "deleted is reported")
+    one.until(lambda: sample(one, "gco_stream_deletions_held") == 0, "no deletion is held any more")
 
 
 def test_another_endpoint_that_comes_to_it_is_not_let_go(
@@ -111,7 +111,7 @@ def test_another_endpoint_that_comes_to_it_is_not_let_go(
     digest = shown(unlimited_env)["digest"]
     assert gco_stream(unlimited_env, "approve-deletes", digest).returncode == 0
     leave(world, "c")
-    one.until(lambda: stands(world) == {"c"}, "the two go")
+    one.until(lambda: stands(world) == {"c"}, "the approved endpoints are deleted")
     after_scans(one, 2)
     assert stands(world) == {"c"}
 
@@ -127,7 +127,7 @@ def test_objects_that_were_made_anew_are_not_covered(
     assert gco_stream(unlimited_env, "approve-deletes", shown(unlimited_env)["digest"]).returncode == 0
     made_anew(world, "a")
     guarded = program(**OFTEN, **NONE_BY_ITSELF).wait_working()
-    guarded.until(lambda: stands(world) == {"a"}, "the other goes")
+    guarded.until(lambda: stands(world) == {"a"}, "the other endpoint is deleted")
     after_scans(guarded, 2)
     assert {name for name in uids(world) if not name.endswith("b")} == {
         "Service/a",
@@ -137,7 +137,7 @@ def test_objects_that_were_made_anew_are_not_covered(
 
 
 def made_anew(world: World, name: str) -> None:
-    """Deletes the Service and makes the same one again, as we would."""
+    """Deletes the Service and recreates it as the controller does."""
     path = path_of("Service", world.namespace, name)
     before = world.kube.get(path)
     world.kube.delete(path)
@@ -163,7 +163,7 @@ def test_after_a_wiped_table_what_is_approved_goes_and_what_has_an_item_again_st
     one = program(**OFTEN, **NONE_BY_ITSELF).wait_working()
     kept = {name: uid for name, uid in before.items() if name.endswith("a")}
     # Deployments are terminating until their pods are gone.
-    one.until(lambda: uids(world) == kept, "what is approved goes, and nothing else")
+    one.until(lambda: uids(world) == kept, "only the approved objects are deleted")
 
 
 def test_an_approval_lets_a_wiped_tables_objects_go_while_it_is_still_empty(
@@ -175,10 +175,10 @@ def test_an_approval_lets_a_wiped_tables_objects_go_while_it_is_still_empty(
     take_out(world, "a", "b")
     until_held(one, 2)
     assert gco_stream(unlimited_env, "approve-deletes", shown(unlimited_env)["digest"]).returncode == 0
-    one.until(lambda: not stands(world), "they go")
+    one.until(lambda: not stands(world), "the objects are deleted")
 
 
-@pytest.mark.parametrize("hours", [-1, 3], ids=["run out", "for longer than the command says"])
+@pytest.mark.parametrize("hours", [-1, 3], ids=["expired", "valid for too long"])
 def test_an_approval_holds_for_an_hour_and_no_longer(
     hours: int, world: World, program: Callable[..., Program], unlimited_env: dict[str, str]
 ) -> None:
@@ -191,12 +191,12 @@ def test_an_approval_holds_for_an_hour_and_no_longer(
     entry = entry_of("a", uids(world).values())
     text = approval_of([entry], time.time() + (hours - 1) * 3600)
     annotate(world, **{APPROVED_ANNOTATION: text})
-    one.until(lambda: APPROVED_ANNOTATION not in annotations(world), "what is of no use leaves the Lease")
+    one.until(lambda: APPROVED_ANNOTATION not in annotations(world), "the invalid approval is removed from the Lease")
     after_scans(one, 2)
     assert stands(world) == {"a"}
-    # It is the time alone: the same entry lets it go.
+    # Only the time was invalid: the same entry is accepted now.
     annotate(world, **{APPROVED_ANNOTATION: approval_of([entry], time.time())})
-    one.until(lambda: not stands(world), "it goes")
+    one.until(lambda: not stands(world), "the endpoint is deleted")
 
 
 def test_where_nothing_waits_there_is_nothing_to_approve(

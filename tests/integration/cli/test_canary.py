@@ -1,4 +1,4 @@
-"""`gco-stream endpoint canary|promote|rollback` against a real DynamoDB, and a controller that carries them out."""
+"""`gco-stream endpoint canary|promote|rollback` on a real DynamoDB, with a controller that acts on the changes."""
 
 from typing import Any
 
@@ -87,9 +87,9 @@ def test_a_canary_is_tried_and_promoted_by_commands_alone(world: World, controll
         return bool(ready) and world.container(app)["image"] == image
 
     world.put(item(spec={"gpu_count": 0}))
-    controller.until(lambda: world.state("chat") == "running", "it runs")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")
     assert shell(f"endpoint canary chat --image {NEW} --weight 25") == 0
     controller.until(lambda: serves(NEW, "chat-canary"), "the canary is ready")
     assert shell("endpoint promote chat") == 0
-    controller.until(lambda: serves(NEW, "chat"), "the main runs what the canary ran")
-    controller.until(lambda: world.state("chat") == "running", "it is said")
+    controller.until(lambda: serves(NEW, "chat"), "the main Deployment runs the canary's image")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")

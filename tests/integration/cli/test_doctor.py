@@ -28,21 +28,21 @@ RBAC = "rbac.authorization.k8s.io"
 
 @pytest.fixture
 def surroundings(shell: Shell, controller_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The environment of a controller, for commands in this process too."""
+    """The environment of a controller, also set for commands in this process."""
     for variable, value in controller_env.items():
         monkeypatch.setenv(variable, value)
     return controller_env
 
 
 def examined(shell: Shell) -> dict[str, dict[str, str]]:
-    """The findings, by check."""
+    """Runs the doctor and returns its findings by check."""
     shell("doctor -o json")
     return {finding["check"]: finding for finding in json.loads(shell.out)}
 
 
 @contextmanager
 def allowed(kube: KubeApi, namespace: str, user: str, *forbidden: str) -> Iterator[None]:
-    """The user may do what the controller needs, without these verbs on Ingresses."""
+    """Grants the user the permissions that the controller needs, except these verbs on Ingresses."""
     rules = [
         {
             "apiGroups": [one.group],
@@ -57,7 +57,7 @@ def allowed(kube: KubeApi, namespace: str, user: str, *forbidden: str) -> Iterat
     kube.create(path_of("Role", namespace), {"metadata": {"name": "doctor"}, "rules": rules})
     binding = {"roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "doctor"}, "subjects": [subject]}
     kube.create(path_of("RoleBinding", namespace), {"metadata": {"name": "doctor"}, **binding})
-    kube.wait_for(lambda: may(kube, user, namespace, rules), what="the server knows the Role")
+    kube.wait_for(lambda: may(kube, user, namespace, rules), what="the API server enforces the Role")
     yield
 
 
@@ -79,7 +79,7 @@ def test_where_all_is_well_it_says_so_and_ends_well(
         "renewed ",
     ):
         assert words in shell.out, shell.out
-    # The server's date is of whole seconds, and its answer may take one.
+    # The server's date has whole seconds, and its answer may take another one.
     assert re.search(r"^OK    clock: within \d+ s of ", shell.out, re.MULTILINE), shell.out
     assert table.client.scan(TableName=table.name)["Count"] == 0
 
@@ -128,7 +128,7 @@ def test_servers_that_cannot_be_reached_are_one_line_each(
 def test_a_missing_namespace_is_a_failure(
     shell: Shell, surroundings: dict[str, str], control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Who has a Role in each namespace, and nothing else, is not told whether another one exists.
+    # A user whose Roles are all in other namespaces may not read whether this one exists.
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     monkeypatch.setenv("ALLOWED_NAMESPACES", f"{surroundings['INFERENCE_NAMESPACE']},nowhere")
     found = examined(shell)["namespace nowhere"]

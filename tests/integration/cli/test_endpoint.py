@@ -1,4 +1,4 @@
-"""`gco-stream endpoint …` against a real DynamoDB."""
+"""`gco-stream endpoint …` on a real DynamoDB."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ CHAT = "name: chat\nregions: [us-east-1]\nimage: x:1\nreplicas: 2\nenv: {TOKEN: 
 
 
 class Shell:
-    """Runs commands in this process; `out` and `err` hold the last one's output."""
+    """Runs commands in this process; `out` and `err` hold the output of the last one."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         self._capsys = capsys

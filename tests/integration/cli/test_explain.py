@@ -1,4 +1,4 @@
-"""`explain` and `run --dry-run`: how endpoints stand, what would be done and why, acting on nothing."""
+"""`explain` and `run --dry-run`: report state, planned changes and reasons, and change nothing."""
 
 import os
 import subprocess
@@ -29,26 +29,26 @@ def asked(name: str = "chat", *, spec: dict[str, Any] | None = None, **attribute
 
 
 class ExplainOutput:
-    """What `explain` says of the endpoints of a world."""
+    """The output of `explain` for the endpoints of a world."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
 
     def text(self, *arguments: str) -> str:
-        """The text, its lines with single blanks."""
+        """Runs the command and returns its lines with runs of spaces collapsed."""
         told = gco_stream(self._environment, *arguments)
         assert told.returncode == 0, told.stderr
         return "\n".join(" ".join(line.split()) for line in told.stdout.splitlines())
 
     def endpoint(self, name: str = "chat") -> dict[str, Any]:
-        """The JSON of one endpoint."""
+        """Returns the JSON of one endpoint."""
         told = gco_stream(self._environment, "explain", name, "-o", "json")
         assert told.returncode == 0, told.stderr
         found: dict[str, Any] = orjson.loads(told.stdout)["endpoints"][name]
         return found
 
     def objects(self, name: str = "chat") -> dict[str, tuple[str, str]]:
-        """Status and message by Kind/name."""
+        """Returns status and message by Kind/name."""
         found = self.endpoint(name)["objects"]
         return {f"{one['kind']}/{one['name']}": (one["status"], one["message"]) for one in found}
 
@@ -60,13 +60,13 @@ def told(controller_env: dict[str, str]) -> ExplainOutput:
 
 @pytest.fixture
 def left(world: World, controller: Program) -> Iterator[Callable[..., None]]:
-    """`left(items...)`: the program runs them, and is then no more."""
+    """Returns `left(items...)`, which puts the items, waits until they run, and kills the program."""
 
     def leave(*items: dict[str, Any]) -> None:
         for one in items:
             world.put(one)
         names = [one["endpoint_name"] for one in items]
-        controller.until(lambda: {world.state(name) for name in names} == {"running"}, f"{names} run")
+        controller.until(lambda: {world.state(name) for name in names} == {"running"}, f"{names} are running")
         controller.kill()
         release_lease(world.kube, world.namespace)
 
@@ -104,7 +104,7 @@ def test_it_says_what_would_be_done_and_does_nothing(
 
 def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program, told: ExplainOutput) -> None:
     world.put(asked())
-    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted")
+    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted")
     text = told.text("explain", "chat")
     assert text.splitlines()[0] == "chat: running here, as desired"
     for line in (
@@ -129,7 +129,7 @@ def test_what_is_not_known_of_a_spec_is_a_warning_in_the_json(world: World, cont
     told = gco_stream(controller_env, "explain", "--all", "-o", "json")
     chat = orjson.loads(told.stdout)["endpoints"]["chat"]
     assert not chat["in_sync"]
-    # Service, Deployment and HPA; the Ingress waits for a pod.
+    # Service, Deployment and HPA; the Ingress waits for a ready pod.
     assert len(chat["steps"]) == 3
     assert {warning["reason"] for warning in chat["warnings"]} == {"UnknownMetric"}
     assert any("'gpu'" in warning["message"] for warning in chat["warnings"])
@@ -204,9 +204,9 @@ def test_a_stopped_endpoint_is_in_its_desired_state_without_an_ingress(
     world: World, controller: Program, told: ExplainOutput
 ) -> None:
     world.put(asked())
-    controller.until(lambda: world.state("chat") == "running", "it runs")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")
     world.set_desired_state("chat", "stopped")
-    controller.until(lambda: world.state("chat") == "stopped", "it is stopped")
+    controller.until(lambda: world.state("chat") == "stopped", "stopped is reported")
     assert told.text("explain", "chat").startswith("chat: stopped here, as desired\n")
     assert told.objects()["Ingress/inference-chat"] == ("NotNeeded", "the endpoint is stopped")
 
@@ -241,7 +241,7 @@ def test_the_regions_that_promotion_waits_for_are_named(
 def test_a_canary_that_is_not_ready_is_the_first_reason(world: World, controller: Program, told: ExplainOutput) -> None:
     canary = {"image": "registry.example/serve:2.0-never-ready", "weight": 20, "replicas": 1}
     world.put(asked(spec={"canary": canary}))
-    controller.until(lambda: world.state("chat") == "running", "the main runs")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")
     text = told.text("explain", "chat").splitlines()
     assert text[0].startswith("chat: needs attention: the canary of chat has no ready replica")
     assert told.endpoint()["reason"] == "CanaryNotReady"
@@ -252,8 +252,8 @@ def test_a_pod_that_cannot_start_is_named_with_its_reason(
     world: World, controller: Program, told: ExplainOutput
 ) -> None:
     world.put(asked(spec={"image": "registry.example/serve:1.0-image-pull-error"}))
-    controller.until(lambda: world.state("chat") == "creating", "it is made")
-    controller.until(lambda: "ImagePullBackOff" in told.text("explain", "chat").splitlines()[0], "the reason is told")
+    controller.until(lambda: world.state("chat") == "creating", "creating is reported")
+    controller.until(lambda: "ImagePullBackOff" in told.text("explain", "chat").splitlines()[0], "the reason is shown")
     found = told.endpoint()
     assert (found["reason"], found["report"].partition(":")[0]) == ("Progressing", "creating, 0 of 1 ready")
     assert told.objects()["Ingress/inference-chat"] == (
@@ -270,7 +270,7 @@ def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
     assert made is not None
     path = path_of("Deployment", world.namespace, "chat")
     world.kube.delete(path)
-    world.kube.wait_for(lambda: world.get("Deployment", "chat") is None, what="gone")
+    world.kube.wait_for(lambda: world.get("Deployment", "chat") is None, what="the Deployment is gone")
     made["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] = 33
     body = {"metadata": {"name": "chat", "labels": made["metadata"]["labels"]}, "spec": made["spec"]}
     collection = path_of("Deployment", world.namespace)
@@ -289,7 +289,7 @@ def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
         annotations = world.kube.get(path)["metadata"].get("annotations", {})
         return "gco.io/template-version" in annotations and controller.is_idle() and world.state("chat") == "running"
 
-    controller.until(adopted, "it is adopted, and reported")
+    controller.until(adopted, "the Deployment is adopted and reported")
     assert told.objects()["Deployment/chat"][0] == "LeftAlone"
     after = told.text("run", "--dry-run")
     assert upgrade in after

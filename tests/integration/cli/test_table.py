@@ -1,4 +1,4 @@
-"""`gco-stream table …` against a real DynamoDB."""
+"""`gco-stream table …` on a real DynamoDB."""
 
 import uuid
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def environment(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def name(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of a table that is not there yet."""
+    """The name of a table that does not exist yet."""
     new = f"endpoints-{uuid.uuid4().hex[:10]}"
     monkeypatch.setenv(TABLE_VARIABLE, new)
     yield new

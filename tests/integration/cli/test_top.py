@@ -1,4 +1,4 @@
-"""`gco-stream top` against a real DynamoDB and a real API server."""
+"""`gco-stream top` on a real DynamoDB and a real API server."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def test_a_missing_table_and_wrong_options_are_one_line(shell: Shell) -> None:
 
 
 class Watching:
-    """`gco-stream top` in a pipe, line by line."""
+    """A `gco-stream top` process whose piped output is read line by line."""
 
     def __init__(self, *options: str) -> None:
         command = [sys.executable, "-u", "-m", "gco_stream", "top", "--no-pods", "--interval", "0.2", *options]
@@ -159,7 +159,7 @@ def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, w
         put(world.table, region_status=RUNNING, hold="ask Ada")
         until("1 held")
         process.send_signal(signal.SIGINT)
-        # The end of the other screen: what was there before is seen again.
+        # Leaving the alternate screen restores the previous one.
         until("\x1b[?1049l")
         assert process.wait(timeout=PATIENCE) == 0
     os.close(ours)

@@ -1,4 +1,4 @@
-"""The cache against a real API server: what watches, bookmarks, refusals and restarts look like there."""
+"""The cluster cache on a real API server: watches, bookmarks, rejected requests and restarts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -26,7 +26,7 @@ until = partial(fake_api.until, seconds=PATIENCE)
 
 
 class CacheFixture:
-    """A running cache, a writer beside it, and the endpoints it has reported."""
+    """A running cache, a writer and the endpoints that the cache has reported."""
 
     def __init__(self, client: KubeClient, *namespaces: str) -> None:
         self.client = client
@@ -43,7 +43,7 @@ class CacheFixture:
         return self.cache.observed("llm").objects.get(self.ref)
 
     async def edit(self, patch: JsonObject) -> None:
-        """What somebody with kubectl does."""
+        """Edits the object as a kubectl user does."""
         body = orjson.dumps(patch)
         await self.client.request(
             "PATCH", object_path(self.ref), body=body, content_type="application/merge-patch+json"
@@ -70,7 +70,7 @@ async def world(control_plane: ControlPlane, namespace: str) -> AsyncIterator[Ca
 
 
 def ingress(namespace: str, endpoint: str = "llm", **annotations: str) -> JsonObject:
-    """An Ingress: the kind that no controller writes to in these tests."""
+    """Returns an Ingress, the kind that no controller writes to in these tests."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
@@ -117,7 +117,7 @@ async def test_own_writes_are_shown_at_once_and_late_events_do_not_undo_them(wor
         assert world.shown() == applied
         await world.writer.delete(made.ref, made.uid)
         assert world.shown() is None
-    # Another object's event comes after all of ours.
+    # The event of another object arrives after all of ours.
     await create(world.client, ingress(world.namespace, "marker"))
     await until(lambda: any("marker" in reported for reported in world.reported))
     assert world.shown() is None

@@ -1,4 +1,4 @@
-"""Electors on a real API server: what holds in memory holds there, with conflicts, uids and watches as they are."""
+"""Leader election on a real API server, with its conflicts, UIDs and watches."""
 
 import asyncio
 import time
@@ -31,20 +31,20 @@ Start = Callable[[TermLog, str], Replica]
 
 
 class Times(NamedTuple):
-    """How long a lease holds without renewal, and when a leader that cannot renew steps down; seconds."""
+    """How long a lease is valid without renewal, and when a leader that cannot renew steps down, in seconds."""
 
     duration: int
     deadline: float
 
 
-# For what is told by a lease's running out. It is longer than a machine stands still between two steps of a test.
+# For tests that wait for expiry. It is longer than the machine stalls between two steps of a test.
 SHORT = Times(6, 4.8)
-# Nobody loses it in a test.
+# Never expires within a test.
 LONG = Times(120, 100)
 
 
 class Lease:
-    """The Lease as an administrator sees and edits it."""
+    """The Lease as an administrator reads and edits it."""
 
     def __init__(self, kube: "KubeApi", namespace: str) -> None:
         self._kube = kube
@@ -78,7 +78,7 @@ def the_lease(kube: "KubeApi", namespace: str) -> Lease:
 
 @asynccontextmanager
 async def starting(kubeconfig: str, namespace: str, times: Times = LONG) -> AsyncIterator[Start]:
-    """What starts replicas, with one client for all of them."""
+    """Yields a function that starts replicas, which share one client."""
     async with KubeClient.connect(kubeconfig=kubeconfig, connections=16) as client:
 
         def start(terms: TermLog, pod: str) -> Replica:
@@ -132,7 +132,7 @@ async def test_one_of_three_leads_and_on_its_release_the_next_long_before_the_le
         assert (await the_lease.spec())["leaseTransitions"] == 0
         await first.stop()
         took = await until(lambda: terms.leading)
-        print(f"led again {took:.2f} s after the release")
+        print(f"new leader {took:.2f} s after the release")
         assert took < LONG.duration / 2
         second = terms.leading[0]
         spec = await the_lease.spec()
@@ -188,7 +188,7 @@ async def test_a_holder_edited_by_hand_ends_the_term_and_is_waited_for(
 async def test_a_holder_of_gcos_kind_is_given_three_cycles_and_then_relieved(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease
 ) -> None:
-    # As GCO's monitor makes it: neither acquireTime nor leaseTransitions.
+    # As GCO's monitor creates it: without acquireTime and leaseTransitions.
     await the_lease.create(
         holderIdentity="inference-monitor-5d9c7b-x2x4z",
         leaseDurationSeconds=1,
@@ -255,7 +255,7 @@ async def test_standbys_make_no_call_while_the_leader_renews(control_plane: "Con
 
 
 def _watches_and_has_read(plane: "ControlPlane", user: str) -> bool:
-    """What an open watch does not tell (that there is no Lease) is read once more when it opens."""
+    """Returns whether the standby has opened its watch and then read the Lease, which it does once per watch."""
     entries = [(entry.verb, entry.stage) for entry in plane.audit.entries() if entry.user == user]
     opened = ("watch", "ResponseStarted")
     return opened in entries and ("get", "ResponseComplete") in entries[entries.index(opened) :]
@@ -293,7 +293,7 @@ async def test_a_server_that_dies_ends_the_term_in_time_and_is_led_again_when_it
     disposable_control_plane: "Callable[..., ControlPlane]",
 ) -> None:
     plane = await asyncio.to_thread(disposable_control_plane, controllers=False, dynamodb=False)
-    # The deadline is a timer: what it ends on a machine that stands still a while has as long to be late.
+    # The deadline is a timer, so it has this much time to be late on a machine that stalls.
     times = Times(15, 5)
     async with replicas(plane, "default", 3, times) as (terms, _):
         await leader_of(terms)

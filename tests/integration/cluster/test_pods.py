@@ -1,4 +1,4 @@
-"""The health of pods as a real API server, scheduler and kwok's kubelet show them."""
+"""Pod health as shown by a real API server, a scheduler and kwok's kubelet."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 
 
 class Pods:
-    """Pods of a test, and what the program sees of them."""
+    """The pods of a test, and what the program observes of them."""
 
     def __init__(self, kube: KubeApi, client: KubeClient, namespace: str) -> None:
         self.kube = kube
@@ -30,7 +30,7 @@ class Pods:
         self.namespace = namespace
 
     def start(self, name: str, tag: str = "v1", app: str = "llm", **spec: Any) -> str:
-        """One pod; its path."""
+        """Creates a pod and returns its path."""
         metadata = {"name": name, "labels": {"app": app}}
         body = {"metadata": metadata, "spec": {"containers": [{"name": "main", "image": f"model:{tag}"}], **spec}}
         self.kube.create(path_of("Pod", self.namespace), body)
@@ -40,7 +40,7 @@ class Pods:
         return {health.name: health for health in await pods_of(self.client, self.namespace, app, timeout=60)}
 
     async def sees(self, *expected: PodHealth) -> None:
-        """Wait until these, and no others, are seen."""
+        """Waits until exactly these pods are observed."""
         wanted = {health.name: health for health in expected}
         deadline = time.monotonic() + PATIENCE
         while (seen := await self.seen()) != wanted:

@@ -102,7 +102,7 @@ class EndpointRun:
         return int((self.world.get("Deployment", name) or {}).get("status", {}).get("replicas", 0))
 
     def pods_outlive_their_deletion(self) -> list[str]:
-        """Adds a finalizer to the pods, which also blocks a foreground deletion of the Deployment; returns the names."""
+        """Adds a finalizer to the pods, which also blocks foreground deletion of the Deployment; returns the names."""
         pods = [pod["metadata"]["name"] for pod in self.world.pods("chat").values()]
         for pod in pods:
             self.patch_pod(pod, {"finalizers": [HELD_BACK]})

@@ -1,4 +1,4 @@
-"""The fixtures that other tests stand on."""
+"""Tests of the fixtures that other tests use."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,13 +42,13 @@ def test_a_deployment_for_every_kind_of_node_becomes_ready(kube: KubeApi, namesp
             path_of("Deployment", namespace),
             deployment(name, "model:v1", nodeSelector=selector, serviceAccountName="gco-service-account"),
         )
-    kube.wait_for(lambda: all(ready(kube, namespace, name) == 1 for name in selectors), what="every pod ready")
+    kube.wait_for(lambda: all(ready(kube, namespace, name) == 1 for name in selectors), what="every pod is ready")
 
 
 def test_a_pod_that_mounts_the_model_claim_is_scheduled(kube: KubeApi, namespace: str) -> None:
     volumes = [{"name": "models", "persistentVolumeClaim": {"claimName": "efs-claim"}}]
     kube.create(path_of("Deployment", namespace), deployment("model", "model:v1", volumes=volumes))
-    kube.wait_for(lambda: ready(kube, namespace, "model"), what="the pod ready")
+    kube.wait_for(lambda: ready(kube, namespace, "model"), what="the pod is ready")
 
 
 def test_an_images_tag_says_how_its_pods_fare(kube: KubeApi, namespace: str) -> None:
@@ -79,8 +79,8 @@ def test_an_images_tag_says_how_its_pods_fare(kube: KubeApi, namespace: str) -> 
         "pull": ["Pending", "ErrImagePull"],
         "crash": ["Running", "CrashLoopBackOff"],
     }
-    kube.wait_for(lambda: states() == expected, what="each pod fares as its tag says")
-    kube.wait_for(lambda: ready(kube, namespace, "late"), what="the late pod ready")
+    kube.wait_for(lambda: states() == expected, what="each pod has the state of its image tag")
+    kube.wait_for(lambda: ready(kube, namespace, "late"), what="the late pod is ready")
     assert states() == expected
     assert [ready(kube, namespace, name) for name in ("never", "pull", "crash")] == [0, 0, 0]
 
@@ -92,7 +92,7 @@ def test_a_pod_that_never_becomes_ready_does_when_it_is_told(kube: KubeApi, name
     )
     path = path_of("Pod", namespace, pod["metadata"]["name"])
     kube.patch(path, {"metadata": {"annotations": {"gco.local/ready": "true"}}})
-    kube.wait_for(lambda: ready(kube, namespace, "model"), what="the pod ready")
+    kube.wait_for(lambda: ready(kube, namespace, "model"), what="the pod is ready")
 
 
 def test_a_status_that_a_test_writes_into_a_running_pod_stays(kube: KubeApi, namespace: str) -> None:

@@ -1,4 +1,4 @@
-"""Pods here become ready, and stop being ready, as a kubelet's pods do."""
+"""Pods of the local control plane become ready and unready as a kubelet's pods do."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 
 
 class Pod:
-    """One pod, and what the controllers beside the kubelet do to it."""
+    """One pod, and the changes that other controllers make to it."""
 
     def __init__(
         self, kube: KubeApi, namespace: str, tag: str = "v1", *gates: str, name: str = "model", **annotations: str
@@ -29,7 +29,7 @@ class Pod:
         kube.create(path_of("Pod", namespace), {"metadata": metadata, "spec": spec})
 
     def shows(self, **expected: str) -> "Pod":
-        """Wait for these conditions: `Ready="True"`, or `Ready="False ReasonOfIt"`."""
+        """Waits for these conditions: `Ready="True"`, or `Ready="False Reason"`."""
 
         def found() -> bool:
             return expected.items() <= self.conditions().items()
@@ -45,15 +45,15 @@ class Pod:
         return [container[field] for container in self.kube.get(self.path)["status"]["containerStatuses"]]
 
     def gate(self, type_: str, status: str) -> "Pod":
-        """What the load balancer's controller writes."""
+        """Sets a readiness gate, as the load balancer's controller does."""
         condition = {"type": type_, "status": status, "reason": "Test"}
         self.kube.patch(f"{self.path}/status", {"status": {"conditions": [condition]}}, content_type=STRATEGIC)
         return self
 
     def settled(self) -> "Pod":
-        """Wait until kwok has done what it does about this pod."""
+        """Waits until kwok has processed all earlier events of this pod."""
         namespace = self.kube.get(self.path)["metadata"]["namespace"]
-        # It takes the news of all pods in their order.
+        # kwok processes the events of all pods in order.
         for name in ("later", "still-later"):
             Pod(self.kube, namespace, name=name).shows(Ready="True")
         return self
@@ -111,7 +111,7 @@ def test_a_ready_pod_does_as_it_is_told_again_and_again(kube: KubeApi, namespace
 
 def test_a_pod_that_is_told_before_it_starts_is_never_ready(kube: KubeApi, namespace: str) -> None:
     pod = Pod(kube, namespace, "v1", ready="false").shows(Ready="False ContainersNotReady")
-    # A container that was ready once stays one that has started.
+    # A container that was ready once keeps `started: true`.
     assert pod.containers("started") == [False, False]
     pod.tell("true").shows(Ready="True")
 

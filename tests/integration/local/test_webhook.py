@@ -1,4 +1,4 @@
-"""Webhooks in front of the run's API server, as other people's controllers put them there."""
+"""Admission webhooks on the shared API server, like those of other controllers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,14 +24,14 @@ def deployment(name: str, **labels: str) -> Json:
 
 
 def gated(pod: Json, operation: str) -> list[Json]:
-    """What the AWS Load Balancer Controller does to the pods behind its target groups."""
+    """Adds a readiness gate, as the AWS Load Balancer Controller does to the pods of its target groups."""
     if operation != "CREATE" or pod["spec"].get("readinessGates"):
         return []
     return [{"op": "add", "path": "/spec/readinessGates", "value": [{"conditionType": GATE}]}]
 
 
 def insisting(obj: Json, operation: str) -> list[Json]:
-    """What an image updater or a policy engine does: it wants it its way at every write."""
+    """Overwrites fields at every write, as an image updater or a policy engine does."""
     return [
         {"op": "add", "path": "/metadata/labels/team", "value": "platform"},
         {"op": "add", "path": "/metadata/annotations", "value": {"last": operation}},

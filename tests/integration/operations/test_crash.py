@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the next one finishes what was begun, does nothing twice, and restarts no pod for it."""
+"""SIGKILL at any moment: the next process finishes the work, repeats none of it, and restarts no pods."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def watched(control_plane: ControlPlane, namespace: str, controller_user: str, t
 
 
 def templates(world: World, app: str = "chat") -> int:
-    """How many pod templates the Deployment has had."""
+    """Returns the number of pod templates that the Deployment has had."""
     return len(world.kube.list(path_of("ReplicaSet", world.namespace), labels=f"app={app}"))
 
 
@@ -51,7 +51,7 @@ def serves(world: World, image: str) -> bool:
 
 
 def is_idle(one: Program) -> bool:
-    """Whether it has done what it can; what is left is up to pods."""
+    """Returns whether the program has nothing left to do but wait for pods."""
     try:
         return one.is_idle()
     except (StopIteration, urllib3.exceptions.HTTPError):
@@ -62,7 +62,8 @@ def is_running(world: World) -> bool:
     return (world.item("chat") or {}).get("desired_state") == "running"
 
 
-# What the endpoint is before, what the user asks then, when that is reached, and the templates it has had by then.
+# The spec before the change (None: no endpoint), the change, the check that it is complete, and the number of pod
+# templates by then.
 STAGES: dict[str, tuple[dict[str, object] | None, Callable[[World], None], Callable[[World], object], int]] = {
     "creation": (None, lambda world: world.put(item(spec={"gpu_count": 0})), is_running, 1),
     "a rolling change": (
@@ -137,11 +138,11 @@ def test_killed_at_one_write_after_another_it_still_finishes(
         one.until(lambda: watched.struck.is_set() or is_reached(world), f"{stage}: killed or done", PATIENCE)
         if not watched.disarm():
             break
-        one.until(watched.struck.is_set, "it is killed")
+        one.until(watched.struck.is_set, "the program is killed")
         one.kill()
         release_lease(world.kube, world.namespace)
         deaths += 1
-        # Traffic goes to nothing that does not stand, at no moment.
+        # At no moment may traffic go to an object that does not exist.
         routed = weights(world)
         assert {f"{kind}/{name}" for name in routed for kind in ("Deployment", "Service")} <= world.objects().keys()
         one.start()
@@ -175,13 +176,13 @@ def test_killed_at_random_moments_many_endpoints_still_come_up_change_and_go(
         for name in names:
             ask(name)
         for _ in range(2):
-            # A line of its log that is still to come: while it starts, waits for the lease, or works.
+            # The process is killed at a random future log line: while it starts, waits for the lease, or works.
             last = len(one.lines()) + rng.randrange(1, 40)
-            one.until(partial(has_come, last), "a moment comes", PATIENCE)
+            one.until(partial(has_come, last), "the log line is written", PATIENCE)
             one.kill()
             release_lease(world.kube, world.namespace)
             one.start()
-        one.until(is_reached, "all have what is asked", PATIENCE)
+        one.until(is_reached, "all endpoints reach the desired state", PATIENCE)
 
     ask_of_all(lambda name: world.put(item(name, spec={"gpu_count": 0, "image": FIRST})), lambda: all_run(FIRST))
     assert {templates(world, name) for name in names} == {1}

@@ -1,4 +1,4 @@
-"""Each question of the dashboard has an answer, of what is scraped from a real controller at work."""
+"""Checks that each dashboard panel has data, from metrics that are scraped from a real controller."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from tests.metrics.test_dashboard import PANELS
 from tests.support.items import item
 from tools.dashboard.questions import filled
 
-# What Prometheus adds by its own discovery.
+# Labels that Prometheus adds by service discovery.
 ADDED = 'namespace="gco-system",job="gco-stream",pod="gco-stream-0"'
 SCRAPES = 6
 
 
 def scraped(program: Program) -> dict[str, float]:
-    """The value of each series, by its name as Prometheus stores it."""
+    """Scrapes the program and returns the value of each series, by its name in Prometheus."""
     found = {}
     for family in text_string_to_metric_families(program.http("/metrics")[1]):
         for sample in family.samples:
@@ -36,7 +36,7 @@ def test_each_panel_has_something_to_show_of_a_real_controller(
 ) -> None:
     before = scraped(controller)
     world.put(item(spec={"gpu_count": 0}))
-    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted")
+    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted")
     after = scraped(controller)
     assert after["gco_stream_endpoints{" + ADDED + "}"] == 1
     series = [

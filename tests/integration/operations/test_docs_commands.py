@@ -1,4 +1,4 @@
-"""The commands of the pages do what the pages show, run in order in one shell on a control plane of their own."""
+"""Runs the documentation's commands in order in one shell, on a control plane of their own, and checks the output."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.docs.commands import ROOT, SESSION, Block, blocks
 
 START, *OTHERS = [[block for block in blocks(ROOT / "docs" / name) if block.runs] for name in SESSION]
 PATIENCE = 480
-# A reader takes a moment before this; a script waits until nothing is under way any more.
+# A reader pauses before this command; the script waits until no change is in progress.
 PAUSE_BEFORE = "gco-stream endpoint list"
 PAUSE = (
     "until gco-stream explain chat >said && grep -q '^chat: running here, as desired$' said"
@@ -22,14 +22,14 @@ PAUSE = (
 
 
 def masked(line: str) -> str:
-    """A line with what differs from run to run (numbers, ids, columns' widths, bars) made alike."""
+    """Masks what differs between runs: numbers, IDs, column widths and bars."""
     line = re.sub(r"\b(\d+[dhms])+\b", "0s", line)
     line = re.sub(r"\b[0-9a-f]{8,}\b|\d+", "0", line)
     return re.sub(r"[\s─━|-]+", " ", line).strip()
 
 
 def script(ordered: list[Block]) -> str:
-    """One script of the blocks, which tells before each where it stands."""
+    """Returns one script of all blocks, which prints a marker before each one."""
     marked = (f"echo '@@@ {block.page.name}:{block.line}'\n{paused(block.script())}" for block in ordered)
     return "set -eo pipefail\n" + "\n".join(marked)
 
@@ -42,7 +42,7 @@ def paused(commands: str) -> str:
 def shell_env(
     tmp_path_factory: pytest.TempPathFactory, kubectl_binary: Path, helm_binary: Path
 ) -> Iterator[tuple[dict[str, str], Path]]:
-    """The environment and folder of a new user's shell; what it leaves running is ended."""
+    """The environment and folder of a new user's shell; leftover processes are stopped afterwards."""
     home = tmp_path_factory.mktemp("reader")
     here = home / "checkout"
     here.mkdir()
@@ -66,7 +66,7 @@ def test_the_commands_of_the_pages_work_one_after_another_and_print_what_is_show
 ) -> None:
     environment, here = shell_env
     *first, last = START
-    # The last block of start.md takes everything down again.
+    # The last block of start.md removes everything.
     assert "local down" in last.text
     ordered = [*first, *(block for page in OTHERS for block in page), last]
     file = here / "commands.sh"
@@ -88,4 +88,4 @@ def test_the_commands_of_the_pages_work_one_after_another_and_print_what_is_show
         place = f"{block.page.name}:{block.line}"
         seen = {masked(line) for line in printed[place].splitlines()}
         missing = [line for line in block.output.splitlines() if masked(line) and masked(line) not in seen]
-        assert missing == [], f"{place} does not print that any more, but\n{printed[place]}"
+        assert missing == [], f"{place}: lines missing from the output:\n{printed[place]}"

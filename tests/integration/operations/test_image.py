@@ -1,4 +1,4 @@
-"""The Dockerfile's steps, carried out in an empty folder, make a controller that runs and says how it is."""
+"""Runs the Dockerfile's steps in an empty folder and checks the resulting controller and its health check."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.integration.conftest import Program
 
 
 class Image:
-    """What was made, and its environment."""
+    """The result of the build, and its environment."""
 
     def __init__(self, folder: Path) -> None:
         self.builder = Builder(folder)
@@ -20,7 +20,7 @@ class Image:
         self.entrypoint = self.builder.command("run", "ENTRYPOINT")
 
     def health(self, port: int) -> int:
-        """The exit code of the image's own health check."""
+        """Runs the image's health check and returns its exit code."""
         command = self.builder.command("run", "HEALTHCHECK")
         environment = self.environment | {"HTTP_PORT": str(port)}
         return subprocess.run(command, env=environment, capture_output=True, check=False).returncode

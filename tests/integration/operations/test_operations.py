@@ -1,4 +1,4 @@
-"""What whoever runs it at night relies on: health, metrics, the handing over of the lease, and the demo."""
+"""What operators rely on: health checks, metrics, lease handover and the demo."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def test_health_readiness_and_metrics_are_served(world: World, controller: Progr
         "gco_stream_endpoints 1.0",
         'workqueue_depth{name="endpoints"} 0.0',
     ):
-        # What the last write has set off may still be in work.
+        # Work that follows from the last write may still be in flight.
         controller.until(lambda sample=sample: sample in controller.http("/metrics")[1], sample)
     code, text = controller.http("/metrics")
     assert code == 200
@@ -50,7 +50,7 @@ def test_a_standby_is_ready_and_leads_once_the_lease_is_released(
     standby.wait_working()
     assert holder(world) not in {"", first}
     world.put(item(spec={"gpu_count": 0}))
-    standby.until(lambda: world.state("chat") == "running", "the standby does the work now")
+    standby.until(lambda: world.state("chat") == "running", "the new leader processes the endpoint")
 
 
 def test_sigterm_releases_the_lease_and_exits_cleanly(world: World, controller: Program) -> None:

@@ -1,4 +1,4 @@
-"""The status page of the real program: what it tells of real endpoints, and what it never tells."""
+"""The status page of the real program: what it shows of real endpoints, and which values it never shows."""
 
 import time
 from collections.abc import Callable
@@ -25,11 +25,11 @@ def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
     world: World, controller: Program
 ) -> None:
     world.user.create(item(spec={"gpu_count": 0}) | {"namespace": world.namespace})
-    controller.until(lambda: world.state("chat") == "running", "it runs")
-    controller.until(shows(controller, "/endpoints/chat", "running here, as desired"), "its page says so")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")
+    controller.until(shows(controller, "/endpoints/chat", "running here, as desired"), "its page shows the state")
     world.user.scale(world.item_of("chat"), 3)
     scaled = shows(controller, "/endpoints/chat", "running here, as desired", "3 of 3 ready")
-    controller.until(scaled, "it is scaled")
+    controller.until(scaled, "the page shows 3 replicas")
     (record,) = (
         entry["dynamodb"]["SequenceNumber"]
         for entry in records(world)
@@ -40,23 +40,23 @@ def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
         f'sequence number <span class="mono">{record}</span>',
         "the time of the change is the item's updated_at",
         *("create Service", "create Deployment", "reported: running, 3 of 3 ready", "triggered by stream"),
-        # Kubernetes' own Event of the scaling.
+        # The Event of Kubernetes' own deployment controller.
         "ScalingReplicaSet",
     )
     for words in told:
-        controller.until(shows(controller, "/endpoints/chat", words), f"it tells: {words}")
+        controller.until(shows(controller, "/endpoints/chat", words), f"the page shows: {words}")
 
     def last_change() -> str:
         page = controller.http("/endpoints/chat")[1]
         return page[page.index("Last change") : page.index("Desired state")]
 
-    controller.until(lambda: "not yet" not in last_change(), "the change has gone all its way")
+    controller.until(lambda: "not yet" not in last_change(), "all steps of the change are shown")
     for count in ("gco_stream_change_to_applied_seconds_count", "gco_stream_applied_to_ready_seconds_count"):
         controller.until(lambda count=count: metric(controller, count) == 2, f"{count} is 2")  # type: ignore[misc]
 
 
 def records(world: World) -> list[dict[str, object]]:
-    """The table's stream from its beginning."""
+    """Returns all records of the table's stream."""
     streams, arn = world.table.streams, world.table.stream_arn
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
     iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")[
@@ -71,8 +71,8 @@ def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: Worl
     world.put(item("held", spec={"gpu_count": 0, "env": env}))
     world.put(item("broken", spec={"env": {"API_TOKEN": {"nested": SECRET}, "OTHER": [SECRET]}}))
     world.put(item("unset", spec={"env": SECRET}))
-    controller.until(lambda: world.state("held") == "running", "it runs")
-    controller.until(lambda: world.state("broken") == world.state("unset") == "error", "the others are refused")
+    controller.until(lambda: world.state("held") == "running", "running is reported")
+    controller.until(lambda: world.state("broken") == world.state("unset") == "error", "the other items are rejected")
     world.user.hold(world.item_of("held"), "nobody touches it")
     by_hand = [{"name": "API_TOKEN", "value": f"{SECRET}-by-hand"}]
     container = world.container("held") | {"env": by_hand}
@@ -97,14 +97,18 @@ def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: Worl
 def test_endpoints_that_need_attention_come_first_with_reason_and_time(world: World, controller: Program) -> None:
     world.put(item("fine", spec={"gpu_count": 0}))
     world.put(item("wrong", spec={"replicas": -2}))
-    controller.until(shows(controller, "/", "spec.replicas: invalid value -2", '<span class="count">1</span>'), "told")
-    controller.until(shows(controller, "/?state=running", 'href="/endpoints/fine"'), "the other is well")
+    controller.until(
+        shows(controller, "/", "spec.replicas: invalid value -2", '<span class="count">1</span>'), "the error is shown"
+    )
+    controller.until(
+        shows(controller, "/?state=running", 'href="/endpoints/fine"'), "the other endpoint is listed as running"
+    )
 
     def card() -> str:
         page = controller.http("/")[1]
         return page[page.index('id="attention"') : page.index("States in this region")]
 
-    controller.until(lambda: "fine" not in card(), "nothing is told of the other")
+    controller.until(lambda: "fine" not in card(), "the other endpoint needs no attention")
     assert 'href="/endpoints/wrong"' in card()
     assert '<span class="since"><time' in card()
     assert 'title="reason code">InvalidSpec<' in card()
@@ -115,15 +119,17 @@ def test_a_standby_says_who_leads_and_shows_what_the_cluster_shows(
     world: World, controller: Program, program: Callable[..., Program]
 ) -> None:
     world.put(item(spec={"gpu_count": 0}))
-    controller.until(lambda: world.state("chat") == "running", "it runs")
+    controller.until(lambda: world.state("chat") == "running", "running is reported")
     standby = program(HOSTNAME="standby")
     leader = controller.status()["leader"]["identity"]
-    standby.until(lambda: answers(standby) and shows(standby, "/", "This replica is a standby", leader)(), "it says so")
-    standby.until(shows(standby, "/", 'href="/endpoints/chat"', "1 of 1"), "it shows the cluster")
-    standby.until(shows(standby, "/endpoints/chat", "exists"), "its page says what stands")
+    standby.until(
+        lambda: answers(standby) and shows(standby, "/", "This replica is a standby", leader)(), "the banner is shown"
+    )
+    standby.until(shows(standby, "/", 'href="/endpoints/chat"', "1 of 1"), "it shows the endpoint")
+    standby.until(shows(standby, "/endpoints/chat", "exists"), "its page shows live objects")
     assert controller.stop() == 0
     standby.wait_working()
-    standby.until(shows(standby, "/endpoints/chat", "running here, as desired"), "it shows what a leader knows")
+    standby.until(shows(standby, "/endpoints/chat", "running here, as desired"), "it shows the leader's data")
 
 
 def answers(one: Program) -> bool:
@@ -146,7 +152,7 @@ def test_an_open_page_hears_of_a_write_to_the_table_and_does_not_hold_up_the_end
         assert time.monotonic() < deadline
         text += next(heard)
     assert controller.stop() == 0
-    # It was ended, where a server that has waited for it in vain would have broken it off.
+    # A clean end of the response; a server that times out on open connections would cut it off.
     assert list(heard)
     page.release_conn()
 

@@ -1,4 +1,4 @@
-"""A thousand endpoints: a cold start makes and reports all, a warm one writes nothing, and neither loses a change."""
+"""A thousand endpoints: a cold start creates and reports all, a warm start writes nothing, and no change is lost."""
 
 import queue
 import threading
@@ -29,7 +29,7 @@ NAMES = tuple(f"e{number:04}" for number in range(COUNT))
 
 
 class StreamReader:
-    """What is written to the table from now on, as its stream tells."""
+    """Reads the writes to the table from its stream, starting now."""
 
     def __init__(self, table: Table) -> None:
         self._streams = table.streams
@@ -41,7 +41,7 @@ class StreamReader:
         self.last = ""
 
     def read(self) -> list[str]:
-        """The names that were written since the last call, to the end of the stream as it is now."""
+        """Returns the names written since the last call, up to the current end of the stream."""
         found: list[str] = []
         while True:
             answer = self._streams.get_records(ShardIterator=self._iterator, Limit=1000)
@@ -55,7 +55,7 @@ class StreamReader:
 
 @pytest.fixture
 def plane(disposable_control_plane: Callable[..., ControlPlane]) -> ControlPlane:
-    # Nothing runs pods: a thousand Deployments would keep the controllers of Kubernetes busy, not this one.
+    # Without controllers, so no pods run: Kubernetes' own controllers would use the machine for a thousand Deployments.
     return disposable_control_plane(controllers=False)
 
 
@@ -78,13 +78,13 @@ def fill(world: World) -> None:
 
 @contextmanager
 def changing(world: World, replicas: int, first: int) -> Iterator[tuple[str, ...]]:
-    """A user who scales an endpoint here and there meanwhile; gives the names."""
+    """Scales some endpoints in a background thread and yields their names."""
     names = NAMES[first :: COUNT // CHANGES]
 
     def change() -> None:
         for name in names:
             world.user.scale(world.item_of(name), replicas)
-            # Spread over the start rather than all at its beginning.
+            # Spread the changes over the start instead of making all of them at its beginning.
             time.sleep(0.1)
 
     user = threading.Thread(target=change)
@@ -104,7 +104,7 @@ def settled(one: Program) -> Callable[[], bool]:
 
 
 def caught_up(one: Program, reader: StreamReader) -> Callable[[], bool]:
-    """Whether it has read the stream to its end, and nothing is left to do."""
+    """Returns a check that the program has read the whole stream and has nothing left to do."""
 
     def look() -> bool:
         wrote = reader.read()
@@ -115,7 +115,7 @@ def caught_up(one: Program, reader: StreamReader) -> Callable[[], bool]:
 
 
 def unreported(world: World) -> list[str]:
-    """The endpoints whose report is not about what is asked now."""
+    """Returns the endpoints whose report is not about the current intent."""
     names = []
     for stored in world.user.scan():
         report = wire.decode(stored).get("region_status", {}).get(REGION, {})
@@ -125,7 +125,7 @@ def unreported(world: World) -> list[str]:
 
 
 def writes(plane: ControlPlane, since: int) -> list[tuple[str, str, str]]:
-    """What the program changed in the cluster but for its lease."""
+    """Returns the program's writes to the cluster, except those of its lease."""
     return [
         (call.verb, call.resource, call.name)
         for call in plane.audit.calls(since, user=USER)
@@ -150,7 +150,7 @@ def test_a_cold_start_makes_all_a_warm_one_writes_nothing_and_neither_loses_a_ch
     with changing(big_world, 2, first=3) as changed_cold:
         one.wait_working()
     one.until(caught_up(one, reader), "a cold start settles", PATIENCE)
-    # Nothing runs pods here, so there is nothing to route to.
+    # No pods run here, so there is nothing to route to.
     kinds = ("Service/{}", "Deployment/{}")
     assert big_world.objects().keys() == {kind.format(name) for name in NAMES for kind in kinds}
     assert unreported(big_world) == []
@@ -185,7 +185,9 @@ def test_a_change_between_any_two_calls_of_a_start_is_not_lost(
         world.put(item(name, spec={"gpu_count": 0, "replicas": 0}))
     never_again = {"RESYNC_INTERVAL_SECONDS": "86400"}
     before = program(**never_again)
-    before.until(lambda: all(world.state(name) == "running" for name in names), "all stand", PATIENCE)
+    before.until(
+        lambda: all(world.state(name) == "running" for name in names), "all endpoints are reported as running", PATIENCE
+    )
     assert before.stop() == 0
     untouched, asked, lock = list(names), set[str](), threading.Lock()
     polls: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -204,7 +206,8 @@ def test_a_change_between_any_two_calls_of_a_start_is_not_lost(
         answer = send()
         change()
         if operation == "Scan":
-            # The stream has told of the changes before this older page comes: a poll follows what the last one brought.
+            # Let the stream deliver the changes before this older page arrives: a second poll starts after the first is
+            # processed.
             while not polls.empty():
                 polls.get()
             for _ in range(2):
@@ -213,6 +216,6 @@ def test_a_change_between_any_two_calls_of_a_start_is_not_lost(
 
     with proxy(control_plane.dynamodb_url, pass_on) as url:
         one = program(AWS_ENDPOINT_URL_DYNAMODB=url, AWS_ENDPOINT_URL_DYNAMODB_STREAMS=url, **never_again)
-        one.until(lambda: len(asked) == len(names), "all are changed", PATIENCE)
+        one.until(lambda: len(asked) == len(names), "all endpoints are changed", PATIENCE)
         one.until(lambda: all(world.state(name) == "stopped" for name in names), "no change is lost", PATIENCE)
         assert one.stop() == 0

@@ -1,4 +1,4 @@
-"""What whoever is paged relies on, of the real program: alerts and panels have their metrics, logs lead on."""
+"""Telemetry of the real program: alerts and panels have their metrics, and log lines can be correlated."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tests.support.items import item
 
 SECRET = "hunter2-hunter2"  # noqa: S105
 WRITES = {"create", "update", "patch", "delete"}
-# A whole path of a change: the record, its reconcile, and calls to AWS and the API server.
+# The expressions of all alerts and panels.
 ASKED = {name: rule["expr"] for name, rule in ALERTS.items()} | {
     f"{panel['title']} {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]
 }
@@ -28,7 +28,7 @@ def promoted(world: World, program: Program, name: str = "chat") -> None:
 
 
 def first_sequence_number(table: Table) -> str:
-    """That of the oldest record in the table's stream."""
+    """Returns the sequence number of the oldest record in the table's stream."""
     described = table.streams.describe_stream(StreamArn=table.stream_arn)["StreamDescription"]
     for shard in described["Shards"]:
         iterator = table.streams.get_shard_iterator(
@@ -50,15 +50,15 @@ def test_every_metric_and_label_that_an_alert_or_a_panel_asks_for_is_scraped(wor
                 labels.setdefault(sample.name, []).append(sample.labels)
         return [f"{asker}: {what}" for asker, expr in ASKED.items() for what in unanswered(expr, labels)]
 
-    # Some are told of a moment after the promotion.
+    # Some series appear shortly after the promotion.
     try:
-        controller.until(lambda: not lacking(), "all is scraped")
+        controller.until(lambda: not lacking(), "all series are scraped")
     finally:
         assert lacking() == []
 
 
 def unanswered(expr: str, labels: dict[str, list[dict[str, str]]]) -> Iterator[str]:
-    """What an expression asks for that is not among the samples; `labels`: each sample's, by name."""
+    """Yields what an expression needs and the samples lack; `labels`: the labels of each sample, by metric name."""
     asked = list(selectors(expr))
     if not asked:
         yield "asks for nothing"
@@ -101,7 +101,7 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
     asked, *reported = [line["verb"] for line in told if line["path"] == "dynamodb"]
     assert (asked, set(reported)) == ("get_item", {"update_item"})
 
-    # Whatever was written, and why ever: a line tells of it, and it bears the id of a reconcile that was logged.
+    # Every write to the cluster is logged with the ID of a logged reconcile.
     def logged() -> list[dict[str, Any]]:
         return [line for line in one.lines() if line.get("message") == "api call" and line["verb"] == "PATCH"]
 
@@ -116,10 +116,12 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
         return {line["reconcile"] for line in one.lines() if line.get("message") == "reconciled"}
 
     one.until(lambda: sorted(line["path"] for line in logged()) == sorted(audited()), "each write is logged")
-    # The Ingress has waited for a ready pod, so another reconcile has created it.
+    # The Ingress waits for a ready pod, so a later reconcile creates it.
     route = path_of("Ingress", world.namespace, "inference-chat")
     assert [line["reconcile"] != first["reconcile"] for line in logged() if line["path"] == route] == [True]
-    one.until(lambda: {line["reconcile"] for line in logged()} <= reconciles(), "each bears a reconcile's id")
+    one.until(
+        lambda: {line["reconcile"] for line in logged()} <= reconciles(), "each write has the ID of a logged reconcile"
+    )
 
 
 def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(

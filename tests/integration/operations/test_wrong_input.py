@@ -1,4 +1,4 @@
-"""A person's mistake gets words that name it, never a traceback, and nothing else stops: settings, files, items."""
+"""Invalid settings, files and items: the error names the mistake, there is no traceback, and nothing else stops."""
 
 import os
 import re
@@ -23,7 +23,7 @@ GPU_FREE = {"gpu_count": 0}
 
 @pytest.fixture(autouse=True)
 def no_traceback(tmp_path: Path) -> Iterator[None]:
-    """Whatever a program of the test says, it is no traceback."""
+    """Asserts that no program of the test has logged a traceback."""
     yield
     for log in tmp_path.glob("program-*.log"):
         assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
@@ -31,7 +31,7 @@ def no_traceback(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def command(controller_env: dict[str, str]) -> Command:
-    """Runs the program with arguments, as a process: exit code, standard output, standard error. None: unset."""
+    """Runs the program and returns exit code, standard output and standard error. A setting of None is unset."""
 
     def run(line: str, *more: str, **settings: str | None) -> tuple[int, str, str]:
         environment = {"PATH": os.environ["PATH"], **controller_env, **settings}
@@ -44,7 +44,7 @@ def command(controller_env: dict[str, str]) -> Command:
 
 
 def naming(lines: Sequence[str], *words: str) -> bool:
-    """Whether one of the lines holds all the words."""
+    """Returns whether one of the lines contains all the words."""
     return any(all(word in line for word in words) for line in lines)
 
 
@@ -219,7 +219,7 @@ def test_explain_says_what_a_namespace_keeps_back(command: Command, control_plan
     assert naming(err.splitlines(), "chat", world.namespace, "forbidden")
 
 
-# What is wrong with each, laid over a good item, and what the region's error has to name.
+# The invalid attributes, merged into a valid item, and the words that the region's error must contain.
 MALFORMED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "spec-missing": ({"spec": None}, ("spec", "missing")),
     "spec-text": ({"spec": "an image"}, ("spec", "a map")),
@@ -263,7 +263,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "o" * 1024: ({}, ("endpoint_name", "at most 63")),
     "c" * 60: ({"spec": {"image": "x", "canary": {"image": "y"}}}, ("56 with a canary",)),
 }
-# Nobody's region, so nobody reports; or all of it may be ignored.
+# No region is a valid target, so none reports.
 NOT_REPORTED: dict[str, dict[str, Any]] = {
     "regions-missing": {"target_regions": None},
     "regions-empty": {"target_regions": []},
@@ -298,7 +298,7 @@ def test_malformed_items_of_every_form_are_told_what_is_wrong_and_hold_nobody_up
         put(name, wrong)
     world.put(item("good-after", spec=GPU_FREE))
     for name in ("good-before", "good-after"):
-        controller.until(reports(world, name, "running"), f"{name} runs")
+        controller.until(reports(world, name, "running"), f"{name} is running")
     for name, (_, words) in MALFORMED.items():
         controller.until(reports(world, name, "error"), f"{name} reports an error")
         said = world.report(name)["error"]
@@ -309,17 +309,17 @@ def test_malformed_items_of_every_form_are_told_what_is_wrong_and_hold_nobody_up
         "good-before",
         "good-after",
     }
-    # A program that starts finds them all at once, and is as little impressed.
+    # A program that starts reads all of them at once, and the valid items are not affected.
     assert controller.stop() == 0
     world.update_spec("good-after", replicas=2)
     controller.start().wait_working()
-    controller.until(lambda: world.replicas("good-after") == 2, "a good one is worked on")
+    controller.until(lambda: world.replicas("good-after") == 2, "the valid endpoint is scaled")
     assert controller.status()["endpoints"] == 2 + len(MALFORMED) + len(NOT_REPORTED)
 
 
 def test_what_a_mistake_makes_of_a_running_endpoint_is_nothing(world: World, controller: Program) -> None:
     world.put(item(spec=GPU_FREE))
-    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it runs")
+    controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted")
     before = {name: obj["metadata"]["uid"] for name, obj in world.objects().items()}
     generation = world.objects()["Deployment/chat"]["metadata"]["generation"]
     for wrong, words in (
@@ -330,8 +330,8 @@ def test_what_a_mistake_makes_of_a_running_endpoint_is_nothing(world: World, con
     ):
         stored = {**(world.item("chat") or {}), **wrong}
         world.table.client.put_item(TableName=world.table.name, Item=wire.encode(stored))
-        controller.until(complains(world, "chat", words), f"{words} is named")
+        controller.until(complains(world, "chat", words), f"the report names {words}")
         assert {name: obj["metadata"]["uid"] for name, obj in world.objects().items()} == before
         assert world.objects()["Deployment/chat"]["metadata"]["generation"] == generation
         world.put(item(spec=GPU_FREE, region_status=(world.item("chat") or {})["region_status"]))
-        controller.until(lambda: world.state("chat") == "running", "it is well again")
+        controller.until(lambda: world.state("chat") == "running", "running is reported again")

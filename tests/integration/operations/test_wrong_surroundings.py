@@ -1,4 +1,4 @@
-"""Where the API server, the table, a namespace or a permission is missing, the program says so, stays, and goes on."""
+"""If the API server, the table, a namespace or a permission is missing, the program reports it and keeps running."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 Planes = Callable[..., ControlPlane]
 Start = Callable[..., Program]
 GPU_FREE = {"gpu_count": 0}
-# As the chart grants it.
+# The permissions that the chart grants.
 RIGHTS = {
     ("apps", "deployments"): "*",
     ("", "services"): "*",
@@ -41,7 +41,7 @@ def no_traceback(tmp_path: Path) -> Iterator[None]:
 
 
 def not_ready(one: Program, *words: str) -> Callable[[], bool]:
-    """Whether it is up, and /readyz says all the words."""
+    """Returns a check that the program is alive and that /readyz reports 503 with all these words."""
 
     def look() -> bool:
         try:
@@ -59,7 +59,7 @@ def ready(one: Program) -> Callable[[], bool]:
 
 
 def grant(kube: KubeApi, namespace: str, user: str, rights: dict[tuple[str, str], str]) -> None:
-    """Gives a user these rights in a namespace, and no others there."""
+    """Grants a user exactly these permissions in a namespace."""
     rules = [
         {"apiGroups": [group], "resources": [resource], "verbs": verbs.split()}
         for (group, resource), verbs in rights.items()
@@ -78,20 +78,20 @@ def grant(kube: KubeApi, namespace: str, user: str, rights: dict[tuple[str, str]
 
 @pytest.fixture
 def limited(control_plane: ControlPlane, namespace: str) -> tuple[str, dict[str, str]]:
-    """A user without any right, and the settings with which the program is that user."""
+    """A user without permissions, and the settings with which the program is that user."""
     user = f"limited:{namespace}"
     return user, {"KUBECONFIG": str(control_plane.kubeconfig_for(user, groups=()))}
 
 
 @pytest.fixture
 def everything(control_plane: ControlPlane) -> dict[str, str]:
-    """The settings of a user who may do everything: no Role can be in a namespace that does not exist."""
+    """Settings of a user with all permissions, because a missing namespace cannot have a Role."""
     return {"KUBECONFIG": str(control_plane.kubeconfig)}
 
 
 @pytest.fixture
 def other_namespace(kube: KubeApi, namespace: str) -> Iterator[str]:
-    """A name of a namespace that does not exist yet."""
+    """The name of a namespace that does not exist yet."""
     name = f"{namespace}-b"
     yield name
     delete_namespace(kube, name)
@@ -119,16 +119,16 @@ def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(
     server.stop()
     put("first")
     one = program(**plane.environment())
-    one.until(not_ready(one, "lease:", "is unreachable", plane.server_url), "it says what is wrong", SLOW)
+    one.until(not_ready(one, "lease:", "is unreachable", plane.server_url), "/readyz reports the problem", SLOW)
     server.start()
-    one.until(stands("first"), "it works once the server answers", SLOW)
-    one.until(ready(one), "it is ready", SLOW)
+    one.until(stands("first"), "it reconciles once the server answers", SLOW)
+    one.until(ready(one), "/readyz reports ready", SLOW)
     server.stop()
     put("second")
-    one.until(not_ready(one, "is unreachable"), "it says what is wrong again", SLOW)
+    one.until(not_ready(one, "is unreachable"), "/readyz reports the problem again", SLOW)
     server.start()
-    one.until(stands("second"), "the change made meanwhile is applied", SLOW)
-    one.until(ready(one), "it is ready again", SLOW)
+    one.until(stands("second"), "the change made during the outage is applied", SLOW)
+    one.until(ready(one), "/readyz reports ready again", SLOW)
     assert one.stop() == 0
 
 
@@ -136,21 +136,23 @@ def test_a_table_that_is_away_or_missing_is_waited_for(disposable_control_plane:
     plane = disposable_control_plane(controllers=False)
     plane.servers["dynamodb"].stop()
     one = program(**plane.environment())
-    one.until(not_ready(one, "table:", "DynamoDB cannot be reached"), "it says what is wrong", SLOW)
+    one.until(not_ready(one, "table:", "DynamoDB cannot be reached"), "/readyz reports the outage", SLOW)
     plane.restart("dynamodb")
-    one.until(not_ready(one, f"table: table {TABLE} in us-east-1 does not exist"), "it says what is wrong", SLOW)
+    one.until(
+        not_ready(one, f"table: table {TABLE} in us-east-1 does not exist"), "/readyz reports the missing table", SLOW
+    )
     table = dynamodb_client(plane.dynamodb_url)
     bootstrap.create(table, TABLE)
     table.put_item(TableName=TABLE, Item=wire.encode(item()))
-    one.until(lambda: plane.kube.find(path_of("Deployment", NAMESPACE, "chat")), "it begins to work", SLOW)
-    one.until(ready(one), "it is ready", SLOW)
-    # Away while it works: what stands stays, and what is asked when it is back is done.
+    one.until(lambda: plane.kube.find(path_of("Deployment", NAMESPACE, "chat")), "the Deployment is created", SLOW)
+    one.until(ready(one), "/readyz reports ready", SLOW)
+    # During an outage of the table, live objects are kept and repaired; new changes are applied once it is back.
     plane.servers["dynamodb"].freeze()
     plane.kube.delete(path_of("Service", NAMESPACE, "chat"))
-    one.until(lambda: plane.kube.find(path_of("Service", NAMESPACE, "chat")), "drift is put back all the same", SLOW)
+    one.until(lambda: plane.kube.find(path_of("Service", NAMESPACE, "chat")), "drift is still repaired", SLOW)
     plane.servers["dynamodb"].thaw()
     table.put_item(TableName=TABLE, Item=wire.encode(item("other")))
-    one.until(lambda: plane.kube.find(path_of("Deployment", NAMESPACE, "other")), "it goes on", SLOW)
+    one.until(lambda: plane.kube.find(path_of("Deployment", NAMESPACE, "other")), "the new endpoint is created", SLOW)
     assert one.stop() == 0
 
 
@@ -166,7 +168,7 @@ def test_a_table_that_is_no_table_of_endpoints_is_refused(key: tuple[str, str], 
     try:
         world.table.client.put_item(TableName=name, Item={key[0]: {key[1]: "1"}})
         one = program(INFERENCE_ENDPOINTS_TABLE_NAME=name)
-        one.until(not_ready(one, "table:", name, "endpoint_name"), "it says what is wrong")
+        one.until(not_ready(one, "table:", name, "endpoint_name"), "/readyz reports the problem")
         assert one.stop() == 0
     finally:
         world.table.client.delete_table(TableName=name)
@@ -176,11 +178,11 @@ def test_an_inference_namespace_that_is_missing_is_named_and_waited_for(
     world: World, program: Start, other_namespace: str, everything: dict[str, str]
 ) -> None:
     one = program(INFERENCE_NAMESPACE=other_namespace, **everything)
-    one.until(not_ready(one, "lease:", f'namespaces "{other_namespace}" not found'), "it says what is wrong")
+    one.until(not_ready(one, "lease:", f'namespaces "{other_namespace}" not found'), "/readyz reports the problem")
     put_in(world, other_namespace, "chat")
     create_namespace(world.kube, other_namespace)
-    one.until(lambda: world.state("chat") == "running", "it works as soon as the namespace is there", SLOW)
-    one.until(ready(one), "it is ready", SLOW)
+    one.until(lambda: world.state("chat") == "running", "the endpoint runs once the namespace exists", SLOW)
+    one.until(ready(one), "/readyz reports ready", SLOW)
 
 
 def test_an_allowed_namespace_that_is_missing_holds_up_its_own_endpoints_only(
@@ -189,12 +191,12 @@ def test_an_allowed_namespace_that_is_missing_holds_up_its_own_endpoints_only(
     one = program(ALLOWED_NAMESPACES=other_namespace, **everything).wait_working()
     put_in(world, other_namespace, "there")
     put_in(world, world.namespace, "here")
-    one.until(lambda: world.state("here") == "running", "the others work")
+    one.until(lambda: world.state("here") == "running", "the other endpoint runs")
     reason = f'namespaces "{other_namespace}" not found'
     one.until(lambda: reason in world.report("there").get("error", ""), "the error is reported", SLOW)
     assert world.state("there") == "error"
     create_namespace(world.kube, other_namespace)
-    one.until(lambda: world.state("there") == "running", "it works as soon as the namespace is there", SLOW)
+    one.until(lambda: world.state("there") == "running", "the endpoint runs once the namespace exists", SLOW)
 
 
 def test_a_right_to_write_ingresses_that_is_missing_holds_up_the_route_only(
@@ -211,9 +213,9 @@ def test_a_right_to_write_ingresses_that_is_missing_holds_up_the_route_only(
     assert "ingresses" in said
     assert world.objects().keys() == {"Service/chat", "Deployment/chat"}
     put_in(world, world.namespace, "idle", replicas=0)
-    one.until(lambda: world.state("idle") == "running", "who needs no route runs", SLOW)
+    one.until(lambda: world.state("idle") == "running", "an endpoint without a route runs", SLOW)
     grant(world.kube, world.namespace, user, RIGHTS)
-    one.until(lambda: world.state("chat") == "running", "it goes on once it may", SLOW)
+    one.until(lambda: world.state("chat") == "running", "the endpoint runs once permission is granted", SLOW)
 
 
 def test_a_right_to_read_ingresses_that_is_missing_holds_up_its_namespace_only(
@@ -225,16 +227,18 @@ def test_a_right_to_read_ingresses_that_is_missing_holds_up_its_namespace_only(
     unseen = {right: verbs for right, verbs in RIGHTS.items() if right != ("networking.k8s.io", "ingresses")}
     grant(world.kube, other_namespace, user, unseen)
     one = program(ALLOWED_NAMESPACES=other_namespace, **settings)
-    one.until(not_ready(one, other_namespace, "ingresses"), "it says what is wrong")
+    one.until(not_ready(one, other_namespace, "ingresses"), "/readyz reports the problem")
     put_in(world, other_namespace, "there")
     put_in(world, world.namespace, "here")
-    one.until(lambda: world.state("here") == "running", "the other namespace works")
+    one.until(lambda: world.state("here") == "running", "the endpoint in the other namespace runs")
     words = (other_namespace, "ingresses", "forbidden")
-    one.until(lambda: all(word in world.report("there").get("error", "") for word in words), "it is reported", SLOW)
+    one.until(
+        lambda: all(word in world.report("there").get("error", "") for word in words), "the error is reported", SLOW
+    )
     assert world.state("there") == "error"
     grant(world.kube, other_namespace, user, RIGHTS)
-    one.until(lambda: world.state("there") == "running", "it goes on once it may", SLOW)
-    one.until(ready(one), "it is ready", SLOW)
+    one.until(lambda: world.state("there") == "running", "the endpoint runs once permission is granted", SLOW)
+    one.until(ready(one), "/readyz reports ready", SLOW)
 
 
 def test_a_user_without_any_right_says_so_and_begins_once_it_has_them(
@@ -242,11 +246,11 @@ def test_a_user_without_any_right_says_so_and_begins_once_it_has_them(
 ) -> None:
     user, settings = limited
     one = program(**settings)
-    one.until(not_ready(one, "lease:", "leases", "forbidden", user), "it says what is wrong")
+    one.until(not_ready(one, "lease:", "leases", "forbidden", user), "/readyz reports the problem")
     put_in(world, world.namespace, "chat")
     grant(world.kube, world.namespace, user, RIGHTS)
-    one.until(lambda: world.state("chat") == "running", "it works once it may", SLOW)
-    one.until(ready(one), "it is ready", SLOW)
+    one.until(lambda: world.state("chat") == "running", "the endpoint runs once permission is granted", SLOW)
+    one.until(ready(one), "/readyz reports ready", SLOW)
 
 
 def test_credentials_that_the_server_does_not_know_are_said(
@@ -259,7 +263,7 @@ def test_credentials_that_the_server_does_not_know_are_said(
         .replace("client-key-data", "ignored-key")
     )
     one = program(KUBECONFIG=str(kubeconfig))
-    one.until(not_ready(one, "lease:"), "it says what is wrong")
+    one.until(not_ready(one, "lease:"), "/readyz reports the problem")
 
 
 def test_without_a_stream_it_polls_and_says_how_to_turn_it_on_and_then_reads_it(world: World, program: Start) -> None:
@@ -269,17 +273,17 @@ def test_without_a_stream_it_polls_and_says_how_to_turn_it_on_and_then_reads_it(
     def events() -> list[str]:
         return [line["message"] for line in one.lines() if line.get("level") == "WARNING"]
 
-    one.until(lambda: any("gco-stream table enable-stream" in event for event in events()), "the command is named")
+    one.until(lambda: any("gco-stream table enable-stream" in event for event in events()), "the log names the command")
     assert one.status()["stream"]["mode"] == "poll"
-    one.until(ready(one), "it is ready", SLOW)
+    one.until(ready(one), "/readyz reports ready", SLOW)
     put_in(world, world.namespace, "polled")
-    one.until(lambda: world.state("polled") == "running", "it is found by polling")
+    one.until(lambda: world.state("polled") == "running", "the item is found by polling")
     world.table.client.update_table(
         TableName=world.table.name,
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
-    # A table without a stream is looked at once a minute.
+    # A table without a stream is described again once a minute.
     one.until(lambda: one.status()["stream"]["mode"] == "stream", "the stream is read, without a restart", SLOW)
     put_in(world, world.namespace, "streamed")
-    one.until(lambda: world.state("streamed") == "running", "it comes by the stream")
-    one.until(lambda: one.status()["stream"]["records"] > 0, "its record is read")
+    one.until(lambda: world.state("streamed") == "running", "the item is received from the stream")
+    one.until(lambda: one.status()["stream"]["records"] > 0, "the stream record is counted")

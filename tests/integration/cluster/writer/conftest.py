@@ -1,4 +1,4 @@
-"""A writer on a real API server, and the hands of other people there."""
+"""A writer on a real API server, and helpers that act as other field managers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +21,7 @@ UNKNOWN = "11111111-2222-3333-4444-555555555555"
 
 
 async def reached(condition: Callable[..., Awaitable[object]], *args: Any) -> None:
-    """Return when the condition holds; TimeoutError if it does not in time."""
+    """Waits until the condition holds; raises TimeoutError if it does not in time."""
     async with asyncio.timeout(PATIENCE):
         while True:
             if await condition(*args):
@@ -30,7 +30,7 @@ async def reached(condition: Callable[..., Awaitable[object]], *args: Any) -> No
 
 
 class Cluster:
-    """A writer and a cache that is not watched, in one namespace, and what other people do there."""
+    """A writer and a cache without watches in one namespace, and the changes of other field managers there."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self.client = client
@@ -69,7 +69,7 @@ class Cluster:
         }
 
     async def as_gco(self, manifest: JsonObject) -> JsonObject:
-        """What GCO's monitor does: a POST by the Python client's default manager."""
+        """POSTs an object with the default field manager of the Python client, as GCO's monitor does."""
         path = collection_path(Kind(manifest["kind"]), self.namespace)
         query = {"fieldManager": "OpenAPI-Generator"}
         return await self.client.request("POST", path, query=query, body=orjson.dumps(manifest))
@@ -93,10 +93,10 @@ class Cluster:
                 return await self.writer.upgrade_managed_fields(observed)
             except errors.Conflict:
                 continue
-        raise AssertionError(f"{observed.ref} never stood still")
+        raise AssertionError(f"{observed.ref}: conflict in each of 20 attempts")
 
     async def made_again(self, ref: ObjectRef, manifest: JsonObject) -> ObservedObject:
-        """Somebody deletes the object and makes it anew behind our back."""
+        """Deletes the object and recreates it as another field manager."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         await self.client.request("DELETE", object_path(ref), body=orjson.dumps(options))
         return observe(await self.as_gco(manifest))

@@ -1,4 +1,4 @@
-"""What server-side apply makes of a manifest: what it puts back, leaves, rewrites and rejects."""
+"""The effect of a server-side apply: which fields it restores, keeps, rewrites and rejects."""
 
 from typing import Any
 

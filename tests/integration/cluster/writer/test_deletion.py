@@ -1,4 +1,4 @@
-"""Deleting: what is gone when it is answered, what stays terminating, and what a write to that does."""
+"""Deletion: what is gone when the call returns, what is still terminating, and how writes to that behave."""
 
 import copy
 
@@ -18,7 +18,7 @@ async def test_deleting_what_is_gone_is_no_error(cluster: Cluster) -> None:
 
 async def test_an_apply_to_a_terminating_object_succeeds_and_shows_that_it_is_terminating(cluster: Cluster) -> None:
     made = await cluster.writer.create(cluster.deployment())
-    # A finalizer of somebody else's, as a lost node's pod would do, keeps it terminating for this test.
+    # A finalizer of another controller, like the pod of a lost node, keeps it terminating during this test.
     await cluster.edit(made.ref, {"metadata": {"finalizers": ["example.com/hold"]}})
     await cluster.writer.delete(made.ref, made.uid)
     held = cluster.held(made.ref)

@@ -1,4 +1,4 @@
-"""Whose the fields are: GCO's objects are taken over, and replicas go from one field manager to another."""
+"""Field ownership: GCO's objects are adopted, and replicas move from one field manager to another."""
 
 import orjson
 import pytest

@@ -1,4 +1,4 @@
-"""No write reaches an object other than the one it was decided from: uid and version are part of every write."""
+"""Every write carries the UID and version of the object that it was planned for, and reaches no other object."""
 
 import orjson
 import pytest

@@ -1,4 +1,4 @@
-"""An object that somebody made under the name of one of ours: our deletion does not even begin to delete it."""
+"""Deletion of an object that has been replaced by another one of the same name."""
 
 import pytest
 
@@ -13,5 +13,5 @@ async def test_the_deletion_of_a_predecessor_does_not_begin_to_delete_the_succes
     await cluster.writer.delete(ours.ref, ours.uid)
     metadata = (await cluster.read(ours.ref))["metadata"]
     assert metadata["uid"] == theirs.uid
-    # A Deployment that is being deleted stays until its pods are gone.
+    # A Deployment that is being deleted remains until its pods are gone.
     assert "deletionTimestamp" not in metadata
