@@ -67,7 +67,9 @@ async def test_updates_are_shown_without_a_reload_and_announced(tab: Tab, values
         values.now_has(SICK)
         await tab.until("document.getElementById('attention-count').textContent === '3'", "the count has changed")
         await tab.until("document.getElementById('announce').textContent", "the change is announced to screen readers")
-        await tab.until("document.getElementById('attention').textContent.includes('e00003')", "it is shown")
+        await tab.until(
+            "document.getElementById('attention').textContent.includes('e00003')", "the endpoint needs attention"
+        )
         assert await tab.evaluate("window.untouched")
 
 
@@ -93,12 +95,14 @@ async def test_a_page_reports_a_lost_connection_and_catches_up(tab: Tab, values:
     async with values.served(port) as url:
         await ready(tab, url)
         await tab.evaluate("window.untouched = true")
-    await tab.until("document.getElementById('live-text').textContent === 'offline'", "the page shows it")
+    await tab.until(
+        "document.getElementById('live-text').textContent === 'offline'", "the page shows that it is offline"
+    )
     values.bell = ChangeBroadcaster()
     values.now_has(SICK)
     async with values.served(port):
-        await tab.until(LIVE, "it is live again")
-        await tab.until("document.getElementById('attention-count').textContent === '3'", "it has caught up")
+        await tab.until(LIVE, "the page is live again")
+        await tab.until("document.getElementById('attention-count').textContent === '3'", "the page has caught up")
         assert await tab.evaluate("window.untouched")
 
 
@@ -165,7 +169,7 @@ async def test_the_page_can_be_used_with_the_keyboard_content_first(tab: Tab, va
         assert await tab.evaluate("document.activeElement.textContent") == "e00007"
         assert await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         await tab.press("Enter")
-        await tab.until("location.pathname === '/endpoints/e00007'", "its page is open")
+        await tab.until("location.pathname === '/endpoints/e00007'", "the endpoint's page is open")
 
 
 async def test_nothing_overflows_on_a_phone(tab: Tab, values: Values) -> None:

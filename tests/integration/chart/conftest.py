@@ -1,4 +1,4 @@
-"""helm and kubectl on the run's API server, and a release for each test."""
+"""Helm and kubectl on the session's API server, and a release for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def helm(helm_binary: Path, control_plane: ControlPlane, tmp_path_factory: pytes
 
 @pytest.fixture
 def system(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
-    """The namespace of the controller, beside that of the endpoints."""
+    """The namespace of the controller, next to the one of the endpoints."""
     name = f"{namespace}-system"
     control_plane.kube.create(path_of("Namespace"), {"metadata": {"name": name}})
     yield name

@@ -1,7 +1,7 @@
-"""GCO's inference_monitor as the API server and the table see it: a Deployment, its Lease, and a cycle of its work.
+"""Simulates GCO's inference_monitor for the API server and the table: a Deployment, its Lease, and its main loop.
 
-Its pods are kwok's. While one of them runs, a thread does what the monitor does: each cycle it takes or renews the
-Lease by its rules (no acquireTime, three cycles long), sets replicas and image, and reports.
+Its pods are kwok's. While one of them runs, a thread runs the monitor's cycles: it acquires or renews the Lease by the
+monitor's rules (no acquireTime, a duration of three cycles), sets replicas and image, and reports.
 """
 
 import threading
@@ -24,7 +24,7 @@ LABELS = {"app": NAME, "project": "gco"}
 
 
 class GcoMonitor:
-    """The monitor of one world, installed in the namespace `system`; `kube` is its user's."""
+    """The monitor of one world, installed in the namespace `system`; `kube` acts as its user."""
 
     def __init__(self, kube: KubeApi, world: World, system: str) -> None:
         self._kube = kube
@@ -51,7 +51,7 @@ class GcoMonitor:
     def _run(self) -> None:
         while not self._over.wait(CYCLE):
             for pod in self._pods():
-                # A conflict means that somebody else was faster; the next cycle looks again.
+                # A conflict means that another writer was faster; the next cycle tries again.
                 with suppress(KubeError):
                     if self._acquire(pod):
                         self._reconcile()
@@ -97,7 +97,7 @@ class GcoMonitor:
                 self._report(name, {"state": "error", "error": str(error)})
 
     def _work_on(self, name: str, plain: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-        """What it reports of an endpoint after having set replicas or image."""
+        """Sets replicas or image of an endpoint and returns the status to report."""
         running = plain["desired_state"] in {"deploying", "running"}
         replicas = int(plain["spec"].get("replicas", 1)) if running else 0
         container = found["spec"]["template"]["spec"]["containers"][0]

@@ -1,4 +1,4 @@
-"""The commands of a page of the documentation, run as a reader runs them, on a test's namespaces."""
+"""Runs the commands of a documentation page as a reader does, in the namespaces of a test."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _SECONDS = 300.0
 
 
 class Page:
-    """`names`: what stands for a word of the page; `programs`: what a command's first word runs."""
+    """One page. `names`: replacements for words of the page. `programs`: the executable for a command's first word."""
 
     def __init__(
         self,
@@ -34,15 +34,15 @@ class Page:
         self.left = self._commands(self._text)
 
     def values(self) -> dict[str, Any]:
-        """The page's values.yaml."""
+        """Returns the page's values.yaml."""
         (block,) = re.findall(r"^```yaml\n(.*?)^```$", self._text, re.MULTILINE | re.DOTALL)
         found: dict[str, Any] = yaml.safe_load(block)
         return found
 
     def walk(self, part: str, *, until: str = "") -> str:
-        """Run the commands of the part with this heading ("" for the first) that are left, in order; what they print.
+        """Runs the remaining commands below a heading ("" for the first part) in order and returns their output.
 
-        With `until` only those before the first that begins with it.
+        With `until`, stops before the first command that starts with it.
         """
         text = self._text.partition(f"\n## {part}\n" if part else "\n")[2].partition("\n## ")[0]
         assert text, part

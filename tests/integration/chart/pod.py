@@ -1,7 +1,7 @@
-"""`python -m tests.integration.chart.pod FOLDER ARGUMENTS`: gco-stream as in the chart's pod, as far as a process goes.
+"""`python -m tests.integration.chart.pod FOLDER ARGUMENTS`: runs gco-stream as in the chart's pod.
 
-Its service account's files are in FOLDER, and it may write no file: as on a read-only root, whoever tries gets EROFS.
-Each try is told on stderr too, since a program may hide what it was refused.
+FOLDER holds the files of the service account. Writing to files fails with EROFS, as on a read-only root file system.
+Each attempt is also logged to stderr, because a program may hide the error.
 """
 
 import errno
@@ -26,14 +26,14 @@ def read_only(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _writes(path: Any, _: Any, flags: int) -> bool:
-    # A number is a file that is open already; devices are no part of the root.
+    # A number is an open file descriptor; devices are not part of the root file system.
     return not isinstance(path, int) and bool(flags & _WRITING) and not str(path).startswith("/dev/")
 
 
 if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]
     (load_config.__kwdefaults__ or {})["service_account"] = Path(folder)
-    # An image is compiled when it is made.
+    # Images contain compiled bytecode, so a pod never writes it.
     sys.dont_write_bytecode = True
     sys.addaudithook(read_only)
     main(arguments)

@@ -1,4 +1,4 @@
-"""The chart on the run's API server, and the processes that stand for its pods: kwok has none."""
+"""The chart on the session's API server, and the processes that run in place of its pods: kwok runs no containers."""
 
 import base64
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _TOKEN_SECONDS = 3600
 
 
 class Release:
-    """One release of the chart in the namespace `system`, for one test's world."""
+    """One release of the chart in the namespace `system`, for the world of one test."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Release:
         }
 
     def file(self, **values: Any) -> str:
-        """A values file for this world, with `values` laid over."""
+        """Writes a values file for this world, overridden by `values`, and returns its path."""
         path = self._folder / "values.yaml"
         path.write_text(yaml.safe_dump(laid_over(self.values, values)))
         return str(path)
@@ -57,7 +57,7 @@ class Release:
     def install(self, *options: str, **values: Any) -> str:
         said = self("install", NAME, str(self.helm.chart), "--values", self.file(**values), *options)
         kube, namespace, rules = self.plane.kube, self.world.namespace, charts_rules()[0]
-        kube.wait_for(lambda: may(kube, self.user, namespace, rules), what="the server knows the Role")
+        kube.wait_for(lambda: may(kube, self.user, namespace, rules), what="the API server enforces the Role")
         return said
 
     def __call__(self, *arguments: str) -> str:
@@ -70,7 +70,7 @@ class Release:
         return self.plane.kube.get(self.path())
 
     def ready(self) -> int:
-        """The replicas that are Ready, of the newest template or an older one."""
+        """Returns the number of ready replicas, of any pod template."""
         return int(self.deployment().get("status", {}).get("readyReplicas", 0))
 
     def rolled_out(self) -> bool:
@@ -81,17 +81,17 @@ class Release:
 
     @property
     def user(self) -> str:
-        """The service account, as the API server calls it."""
+        """The user name of the service account."""
         return f"system:serviceaccount:{self.system}:{NAME}"
 
     def token(self, account: str = NAME) -> str:
-        """What the kubelet would mount."""
+        """Returns a token like the one that the kubelet mounts."""
         wanted: dict[str, Any] = {"spec": {"expirationSeconds": _TOKEN_SECONDS}}
         path = f"{path_of('ServiceAccount', self.system, account)}/token"
         return str(self.plane.kube.request("POST", path, wanted)["status"]["token"])
 
     def kubeconfig(self) -> Path:
-        """The service account as a user of commands."""
+        """Writes a kubeconfig of the service account and returns its path."""
         config = orjson.loads(self.plane.kubeconfig.read_bytes())
         config["users"] = [{"name": config["users"][0]["name"], "user": {"token": self.token()}}]
         path = self._folder / "kubeconfig-of-the-service-account"
@@ -99,7 +99,7 @@ class Release:
         return path
 
     def start(self, pod: Mapping[str, Any] | None = None, hostname: str = "") -> Program:
-        """The process that a kubelet would start for the first container of `pod` (that of the Deployment)."""
+        """Starts the process of the container of `pod`, which defaults to the Deployment's pod template."""
         spec = (pod or self.deployment()["spec"]["template"])["spec"]
         (container,) = spec["containers"]
         number = len(self._pods)
@@ -113,7 +113,7 @@ class Release:
             "HOSTNAME": hostname or f"{NAME}-{number}",
             "KUBERNETES_SERVICE_HOST": str(server.hostname),
             "KUBERNETES_SERVICE_PORT": str(server.port),
-            # Each pod has ports of its own.
+            # On one machine the processes would share the port.
             "HTTP_PORT": "0",
         }
         assert container["command"] == ["gco-stream"]

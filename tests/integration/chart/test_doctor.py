@@ -11,7 +11,7 @@ POD = f"{NAME}-doctor"
 
 
 def examine(release: Release, kube: KubeApi) -> tuple[subprocess.CompletedProcess[str], str]:
-    """What `helm test` says, and what the doctor does."""
+    """Runs `helm test` and the doctor; returns the result of the one and the output of the other."""
     path = path_of("Pod", release.system, POD)
     with ThreadPoolExecutor(1) as pool:
         testing = pool.submit(release.helm.run, "test", NAME, "--namespace", release.system, "--timeout", "300s")

@@ -1,4 +1,4 @@
-"""Every object of the chart, as the API server takes it: no field that it does not know, and no pod it refuses."""
+"""Server-side dry runs of every object in the chart: no unknown fields, and no rejected pods."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +35,7 @@ EVERYTHING: Mapping[str, Any] = {
 
 
 def taken(kube: KubeApi, obj: Object, namespace: str) -> Object:
-    """The object as the server would store it. Raises KubeError where it would not."""
+    """Returns the object as the server would store it. Raises KubeError if the server rejects it."""
     name = obj["metadata"]["name"]
     of = obj["metadata"].get("namespace", namespace)
     path = PATHS[obj["kind"]].format(of, name) if obj["kind"] in PATHS else path_of(obj["kind"], of, name)
@@ -43,7 +43,7 @@ def taken(kube: KubeApi, obj: Object, namespace: str) -> Object:
     return kube.patch(path, obj, content_type=APPLY_PATCH, **query)
 
 
-@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["as it is", "everything"])
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
 def test_the_api_server_knows_every_field_of_every_object(
     values: Mapping[str, Any], helm: Helm, kube: KubeApi, namespace: str
 ) -> None:

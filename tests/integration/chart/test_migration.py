@@ -1,4 +1,4 @@
-"""docs/migration.md, step by step: from GCO's monitor to gco-stream and back, and what was done on the way."""
+"""Runs docs/migration.md step by step, from GCO's monitor to gco-stream and back, and checks every write."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -59,11 +59,11 @@ def page(
             "./helm/gco-stream": str(helm.chart),
         },
         programs={"helm": helm.binary, "kubectl": kubectl_binary},
-        # A person walks through it, not the controller.
+        # A person runs these commands, not the controller.
         environment=controller_env | helm.environment,
         folder=tmp_path,
     )
-    # The page's values, on this test's table and with the monitor's cycle.
+    # The page's values, with this test's table and the monitor's cycle.
     release.values = laid_over(page.values(), release.values)
     del release.values["settings"]["DYNAMODB_REGION"]
     release.file(settings={"RECONCILE_INTERVAL_SECONDS": CYCLE})
@@ -85,12 +85,16 @@ def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
     create_as_gco(world, "cpu-only", STOPPED)
     world.set_desired_state(STOPPED, "stopped")
     kube.wait_for(monitor.leads, what="the monitor leads")
-    kube.wait_for(lambda: all(world.state(case) == "running" for case in RUNNING), what="it reports all as running")
-    kube.wait_for(lambda: world.state(STOPPED) == "stopped" and not world.pods(STOPPED), what="and one as stopped")
+    kube.wait_for(
+        lambda: all(world.state(case) == "running" for case in RUNNING), what="the monitor reports all as running"
+    )
+    kube.wait_for(
+        lambda: world.state(STOPPED) == "stopped" and not world.pods(STOPPED), what="the monitor reports one as stopped"
+    )
     mark = control_plane.audit.mark()
     pods = {case: world.pods(case).keys() for case in RUNNING}
     sets = {case: replica_sets(world, case) for case in RUNNING}
-    # What has no pods needs no route: the one thing that is taken away.
+    # An endpoint without pods needs no route; its Ingress is the only object that is deleted.
     objects = {name: obj["metadata"]["uid"] for name, obj in world.objects().items() if name != UNUSED_ROUTE}
     assert all(pods[case] for case in RUNNING)
 
@@ -99,11 +103,11 @@ def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
     page.walk("Install it beside the monitor")
     replicas = [release.start(), release.start()]
     for one in replicas:
-        one.until(lambda one=one: is_ready(one), "it stands by, Ready")
+        one.until(lambda one=one: is_ready(one), "the standby is ready")
     assert monitor.leads()
 
     page.walk("Hand over", until="kubectl --namespace gco-inference get")
-    kube.wait_for(lambda: missing(world) == [], what="the new leader has taken over all")
+    kube.wait_for(lambda: missing(world) == [], what="the new leader has adopted all objects")
     assert "!!" not in page.walk("Hand over")
     told = page.walk("Afterwards")
     assert told.endswith("1 would be upgraded, 0 still rolling out, 5 left\n")
@@ -118,8 +122,10 @@ def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
     kube.wait_for(monitor.leads, what="the monitor leads again")
     world.user.scale(world.item_of("cpu-only"), 3)
     kube.wait_for(lambda: len(world.pods("cpu-only")) == 3, what="the monitor applies a change")
-    kube.wait_for(lambda: all("epoch" not in world.report(name) for name in ALL), what="it has reported on all")
-    kube.wait_for(lambda: all(world.state(case) == "running" for case in RUNNING), what="all run")
+    kube.wait_for(
+        lambda: all("epoch" not in world.report(name) for name in ALL), what="the monitor has reported all endpoints"
+    )
+    kube.wait_for(lambda: all(world.state(case) == "running" for case in RUNNING), what="all endpoints run")
 
     assert page.left == []
     assert [case for case in RUNNING if not pods[case] <= world.pods(case).keys()] == []

@@ -1,4 +1,4 @@
-"""A release's life on the real API server: installed, upgraded, rolled back, uninstalled; and endpoints serve on."""
+"""A release on a real API server: install, upgrade, rollback and uninstall do not interrupt the endpoints."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tests.support.items import item
 
 @contextmanager
 def ready_all_the_while(release: Release) -> Iterator[list[int]]:
-    """How many replicas are Ready, over and over, while the block runs."""
+    """Records the number of ready replicas continuously while the block runs."""
     seen = [release.ready()]
     over = threading.Event()
 
@@ -47,7 +47,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled_and_always_
     notes = release.install()
     assert f"deploys the endpoints of us-east-1 from the table {world.table.name}" in notes
     kube.wait_for(lambda: release.ready() == 2, what="both replicas are Ready")
-    kube.wait_for(release.rolled_out, what="the first roll-out is done")
+    kube.wait_for(release.rolled_out, what="the first rollout is complete")
     leader = release.start().wait_working()
     leader.until(lambda: world.state("chat") == "running", "the endpoint runs")
     pods = world.pods("chat").keys()

@@ -1,6 +1,7 @@
-"""With the token of the chart's service account the controller does all its work, and nothing else is allowed to it.
+"""The chart's service account can do all of the controller's work, and has no other permissions.
 
-The API server's audit log says which verbs it used, and the server itself which ones it has: both are the Role's.
+The API server's audit log shows the verbs that the controller used, and the server itself the ones that are granted.
+Both match the chart's Role.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from tests.support.items import item, parity_item
 CANARY = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
 SCALING = {"enabled": True, "min_replicas": 1, "max_replicas": 3}
 RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
-# Everybody who has a name may ask what is allowed to him.
+# Every authenticated user may ask the server about its own permissions.
 EVERYBODYS = {"authorization.k8s.io", "authentication.k8s.io"}
 
 
@@ -66,7 +67,7 @@ def test_with_the_charts_own_token_it_does_all_its_work_and_uses_every_right_it_
         )
         used.add(permission(verb=one.verb, name=name))
         if one.verb == "patch" and one.status == 201:
-            # An apply of what is not there: the server asks for both.
+            # For an apply that creates the object, the server checks both verbs.
             used.add(permission(verb="create", name=name))
     assert sorted(map(str, used ^ needs(world))) == []
 
@@ -83,18 +84,20 @@ def lives(world: World, leader: Program, *adopted: str) -> None:
     world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
     world.put(item("ill", spec={"gpu_count": 0}))
     for name in (*adopted, "whole", "ill"):
-        leader.until(lambda name=name: world.state(name) == "running", f"{name} runs")
-    leader.until(lambda: world.replicas(adopted[1]) == 3, "an adopted one is scaled")
+        leader.until(lambda name=name: world.state(name) == "running", f"{name} is running")
+    leader.until(lambda: world.replicas(adopted[1]) == 3, "an adopted endpoint is scaled")
     tell_pods(world, "false", "ill")
-    leader.until(lambda: world.get("Ingress", "inference-ill") is None, "the route of the ill one is withdrawn")
-    leader.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "it is reported")
-    # The page of an endpoint tells its Events.
+    leader.until(
+        lambda: world.get("Ingress", "inference-ill") is None, "the Ingress of the unready endpoint is withdrawn"
+    )
+    leader.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "the withdrawal is reported")
+    # The page of an endpoint lists its Events.
     assert leader.http("/endpoints/whole")[0] == 200
     world.update_spec("whole", canary=None, autoscaling=None, replicas=2)
     leader.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
-    leader.until(lambda: world.replicas("whole") == 2, "it is scaled")
+    leader.until(lambda: world.replicas("whole") == 2, "the endpoint is scaled")
     world.set_desired_state("whole", "stopped")
-    leader.until(lambda: world.state("whole") == "stopped", "it is stopped")
+    leader.until(lambda: world.state("whole") == "stopped", "stopped is reported")
     for name in (*adopted, "whole", "ill"):
         world.set_desired_state(name, "deleted")
     for name in (*adopted, "whole", "ill"):
@@ -102,9 +105,10 @@ def lives(world: World, leader: Program, *adopted: str) -> None:
 
 
 async def repeat_an_event(release: Release) -> None:
-    """The same news twice, ten minutes apart by the recorder's clock: the second one changes the first's Event.
+    """Emits the same event twice, 15 minutes apart by the recorder's clock; the second one updates the stored Event.
 
-    A last one is waited for: it is sent when the recorder has its answer to the change, which is in the audit log then.
+    The last event is sent only after the update has been answered, so waiting for it ensures that the update is in the
+    audit log.
     """
     namespace, now = release.world.namespace, [0.0]
     events = path_of("Event", namespace)
@@ -118,7 +122,7 @@ async def repeat_an_event(release: Release) -> None:
         writing = asyncio.create_task(recorder.run())
         for reason, repeated in (("Told", False), ("Told", True), ("ToldLast", False)):
             recorder.emit(ObjectRef(Kind.DEPLOYMENT, namespace, "whole"), "", "Normal", reason, "something")
-            await release.plane.kube.until(partial(told, reason, repeated), what="the Event is written")
+            await release.plane.kube.until(partial(told, reason, repeated), what="the Event is stored")
             now[0] += 900
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
@@ -141,7 +145,7 @@ async def test_the_programs_of_the_other_tests_have_the_same_rights_and_no_other
 
 
 async def rules(client: KubeClient, namespace: str) -> set[Permission]:
-    """What the server says is allowed to this client in a namespace, but for what is allowed to everybody."""
+    """Returns what the server allows this client in a namespace, except what every authenticated user may do."""
     answer = await client.request("POST", RULES, body=orjson.dumps({"spec": {"namespace": namespace}}))
     return {
         Permission(namespace, group, resource.partition("/")[0], verb, resource.partition("/")[2], name)

@@ -1,4 +1,4 @@
-"""A control plane begins whole, ends whole, and does not disturb another."""
+"""A control plane starts and stops as a whole and does not affect another one."""
 
 import dataclasses
 import os
@@ -70,7 +70,7 @@ def test_no_server_outlives_its_parent_however_that_ends(tmp_path: Path, sent: s
         assert len(pids) == 12
         parent.send_signal(sent)
         parent.wait(PATIENCE)
-    wait(lambda: all(map(gone, pids)), "some servers live on")
+    wait(lambda: all(map(gone, pids)), "some servers are still running")
 
 
 def test_two_that_start_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_two_that_start_at_once_do_not_disturb_each_other(tmp_path: Path) -> Non
         pids = all_pids(one)
         one.stop()
         assert all(map(gone, pids))
-        other.kube.wait_for(other.kube.healthy, what="the other healthy")
+        other.kube.wait_for(other.kube.healthy, what="the other control plane is healthy")
         assert all(server.running for server in other.servers.values())
     finally:
         one.stop()
@@ -107,7 +107,7 @@ def test_a_server_that_cannot_start_is_named_with_its_log_and_nothing_is_left_ru
 
 
 class Commands:
-    """`gco-stream local ...` on a folder of the test's own."""
+    """`gco-stream local ...` with a separate folder for each test."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -170,8 +170,8 @@ def test_up_leaves_a_control_plane_that_the_other_commands_find_until_down(local
 
     pids = local.pids()
     local("down")
-    wait(lambda: all(map(gone, pids[1:])), "some servers live on")
-    wait(lambda: gone(pids[0]), "their owner lives on")
+    wait(lambda: all(map(gone, pids[1:])), "some servers are still running")
+    wait(lambda: gone(pids[0]), "the owner is still running")
     for command in ("down", "status", "env"):
         assert local(command, status=1).startswith("Error: no control plane is running in ")
     assert "kube-apiserver" not in local("logs", "etcd")
@@ -181,7 +181,7 @@ def test_after_its_owner_was_killed_nothing_is_left_and_it_starts_again(local: C
     local("up", "--detach")
     pids = local.pids()
     os.kill(pids[0], signal.SIGKILL)
-    wait(lambda: all(map(gone, pids)), "some servers live on")
+    wait(lambda: all(map(gone, pids)), "some servers are still running")
     assert local("status", status=1).startswith("Error: no control plane is running in ")
     local("up", "--detach")
     assert "running" in local("status")
@@ -191,7 +191,7 @@ def test_a_server_that_ended_shows_in_the_status(local: Commands) -> None:
     local("up", "--detach")
     kwok = next(s for s in orjson.loads((local.folder / "state.json").read_bytes())["servers"] if s["name"] == "kwok")
     os.kill(kwok["pids"][1], signal.SIGKILL)
-    wait(lambda: all(map(gone, kwok["pids"])), "kwok's supervisor lives on")
+    wait(lambda: all(map(gone, kwok["pids"])), "kwok's supervisor is still running")
     assert re.search(r"kwok +│ exited", local("status"))
 
 
@@ -218,4 +218,4 @@ def test_ctrl_c_ends_it_with_a_word_and_status_0(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
     assert said.splitlines()[-1] == "Stopped."
-    wait(lambda: all(map(gone, pids[1:])), "some servers live on")
+    wait(lambda: all(map(gone, pids[1:])), "some servers are still running")

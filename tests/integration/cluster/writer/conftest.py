@@ -87,7 +87,7 @@ class Cluster:
         )
 
     async def hand_over(self, observed: ObservedObject) -> ObservedObject:
-        """As the engine does it: again, on the newest state, where a controller's write of the status came between."""
+        """Upgrades the managed fields as the engine does, and retries if a controller has updated the status."""
         for _ in range(20):
             try:
                 return await self.writer.upgrade_managed_fields(observed)
