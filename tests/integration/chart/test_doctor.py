@@ -1,4 +1,4 @@
-"""`helm test` runs the doctor as a pod. A process stands for the pod, and its end is told as a kubelet tells it."""
+"""`helm test` runs the doctor as a pod; a process runs in its place, and the test sets the pod's phase."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor

@@ -25,7 +25,7 @@ READS = {"get", "list", "watch"}
 
 
 def missing(world: World) -> list[str]:
-    """What has not been taken over yet: Deployments without their mark, and a route that leads nowhere."""
+    """Returns what is not adopted yet: Deployments without a template version, and the stopped endpoint's Ingress."""
     objects = world.objects()
     marks = {case: objects[f"Deployment/{case}"]["metadata"].get("annotations", {}) for case in RUNNING}
     unmarked = [case for case in RUNNING if marks[case].get("gco.io/template-version") != "0"]

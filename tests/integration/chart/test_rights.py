@@ -80,7 +80,7 @@ def is_ready(program: Program) -> bool:
 
 
 def lives(world: World, leader: Program, *adopted: str) -> None:
-    """Adopted, created, with a canary, autoscaled, scaled, withdrawn, looked at, stopped, deleted."""
+    """Takes endpoints through adoption, a canary, autoscaling, scaling, withdrawal, page views, stop and deletion."""
     world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
     world.put(item("ill", spec={"gpu_count": 0}))
     for name in (*adopted, "whole", "ill"):
