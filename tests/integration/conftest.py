@@ -246,7 +246,10 @@ def controller_env(
 
 @pytest.fixture
 def unlimited_env(controller_env: dict[str, str], control_plane: ControlPlane) -> dict[str, str]:
-    """Environment of a user with all permissions: a person, or a program whose Roles go with their namespace."""
+    """Environment of a user with all permissions.
+
+    For commands of a person, and for tests in which Roles are deleted with their namespace.
+    """
     return controller_env | {"KUBECONFIG": str(control_plane.kubeconfig)}
 
 

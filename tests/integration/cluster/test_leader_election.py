@@ -255,7 +255,7 @@ async def test_standbys_make_no_call_while_the_leader_renews(control_plane: "Con
 
 
 def _watches_and_has_read(plane: "ControlPlane", user: str) -> bool:
-    """Returns whether the standby has opened its watch and then read the Lease, which it does once per watch."""
+    """Returns whether the user has opened its watch and then read the Lease, as only a read shows its absence."""
     entries = [(entry.verb, entry.stage) for entry in plane.audit.entries() if entry.user == user]
     opened = ("watch", "ResponseStarted")
     return opened in entries and ("get", "ResponseComplete") in entries[entries.index(opened) :]

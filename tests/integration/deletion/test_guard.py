@@ -223,7 +223,7 @@ def test_a_budget_that_somebody_edited_to_rubbish_is_a_spent_one(world: World, p
     assert any("malformed deletion budget" in str(line.get("message")) for line in one.lines())
 
 
-@pytest.mark.parametrize("regions", [[], None, "us-east-1", [""]], ids=["empty", "missing", "a text", "a blank"])
+@pytest.mark.parametrize("regions", [[], None, "us-east-1", [""]], ids=["empty", "missing", "string", "blank"])
 def test_target_regions_that_were_blanked_remove_nothing(regions: object, world: World, controller: Program) -> None:
     put(world, "chat")
     until_running(world, controller, "chat")

@@ -405,7 +405,7 @@ def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_r
         second = program(INFERENCE_UNHEALTHY_THRESHOLD_SECONDS="4").wait_working()
         second.until(lambda: any(watched.routed(CLOCK)), "the clock is set")
         (started,) = {text for text in watched.routed(CLOCK) if text}
-        # The clock starts when the route is first seen, whatever its age.
+        # The clock starts when the route is first seen, regardless of its age.
         assert datetime.fromisoformat(started) >= began
         second.until(lambda: world.get("Ingress", INGRESS) is None, "the Ingress is withdrawn")
         assert (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds() >= 4

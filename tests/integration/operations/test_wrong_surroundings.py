@@ -156,7 +156,7 @@ def test_a_table_that_is_away_or_missing_is_waited_for(disposable_control_plane:
     assert one.stop() == 0
 
 
-@pytest.mark.parametrize("key", [("id", "S"), ("endpoint_name", "N")], ids=["another key", "a key of numbers"])
+@pytest.mark.parametrize("key", [("id", "S"), ("endpoint_name", "N")], ids=["wrong key name", "numeric key"])
 def test_a_table_that_is_no_table_of_endpoints_is_refused(key: tuple[str, str], world: World, program: Start) -> None:
     name = f"{world.table.name}-wrong"
     world.table.client.create_table(

@@ -247,7 +247,7 @@ class Regions:
         return [record for record in self.history(name) if record.promotes]
 
     def expect_promotions(self, name: str, count: int) -> None:
-        """So many there were, and at each of them every target region ran what was asked."""
+        """Asserts the number of promotions, and that every target region ran the desired spec before each."""
         promotions = self.promotions(name)
         assert [record.all_targets("running") for record in promotions] == [True] * count, promotions
 

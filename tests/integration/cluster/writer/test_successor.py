@@ -1,4 +1,4 @@
-"""Deletion of an object that has been replaced by another one of the same name."""
+"""A deletion by UID does not start to delete another object of the same name."""
 
 import pytest
 
