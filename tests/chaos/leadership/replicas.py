@@ -192,7 +192,7 @@ class Replicas:
                 one.restart()
             return [by_user[act.user] for act in acting.changes(self.leader_writes(mark)) if act.user in by_user]
 
-        return self.world.kube.wait_for(writers, timeout=PATIENCE, what="a replica writes")[0]
+        return self.world.kube.wait_for(writers, timeout=PATIENCE, what="a replica to write")[0]
 
     def leading(self) -> Replica:
         """Returns the replica that leads and works now."""
@@ -202,7 +202,7 @@ class Replicas:
                 one.restart()
             return [one for one in self.all if one.is_leading() and one.is_working()]
 
-        return self.world.kube.wait_for(found, timeout=PATIENCE, what="a replica leads and works")[0]
+        return self.world.kube.wait_for(found, timeout=PATIENCE, what="a replica to lead and work")[0]
 
     def other_than(self, one: Replica) -> Replica:
         """Returns the other one of two replicas."""

@@ -66,7 +66,7 @@ def _impatient(proxy: FaultyProxy, kube: KubeApi, does: Action, call: Callable[[
     _strike(proxy, does)
     with ThreadPoolExecutor(1) as callers:
         answer = callers.submit(call)
-        kube.wait_for(lambda: proxy.injected["it"], what="the fault has occurred")
+        kube.wait_for(lambda: proxy.injected["it"], what="the fault to occur")
         if not isinstance(does, Answer):
             proxy.drop_connections()
         return answer.result()
@@ -132,7 +132,7 @@ def test_a_lost_answer_is_lost_after_the_server_has_done_it(
 ) -> None:
     with pytest.raises(urllib3.exceptions.HTTPError):
         _impatient(proxy, kube, does, lambda: call("POST", path_of("ConfigMap", namespace), _map(namespace)))
-    kube.wait_for(lambda: kube.find(path_of("ConfigMap", namespace, "m")), what="the write has arrived")
+    kube.wait_for(lambda: kube.find(path_of("ConfigMap", namespace, "m")), what="the write to arrive")
 
 
 def test_answers_are_cut_silenced_changed_and_slowed(
