@@ -32,7 +32,7 @@ def _main_threads_loop() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail an async test in which gco_stream blocks the event loop."""
+    """Fails an async test in which gco_stream blocks the event loop."""
     if not inspect.iscoroutinefunction(request.function):
         # Detection slows down every call that might block.
         yield

@@ -1,4 +1,4 @@
-"""The check of the pins never takes silence for safety."""
+"""The dependency audit never reports unchecked pins as safe."""
 
 import runpy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the tests of faults share with the other tests on real parts: programs as processes, and one test's world."""
+"""Fixtures for the fault tests: the integration fixtures (programs as processes, one world per test) and `replicas`."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ _TEST_SECONDS = 600.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test on real parts is ended when it hangs, not when the machine is slow."""
+    """Sets a timeout long enough for a slow machine; only a test that hangs reaches it."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(_TEST_SECONDS), append=False)

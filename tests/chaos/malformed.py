@@ -1,4 +1,4 @@
-"""Items that cannot be served as they are: of many kinds, as people, tools and other versions write them."""
+"""Malformed items of many kinds, as users, tools and other versions write them."""
 
 import random
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def _spec(**fields: Any) -> Defect:
 
 def _deep(plain: dict[str, Any]) -> None:
     value: dict[str, Any] = {}
-    # DynamoDB takes 32 levels.
+    # DynamoDB allows 32 levels of nesting.
     for _ in range(25):
         value = {"level": value}
     plain["spec"]["env"] = value
@@ -83,7 +83,7 @@ DEFECTS: tuple[Defect, ...] = (
 
 
 def malformed_items(count: int, namespace: str, rng: random.Random) -> list[WireItem]:
-    """So many, named malformed-NNNN: each is spoilt in one way or two, all ways are there."""
+    """Returns `count` items named malformed-NNNN, each with one or two defects; together they cover all of DEFECTS."""
     found = []
     for number in range(count):
         plain = item(f"malformed-{number:04}", namespace=namespace)

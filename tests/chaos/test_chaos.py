@@ -1,7 +1,7 @@
-"""Half a minute of the chaos run; `python -m tests.chaos.run` is the whole of it.
+"""Runs the chaos run for half a minute; `python -m tests.chaos.run` starts the full run.
 
-The same faults and writes each time, so that a verdict is about the code. GCO_STREAM_SEED=random, or a number,
-tries others.
+Faults and writes are the same in each run, so a failure points to the code. Set GCO_STREAM_SEED=random, or a number, to
+try others.
 """
 
 from pathlib import Path
@@ -24,7 +24,8 @@ def test_whatever_happens_the_cluster_ends_as_the_table_asks_and_nothing_was_don
         rest=5.0,
         folder=tmp_path,
         lease=6,
-        # What makes clocks step ends a process now and then (status 14, no word); tests of leadership have it alone.
+        # The library that steps clocks sometimes kills its process (status 14, no output), so only the leadership tests
+        # use it.
         kinds=KINDS - {"clock step"},
     )
     result = run(plan, print)

@@ -1,4 +1,4 @@
-"""Hostile items against real parts: what our checks let through the API server takes, and nobody else suffers."""
+"""Hostile items on real servers: the API server accepts all that pass validation; other endpoints are unaffected."""
 
 import copy
 import os
@@ -33,13 +33,16 @@ ON_REAL_PARTS = settings(
 
 
 def dry_run(kube: KubeApi, namespace: str, manifest: dict[str, Any]) -> None:
-    """Has the API server say what it would make of a manifest. Raises KubeError."""
+    """Sends a manifest to the API server as a dry run.
+
+    Raises KubeError if the server rejects it.
+    """
     manifest = copy.deepcopy(manifest)
     manifest["metadata"]["namespace"] = namespace
     path = path_of(manifest["kind"], namespace, manifest["metadata"]["name"])
     kube.patch(path, manifest, content_type=APPLY_PATCH, fieldManager="gco-stream", force="true", dryRun="All")
     if manifest["kind"] == "Deployment":
-        # The Deployment may be fine and each of its pods refused.
+        # The API server can accept a Deployment and still reject each of its pods.
         template = manifest["spec"]["template"]
         pod = {
             "apiVersion": "v1",
@@ -69,7 +72,7 @@ def test_whatever_passes_our_checks_the_api_server_takes(kube: KubeApi, namespac
 
 
 def sample(number: int) -> list[dict[str, Any]]:
-    """Hostile items, each of a name of its own."""
+    """Returns hostile items with unique names."""
     found: list[dict[str, Any]] = []
 
     @settings(ON_REAL_PARTS, max_examples=number, database=None, derandomize=True)
@@ -83,7 +86,7 @@ def sample(number: int) -> list[dict[str, Any]]:
 
 def _named(wired: dict[str, Any], prefix: str) -> dict[str, Any]:
     name = wired["endpoint_name"]["S"]
-    # A name that was right stays so, and the path that it gave keeps to it.
+    # A valid name stays valid, and the path derived from it stays consistent.
     new = f"h{prefix}{name[:40]}"
     path = wired.get("ingress_path", {})
     if isinstance(path.get("S"), str):
@@ -92,7 +95,7 @@ def _named(wired: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def put(world: World, wired: dict[str, Any]) -> bool:
-    """Whether the table takes an item as it is."""
+    """Puts the item into the table; returns False if DynamoDB rejects it."""
     if wired.get("namespace") == {"S": NAMESPACE} or "namespace" not in wired:
         wired = wired | {"namespace": {"S": world.namespace}}
     try:
@@ -103,7 +106,7 @@ def put(world: World, wired: dict[str, Any]) -> bool:
 
 
 def reported(world: World, region: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the region says of each item, and the item."""
+    """Yields each item's name and its status entry for the region, {} if there is none."""
     for wired in world.user.scan():
         plain = wire.decode(wired)
         status = plain.get("region_status")
@@ -117,14 +120,14 @@ def test_hostile_items_hold_nobody_up_and_none_of_their_secrets_is_told(world: W
     assert len(taken) > EXAMPLES // 2
     world.put(item("good-after", spec={"gpu_count": 0}))
     for name in ("good-before", "good-after"):
-        controller.until(partial(_runs, world, name), f"{name} runs")
+        controller.until(partial(_runs, world, name), f"{name} is running")
     wanted = {wired["endpoint_name"]["S"] for wired in taken if _must_be_told(read_endpoint(wired), world.region)}
 
     def all_told() -> bool:
         told = {name for name, entry in reported(world, world.region) if entry.get("epoch")}
         return wanted <= told
 
-    controller.until(all_told, "every item that can be told is told", patience=60)
+    controller.until(all_told, "every item that can be reported is reported", patience=60)
     for name, entry in reported(world, world.region):
         error = entry.get("error", "")
         if entry.get("intent"):
@@ -152,7 +155,7 @@ def _must_be_told(asked: Endpoint | InvalidItem, region: str) -> bool:
 
 
 def kube_events(world: World) -> str:
-    """All Events of the test's namespace as text."""
+    """Returns all Events of the test's namespace as text."""
     return orjson.dumps(world.kube.list(path_of("Event", world.namespace))).decode()
 
 
@@ -160,9 +163,9 @@ def test_an_item_with_text_that_is_no_unicode_keeps_nobody_else_from_running(wor
     for name, attribute in (("half", {"S": "\ud800"}), ("key", {"M": {"\udfff": {"B": b"\xff"}}})):
         assert put(world, wire.encode(item(name, spec={"gpu_count": 0})) | {"unknown": attribute})
     world.put(item("good", spec={"gpu_count": 0}))
-    controller.until(partial(_runs, world, "good"), "a good one runs")
-    # A program that starts meets them in its first scan.
+    controller.until(partial(_runs, world, "good"), "the valid endpoint is running")
+    # After a restart, the first scan returns these items.
     assert controller.stop() == 0
     world.update_spec("good", replicas=2)
     controller.start().wait_working()
-    controller.until(lambda: world.replicas("good") == 2, "a good one is worked on")
+    controller.until(lambda: world.replicas("good") == 2, "the valid endpoint is scaled")

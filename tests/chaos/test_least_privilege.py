@@ -1,4 +1,4 @@
-"""The rights that docs/security.md lists are enough for all that the controller does, and it asks for no other."""
+"""The rights listed in docs/security.md are sufficient, and the controller uses no others."""
 
 import re
 from collections.abc import Callable
@@ -19,21 +19,22 @@ PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 LEASE = "inference-monitor-leader"
 CANARY = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
 SCALING = {"enabled": True, "min_replicas": 1, "max_replicas": 3}
-# What this life does not make it do: a GET follows a conflict, Deployments of the former system are scaled before they
-# are applied, and an Event is patched when it repeats. A create is a patch to the API server, which asks for both.
+# Requests that this test does not trigger: a GET follows a conflict, Deployments of the former system are scaled before
+# they are applied, and a repeated Event is patched. An apply that creates an object is a patch in the audit log, but it
+# needs both verbs.
 UNSEEN = {("deployments/scale", "patch"), ("events", "patch")}
 EVERYWHERE_UNSEEN = {"get", "create"}
 
 
 def documented() -> dict[tuple[str, str], frozenset[str]]:
-    """The page's table: verbs by group and resource."""
+    """Parses the page's table into verbs by group and resource."""
     table = PAGE.read_text().partition("## What the controller needs in Kubernetes")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (?:`([a-z0-9.]+)`|\(core\)) \| `([a-z/]+)` \| ([a-z ]+) \|$", table, re.MULTILINE)
     return {(group, resource): frozenset(verbs.split()) for group, resource, verbs in rows}
 
 
 def grant(kube: KubeApi, namespace: str, user: str) -> None:
-    """Gives the user the page's rights in the namespace, the Lease's by its name."""
+    """Grants the user the documented rights in the namespace, those for the Lease by name."""
     rules: list[dict[str, Any]] = []
     for (group, resource), verbs in documented().items():
         if resource == "leases":
@@ -78,26 +79,26 @@ def test_the_rights_on_this_page_are_enough_and_no_other_is_asked_for(
 
 
 def lives(world: World, one: Program) -> None:
-    """All that happens to endpoints: made, changed, scaled, with a canary and without, stopped, withdrawn, deleted."""
+    """Covers an endpoint's lifecycle: create, update, scale, canary, stop, withdrawal of the Ingress, delete."""
     world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
     world.put(item("ill", spec={"gpu_count": 0}))
     for name in ("whole", "ill"):
-        one.until(lambda name=name: world.state(name) == "running", f"{name} runs")  # type: ignore[misc]
+        one.until(lambda name=name: world.state(name) == "running", f"{name} is running")  # type: ignore[misc]
     tell_pods(world, "false", "ill")
-    one.until(lambda: world.get("Ingress", "inference-ill") is None, "the other's route is withdrawn")
-    one.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "it is reported")
+    one.until(lambda: world.get("Ingress", "inference-ill") is None, "the Ingress of the unready endpoint is withdrawn")
+    one.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "the withdrawal is reported")
     assert "Events cannot be listed" not in one.http("/endpoints/ill")[1]
     world.update_spec("whole", canary=None, autoscaling=None, replicas=2)
-    one.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is gone")
-    one.until(lambda: world.replicas("whole") == 2, "it is scaled")
+    one.until(lambda: "Deployment/whole-canary" not in world.objects(), "the canary is deleted")
+    one.until(lambda: world.replicas("whole") == 2, "the Deployment is scaled")
     service = path_of("Service", world.namespace, "whole")
     world.kube.patch(service, {"spec": {"selector": {"app": "other"}}})
-    one.until(lambda: world.kube.get(service)["spec"]["selector"] == {"app": "whole"}, "drift is put back")
+    one.until(lambda: world.kube.get(service)["spec"]["selector"] == {"app": "whole"}, "drift is repaired")
     world.set_desired_state("whole", "stopped")
-    one.until(lambda: world.state("whole") == "stopped", "it is stopped")
+    one.until(lambda: world.state("whole") == "stopped", "the endpoint is stopped")
     for name in ("whole", "ill"):
         world.set_desired_state(name, "deleted")
-        one.until(partial(_is_gone, world, name), f"{name} is gone")
+        one.until(partial(_is_gone, world, name), f"{name} is purged")
 
 
 def _is_gone(world: World, name: str) -> bool:

@@ -1,6 +1,7 @@
-"""Under load nobody waits for anybody else: not for a resync, a start, a hanging call, a broken item or a busy one.
+"""Under load no endpoint waits for another: not for a resync, a startup, a hanging call, a bad item or a busy item.
 
-The measurements of `python -m bench`, small. Times are compared with those of the same run, never with a clock.
+Small versions of the measurements of `python -m bench`. Each duration is compared with others of the same run, never
+with a fixed limit.
 """
 
 import bisect
@@ -32,20 +33,20 @@ from tests.chaos.proxies.faulty_http import Action, Answer, Fault, FaultyProxy, 
 pytestmark = pytest.mark.integration
 WORKERS = 16
 PATIENCE = 240.0
-# Which rewriting of the busy one makes so many.
+# Updates of the busy endpoint to wait for before measuring.
 REWRITTEN = 100
 NEVER = MappingProxyType({"RESYNC_INTERVAL_SECONDS": "86400"})
 
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
-    # Nothing runs pods: whatever is busy is the program.
+    # No controllers run pods, so all load comes from the program.
     with control_plane(controllers=False) as plane:
         yield plane
 
 
 def applied(watch: DeploymentWatch, users: Users, names: Sequence[str], replicas: int, pause: float = 0.05) -> float:
-    """The median seconds from a user's write to the Deployment, of endpoints that are changed one after the other."""
+    """Returns the median seconds from a user's write to the Deployment's update; changes are made one by one."""
     changes = []
     for name in names:
         changes.append(users.scale(name, replicas))
@@ -54,7 +55,7 @@ def applied(watch: DeploymentWatch, users: Users, names: Sequence[str], replicas
 
 
 def best(watch: DeploymentWatch, users: Users, names: Sequence[str], replicas: range, pause: float = 0.05) -> float:
-    """The same of several rounds, the quickest: who has to wait does so in each, a machine stands still in one."""
+    """Returns the lowest median of several rounds: contention slows every round, a stall of the machine only one."""
     return min(applied(watch, users, names, count, pause) for count in replicas)
 
 
@@ -83,12 +84,12 @@ def test_changes_are_no_slower_during_a_resync_and_load_leaves_nothing_behind(pl
 def test_changes_do_not_wait_for_the_backlog_of_a_start(plane: ControlPlane) -> None:
     place, count = Place(plane), 250
     place.fill(wire.encode({**item(number, place.namespace), "region_status": {}}) for number in range(count))
-    # The program's scan finds them in the same order.
+    # The program's scan returns items in the same order.
     last = [found["endpoint_name"]["S"] for found in place.table.scan(("endpoint_name",))][-20:]
     with DeploymentWatch(place) as watch, Users(place) as users, Program(place, NEVER) as program:
         changes = [users.scale(name, 3) for name in last]
         program.wait_idle(PATIENCE, also=lambda: len(deployments(place)) == count)
-        # How many were made in between, and not how long that took: a machine may stand still.
+        # Counts the Deployments created in between instead of seconds, because the machine may stall.
         made = sorted(watch.seen(name, "", PATIENCE) for name in deployments(place))
         applied_at = {one.name: watch.seen(one.name, one.revision, PATIENCE) for one in changes}
         between = [bisect.bisect(made, applied_at[one.name]) - bisect.bisect(made, one.sent) for one in changes]
@@ -121,10 +122,10 @@ def test_endpoints_whose_applies_hang_or_fail_for_ever_delay_no_others(plane: Co
         for name in names[20:]:
             users.scale(name, 2)
         until(lambda: all(proxy.injected[name] >= len(paths) for name, paths in struck.items()))
-        # The moment in which it is found that they hang may be felt; after it nothing is.
+        # Detecting that the calls hang may cause a short delay; after that there must be none.
         applied(watch, users, others[:1], 3)
         assert best(watch, users, others, range(4, 7)) < 6 * usual
-        # Its last calls would be waited for.
+        # A graceful stop would wait for the hanging calls.
         program.process.kill()
 
 
@@ -176,13 +177,13 @@ def test_of_an_item_that_is_rewritten_all_the_time_the_last_image_wins_and_other
         rss = program.rss_mib()
         meanwhile = best(watch, users, others, range(3, 6), pause=0.1)
         changes = rewriting.result(PATIENCE)
-        # Eight write at once: the last to be sent need not be the last to be taken.
+        # Eight threads write at once, so the last write sent may not be the last one applied.
         last = wire.decode(place.table.get(busy) or {})
         watch.seen(busy, last["updated_at"], PATIENCE)
         replicas = last["spec"]["replicas"]
         program.wait_idle(PATIENCE, also=lambda: deployments(place)[busy]["spec"]["replicas"] == replicas)
         assert meanwhile < 6 * usual
-        # Its images together are 60 MB.
+        # All images of the item together take 60 MB.
         assert program.rss_mib() - rss < 45
         written = [one for one in writes(plane.audit.path, mark, place.user) if one.name == busy]
         assert len(written) < len(changes) / 3

@@ -1,4 +1,4 @@
-"""The program, in whose process a call that blocks the loop raises where it stands, be it ours or a library's."""
+"""Runs the program so that a call that blocks the event loop, even in a library, raises at the call site."""
 
 import sys
 

@@ -79,7 +79,7 @@ class SyncedCache(Cluster):
 
 
 class LeaderFixture:
-    """A term as leader with a table and a stream in memory. The bench is also the table.
+    """A term as leader with a table and a stream in memory; the fixture itself is the table.
 
     No item targets this region, so items are only read. `while_scanning` is called during each scan. Reads of single
     items wait for `gate`.

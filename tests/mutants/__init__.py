@@ -1,1 +1,1 @@
-"""Deliberate breaks of the invariants, and the tests that must notice each: `python -m tests.mutants`."""
+"""Deliberate violations of the invariants, and the tests that must detect each: `python -m tests.mutants`."""

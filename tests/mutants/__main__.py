@@ -1,6 +1,6 @@
-"""`python -m tests.mutants`: applies every mutant to a copy of the sources and shows which test notices it.
+"""`python -m tests.mutants` applies every mutant to a copy of the sources and shows which tests detect it.
 
-Ends with 1 where one survives, does not fit the sources any more, or is not noticed by a test that is named for it.
+The exit status is 1 if a mutant survives, no longer applies to the sources, or passes one of its tests.
 """
 
 import argparse
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def main() -> int:
-    """Runs what the command line asks for; the exit code."""
+    """Runs the requested mutants; returns the exit status."""
     arguments = _arguments()
     chosen = [mutant for mutant in MUTANTS if _is_asked_for(mutant, arguments)]
     console = Console(width=None if sys.stdout.isatty() else 200)
@@ -45,10 +45,10 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these mutants")
-    parser.add_argument("--only", metavar="I4", help="only those of one invariant")
-    parser.add_argument("--unit", action="store_true", help="only those that need no control plane")
-    parser.add_argument("--list", action="store_true", help="show them, run nothing")
-    parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="so many at once")
+    parser.add_argument("--only", metavar="I4", help="only the mutants of one invariant")
+    parser.add_argument("--unit", action="store_true", help="only mutants whose tests need no control plane")
+    parser.add_argument("--list", action="store_true", help="list the mutants without running them")
+    parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="number of mutants to run in parallel")
     return parser.parse_args()
 
 
@@ -61,7 +61,7 @@ def _is_asked_for(mutant: Mutant, arguments: argparse.Namespace) -> bool:
 
 
 def _verdicts(mutants: Sequence[Mutant], jobs: int) -> Iterator[MutantResult]:
-    """The verdict on each mutant, so many at once. A test that fails without any mutant tells nothing."""
+    """Yields the result of each mutant, `jobs` at a time; a test that fails without a mutant proves nothing."""
     whole = []
     for mutant in mutants:
         if absent := missing(ROOT, mutant.tests):
@@ -112,7 +112,7 @@ def _table(verdicts: Sequence[MutantResult]) -> Table:
 
 
 def _catalogue(mutants: Sequence[Mutant]) -> Table:
-    table = Table("mutant", "invariant", "file", "what breaks", "tests")
+    table = Table("mutant", "invariant", "file", "effect", "tests")
     for mutant in mutants:
         tests = "\n".join(test.removeprefix("tests/") for test in mutant.tests)
         table.add_row(mutant.name, mutant.invariant, mutant.file, mutant.breaks, tests)

@@ -1,4 +1,4 @@
-"""A mutant: one small edit of the sources that breaks an invariant, and the tests that must fail because of it."""
+"""A mutant: one small edit of the sources that violates an invariant, and the tests that must fail because of it."""
 
 import ast
 import os
@@ -12,18 +12,19 @@ from typing import Literal
 
 Invariant = Literal["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11"]
 
-# Bytecode is taken for that of its source by the source's time in whole seconds and its size: each edit has its own.
+# Python caches bytecode by the source's size and modification time in whole seconds, so each edit gets a new time.
 _TIMES = count(1_000_000_000)
 
 
 class NotApplicable(Exception):
-    """The sources do not hold the mutant's old text exactly once."""
+    """The sources do not contain the mutant's old text exactly once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`old` stands exactly once in `file` (a path below the sources' root); with `new` in its place `breaks` is what
-    happens. `tests` (pytest's ids) are named for noticing it, and each of them must fail.
+    """Replaces `old`, which occurs exactly once in `file` (a path below the sources' root), with `new`.
+
+    `breaks` describes the effect. `tests` are pytest node IDs; each of these tests must fail.
     """
 
     name: str
@@ -36,11 +37,11 @@ class Mutant:
 
     @property
     def on_real_parts(self) -> bool:
-        """Whether a control plane is started for its tests."""
+        """Whether its tests need a control plane."""
         return any(test.startswith(("tests/integration/", "tests/chaos/")) for test in self.tests)
 
     def mutated(self, text: str) -> str:
-        """The file's text with the break in it. Raises NotApplicable."""
+        """Returns the text with the edit applied. Raises NotApplicable."""
         found = text.count(self.old)
         if found != 1:
             raise NotApplicable(f"{self.file} holds the old text {found} times: {self.old!r}")
@@ -48,7 +49,7 @@ class Mutant:
 
     @contextmanager
     def applied(self, root: Path) -> Iterator[None]:
-        """The sources below `root` are broken until the block ends. Raises NotApplicable."""
+        """Applies the edit to the sources below `root` within the block. Raises NotApplicable."""
         path = root / self.file
         whole = path.read_text()
         _write(path, self.mutated(whole))
@@ -59,7 +60,7 @@ class Mutant:
 
 
 def missing(root: Path, tests: tuple[str, ...]) -> list[str]:
-    """Those of the tests, by pytest's ids, that do not exist below `root`."""
+    """Returns those of the pytest node IDs that do not exist below `root`."""
     return [test for test in tests if not _exists(root, test)]
 
 

@@ -1,4 +1,4 @@
-"""Breaks a copy of the sources in one place, runs the tests that are named for it there, and tells what came of it."""
+"""Applies a mutant to a copy of the sources, runs its tests there, and reports the outcome."""
 
 import re
 import subprocess
@@ -14,20 +14,20 @@ from tempfile import TemporaryDirectory
 from tests.mutants.mutant import Mutant, NotApplicable
 
 _SOURCES = ("gco_stream", "tests", "tools", "helm", "pyproject.toml")
-# A mutant may make its tests wait for ever, which is one way to fail.
+# A mutant may make its tests hang, which counts as a failure.
 _UNIT_SECONDS, _REAL_SECONDS = 40, 100
 _START_SECONDS = 200
 _PASSED, _FAILED, _BROKEN = 0, 1, -1
 _NOTED = re.compile(r"^FAILED (\S+?)(?:\[.*)?(?: - .*)?$", re.MULTILINE)
-# A server that a test needs did not start: that says nothing of the mutant.
+# If a server that a test needs does not start, the run proves nothing about the mutant.
 _NOT_RUN = re.compile(r"^ERROR ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class MutantResult:
-    """What became of one mutant. `failure_summary`: why it was not caught as it should be, "" where it was.
+    """The outcome of one mutant. `trouble`: why it was not caught properly, "" if it was.
 
-    `caught_by`: the tests, by pytest's ids, that failed.
+    `caught_by`: the node IDs of the tests that failed.
     """
 
     mutant: Mutant
@@ -38,7 +38,7 @@ class MutantResult:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of pytest: its exit code, the tests that failed, and what it printed."""
+    """One run of pytest: its exit code, the failed tests, and its output."""
 
     code: int
     failed: tuple[str, ...]
@@ -46,22 +46,22 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether every test was run to its end."""
+        """Whether every test was run to completion."""
         return self.code in {_PASSED, _FAILED}
 
     def noticed(self, mutant: Mutant) -> tuple[str, ...]:
-        """The tests named for the mutant that failed."""
+        """Returns the mutant's tests that failed."""
         return tuple(test for test in mutant.tests if test in self.failed)
 
 
 class Copy:
-    """A copy of the sources that may be broken; made by `copied`."""
+    """A copy of the sources that can be edited; created by `copied`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def run(self, tests: Sequence[str], seconds: int = _REAL_SECONDS) -> Run:
-        """Runs these tests on the copy as it stands, each for so long at most."""
+        """Runs these tests on the current copy, with a timeout per test."""
         options = ("-q", "-p", "no:cacheprovider", "--tb=no", "-rfE", f"--timeout={seconds}")
         command = [sys.executable, "-m", "pytest", *options, *tests]
         limit = _START_SECONDS + seconds * len(tests)
@@ -74,7 +74,7 @@ class Copy:
         return Run(code, tuple(dict.fromkeys(_NOTED.findall(output))), output)
 
     def judge(self, mutant: Mutant) -> MutantResult:
-        """Whether each test that is named for the mutant notices it."""
+        """Determines whether each of the mutant's tests detects it."""
         started = time.monotonic()
         try:
             with mutant.applied(self.root):
@@ -86,7 +86,7 @@ class Copy:
 
 @contextmanager
 def copied(root: Path) -> Iterator[Copy]:
-    """A copy of the sources at `root` until the block ends."""
+    """Creates a copy of the sources at `root` that exists within the block."""
     with TemporaryDirectory(prefix="mutants-") as folder:
         for name in _SOURCES:
             source = root / name
@@ -102,7 +102,7 @@ def copied(root: Path) -> Iterator[Copy]:
 
 
 def failure_summary(mutant: Mutant, run: Run) -> str:
-    """Why a mutant with which this came of its tests was not caught as it should be, "" where it was."""
+    """Returns why this run does not catch the mutant properly, "" if it does."""
     if not run.ended:
         return f"the tests could not be run (pytest's exit code {run.code}):\n{run.output[-1000:]}"
     if not run.failed:

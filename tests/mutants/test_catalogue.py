@@ -1,4 +1,4 @@
-"""The list of mutants fits the sources as they are: each can be applied, and the tests named for it exist."""
+"""The mutants match the current sources: each can be applied, and its tests exist."""
 
 from collections import Counter
 from typing import get_args

@@ -1,4 +1,4 @@
-"""What counts as caught: that every test that is named for a mutant fails of it, and nothing less."""
+"""A mutant is caught only if every one of its tests fails."""
 
 from pathlib import Path
 

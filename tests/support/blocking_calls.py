@@ -37,7 +37,7 @@ _MAY_BLOCK = (
 
 @contextmanager
 def no_blocking(scanned: str | None = None) -> Iterator[None]:
-    """While active, raise BlockingError for every call that blocks a running event loop.
+    """Raises BlockingError for every call that blocks a running event loop within the block.
 
     `scanned`: only if code of this package is on the stack. gco_stream.local, which simulates the cluster, and the test
     machinery may block: no shared loop depends on them.

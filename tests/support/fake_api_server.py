@@ -36,7 +36,7 @@ def list_of(items: list[Any], version: str, **metadata: str) -> web.Response:
 
 
 async def stream(request: web.Request, events: list[Any]) -> web.StreamResponse:
-    """Accept a watch and send these events; the caller decides when it ends."""
+    """Accepts a watch and sends these events; the caller decides when it ends."""
     response = web.StreamResponse()
     await response.prepare(request)
     for event in events:
@@ -45,7 +45,7 @@ async def stream(request: web.Request, events: list[Any]) -> web.StreamResponse:
 
 
 async def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Return when the condition holds. Raises TimeoutError if it does not in time."""
+    """Returns when the condition holds. Raises TimeoutError if it does not in time."""
     async with asyncio.timeout(seconds):
         while True:
             if condition():
@@ -54,7 +54,7 @@ async def until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def kubeconfig(path: Path, server: str, user: dict[str, Any]) -> str:
-    """Write a kubeconfig file (JSON is YAML) for a server and return its path."""
+    """Writes a kubeconfig file (JSON is YAML) for a server and returns its path."""
     path.write_bytes(
         orjson.dumps(
             {
@@ -70,7 +70,7 @@ def kubeconfig(path: Path, server: str, user: dict[str, Any]) -> str:
 
 @asynccontextmanager
 async def listening(answer: Answer) -> AsyncIterator[tuple[str, SeenRequest]]:
-    """Run a server; yields its URL and the requests that it has received."""
+    """Runs a server; yields its URL and the requests that it has received."""
     seen = SeenRequest()
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -92,7 +92,7 @@ async def listening(answer: Answer) -> AsyncIterator[tuple[str, SeenRequest]]:
 
 @asynccontextmanager
 async def connected(answer: Answer, folder: Path, **options: Any) -> AsyncIterator[tuple[KubeClient, SeenRequest]]:
-    """Run such a server; yields a client connected to it and the requests that it has received."""
+    """Runs such a server; yields a client connected to it and the requests that it has received."""
     async with listening(answer) as (url, seen):
         path = kubeconfig(folder / "kubeconfig", url, {"token": "known"})
         async with KubeClient.connect(kubeconfig=path, **options) as client:

@@ -39,7 +39,7 @@ class ForkedProcess:
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the process and return its exit code. Raises subprocess.TimeoutExpired."""
+        """Waits for the process and returns its exit code. Raises subprocess.TimeoutExpired."""
         self._process.join(timeout)
         if (code := self._process.exitcode) is None:
             raise subprocess.TimeoutExpired("gco_stream", timeout or 0.0)
@@ -55,7 +55,7 @@ class ForkedProcess:
 def run_forked(
     module: Sequence[str], environment: Mapping[str, str], seconds: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m MODULE ...` to completion. Raises subprocess.TimeoutExpired."""
+    """Runs `python -m MODULE ...` to completion. Raises subprocess.TimeoutExpired."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         process = ForkedProcess(module, environment, out, err)

@@ -1,4 +1,4 @@
-"""A RecordProcessor made of functions."""
+"""A RecordProcessor for tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from gco_stream.stream.consumer import Mode, StreamRecord
 
 @dataclass(frozen=True, slots=True)
 class RecordProcessorFuncs:
-    """A RecordProcessor made of functions."""
+    """A RecordProcessor that calls the given functions."""
 
     on_record: Callable[[StreamRecord], None]
     on_gap: Callable[[str], None]

@@ -87,7 +87,7 @@ class ApiServer:
         return value
 
     def execute(self, step: Step) -> None:
-        """Executes one step. Raises Refused."""
+        """Executes one step. Raises RequestRefused."""
         if isinstance(step, Create):
             if step.ref in self.stored:
                 raise RequestRefused(step)

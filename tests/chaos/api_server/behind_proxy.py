@@ -1,4 +1,4 @@
-"""The real program behind a proxy that injects faults between it and the API server, and what must hold afterwards."""
+"""The real program with a fault-injecting proxy between it and the API server, and what must hold after the faults."""
 
 import contextlib
 import time
@@ -17,10 +17,10 @@ from tests.integration.conftest import Program, World
 from tests.support.items import item
 
 TIMEOUT = 120.0
-# A call that hangs is given up after so many seconds; GCO's setting, 30 by default.
+# Timeout of an API call in seconds. GCO's setting; its default is 30.
 CALL_SECONDS = 2
-# Warnings of sockets that nobody closed go to the log, which is looked at in the end. The lease outlasts every fault,
-# and a machine that stands still meanwhile.
+# Warnings about unclosed sockets go to the log, which is checked at the end. The lease outlasts every fault and any
+# stall of the machine.
 SETTINGS = {
     "K8S_API_TIMEOUT": f"{CALL_SECONDS}",
     "RESYNC_INTERVAL_SECONDS": "3600",
@@ -32,7 +32,7 @@ _QUIET_SECONDS = 1.5
 
 
 def status(code: int, reason: str, message: str = "no", **details: Any) -> bytes:
-    """The body of an error as the API server words it."""
+    """Returns the body of an API server error."""
     return orjson.dumps(
         {
             "kind": "Status",
@@ -55,12 +55,12 @@ def is_about_lease(request: Request | SeenRequest) -> bool:
 
 
 def on_objects(request: Request) -> bool:
-    """Whether it is about what endpoints are made of: neither the Lease nor Events."""
+    """Whether the request is about an endpoint's objects, not about the Lease or Events."""
     return not is_about_lease(request) and "/events" not in request.path
 
 
 class ProgramBehindProxy:
-    """One program, its world, and the proxy before its API server."""
+    """One program, its world, and the proxy in front of its API server."""
 
     def __init__(self, world: World, proxy: FaultyProxy, program: Program) -> None:
         self.world = world
@@ -78,7 +78,7 @@ class ProgramBehindProxy:
         self.program.until(look, what, timeout)
 
     def is_in_desired_state(self, name: str) -> bool:
-        """Whether the endpoint stands as its item asks, and its report says so."""
+        """Whether the endpoint's objects and its report match its item."""
         asked = (self.world.item(name) or {}).get("spec", {})
         if self.world.state(name) != "running" or "error" in self.world.report(name):
             return False
@@ -96,20 +96,20 @@ class ProgramBehindProxy:
 
     def until_in_desired_state(self, *names: str, timeout: float = TIMEOUT) -> None:
         for name in names:
-            self.until(lambda name=name: self.is_in_desired_state(name), f"{name} is as its item asks", timeout)  # type: ignore[misc]
+            self.until(lambda name=name: self.is_in_desired_state(name), f"{name} is in the desired state", timeout)  # type: ignore[misc]
 
     def until_gone(self, *names: str) -> None:
         for name in names:
             self.until(
                 lambda name=name: self.world.item(name) is None and not self._exists(name),  # type: ignore[misc]
-                f"{name} is gone",
+                f"{name} is purged",
             )
 
     def _exists(self, name: str) -> bool:
         return any(key.partition("/")[2].removeprefix("inference-") == name for key in self.world.objects())
 
     def record_objects(self) -> None:
-        """What stands now must stand in the end: the very same objects."""
+        """Records the UIDs of all live objects for `assert_none_was_replaced`."""
         self._uids = {key: obj["metadata"]["uid"] for key, obj in self.world.objects().items()}
 
     def assert_none_was_replaced(self) -> None:
@@ -118,32 +118,32 @@ class ProgramBehindProxy:
 
     @contextmanager
     def is_not_delayed(self, name: str) -> Iterator[None]:
-        """A healthy endpoint that is asked for now is served before the block's faults are over."""
+        """Asserts that a healthy endpoint is created while the block's faults last."""
         self.put(name)
-        self.until(lambda: self.world.get("Deployment", name), f"{name} is not held up")
+        self.until(lambda: self.world.get("Deployment", name), f"{name} is not delayed")
         yield
         self.until_in_desired_state(name)
 
     def since(self, mark: float) -> list[SeenRequest]:
-        """The requests after `mark`, but for those about the Lease."""
+        """Returns the requests after `mark`, without those about the Lease."""
         return [one for one in self.proxy.seen if one.at > mark and not is_about_lease(one)]
 
     def counted(self, mark: float) -> Counter[tuple[str, str]]:
         return Counter((one.method, one.path) for one in self.since(mark) if not one.is_watch)
 
     def until_silent(self) -> None:
-        """Until nothing is asked or written for a while but the lease's renewals."""
+        """Waits until there are no requests for a while except Lease renewals."""
         mark = time.monotonic()
         deadline = mark + TIMEOUT
         while mark + _QUIET_SECONDS > time.monotonic():
             if newer := self.since(mark):
                 mark = max(one.at for one in newer)
-            assert time.monotonic() < deadline, f"not silent: {self.since(deadline - TIMEOUT)[-10:]}"
+            assert time.monotonic() < deadline, f"requests continue: {self.since(deadline - TIMEOUT)[-10:]}"
             time.sleep(0.1)
 
     def until_working(self) -> None:
-        """Until it leads and works, however slow the machine is at starting it."""
-        self.until(self._is_working, "it works", 2 * TIMEOUT)
+        """Waits until the program leads and reconciles; allows for a slow start."""
+        self.until(self._is_working, "the program is working", 2 * TIMEOUT)
 
     def _is_working(self) -> bool:
         with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
@@ -156,8 +156,8 @@ class ProgramBehindProxy:
         return False
 
     def assert_clean_end(self) -> None:
-        """No fault outlives its cause: ready, silent, a clean exit, no bug of ours and no socket left in the log."""
-        self.until(self.ready, "it is ready")
+        """Asserts that the program is ready, becomes idle and exits cleanly, and that its log shows no leaks."""
+        self.until(self.ready, "the program is ready")
         self.until_silent()
         assert self.program.stop() == 0
         assert_clean(self.program)
@@ -173,7 +173,7 @@ def assert_clean(program: Program) -> None:
 def program_behind(
     world: World, environment: dict[str, str], program: Callable[..., Program], folder: Path, **settings: str
 ) -> Iterator[ProgramBehindProxy]:
-    """The program at work behind a proxy without a fault; whatever fault is left is taken out in the end."""
+    """Runs the program behind a proxy, without faults at first; faults left at the end are removed."""
     with FaultyProxy.before_kubernetes(Path(environment["KUBECONFIG"])) as proxy:
         kubeconfig = proxy.kubeconfig(folder / "kubeconfig-faulty")
         one = ProgramBehindProxy(world, proxy, program(**{**SETTINGS, **settings, "KUBECONFIG": str(kubeconfig)}))

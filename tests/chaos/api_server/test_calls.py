@@ -1,4 +1,4 @@
-"""Whatever becomes of a call to the API server, or of its answer: the cluster ends as the table asks, and soon."""
+"""Any call to the API server, or its response, may fail: the cluster still converges to the table, and quickly."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ from tests.integration.conftest import Program, World
 pytestmark = pytest.mark.integration
 
 HTML = b"<html><head><title>Error</title></head><body>The page cannot be found.</body></html>"
-# What may become of one call, by the name of the endpoint that it happens to.
+# Faults of one call, by the name of the endpoint that they affect.
 FATES: dict[str, Action] = {
     "hangs": Hang(),
     "is-reset": Reset(),
@@ -64,7 +64,7 @@ def one(
 
 
 def first_of_each(name: str) -> Callable[[Request], bool]:
-    """The first try of every different write to an endpoint's objects."""
+    """Matches the first attempt of every distinct write to an endpoint's objects."""
     met: set[tuple[str, str, bytes]] = set()
 
     def strikes(request: Request) -> bool:
@@ -95,9 +95,9 @@ def test_every_write_of_a_life_may_meet_any_fate_once(one: ProgramBehindProxy) -
         one.world.set_desired_state(name, "deleted")
     one.until_gone(*FATES)
     assert one.is_in_desired_state("healthy")
-    # Three creations, an apply and three deletions were struck, each once.
+    # Three creates, one apply and three deletes were affected, each once.
     assert {name: count for name, count in one.proxy.injected.items() if count < 7} == {}
-    # Besides the planned ones, the machine may be too slow for a call, which is then given up.
+    # On a slow machine, further calls may time out and be retried.
     most = 12 + (time.monotonic() - began) / CALL_SECONDS
     tries = one.counted(0)
     assert {call: count for call, count in tries.items() if is_patch(call) and count > most} == {}
@@ -118,8 +118,8 @@ def test_a_wait_that_the_server_asks_for_is_kept_whatever_else_is_heard(one: Pro
         times=2,
     )
     one.put("chat")
-    one.until(lambda: one.proxy.injected["throttled"], "it was asked to wait")
-    # News of it: the watch brings drift of its Service, and the user changes the item.
+    one.until(lambda: one.proxy.injected["throttled"], "the call is throttled")
+    # Two events for the endpoint: the watch reports drift of its Service, and the user changes the item.
     one.world.kube.delete(path_of("Service", one.world.namespace, "chat"))
     one.world.update_spec("chat", replicas=2)
     with one.is_not_delayed("healthy"):
@@ -143,13 +143,13 @@ def test_a_storm_ends_as_the_table_asks_and_soon_after_it(one: ProgramBehindProx
         one.put(name)
     for name in names[:6]:
         one.world.update_spec(name, replicas=2)
-    one.until(lambda: sum(one.proxy.injected.values()) > 60, "the storm has raged")
+    one.until(lambda: sum(one.proxy.injected.values()) > 60, "the faults have occurred")
     stormed = one.since(mark)
     raged = time.monotonic() - mark
     one.proxy.clear()
     one.until_in_desired_state(*names)
     one.assert_none_was_replaced()
-    # Each of twelve endpoints tries again after 0.25 s, then 0.5 and so on, of some writes each.
+    # Each of the twelve endpoints retries after 0.25 s, 0.5 s and so on, with a few writes each time.
     assert len(stormed) < 200 + 12 * raged
     one.assert_clean_end()
 
@@ -168,7 +168,7 @@ def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: Program
         "throttled": FATES["is-throttled"],
     }.items():
         one.inject(name, renews, action, times=1)
-    one.until(lambda: len(one.proxy.injected) == 5, "each has struck")
+    one.until(lambda: len(one.proxy.injected) == 5, "each fault has occurred")
     one.put("chat")
     one.until_in_desired_state("chat")
     assert one.program.status()["leader"]["since"] == since
@@ -178,17 +178,20 @@ def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: Program
 def test_endpoints_whose_calls_hang_hold_up_no_other(
     world: World, controller_env: dict[str, str], program: Callable[..., Program], tmp_path: Path
 ) -> None:
-    # More than there are workers, and for longer than this test waits for the healthy one.
+    # More endpoints than workers, and a call timeout longer than the wait for the healthy endpoint.
     stuck = [f"stuck-{number}" for number in range(20)]
     long = {"K8S_API_TIMEOUT": "600", "LEASE_DURATION_SECONDS": "900", "LEASE_RENEW_DEADLINE_SECONDS": "600"}
     with program_behind(world, controller_env, program, tmp_path, **long) as one:
         one.inject("hang", lambda request: is_write(request) and "stuck-" in request.path, Hang())
         for name in stuck:
             one.put(name)
-        one.until(lambda: one.proxy.injected["hang"] >= 16, "they hang")
+        one.until(lambda: one.proxy.injected["hang"] >= 16, "the calls hang")
         with one.is_not_delayed("healthy"):
             pass
-        one.until(lambda: len({seen.path for seen in one.proxy.seen if seen.fault}) >= len(stuck), "all of them hang")
+        one.until(
+            lambda: len({seen.path for seen in one.proxy.seen if seen.fault}) >= len(stuck),
+            "the calls of all endpoints hang",
+        )
         one.proxy.clear()
         one.proxy.drop_connections()
         one.until_in_desired_state(*stuck)

@@ -1,4 +1,4 @@
-"""Tokens, and the authority of the API server's certificate, are rotated under a program that runs on."""
+"""Tokens and the API server's certificate authority are rotated while the program runs."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Start = Callable[..., Program]
 
 
 def rotated(path: Path, text: str) -> None:
-    """Replaces a file at once, as the kubelet does."""
+    """Replaces a file atomically, as the kubelet does."""
     new = path.with_name(f"{path.name}-new")
     new.write_text(text)
     new.rename(path)
@@ -40,16 +40,16 @@ def test_a_token_that_is_rotated_in_its_file_is_used_and_a_late_one_is_waited_fo
         one.put("second")
         one.until_in_desired_state("chat", "second")
         assert one.world.kube.healthy()
-        # The next one is late: refused for a while, also its watches.
+        # The next token is late: for a while all requests are rejected, watches included.
         mark = time.monotonic()
         proxy.revoke(new)
         proxy.drop_connections()
         one.put("third")
-        one.until(lambda: not one.ready(), "it says that it is refused")
+        one.until(lambda: not one.ready(), "the program reports that it is unauthorized")
         one.world.update_spec("chat", replicas=2)
-        one.until(lambda: len(proxy.seen) and time.monotonic() > mark + 3, "some time passes")
+        one.until(lambda: len(proxy.seen) and time.monotonic() > mark + 3, "a few seconds have passed")
         refused, took = len([seen for seen in proxy.seen if seen.at > mark]), time.monotonic() - mark
-        assert refused < 60 + 15 * took, "each watch pauses for longer and longer"
+        assert refused < 60 + 15 * took, "watches do not back off"
         rotated(token, proxy.admit(user))
         one.until_in_desired_state("chat", "second", "third")
         one.assert_none_was_replaced()
@@ -72,10 +72,10 @@ def test_an_authority_that_is_rotated_is_taken_from_the_kubeconfig_and_so_is_a_p
         one.put("chat")
         one.until_in_desired_state("chat")
         one.record_objects()
-        # The server is first, and what vouches for its certificate comes to the program's files later.
+        # The server's certificate changes first; the program's kubeconfig gets the new authority later.
         proxy.serve_as(Authority())
         proxy.drop_connections()
-        one.until(lambda: not one.ready(), "it says that it does not trust the server")
+        one.until(lambda: not one.ready(), "the program reports that it does not trust the server")
         proxy.kubeconfig(config, exec=plugin)
         old, new = token.read_text(), proxy.admit(user)
         rotated(token, new)

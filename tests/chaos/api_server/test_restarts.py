@@ -1,4 +1,4 @@
-"""The API server or etcd is restarted under the program at work: nothing is lost, nothing is done twice."""
+"""The API server or etcd restarts while the program runs: no change is lost, and none is applied twice."""
 
 import os
 import time
@@ -27,7 +27,7 @@ def plane(disposable_control_plane: Callable[..., ControlPlane]) -> ControlPlane
 @pytest.fixture
 def one(plane: ControlPlane, tmp_path: Path) -> Iterator[ProgramBehindProxy]:
     def program(**settings: str) -> Program:
-        # The fixture of this name would start a control plane that is not to be restarted.
+        # The `program` fixture would use the shared control plane, which must not be restarted.
         return Program({"PATH": os.environ["PATH"], **settings}, tmp_path / "program-0.log").start()
 
     tables, streams = client(plane.dynamodb_url), client(plane.dynamodb_url, "dynamodbstreams")
@@ -62,11 +62,11 @@ def test_servers_that_are_restarted_lose_nothing_and_are_not_run_against(
         for name in kept:
             one.world.update_spec(name, replicas=replicas)
         one.put(new)
-        one.until(lambda: not one.ready(), "it says that it gets no answers")
+        one.until(lambda: not one.ready(), "the program reports that the API server does not respond")
         plane.restart(server)
         one.until_in_desired_state(*kept, new)
         one.assert_none_was_replaced()
         asked, took = len(one.since(mark)), time.monotonic() - mark
         assert asked < 150 + 12 * took
-        one.until(one.ready, "it is ready again")
+        one.until(one.ready, "the program is ready again")
     one.assert_clean_end()

@@ -1,4 +1,4 @@
-"""A namespace or a right may go and come back while the program runs: what it cannot see it leaves as it is."""
+"""A namespace or a right may be removed and restored while the program runs; objects it cannot see stay untouched."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ LEASES_ONLY = {right: verbs for right, verbs in RIGHTS.items() if "leases" in ri
 
 @pytest.fixture
 def other(kube: KubeApi, namespace: str) -> Iterator[str]:
-    """A second namespace, which has no Lease."""
+    """A second namespace, without a Lease."""
     name = f"{namespace}-b"
     create_namespace(kube, name)
     yield name
@@ -43,17 +43,17 @@ def test_a_namespace_that_is_deleted_and_made_again_is_filled_again(
             put_in(world, other, name)
         one.put("here")
         one.until_in_desired_state("here")
-        one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run")
+        one.until(lambda: all(world.state(name) == "running" for name in names), "all endpoints are running")
         one.record_objects()
         delete_namespace(kube, other)
         one.until(lambda: all(world.state(name) != "running" for name in names), "the loss is reported")
-        one.until(lambda: kube.find(path_of("Namespace", name=other)) is None, "the namespace is gone")
+        one.until(lambda: kube.find(path_of("Namespace", name=other)) is None, "the namespace is deleted")
         one.until(lambda: other in world.report(names[0]).get("error", ""), "the reason is reported")
         one.put("meanwhile")
         one.until_in_desired_state("meanwhile")
         create_namespace(kube, other)
-        one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run again")
-        one.until(lambda: all("error" not in world.report(name) for name in names), "nothing is wrong with them")
+        one.until(lambda: all(world.state(name) == "running" for name in names), "all endpoints are running again")
+        one.until(lambda: all("error" not in world.report(name) for name in names), "no errors are reported")
         one.assert_none_was_replaced()
         one.assert_clean_end()
 
@@ -76,13 +76,13 @@ def test_rights_that_are_taken_away_and_given_back(
             put_in(world, other, name)
         one.put("here")
         one.until_in_desired_state("here")
-        one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run")
+        one.until(lambda: all(world.state(name) == "running" for name in names), "all endpoints are running")
         one.record_objects()
         stood = _uids(world, other)
         grant(world.kube, other, user, {})
-        # Its watches go on until they end: new ones are refused.
+        # Open watches continue until they end; new ones are rejected.
         one.proxy.drop_connections()
-        one.until(lambda: not one.ready(), "it says so")
+        one.until(lambda: not one.ready(), "the program is not ready")
         for name in names:
             world.update_spec(name, replicas=2)
         one.until(lambda: all(forbidden(world, name) for name in names), "the reason is reported")
@@ -90,8 +90,8 @@ def test_rights_that_are_taken_away_and_given_back(
         one.until_in_desired_state("here")
         assert _uids(world, other) == stood
         grant(world.kube, other, user, RIGHTS)
-        one.until(lambda: all(world.state(name) == "running" for name in names), "all of them run again")
-        one.until(lambda: {world.report(name)["replicas_ready"] for name in names} == {2}, "all are ready")
+        one.until(lambda: all(world.state(name) == "running" for name in names), "all endpoints are running again")
+        one.until(lambda: {world.report(name)["replicas_ready"] for name in names} == {2}, "all replicas are ready")
         assert _uids(world, other) == stood
         one.assert_none_was_replaced()
         one.assert_clean_end()
@@ -112,8 +112,10 @@ def test_a_namespace_with_the_lease_that_is_deleted_and_made_again(
         one.put("chat")
         one.until_in_desired_state("chat")
         delete_namespace(world.kube, world.namespace)
-        one.until(lambda: world.kube.find(path_of("Namespace", name=world.namespace)) is None, "it is gone")
-        one.until(lambda: not one.ready(), "it says so")
+        one.until(
+            lambda: world.kube.find(path_of("Namespace", name=world.namespace)) is None, "the namespace is deleted"
+        )
+        one.until(lambda: not one.ready(), "the program is not ready")
         create_namespace(world.kube, world.namespace)
         one.until_in_desired_state("chat")
         one.assert_clean_end()

@@ -1,4 +1,4 @@
-"""Whatever becomes of lists and watches, what stands in the cluster is known again soon, and is never thought gone."""
+"""After any list or watch failure the cache soon matches the cluster; it never reports a live object as deleted."""
 
 import asyncio
 import time
@@ -48,7 +48,7 @@ def event(type_: str, item: Any) -> bytes:
     return orjson.dumps({"type": type_, "object": item}) + b"\n"
 
 
-# What may become of a watch, each for another kind at the same time.
+# Watch failures; each round gives every kind a different one at the same time.
 WATCH_FATES: list[dict[str, Action]] = [
     {
         "410": Answer(410, EXPIRED),
@@ -70,7 +70,7 @@ WATCH_FATES: list[dict[str, Action]] = [
     },
     {"reset": Reset(), "cut": CutAfter(300), "broken": Answer(500, status(500, "InternalError")), "hangs": Hang()},
 ]
-# The same for lists: what becomes of the first one of each kind at a start, and of the second.
+# List failures per kind: for the first list after a start, and for the second.
 LIST_FATES: dict[str, tuple[Action, Action]] = {
     "deployments": (Hang(), Trickle(50)),
     "services": (
@@ -83,7 +83,7 @@ LIST_FATES: dict[str, tuple[Action, Action]] = {
     ),
     "horizontalpodautoscalers": (
         Answer(404, PAGE),
-        # A page after it that never was.
+        # Announces a next page that does not exist.
         Rewrite(lambda body: body.replace(b'"resourceVersion"', b'"continue":"x","resourceVersion"', 1)),
     ),
 }
@@ -119,15 +119,15 @@ def test_after_any_fate_of_its_watches_drift_is_put_back(one: ProgramBehindProxy
         one.proxy.drop_connections()
         kube.patch(path_of("Deployment", namespace, "chat"), {"spec": {"replicas": 3}})
         kube.patch(service, {"spec": {"ports": [{"name": "http", "port": 81, "targetPort": 8000, "protocol": "TCP"}]}})
-        one.until(lambda fates=fates: all(one.proxy.injected[name] == 2 for name in fates), f"each strikes: {[*fates]}")  # type: ignore[misc]
+        one.until(lambda fates=fates: all(one.proxy.injected[name] == 2 for name in fates), f"faults hit: {[*fates]}")  # type: ignore[misc]
         one.until(
-            lambda: [port["port"] for port in kube.get(service)["spec"]["ports"]] == [80], "the Service is mended"
+            lambda: [port["port"] for port in kube.get(service)["spec"]["ports"]] == [80], "the Service is repaired"
         )
         one.until_in_desired_state("chat", "idle")
-        one.until(one.ready, "it is ready")
+        one.until(one.ready, "the program is ready")
         one.assert_none_was_replaced()
-        # Of each kind two that are struck, a list for some, and one that lasts; each tried with a growing pause. What
-        # the machine is too slow for is given up and tried again.
+        # Per kind: two faulty watches, sometimes a list, and one lasting watch, each retried with growing pauses. On a
+        # slow machine, further calls time out and are retried.
         most = 40 + len(KINDS) * (time.monotonic() - mark) / CALL_SECONDS
         assert len([seen for seen in one.since(mark) if seen.path.rpartition("/")[2] in KINDS]) < most
     one.assert_clean_end()
@@ -141,7 +141,7 @@ def test_watches_that_end_with_each_event_are_no_hot_loop_and_lose_nothing(one: 
     mark = time.monotonic()
     one.proxy.drop_connections()
     one.world.update_spec("chat", image="registry.example/serve:2.0")
-    one.until(lambda: one.world.container("chat")["image"].endswith(":2.0"), "changes are made all the same")
+    one.until(lambda: one.world.container("chat")["image"].endswith(":2.0"), "changes are still applied")
     one.until(lambda: one.proxy.injected["ends"] >= 8, "each watch has ended more than once")
     took = time.monotonic() - mark
     assert one.proxy.injected["ends"] <= len(KINDS) * (took + 2)
@@ -161,9 +161,9 @@ def test_a_start_on_lists_that_fail_writes_nothing_that_was_not_asked(one: Progr
             one.inject(f"{kind} {number}", lists(kind), fate, times=1)
     mark = time.monotonic()
     one.program.start()
-    one.until(lambda: len(one.proxy.injected) == 2 * len(KINDS), "each strikes")
+    one.until(lambda: len(one.proxy.injected) == 2 * len(KINDS), "each fault has occurred")
     one.until_working()
-    one.until(one.ready, "it is ready")
+    one.until(one.ready, "the program is ready")
     one.put("new")
     one.until_in_desired_state("new", "chat", "idle")
     one.assert_none_was_replaced()

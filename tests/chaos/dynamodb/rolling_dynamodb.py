@@ -1,9 +1,9 @@
-"""DynamoDB Local as a process whose shards roll over, and whose past grows older, when a test says so.
+"""Runs DynamoDB Local as a process; tests decide when its shards roll over and its records and iterators age.
 
-A real stream's shards end after some four hours, its iterators expire after 15 minutes and its records after 24 hours.
-DynamoDB Local has all of that, but neither a request nor an option sets it off: its scheduler never runs. So the
-server is hosted in a JVM inside a Python process, which calls by reflection what the scheduler would call. It is told
-to by lines on standard input, answers each with a line, and ends when that input does.
+A real stream's shards end after about four hours, its iterators expire after 15 minutes and its records after 24 hours.
+DynamoDB Local implements all of this, but no request or option triggers it: its scheduler never runs. So this module
+hosts the server in a JVM inside a Python process, which calls by reflection what the scheduler would call. The process
+reads commands as lines on standard input, answers each with a line, and exits when standard input is closed.
 """
 
 import os
@@ -25,7 +25,7 @@ _OPTIONS = ("-Xmx400m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class RollingDynamoDB:
-    """A DynamoDB Local on 127.0.0.1. A context manager; all methods return when it is done."""
+    """A DynamoDB Local on 127.0.0.1, as a context manager; every method returns when its effect is complete."""
 
     def __init__(self) -> None:
         cache = Cache(default_cache(), Progress(quiet=True))
@@ -57,11 +57,11 @@ class RollingDynamoDB:
         self._ports.release()
 
     def roll(self) -> None:
-        """Every open shard of every table ends now and has one child."""
+        """Closes every open shard of every table; each gets one child."""
         self._tell("roll")
 
     def age(self, seconds: float) -> None:
-        """Everything that was made or written so far is older by so much, and so is every iterator."""
+        """Makes all existing tables, records and iterators older by this many seconds."""
         self._tell(f"age {seconds * 1000:.0f}")
 
     def _tell(self, line: str) -> None:
@@ -76,7 +76,7 @@ class RollingDynamoDB:
 
 
 def main(java: str, jars: str, port: str, orders: TextIO, answers: TextIO) -> None:
-    """Serves on `port`, with the runtime that the program `java` belongs to, until `orders` end."""
+    """Serves on `port`, with the runtime of the executable `java`, until `orders` is closed."""
     import jpype  # noqa: PLC0415 - only this process has a JVM
 
     (library,) = Path(java).resolve().parents[1].glob("lib/server/libjvm.*")
@@ -96,7 +96,7 @@ def main(java: str, jars: str, port: str, orders: TextIO, answers: TextIO) -> No
 
 
 def _client(server: Any) -> Any:
-    """The client of the one database, which the server makes with the first request."""
+    """Returns the client of the only database; the server creates it on the first request."""
     handlers = _field(_field(_field(server, "serverHandler"), "primaryHandler"), "dbRequestHandlers")
     (handler,) = handlers.values()
     values = (_field(handler, name) for name in _fields(handler))
@@ -120,8 +120,8 @@ def _field(owner: Any, name: str) -> Any:
 
 if __name__ == "__main__":
     with os.fdopen(os.dup(1), "w") as answers:
-        # DynamoDB Local has things of its own to say on standard output.
+        # DynamoDB Local itself writes to standard output.
         os.dup2(2, 1)
         main(*sys.argv[1:4], sys.stdin, answers)
-    # The server's threads would keep the process for ever.
+    # The server's threads would keep the process alive.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""What DynamoDB and the network before it do wrong costs time and nothing else: the real program, the real DynamoDB."""
+"""Faults of DynamoDB and its network cause delays and nothing else, with the real program and DynamoDB Local."""
 
 import json
 import time
@@ -47,13 +47,13 @@ from tests.support.items import item
 
 pytestmark = pytest.mark.integration
 Start = Callable[..., Program]
-# Enough on a machine that is busy with other things, and far less than a cap of minutes.
+# Long enough for a busy machine, and far below a retry limit of minutes.
 SOON = 120.0
-# Asked again each minute by design.
+# The stream is retried every minute by design.
 STREAM_IS_BACK = 180.0
 QUICK = {"DYNAMODB_TIMEOUT_SECONDS": "1", "RECONCILE_INTERVAL_SECONDS": "1", "RESYNC_INTERVAL_SECONDS": "86400"}
 GPU_FREE = {"gpu_count": 0}
-# Seconds that credentials are good for; the SDK renews them from ten minutes before their end.
+# Lifetime of credentials in seconds; the SDK renews them from ten minutes before they expire.
 SHORT = 400
 OUTAGES: dict[str, tuple[Action, ...]] = {
     "throttling": tuple(error_answer(code) for code in THROTTLED),
@@ -69,14 +69,14 @@ OUTAGES: dict[str, tuple[Action, ...]] = {
 
 @pytest.fixture
 def proxy(control_plane: ControlPlane) -> Iterator[FaultyProxy]:
-    """Between the program and DynamoDB; users and tests go round it."""
+    """A proxy between the program and DynamoDB; users and tests bypass it."""
     with FaultyProxy(control_plane.dynamodb_url) as one:
         yield one
 
 
 @pytest.fixture
 def start(program: Start, proxy: FaultyProxy, tmp_path: Path) -> Iterator[Start]:
-    """`start(SETTING="x")`: the program behind the proxy. None may ever break off."""
+    """`start(SETTING="x")` starts the program behind the proxy. No program may log a traceback."""
     urls = dict.fromkeys(("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"), proxy.url)
     yield lambda **settings: program(**(urls | QUICK | settings))
     for log in tmp_path.glob("program-*.log"):
@@ -88,21 +88,21 @@ def put(world: World, name: str, **spec: object) -> None:
 
 
 def words(one: Program) -> str:
-    """All that its log says from warnings up."""
+    """Returns all warnings and errors of the log."""
     return " ".join(str(line) for line in one.lines() if line.get("level") in {"WARNING", "ERROR"})
 
 
 def at_rest(one: Program, proxy: FaultyProxy, audit: AuditLog, user: str) -> None:
-    """Until nothing is written any more, and only the stream is read, at its pace."""
-    one.until(lambda: one.status()["stream"]["mode"] == "stream", "the stream is read", STREAM_IS_BACK)
+    """Waits until there are no more writes and only the stream is read, at its normal rate."""
+    one.until(lambda: one.status()["stream"]["mode"] == "stream", "the stream is in use", STREAM_IS_BACK)
 
     def silent() -> bool:
         began, mark = time.monotonic(), audit.mark()
-        one.until(lambda: calls(proxy, began, "GetRecords") >= 8, "it reads the stream", SOON)
+        one.until(lambda: calls(proxy, began, "GetRecords") >= 8, "the stream is read", SOON)
         assert calls(proxy, began, *STREAM_CALLS) <= 3 + (time.monotonic() - began) / 0.15
         return calls(proxy, began, *TABLE_CALLS) == 0 and writes(audit, mark, user) == []
 
-    one.until(silent, "it is silent", SOON)
+    one.until(silent, "the program is idle", SOON)
 
 
 def test_every_kind_of_outage_costs_time_and_nothing_else(
@@ -116,7 +116,8 @@ def test_every_kind_of_outage_costs_time_and_nothing_else(
     memory, files = process.memory_info().rss, process.num_fds()
     known = ["rock", "scaled", "stopped"]
     for number, (kind, actions) in enumerate(OUTAGES.items(), 1):
-        # What is heard of its own promotion before the answer to it is a hint, for which it needs the table.
+        # If the stream delivers a promotion before the response to its write, the program takes it as a foreign change
+        # and reads the table.
         one.wait_idle()
         began = time.monotonic()
         faults = [
@@ -128,10 +129,10 @@ def test_every_kind_of_outage_costs_time_and_nothing_else(
         put(world, f"new-{number}")
         if number > 1:
             world.set_desired_state(f"new-{number - 1}", "deleted")
-        # What stands needs no table: it is put back all the same.
+        # Live objects are repaired even without the table.
         world.kube.delete(path_of("Service", world.namespace, "rock"))
-        one.until(lambda: world.get("Service", "rock"), f"{kind}: drift is put back", SOON)
-        one.until(lambda: proxy.injected[kind] >= 4, f"{kind}: it is struck", SOON)  # noqa: B023
+        one.until(lambda: world.get("Service", "rock"), f"{kind}: drift is repaired", SOON)
+        one.until(lambda: proxy.injected[kind] >= 4, f"{kind}: faults occur", SOON)  # noqa: B023
         struck, lasted = proxy.injected[kind], time.monotonic() - began
         proxy.clear(*faults)
         known.append(f"new-{number}")
@@ -165,7 +166,7 @@ def test_storms_of_all_faults_together_slow_a_whole_life_down_and_nothing_else(
     for name in names[1:3]:
         world.set_desired_state(name, "deleted")
     until_in_desired_state(world, one, *names)
-    one.until(lambda: not (world.item("e1") or world.item("e2")), "the deleted are purged", SOON)
+    one.until(lambda: not (world.item("e1") or world.item("e2")), "the deleted endpoints are purged", SOON)
     assert {templates(world, name) for name in names[3:]} == {1}
     assert proxy.injected["storm"] > 30
     proxy.clear(*storm)
@@ -173,7 +174,7 @@ def test_storms_of_all_faults_together_slow_a_whole_life_down_and_nothing_else(
 
 
 def test_writes_whose_answers_are_lost_are_not_done_twice(world: World, start: Start, proxy: FaultyProxy) -> None:
-    # Each first answer is lost; what was asked is told again, and found to be done.
+    # The first response of each write is lost; the program retries the write and finds it done.
     lost: set[bytes] = set()
 
     def first(request: Request) -> bool:
@@ -188,18 +189,20 @@ def test_writes_whose_answers_are_lost_are_not_done_twice(world: World, start: S
     proxy.inject(Fault("lost", first, LoseResponse()))
     one = start().wait_working()
     put(world, "chat")
-    one.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted", SOON)
+    one.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted", SOON)
     until_in_desired_state(world, one, "chat")
     world.update_spec("chat", image="registry.example/serve:2.0")
-    one.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "it is promoted again", SOON)
+    one.until(
+        lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted again", SOON
+    )
     until_in_desired_state(world, one, "chat")
     assert templates(world, "chat") == 2
     world.set_desired_state("chat", "deleted")
-    one.until(lambda: world.item("chat") is None, "it is purged", SOON)
+    one.until(lambda: world.item("chat") is None, "the endpoint is purged", SOON)
     assert not world.objects()
     assert proxy.injected["lost"] >= 5
     states = history(world, "chat")
-    # In order, and none of them again; one that lasted for a moment need not have been told.
+    # The states come in order and none repeats; a brief state may not be reported.
     rest = iter(LIFE)
     assert all(state in rest for state in states), states
     assert {"running", "deleted"} <= set(states)
@@ -209,7 +212,7 @@ LIFE = ("", "creating", "running", "updating", "running", "deleting", "deleted",
 
 
 def state_in(update: dict[str, dict[str, object]]) -> object:
-    """The state that a status write tells."""
+    """Returns the state that a status write sets."""
     values = update.get("ExpressionAttributeValues", {})
     return json.dumps([values.get(":s"), values.get(":m")]).partition('"state"')[2][:30]
 
@@ -220,12 +223,12 @@ def test_a_report_that_lands_late_does_not_undo_a_newer_one(world: World, start:
 
     one = start().wait_working()
     proxy.inject(Fault("late", creating, LoseResponse(late=2.5), times=1))
-    # Pods that are ready at once may be so before the first report.
+    # Pods that become ready immediately may do so before the first report.
     put(world, "chat", image="registry.example/serve:1.0-ready-after-1s")
     one.until(lambda: proxy.injected["late"], "a report is lost", SOON)
     until_in_desired_state(world, one, "chat")
     assert world.state("chat") == "running"
-    one.until(lambda: not proxy.pending_writes, "the lost report has landed", SOON)
+    one.until(lambda: not proxy.pending_writes, "the lost report has arrived", SOON)
     assert world.state("chat") == "running"
     assert scans(one) == 1
 
@@ -240,15 +243,17 @@ def test_rights_that_are_missing_at_the_start_are_named_and_work_begins_once_the
     with injected(proxy, denied, *TABLE_CALLS):
         one = start()
         one.until(
-            lambda: says_not_ready(one, "table:", "does not allow", "arn:aws:iam::1:role/gco"), "it is said", SOON
+            lambda: says_not_ready(one, "table:", "does not allow", "arn:aws:iam::1:role/gco"),
+            "the reason is in /readyz",
+            SOON,
         )
-        one.until(lambda: "arn:aws:iam::1:role/gco" in words(one), "it is logged", SOON)
+        one.until(lambda: "arn:aws:iam::1:role/gco" in words(one), "the reason is logged", SOON)
     until_in_desired_state(world, one, "chat")
-    one.until(lambda: one.http("/readyz") == (200, "ok\n"), "it is ready", SOON)
+    one.until(lambda: one.http("/readyz") == (200, "ok\n"), "the program is ready", SOON)
 
 
 def says_not_ready(one: Program, *expected: str) -> bool:
-    """Whether it serves, is alive, and /readyz says all of it."""
+    """Whether the program is alive but not ready, and /readyz contains all expected texts."""
     try:
         (status, text), (alive, _) = one.http("/readyz"), one.http("/healthz")
     except (StopIteration, urllib3.exceptions.HTTPError):
@@ -264,15 +269,15 @@ def test_rights_that_are_taken_away_and_given_back_cost_no_change(
     until_in_desired_state(world, one, "chat")
     denied = error_answer("AccessDeniedException", "not authorized to perform dynamodb:GetRecords")
     with injected(proxy, denied, *STREAM_CALLS):
-        one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is lost", SOON)
+        one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is unavailable", SOON)
         assert "dynamodb:GetRecords" in one.status()["stream"]["reason"]
-        one.until(lambda: "dynamodb:GetRecords" in words(one), "it is logged", SOON)
+        one.until(lambda: "dynamodb:GetRecords" in words(one), "the reason is logged", SOON)
         world.user.scale(world.item_of("chat"), 2)
         until_in_desired_state(world, one, "chat")
         with injected(proxy, denied, *TABLE_CALLS) as fault:
             world.user.scale(world.item_of("chat"), 3)
             put(world, "other")
-            one.until(lambda: proxy.injected[fault.name] >= 2, "the table is lost, too", SOON)
+            one.until(lambda: proxy.injected[fault.name] >= 2, "the table is unavailable as well", SOON)
         until_in_desired_state(world, one, "chat", "other")
 
 
@@ -293,7 +298,7 @@ def test_credentials_that_expire_are_taken_from_the_file_again(
     put(world, "chat")
     until_in_desired_state(world, one, "chat")
     proxy.inject(Fault("expired", expired, error_answer("ExpiredTokenException", "The security token is expired")))
-    one.until(lambda: "token is expired" in words(one), "it is said", SOON)
+    one.until(lambda: "token is expired" in words(one), "the expired token is logged", SOON)
     world.user.scale(world.item_of("chat"), 2)
     assert one.http("/healthz")[0] == 200
     write("NEW")
@@ -319,22 +324,26 @@ def test_a_source_of_credentials_that_fails_is_named_and_asked_again(
         answer.write_text(json.dumps(key))
 
     none = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no")}
-    # Within the time of a call a process has to be run, too.
+    # The call's timeout must also cover running a process.
     one = start(**none, AWS_CONFIG_FILE=str(config), AWS_EC2_METADATA_DISABLED="true", DYNAMODB_TIMEOUT_SECONDS="5")
-    one.until(lambda: says_not_ready(one, "table:", "no usable AWS credentials", str(answer)), "it is said", SOON)
-    # So short that the process is asked each time, and longer than all of this takes.
+    one.until(
+        lambda: says_not_ready(one, "table:", "no usable AWS credentials", str(answer)),
+        "the reason is in /readyz",
+        SOON,
+    )
+    # Short enough that each call runs the process, and longer than the rest of the test takes.
     give(SHORT)
     put(world, "chat")
     until_in_desired_state(world, one, "chat")
     answer.write_text("no JSON")
-    one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is lost", SOON)
+    one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is unavailable", SOON)
     assert "no usable AWS credentials" in one.status()["stream"]["reason"]
     world.user.scale(world.item_of("chat"), 2)
     give(SHORT)
     until_in_desired_state(world, one, "chat")
     give(-60)
     world.user.scale(world.item_of("chat"), 1)
-    one.until(lambda: "still expired" in words(one), "it is said", SOON)
+    one.until(lambda: "still expired" in words(one), "the expired credentials are logged", SOON)
     assert one.http("/healthz") == (200, "ok\n")
     give(SHORT)
     until_in_desired_state(world, one, "chat")
@@ -350,16 +359,16 @@ def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_
     until_in_desired_state(world, one, "chat")
     pods = world.pods("chat").keys()
     client.update_table(TableName=name, StreamSpecification={"StreamEnabled": False})
-    one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is missed", SOON)
-    one.until(lambda: "gco-stream table enable-stream" in words(one), "the command is named", SOON)
+    one.until(lambda: one.status()["stream"]["mode"] == "poll", "the stream is unavailable", SOON)
+    one.until(lambda: "gco-stream table enable-stream" in words(one), "the fix is logged", SOON)
     put(world, "polled")
     until_in_desired_state(world, one, "chat", "polled")
     items = list(world.user.scan())
     client.delete_table(TableName=name)
-    one.until(lambda: "does not exist" in words(one), "the table is missed", SOON)
+    one.until(lambda: "does not exist" in words(one), "the missing table is logged", SOON)
     scanned = scans(one)
     bootstrap.create(client, name)
-    one.until(lambda: scans(one) > scanned, "the empty table is seen", SOON)
+    one.until(lambda: scans(one) > scanned, "the empty table is scanned", SOON)
     assert {"Deployment/chat", "Deployment/polled"} <= world.objects().keys()
     for one_item in items:
         client.put_item(TableName=name, Item=one_item)

@@ -1,7 +1,7 @@
-"""A real stream whose shards end, iterators expire and records are trimmed: no change is lost, and none found by luck.
+"""No change is lost when the shards of a real stream end, iterators expire and records are trimmed.
 
-The scan that would find a lost change comes once a day here. So what is applied came by the stream, or because the
-stream's reader has told of a gap.
+Here the scan that would find a lost change runs once a day. So every applied change came from the stream, or from the
+scan after the stream consumer reported a gap.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from tests.support.items import item
 pytestmark = pytest.mark.integration
 
 PATIENCE = 120.0
-# In which an iterator that has expired is refused, if it was held: the reader may stand still.
+# Seconds within which an expired iterator that is in use must be refused; the consumer may stall.
 REFUSED_WITHIN = 10.0
 ONCE_A_DAY = {
     "RESYNC_INTERVAL_SECONDS": "86400",
@@ -50,7 +50,7 @@ UNLISTED_AND_UNREADABLE = Fault("down", requests_for(), _DOWN)
 
 @pytest.fixture
 def rolling() -> Iterator[RollingDynamoDB]:
-    # One for each test: a full one takes longer to grow older, and what it answers meanwhile stays young.
+    # One server per test: a full server takes longer to age, and what it answers meanwhile does not age.
     with RollingDynamoDB() as one:
         yield one
 
@@ -74,9 +74,9 @@ def controller_env(
 
 @dataclass
 class History:
-    """What was written and what the consumer has said, in the order in which it was.
+    """What was written and what the consumer reported, in order.
 
-    A write stands as (name, number) once DynamoDB has taken it; a record as its image says; a gap as its reason.
+    A write is recorded as (name, number) once DynamoDB has accepted it; a record by its image; a gap by its reason.
     """
 
     table: Table
@@ -113,7 +113,7 @@ class History:
         return [number for _, _, number in self.heard]
 
     def lost(self) -> list[tuple[int, str, int]]:
-        """Writes of which no record came, nor word of a gap afterwards."""
+        """Returns writes without a record and without a later gap."""
         heard, told = set(self.numbers), max((moment for moment, _ in self.gaps), default=0)
         return [one for one in self.written if one[2] not in heard and one[0] > told]
 
@@ -122,7 +122,7 @@ class History:
 async def consuming(
     history: History, url: str, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> AsyncIterator[StreamConsumer]:
-    """A consumer of the table's stream at `url`, pinned and running."""
+    """Runs a pinned consumer of the table's stream at `url`."""
     table = history.table
     for name, value in dynamodb.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
@@ -146,7 +146,7 @@ async def until(condition: Callable[[], object], what: Callable[[], object] = la
             while not condition():  # noqa: ASYNC110 - what is waited for has no events
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        raise AssertionError(f"after {PATIENCE:g} s still not: {what()}") from None
+        raise AssertionError(f"timed out after {PATIENCE:g} s: {what()}") from None
 
 
 async def test_while_shards_roll_over_again_and_again_every_change_comes_once_and_in_order(
@@ -157,7 +157,7 @@ async def test_while_shards_roll_over_again_and_again_every_change_comes_once_an
     async with consuming(history, rolling.url, monkeypatch, rng):
         for _ in range(writes):
             await history.write(f"e{rng.randrange(ITEMS)}")
-            # Several in a row as well: shards that end without a record.
+            # Several rollovers in a row also give shards without records.
             while rng.random() < 0.2:
                 await asyncio.to_thread(rolling.roll)
                 rolls += 1
@@ -168,7 +168,7 @@ async def test_while_shards_roll_over_again_and_again_every_change_comes_once_an
 
 
 async def expired(rolling: RollingDynamoDB, consumer: StreamConsumer) -> None:
-    """Makes the iterator that is held expire. One that was given out just then may escape, so again if need be."""
+    """Makes the current iterator expire; tries again, because an iterator issued at the same moment may not be aged."""
     before = consumer.snapshot().errors.get("ExpiredIteratorException", 0)
     for _ in range(20):
         await asyncio.to_thread(rolling.age, EXPIRED)
@@ -177,7 +177,7 @@ async def expired(rolling: RollingDynamoDB, consumer: StreamConsumer) -> None:
                 while consumer.snapshot().errors.get("ExpiredIteratorException", 0) == before:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
                 return
-    raise AssertionError("no iterator expires")
+    raise AssertionError("no iterator has expired")
 
 
 async def test_iterators_that_expire_lose_nothing_and_an_idle_shards_is_told_as_a_gap(
@@ -186,7 +186,7 @@ async def test_iterators_that_expire_lose_nothing_and_an_idle_shards_is_told_as_
     history = History(table)
     async with consuming(history, rolling.url, monkeypatch, rng) as consumer:
         await expired(rolling, consumer)
-        # Nothing was ever read of this shard, so there is no place to read on from.
+        # Nothing was ever read from this shard, so there is no position to resume from.
         await until(lambda: history.gaps, consumer.snapshot)
         for number in range(12):
             await history.write("chat")
@@ -235,7 +235,7 @@ async def test_shards_that_are_listed_though_they_are_trimmed_are_history_to_who
         await asyncio.to_thread(rolling.roll)
         await history.write("after")
         await until(lambda: len(history.heard) == 2, consumer.snapshot)
-        # A call that the machine is too slow for says nothing of the shards.
+        # A call that times out on a slow machine says nothing about the shards.
         assert consumer.snapshot().errors.keys() <= {"Timeout"}
     assert history.gaps == []
 
@@ -266,7 +266,7 @@ async def test_whatever_ends_expires_is_trimmed_or_fails_each_change_comes_or_a_
                 await asyncio.sleep(rng.choice((0, 0.001, 0.03)))
             proxy.clear()
             await until(lambda: not history.lost(), lambda: (history.lost(), consumer.snapshot()))
-            # And it is still reading.
+            # The consumer is still reading.
             await history.write("last")
             await until(lambda: history.numbers[-1:] == [len(history.written) - 1], consumer.snapshot)
     for name in {name for _, name, _ in history.heard}:
@@ -297,7 +297,7 @@ def test_the_program_applies_every_change_while_shards_roll_over(
         if seen is None:
             world.put(item(name, spec={"gpu_count": 0}))
             continue
-        # It may be promoted or purged between the look and the write.
+        # The item may be promoted or purged between the read and the write.
         with contextlib.suppress(ItemNotFound, ConcurrentUpdate):
             match rng.randrange(6):
                 case 0:
@@ -356,7 +356,7 @@ def test_an_idle_shards_expired_iterator_costs_the_program_one_scan(
 
 
 def expired_in(one: Program, rolling: RollingDynamoDB) -> None:
-    """As `expired`, of a program."""
+    """Does what `expired` does, for a program."""
 
     def count() -> int:
         return int(one.status()["stream"]["errors"].get("ExpiredIteratorException", 0))
@@ -365,6 +365,6 @@ def expired_in(one: Program, rolling: RollingDynamoDB) -> None:
     for _ in range(20):
         rolling.age(EXPIRED)
         with contextlib.suppress(AssertionError):
-            one.until(lambda: count() > before, "an iterator expires", REFUSED_WITHIN)
+            one.until(lambda: count() > before, "an iterator has expired", REFUSED_WITHIN)
             return
-    raise AssertionError("no iterator expires")
+    raise AssertionError("no iterator has expired")

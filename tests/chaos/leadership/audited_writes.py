@@ -1,17 +1,18 @@
-"""Proves from the API server's audit log that no replica ever acted without being the leader.
+"""Proves from the API server's audit log that no replica ever wrote without being the leader.
 
-Every replica must have a user of its own (`ControlPlane.kubeconfig_for`). A successful write of the Lease by a replica
-is its proof that it leads: it takes it, renews it, or lets it go. Each must have named the version before it, so each
-was received after the one before had happened, and their order is certain. What is shown of every other write:
+Every replica must have its own user (`ControlPlane.kubeconfig_for`). A successful write of the Lease by a replica (to
+acquire, renew or release it) proves that the replica leads. Each such write names the previous version of the Lease, so
+it was received after the previous one was done, and their order is certain. For every other write, two things must
+hold:
 
-* from its receipt to its completion nobody else has written the Lease since its sender did, so that no two replicas act
-  at once, not even by a call that lands late, nor one after another took over;
-* it was received within the lease's duration after its sender's last proof, so that a replica that can prove nothing
-  has stopped by itself, before anybody could see its lease run out.
+* between its receipt and its completion, no other replica has written the Lease since the sender last did: no two
+  replicas write at once, not even if a call arrives late or a new leader takes over in between;
+* it was received within the lease duration after the sender's last proof: a replica that can no longer prove that it
+  leads stopped by itself before another could see its lease expire.
 
-All times are the API server's own, so clocks of programs may be anything. A write that is refused counts as well: its
-sender acted. Events (events.k8s.io) do not count: they tell what has been done and change nothing. Of the table the
-epochs in its stream's records tell the same (`epochs_in_order`).
+All times are the API server's, so the clocks of the programs do not matter. A rejected write counts as well: its sender
+tried to write. Events (events.k8s.io) do not count: they only report. For writes to the table, the epochs in the
+records of its stream prove the same (`epochs_in_order`).
 """
 
 import bisect
@@ -33,7 +34,7 @@ _SUCCESSES: Final = range(200, 300)
 
 @dataclass(frozen=True, slots=True)
 class LeaderWrite:
-    """A write that has been completed or given up. Times are microseconds since 1970, by the API server's clock."""
+    """A write that was completed or abandoned. Times are microseconds since 1970, by the API server's clock."""
 
     user: str
     verb: str
@@ -45,7 +46,7 @@ class LeaderWrite:
 
     @property
     def proves_leadership(self) -> bool:
-        """Whether its sender held the Lease then."""
+        """Whether its sender held the Lease at that time."""
         return self.resource == _LEASES and self.status in _SUCCESSES
 
     def __str__(self) -> str:
@@ -54,19 +55,19 @@ class LeaderWrite:
 
 
 def leader_writes(audit: AuditLog, users: Collection[str], since: int = 0) -> list[LeaderWrite]:
-    """The writes of these users after the mark `since`, in the order in which they were received."""
+    """Returns these users' writes after the mark `since`, in the order of their receipt."""
     found = []
     with audit.path.open("rb") as file:
         file.seek(since)
         for line in file:
-            # Each event is a line; most are of others.
+            # One event per line; most events are from other users.
             if line.endswith(b"\n") and any(user.encode() in line for user in users):
                 found += _writes_of(orjson.loads(line), users)
     return sorted(found, key=lambda act: act.received)
 
 
 def violations(all_acts: Sequence[LeaderWrite], duration: float) -> list[str]:
-    """What was done by a replica that was not the leader, a sentence each; `duration`: seconds that a lease holds."""
+    """Describes every write by a replica that was not the leader; `duration` is the lease duration in seconds."""
     proofs = [act for act in all_acts if act.proves_leadership]
     times = [act.received for act in proofs]
     found = []
@@ -75,17 +76,21 @@ def violations(all_acts: Sequence[LeaderWrite], duration: float) -> list[str]:
             continue
         before = bisect.bisect_right(times, act.received)
         if not before or proofs[before - 1].user != act.user:
-            found.append(f"{act}, while {f'the last proof is {proofs[before - 1]}' if before else 'nobody led'}")
+            found.append(
+                f"{act}, while {f'the last proof is {proofs[before - 1]}' if before else 'there was no leader'}"
+            )
             continue
         during = proofs[before : bisect.bisect_right(times, act.completed)]
-        found += [f"{act} was not over when another led: {proof}" for proof in during if proof.user != act.user][:1]
+        found += [
+            f"{act} was still in flight when another replica led: {proof}" for proof in during if proof.user != act.user
+        ][:1]
         if act.received > proofs[before - 1].received + duration * 1e6:
-            found.append(f"{act}, with a lease that has run out: {proofs[before - 1]}")
+            found.append(f"{act}, with an expired lease: {proofs[before - 1]}")
     return found
 
 
 def terms(all_acts: Iterable[LeaderWrite]) -> list[list[LeaderWrite]]:
-    """The proofs of each term, in order. One that lets go and takes the Lease again before others has one term."""
+    """Returns the proofs of each term, in order. A leader that releases and reacquires the Lease has a single term."""
     found: list[list[LeaderWrite]] = []
     for act in all_acts:
         if act.proves_leadership:
@@ -96,15 +101,14 @@ def terms(all_acts: Iterable[LeaderWrite]) -> list[list[LeaderWrite]]:
 
 
 def changes(all_acts: Iterable[LeaderWrite]) -> list[LeaderWrite]:
-    """What was done to the cluster: neither the Lease nor Events."""
+    """Returns the writes to the cluster, without the Lease and Events."""
     return [act for act in all_acts if act.resource not in _EVENT_RESOURCES and act.resource != _LEASES]
 
 
 def epochs_in_order(records: Iterable[dict[str, Any]]) -> list[int]:
-    """The epochs of the region reports in a stream's records (in wire form), each once.
+    """Returns the distinct epochs of the region reports in a stream's records (in wire form).
 
-    Raises AssertionError where a report of an earlier leader follows one of a later leader's in the same region and
-    item.
+    Raises AssertionError if, within an item and region, the report of an earlier leader follows that of a later one.
     """
     last: dict[tuple[str, str], int] = {}
     seen: dict[int, None] = {}
@@ -114,7 +118,7 @@ def epochs_in_order(records: Iterable[dict[str, Any]]) -> list[int]:
         for region, entry in image.get("region_status", {}).get("M", {}).items():
             epoch = int(entry["M"].get("epoch", {}).get("N", 0))
             before = last.get((name, region), 0)
-            assert epoch >= before, f"{name}, {region}: a report of epoch {epoch} after one of {before}"
+            assert epoch >= before, f"{name}, {region}: a report of epoch {epoch} follows one of epoch {before}"
             last[name, region] = epoch
             seen[epoch] = None
     return list(seen)

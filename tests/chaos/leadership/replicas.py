@@ -1,6 +1,6 @@
-"""Several replicas of the program on one Lease, each with a user of its own, by which the audit log tells them apart.
+"""Several replicas of the program on one Lease, each with its own user, so that the audit log can tell them apart.
 
-Each may have a relay before the API server, which cuts it off and nobody else.
+Each may have its own relay in front of the API server, which can cut off this replica alone.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ from tests.chaos.leadership.audited_writes import LeaderWrite
 from tests.chaos.proxies.relay import Relay
 from tests.integration.conftest import Program, World
 
-# Between deadline and duration there is time for a leader's end even where the machine is busy. Where it stands still
-# for longer a leader rightly loses its lease, so tests ask who leads.
+# The gap between deadline and duration lets a leader shut down even on a busy machine. A longer stall rightly costs the
+# leader its lease, so tests determine who leads.
 DURATION, DEADLINE, RETRY = 8, 5.0, 0.4
-# For tests in which nobody has to wait until a lease has run out.
+# For tests in which no replica waits for a lease to expire.
 LONG_DURATION = 60
-# The exit code of a leader that has not ended by itself when its lease ran out.
+# Exit code of the self-fence: the leader did not shut down before its lease expired.
 BURNT = 14
 PATIENCE = 120.0
 SHORT_LEASE = {
@@ -48,7 +48,7 @@ LONG_LEASE = {"LEASE_DURATION_SECONDS": f"{LONG_DURATION}", "LEASE_RENEW_DEADLIN
 
 
 class Replica:
-    """One replica: the program, its user, and the relays before its servers, where it has any."""
+    """One replica: its program, its user, and optional relays in front of its servers."""
 
     def __init__(self, program: Program, user: str, api_server: Relay | None, dynamodb: Relay | None) -> None:
         self.program = program
@@ -71,7 +71,7 @@ class Replica:
         return self.user.rpartition(":")[2]
 
     def http_state(self) -> dict[str, Any]:
-        """Its status, nothing where it does not answer."""
+        """Returns the program's status, {} if it does not respond."""
         with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
             return self.program.status()
         return {}
@@ -83,7 +83,7 @@ class Replica:
         return bool(self.http_state().get("working"))
 
     def is_standing_by(self) -> bool:
-        """Whether it knows who leads, and has nothing left to look at before it can."""
+        """Whether the replica knows the leader, is not the leader, and is ready."""
         look = self.http_state()
         return bool(look) and bool(look["leader"]["holder"]) and not look["leader"]["leading"] and self.is_ready()
 
@@ -91,33 +91,33 @@ class Replica:
         return self.readiness()[0] == 200
 
     def readiness(self) -> tuple[int, str]:
-        """What /readyz answers, (0, "") where it does not."""
+        """Returns the response of /readyz, (0, "") if there is none."""
         with contextlib.suppress(StopIteration, urllib3.exceptions.HTTPError):
             return self.program.http("/readyz")
         return 0, ""
 
     def has_ended(self) -> bool:
-        """Whether the process has come to its end."""
+        """Whether the process has exited."""
         try:
             return psutil.Process(self.program.pid).status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
 
     def restart(self) -> None:
-        """What kubelet does for one whose lease ran out while the machine was too busy to let it end by itself."""
+        """Restarts a replica that was ended by its self-fence, as the kubelet would."""
         if self.has_ended() and self.program.stop() == BURNT:
             self.program.start()
 
     def has_stepped_down(self, since: int) -> bool:
-        """Whether it has ceased to lead after line number `since` of its log: by itself, or burnt and revived."""
+        """Whether it stopped leading after line `since` of its log, by itself or by its self-fence and a restart."""
         return bool(self.logged("leadership lost", since) or self.logged("started", since))
 
     def logged(self, event: str, since: int = 0) -> list[dict[str, Any]]:
-        """The lines of its log with this event, from line number `since` on."""
+        """Returns the log lines with this event, from line `since`."""
         return [line for line in self.program.lines()[since:] if line.get("message") == event]
 
     def until(self, look: Callable[["Replica"], object], what: str) -> "Replica":
-        """Wait until it holds for this one, which is revived meanwhile."""
+        """Waits until the condition holds for this replica, restarting it after a self-fence."""
 
         def looked() -> object:
             self.restart()
@@ -134,7 +134,7 @@ class Replica:
 
 
 class Replicas:
-    """Starts replicas of one World, and looks at the Lease and at what all of them have done."""
+    """Starts the replicas of one World, and reads the Lease and the writes of all replicas."""
 
     def __init__(
         self, plane: ControlPlane, world: World, program: Callable[..., Program], folder: Path, stack: ExitStack
@@ -151,12 +151,12 @@ class Replicas:
         self._path = path_of("Lease", world.namespace, LEASE_NAME)
 
     def hold_for_long(self) -> None:
-        """From now on leases outlast a machine that stands still for half a minute."""
+        """Makes leases of later replicas outlast a machine that stalls for half a minute."""
         self.duration = LONG_DURATION
         self._settings = SHORT_LEASE | LONG_LEASE
 
     def start(self, *, relayed: bool = False, relayed_dynamodb: bool = False, **settings: str) -> Replica:
-        """One more, on its own user."""
+        """Starts another replica with its own user."""
         host = f"r{len(self.all)}"
         user = f"{self.world.namespace}:{host}"
         kubeconfig = self._plane.kubeconfig_for(user)
@@ -173,17 +173,17 @@ class Replicas:
         return one
 
     def leader(self, **options: Any) -> Replica:
-        """One that leads and works; for the first of all."""
+        """Starts the first replica and waits until it leads and works."""
         one = self.start(**options)
         return one.until(Replica.is_working, "leads and works")
 
     def standby(self, **options: Any) -> Replica:
-        """One more, that stands by."""
+        """Starts another replica and waits until it stands by."""
         one = self.start(**options)
         return one.until(Replica.is_standing_by, "stands by")
 
     def next_to_write(self, *, but: Replica | None = None) -> Replica:
-        """The replica that writes to the cluster next, of all but one; there has to be something to do."""
+        """Returns the replica that writes to the cluster next, `but` excluded; there must be something to write."""
         mark = self.mark()
         by_user = {one.user: one for one in self.all if one is not but}
 
@@ -192,20 +192,20 @@ class Replicas:
                 one.restart()
             return [by_user[act.user] for act in acting.changes(self.leader_writes(mark)) if act.user in by_user]
 
-        return self.world.kube.wait_for(writers, timeout=PATIENCE, what="one writes")[0]
+        return self.world.kube.wait_for(writers, timeout=PATIENCE, what="a replica to write")[0]
 
     def leading(self) -> Replica:
-        """The one that leads and works now."""
+        """Returns the replica that leads and works now."""
 
         def found() -> list[Replica]:
             for one in self.all:
                 one.restart()
             return [one for one in self.all if one.is_leading() and one.is_working()]
 
-        return self.world.kube.wait_for(found, timeout=PATIENCE, what="one leads and works")[0]
+        return self.world.kube.wait_for(found, timeout=PATIENCE, what="a replica to lead and work")[0]
 
     def other_than(self, one: Replica) -> Replica:
-        """The other one of two."""
+        """Returns the other one of two replicas."""
         (other,) = (found for found in self.all if found is not one)
         return other
 
@@ -215,23 +215,23 @@ class Replicas:
 
     @property
     def holder(self) -> str:
-        """The host of the replica that the Lease names, "" where it names none."""
+        """The host of the replica that holds the Lease, "" if there is none."""
         return str((self.lease().get("spec") or {}).get("holderIdentity") or "").partition("_")[0]
 
     def edit(self, patch: JsonObject) -> None:
-        """What somebody does with kubectl edit (a merge patch)."""
+        """Applies a merge patch to the Lease, as a user would with kubectl."""
         self.world.kube.patch(self._path, patch)
 
     def delete(self) -> None:
         self.world.kube.delete(self._path)
 
     def leader_writes(self, since: int | None = None) -> list[LeaderWrite]:
-        """What all of them have written to the API server, since the test's beginning or a mark."""
+        """Returns the writes of all replicas to the API server since the start of the test, or since a mark."""
         users = [one.user for one in self.all]
         return acting.leader_writes(self._plane.audit, users, self._mark if since is None else since)
 
     def calls(self, since: int) -> list[Call]:
-        """All that they have called since a mark, watches that have ended among it."""
+        """Returns all calls of the replicas since a mark, including watches that have ended."""
         users = {one.user for one in self.all}
         return [call for call in self._plane.audit.calls(since) if call.user in users]
 
@@ -239,7 +239,7 @@ class Replicas:
         return self._plane.audit.mark()
 
     def assert_one_leader_at_a_time(self) -> list[LeaderWrite]:
-        """All acts; asserts that nobody has ever acted who was not the leader, on the cluster or the table."""
+        """Asserts that only leaders wrote to the cluster and the table; returns all writes."""
         all_acts = self.leader_writes()
         found = acting.violations(all_acts, self.duration)
         assert not found, "\n".join(found)
@@ -247,7 +247,7 @@ class Replicas:
         return all_acts
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Every record of the table's stream so far."""
+        """Yields every record of the table's stream so far."""
         streams, arn = self.world.table.streams, self.world.table.stream_arn
         for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
             iterator = streams.get_shard_iterator(
@@ -273,20 +273,20 @@ class Replicas:
 def replicas(
     control_plane: ControlPlane, world: World, program: Callable[..., Program], tmp_path: Path
 ) -> Iterator[Replicas]:
-    """Several replicas on the test's own table and namespace; `program` ends them."""
+    """Replicas on the test's own table and namespace; the `program` fixture stops them."""
     with ExitStack() as relays:
         yield Replicas(control_plane, world, program, tmp_path, relays)
 
 
 @contextmanager
 def changing(world: World, names: Sequence[str], rng: random.Random, pause: float = 0.02) -> Iterator[None]:
-    """Meanwhile somebody changes the replicas of one of these endpoints after another."""
+    """Keeps changing the replica counts of these endpoints, one at a time, within the block."""
     over = threading.Event()
     own_rng = random.Random(rng.random())
 
     def change() -> None:
         while not over.wait(pause):
-            # Promoted since it was read, for example.
+            # The endpoint may have been promoted since it was read.
             with contextlib.suppress(ConcurrentUpdate):
                 world.update_spec(own_rng.choice(names), replicas=own_rng.randrange(1, 4))
 

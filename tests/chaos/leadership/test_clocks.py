@@ -1,4 +1,4 @@
-"""A machine's time of day jumps by an hour while the program runs: nobody's lease, watchdog or drain takes notice."""
+"""Steps the wall clock by an hour while the program runs: leases, the watchdog and canary drains are unaffected."""
 
 import sysconfig
 from collections.abc import Callable
@@ -26,7 +26,7 @@ RENEWALS = 12
 
 
 class Clock:
-    """One process's time of day, which a test steps; its monotonic time is the machine's."""
+    """The wall clock of one process, stepped by the test; its monotonic clock is the machine's."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -39,7 +39,7 @@ class Clock:
         }
 
     def step(self, by: timedelta) -> None:
-        """Its time of day is ahead of the machine's by so much, from now on."""
+        """Sets the clock's offset from the machine's clock."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{by.total_seconds():+.0f}\n")
         new.replace(self._file)
@@ -75,26 +75,28 @@ def test_a_stepped_clock_ends_no_term_and_begins_none(
     one = replicas.leader(**clocks[0].environment)
     other = replicas.standby(**clocks[1].environment)
     world.put(item(spec={"gpu_count": 0, "image": "registry.example/serve:1.0"}))
-    one.until(lambda _: serves(world, "registry.example/serve:1.0"), "it runs")
+    one.until(lambda _: serves(world, "registry.example/serve:1.0"), "the endpoint is running")
     clocks[0].step(leader_by)
     clocks[1].step(-leader_by)
     stepped = len(terms(replicas.leader_writes())[-1])
-    # The renewals tell the new time, and go on.
-    one.until(lambda _: abs(renewed(replicas) - clocks[0].now) < timedelta(minutes=1), "renews by its new time")
-    one.until(lambda _: len(terms(replicas.leader_writes())[-1]) > stepped + RENEWALS, "goes on renewing by it")
+    # Renewals carry the new time, and continue.
+    one.until(lambda _: abs(renewed(replicas) - clocks[0].now) < timedelta(minutes=1), "renews with its new time")
+    one.until(
+        lambda _: len(terms(replicas.leader_writes())[-1]) > stepped + RENEWALS, "keeps renewing with its new time"
+    )
     assert replicas.holder == one.host
     assert len(terms(replicas.leader_writes())) == 1
-    # Work goes on, and reports carry the time that this machine believes it is.
+    # Reconciling continues, and reports carry this machine's time.
     world.update_spec("chat", image="registry.example/serve:2.0")
-    one.until(lambda _: serves(world, "registry.example/serve:2.0"), "the next image runs")
-    one.until(lambda _: abs(reported(world) - clocks[0].now) < timedelta(minutes=1), "has reported by its new time")
+    one.until(lambda _: serves(world, "registry.example/serve:2.0"), "the second image is running")
+    one.until(lambda _: abs(reported(world) - clocks[0].now) < timedelta(minutes=1), "reports with its new time")
     epoch = lease.parse(replicas.lease()).acquired or 0
-    # Its follower believes that it is two hours earlier, or later: its epoch is higher all the same.
+    # The next leader's clock is two hours behind, or ahead; its epoch is higher nevertheless.
     assert one.program.stop() == 0
     other.until(Replica.is_working, "leads")
     assert (lease.parse(replicas.lease()).acquired or 0) > epoch
     world.update_spec("chat", image="registry.example/serve:3.0")
-    other.until(lambda _: serves(world, "registry.example/serve:3.0"), "the last image runs")
+    other.until(lambda _: serves(world, "registry.example/serve:3.0"), "the third image is running")
     assert len(terms(replicas.assert_one_leader_at_a_time())) == 2
 
 
@@ -119,15 +121,15 @@ def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_second
     canary = {"image": "registry.example/serve:2.0", "weight": 20, "replicas": 1}
     world.put(item(spec={"gpu_count": 0, "canary": canary}))
     world.put(item("dead", spec={"gpu_count": 0}))
-    one.until(lambda _: weights(world).get("chat-canary"), "the canary is routed")
-    one.until(lambda _: world.state("dead") == "running", "the other one runs")
+    one.until(lambda _: weights(world).get("chat-canary"), "the canary gets traffic")
+    one.until(lambda _: world.state("dead") == "running", "the other endpoint is running")
     world.update_spec("chat", canary=None)
     one.until(lambda _: DRAINING in annotations(world, "chat"), "drains")
     tell_pods(world, "false", "dead")
-    one.until(lambda _: UNREADY in annotations(world, "dead"), "the watchdog's clock is set")
-    # Both have now begun an hour from now.
+    one.until(lambda _: UNREADY in annotations(world, "dead"), "the watchdog has started")
+    # Both annotations are now an hour in the future.
     its_clock.step(timedelta())
-    one.until(lambda _: world.get("Deployment", "chat-canary") is None, "has drained")
+    one.until(lambda _: world.get("Deployment", "chat-canary") is None, "the canary has drained")
     one.until(lambda _: world.get("Ingress", "inference-dead") is None, "the Ingress is withdrawn")
     assert world.get("Ingress", "inference-chat") is not None
 

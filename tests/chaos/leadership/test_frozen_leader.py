@@ -1,4 +1,4 @@
-"""A leader that is stopped past its lease writes nothing more when it goes on, wherever it was stopped."""
+"""A leader that is frozen beyond its lease writes nothing after it resumes, wherever it was frozen."""
 
 import os
 import random
@@ -32,7 +32,7 @@ def test_frozen_in_a_burst_of_writes_and_thawed_after_another_leads_it_writes_no
             one.freeze()
             replicas.next_to_write(but=one)
             one.thaw()
-            one.program.until(lambda one=one: one.has_ended() or one.is_standing_by(), "it ends or stands by", PATIENCE)  # type: ignore[misc]
+            one.program.until(lambda one=one: one.has_ended() or one.is_standing_by(), "exits or stands by", PATIENCE)  # type: ignore[misc]
             if one.has_ended():
                 assert one.program.stop() == BURNT
                 burnt += 1

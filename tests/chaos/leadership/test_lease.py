@@ -1,4 +1,4 @@
-"""The Lease in other people's hands, and on a server that answers slowly: nobody acts twice, and it ends well."""
+"""The Lease is edited or deleted by others, or its server is slow: no two replicas lead at once, and work resumes."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ from tests.support.items import item
 
 pytestmark = pytest.mark.integration
 
-# Calls about the Lease in a second that are no storm: renewals, and what one edit costs all who watch it.
+# Maximum calls about the Lease per second: renewals, and the cost of one edit to all watchers.
 MOST_CALLS = 2 / RETRY
 MONITOR = "inference-monitor-5d9c7b-x2x4z"
 SOMEBODY = f"somebody_{uuid.UUID(int=7)}"
@@ -39,7 +39,7 @@ def in_years(years: int) -> str:
     return lease.micro_time(int((datetime.now(UTC) + timedelta(days=365 * years)).timestamp() * 1e6))
 
 
-# What somebody writes into the Lease, and whether the leader's term goes on all the same.
+# Edits of the Lease, and whether the leader's term survives them.
 EDITS: dict[str, tuple[dict[str, Any], bool]] = {
     "another of ours as its holder": ({"spec": {"holderIdentity": SOMEBODY}}, False),
     "times of long ago": ({"spec": {"renewTime": "1970-01-01T00:00:00.000000Z", "acquireTime": None}}, True),
@@ -58,15 +58,15 @@ def test_a_lease_edited_by_hand_is_put_right_or_waited_for(edit: str, replicas: 
     one = replicas.leader()
     other = replicas.standby()
     world.put(item(spec={"gpu_count": 0}))
-    one.until(lambda _: serves(world, 1), "it runs")
+    one.until(lambda _: serves(world, 1), "the endpoint is running")
     before = lease.parse(replicas.lease())
     edited, mark = time.monotonic(), replicas.mark()
     replicas.edit(patch)
     if not goes_on:
-        one.until(lambda one: one.logged("leadership lost"), "its term is over")
+        one.until(lambda one: one.logged("leadership lost"), "the term ends")
     world.update_spec("chat", replicas=2)
-    one.until(lambda _: serves(world, 2), "somebody leads and works")
-    one.until(lambda _: right(replicas, before.acquired or 0), "the Lease is right again")
+    one.until(lambda _: serves(world, 2), "a replica leads and works")
+    one.until(lambda _: right(replicas, before.acquired or 0), "the Lease is repaired")
     took = time.monotonic() - edited
     assert bool(one.logged("leadership lost")) == (not goes_on)
     one.until(Replica.is_ready, "is ready")
@@ -74,7 +74,7 @@ def test_a_lease_edited_by_hand_is_put_right_or_waited_for(edit: str, replicas: 
     calls = [call for call in replicas.calls(mark) if call.name == LEASE_NAME or call.resource == "leases"]
     assert len(calls) <= 8 + MOST_CALLS * took, calls
     if not goes_on:
-        # Whoever it was that the edit named, or nobody: the former leader's lease had to run out first.
+        # Whichever holder the edit named, the former leader's lease had to expire first.
         proofs = [act.received for act in replicas.leader_writes() if act.proves_leadership]
         assert max(after - before for before, after in pairwise(proofs)) >= DURATION * 1e6
     replicas.assert_one_leader_at_a_time()
@@ -86,14 +86,14 @@ def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out
     one = replicas.leader()
     replicas.standby()
     world.put(item(spec={"gpu_count": 0}))
-    one.until(lambda _: serves(world, 1), "it runs")
+    one.until(lambda _: serves(world, 1), "the endpoint is running")
     before, mark = lease.parse(replicas.lease()), replicas.mark()
     replicas.delete()
-    one.until(lambda one: one.logged("leadership lost"), "its term is over")
+    one.until(lambda one: one.logged("leadership lost"), "the term ends")
     world.update_spec("chat", replicas=2)
-    one.until(lambda _: serves(world, 2), "somebody leads and works")
-    # Its epoch is above those of the Lease that is gone.
-    one.until(lambda _: right(replicas, (before.acquired or 0) + 1), "the Lease is right again")
+    one.until(lambda _: serves(world, 2), "a replica leads and works")
+    # The new epoch is higher than those of the deleted Lease.
+    one.until(lambda _: right(replicas, (before.acquired or 0) + 1), "the Lease is restored")
     proofs = [act for act in replicas.leader_writes() if act.proves_leadership]
     assert max(after.received - before.received for before, after in pairwise(proofs)) >= DURATION * 1e6
     assert [act.verb for act in replicas.leader_writes(mark) if act.proves_leadership and act.verb == "create"] == [
@@ -105,10 +105,10 @@ def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out
 def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_its_cycles(
     replicas: Replicas, world: World
 ) -> None:
-    # A monitor that cannot renew for three cycles may be followed, and a machine stands still for some seconds.
+    # A monitor that misses three cycles may be succeeded, and a machine may stall for some seconds.
     cycle = 4
     replicas.hold_for_long()
-    # As GCO's monitor makes and renews it: neither acquireTime nor leaseTransitions, and a duration of its own.
+    # GCO's monitor creates and renews the Lease like this: no acquireTime, no leaseTransitions, and its own duration.
     path = path_of("Lease", world.namespace)
     world.kube.create(
         path, {**lease.new_lease(world.namespace, LEASE_NAME), "spec": {"holderIdentity": MONITOR, **renewal()}}
@@ -117,21 +117,21 @@ def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_i
     with renewed_each(cycle, replicas) as renewals:
         both = [replicas.standby(**settings), replicas.standby(**settings)]
         world.put(item(spec={"gpu_count": 0}))
-        # What shall not happen has had its time: three whole cycles.
+        # Waits three full cycles, in which no replica may acquire the Lease.
         renewed = len(renewals)
-        both[0].until(lambda _: len(renewals) >= renewed + 4, "the monitor renews and renews")
+        both[0].until(lambda _: len(renewals) >= renewed + 4, "the monitor keeps renewing")
         assert not replicas.leader_writes()
         assert not world.objects()
-    both[0].until(lambda _: serves(world, 1), "one of them leads and works")
+    both[0].until(lambda _: serves(world, 1), "a replica leads and works")
     first = next(act for act in replicas.assert_one_leader_at_a_time() if act.proves_leadership)
     assert first.received - renewals[-1] >= 3 * cycle * 1e6
-    # The monitor never writes the duration, so it is not left with another one than ours.
-    both[0].until(lambda _: right(replicas, 0), "the Lease is right again")
+    # The monitor never writes the duration, so any other duration than ours would remain.
+    both[0].until(lambda _: right(replicas, 0), "the Lease is repaired")
 
 
 @contextmanager
 def renewed_each(cycle: float, replicas: Replicas) -> Iterator[list[int]]:
-    """A monitor that is alive: the times (microseconds since 1970) before each of its renewals."""
+    """Runs a live monitor; yields the times (microseconds since 1970) before each of its renewals."""
     over = threading.Event()
     times: list[int] = []
 
@@ -154,7 +154,7 @@ def renewal() -> dict[str, Any]:
 
 
 def right(replicas: Replicas, epoch: int) -> bool:
-    """Whether a replica holds the Lease as it should, with no epoch but a higher one than before."""
+    """Whether a replica holds the Lease with the configured duration and an epoch of at least `epoch`."""
     now = lease.parse(replicas.lease())
     hosts = {one.host for one in replicas.all}
     return (
@@ -177,21 +177,21 @@ def test_a_slow_server_lets_nobody_lead_who_does_not_know_it_in_time(
     kubeconfig = control_plane.kubeconfig_for(f"{world.namespace}:r1")
     with FaultyProxy.before_kubernetes(kubeconfig) as proxy:
         slow = replicas.standby(KUBECONFIG=str(proxy.kubeconfig(tmp_path / "slow")))
-        # It writes, and hears of it when it has given up waiting.
+        # Its write succeeds, but the response arrives after its timeout.
         proxy.inject(Fault("slow", is_lease_write, Swallow()))
         one.program.kill()
-        slow.until(lambda _: replicas.holder == slow.host, "it takes the Lease")
-        # One that hears does not wait for ever for one that does not.
+        slow.until(lambda _: replicas.holder == slow.host, "acquires the Lease")
+        # A replica that gets responses does not wait forever for one that does not.
         healthy = replicas.start()
         healthy.until(Replica.is_working, "leads")
         assert not slow.logged("lease acquired")
         world.update_spec("chat", replicas=2)
-        healthy.until(lambda _: serves(world, 2), "the healthy one works")
+        healthy.until(lambda _: serves(world, 2), "the healthy replica works")
         proxy.clear()
         slow.until(Replica.is_standing_by, "stands by")
-        # Late, but in time to lead: it counts from when it began to ask.
+        # Slow, but in time to lead: the lease counts from when the request was sent.
         proxy.inject(Fault("late", is_lease_write, Delay(DEADLINE / 8)))
         healthy.program.kill()
         world.update_spec("chat", replicas=3)
-        slow.until(lambda _: serves(world, 3), "the slow one works")
+        slow.until(lambda _: serves(world, 3), "the slow replica works")
     assert changes(replicas.assert_one_leader_at_a_time())[-1].user == slow.user

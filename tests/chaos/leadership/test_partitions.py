@@ -1,4 +1,4 @@
-"""A leader that is cut off from one of its servers: what it may still do, who follows it, and how both come back."""
+"""Cuts a leader off from one of its servers: what it may still do, who succeeds it, and how both recover."""
 
 import random
 
@@ -28,7 +28,7 @@ def test_cut_off_from_the_api_server_alone_it_steps_down_by_itself_and_another_l
         told = len(one.program.lines())
         getattr(one.api_server, how)()
         one.until(lambda one: one.has_stepped_down(told), "steps down")
-        # By itself, and it says why.
+        # It steps down by itself and logs the reason.
         assert {line["reason"] for line in one.logged("leadership lost", told)} <= {"not renewed in time"}
         one.until(lambda one: "is unreachable" in one.readiness()[1], "is not ready")
         assert replicas.next_to_write() is other
@@ -44,19 +44,21 @@ def test_what_it_sent_into_a_network_that_lost_it_does_not_arrive_when_another_l
     for name in NAMES:
         world.put(item(name, spec={"gpu_count": 0}))
     first = replicas.leader(relayed=True)
-    first.until(lambda _: all(world.state(name) == "running" for name in NAMES), "all run")
+    first.until(lambda _: all(world.state(name) == "running" for name in NAMES), "all endpoints are running")
     replicas.standby(relayed=True)
     one = replicas.leading()
     other = replicas.other_than(one)
     told = len(one.program.lines())
     one.api_server.hang()
-    # It hears of this, and sends writes that nobody receives.
+    # It receives these changes from the stream and sends writes that do not arrive.
     for name in NAMES:
         world.update_spec(name, replicas=2)
     one.until(lambda one: one.has_stepped_down(told), "steps down")
     for name in NAMES:
         world.update_spec(name, replicas=3)
-    other.until(lambda _: all(world.replicas(name) == 3 for name in NAMES), "the next one has done the last change")
+    other.until(
+        lambda _: all(world.replicas(name) == 3 for name in NAMES), "the next leader has applied the last change"
+    )
     mark = replicas.mark()
     one.api_server.restore()
     one.until(Replica.is_standing_by, "stands by")
@@ -72,9 +74,10 @@ def test_cut_off_from_the_table_it_keeps_its_lease_says_so_and_goes_on_when_it_i
     replicas.hold_for_long()
     one = replicas.leader(relayed_dynamodb=True, RESYNC_INTERVAL_SECONDS="1")
     other = replicas.standby()
-    one.until(lambda _: world.state("chat") == "running", "it runs")
+    one.until(lambda _: world.state("chat") == "running", "the endpoint is running")
     one.dynamodb.cut()
-    # Nobody else need have a better way to the table, and one who waits for it does no harm: what runs goes on running.
+    # Other replicas need not reach the table either, and a leader that waits does no harm: running endpoints keep
+    # running.
     one.until(lambda one: "table: " in one.readiness()[1], "is not ready")
     assert one.program.http("/healthz")[0] == 200
     before = world.objects()
@@ -85,7 +88,7 @@ def test_cut_off_from_the_table_it_keeps_its_lease_says_so_and_goes_on_when_it_i
     assert not other.is_leading()
     assert world.objects().keys() == before.keys()
     one.dynamodb.restore()
-    one.until(lambda _: world.replicas("chat") == 2 and one.is_ready(), "goes on")
+    one.until(lambda _: world.replicas("chat") == 2 and one.is_ready(), "resumes")
     assert len(terms(replicas.assert_one_leader_at_a_time())) == 1
 
 

@@ -1,4 +1,4 @@
-"""How one leader follows another when processes die, are told to stop, or are replaced one after the other."""
+"""Leadership moves from replica to replica when processes crash, are stopped, or are replaced one by one."""
 
 import random
 import signal
@@ -24,7 +24,7 @@ def made(world: World) -> None:
 
 
 def as_asked(world: World) -> bool:
-    """Whether every endpoint runs with the replicas that its item asks for."""
+    """Whether every endpoint runs with the replica count of its item."""
     return all(
         (asked := world.item(name)) is not None
         and asked["desired_state"] == "running"
@@ -34,7 +34,7 @@ def as_asked(world: World) -> bool:
 
 
 def takeover(all_acts: list[LeaderWrite], one: Replica, other: Replica) -> tuple[LeaderWrite, LeaderWrite]:
-    """The last proof of one and the first of the other."""
+    """Returns the last proof of one replica and the first of the other."""
     first, second = terms(all_acts)[-2:]
     assert (first[0].user, second[0].user) == (one.user, other.user)
     return first[-1], second[0]
@@ -50,11 +50,11 @@ def test_killed_it_is_followed_when_its_lease_is_out_and_not_before_and_no_chang
         one = replicas.next_to_write()
         other = replicas.other_than(one)
         one.program.kill()
-        # What it had sent is told of a moment later.
+        # Writes that it had already sent may be audited a moment later.
         assert replicas.next_to_write(but=one) is other
-    other.until(lambda _: as_asked(world), "all is as it was asked")
+    other.until(lambda _: as_asked(world), "all endpoints are in the desired state")
     last, first = takeover(replicas.assert_one_leader_at_a_time(), one, other)
-    # The standby counts from when it saw the renewal, which was after it had been received.
+    # The standby counts from when it observed the renewal, which the server had received before.
     assert first.received - last.received >= DURATION * 1e6
 
 
@@ -70,10 +70,10 @@ def test_told_to_stop_it_finishes_its_work_lets_the_lease_go_and_is_followed_at_
         assert one.program.stop() == 0
         assert one.logged("lease released")
         assert replicas.next_to_write() is other
-    other.until(lambda _: as_asked(world), "all is as it was asked")
+    other.until(lambda _: as_asked(world), "all endpoints are in the desired state")
     all_acts = replicas.assert_one_leader_at_a_time()
     let_go, first = takeover(all_acts, one, other)
-    # It had stopped acting before it let go, and the other one did not have to wait for the lease to run out.
+    # It stopped writing before it released the lease, and the other did not have to wait for the lease to expire.
     assert max(act.completed for act in changes(all_acts) if act.user == one.user) <= let_go.received
     assert let_go.received <= first.received < let_go.received + replicas.duration * 1e6
 
@@ -84,12 +84,12 @@ def test_told_twice_to_stop_it_ends_at_once(control_plane: ControlPlane, replica
         one = replicas.leader(AWS_ENDPOINT_URL_DYNAMODB=proxy.url, DYNAMODB_TIMEOUT_SECONDS="600")
         world.put(item(spec={"gpu_count": 0}))
         held.wait()
-        # The work in hand does not end, so it does not either; signals that come very soon after each other are one.
+        # Its work in flight does not end, so neither does the process; signals in quick succession count as one.
         one.until(told_again_until_it_ends, "ends")
         assert one.program.stop() == -signal.SIGTERM
         proxy.release_all()
     other = replicas.leader()
-    other.until(lambda _: (world.item("chat") or {}).get("desired_state") == "running", "it runs all the same")
+    other.until(lambda _: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is running")
     last, first = takeover(replicas.assert_one_leader_at_a_time(), one, other)
     assert first.received - last.received >= DURATION * 1e6
 
@@ -104,7 +104,10 @@ def test_a_deposed_leaders_report_on_its_way_is_refused(
         world.put(item(spec={"gpu_count": 0}))
         held.wait()
         one.api_server.cut()
-        other.until(lambda _: (world.item("chat") or {}).get("desired_state") == "running", "the next one has it run")
+        other.until(
+            lambda _: (world.item("chat") or {}).get("desired_state") == "running",
+            "the next leader promotes the endpoint",
+        )
         before = world.item("chat")
         assert not held.release()
         assert world.item("chat") == before
@@ -123,12 +126,12 @@ def test_three_replicas_replaced_one_after_the_other_never_act_beside_each_other
     replicas.standby()
     replicas.standby()
     with changing(world, NAMES, rng):
-        # As a Deployment's rolling update does it: one more, and when it is ready one fewer, whichever that is.
+        # Like a Deployment's rolling update: start one, wait until it is ready, stop one, in any order.
         for old in rng.sample(replicas.all, 3):
             replicas.standby()
             assert old.program.stop() == 0
         last = replicas.next_to_write()
-    last.until(lambda _: as_asked(world), "all is as it was asked")
+    last.until(lambda _: as_asked(world), "all endpoints are in the desired state")
     all_acts = replicas.assert_one_leader_at_a_time()
     assert len(terms(all_acts)) >= 2
     for one in replicas.all[3:]:

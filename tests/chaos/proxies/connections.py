@@ -1,4 +1,4 @@
-"""What an HTTP proxy has to know of the TCP connections under it, and to do to them."""
+"""Helpers of the HTTP proxy for the state of TCP connections and for resetting them."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ _ESTABLISHED = 1
 
 
 class ClosingResponse(aiohttp.ClientResponse):
-    """An answer that is given up in the middle takes its connection with it: nobody waits for a goodbye."""
+    """A response that aborts its connection when closed early, without a graceful shutdown."""
 
     def close(self) -> None:
         if self.connection is not None and self.connection.transport is not None:
@@ -22,7 +22,7 @@ class ClosingResponse(aiohttp.ClientResponse):
 
 
 def client_is_connected(raw: web.BaseRequest) -> bool:
-    """Whether the client's connection is still whole, as the kernel knows it."""
+    """Whether the kernel still considers the client's connection established."""
     connection = raw.transport.get_extra_info("socket") if raw.transport is not None else None
     if connection is None:
         return False
@@ -32,10 +32,10 @@ def client_is_connected(raw: web.BaseRequest) -> bool:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Ends a connection without a goodbye: the kernel sends RST instead of FIN."""
+    """Aborts a connection: the kernel sends RST instead of FIN."""
     connection = transport.get_extra_info("socket")
     if connection is not None:
         with contextlib.suppress(OSError):
-            # No lingering.
+            # Linger time zero makes close() send RST.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -1,11 +1,11 @@
-"""An HTTP proxy that does to requests what networks and overloaded servers do: before kube-apiserver or DynamoDB Local.
+"""An HTTP proxy that injects faults of networks and overloaded servers, for kube-apiserver and DynamoDB Local.
 
-It runs in a thread of its own, so synchronous tests and programs as processes may use it. What no fault strikes passes
-as it is, byte by byte: a watch's events are not held back. A fault strikes requests that arrive after it was injected.
+It runs in its own thread, so synchronous tests and separate processes can use it. Unaffected traffic passes unchanged,
+byte by byte: the events of a watch are not buffered. A fault affects requests that arrive after it was injected.
 
-Client certificates do not pass a proxy that ends TLS. So a kubeconfig that this proxy writes holds a bearer token, and
-the proxy calls the API server with the client certificate that the token stands for: the audit log shows the same user
-as without it. A token that the proxy does not know goes to the API server, which refuses it.
+Client certificates cannot pass through a proxy that terminates TLS. So a kubeconfig written by this proxy contains a
+bearer token, and the proxy calls the API server with the client certificate that belongs to the token: the audit log
+shows the same user as without the proxy. An unknown token is passed to the API server, which rejects it.
 """
 
 import asyncio
@@ -65,19 +65,19 @@ __all__ = [
     "Trickle",
 ]
 
-# Of one connection, not of a request; and what aiohttp sets anew.
+# Headers of one connection, not of a request, and those that aiohttp sets itself.
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Host")
-# Of the bytes as the server sent them.
+# Headers that describe the body as the server sent it.
 _OF_THE_BODY = ("Content-Length", "Content-MD5", "x-amz-crc32")
 _MAX_SEEN = 200_000
 _STEPS_A_SECOND = 10
 
 
 class FaultyProxy:
-    """The proxy before the server at `upstream` (http: plain on both sides). A context manager; synchronous.
+    """A synchronous context manager: the proxy in front of the server at `upstream`. An http URL means no TLS at all.
 
-    Of several faults that match, the first injected strikes. `injected`: how often each fault struck, by name. Use
-    `before_kubernetes` for an API server.
+    If several faults match, the one injected first is applied. `injected` counts the affected requests by fault name.
+    For an API server, use `before_kubernetes`.
     """
 
     def __init__(self, upstream: str, *, kubeconfig: Path | None = None, seed: int = 0) -> None:
@@ -102,14 +102,14 @@ class FaultyProxy:
 
     @classmethod
     def before_kubernetes(cls, kubeconfig: Path, *, seed: int = 0) -> Self:
-        """Before the API server of a control plane's kubeconfig, as the user whose client certificate it holds."""
+        """Returns a proxy for the API server of a kubeconfig, with the user of its client certificate."""
         return cls(_read(kubeconfig)[0], kubeconfig=kubeconfig, seed=seed)
 
     def __enter__(self) -> Self:
         self._thread.start()
         self._ready.wait()
         if not self.port:
-            raise RuntimeError(f"the proxy before {self._upstream} did not start")
+            raise RuntimeError(f"the proxy in front of {self._upstream} did not start")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -118,27 +118,28 @@ class FaultyProxy:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL on which the proxy listens."""
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def seen(self) -> tuple[SeenRequest, ...]:
-        """The requests that have arrived, the newest 200,000."""
+        """The requests that have arrived, at most the newest 200,000."""
         return tuple(self._seen)
 
     @property
     def pending_writes(self) -> int:
-        """How many requests whose callers have lost the answer are still to be done by the server."""
+        """The number of requests with a lost response that have not been sent to the server yet."""
         return len(self._late)
 
     def kubeconfig(self, path: Path, *, token: str | None = None, **user: object) -> Path:
-        """Writes a kubeconfig to `path` for a user that the proxy admits; by `user` (tokenFile=..., exec={...}) for one
-        who gets the token otherwise.
+        """Writes a kubeconfig with a valid token to `path`.
+
+        `user` (tokenFile=..., exec={...}) replaces the token for users that obtain it in another way.
         """
         return write_private(path, self.kubeconfig_text(user or {"token": token or self._token}))
 
     def kubeconfig_text(self, user: Mapping[str, object]) -> bytes:
-        """A kubeconfig (JSON, which is YAML) of this proxy."""
+        """Returns a kubeconfig for this proxy, as JSON (which is valid YAML)."""
         authority = base64.b64encode(self._authority).decode()
         cluster = {"server": self.url, "certificate-authority-data": authority}
         config = {
@@ -152,11 +153,11 @@ class FaultyProxy:
         return orjson.dumps(config, option=orjson.OPT_INDENT_2)
 
     def admit(self, kubeconfig: Path) -> str:
-        """A new token, by which a caller is the user of `kubeconfig`."""
+        """Returns a new token for the user of `kubeconfig`."""
         _, authority, pair = _read(kubeconfig)
         context = ssl.create_default_context(cadata=authority.decode())
         with NamedTemporaryFile() as file:
-            # ssl reads a client's certificate from a file only.
+            # The ssl module reads client certificates from files only.
             file.write(pair.certificate + pair.key)
             file.flush()
             context.load_cert_chain(file.name)
@@ -165,13 +166,13 @@ class FaultyProxy:
         return token
 
     def revoke(self, token: str | None = None) -> None:
-        """From now on the API server refuses the token (the first one's by default)."""
+        """Makes the API server reject the token (by default the first one)."""
         revoked = token or self._token
         self._users = {known: context for known, context in self._users.items() if known != revoked}
 
     def serve_as(self, authority: Authority) -> None:
-        """New connections get a serving certificate of this authority; kubeconfigs written from now on name it."""
-        assert self._tls is not None, "a plain server has no certificate"
+        """Uses a serving certificate of this authority for new connections and this authority for new kubeconfigs."""
+        assert self._tls is not None, "a plain HTTP server has no certificate"
         pair = authority.server()
         with TemporaryDirectory() as folder:
             file = Path(folder) / "server.pem"
@@ -180,17 +181,17 @@ class FaultyProxy:
         self._authority = authority.certificate
 
     def inject(self, fault: Fault) -> Fault:
-        """From now on `fault` strikes."""
+        """Applies the fault to requests from now on."""
         self._faults = (*self._faults, fault)
         return fault
 
     def clear(self, *faults: Fault) -> None:
-        """No more faults, or no more of these; a request that was struck stays so."""
+        """Removes these faults, or all; requests already affected stay so."""
         kept = [one for one in self._faults if not any(one is fault for fault in faults)]
         self._faults = tuple(kept) if faults else ()
 
     def drop_connections(self) -> None:
-        """Resets every connection of every client, open watches among them."""
+        """Resets every connection of every client, including open watches."""
         self._loop.call_soon_threadsafe(self._reset_all)
 
     def _reset_all(self) -> None:
@@ -259,7 +260,7 @@ class FaultyProxy:
             case Delay():
                 await asyncio.sleep(action.seconds)
         if not client_is_connected(raw):
-            # On a busy machine this loop may come to a request when its client has long given it up.
+            # On a busy machine the client may have given up before the proxy handles its request.
             await _reset_client(raw)
         try:
             async with self._call(session, raw, body) as upstream:
@@ -268,7 +269,7 @@ class FaultyProxy:
                 finally:
                     upstream.close()
         except (aiohttp.ClientError, OSError):
-            # The server is gone, or the client: either way it looks like this.
+            # Either the server or the client is gone; both look the same.
             await _reset_client(raw)
 
     def _fault_for(self, request: Request) -> Fault | None:
@@ -313,7 +314,7 @@ class FaultyProxy:
                 async with self._call(session, raw, body) as upstream:
                     await upstream.read()
 
-        # It outlives this handler, which ends with its client.
+        # The task outlives this handler, which ends with its client.
         task = asyncio.create_task(do())
         self._late.add(task)
         task.add_done_callback(self._late.discard)
@@ -343,7 +344,7 @@ async def _pass(raw: web.BaseRequest, upstream: aiohttp.ClientResponse, action: 
     if isinstance(action, Silence):
         await _never()
     if isinstance(action, CutAfter):
-        # What was written before the reset is to arrive.
+        # Data written before the reset must arrive.
         await asyncio.sleep(0.05)
         await _reset_client(raw)
     await answer.write_eof()
@@ -364,13 +365,13 @@ async def _reset_client(raw: web.BaseRequest) -> NoReturn:
 
 
 async def _never() -> NoReturn:
-    # This task is cancelled when the client's connection ends.
+    # The task is cancelled when the client's connection ends.
     while True:
         await asyncio.Event().wait()
 
 
 def _read(kubeconfig: Path) -> tuple[str, bytes, Pair]:
-    """The server, its authority and the user of a control plane's kubeconfig."""
+    """Returns the server, its authority and the user's certificate of a control plane's kubeconfig."""
     config = orjson.loads(kubeconfig.read_bytes())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     pair = Pair(base64.b64decode(user["client-certificate-data"]), base64.b64decode(user["client-key-data"]))

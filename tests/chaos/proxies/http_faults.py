@@ -1,4 +1,4 @@
-"""The faults that the proxy before a server can inject, as values: what a request is, and what may become of it."""
+"""The faults that the proxy can inject, and the requests that it sees, as values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from multidict import CIMultiDictProxy
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it arrived. DynamoDB's operation is `headers["X-Amz-Target"]`; header names in any case."""
+    """A request as received. DynamoDB's operation is in `headers["X-Amz-Target"]`; header names ignore case."""
 
     method: str
     path: str
@@ -18,13 +18,13 @@ class Request:
 
     @property
     def is_watch(self) -> bool:
-        """Whether it opens a watch of the Kubernetes API."""
+        """Whether the request opens a Kubernetes watch."""
         return self.query.get("watch") in {"true", "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The proxy answers itself; the server never hears of the request."""
+    """Responds in place of the server, which does not receive the request."""
 
     status: int
     body: bytes = b""
@@ -33,18 +33,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """No answer, ever; the server never hears of the request."""
+    """Never responds; the server does not receive the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The client's connection is reset (RST); the server never hears of the request."""
+    """Resets the client's connection (RST); the server does not receive the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoseResponse:
-    """The server does it, `observe_delay` seconds later and even if nobody waits any more; the client's connection is
-    reset.
+    """Sends the request to the server, `late` seconds later, even if the client has gone, and resets the client's
+    connection.
     """
 
     late: float = 0.0
@@ -52,40 +52,40 @@ class LoseResponse:
 
 @dataclass(frozen=True, slots=True)
 class Swallow:
-    """The server does it, and the client waits for an answer that never comes."""
+    """Sends the request to the server; the client never receives the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Passed on so many seconds later, if the client still waits."""
+    """Forwards the request after this many seconds, if the client still waits."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Trickle:
-    """The answer comes this slowly."""
+    """Sends the response at this rate."""
 
     bytes_per_second: int
 
 
 @dataclass(frozen=True, slots=True)
 class CutAfter:
-    """The connection is reset after so many bytes of the answer's body."""
+    """Resets the connection after this many bytes of the response body."""
 
     bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The answer's headers and so many bytes of its body pass, then nothing more; the connection stays open."""
+    """Sends the response headers and this many bytes of the body, then nothing; the connection stays open."""
 
     after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The answer's whole body is changed: garbage, half of it, another number. Not for watches."""
+    """Changes the whole response body: invalid, truncated or different data. Not for watches."""
 
     change: Callable[[bytes], bytes]
 
@@ -95,7 +95,7 @@ Action = Answer | Hang | Reset | LoseResponse | Swallow | Delay | Trickle | CutA
 
 @dataclass
 class Fault:
-    """What is done to the requests that `matches`: to a random `share` of them, to the first `times` where given.
+    """A fault for the requests that `matches`: a random `share` of them, or the first `times` if set.
 
     `matches` is called in the proxy's thread.
     """
@@ -109,7 +109,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request that has arrived: when (time.monotonic), and which fault struck it ("": none)."""
+    """A request that arrived: at which time (time.monotonic), and which fault affected it ("" for none)."""
 
     at: float
     method: str
@@ -121,5 +121,5 @@ class SeenRequest:
 
     @property
     def is_watch(self) -> bool:
-        """Whether it opened a watch of the Kubernetes API."""
+        """Whether the request opened a Kubernetes watch."""
         return self.query.get("watch") in {"true", "1"}

@@ -1,7 +1,7 @@
-"""A TCP relay before a port of 127.0.0.1: the network between one program and one server, to be cut by a test.
+"""A TCP relay to a port of 127.0.0.1: the network between one program and one server, which a test can cut.
 
-While it hangs it is a network that loses every packet: what has been sent waits and arrives when it is restored, and
-what the sender has taken back by then with a reset never arrives.
+While it hangs, it acts like a network that loses every packet: data sent meanwhile arrives after `restore`, unless the
+sender resets the connection first.
 """
 
 import selectors
@@ -19,7 +19,7 @@ _HOST: Final = "127.0.0.1"
 
 
 class _Side:
-    """One socket of a connection: what is to be written to it, and whether no more will come."""
+    """One socket of a connection, with the data to send to it and whether more may follow."""
 
     def __init__(self, own: socket.socket) -> None:
         self.socket = own
@@ -31,7 +31,7 @@ class _Side:
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def flush(self) -> None:
-        """Raises OSError."""
+        """Sends pending data. Raises OSError."""
         if self.unsent:
             try:
                 self.unsent = self.unsent[self.socket.send(self.unsent) :]
@@ -43,10 +43,10 @@ class _Side:
 
 
 class Relay:
-    """A context manager; `port` is what to connect to in place of the server's own port.
+    """A context manager; clients connect to `port` instead of the server's own port.
 
-    `truncate_note`: all connections are reset, and so is each new one. `hang`: connections stay open and new ones are
-    accepted, but no byte moves. `restore`: bytes move again. Each has taken effect when it returns.
+    `cut` resets all connections, including new ones. `hang` keeps connections open and accepts new ones, but transfers
+    no data. `restore` transfers data again. Each call returns when it has taken effect.
     """
 
     def __init__(self, port: int) -> None:
@@ -87,7 +87,7 @@ class Relay:
         done = threading.Event()
         self._orders.append((mode, done))
         self._waker.send(b".")
-        assert done.wait(_PATIENCE), "the relay's thread has ended"
+        assert done.wait(_PATIENCE), "the relay's thread has exited"
 
     def _run(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ, (self._listener, self._accept))
@@ -96,7 +96,7 @@ class Relay:
             for key, _ in self._selector.select():
                 one: socket.socket = key.data[0]
                 act: Callable[[], None] = key.data[1]
-                # An earlier one of these may have closed it.
+                # An earlier action may have closed the socket.
                 if one.fileno() >= 0:
                     act()
 
@@ -142,11 +142,11 @@ class Relay:
         self._watch(pair)
 
     def _watch(self, pair: tuple[_Side, _Side]) -> None:
-        """Wait for what can be moved now; for nothing while it hangs."""
+        """Waits for transfers that are possible now; for none while the relay hangs."""
         for own, other in (pair, pair[::-1]):
             wanted = 0
             if self._mode == "open":
-                # One that is not read from while its other side is full slows its sender down, as a network does.
+                # Not reading while the other side is full slows the sender down, like a real network.
                 wanted |= 0 if other.unsent or other.ends else selectors.EVENT_READ
                 wanted |= selectors.EVENT_WRITE if own.unsent else 0
             known = own.socket in self._selector.get_map()
@@ -162,7 +162,7 @@ class Relay:
     def _move(self, pair: tuple[_Side, _Side]) -> None:
         try:
             for own, other in (pair, pair[::-1]):
-                # Bytes that came before a reset can still be read after it.
+                # Data received before a reset can still be read after it.
                 if own.broken:
                     raise ConnectionResetError
                 if not other.unsent and not other.ends:

@@ -1,4 +1,4 @@
-"""The proxy that injects faults passes everything else as it is, or tests of faults would prove nothing."""
+"""The fault-injecting proxy passes all other traffic unchanged; otherwise the fault tests would prove nothing."""
 
 import base64
 import contextlib
@@ -35,14 +35,14 @@ from tests.chaos.proxies.faulty_http import (
 
 @pytest.fixture
 def proxy(control_plane: ControlPlane, controller_user: str) -> Iterator[FaultyProxy]:
-    # Here the user writes ConfigMaps, too.
+    # In this module the user also writes ConfigMaps.
     with FaultyProxy.before_kubernetes(control_plane.kubeconfig_for(controller_user)) as one:
         yield one
 
 
 @pytest.fixture
 def call(proxy: FaultyProxy, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """`call(method, path, body)` through the proxy, as the kubeconfig that it writes says."""
+    """`call(method, path, body)` sends a request through the proxy, with the token of its kubeconfig."""
     config = orjson.loads(proxy.kubeconfig(tmp_path / "kubeconfig").read_bytes())
     authority = orjson.loads(proxy.kubeconfig_text({}))["clusters"][0]["cluster"]["certificate-authority-data"]
     context = ssl.create_default_context(cadata=base64.b64decode(authority).decode())
@@ -62,11 +62,11 @@ def _strike(proxy: FaultyProxy, does: Action, **options: Any) -> None:
 
 
 def _impatient(proxy: FaultyProxy, kube: KubeApi, does: Action, call: Callable[[], Any]) -> Any:
-    """What becomes of a call whose caller is gone as soon as it has been struck, where it would have to wait."""
+    """Makes a call and drops its connection as soon as it is affected, unless the proxy answers itself."""
     _strike(proxy, does)
     with ThreadPoolExecutor(1) as callers:
         answer = callers.submit(call)
-        kube.wait_for(lambda: proxy.injected["it"], what="the fault strikes")
+        kube.wait_for(lambda: proxy.injected["it"], what="the fault to occur")
         if not isinstance(does, Answer):
             proxy.drop_connections()
         return answer.result()
@@ -132,7 +132,7 @@ def test_a_lost_answer_is_lost_after_the_server_has_done_it(
 ) -> None:
     with pytest.raises(urllib3.exceptions.HTTPError):
         _impatient(proxy, kube, does, lambda: call("POST", path_of("ConfigMap", namespace), _map(namespace)))
-    kube.wait_for(lambda: kube.find(path_of("ConfigMap", namespace, "m")), what="the write that landed")
+    kube.wait_for(lambda: kube.find(path_of("ConfigMap", namespace, "m")), what="the write to arrive")
 
 
 def test_answers_are_cut_silenced_changed_and_slowed(

@@ -1,4 +1,4 @@
-"""The chaos run: users, hands and faults at random on the real controller, then quiet, then judges.
+"""The chaos run: random users, cluster edits and faults against the real controller, then a quiet period, then judges.
 
 `python -m tests.chaos.run --seconds 300 --seed N --endpoints 200 --replicas 3`
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.run`: one run, told as it goes; 1 is its exit status where something went wrong."""
+"""`python -m tests.chaos.run` performs one run and prints its progress; the exit status is 1 if a judge objects."""
 
 import argparse
 import random
@@ -13,20 +13,22 @@ from tests.chaos.run.report import summary, table
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300.0, help="how long faults and writes last (300)")
-    parser.add_argument("--seed", type=int, default=None, help="of everything that the dice decide (another each time)")
+    parser.add_argument("--seconds", type=float, default=300.0, help="duration of faults and writes (300)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of all random choices (default: random)")
     parser.add_argument("--endpoints", type=int, default=200, help="(200)")
-    parser.add_argument("--replicas", type=int, default=3, help="of the controller (3)")
-    parser.add_argument("--pace", type=float, default=None, help="user writes a second (endpoints / 50)")
-    parser.add_argument("--patience", type=float, default=120.0, help="seconds from quiet to all as asked (120)")
-    parser.add_argument("--only", action="append", help="only this kind of fault; may be repeated")
-    parser.add_argument("--rest", type=float, default=15.0, help="seconds of silence at the end (15)")
-    parser.add_argument("--folder", type=Path, default=None, help="for logs and everything else (a new one)")
-    parser.add_argument("--program", type=Path, default=None, help="a folder with another version of gco_stream")
+    parser.add_argument("--replicas", type=int, default=3, help="replicas of the controller (3)")
+    parser.add_argument("--pace", type=float, default=None, help="user writes per second (endpoints / 50)")
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds to converge after the faults end (120)")
+    parser.add_argument("--only", action="append", help="use only this kind of fault; can be repeated")
+    parser.add_argument("--rest", type=float, default=15.0, help="seconds without writes at the end (15)")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="folder for logs and all other files (default: a new one)"
+    )
+    parser.add_argument("--program", type=Path, default=None, help="folder with another version of gco_stream")
     given = parser.parse_args()
     seed = random.randrange(10**6) if given.seed is None else given.seed
     folder = (given.folder or Path(tempfile.mkdtemp(prefix="gco-stream-chaos-"))).absolute()
-    print(f"seed {seed}; everything is kept in {folder}", flush=True)
+    print(f"seed {seed}; all files are in {folder}", flush=True)
     plan = Plan(
         seed=seed,
         seconds=given.seconds,

@@ -1,4 +1,4 @@
-"""One run from beginning to end: start, chaos, quiet, rest, verdict."""
+"""One complete run: start, chaos, quiet, rest, verdict."""
 
 import json
 import random
@@ -29,7 +29,7 @@ _START_PATIENCE = 180.0
 _LOOK_EVERY = 1.0
 _SHARE_RELEASED = 0.7
 _EXPLAIN_SECONDS = 90.0
-# Nothing is written for so long before rest begins; where that never happens, rest begins all the same.
+# Rest begins after this many seconds without writes, or at the latest after the patience.
 _QUIET_SECONDS = 3.0
 _QUIET_PATIENCE = 60.0
 
@@ -38,11 +38,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is to be. `pace`: writes of users a second; other hands act half as often.
+    """Parameters of a run. `pace` is the number of user writes per second; cluster edits are half as frequent.
 
-    `expiry_seconds`: seconds within which all must be as asked once it is quiet. `server_wait`: seconds that it must
-    then be silent. `lease`: seconds that a leader's lease holds. `kinds`: only these kinds of faults. `code`: a folder
-    with another version of the program.
+    `patience`: seconds to converge after the faults end. `rest`: seconds without writes after that. `lease`: the lease
+    duration in seconds. `kinds`: only these kinds of faults. `code`: a folder with another version of the program.
     """
 
     seed: int
@@ -60,7 +59,7 @@ class Plan:
 
 @dataclass
 class Result:
-    """How it went."""
+    """The outcome of a run."""
 
     verdict: Verdict = field(default_factory=Verdict)
     figures: dict[str, str] = field(default_factory=dict)
@@ -68,12 +67,12 @@ class Result:
 
 
 def run(plan: Plan, say: Say) -> Result:
-    """Takes as long as the plan says, and start, quiet and rest on top."""
+    """Performs a run; start, quiet and rest come on top of `plan.seconds`."""
     plan.folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     dice = plan.seed if plan.kinds is None or plan.kinds & ON_THE_WAY else None
     with prepared_environment(plan.folder, plan.endpoints, plan.replicas, plan.lease, dice, plan.code) as ground:
-        say(f"control plane and table stand after {time.monotonic() - began:.0f} s")
+        say(f"control plane and table are ready after {time.monotonic() - began:.0f} s")
         return _Run(plan, ground, say).run()
 
 
@@ -107,9 +106,9 @@ class _Run:
         deadline = time.monotonic() + _START_PATIENCE
         while not any(site.replica.status().get("working") for site in self._ground.sites):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no replica works: {self._ground.sites[0].replica.tail()}")
+                raise TimeoutError(f"no replica is working: {self._ground.sites[0].replica.tail()}")
             time.sleep(0.1)
-        self._say(f"{self._plan.endpoints} endpoints in the table, {self._plan.replicas} replicas, one of them leads")
+        self._say(f"{self._plan.endpoints} endpoints in the table, {self._plan.replicas} replicas with a leader")
 
     def _chaos(self) -> None:
         actors = [
@@ -139,7 +138,7 @@ class _Run:
             self._faults.end()
 
     def _keep(self, act: Callable[[int], None], who: str, pace: float) -> None:
-        """One step after another, at times of the dice."""
+        """Performs one action after another, at random times."""
         rng = random.Random(f"{self._plan.seed}:pace:{who}")
         number, due = 0, time.monotonic()
         while not self._over.is_set():
@@ -163,8 +162,8 @@ class _Run:
         )
 
     def _settle(self) -> float | None:
-        """When all was as asked; None where it never was."""
-        self._say("quiet: faults are off and nobody writes any more")
+        """Returns when everything was in the desired state; None if it never was."""
+        self._say("quiet: all faults and writes have ended")
         self._hands.heal_pods()
         self._users.release_all(_SHARE_RELEASED, random.Random(f"{self._plan.seed}:release"))
         deadline = time.monotonic() + self._plan.patience
@@ -177,10 +176,14 @@ class _Run:
                     settled = time.time()
                     wrong = self._not_in_sync()
                     if not wrong:
-                        self._say("all is as asked, by our own look and by a fresh plan of every endpoint")
+                        self._say(
+                            "the cluster is in the desired state, by an independent check and a fresh plan per endpoint"
+                        )
                         return settled
             time.sleep(_LOOK_EVERY)
-        self._result.verdict.add(f"all is as asked within {self._plan.patience:g} s of quiet", wrong)
+        self._result.verdict.add(
+            f"the cluster is in the desired state within {self._plan.patience:g} s of quiet", wrong
+        )
         return None
 
     def _out_of_sync(self) -> list[str]:
@@ -191,7 +194,7 @@ class _Run:
         return found + ending.leftovers(objects, known, foreign)
 
     def _not_in_sync(self) -> list[str]:
-        """What `gco-stream explain --all` would still do."""
+        """Returns what `gco-stream explain --all` would still change."""
         command = [sys.executable, "-m", "gco_stream", "explain", "--all", "-o", "json"]
         done = subprocess.run(
             command,
@@ -206,16 +209,16 @@ class _Run:
         except json.JSONDecodeError:
             return [f"explain: {done.stderr.decode()[-300:]}"]
         places = self._ground.roster.by_name
-        # Who looks for the first time does not see what stands in the way without our labels.
+        # A snapshot does not include objects that block a name but lack our labels.
         plans = [
             f"{name}: a fresh plan has {one['steps']}, {one['report']}"
             for name, one in found["endpoints"].items()
             if not one["in_sync"] and not places[name].squatted
         ]
-        return plans + [f"{name}: stands without an item" for name in found["unclaimed"] if name in places]
+        return plans + [f"{name}: exists without an item" for name in found["unclaimed"] if name in places]
 
     def _rest(self) -> float:
-        """Since when it is to be silent."""
+        """Waits for rest; returns the time from which there must be no writes."""
         began = time.time()
         while (now := time.time()) < began + _QUIET_PATIENCE:
             recorded = gather.evidence(self._ground, began, began, now, self._hands.foreign)
@@ -239,9 +242,9 @@ class _Run:
         acts = verdict.add_programs(judged, ground, self._plan.lease, recorded.spans)
         for judge, found in judged.wrongs.items():
             result.verdict.add(judge, found)
-        result.verdict.add("foreign objects are as they were", self._hands.changed_foreign_objects())
-        result.verdict.add("every replica is alive", [f"{name} does not run" for name in alive])
-        result.verdict.add("processes end when asked", [*self._faults.late, *self._stop()])
+        result.verdict.add("foreign objects are unchanged", self._hands.changed_foreign_objects())
+        result.verdict.add("every replica is running", [f"{name} is not running" for name in alive])
+        result.verdict.add("processes exit when asked to", [*self._faults.late, *self._stop()])
         struck = self._faults.affected_requests()
         logs = {site.replica.name: site.replica.lines() for site in ground.sites}
         peaks = {site.replica.name: site.replica.peak_mib for site in ground.sites}
@@ -251,4 +254,4 @@ class _Run:
 
     def _stop(self) -> list[str]:
         codes = {site.replica.name: site.replica.stop() for site in self._ground.sites}
-        return [f"{name} ended with {code} after SIGTERM at rest" for name, code in codes.items() if code != 0]
+        return [f"{name} exited with {code} after SIGTERM at rest" for name, code in codes.items() if code != 0]

@@ -1,4 +1,4 @@
-"""What a run stands on: a control plane of its own, a table, two namespaces, and everything that records."""
+"""The environment of a run: its own control plane, a table, two namespaces, and the recorders."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ NAMESPACES = ("gco-inference", "team-inference")
 TABLE = "gco-inference-endpoints"
 RESYNC_SECONDS = 10.0
 
-# Everything that takes its time takes less, so that a few minutes hold many of each.
+# Intervals are shortened, so that a run of a few minutes contains many of each.
 SETTINGS = {
     "LOG_FORMAT": "json",
     "HTTP_HOST": "127.0.0.1",
@@ -46,7 +46,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """All of it, running."""
+    """The complete environment, running."""
 
     plane: ControlPlane
     table: SyncEndpointTable
@@ -59,11 +59,11 @@ class Environment:
     environment: Mapping[str, str]
 
     def items(self) -> dict[str, Plain]:
-        """The table as it stands."""
+        """Returns the current items of the table."""
         return {item["endpoint_name"]["S"]: wire.decode(item) for item in self.table.scan()}
 
     def objects(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        """The cluster as it stands: every object of the kinds that endpoints have."""
+        """Returns the live objects of all kinds that endpoints own."""
         return {
             (kind, namespace, obj["metadata"]["name"]): obj
             for kind in KINDS
@@ -72,7 +72,7 @@ class Environment:
         }
 
     def audit_logs(self) -> list[AuditLog]:
-        """In order; the API server begins a new one when one is large."""
+        """Returns the audit logs in order; the API server rotates large ones."""
         current = self.plane.audit.path
         older = sorted(current.parent.glob(f"{current.stem}-*{current.suffix}"))
         return [AuditLog(path) for path in (*older, current)]
@@ -82,8 +82,10 @@ class Environment:
 def prepared_environment(
     folder: Path, endpoints: int, replicas: int, lease: int, seed: int | None, code: Path | None = None
 ) -> Iterator[Environment]:
-    """Everything but the replicas' processes has been started. `lease`: how long one holds, in seconds. `seed`: of the
-    proxies' dice, None for none. `code`: a folder with another version of the program.
+    """Starts everything except the replicas' processes.
+
+    `lease`: the lease duration in seconds. `seed`: the seed of the proxies, None for no proxies. `code`: a folder with
+    another version of the program.
     """
     with ExitStack() as stack:
         plane = stack.enter_context(ControlPlane(folder / "plane"))

@@ -1,4 +1,4 @@
-"""What a run amounted to, in numbers."""
+"""The figures of a run."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ def statistics(
     burnt: int,
     settled: float | None,
 ) -> dict[str, str]:
-    """Name and value, in the order in which they are shown."""
+    """Returns names and values in display order."""
     deeds = evidence.actions
     writes = Counter(deed.what for deed in deeds if deed.actor == "user" and not deed.failed)
     hands = sum(deed.actor == "hands" and not deed.failed for deed in deeds)
@@ -31,26 +31,26 @@ def statistics(
     terms = acting.terms(acts)
     return {
         "faults": f"{sum(faults.values())} of {len(faults)} kinds",
-        "requests struck": f"{sum(struck.values())}",
+        "affected requests": f"{sum(struck.values())}",
         "user writes": f"{sum(writes.values())} of {len(writes)} kinds",
-        "changes by other hands": f"{hands}",
+        "changes by other clients": f"{hands}",
         "table records": f"{len(evidence.changes)}",
         "promotions": f"{sum(is_promotion(change) for change in evidence.changes)}",
         "purges": f"{sum(not c.new and c.old.get('desired_state') == 'deleted' for c in evidence.changes)}",
         "reconciles": f"{sum(line.get('message') == 'reconciled' for line in lines)}",
-        "steps done": f"{steps}",
+        "executed steps": f"{steps}",
         "writes to the cluster": f"{len(acting.changes(acts))}",
-        "terms of leaders": f"{len(terms)}",
-        "leaders ended by the lease's fuse": f"{burnt}",
-        "longest without a sign of a leader": f"{_longest_gap(acts):.1f} s",
-        "write to new pod template": _spread(delays),
-        "quiet to all as asked": "never" if settled is None else f"{settled - evidence.quiet:.1f} s",
-        "memory at most": f"{max(peaks.values(), default=0.0):.0f} MiB",
+        "leadership terms": f"{len(terms)}",
+        "leaders ended by their self-fence": f"{burnt}",
+        "longest time without a Lease write": f"{_longest_gap(acts):.1f} s",
+        "from write to new pod template": _spread(delays),
+        "from quiet to desired state": "never" if settled is None else f"{settled - evidence.quiet:.1f} s",
+        "peak memory": f"{max(peaks.values(), default=0.0):.0f} MiB",
     }
 
 
 def by_kind(faults: Counter[str], struck: Counter[str]) -> list[tuple[str, str]]:
-    """Every kind of fault: how often, and how many requests it struck."""
+    """Returns every kind of fault with its count and the number of requests that it affected."""
     return [
         (kind, f"{count}" + (f" ({struck[kind]} requests)" if kind in struck else ""))
         for kind, count in sorted(faults.items())
@@ -58,7 +58,7 @@ def by_kind(faults: Counter[str], struck: Counter[str]) -> list[tuple[str, str]]
 
 
 def _delays(evidence: Evidence) -> Iterable[float]:
-    """From a user's new image to the Deployment that has it, where nothing newer came before."""
+    """Yields the seconds from a user's new image to the Deployment with this image, unless a newer image came first."""
     shown: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for event in evidence.events:
         if event.kind == "Deployment" and event.type != "DELETED":
@@ -85,4 +85,4 @@ def _spread(values: Sequence[float]) -> str:
     if not values:
         return "none"
     middle, high = values[len(values) // 2], values[min(len(values) - 1, len(values) * 99 // 100)]
-    return f"half within {middle:.2f} s, 99 % within {high:.1f} s, all within {values[-1]:.1f} s ({len(values)})"
+    return f"p50 {middle:.2f} s, p99 {high:.1f} s, max {values[-1]:.1f} s (n={len(values)})"

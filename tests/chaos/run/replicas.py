@@ -1,4 +1,4 @@
-"""One replica of the controller as a process that can be killed, stopped in its tracks and started again."""
+"""One replica of the controller as a process that can be killed, frozen and restarted."""
 
 import os
 import signal
@@ -16,17 +16,16 @@ import urllib3
 from gco_stream.local.servers import supervise
 
 _STARTED = b'"message":"started"'
-# The exit code of the lease's fuse.
+# The exit code of the self-fence.
 _BURNT = 14
-_NEVER_ASKED = "ended without having been asked"
+_NEVER_ASKED = "exited unexpectedly"
 
 
 class Replica:
     """`gco-stream run` under a supervisor, so that it never outlives this process. Its log is appended to.
 
-    `unrequested_deletions`: how processes of it ended that nobody had asked to end. `burnt`: how often the kernel ended
-    a leader that could not end by itself when its lease ran out, on a machine that is too busy. `peak_mib`: the most
-    memory that one took.
+    `unasked`: descriptions of unexpected exits. `burnt`: how often the self-fence ended a leader that could not stop
+    before its lease expired, on a busy machine. `peak_mib`: the peak memory of any of its processes.
     """
 
     def __init__(self, name: str, environment: dict[str, str], log: Path, code: Path | None = None) -> None:
@@ -41,11 +40,11 @@ class Replica:
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = False
         self._log_start = 0
-        # Faults start and end it in their threads while the run looks at it.
+        # Faults start and stop the process in their own threads while the run inspects it.
         self._lock = threading.RLock()
 
     def start(self) -> None:
-        """Nothing happens if it runs."""
+        """Starts the process unless it is running."""
         with self._lock:
             self.look()
             if not self.running:
@@ -76,7 +75,7 @@ class Replica:
 
     @property
     def pid(self) -> int | None:
-        """The controller's own, None where it does not run."""
+        """The PID of the controller itself, None if it is not running."""
         if self._process is None or not self.running:
             return None
         try:
@@ -86,7 +85,7 @@ class Replica:
         return children[0].pid if children else None
 
     def signal(self, number: signal.Signals) -> bool:
-        """Whether there was a process to send it to."""
+        """Sends a signal; returns False if there is no process."""
         with self._lock:
             pid = self.pid
             if pid is None:
@@ -99,7 +98,7 @@ class Replica:
             return True
 
     def wait_ended(self, seconds: float) -> int | None:
-        """How it ended; None where it has not."""
+        """Returns the exit status; None if the process has not exited."""
         assert self._process is not None
         try:
             return self._process.wait(seconds)
@@ -107,12 +106,12 @@ class Replica:
             return None
 
     def has_fenced_itself(self, status: int) -> bool:
-        """Whether the lease's fuse ended it so, which is counted: it may, just before what is asked of it."""
+        """Whether the status is that of the self-fence, which is counted; it may act just before a requested stop."""
         self.burnt += status == _BURNT
         return status == _BURNT
 
     def look(self) -> None:
-        """Notes its memory, and an end that nobody asked for."""
+        """Records the peak memory, and an unexpected exit."""
         with self._lock:
             self._get()
 
@@ -126,7 +125,7 @@ class Replica:
                 if self.has_fenced_itself(code):
                     return
                 when = time.strftime("%H:%M:%S", time.gmtime())
-                self.unasked.append(f"{self.name} {_NEVER_ASKED}, with status {code}, before {when}:\n{self.tail()}")
+                self.unasked.append(f"{self.name} {_NEVER_ASKED} with status {code} before {when}:\n{self.tail()}")
             return
         pid = self.pid
         if pid is None:
@@ -139,7 +138,7 @@ class Replica:
         self.peak_mib = max(self.peak_mib, peak)
 
     def status(self) -> dict[str, Any]:
-        """What it serves of itself; {} where it does not answer."""
+        """Returns the program's status; {} if it does not respond."""
         port = self._port()
         if port is None:
             return {}
@@ -170,7 +169,7 @@ class Replica:
         return None
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its log, a dict a line; what is not JSON as `text`."""
+        """Returns the log, one dict per line; lines that are not JSON have the key `text`."""
         found: list[dict[str, Any]] = []
         if not self.log.exists():
             return found
@@ -187,19 +186,19 @@ class Replica:
         )
 
     def end(self) -> None:
-        """Killed with its supervisor."""
+        """Kills the process and its supervisor."""
         self._asked = True
         self._let_go()
 
     def _let_go(self) -> None:
-        """Closes the supervisor's lifeline, upon which all of it ends."""
+        """Closes the supervisor's standard input, which ends the process and the supervisor."""
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process.wait()
 
     def stop(self, seconds: float = 60.0) -> int | None:
-        """SIGTERM; the exit status, None where it had to be killed in the end."""
+        """Sends SIGTERM; returns the exit status, None if there is no process or it does not exit in time."""
         if not self.signal(signal.SIGTERM):
             return None
         deadline = time.monotonic() + seconds

@@ -1,7 +1,7 @@
-"""Where a replica stands: its process, its clock, and on its ways to both servers a network and a proxy to be faulty.
+"""A replica's site: its process, its clock, and a faulty network and proxy on its routes to both servers.
 
-replica -> relay (packets) -> proxy (requests) -> server. All of it is this replica's alone. Where no fault needs them,
-the ways are direct, which costs less.
+replica -> relay (packets) -> proxy (requests) -> server. Each replica has its own. If no fault needs them, the routes
+are direct, which costs less.
 """
 
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ _FAKETIME = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """To one server."""
+    """The route to one server."""
 
     relay: Relay
     proxy: FaultyProxy
@@ -34,7 +34,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One replica and what can be done to it; `ways` is None where they are direct."""
+    """One replica and its faults; `ways` is None if the routes are direct."""
 
     replica: Replica
     user: str
@@ -43,18 +43,18 @@ class Site:
 
     @property
     def cluster(self) -> Route:
-        """To the API server."""
+        """The route to the API server."""
         assert self.ways is not None
         return self.ways[0]
 
     @property
     def table(self) -> Route:
-        """To DynamoDB."""
+        """The route to DynamoDB."""
         assert self.ways is not None
         return self.ways[1]
 
     def set_clock(self, seconds: float) -> None:
-        """Ahead of this machine's by so much; its monotonic clock goes on as it was."""
+        """Sets the offset of the wall clock from this machine's; the monotonic clock is unaffected."""
         written = self.clock.with_suffix(".new")
         written.write_text(f"{seconds:+g}")
         written.replace(self.clock)
@@ -70,8 +70,10 @@ def build(
     seed: int | None,
     code: Path | None = None,
 ) -> Site:
-    """A replica that is not started yet. `environment`: without what depends on its ways. `seed`: of its proxies' dice;
-    None for direct ways. `code`: another program.
+    """Returns a replica that has not been started.
+
+    `environment`: settings that do not depend on its routes. `seed`: the seed of its proxies; None for direct routes.
+    `code`: a folder with another version of the program.
     """
     user = f"{environment['INFERENCE_NAMESPACE']}:{host}"
     kubeconfig, address = plane.kubeconfig_for(user), plane.dynamodb_url
@@ -111,7 +113,7 @@ def _way(stack: ExitStack, proxy: FaultyProxy) -> Route:
 
 
 def _through(way: Route, path: Path) -> Path:
-    """A kubeconfig that leads the whole way."""
+    """Writes a kubeconfig for the complete route."""
     config = orjson.loads(way.proxy.kubeconfig(path).read_bytes())
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{way.relay.port}"
     return write_private(path, orjson.dumps(config))

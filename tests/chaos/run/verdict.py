@@ -1,4 +1,4 @@
-"""All judges on all that was recorded."""
+"""Applies all judges to everything that was recorded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _MOST_MIB = 400.0
 
 @dataclass
 class Verdict:
-    """What was found against the controller, by judge; nothing is good."""
+    """The findings against the controller, by judge; a judge without findings is satisfied."""
 
     wrongs: dict[str, list[str]] = field(default_factory=dict)
 
@@ -29,34 +29,36 @@ class Verdict:
 
 
 def of_records(evidence: Evidence, rest: float | None) -> Verdict:
-    """Of what was recorded alone. `server_wait`: since when nothing should have been written; None: it never came to
-    rest.
+    """Judges the records alone.
+
+    `rest`: the time from which there must be no writes; None if the run never came to rest.
     """
     verdict = Verdict()
-    verdict.add("nothing was deleted that was not to be", deletions.unrequested_deletions(evidence))
-    verdict.add("what is somebody else's was not touched", standing.foreign_writes(evidence))
-    verdict.add("users' intent was not overwritten", intents.overwritten(evidence))
-    verdict.add("no write was lost", intents.lost_writes(evidence))
-    verdict.add("promoted once", intents.promoted_twice(evidence))
-    verdict.add("reports come in the leaders' order", intents.epochs_in_order(evidence))
-    verdict.add("one roll-out for one change", rollouts.repeated_rollouts(evidence))
-    verdict.add("only images that were asked for", rollouts.unrequested_images(evidence))
-    verdict.add("gone when it is said to be", standing.reported_deleted_too_early(evidence))
+    verdict.add("no unrequested deletions", deletions.unrequested_deletions(evidence))
+    verdict.add("no writes to foreign objects", standing.foreign_writes(evidence))
+    verdict.add("no overwritten user intent", intents.overwritten(evidence))
+    verdict.add("no lost writes", intents.lost_writes(evidence))
+    verdict.add("one promotion per change", intents.promoted_twice(evidence))
+    verdict.add("reports in the order of leaders", intents.epochs_in_order(evidence))
+    verdict.add("one rollout per change", rollouts.repeated_rollouts(evidence))
+    verdict.add("only requested images", rollouts.unrequested_images(evidence))
+    verdict.add("no objects left when reported deleted", standing.reported_deleted_too_early(evidence))
     if rest is not None:
-        verdict.add("silent at rest", standing.writes_at_rest(evidence, rest))
+        verdict.add("no writes at rest", standing.writes_at_rest(evidence, rest))
     return verdict
 
 
 def add_programs(verdict: Verdict, ground: Environment, lease: float, spans: Iterable[FaultSpan]) -> list[LeaderWrite]:
-    """What replicas have done, and how they fared; gives all their writes. `lease`: how long one holds, in seconds;
-    `spans`: the faults.
+    """Judges the replicas' writes and processes; returns all their writes.
+
+    `lease`: the lease duration in seconds. `spans`: the faults.
     """
     for site in ground.sites:
         site.replica.look()
-        verdict.add("no fault of the program's own", programs.logged_faults(site.replica.name, site.replica.lines()))
-        verdict.add("no replica ended by itself", site.replica.unasked)
+        verdict.add("no bugs in the program's log", programs.logged_faults(site.replica.name, site.replica.lines()))
+        verdict.add("no unexpected exits", site.replica.unasked)
     verdict.add(
-        "memory is bounded",
+        "bounded memory",
         programs.over_memory_limit({s.replica.name: s.replica.peak_mib for s in ground.sites}, _MOST_MIB),
     )
     users = [site.user for site in ground.sites]
@@ -64,5 +66,5 @@ def add_programs(verdict: Verdict, ground: Environment, lease: float, spans: Ite
         (act for log in ground.audit_logs() for act in acting.leader_writes(log, users)), key=lambda act: act.received
     )
     in_time = [act for act in acts if act.proves_leadership or not delayed_writes(act, spans)]
-    verdict.add("only the leader acted", acting.violations(in_time, lease))
+    verdict.add("only the leader writes", acting.violations(in_time, lease))
     return acts

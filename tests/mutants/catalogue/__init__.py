@@ -1,4 +1,4 @@
-"""All mutants, by what they break."""
+"""All mutants, by the invariant that they violate."""
 
 from tests.mutants.catalogue.approvals import APPROVALS
 from tests.mutants.catalogue.bounds import BOUNDS

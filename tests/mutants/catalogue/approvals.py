@@ -1,4 +1,4 @@
-"""I7: what a person's approval covers, and for how long."""
+"""I7: what an approval of deletions covers, and for how long."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/approvals.py",
         old="return bool(uids) and self.any and entry_of(name, uids) in self._entries",
         new="return bool(uids) and self.any",
-        breaks="whoever approves one removal approves them all",
+        breaks="approving one removal approves all removals",
         tests=("tests/engine/deletion/test_approvals.py::test_an_approval_covers_exactly_the_approved_objects",),
     ),
     Mutant(
@@ -20,7 +20,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/approvals.py",
         old="return short_digest(name, *sorted(uids))",
         new="return short_digest(name)",
-        breaks="what was made anew since the list was shown goes as well",
+        breaks="objects created after the list was shown are deleted as well",
         tests=(
             "tests/engine/deletion/test_approvals.py::test_an_entry_identifies_a_name_and_exactly_these_objects",
             "tests/engine/deletion/test_approvals.py::test_an_approval_covers_exactly_the_approved_objects",
@@ -33,7 +33,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/approvals.py",
         old="return 0 < self._until - self._now() <= VALID_SECONDS + _MAX_CLOCK_SKEW",
         new="return self._until > 0",
-        breaks="an approval of last month lets an endpoint go today",
+        breaks="a month-old approval permits a deletion today",
         tests=(
             "tests/engine/deletion/test_approvals.py::test_an_approval_expires_after_an_hour_despite_clock_skew",
             "tests/engine/deletion/test_approvals.py::test_an_expired_approval_is_removed_from_the_lease",
@@ -45,7 +45,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/approvals.py",
         old="return 0 < self._until - self._now() <= VALID_SECONDS + _MAX_CLOCK_SKEW",
         new="return 0 < self._until - self._now()",
-        breaks="an annotation that somebody wrote by hand approves removals for years",
+        breaks="a hand-written annotation approves removals for years",
         tests=("tests/engine/deletion/test_approvals.py::test_an_approval_expires_after_an_hour_despite_clock_skew",),
     ),
     Mutant(
@@ -54,7 +54,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/approvals.py",
         old="if uids and uids <= started and self._now() < until:",
         new="if uids and uids & started and self._now() < until:",
-        breaks="an object that appears while an approved removal goes on is taken away with it",
+        breaks="an object that appears during an approved removal is deleted with it",
         tests=(
             "tests/engine/deletion/test_approvals.py::test_a_started_removal_stays_covered_but_new_objects_are_not",
         ),
@@ -65,7 +65,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/approvals.py",
         old="if uids and uids <= started and self._now() < until:",
         new="if uids and uids <= started:",
-        breaks="a removal that could not be carried out in its hour goes on by itself days later",
+        breaks="a removal that was not completed within its hour continues by itself days later",
         tests=(
             "tests/engine/deletion/test_approvals.py::test_a_started_removal_stays_covered_but_new_objects_are_not",
         ),
@@ -76,7 +76,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/approvals.py",
         old="if isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):",
         new="if entries is not None:",
-        breaks="an annotation that is no list is taken for one",
+        breaks="an annotation that is not a list is accepted as one",
         tests=("tests/engine/deletion/test_approvals.py::test_a_malformed_approval_approves_nothing",),
     ),
     Mutant(
@@ -85,7 +85,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/guard.py",
         old="        if not allowed_plan.steps or self._approvals.covers(name, unrequested_deletions(allowed_plan)):\n",
         new="        if not allowed_plan.steps:\n",
-        breaks="a person's word does not let go what no scan has proven, so nobody can clear a region",
+        breaks="an approved removal still waits for scans, so nobody can clear a region",
         tests=(
             "tests/engine/deletion/test_approvals.py::test_an_approved_removal_needs_neither_budget_nor_scans_nor_a_lease_record",
         ),
@@ -96,7 +96,7 @@ APPROVALS: Final = (
         file="gco_stream/engine/deletion/guard.py",
         old=("        if self._approvals.covers(plan.endpoint, uids):\n            if self._approvals.start"),
         new=("        if self._approvals.any:\n            if self._approvals.start"),
-        breaks="while anything is approved all may be removed",
+        breaks="while any approval exists, everything may be removed",
         tests=("tests/engine/deletion/test_approvals.py::test_the_approval_of_one_endpoint_permits_no_other_removal",),
     ),
 )

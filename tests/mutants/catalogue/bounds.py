@@ -1,4 +1,4 @@
-"""I11: every call has a timeout, every queue and cache a bound, every retry a cap."""
+"""I11: every call has a timeout, every queue and cache a limit, every retry a cap."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ BOUNDS: Final = (
         file="gco_stream/engine/workqueue/queue.py",
         old="longest = min(cap, self._base",
         new="longest = max(cap, self._base",
-        breaks="after a long outage an endpoint is tried again next year",
+        breaks="after a long outage an endpoint is retried next year",
         tests=("tests/engine/workqueue/test_queue.py::test_backoff_doubles_is_capped_and_is_reset_by_a_success",),
     ),
     Mutant(
@@ -20,7 +20,7 @@ BOUNDS: Final = (
         file="gco_stream/engine/workqueue/retries.py",
         old="min(retry_after or 0.0, MAX_RETRY_AFTER)",
         new="retry_after or 0.0",
-        breaks="a balancer that says `Retry-After: 86400` stops an endpoint for a day",
+        breaks="a load balancer that sends `Retry-After: 86400` stops an endpoint for a day",
         tests=("tests/engine/workqueue/test_retries.py::test_a_requested_wait_of_a_day_is_not_honored",),
     ),
     Mutant(
@@ -29,7 +29,7 @@ BOUNDS: Final = (
         file="gco_stream/engine/workqueue/queue.py",
         old=('        """Resets the count of failures."""\n        self._failures.pop(key, None)\n'),
         new='        """Resets the count of failures."""\n',
-        breaks="counts of failures are kept of every name there ever was, and one failure is waited for long",
+        breaks="failure counts are kept for every key ever seen, and one failure causes a long backoff",
         tests=("tests/engine/workqueue/test_queue.py::test_backoff_doubles_is_capped_and_is_reset_by_a_success",),
     ),
     Mutant(
@@ -38,7 +38,7 @@ BOUNDS: Final = (
         file="gco_stream/cluster/api/client.py",
         old="async with asyncio.timeout(limit), await self._open(",
         new="async with asyncio.timeout(None), await self._open(",
-        breaks="an API server that hangs takes one worker after another",
+        breaks="an API server that hangs blocks one worker after another",
         tests=("tests/cluster/api/test_client.py::test_a_slow_response_times_out_at_the_deadline_of_the_call",),
     ),
     Mutant(
@@ -47,7 +47,7 @@ BOUNDS: Final = (
         file="gco_stream/cluster/api/client.py",
         old="        async with asyncio.timeout(inactivity):\n",
         new="        async with asyncio.timeout(None):\n",
-        breaks="behind a balancer that forgot the connection nothing is seen any more",
+        breaks="behind a load balancer that dropped the connection, no events arrive",
         tests=("tests/cluster/api/test_client.py::test_a_silent_watch_times_out_and_releases_its_connection",),
     ),
     Mutant(
@@ -56,7 +56,7 @@ BOUNDS: Final = (
         file="gco_stream/cluster/api/client.py",
         old="        if len(pending) > _MAX_EVENT:\n",
         new="        if False:\n",
-        breaks="an answer without an end is collected until memory ends",
+        breaks="an endless response is buffered until memory runs out",
         tests=("tests/cluster/api/test_client.py::test_a_stream_without_newlines_is_not_buffered_without_limit",),
     ),
     Mutant(
@@ -65,7 +65,7 @@ BOUNDS: Final = (
         file="gco_stream/table/endpoints.py",
         old="            async with asyncio.timeout(self._timeout):\n",
         new="            async with asyncio.timeout(None):\n",
-        breaks="a table that hangs takes one worker after another",
+        breaks="a table that hangs blocks one worker after another",
         tests=(
             "tests/table/test_bad_answers.py::test_a_timeout_is_unreachable",
             "tests/table/test_timeouts.py::test_a_call_without_a_response_times_out",
@@ -86,7 +86,7 @@ BOUNDS: Final = (
         file="gco_stream/aws/session.py",
         old='retries={"total_max_attempts": 1, "mode": "standard"},',
         new='retries={"total_max_attempts": 3, "mode": "standard"},',
-        breaks="one call hides many, for longer than a lease holds",
+        breaks="one call hides several attempts and outlasts the lease",
         tests=("tests/table/test_bad_answers.py::test_a_write_is_sent_once_regardless_of_the_response",),
     ),
     Mutant(
@@ -95,7 +95,7 @@ BOUNDS: Final = (
         file="gco_stream/table/endpoints.py",
         old="retry=retry_if_exception_type((TableThrottled, TableUnreachable)),",
         new="retry=retry_if_exception_type(TableUnreachable),",
-        breaks="a table that is throttled is never scanned to its end",
+        breaks="the scan of a throttled table never completes",
         tests=("tests/table/test_bad_answers.py::test_a_page_that_fails_temporarily_is_retried",),
     ),
     Mutant(
@@ -104,7 +104,7 @@ BOUNDS: Final = (
         file="gco_stream/cluster/events/recorder.py",
         old="if len(self._queue) >= _QUEUE or not",
         new="if not",
-        breaks="while Events cannot be written they are collected without end",
+        breaks="Events that cannot be written accumulate without limit",
         tests=("tests/cluster/events/test_recorder.py::test_the_rate_and_the_queue_are_bounded",),
     ),
     Mutant(
@@ -116,7 +116,7 @@ BOUNDS: Final = (
             "            del self._tombstones[next(iter(self._tombstones))]\n"
         ),
         new="",
-        breaks="memory grows with every object that was ever deleted",
+        breaks="memory grows with every object ever deleted",
         tests=("tests/cluster/cache/test_store.py::test_only_the_most_recently_deleted_uids_are_remembered",),
     ),
     Mutant(
@@ -125,7 +125,7 @@ BOUNDS: Final = (
         file="gco_stream/cluster/pods.py",
         old="for _ in range(MAX_PODS // _PAGE):",
         new="for _ in range(10**6):",
-        breaks="an endpoint with thousands of pods holds its plan up, and memory",
+        breaks="an endpoint with thousands of pods delays its plan and uses too much memory",
         tests=("tests/cluster/test_pods.py::test_no_more_than_500_pods_are_read",),
     ),
     Mutant(
@@ -134,7 +134,7 @@ BOUNDS: Final = (
         file="gco_stream/stream/client.py",
         old='self.errors[error.code if known else "other"] += 1',
         new="self.errors[error.code] += 1",
-        breaks="whoever answers in the stream's place makes as many metrics as it likes",
+        breaks="a server that poses as the stream can create any number of metric series",
         tests=("tests/aws/test_stream_errors.py::test_the_counts_by_code_are_bounded",),
     ),
     Mutant(
@@ -143,7 +143,7 @@ BOUNDS: Final = (
         file="gco_stream/engine/deletion/budget.py",
         old="return min(limit, MAX_REMOVALS)",
         new="return limit",
-        breaks="a Lease that is too large cannot be renewed, and nobody leads",
+        breaks="a Lease that is too large cannot be renewed, so no replica leads",
         tests=("tests/engine/deletion/test_budget.py::test_no_budget_is_larger_than_the_lease_can_record",),
     ),
     Mutant(
@@ -152,7 +152,7 @@ BOUNDS: Final = (
         file="gco_stream/engine/workqueue/worker_pool.py",
         old="            if self._spawned < max_concurrency(self._count):\n",
         new="            if True:\n",
-        breaks="a server that hangs has a worker and a connection for each endpoint",
+        breaks="a server that hangs uses a worker and a connection per endpoint",
         tests=(
             "tests/engine/workqueue/test_worker_pool.py::test_the_limit_holds_however_long_all_workers_are_blocked",
         ),
@@ -163,7 +163,7 @@ BOUNDS: Final = (
         file="gco_stream/engine/reconcile/reconciler.py",
         old="for _ in range(_MAX_ROUNDS):",
         new="while True:",
-        breaks="an item that changes as fast as it is read keeps its worker",
+        breaks="an item that changes as fast as it is read occupies its worker forever",
         tests=(
             "tests/engine/reconcile/test_executor.py::test_an_item_that_changes_faster_than_it_is_read_frees_its_worker",
         ),
@@ -174,7 +174,7 @@ BOUNDS: Final = (
         file="gco_stream/aio/backoff.py",
         old="            self._next = clock() + self._interval\n",
         new="            self._next = clock()\n",
-        breaks="the account's ten DescribeStream a second are spent, for all regions",
+        breaks="the account's limit of ten DescribeStream calls per second is used up for all regions",
         tests=("tests/stream/test_consumer.py::test_pages_of_the_list_of_shards_are_rate_limited",),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""I1 (what is asked is reached), I2 (no change is lost), I3 (one worker an endpoint, the newest image wins)."""
+"""I1 (the desired state is reached), I2 (no change is lost), I3 (one worker per endpoint, the newest image wins)."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="self._dispatcher.add_after(name, wait, Trigger.RETRY, work.records)",
         new="pass",
-        breaks="an endpoint whose work failed waits for the next hint",
+        breaks="an endpoint whose reconcile failed waits for the next event",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other",
         ),
@@ -22,7 +22,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="self._dispatcher.add_after(name, requeue.after, Trigger.REQUEUE)",
         new="pass",
-        breaks="a drain, a withdrawal or a count that is due later never comes",
+        breaks="a canary drain, a withdrawal or a count that is due later never happens",
         tests=("tests/engine/reconcile/test_controller.py::test_a_requeue_is_scheduled_for_its_due_time",),
     ),
     Mutant(
@@ -31,7 +31,7 @@ CONVERGENCE: Final = (
         file="gco_stream/planning/planner.py",
         old="    return was_deleted or (withdraws and not watchdog.was_routed(context))\n",
         new="    return was_deleted\n",
-        breaks="after a crash an endpoint that lost its Ingress without ever having run is being created for ever",
+        breaks="after a crash, an endpoint that lost its Ingress before it ever ran is reported as creating forever",
         tests=(
             "tests/planning/policies/test_watchdog.py::test_the_withdrawal_of_an_endpoint_that_never_ran_is_reported_first",
         ),
@@ -42,7 +42,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/reconciler.py",
         old="            if item is not None and plan.report_first:\n",
         new="            if False:\n",
-        breaks="a crash after a withdrawal loses its reason, and an item is purged while its objects come back",
+        breaks="a crash after a withdrawal loses its reason, and an item is purged while its objects are recreated",
         tests=(
             "tests/engine/reconcile/test_reports.py::test_a_withdrawal_before_the_first_run_is_reported_before_the_ingress_is_deleted",
         ),
@@ -53,7 +53,7 @@ CONVERGENCE: Final = (
         file="gco_stream/model/reasons.py",
         old='    return reason or _MESSAGES_WITHOUT_REASON.get(error, "")\n',
         new="    return reason\n",
-        breaks="after an upgrade endpoints whose Ingress was withdrawn count as being created, and their error goes",
+        breaks="after an upgrade, endpoints with a withdrawn Ingress are reported as creating, without their error",
         tests=("tests/model/test_reasons.py::test_a_withdrawn_ingress_that_the_version_before_reported_is_recognized",),
     ),
     Mutant(
@@ -62,7 +62,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old="if change is not ChangeKind.UNCHANGED or not self._tokens.is_in_sync(name):",
         new="if change is not ChangeKind.UNCHANGED:",
-        breaks="an endpoint whose objects are not as asked and whose item did not change is never planned by a resync",
+        breaks="an endpoint that is out of sync and whose item did not change is never planned by a resync",
         tests=("tests/engine/reconcile/test_resync_plans.py::test_a_resync_plans_only_what_is_not_in_sync",),
     ),
     Mutant(
@@ -71,7 +71,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/state/sync_tokens.py",
         old="return self.items.item_digest(name), self._cache.token(name)",
         new="return self.items.item_digest(name), ()",
-        breaks="drift of an endpoint that was in sync is taken for our own echo",
+        breaks="drift of an endpoint that was in sync is mistaken for an echo of our own write",
         tests=("tests/engine/reconcile/test_resync_plans.py::test_a_changed_object_or_item_is_no_longer_in_sync",),
     ),
     Mutant(
@@ -80,7 +80,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/state/sync_tokens.py",
         old="self.items.stale_mark(name) is None and ",
         new="",
-        breaks="a change that was only hinted at is taken for our own echo",
+        breaks="a change that is known only from an event is mistaken for an echo of our own write",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not",
         ),
@@ -91,7 +91,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and",
         new="if Trigger.CLUSTER in work.triggers and",
-        breaks="a time-based look that is merged with an echo of the watch is dropped",
+        breaks="a scheduled requeue that is merged with an echo of the watch is dropped",
         tests=("tests/engine/reconcile/test_controller.py::test_a_requeue_is_not_lost_to_an_echo_that_came_before_it",),
     ),
     Mutant(
@@ -100,7 +100,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old=("            if Trigger.REPORT in work.triggers:\n                self._report_later(work)\n"),
         new="",
-        breaks="an endpoint whose report waits for a turn is never reported when the watch's echo comes first",
+        breaks="an endpoint whose report waits for its turn is never reported if an echo of the watch comes first",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_a_pending_report_is_neither_dropped_nor_hurried_by_a_watch_echo",
         ),
@@ -111,7 +111,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="_ECHO.issuperset(work.triggers) and self._tokens.is_in_sync(name)",
         new="_ECHO.issuperset(work.triggers)",
-        breaks="what somebody did to an object waits until the backlog is worked off, because a report does",
+        breaks="changes by other clients wait until the backlog is processed, because a report waits",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_a_cluster_change_is_reconciled_while_a_report_is_pending",
         ),
@@ -122,7 +122,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/workqueue/retries.py",
         old="                self.wake(key, max(0.0, failing.not_before - now))\n",
         new="",
-        breaks="when a right is given, hundreds of endpoints wait for up to five minutes all the same",
+        breaks="after a right is granted, hundreds of endpoints still wait for up to five minutes",
         tests=(
             "tests/engine/workqueue/test_retries.py::test_a_key_that_recovers_wakes_the_others_with_the_same_cause",
         ),
@@ -133,7 +133,7 @@ CONVERGENCE: Final = (
         file="gco_stream/cluster/cache/reflector.py",
         old=("            except (Expired, WatchStalled) as error:\n                self._version = None\n"),
         new="            except (Expired, WatchStalled) as error:\n",
-        breaks="after a long cut the watch asks for a version that is gone, for ever",
+        breaks="after a long disconnection the watch requests an expired version forever",
         tests=(
             "tests/cluster/cache/test_reflector.py::test_an_expired_version_causes_a_new_list_that_reports_only_differences",
         ),
@@ -144,7 +144,7 @@ CONVERGENCE: Final = (
         file="gco_stream/cluster/cache/store.py",
         old='if compact.may_be_applied_by_us(stored) and "deletionTimestamp" not in metadata:',
         new="if False:",
-        breaks="an object of ours without its labels is no longer seen, and its creation conflicts for ever",
+        breaks="an object of ours that lost its labels is no longer seen, and its creation conflicts forever",
         tests=("tests/cluster/cache/test_store.py::test_a_deletion_is_verified_while_the_object_may_be_ours",),
     ),
     Mutant(
@@ -153,7 +153,7 @@ CONVERGENCE: Final = (
         file="gco_stream/cluster/cache/store.py",
         old=(" or (\n            stored is not None and compact.version_of(stored) >= version\n        )"),
         new="",
-        breaks="a late event of the watch puts back what was before our own write",
+        breaks="a late watch event restores the state from before our own write",
         tests=("tests/cluster/cache/test_store.py::test_an_older_response_does_not_replace_a_newer_event",),
     ),
     Mutant(
@@ -172,7 +172,7 @@ CONVERGENCE: Final = (
             "        async with asyncio.TaskGroup() as sources:\n"
             '            listening = [sources.create_task(self.consumer.run(), name="stream")]\n'
         ),
-        breaks="what is written between the scan and the pin is seen by neither",
+        breaks="a change between the scan and the pin is missed by both",
         tests=("tests/manager/test_leader.py::test_a_write_during_the_first_scan_arrives_through_the_stream",),
     ),
     Mutant(
@@ -186,7 +186,7 @@ CONVERGENCE: Final = (
         self._processor.on_gap(why)
         try:
 """,
-        breaks="what is written between the resync and the pin of the new stream is seen by neither",
+        breaks="a change between the resync and the pin of the new stream is missed by both",
         tests=("tests/stream/test_shards.py::test_a_replaced_stream_is_pinned_before_the_gap_is_reported",),
     ),
     Mutant(
@@ -198,7 +198,7 @@ CONVERGENCE: Final = (
             "        place, self._iterator = self._iterator, None\n"
             "        page = await self._client.get_records(place)\n"
         ),
-        breaks="after a failed call a shard that had no record yet is read from its end",
+        breaks="after a failed call, a shard without any record yet is read from its end",
         tests=("tests/stream/test_shards.py::test_an_outage_means_poll_mode_and_loses_nothing",),
     ),
     Mutant(
@@ -207,7 +207,7 @@ CONVERGENCE: Final = (
         file="gco_stream/stream/lineage.py",
         old="starts.append(ShardStart(id_, ShardIteratorType.TRIM_HORIZON))",
         new="starts.append(ShardStart(id_, ShardIteratorType.LATEST))",
-        breaks="what is written into a new shard before it is found is lost",
+        breaks="changes written to a new shard before it is discovered are lost",
         tests=(
             "tests/stream/test_lineage.py::test_a_new_child_of_a_history_shard_is_read_whole",
             "tests/stream/test_shards.py::test_a_closed_shard_is_read_to_its_end_before_its_children",
@@ -219,7 +219,7 @@ CONVERGENCE: Final = (
         file="gco_stream/stream/lineage.py",
         old="if entry.state is ShardState.WAITING and entry.shard.parent not in unread:",
         new="if entry.state is ShardState.WAITING:",
-        breaks="changes of one item are told in the wrong order",
+        breaks="changes of one item are delivered in the wrong order",
         tests=(
             "tests/stream/test_lineage.py::test_both_children_of_a_split_start_when_their_parent_is_drained",
             "tests/stream/test_listed_late.py::test_guarantees_hold_if_a_shard_is_listed_while_its_parent_is_unreadable",
@@ -240,7 +240,7 @@ CONVERGENCE: Final = (
         file="gco_stream/stream/shard_reader.py",
         old='self._gap = f"the iterator of shard {self.shard_id} expired before any record was read"',
         new="pass",
-        breaks="what was written during a long outage into a shard that had been idle is lost",
+        breaks="changes written during a long outage to a previously idle shard are lost",
         tests=("tests/stream/test_shards.py::test_an_expired_iterator_of_an_idle_shard_reports_a_gap_once_pinned",),
     ),
     Mutant(
@@ -249,7 +249,7 @@ CONVERGENCE: Final = (
         file="gco_stream/stream/shard_reader.py",
         old='self._restart(f"shard {self.shard_id} was trimmed before it was read")',
         new='self._begin_anew("")',
-        breaks="what the stream threw away is found by the next resync alone, and counted by nobody",
+        breaks="trimmed changes are found only by the next resync, and are not counted",
         tests=("tests/stream/test_shards.py::test_a_trimmed_shard_is_read_from_its_remaining_records_with_one_gap",),
     ),
     Mutant(
@@ -258,7 +258,7 @@ CONVERGENCE: Final = (
         file="gco_stream/stream/client.py",
         old="if response.get(required) is None:",
         new='if required != "Records" and response.get(required) is None:',
-        breaks="behind a cut answer the shard is passed over, or ends",
+        breaks="after a truncated response the shard is skipped, or ends",
         tests=("tests/aws/test_stream_errors.py::test_each_failure_is_a_counted_error_of_its_class",),
     ),
     Mutant(
@@ -267,7 +267,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/state/item_cache.py",
         old="if self._stale.get(name) == mark:",
         new="if name in self._stale:",
-        breaks="a change that is told while the item is being read is never read",
+        breaks="a change that is announced while the item is being read is never read",
         tests=(
             "tests/engine/state/test_item_cache.py::test_a_newer_stale_mark_survives_a_read_that_started_before_it",
         ),
@@ -290,7 +290,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/workqueue/queue.py",
         old=("        if (dirty := self._dirty.pop(key, None)) is not None:\n            self._enqueue(key, dirty)\n"),
         new="        self._dirty.pop(key, None)\n",
-        breaks="a change that comes while its endpoint is worked on waits for the next resync",
+        breaks="a change that arrives while its endpoint is processed waits for the next resync",
         tests=("tests/engine/workqueue/test_queue.py::test_a_key_in_flight_is_not_handed_out_again_until_it_is_done",),
     ),
     Mutant(
@@ -299,7 +299,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/workqueue/queue.py",
         old="        if key in self._processing:\n",
         new="        if key in self._dirty:\n",
-        breaks="two workers write one endpoint's objects against each other",
+        breaks="two workers write to the objects of one endpoint concurrently",
         tests=("tests/engine/workqueue/test_queue.py::test_a_key_in_flight_is_not_handed_out_again_until_it_is_done",),
     ),
     Mutant(
@@ -314,7 +314,7 @@ CONVERGENCE: Final = (
             "                self.mark_stale(name)\n"
             "            return ChangeKind.CHANGED\n"
         ),
-        breaks="an old desired_state=deleted that is read late deletes pods",
+        breaks="an old record with desired_state=deleted that is read late deletes pods",
         tests=(
             "tests/engine/state/test_item_cache.py::test_a_record_with_another_desired_state_only_marks_the_name_stale",
         ),
@@ -325,7 +325,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old="        if first and name not in self._items:\n",
         new="        if first_scan or name in self._items:\n",
-        breaks="a page that is older than the answer to a write undoes it",
+        breaks="a page that is older than the response to a write reverts it",
         tests=("tests/engine/reconcile/test_resync_plans.py::test_a_page_that_is_older_than_the_cache_undoes_nothing",),
     ),
     Mutant(
@@ -334,7 +334,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/reconciler.py",
         old="            await self._writer.read_if_stale(name)\n            item =",
         new="            item =",
-        breaks="plans are made of what the user asked for before",
+        breaks="plans are made from an outdated item",
         tests=(
             "tests/engine/deletion/test_removal.py::test_an_item_that_exists_keeps_its_objects_even_if_scans_missed_it",
         ),
@@ -345,7 +345,7 @@ CONVERGENCE: Final = (
         file="gco_stream/table/endpoints.py",
         old='self._call("get_item", Key=_key(name), ConsistentRead=True)',
         new='self._call("get_item", Key=_key(name))',
-        breaks="an older image than the one that was told of is planned on",
+        breaks="plans are made from an older image than the one announced",
         tests=("tests/engine/reconcile/test_consistent_reads.py::test_an_item_is_read_consistently",),
     ),
     Mutant(
@@ -354,7 +354,7 @@ CONVERGENCE: Final = (
         file="gco_stream/table/endpoints.py",
         old='{"Limit": self._page_items, "ConsistentRead": True}',
         new='{"Limit": self._page_items}',
-        breaks="the first scan may lack what was written before the pin",
+        breaks="the first scan may lack changes from before the pin",
         tests=("tests/engine/reconcile/test_consistent_reads.py::test_the_table_is_scanned_consistently",),
     ),
     Mutant(
@@ -363,7 +363,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/state/item_cache.py",
         old="    status.pop(region, None)\n    if own is not None:\n        status[region] = own\n",
         new="",
-        breaks="a late echo of an older report of ours is taken for the present one",
+        breaks="a late echo of an older report of ours is mistaken for the current one",
         tests=(
             "tests/engine/state/test_item_cache.py::test_the_status_of_other_regions_is_copied_and_our_own_is_kept",
         ),

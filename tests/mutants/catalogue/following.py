@@ -1,4 +1,4 @@
-"""How the stream is found and followed, and the calls for it: I2, I3, I9, I11 where it ends or cannot be read."""
+"""I2, I3, I9 and I11 where the stream is located and read, ends or cannot be read."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="        self._degraded.clear()\n",
         new="",
-        breaks="after the next trouble the table is scanned every few seconds for ever, for a stream that is no more",
+        breaks="after the next failure the table is scanned every few seconds forever, for a stream that is gone",
         tests=("tests/stream/test_looked_up.py::test_problems_of_a_former_stream_are_not_reported_for_the_next",),
     ),
     Mutant(
@@ -20,7 +20,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/tail.py",
         old=("            self._processor.degraded(shard_id, None)\n            self._processor.gap("),
         new="            self._processor.gap(",
-        breaks="the table is scanned every few seconds for ever, for a shard that is no more",
+        breaks="the table is scanned every few seconds forever, for a shard that is gone",
         tests=("tests/stream/test_looked_up.py::test_the_problem_of_a_shard_ends_with_the_shard",),
     ),
     Mutant(
@@ -29,7 +29,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="                self._tail = None\n                pause = await self._attach(error.message)",
         new="                pause = await self._attach(error.message)",
-        breaks="while the next stream cannot be read the one that has ended is, without a pause",
+        breaks="while the next stream cannot be read, the ended one is read without a pause",
         tests=("tests/stream/test_shards.py::test_a_disabled_stream_means_poll_mode_and_a_gap",),
     ),
     Mutant(
@@ -38,7 +38,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="return await self._location() == StreamLocation(arn, enabled=True)",
         new="return (await self._location()).enabled",
-        breaks="a stream that was replaced is read as long as it can be",
+        breaks="a replaced stream is read as long as it can be",
         tests=(
             "tests/stream/test_shards.py::test_a_long_failure_of_a_shard_triggers_a_lookup_of_the_stream",
             "tests/stream/test_looked_up.py::test_problems_of_a_former_stream_are_not_reported_for_the_next",
@@ -50,7 +50,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old='the current stream is kept", error=error.message)\n                return True',
         new='the current stream is kept", error=error.message)\n                return False',
-        breaks="each time that the table is throttled the stream is pinned anew, with a gap",
+        breaks="each time the table is throttled, the stream is pinned again, with a gap",
         tests=("tests/stream/test_shards.py::test_a_failed_stream_lookup_does_not_end_a_stream",),
     ),
     Mutant(
@@ -59,7 +59,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="        except Exception as error:\n            # `locate` is",
         new="        except TimeoutError as error:\n            # `locate` is",
-        breaks="without the right to describe the table nothing is read any more, and nothing scanned",
+        breaks="without the right to describe the table, nothing is read and nothing is scanned",
         tests=(
             "tests/stream/test_looked_up.py::test_a_denied_lookup_means_poll_mode_with_retries_and_no_loss",
             "tests/stream/test_looked_up.py::test_a_denied_lookup_of_the_next_stream_means_gaps_before_and_after",
@@ -73,7 +73,7 @@ FOLLOWING: Final = (
                 self._processor.on_gap(why)
 """,
         new="",
-        breaks="what was written at a stream's end waits until the next stream can be read",
+        breaks="changes at the end of a stream wait until the next stream can be read",
         tests=("tests/stream/test_looked_up.py::test_a_denied_lookup_of_the_next_stream_means_gaps_before_and_after",),
     ),
     Mutant(
@@ -84,7 +84,7 @@ FOLLOWING: Final = (
         self._processor.on_gap(why)
 """,
         new="            return self._backoff.after_failure()\n",
-        breaks="what was written before the new place was fixed is seen by the next resync alone",
+        breaks="changes from before the new position was fixed are found only by the next resync",
         tests=(
             "tests/stream/test_looked_up.py::test_a_denied_lookup_means_poll_mode_with_retries_and_no_loss",
             "tests/stream/test_looked_up.py::test_a_denied_lookup_of_the_next_stream_means_gaps_before_and_after",
@@ -96,7 +96,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="async with asyncio.timeout(self._times.call_timeout):",
         new="async with asyncio.timeout(None):",
-        breaks="a DescribeTable that hangs keeps the consumer from the stream for ever",
+        breaks="a DescribeTable call that hangs keeps the consumer from the stream forever",
         tests=("tests/stream/test_looked_up.py::test_a_lookup_without_a_response_times_out_and_is_retried",),
     ),
     Mutant(
@@ -105,7 +105,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)",
         new="base=_MIN_DELAY, cap=_MIN_DELAY)",
-        breaks="a table without a stream is described every second, by every region",
+        breaks="a table without a stream is described every second by every region",
         tests=("tests/stream/test_consumer.py::test_a_new_stream_of_a_polled_table_is_found_within_a_minute",),
     ),
     Mutant(
@@ -114,7 +114,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)",
         new="base=_MIN_DELAY, cap=60 * MAX_RECHECK_SECONDS)",
-        breaks="a stream that is turned on is found an hour later",
+        breaks="a stream that is enabled is found only an hour later",
         tests=("tests/stream/test_consumer.py::test_a_new_stream_of_a_polled_table_is_found_within_a_minute",),
     ),
     Mutant(
@@ -123,7 +123,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)",
         new="base=MAX_RECHECK_SECONDS, cap=MAX_RECHECK_SECONDS)",
-        breaks="a stream that is away for a moment is missed for a minute",
+        breaks="a stream that is unavailable for a moment is missed for a minute",
         tests=("tests/stream/test_consumer.py::test_denied_access_means_poll_mode_with_a_reason_and_backoff",),
     ),
     Mutant(
@@ -132,7 +132,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="        self._backoff.succeeded()\n",
         new="",
-        breaks="a stream that was off for long is looked for late each time after",
+        breaks="a stream that was disabled for long is found late every time after that",
         tests=("tests/stream/test_looked_up.py::test_lookups_are_frequent_again_after_a_stream_is_disabled_again",),
     ),
     Mutant(
@@ -141,7 +141,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)",
         new="pause = 0.0",
-        breaks="one right that is missing makes a scan of the table each second",
+        breaks="one missing right causes a table scan every second",
         tests=(
             "tests/stream/test_looked_up.py::test_a_stream_that_can_be_pinned_but_not_read_is_retried_every_minute",
         ),
@@ -152,7 +152,7 @@ FOLLOWING: Final = (
         file="gco_stream/stream/lineage.py",
         old="elif entry.state in _UNREAD or entry.unlisted < _MAX_UNLISTED:",
         new="elif entry.unlisted < 0:",
-        breaks="changes are told in the wrong order after a list with a page missing",
+        breaks="changes are delivered in the wrong order after a list with a missing page",
         tests=(
             "tests/stream/test_lineage.py::test_a_shard_waits_for_a_known_parent_missing_from_later_lists",
             "tests/stream/test_lineage.py::test_an_unread_shard_is_kept_although_it_is_not_listed",
@@ -164,7 +164,7 @@ FOLLOWING: Final = (
         file="gco_stream/table/endpoints.py",
         old="stop=stop_after_attempt(_MAX_PAGE_ATTEMPTS),",
         new="stop=stop_after_attempt(10**6),",
-        breaks="a table that hangs is scanned for ever, and nobody is told",
+        breaks="a table that hangs is scanned forever, and no error is reported",
         tests=("tests/table/test_timeouts.py::test_a_page_without_a_response_fails_the_scan_after_four_attempts",),
     ),
 )

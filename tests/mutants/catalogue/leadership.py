@@ -1,4 +1,4 @@
-"""I4 (at most one leader acts), I10 (on SIGTERM the lease is released and a standby leads at once)."""
+"""I4 (at most one leader writes), I10 (on SIGTERM the lease is released and a standby leads at once)."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/writer.py",
         old="        if remaining <= 0:\n",
         new="        if remaining <= -1e9:\n",
-        breaks="a leader that was frozen writes when it thaws, beside its successor",
+        breaks="a leader that was frozen writes when it resumes, beside its successor",
         tests=("tests/cluster/test_writer.py::test_nothing_is_sent_without_a_valid_lease",),
     ),
     Mutant(
@@ -20,7 +20,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/writer.py",
         old="return min(self._timeout, remaining)",
         new="return self._timeout",
-        breaks="a write that hangs lands after another leads",
+        breaks="a write that hangs takes effect after another replica leads",
         tests=("tests/cluster/test_writer.py::test_a_write_is_aborted_when_the_lease_expires",),
     ),
     Mutant(
@@ -29,7 +29,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/api/client.py",
         old="async with asyncio.timeout(limit), await self._open(method, path, query, headers, body) as response:",
         new="async with await self._open(method, path, query, headers, body) as response, asyncio.timeout(limit):",
-        breaks="a write that waited for a pooled connection is sent after its lease has ended",
+        breaks="a write that waited for a pooled connection is sent after its lease expired",
         tests=("tests/cluster/api/test_client.py::test_waiting_for_a_connection_counts_and_nothing_is_sent_late",),
     ),
     Mutant(
@@ -39,7 +39,7 @@ LEADERSHIP: Final = (
         old="        term.expiry, term.deadline = sent + self._duration, sent + self._renew_deadline\n",
         new="        sent = self._clock()\n"
         "        term.expiry, term.deadline = sent + self._duration, sent + self._renew_deadline\n",
-        breaks="a renewal whose answer was slow holds for longer here than for those who wait",
+        breaks="a renewal with a slow response lasts longer for the leader than for the standbys",
         tests=("tests/cluster/leaderelection/test_terms.py::test_remaining_counts_from_before_the_renewal_was_sent",),
     ),
     Mutant(
@@ -48,7 +48,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="term.expiry, term.deadline = sent + self._duration, sent + self._renew_deadline",
         new="term.expiry, term.deadline = sent + self._duration, sent + 1000 * self._duration",
-        breaks="a leader that cannot renew goes on beside its successor",
+        breaks="a leader that cannot renew keeps writing beside its successor",
         tests=(
             "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_cannot_renew_is_cancelled_before_the_next_may_lead",
         ),
@@ -70,7 +70,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="        self._fence(term.expiry - _MAX_TRANSIT_SECONDS - self._clock())\n",
         new="        return\n",
-        breaks="a leader that was frozen in the middle of a burst of writes sends them when it thaws",
+        breaks="a leader that was frozen in a burst of writes sends them when it resumes",
         tests=(
             "tests/cluster/leaderelection/test_terms.py::test_the_fence_is_armed_for_the_lease_and_only_while_leading",
         ),
@@ -81,7 +81,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/record.py",
         old="observed.record.uid == uid and observed.record.holder == identity",
         new="observed.record.uid == uid",
-        breaks="a lease that somebody handed to another is held by two",
+        breaks="a lease that was edited to name another holder is held by two replicas",
         tests=(
             "tests/cluster/leaderelection/test_record.py::test_a_lease_is_held_only_while_its_uid_and_holder_match",
             "tests/cluster/leaderelection/test_lease_edits.py::test_a_manually_edited_holder_ends_the_term_and_is_waited_for",
@@ -93,7 +93,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/record.py",
         old="now + max(timing.expiry_seconds(before.record), timing.expiry_seconds(record))",
         new="now",
-        breaks="whoever deletes the Lease has two leaders for a while",
+        breaks="deleting the Lease results in two leaders for a while",
         tests=("tests/cluster/leaderelection/test_record.py::test_a_deleted_lease_is_recreated_one_duration_later",),
     ),
     Mutant(
@@ -102,7 +102,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/record.py",
         old="return max(recorded, _LEGACY_CYCLES * self.legacy_interval)",
         new="return recorded",
-        breaks="GCO's monitor, which renews once a cycle, leads beside us during a migration",
+        breaks="during a migration, GCO's monitor, which renews once per cycle, leads beside us",
         tests=("tests/cluster/leaderelection/test_record.py::test_a_gco_monitor_is_given_three_of_its_cycles",),
     ),
     Mutant(
@@ -111,7 +111,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/record.py",
         old="return min(max(now, previous + 1), MAX_EPOCH)",
         new="return min(now, MAX_EPOCH)",
-        breaks="a leader whose clock is behind cannot report, or is taken for the one before",
+        breaks="a leader whose clock is behind cannot report, or is mistaken for its predecessor",
         tests=("tests/cluster/leaderelection/test_record.py::test_every_epoch_is_above_the_previous_one",),
     ),
     Mutant(
@@ -120,7 +120,7 @@ LEADERSHIP: Final = (
         file="gco_stream/table/endpoints.py",
         old='region_status.#r.epoch < :e"',
         new='region_status.#r.epoch <> :e"',
-        breaks="a late report of the former leader replaces that of the present one",
+        breaks="a late report of the former leader replaces that of the current one",
         tests=("tests/integration/table/test_endpoints.py::test_a_status_of_a_higher_epoch_stays_and_is_told",),
     ),
     Mutant(
@@ -129,7 +129,7 @@ LEADERSHIP: Final = (
         file="gco_stream/engine/reconcile/status_writer.py",
         old="await self._epoch.raise_epoch(fenced.stored_epoch)",
         new="pass",
-        breaks="after a leader whose clock was ahead nobody can report any more",
+        breaks="after a leader whose clock was ahead, no replica can report",
         tests=(
             "tests/engine/reconcile/test_executor.py::test_a_leader_that_finds_a_higher_epoch_raises_its_own_and_reports",
         ),
@@ -140,7 +140,7 @@ LEADERSHIP: Final = (
         file="gco_stream/engine/reconcile/executor.py",
         old="            except NotLeading:\n                raise\n            except ClusterError as error:",
         new="            except ClusterError as error:",
-        breaks="a process that may not write any more goes on with its plan, and says that the API server failed",
+        breaks="a process that may no longer write continues its plan and reports that the API server failed",
         tests=(
             "tests/engine/reconcile/test_executor.py::test_execution_stops_at_once_when_this_process_no_longer_leads",
         ),
@@ -151,7 +151,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="                await self._release(term)\n                # Another",
         new="                # Another",
-        breaks="after a SIGTERM nobody leads until the lease has run out",
+        breaks="after SIGTERM no replica leads until the lease expires",
         tests=(
             "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once",
         ),
@@ -162,7 +162,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/record.py",
         old="acquireTime=micro_time(epoch), renewTime=None\n",
         new="acquireTime=micro_time(epoch)\n",
-        breaks="standbys take a release for a holder that was edited away, and wait",
+        breaks="standbys mistake a release for an edit that removed the holder, and wait",
         tests=(
             "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once",
         ),
@@ -173,7 +173,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/lease_lock.py",
         old="        else:\n            return\n        self._on_change()\n",
         new="        else:\n            return\n",
-        breaks="standbys notice a release by their own looks alone",
+        breaks="standbys notice a release only when they poll",
         tests=(
             "tests/cluster/leaderelection/test_elector.py::test_a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once",
         ),
@@ -184,7 +184,7 @@ LEADERSHIP: Final = (
         file="gco_stream/manager/leader.py",
         old="            self.dispatcher.shut_down()\n",
         new="",
-        breaks="after a SIGTERM names are still taken, and the lease is held for 20 s",
+        breaks="after SIGTERM keys are still processed, and the lease is held for 20 s",
         tests=("tests/manager/test_leader.py::test_a_stop_finishes_in_flight_work_and_takes_no_more",),
     ),
     Mutant(
@@ -195,7 +195,7 @@ LEADERSHIP: Final = (
             "            if self.is_working:\n                await asyncio.wait({working}, timeout=_DRAIN_SECONDS)\n"
         ),
         new="",
-        breaks="after a SIGTERM the work in hand is left half done",
+        breaks="after SIGTERM the work in flight is left unfinished",
         tests=("tests/manager/test_leader.py::test_a_stop_finishes_in_flight_work_and_takes_no_more",),
     ),
     Mutant(
@@ -204,7 +204,7 @@ LEADERSHIP: Final = (
         file="gco_stream/manager/leader.py",
         old="await asyncio.wait({working}, timeout=_DRAIN_SECONDS)",
         new="await asyncio.wait({working})",
-        breaks="one call that hangs keeps the process until it is killed, and the lease is not released",
+        breaks="one call that hangs keeps the process running until it is killed, and the lease is not released",
         tests=("tests/manager/test_leader.py::test_in_flight_work_gets_20_seconds_to_finish",),
     ),
     Mutant(
@@ -213,7 +213,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cli/commands/run.py",
         old="signals = (signal.SIGTERM, signal.SIGINT)",
         new="signals = (signal.SIGINT,)",
-        breaks="every roll-out kills the leader, and nobody leads until its lease has run out",
+        breaks="every rollout kills the leader, and no replica leads until its lease expires",
         tests=("tests/integration/operations/test_operations.py::test_sigterm_releases_the_lease_and_exits_cleanly",),
     ),
     Mutant(
@@ -222,7 +222,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/lease_lock.py",
         old="body=orjson.dumps(raw),",
         new='body=orjson.dumps({**raw, "metadata": {**raw["metadata"], "uid": None}}),',
-        breaks="a renewal brings back a Lease that somebody deleted, at once",
+        breaks="a renewal immediately restores a Lease that was deleted",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_every_lease_write_names_its_uid_and_the_observed_version",
             "tests/cluster/leaderelection/test_lease_writes.py::test_a_renewal_does_not_recreate_a_deleted_lease",
@@ -234,7 +234,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/lease_lock.py",
         old="body=orjson.dumps(raw),",
         new='body=orjson.dumps({**raw, "metadata": {**raw["metadata"], "resourceVersion": None}}),',
-        breaks="a write may replace what others wrote since, and the API server takes none",
+        breaks="a write may replace newer changes by others, and the API server rejects it",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_every_lease_write_names_its_uid_and_the_observed_version",
             "tests/cluster/leaderelection/test_elector.py::test_one_of_three_replicas_leads_and_renews",
@@ -246,7 +246,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="                if not self._holds(term) or (remaining := self.remaining(term)) <= 0:\n",
         new="                if (remaining := self.remaining(term)) <= -1e9:\n",
-        breaks="a Lease that another has made anew is written over",
+        breaks="a Lease that another client recreated is overwritten",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_a_lease_deleted_and_recreated_by_someone_else_is_not_overwritten",
         ),
@@ -257,7 +257,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="self._lease.write(raw, within=remaining)",
         new="self._lease.write(raw)",
-        breaks="a renewal that hung lands when the lease is out, and holds it for a leader that has ended",
+        breaks="a renewal that hung takes effect after the lease expired, for a leader that has exited",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_can_be_applied_after_the_lease_expires",
         ),
@@ -268,7 +268,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old=" or (remaining := self.remaining(term)) <= 0:\n",
         new=" or (remaining := self.remaining(term)) <= -1e9:\n",
-        breaks="a replica whose lease is out renews it, though it may not act any more",
+        breaks="a replica renews its expired lease although it may no longer write",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_no_renewal_can_be_applied_after_the_lease_expires",
         ),
@@ -279,7 +279,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="retry_at = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)",
         new="retry_at = -math.inf",
-        breaks="an overloaded API server is asked every two seconds by each leader, whatever it says",
+        breaks="each leader calls an overloaded API server every two seconds regardless of its responses",
         tests=("tests/cluster/leaderelection/test_lease_writes.py::test_a_renewal_honors_retry_after",),
     ),
     Mutant(
@@ -288,7 +288,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="(error.retry_after or 0), term.deadline - self._try_seconds)",
         new="(error.retry_after or 0), math.inf)",
-        breaks="a balancer that says `Retry-After: 120` ends the term without another try",
+        breaks="a load balancer that sends `Retry-After: 120` ends the term without another attempt",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_a_retry_after_beyond_the_lease_leaves_one_attempt_before_the_deadline",
         ),
@@ -299,7 +299,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old=("        self._arm_fence(term)\n        self._problem = None\n"),
         new="        self._problem = None\n",
-        breaks="each leader is ended by its own fuse, one lease after it began",
+        breaks="each leader is ended by its own self-fence, one lease duration after its term began",
         tests=(
             "tests/cluster/leaderelection/test_terms.py::test_the_fence_is_armed_for_the_lease_and_only_while_leading",
             "tests/cluster/leaderelection/test_lease_writes.py::test_every_renewal_rearms_the_fence_for_the_rest_of_the_lease",
@@ -322,7 +322,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old=("            self._fence(0)\n            self._term = None\n"),
         new="            self._term = None\n",
-        breaks="a replica that let the lease go is ended a little later",
+        breaks="a replica that released the lease is ended a little later",
         tests=(
             "tests/cluster/leaderelection/test_terms.py::test_the_fence_is_armed_for_the_lease_and_only_while_leading",
             "tests/cluster/leaderelection/test_lease_writes.py::test_the_fence_stays_armed_until_the_leaders_task_has_ended",
@@ -335,7 +335,7 @@ LEADERSHIP: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old="            term.end()\n        return not term.ended",
         new=("            term.end()\n            self._fence(0)\n        return not term.ended"),
-        breaks="work that ignores its cancellation is ended by nobody",
+        breaks="nothing ends work that ignores its cancellation",
         tests=(
             "tests/cluster/leaderelection/test_lease_writes.py::test_the_fence_stays_armed_until_the_leaders_task_has_ended",
         ),

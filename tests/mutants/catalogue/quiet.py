@@ -1,4 +1,4 @@
-"""I8 (nobody delays another), I9 (at rest it is silent)."""
+"""I8 (no endpoint delays another), I9 (no writes at rest)."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="        except Exception as error:  # noqa: BLE001 - it is logged\n",
         new="        except LookupError as error:  # noqa: BLE001 - it is logged\n",
-        breaks="one endpoint that nobody thought of ends the work on all",
+        breaks="an unexpected error in one endpoint ends the work on all",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other",
         ),
@@ -22,7 +22,7 @@ QUIET: Final = (
         file="gco_stream/engine/workqueue/queue.py",
         old="if high and not (low and self._streak >= self._high_in_a_row):",
         new="if high:",
-        breaks="one endpoint that flaps keeps the resync from all others",
+        breaks="one endpoint that changes constantly keeps the resync from all others",
         tests=("tests/engine/workqueue/test_queue.py::test_a_stream_of_new_changes_does_not_starve_the_resync",),
     ),
     Mutant(
@@ -40,7 +40,7 @@ QUIET: Final = (
         file="gco_stream/engine/workqueue/worker_pool.py",
         old="            if self._spawned < max_concurrency(self._count):\n",
         new="            if False:\n",
-        breaks="endpoints whose calls hang leave no worker to the others",
+        breaks="endpoints whose calls hang leave no worker for the others",
         tests=("tests/engine/workqueue/test_worker_pool.py::test_blocked_workers_do_not_hold_up_others",),
     ),
     Mutant(
@@ -49,7 +49,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/executor.py",
         old="                stopped.add(step.part)\n",
         new="                stopped.update(Part)\n",
-        breaks="what the API server refuses of one part keeps the others from being made",
+        breaks="if the API server rejects one part, the other parts are not created",
         tests=("tests/engine/reconcile/test_executor.py::test_a_failed_step_blocks_only_its_own_part",),
     ),
     Mutant(
@@ -67,7 +67,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/plan_inputs.py",
         old="if unknown and not (isinstance(item, Endpoint) and item.is_deleted):",
         new="if unknown:",
-        breaks="one wrong name in ALLOWED_NAMESPACES, and deleted endpoints keep their GPUs",
+        breaks="one wrong name in ALLOWED_NAMESPACES makes deleted endpoints keep their GPUs",
         tests=(
             "tests/engine/reconcile/test_unreadable_namespaces.py::test_an_unreadable_namespace_blocks_the_deleted_report_but_no_other_deletion",
         ),
@@ -96,7 +96,7 @@ QUIET: Final = (
         file="gco_stream/cluster/events/recorder.py",
         old="if len(self._queue) >= _QUEUE or not self._object(ref, now).try_take(now):",
         new="if len(self._queue) >= _QUEUE:",
-        breaks="an endpoint that flaps leaves no Events to the others",
+        breaks="an endpoint that changes constantly leaves no Events for the others",
         tests=("tests/cluster/events/test_recorder.py::test_one_flapping_object_leaves_room_for_the_others",),
     ),
     Mutant(
@@ -105,7 +105,7 @@ QUIET: Final = (
         file="gco_stream/engine/deletion/orphan_tracker.py",
         old="            if number % _SLICE == 0:\n                await asyncio.sleep(0)\n",
         new="",
-        breaks="after a wiped table nothing else has a turn for seconds, the renewal of the lease neither",
+        breaks="after a wiped table the event loop is blocked for seconds, including the renewal of the lease",
         tests=(
             "tests/engine/deletion/test_orphan_tracker.py::test_a_wiped_table_of_thousands_does_not_block_the_event_loop",
         ),
@@ -116,7 +116,7 @@ QUIET: Final = (
         file="gco_stream/planning/lifecycle/orphaned.py",
         old="_DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)",
         new="_DELETION_ORDER = (Kind.DEPLOYMENT, Kind.HPA, Kind.SERVICE, Kind.INGRESS)",
-        breaks="a target group without pods makes the load balancer of all others unhealthy",
+        breaks="a target group without pods makes the load balancer unhealthy for all other endpoints",
         tests=(
             "tests/planning/lifecycle/test_orphaned.py::test_all_objects_of_an_orphan_are_deleted_ingress_first_and_pods_last",
         ),
@@ -127,7 +127,7 @@ QUIET: Final = (
         file="gco_stream/planning/policies/watchdog.py",
         old="    if census.withdrawn >= _max_withdrawn(census):\n",
         new="    if False:\n",
-        breaks="in an ill cluster every Ingress goes, and Global Accelerator keeps the traffic there",
+        breaks="in a failing cluster every Ingress is withdrawn, and Global Accelerator keeps sending traffic there",
         tests=(
             "tests/planning/policies/test_watchdog.py"
             "::test_at_most_half_of_the_running_endpoints_and_at_least_one_are_withdrawn",
@@ -139,7 +139,7 @@ QUIET: Final = (
         file="gco_stream/planning/lifecycle/region_status.py",
         old="    elif not heartbeat:\n        return False, None\n",
         new="",
-        breaks="every look at an endpoint is a write of the table, whose echo is another look",
+        breaks="every reconcile writes to the table, and its echo causes another reconcile",
         tests=("tests/planning/lifecycle/test_region_status.py::test_an_unchanged_report_is_not_written_again",),
     ),
     Mutant(
@@ -148,7 +148,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/status_writer.py",
         old='            status["reason"] = str(report.reason)\n',
         new="",
-        breaks="a report without its reason counts as another one: each look at an endpoint in error is a write",
+        breaks="a report without its reason counts as changed: every reconcile of a failing endpoint is a write",
         tests=(
             "tests/engine/reconcile/test_reports.py::test_an_error_is_written_once_with_its_reason",
             "tests/engine/reconcile/test_unreadable_namespaces.py::test_an_unreadable_namespace_blocks_the_deleted_report_but_no_other_deletion",
@@ -161,7 +161,7 @@ QUIET: Final = (
         old='    return reason or _MESSAGES_WITHOUT_REASON.get(error, "")\n',
         new="    known = reason in set(Reason)\n"
         '    return reason if known else _MESSAGES_WITHOUT_REASON.get(error, "")\n',
-        breaks="after a rollback nobody sees what the later release reported",
+        breaks="after a rollback the reports of the later release are not shown",
         tests=("tests/model/test_reasons.py::test_a_reason_of_a_later_release_is_kept",),
     ),
     Mutant(
@@ -170,7 +170,7 @@ QUIET: Final = (
         file="gco_stream/planning/lifecycle/region_status.py",
         old='pause, why = interval, "report changed replica counts"',
         new='pause, why = 0.0, "report changed replica counts"',
-        breaks="a roll-out of many pods is as many writes of the table",
+        breaks="a rollout of many pods causes as many writes to the table",
         tests=(
             "tests/planning/lifecycle/test_region_status.py::test_counts_alone_are_reported_at_most_every_interval",
         ),
@@ -181,7 +181,7 @@ QUIET: Final = (
         file="gco_stream/engine/state/item_cache.py",
         old='_NOT_DESIRED_STATE = frozenset({"region_status", "updated_at"})',
         new='_NOT_DESIRED_STATE = frozenset({"updated_at"})',
-        breaks="each report is read back and planned on, in every region",
+        breaks="each report is read back and planned in every region",
         tests=(
             "tests/engine/state/test_item_cache.py::test_the_status_of_other_regions_is_copied_and_our_own_is_kept",
         ),
@@ -192,7 +192,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and self._tokens.is_in_sync(",
         new="if False and self._tokens.is_in_sync(",
-        breaks="each write is planned on twice",
+        breaks="each write is planned twice",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not",
         ),
@@ -203,7 +203,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="_ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})",
         new="_ECHO = frozenset({Trigger.CLUSTER})",
-        breaks="at a start each write is planned on twice, and status writes go before objects that are missing",
+        breaks="at startup each write is planned twice, and status writes precede the creation of missing objects",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_a_pending_report_is_neither_dropped_nor_hurried_by_a_watch_echo",
         ),
@@ -214,7 +214,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/controller.py",
         old="if outcome.result in {Result.IN_SYNC, Result.CHANGED}:\n            self._tokens.settle(name)\n",
         new=("if outcome.result in {Result.IN_SYNC, Result.CHANGED}:\n            self._tokens.forget(key)\n"),
-        breaks="ten thousand endpoints in sync are planned every five minutes",
+        breaks="ten thousand endpoints that are in sync are planned every five minutes",
         tests=(
             "tests/engine/reconcile/test_controller.py::test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not",
         ),
@@ -229,7 +229,7 @@ QUIET: Final = (
         new="""        after = self._records[name]
         if before is None or before is not after:
             self._report""",
-        breaks="whatever anybody writes into an object's status is planned on",
+        breaks="any write to an object's status causes a plan",
         tests=("tests/cluster/cache/test_store.py::test_an_event_that_planning_ignores_only_updates_the_version",),
     ),
     Mutant(
@@ -238,7 +238,7 @@ QUIET: Final = (
         file="gco_stream/planning/diff/drift.py",
         old="            if free_names or not _is_empty(desired_value):\n",
         new="            if True:\n",
-        breaks="what the server drops because it is empty is applied for ever",
+        breaks="empty values that the server drops are applied forever",
         tests=("tests/planning/diff/test_drift.py::test_an_empty_value_equals_an_absent_one",),
     ),
     Mutant(
@@ -247,7 +247,7 @@ QUIET: Final = (
         file="gco_stream/planning/policies/contested.py",
         old="    if of_template:\n        return math.inf\n",
         new="    if of_template:\n        return 0.0\n",
-        breaks="an image updater and this controller restart GPU pods against each other for ever",
+        breaks="an image updater and this controller restart GPU pods against each other forever",
         tests=(
             "tests/planning/policies/test_contested.py::test_a_contested_template_is_applied_three_times_and_never_again",
         ),
@@ -258,7 +258,7 @@ QUIET: Final = (
         file="gco_stream/cluster/leaderelection/elector.py",
         old=("            if not self._lease.watching:\n                self._lease.stale = True\n"),
         new="            self._lease.stale = True\n",
-        breaks="each standby reads the Lease every two seconds though its watch tells",
+        breaks="each standby reads the Lease every two seconds although its watch works",
         tests=(
             "tests/cluster/leaderelection/test_lease_edits.py"
             "::test_standbys_that_can_watch_read_nothing_while_the_leader_renews",
@@ -270,7 +270,7 @@ QUIET: Final = (
         file="gco_stream/planning/policies/watchdog.py",
         old=("    if deployments.ready_replicas(deployment):\n        return created\n"),
         new="    if deployment is not None:\n        return created\n",
-        breaks="the empty target group of each new endpoint makes the load balancer of all others unhealthy",
+        breaks="the empty target group of each new endpoint makes the load balancer unhealthy for all others",
         tests=(
             "tests/planning/policies/test_watchdog.py::test_a_new_endpoint_is_creating_without_error_until_its_first_ready_pod",
         ),
@@ -281,7 +281,7 @@ QUIET: Final = (
         file="gco_stream/planning/policies/watchdog.py",
         old="    if any(pod.containers_ready for pod in pods):\n        return created\n",
         new="    if pods:\n        return created\n",
-        breaks="the Ingress of an endpoint that crashes comes back at once and is withdrawn again, for ever",
+        breaks="the Ingress of an endpoint that crashes is recreated at once and withdrawn again, forever",
         tests=(
             "tests/planning/policies/test_watchdog.py::test_a_withdrawn_ingress_is_not_recreated_before_a_pod_is_ready",
         ),
@@ -292,7 +292,7 @@ QUIET: Final = (
         file="gco_stream/planning/policies/watchdog.py",
         old="    except ValueError:\n        return now, now.isoformat()\n",
         new="    except ValueError:\n        return datetime.fromtimestamp(0, now.tzinfo), now.isoformat()\n",
-        breaks="an adopted endpoint that restarts its pods loses its Ingress at the first look",
+        breaks="an adopted endpoint that restarts its pods loses its Ingress at the first reconcile",
         tests=(
             "tests/engine/reconcile/test_reports.py::test_an_ingress_without_a_clock_gets_one_and_the_whole_threshold",
         ),
@@ -303,7 +303,7 @@ QUIET: Final = (
         file="gco_stream/planning/policies/watchdog.py",
         old="if since.tzinfo is None or since > now:",
         new="if since.tzinfo is None:",
-        breaks="an Ingress whose clock was written by a machine that is ahead is not withdrawn for as long",
+        breaks="an Ingress whose annotation was written by a machine with a clock ahead is withdrawn too late",
         tests=(
             "tests/planning/policies/test_watchdog.py::test_a_clock_in_the_future_is_reset_so_that_it_does_not_wait_forever",
         ),
@@ -314,7 +314,7 @@ QUIET: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old="log = _log.info if first or self._changed else _log.debug",
         new="log = _log.info",
-        breaks="a table without a stream fills the log, a line each few seconds",
+        breaks="a table without a stream fills the log with a line every few seconds",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_later_scans_without_changes_are_logged_at_debug_level",
         ),

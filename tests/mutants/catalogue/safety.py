@@ -1,4 +1,4 @@
-"""I5 (what is not ours is left alone), I6 (intent is never overwritten), I7 (a wrong table deletes nothing)."""
+"""I5 (foreign objects are left alone), I6 (intent is never overwritten), I7 (a wrong table deletes nothing)."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ SAFETY: Final = (
         file="gco_stream/planning/types/ownership.py",
         old="if observed.endpoint not in {None, endpoint}:",
         new="if False:",
-        breaks="of `a` with a canary and `a-canary` each writes the other's Deployment",
+        breaks="`a` with a canary and `a-canary` write to each other's Deployment",
         tests=(
             "tests/planning/types/test_ownership.py"
             "::test_a_canary_keeps_its_name_if_an_endpoint_of_that_name_is_created_later",
@@ -34,7 +34,7 @@ SAFETY: Final = (
         file="gco_stream/planning/types/ownership.py",
         old="    if all(observed.labels",
         new="    if any(observed.labels",
-        breaks="somebody's object that has one label like ours is overwritten",
+        breaks="a foreign object with one label in common is overwritten",
         tests=("tests/planning/types/test_ownership.py::test_an_object_of_another_owner_is_never_touched",),
     ),
     Mutant(
@@ -43,7 +43,7 @@ SAFETY: Final = (
         file="gco_stream/planning/lifecycle/orphaned.py",
         old="        and (obj.ownership.applied or obj.ownership.stamped)\n    )",
         new="    )",
-        breaks="an object that somebody made by copying ours is deleted",
+        breaks="an object created as a copy of ours is deleted",
         tests=(
             "tests/planning/lifecycle/test_orphaned.py::test_an_object_that_is_not_certainly_ours_is_named_and_left_unchanged",
         ),
@@ -54,7 +54,7 @@ SAFETY: Final = (
         file="gco_stream/planning/lifecycle/orphaned.py",
         old="        and obj.annotations.get(names.TABLE_ANNOTATION) == policy.table_arn\n",
         new="",
-        breaks="a second installation's endpoints, of which our table knows nothing, are deleted",
+        breaks="a second installation's endpoints, unknown to our table, are deleted",
         tests=(
             "tests/planning/lifecycle/test_orphaned.py::test_an_object_that_is_not_certainly_ours_is_named_and_left_unchanged",
         ),
@@ -65,7 +65,7 @@ SAFETY: Final = (
         file="gco_stream/planning/planner.py",
         old="    if context.namespace not in allowed:\n",
         new="    if False:\n",
-        breaks="an item names kube-system, and objects are made there",
+        breaks="an item names kube-system, and objects are created there",
         tests=("tests/planning/lifecycle/test_refusal.py::test_a_namespace_that_is_not_allowed_is_refused",),
     ),
     Mutant(
@@ -74,7 +74,7 @@ SAFETY: Final = (
         file="gco_stream/cluster/writer.py",
         old="        if ref.namespace not in self._cache.namespaces:\n",
         new="        if False:\n",
-        breaks="the last line of defence against a namespace that is not allowed is gone",
+        breaks="the last safeguard against a namespace that is not allowed is missing",
         tests=("tests/cluster/test_writer.py::test_a_namespace_that_is_not_allowed_is_never_written_to",),
     ),
     Mutant(
@@ -83,7 +83,7 @@ SAFETY: Final = (
         file="gco_stream/cluster/writer.py",
         old='preconditions = {"uid": uid, **(',
         new="preconditions = {**(",
-        breaks="an object of somebody else that has taken the name meanwhile is deleted",
+        breaks="a foreign object that has taken the name in the meantime is deleted",
         tests=(
             "tests/integration/cluster/writer/test_successor.py"
             "::test_the_deletion_of_a_predecessor_does_not_begin_to_delete_the_successor",
@@ -95,7 +95,7 @@ SAFETY: Final = (
         file="gco_stream/cluster/writer.py",
         old='patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}',
         new='patch = {"metadata": {"annotations": dict(annotations)}}',
-        breaks="an object of somebody else that has taken the name meanwhile is adopted",
+        breaks="a foreign object that has taken the name in the meantime is adopted",
         tests=(
             "tests/integration/cluster/writer/test_identity.py"
             "::test_every_write_of_an_object_that_was_made_again_is_refused_and_the_cache_learns_it",
@@ -107,7 +107,7 @@ SAFETY: Final = (
         file="gco_stream/cluster/writer.py",
         old='return await self._apply(manifest, {"uid": uid}, names.FIELD_MANAGER)',
         new="return await self._apply(manifest, {}, names.FIELD_MANAGER)",
-        breaks="an object that was made anew by somebody else meanwhile is overwritten",
+        breaks="an object that another client recreated in the meantime is overwritten",
         tests=("tests/cluster/test_writer.py::test_applying_does_not_change_the_manifest",),
     ),
     Mutant(
@@ -116,7 +116,7 @@ SAFETY: Final = (
         file="gco_stream/cluster/writer.py",
         old='{"resourceVersion": _ABSENT_VERSION}',
         new="{}",
-        breaks="somebody's object that the watch does not show is overwritten",
+        breaks="a foreign object that the watch does not show is overwritten",
         tests=("tests/cluster/test_writer.py::test_applying_does_not_change_the_manifest",),
     ),
     Mutant(
@@ -140,7 +140,7 @@ SAFETY: Final = (
             "                ExpressionAttributeValues=values,\n"
         ),
         new=('                "delete_item",\n                Key={"endpoint_name": last_read["endpoint_name"]},\n'),
-        breaks="an endpoint that was taken back, or made anew, is taken out of the table",
+        breaks="an endpoint that was restored or recreated is removed from the table",
         tests=("tests/integration/table/test_endpoints.py::test_purge_loses_against_a_faster_user",),
     ),
     Mutant(
@@ -160,7 +160,7 @@ _NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_
 _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
 """,
-        breaks="a report on an endpoint that was just purged puts an empty item into the table",
+        breaks="a report on an endpoint that was just purged creates an empty item in the table",
         tests=("tests/integration/table/test_endpoints.py::test_a_status_never_brings_an_item_back",),
     ),
     Mutant(
@@ -169,7 +169,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/table/endpoints.py",
         old='_NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"',
         new='_NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(endpoint_name, :M)"',
-        breaks="of regions that report at once all but one are lost",
+        breaks="if regions report at the same time, all reports but one are lost",
         tests=("tests/integration/table/test_endpoints.py::test_of_twelve_regions_that_report_at_once_none_is_lost",),
     ),
     Mutant(
@@ -178,7 +178,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/engine/state/item_cache.py",
         old='            return {"B": bytes.fromhex(content)}\n',
         new='            return {"B": content}\n',
-        breaks="the condition that an item is as it was seen never holds: it is neither promoted nor purged",
+        breaks="the condition that an item is unchanged never holds: it is neither promoted nor purged",
         tests=(
             "tests/engine/state/test_item_cache.py::test_binary_values_are_returned_as_they_were_stored_at_any_depth",
         ),
@@ -189,7 +189,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/table/endpoints.py",
         old="AND NOT region_status.#r.last_sync > :t)",
         new="AND (NOT region_status.#r.last_sync > :t OR attribute_exists(endpoint_name)))",
-        breaks="a report that was given up and lands late is what the item says from then on",
+        breaks="a report that was abandoned and arrives late replaces a newer one",
         tests=(
             "tests/chaos/dynamodb/test_dynamodb_faults.py::test_a_report_that_lands_late_does_not_undo_a_newer_one",
         ),
@@ -200,7 +200,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/table/expressions.py",
         old='            parts.append(f"attribute_not_exists(#seen{number})")\n',
         new='            del names[f"#last_read{number}"]\n',
-        breaks="a spec that the user has just written is decided over as if there were none",
+        breaks="a spec that the user has just written is ignored",
         tests=("tests/table/test_expressions.py::test_a_condition_holds_only_for_the_item_as_read",),
     ),
     Mutant(
@@ -209,7 +209,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/planning/lifecycle/promotion.py",
         old=" and not is_for_another_intent(endpoint.region_status[region], endpoint.intent)",
         new="",
-        breaks="an image that runs nowhere yet is promoted on the reports of the one before",
+        breaks="an image that does not run anywhere yet is promoted because of reports on the previous one",
         tests=(
             "tests/planning/lifecycle/test_promotion.py::test_a_report_on_an_older_spec_does_not_count_for_promotion",
         ),
@@ -220,7 +220,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/planning/planner.py",
         old="    if item.hold is not None:\n",
         new="    if False:\n",
-        breaks="an endpoint that somebody holds on purpose is changed",
+        breaks="an endpoint on hold is changed",
         tests=(
             "tests/planning/lifecycle/test_refusal.py::test_a_held_endpoint_is_left_unchanged_and_reports_the_hold",
         ),
@@ -231,7 +231,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/engine/deletion/orphan_tracker.py",
         old="_REQUIRED_SCANS: Final = 2",
         new="_REQUIRED_SCANS: Final = 1",
-        breaks="one scan of a wrong table begins to delete",
+        breaks="one scan of a wrong table starts deletions",
         tests=(
             "tests/engine/deletion/test_orphan_tracker.py::test_two_consecutive_complete_scans_are_proof_and_one_is_not",
         ),
@@ -242,7 +242,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/engine/deletion/orphan_tracker.py",
         old=("        self._table_empty = not seen\n        if not seen:\n            self._missing_scans.clear()\n"),
         new="",
-        breaks="two scans of a wiped table begin to delete",
+        breaks="two scans of a wiped table start deletions",
         tests=(
             "tests/engine/deletion/test_orphan_tracker.py::test_an_empty_table_proves_nothing_even_after_many_scans",
         ),
@@ -253,7 +253,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/table/endpoints.py",
         old='            start = page.get("LastEvaluatedKey")\n            if not start:\n',
         new='            start = page.get("LastEvaluatedKey")\n            if not start or len(page["Items"]) < 2:\n',
-        breaks="half of the table is taken for all of it",
+        breaks="half of the table is mistaken for all of it",
         tests=("tests/engine/reconcile/test_consistent_reads.py::test_a_scan_continues_after_a_page_without_items",),
     ),
     Mutant(
@@ -262,7 +262,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/table/endpoints.py",
         old='if not isinstance(items, list) or response.get("Count") != len(items):',
         new="if not isinstance(items, list):",
-        breaks="a page of which items are missing is evidence that they are gone",
+        breaks="a page with missing items is evidence that they were deleted",
         tests=("tests/table/test_bad_answers.py::test_an_invalid_page_is_an_error_and_not_an_empty_table",),
     ),
     Mutant(
@@ -271,7 +271,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/aws/item_parser.py",
         old="        parsed = _load(body)\n",
         new='        parsed = _load(body) if body else {"Items": [], "Count": 0, "Records": []}\n',
-        breaks="a proxy's empty answer says that an item is gone, and its pods go",
+        breaks="a proxy's empty response means that an item was deleted, and its pods are deleted",
         tests=("tests/table/test_bad_answers.py::test_a_foreign_body_is_not_a_missing_item",),
     ),
     Mutant(
@@ -280,7 +280,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/engine/reconcile/reconciler.py",
         old="if not self._guard.permits(plan) or (item is None and not run.confirmed):",
         new="if not self._guard.permits(plan):",
-        breaks="an item that is there after all loses its objects",
+        breaks="an item that exists after all loses its objects",
         tests=(
             "tests/engine/deletion/test_removal.py::test_a_removal_that_needs_no_place_still_needs_a_read_of_the_item",
         ),
@@ -291,7 +291,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/engine/deletion/budget.py",
         old="return digest in self._current() and digest in self._persisted",
         new="return digest in self._current()",
-        breaks="a crash loop begins with a whole budget each time",
+        breaks="in a crash loop each start has the full budget",
         tests=(
             "tests/engine/deletion/test_budget.py::test_a_reserved_removal_may_start_only_once_the_lease_records_it",
         ),
@@ -302,7 +302,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/engine/deletion/budget.py",
         old="self._spent: dict[str, float] = {_ALL: now()} if recorded is None else recorded",
         new="self._spent: dict[str, float] = {}",
-        breaks="a wrong REGION removes a budget's worth of endpoints with every restart",
+        breaks="a wrong REGION removes as many endpoints as the budget permits with every restart",
         tests=("tests/engine/deletion/test_budget.py::test_a_new_leader_continues_with_the_budget_of_the_last_one",),
     ),
     Mutant(
@@ -325,7 +325,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
             "summarize(endpoint.spec_problems)),)\n"
             '        return plan_removal(context, "no spec", spends_budget=False), status'
         ),
-        breaks="a typing error in an item takes a running endpoint away",
+        breaks="a typo in an item removes a running endpoint",
         tests=(
             "tests/planning/lifecycle/test_refusal.py::test_an_endpoint_with_an_invalid_spec_keeps_its_objects_and_reports_why",
         ),
@@ -336,7 +336,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/engine/deletion/budget.py",
         old="        self._spent.setdefault(short_digest(name), self._now())\n",
         new="",
-        breaks="however many endpoints leave, there is always a place for one more",
+        breaks="the budget always has room for one more endpoint",
         tests=("tests/engine/deletion/test_removal.py::test_many_concurrent_removals_never_exceed_the_budget",),
     ),
     Mutant(
@@ -345,7 +345,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/model/endpoint.py",
         old='        raise ValueError("empty")\n',
         new="        return value\n",
-        breaks="an item whose target_regions somebody blanked leaves every region",
+        breaks="an item whose target_regions were blanked leaves every region",
         tests=("tests/model/test_endpoint.py::test_an_invalid_identity_makes_the_item_unreadable",),
     ),
     Mutant(
@@ -354,7 +354,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         file="gco_stream/cluster/api/objects.py",
         old="    if items is not None and not isinstance(items, list):\n",
         new="    if False:\n",
-        breaks="a proxy's answer empties the cache, and everything is made anew",
+        breaks="a proxy's response empties the cache, and everything is recreated",
         tests=("tests/cluster/cache/test_reflector.py::test_a_200_that_is_not_a_list_never_empties_the_cache",),
     ),
 )

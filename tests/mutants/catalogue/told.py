@@ -1,4 +1,4 @@
-"""What people are told of it: changes that were missed (I2), and the endpoints' stories (I3, I9, I11)."""
+"""Reports to people: changes missed by the stream (I2), and the history of endpoints (I3, I9, I11)."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ TOLD: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old="self._metrics.missed.inc(len(missed_by_stream))",
         new="pass",
-        breaks="a stream that delivers nothing is noticed by nobody",
+        breaks="a stream that delivers nothing goes unnoticed",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_if_it_is_not_delivered_before_the_next_scan",
         ),
@@ -22,7 +22,7 @@ TOLD: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old="        self._missed_by_stream.discard(name)\n",
         new="        del name\n",
-        breaks="every resync in a busy hour tells of changes that were missed",
+        breaks="every resync in a busy hour reports missed changes",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_if_it_is_not_delivered_before_the_next_scan",
         ),
@@ -33,7 +33,7 @@ TOLD: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old=" and self._items.stale_mark(name) is None:",
         new=":",
-        breaks="a change that the stream has told of, and that waits for its worker, is told to be missed",
+        breaks="a change that the stream delivered, and that waits for its worker, is reported as missed",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_a_change_counts_as_missed_if_it_is_not_delivered_before_the_next_scan",
         ),
@@ -44,7 +44,7 @@ TOLD: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old='                if self.mode == "stream":\n',
         new="                if True:\n",
-        breaks="without a stream each change is told to be missed",
+        breaks="without a stream each change is reported as missed",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_without_a_stream_a_change_found_by_a_scan_does_not_count_as_missed",
         ),
@@ -55,7 +55,7 @@ TOLD: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old="        self._missed_by_stream.clear()\n",
         new="",
-        breaks="each break of the stream is told as changes that it swallowed",
+        breaks="each interruption of the stream is reported as missed changes",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_changes_pending_when_the_stream_is_lost_do_not_count_as_missed",
         ),
@@ -66,7 +66,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="if known and entry.change is not None and (changed or 0.0) < (entry.change.changed or 0.0):",
         new="if False:",
-        breaks="after a shard was read anew an endpoint's page tells of an old change",
+        breaks="after a shard was read again, an endpoint's page shows an old change",
         tests=("tests/engine/state/test_history.py::test_a_repeated_record_does_not_hide_a_newer_change",),
     ),
     Mutant(
@@ -75,7 +75,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="        if entry is not None and current:\n",
         new="        if entry is not None:\n",
-        breaks="a change is told to be done before anything was done for it",
+        breaks="a change is reported as done before anything was done for it",
         tests=("tests/engine/state/test_history.py::test_applies_of_an_older_item_do_not_count_for_a_newer_change",),
     ),
     Mutant(
@@ -84,7 +84,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="if read - _MAX_CHANGE_AGE <= at <= read + _MAX_CLOCK_SKEW:",
         new="if at:",
-        breaks="a copied item makes the time from change to applied that of its original",
+        breaks="a copied item's time from change to applied is that of its original",
         tests=("tests/engine/state/test_history.py::test_the_streams_time_counts_if_the_items_time_is_implausible",),
     ),
     Mutant(
@@ -93,7 +93,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="if _changes_nothing(record.old, record.new) or (",
         new="if (",
-        breaks="each report begins another change in an endpoint's story",
+        breaks="each report starts another change in an endpoint's history",
         tests=("tests/engine/state/test_history.py::test_reports_and_completed_rollouts_are_not_changes",),
     ),
     Mutant(
@@ -102,7 +102,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="        if _changes_nothing(old, new):\n            return\n",
         new="",
-        breaks="without a stream each promotion begins another change in an endpoint's story",
+        breaks="without a stream each promotion starts another change in an endpoint's history",
         tests=("tests/engine/state/test_history.py::test_a_completed_rollout_found_by_a_scan_is_not_a_change",),
     ),
     Mutant(
@@ -111,7 +111,7 @@ TOLD: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old="self._history.record_scan_change(name, self._items.wire(name), item)",
         new="pass",
-        breaks="without a stream no change is followed from the write to readiness",
+        breaks="without a stream no change is tracked from the write to readiness",
         tests=(
             "tests/engine/reconcile/test_resync_plans.py::test_without_a_stream_a_change_found_by_a_scan_does_not_count_as_missed",
         ),
@@ -122,7 +122,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="    if records and _same_but_time(",
         new="    if False and _same_but_time(",
-        breaks="what fails for an hour hides all that was before",
+        breaks="a failure that repeats for an hour hides all earlier entries",
         tests=("tests/engine/state/test_history.py::test_a_repeated_reconcile_is_only_counted",),
     ),
     Mutant(
@@ -131,7 +131,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="        if entry is None and ended and not notable:\n",
         new="        if False:\n",
-        breaks="each resync pushes the endpoints that something happened to out of memory",
+        breaks="each resync pushes the endpoints with recent activity out of memory",
         tests=("tests/engine/state/test_history.py::test_an_endpoint_that_was_always_in_sync_is_not_remembered",),
     ),
     Mutant(
@@ -140,7 +140,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="    while len(kept) > 1 and sum(map(len, kept)) > MAX_BYTES:\n",
         new="    while False:\n",
-        breaks="10,000 endpoints in trouble take all the memory there is",
+        breaks="10,000 failing endpoints use up all memory",
         tests=("tests/engine/state/test_history.py::test_an_endpoint_takes_at_most_two_kilobytes",),
     ),
     Mutant(
@@ -149,7 +149,7 @@ TOLD: Final = (
         file="gco_stream/engine/state/history.py",
         old="        while len(self._entries) > self._max_endpoints:\n",
         new="        while False:\n",
-        breaks="memory grows with every name there ever was",
+        breaks="memory grows with every key ever seen",
         tests=(
             "tests/engine/state/test_history.py::test_the_number_of_endpoints_is_limited_and_the_least_recent_are_dropped",
         ),

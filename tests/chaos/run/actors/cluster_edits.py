@@ -1,4 +1,4 @@
-"""Other hands in the cluster: people who edit, scale and delete what the controller has made, and pods that fail."""
+"""Other clients of the cluster: people who edit, scale and delete the controller's objects, and pods that fail."""
 
 import random
 import time
@@ -12,7 +12,7 @@ from tests.chaos.run.actors.roster import Place, Roster
 from tests.chaos.run.records.evidence import Action
 from tests.chaos.run.records.journal import ActionLog
 
-# A template that is changed by others again and again becomes contested, and is then rightly left alone.
+# A template that others edit repeatedly becomes contested and is then rightly left alone.
 _TEMPLATE_EDITS = 1
 _OTHER_TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/another-installation"
 _READINESS_ANNOTATION = "gco.local/ready"
@@ -21,7 +21,7 @@ Ref = tuple[str, str, str]
 
 
 class ClusterActors:
-    """Each step has a seed of its own, as users' have."""
+    """Performs cluster edits; each step has its own seed, like the users' steps."""
 
     def __init__(self, kube: KubeApi, roster: Roster, history: ActionLog, seed: int) -> None:
         self._kube = kube
@@ -33,7 +33,7 @@ class ClusterActors:
         self.done = 0
 
     def create_foreign_objects(self) -> None:
-        """Somebody else's objects, some of them where an endpoint's own should stand: the resourceVersion of each."""
+        """Creates foreign objects, some under the name of an endpoint's Service, and records their resourceVersions."""
         for place in self._roster.places:
             if place.squatted:
                 self._foreign("Service", place.namespace, place.name, {"app": "mine"}, {})
@@ -59,18 +59,16 @@ class ClusterActors:
         self.foreign[kind, namespace, name] = made["metadata"]["resourceVersion"]
 
     def changed_foreign_objects(self) -> list[str]:
-        """Foreign objects that are not as they were made."""
+        """Describes foreign objects that have changed since their creation."""
         found = []
         for (kind, namespace, name), version in self.foreign.items():
             now = self._kube.find(path_of(kind, namespace, name))
             if now is None or now["metadata"]["resourceVersion"] != version:
-                found.append(
-                    f"{kind} {namespace}/{name}, which is somebody else's, was {'changed' if now else 'deleted'}"
-                )
+                found.append(f"foreign {kind} {namespace}/{name} was {'changed' if now else 'deleted'}")
         return found
 
     def act(self, number: int) -> None:
-        """The step of this number, on what then stands."""
+        """Performs the step with this number on the current cluster."""
         rng = random.Random(f"{self._seed}:hands:{number}")
         place = rng.choice(self._roster.touched)
         deed = rng.choice((self._edit, self._edit, self._delete, self._scale, self._pods, self._pods, self._template))
@@ -85,7 +83,7 @@ class ClusterActors:
         self._journal.record_action(Action(began, time.time(), "hands", what, place.name, about=about, failed=failed))
 
     def heal_pods(self) -> None:
-        """No pod is told any more not to be ready."""
+        """Makes all pods ready again that were set to not ready."""
         for namespace in self._roster.namespaces:
             for pod in self._kube.list(path_of("Pod", namespace)):
                 if (pod["metadata"].get("annotations") or {}).get(_READINESS_ANNOTATION) == "false":
@@ -151,7 +149,7 @@ class ClusterActors:
         return "edit template", about, lambda: self._kube.patch(path_of(*_of(about)), patch, content_type=JSON_PATCH)
 
     def _pods(self, rng: random.Random, place: Place) -> tuple[str, Ref, Callable[[], Any]]:
-        # One act: all of an endpoint's pods fail, recover or are evicted.
+        # One step affects all pods of an endpoint: they fail, recover or are evicted.
         fate = rng.choice(("false", "true", "true", "evict"))
 
         def act() -> None:

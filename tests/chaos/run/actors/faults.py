@@ -1,4 +1,4 @@
-"""Faults at random times: planned of the seed before the run begins, carried out beside one another."""
+"""Faults at random times: planned from the seed before the run, executed concurrently."""
 
 import random
 import signal
@@ -21,10 +21,10 @@ from tests.chaos.run.sites import Route, Site
 LEADER = -1
 _LEASE = "inference-monitor-leader"
 _TERM_TIMEOUT = 60.0
-# A process that has just begun does not handle SIGTERM yet.
+# A process that has just started does not handle SIGTERM yet.
 _STATUSES = {"kill -9": (128 + signal.SIGKILL,), "SIGTERM": (0, 128 + signal.SIGTERM)}
 
-# How often each kind comes, as seconds between two of it in a run of any length; and how long one lasts.
+# Per kind: the mean number of seconds between two faults, for a run of any length, and the range of their duration.
 _SCHEDULE = {
     "kill -9": (40.0, (0.0, 4.0)),
     "SIGTERM": (45.0, (0.0, 3.0)),
@@ -54,12 +54,12 @@ ON_THE_WAY = frozenset(
         "credentials refused",
     }
 )
-"""Faults of what is between a replica and its servers."""
+"""Faults between a replica and its servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
-    """A fault to come, `at` seconds after the beginning; `replica` is a replica's number or LEADER."""
+    """A planned fault, `at` seconds after the start; `replica` is a replica's number or LEADER."""
 
     at: float
     kind: str
@@ -69,7 +69,7 @@ class PlannedFault:
 
 
 def plan_faults(seed: int, seconds: float, replicas: int, kinds: frozenset[str] | None = None) -> list[PlannedFault]:
-    """Every fault of a run, in order. `kinds`: only these."""
+    """Returns every fault of a run, in order; `kinds` restricts them."""
     found = []
     for kind, (every, (shortest, longest)) in _SCHEDULE.items():
         if kinds is not None and kind not in kinds:
@@ -84,7 +84,7 @@ def plan_faults(seed: int, seconds: float, replicas: int, kinds: frozenset[str] 
 
 
 class Faults:
-    """Carries faults out. `holder`: the host that the Lease names. A context manager: left, every fault has ended."""
+    """Executes faults. `holder` returns the host that holds the Lease."""
 
     def __init__(
         self, plane: ControlPlane, sites: list[Site], namespace: str, holder: Callable[[], str], history: ActionLog
@@ -103,11 +103,11 @@ class Faults:
         self.late: list[str] = []
 
     def begin(self, one: PlannedFault) -> None:
-        """Does not wait for its end."""
+        """Starts a fault without waiting for its end."""
         self._running.append(self._pool.submit(self._run, one))
 
     def end(self) -> None:
-        """Every fault is taken back, and every replica runs."""
+        """Ends every fault, and makes sure that every replica runs."""
         self._over.set()
         for future in self._running:
             future.result()
@@ -121,7 +121,7 @@ class Faults:
         self._journal.note("all faults have ended")
 
     def restart_ended(self) -> None:
-        """What has ended by itself is started again, as kubelet does."""
+        """Restarts replicas that exited by themselves, as the kubelet would."""
         for site in self._sites:
             if self._busy[site.replica.name].acquire(blocking=False):
                 try:
@@ -130,7 +130,7 @@ class Faults:
                     self._busy[site.replica.name].release()
 
     def affected_requests(self) -> Counter[str]:
-        """How many requests each fault of the proxies struck."""
+        """Returns the number of requests that each proxy fault affected."""
         return sum((way.proxy.injected for site in self._sites for way in site.ways or ()), Counter())
 
     def _run(self, one: PlannedFault) -> None:
@@ -190,17 +190,19 @@ class Faults:
 
     def _end_process(self, site: Site, number: signal.Signals, one: PlannedFault) -> None:
         with self._busy[site.replica.name]:
-            # One that was started a moment ago has no process of its own yet.
+            # A replica started a moment ago has no process yet.
             if self._over.is_set() or not site.replica.signal(number):
                 return
             with self._lasting(one.kind, site):
                 began = time.monotonic()
                 status = site.replica.wait_ended(_TERM_TIMEOUT)
                 if status is None:
-                    self.late.append(f"{site.replica.name} has not ended {_TERM_TIMEOUT:g} s after {one.kind}")
+                    self.late.append(f"{site.replica.name} has not exited {_TERM_TIMEOUT:g} s after {one.kind}")
                     site.replica.end()
                 elif status not in _STATUSES[one.kind] and not site.replica.has_fenced_itself(status):
-                    self.late.append(f"{site.replica.name} ended with {status} after {one.kind}: {site.replica.tail()}")
+                    self.late.append(
+                        f"{site.replica.name} exited with {status} after {one.kind}: {site.replica.tail()}"
+                    )
                 took = round(time.monotonic() - began, 2)
                 self._journal.note("has ended", whom=site.replica.name, status=status, seconds=took)
                 self._over.wait(one.seconds)
@@ -218,7 +220,7 @@ class Faults:
         with self._lasting(fault.name, site):
             way.proxy.inject(fault)
             if drops:
-                # So that watches are opened anew, and struck.
+                # New watches are opened and affected.
                 way.proxy.drop_connections()
             self._over.wait(one.seconds)
             way.proxy.clear(fault)

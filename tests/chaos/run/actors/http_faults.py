@@ -1,4 +1,4 @@
-"""What the proxies may do to requests, each as a value made of the dice: names are what reports count by."""
+"""Random faults of the proxies, as values; the report counts them by name."""
 
 import random
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def _complaint(name: str, status: int = 400) -> Answer:
 
 
 def of_cluster(rng: random.Random) -> Fault:
-    """A fault of the API server, or of what is before it."""
+    """Returns a fault of the API server or of the network in front of it."""
     share = rng.choice((0.1, 0.3, 0.6, 1.0))
     retry = {"Retry-After": "1"}
     return rng.choice(
@@ -89,7 +89,7 @@ def of_cluster(rng: random.Random) -> Fault:
 
 
 def of_table(rng: random.Random) -> Fault:
-    """A fault of DynamoDB, of its streams, or of what is before them."""
+    """Returns a fault of DynamoDB, of its streams, or of the network in front of them."""
     share = rng.choice((0.1, 0.3, 0.6, 1.0))
     writes, reads = _operation("UpdateItem", "DeleteItem"), _operation("GetRecords")
     pages = _operation("Scan", "GetRecords", "GetItem")
@@ -118,5 +118,5 @@ def of_table(rng: random.Random) -> Fault:
 
 
 def unauthorized() -> Fault:
-    """As where a token has expired."""
+    """Returns the fault of an expired token."""
     return Fault("API server: 401", _any, _refusal(401, "Unauthorized"))

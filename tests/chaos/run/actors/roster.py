@@ -1,4 +1,4 @@
-"""Which endpoints a run has, where each lives, and which of them nobody ever touches."""
+"""The endpoints of a run: where each lives, and which of them are never changed."""
 
 import random
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ _SQUATTED = 2
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An endpoint of the run. `left_alone`: it is made once, and then nobody changes it. `squatted`: somebody else's
-    Service stands where its own should.
+    """An endpoint of the run.
+
+    `left_alone`: it is created once and never changed. `squatted`: a foreign Service has the name of its own.
     """
 
     name: str
@@ -24,7 +25,7 @@ class Place:
 
 
 class Roster:
-    """`count` endpoints in two namespaces of which the first is the installation's own."""
+    """`count` endpoints in two namespaces; the first is the installation's own."""
 
     def __init__(self, count: int, namespaces: tuple[str, str], region: str) -> None:
         self.region = region
@@ -45,7 +46,7 @@ class Roster:
         return [place for place in self.places if not place.left_alone and not place.squatted]
 
     def item(self, place: Place, rng: random.Random) -> dict[str, Any]:
-        """A new item, without what every creation adds."""
+        """Returns a new item, without the attributes that every creation adds."""
         spec: dict[str, Any] = {
             "image": f"{IMAGE}:1.{rng.randrange(3)}",
             "replicas": rng.choice((1, 1, 2)),

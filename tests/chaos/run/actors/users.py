@@ -1,4 +1,4 @@
-"""Users: each step of theirs is a choice of its own seed, so that a run of the same seed tries the same again."""
+"""Users: each step has its own seed, so runs with the same seed attempt the same steps."""
 
 import random
 import time
@@ -15,7 +15,7 @@ from tests.chaos.run.records.evidence import Action
 from tests.chaos.run.records.journal import ActionLog
 
 SCALING = {"enabled": True, "min_replicas": 1, "max_replicas": 3}
-# A few that come again and again (a roll-back), among new ones.
+# A few images recur among new ones, like a rollback.
 _KNOWN_IMAGES = 3
 _SLOW = ("", "", "", "", "", "-ready-after-1s", "-ready-after-2s")
 
@@ -23,7 +23,7 @@ Write = Callable[[], Any]
 
 
 class TableActors:
-    """Write items as GCO's tools and the command line do."""
+    """Writes items as GCO's tools and the CLI do."""
 
     def __init__(
         self, table: SyncEndpointTable, client: Any, name: str, roster: Roster, history: ActionLog, seed: int
@@ -37,13 +37,13 @@ class TableActors:
         self.writes = 0
 
     def create_all(self) -> None:
-        """Every endpoint of the roster, one after another."""
+        """Creates every endpoint of the roster."""
         for place in self._roster.places:
             rng = random.Random(f"{self._seed}:item:{place.name}")
             self._do("create", place.name, lambda p=place, r=rng: self._table.create(self._roster.item(p, r)))  # type: ignore[misc]
 
     def act(self, number: int) -> None:
-        """The user's step of this number, on what the user then finds."""
+        """Performs the user step with this number on the current item."""
         rng = random.Random(f"{self._seed}:user:{number}")
         place = rng.choice(self._roster.touched)
         try:
@@ -54,7 +54,7 @@ class TableActors:
         self._do(what, place.name, write)
 
     def release_all(self, share: float, rng: random.Random) -> None:
-        """Takes holds off a share of what is held, as before an audit."""
+        """Releases a share of the held endpoints."""
         for seen in list(self._table.scan()):
             if "hold" in seen and rng.random() < share:
                 self._do("release", seen["endpoint_name"]["S"], lambda s=seen: self._table.release(s))  # type: ignore[misc]

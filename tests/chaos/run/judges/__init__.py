@@ -1,1 +1,1 @@
-"""Pure functions of what was recorded: each returns what it holds against the controller, a sentence each."""
+"""Pure functions of the records of a run: each returns its findings against the controller, one sentence each."""

@@ -1,4 +1,4 @@
-"""I5, I9 and what is said to be gone: foreign objects, what stood when a region said "deleted", and silence at rest."""
+"""Judges foreign objects (I5), rest (I9), and reports of "deleted" while objects exist."""
 
 from collections.abc import Mapping
 
@@ -9,16 +9,16 @@ _TAKEN = 409
 
 
 def foreign_writes(evidence: Evidence) -> list[str]:
-    """Writes of a replica that took effect on what is somebody else's."""
+    """Describes successful writes of a replica to foreign objects."""
     return [
-        f"{call.replica}: {call.verb} of {call.kind} {call.namespace}/{call.name} at {call.at:.3f}, not its own"
+        f"{call.replica}: {call.verb} of foreign {call.kind} {call.namespace}/{call.name} at {call.at:.3f}"
         for call in evidence.calls
         if call.is_write and 200 <= call.status < 300 and call.ref in evidence.foreign
     ]
 
 
 def reported_deleted_too_early(evidence: Evidence) -> list[str]:
-    """Reports of "deleted" while objects stood that a watch had shown before, and went on to show."""
+    """Describes reports of "deleted" while objects existed, as seen by a watch before and after the report."""
     lives = _lives(evidence)
     found = []
     for change in evidence.changes:
@@ -32,16 +32,17 @@ def reported_deleted_too_early(evidence: Evidence) -> list[str]:
             if begin < change.at - _TOLERANCE and end > change.at + _TOLERANCE
         ]
         if left:
-            found.append(f"{change.name}: reported deleted at {change.at:.3f} while {', '.join(left)} stood")
+            found.append(f"{change.name}: reported deleted at {change.at:.3f} while {', '.join(left)} existed")
     return found
 
 
 def writes_at_rest(evidence: Evidence, since: float) -> list[str]:
-    """Writes to the cluster or to the table at rest. Renewals of the Lease are none, nor is asking whether a
-    name that is taken has become free.
+    """Describes writes to the cluster or the table at rest.
+
+    Lease renewals do not count, nor do attempts to create an object whose name is taken.
     """
     found = [
-        f"{call.replica}: {call.verb} {call.kind} {call.namespace}/{call.name} ({call.status}), at rest"
+        f"{call.replica}: {call.verb} {call.kind} {call.namespace}/{call.name} ({call.status}) at rest"
         for call in evidence.calls
         if call.is_write
         and call.at > since
@@ -63,7 +64,7 @@ def _state(item: Mapping[str, object], region: str) -> str:
 
 
 def _lives(evidence: Evidence) -> dict[str, list[tuple[str, str, float, float]]]:
-    """From when to when each object stood that says it is an endpoint's; what was listed anew does not count."""
+    """Returns the lifetimes of the objects of each endpoint; deletions found by a new list do not count."""
     begun: dict[str, Event] = {}
     found: dict[str, list[tuple[str, str, float, float]]] = {}
     for event in evidence.events:

@@ -1,8 +1,8 @@
-"""Writes that were sent while their sender led and arrived later: what no program can take back any more.
+"""Writes that were sent while their sender led, but arrived later; no program can revoke these.
 
-A server that stands still has requests in its kernel's queue, and carries them out when it goes on, although their
-sender has reset the connection. After a silence of the network the kernel of a sender that is itself stopped sends
-again what had not arrived. Where a sender has reset the connection, the server breaks off what it had half of (504).
+A frozen server has requests in its kernel's queue and executes them when it resumes, although their sender has reset
+the connection. When a silent network recovers, the kernel of a frozen sender retransmits what had not arrived. If the
+sender resets the connection, the server aborts a request that it has received in part (504).
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _BROKEN_OFF = 504
 
 
 def delayed_writes(act: LeaderWrite, spans: Iterable[FaultSpan]) -> bool:
-    """Whether the act was received just after its way had stood still."""
+    """Whether the write was received just after its path had been blocked."""
     received = act.received / 1e6
     host = act.user.rpartition(":")[2]
     return any(

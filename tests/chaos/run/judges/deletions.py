@@ -1,4 +1,4 @@
-"""I7: nothing was deleted that the table did not want gone at that moment, as far as its deleter could know."""
+"""Judges deletions (I7): nothing is deleted that the table wants to exist, as far as the deleter could know."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from tests.chaos.run.judges.staleness import UNREAD, stale_since
 from tests.chaos.run.records.evidence import KINDS, Call, Event, Evidence, Histories, Plain, owner_of, runs, spec_of
 
 _BY_HAND = 90.0
-"""Seconds that a deletion by hand may take: pods first."""
+"""Seconds that a manual deletion may take, pods included."""
 
 
 def unrequested_deletions(evidence: Evidence) -> list[str]:
-    """Deletions that a replica sent, and objects that went without anybody's deletion."""
+    """Describes unrequested deletions by a replica, and objects that disappeared without a deletion by anybody."""
     histories = Histories(evidence.changes)
     readiness, going = _Readiness(evidence.events), _Terminating(evidence.events)
     found = []
@@ -27,12 +27,12 @@ def unrequested_deletions(evidence: Evidence) -> list[str]:
     for event in _ended(evidence):
         since = stale_since(evidence.spans, "", event.at) - _BY_HAND
         if why := _against(evidence, histories, readiness, event.ref, since, event.at):
-            found.append(f"{event.kind} {event.namespace}/{event.name} went at {event.at:.3f}, {why}")
+            found.append(f"{event.kind} {event.namespace}/{event.name} was deleted at {event.at:.3f}, {why}")
     return found
 
 
 def _ended(evidence: Evidence) -> Iterator[Event]:
-    """Objects of endpoints that are gone, and nobody has deleted them by hand."""
+    """Yields the deletions of endpoints' objects that were not manual."""
     by_hand: dict[tuple[str, str, str], list[float]] = {}
     for deed in evidence.actions:
         if deed.about is not None and deed.what.startswith("delete"):
@@ -52,10 +52,10 @@ def _against(
     since: float,
     until: float,
 ) -> str:
-    """Why it should not have been deleted, "" where it should."""
+    """Returns why the object must not have been deleted, "" if it may have been."""
     kind, namespace, name = ref
     if ref in evidence.foreign:
-        return "which is somebody else's"
+        return "which is foreign"
     endpoint, canary = owner_of(kind, name)
     versions = histories.between(endpoint, since, until + UNREAD)
     if any(_wants_gone(item, kind, canary=canary, region=evidence.region) for item in versions):
@@ -64,8 +64,8 @@ def _against(
         return ""
     last = versions[-1]
     return (
-        f"while the item said {last.get('desired_state')} in {last.get('target_regions')} "
-        f"(and nothing else since {since:.3f}): {_desired_state(last)}"
+        f"while the item was {last.get('desired_state')} in {last.get('target_regions')} "
+        f"(unchanged since {since:.3f}): {_desired_state(last)}"
     )
 
 
@@ -84,7 +84,7 @@ def _wants_gone(item: Plain, kind: str, *, canary: bool, region: str) -> bool:
 
 
 class _Readiness:
-    """When a main Deployment was there with a ready pod."""
+    """When each main Deployment existed with a ready pod."""
 
     def __init__(self, events: tuple[Event, ...]) -> None:
         self._seen: dict[tuple[str, str], list[tuple[float, bool]]] = {}
@@ -94,7 +94,7 @@ class _Readiness:
                 self._seen.setdefault((event.namespace, event.name), []).append((event.at, ready))
 
     def was_unready(self, namespace: str, name: str, since: float, until: float) -> bool:
-        """Whether at some time in between no pod was ready."""
+        """Whether no pod was ready at some time within the interval."""
         seen = self._seen.get((namespace, name), [])
         times = [at for at, _ in seen]
         first = max(0, bisect_right(times, since) - 1)
@@ -102,7 +102,7 @@ class _Readiness:
 
 
 class _Terminating:
-    """When objects were being deleted already: to ask for it once more takes nothing away."""
+    """When objects were already being deleted: deleting them again has no effect."""
 
     def __init__(self, events: tuple[Event, ...]) -> None:
         self._seen: dict[tuple[str, str, str], list[tuple[float, bool]]] = {}
@@ -117,7 +117,10 @@ class _Terminating:
 
 def _desired_state(item: Plain) -> str:
     spec = spec_of(item)
-    return ", ".join(f"{key} {spec[key]}" for key in ("replicas", "canary", "autoscaling") if key in spec) or "no more"
+    return (
+        ", ".join(f"{key} {spec[key]}" for key in ("replicas", "canary", "autoscaling") if key in spec)
+        or "nothing else"
+    )
 
 
 def _describe(call: Call) -> str:

@@ -1,5 +1,6 @@
-"""I1: once all is quiet, the cluster equals what the table asks. Written by hand from what an item means; it shares
-nothing with how the controller plans.
+"""Judges the final state (I1): after quiet, the cluster matches the table.
+
+Derived independently from the meaning of an item; it shares no code with the controller's planner.
 """
 
 import json
@@ -23,7 +24,10 @@ def out_of_sync(
     known: Sequence[str],
     foreign: frozenset[Ref] = frozenset(),
 ) -> list[str]:
-    """`items` by name, `objects` by kind, namespace and name. `known`: every name that ever had an item."""
+    """Describes differences between `items` (by name) and `objects` (by kind, namespace and name).
+
+    `known`: every name that ever had an item.
+    """
     found: list[str] = []
     for name in known:
         one = _Endpoint(name, items.get(name, {}), objects, region, namespaces, foreign)
@@ -57,13 +61,13 @@ class _Endpoint:
         if "hold" in self.item:
             return self._held()
         if state == "deleted":
-            # Where it is asked for elsewhere too, it waits for the word of a region that has no controller here.
+            # If the item also targets other regions, it waits for their reports, and no controller runs there.
             here = set(self.item["target_regions"]) <= {self.region}
-            return ["deleted, and still in the table"] * here + self._no_objects("it is deleted")
+            return ["deleted, but still in the table"] * here + self._no_objects("the endpoint is deleted")
         if self.region not in self.item["target_regions"]:
             said = self._report().get("state", "deleted")
-            return self._no_objects(f"it has left {self.region}") + (
-                [f"has left, and its region says {said}"] if said != "deleted" else []
+            return self._no_objects(f"the endpoint has left {self.region}") + (
+                [f"has left the region, which reports {said}"] if said != "deleted" else []
             )
         squatted = [ref for ref in self._foreign if ref[1:] == (self.namespace, self.name)]
         if squatted:
@@ -92,36 +96,38 @@ class _Endpoint:
             ("Service", names.canary_name(self.name)),
         }
         return [
-            f"{kind} {namespace}/{name} stands, although {why}"
+            f"{kind} {namespace}/{name} exists although {why}"
             for kind, name in sorted(wanted)
             for namespace in self._namespaces
             if (kind, namespace, name) in self._objects and (kind, namespace, name) not in self._foreign
         ]
 
     def _held(self) -> list[str]:
-        # A region that has nothing to do with it any more says nothing of it.
+        # A region that the endpoint has left reports nothing.
         if self.region not in self.item["target_regions"] and self._report().get("state", "deleted") == "deleted":
             return []
-        return [] if self._report().get("reason") == "Held" else [f"held, and its region says {dict(self._report())}"]
+        return (
+            [] if self._report().get("reason") == "Held" else [f"held, but the region reports {dict(self._report())}"]
+        )
 
     def _expect_error(self, reason: str) -> list[str]:
         report = self._report()
         if (report.get("state"), report.get("reason")) == ("error", reason):
             return []
-        return [f"its region should say error ({reason}), and says {dict(report)}"]
+        return [f"the region should report error ({reason}), but reports {dict(report)}"]
 
     def _stopped(self) -> list[str]:
         found = []
         for name in (self.name, names.canary_name(self.name)):
             deployment = self._get("Deployment", name)
             if deployment is not None and deployment["spec"]["replicas"] != 0:
-                found.append(f"stopped, and {name} has {deployment['spec']['replicas']} replicas")
+                found.append(f"stopped, but {name} has {deployment['spec']['replicas']} replicas")
         if self._get("Ingress", names.ingress_name(self.name)) is not None:
-            found.append("stopped, and its Ingress stands")
+            found.append("stopped, but has an Ingress")
         if self._get("HorizontalPodAutoscaler", self.name) is not None:
-            found.append("stopped, and its HPA stands")
+            found.append("stopped, but has an HPA")
         if self._report().get("state") != "stopped":
-            found.append(f"stopped, and its region says {dict(self._report())}")
+            found.append(f"stopped, but the region reports {dict(self._report())}")
         return found
 
     def _main(self) -> list[str]:
@@ -134,14 +140,14 @@ class _Endpoint:
         scaler = self._get("HorizontalPodAutoscaler", self.name)
         if scaling.get("enabled"):
             if not scaling["min_replicas"] <= replicas <= scaling["max_replicas"]:
-                found.append(f"has {replicas} replicas, outside its autoscaling's bounds")
+                found.append(f"has {replicas} replicas, outside the bounds of its autoscaling")
             if scaler is None or scaler["spec"]["maxReplicas"] != scaling["max_replicas"]:
                 found.append(f"its HPA is {scaler and scaler['spec']}")
         else:
             if replicas != self.spec.get("replicas", 1):
                 found.append(f"has {replicas} replicas, not {self.spec.get('replicas', 1)}")
             if scaler is not None:
-                found.append("has an HPA that its item does not ask for")
+                found.append("has an HPA, but no autoscaling")
         return found + self._served(self.name)
 
     def _canary(self) -> list[str]:
@@ -149,7 +155,7 @@ class _Endpoint:
         deployment = self._get("Deployment", name)
         if not canary:
             left = [kind for kind in ("Deployment", "Service") if self._get(kind, name) is not None]
-            return [f"the canary's {' and '.join(left)} still stand"] if left else []
+            return [f"the canary's {' and '.join(left)} still exist"] if left else []
         if deployment is None:
             return ["its canary has no Deployment"]
         found = self._runs(deployment, canary["image"])
@@ -185,7 +191,7 @@ class _Endpoint:
         ingress = self._get("Ingress", names.ingress_name(self.name))
         scaled = (self.spec.get("autoscaling") or {}).get("enabled")
         if not scaled and self.spec.get("replicas") == 0:
-            return ["has an Ingress and no replicas"] if ingress is not None else []
+            return ["has an Ingress but no replicas"] if ingress is not None else []
         if str(self.spec["image"]).endswith(_NEVER):
             return []
         if ingress is None:
@@ -193,7 +199,7 @@ class _Endpoint:
         path = ingress["spec"]["rules"][0]["http"]["paths"][0]
         found = [] if path["path"] == self.item["ingress_path"] else [f"its path is {path['path']}"]
         annotations = ingress["metadata"].get("annotations", {})
-        found += [f"{clock} still runs" for clock in _CLOCKS if clock in annotations]
+        found += [f"{clock} is still set" for clock in _CLOCKS if clock in annotations]
         weights, wanted = _weights(path["backend"]["service"], annotations), self._shares()
         return found if weights == wanted else [*found, f"its Ingress routes {weights}, not {wanted}"]
 
@@ -215,7 +221,7 @@ class _Endpoint:
         seen = (report.get("state"), report.get("replicas_ready"), report.get("replicas_desired"), report.get("error"))
         found = []
         if seen != ("running", ready, count, None):
-            found.append(f"its region says {seen}; {ready} of {count} are ready")
+            found.append(f"the region reports {seen}; {ready} of {count} are ready")
         if self.item["desired_state"] != "running":
             found.append("is not promoted")
         return found
@@ -233,9 +239,9 @@ def _weights(service: Mapping[str, Any], annotations: Mapping[str, str]) -> dict
 
 
 def leftovers(objects: Mapping[Ref, Object], known: Sequence[str], foreign: frozenset[Ref]) -> list[str]:
-    """Objects that say they are an endpoint's that never was."""
+    """Describes objects with the labels of an endpoint that never existed."""
     return [
-        f"{kind} {namespace}/{name} says that it is an endpoint's that never was"
+        f"{kind} {namespace}/{name} belongs to an endpoint that never existed"
         for (kind, namespace, name), obj in objects.items()
         if kind in KINDS
         and (kind, namespace, name) not in foreign

@@ -1,4 +1,4 @@
-"""I6, and of promotion and purge: the table's history has only what users wrote and what all regions agreed on."""
+"""Judges the table's history (I6): it has only users' writes, and promotions and purges that all regions agreed on."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _NOT_ASKED = frozenset({"region_status", "updated_at"})
 
 
 def overwritten(evidence: Evidence) -> list[str]:
-    """Changes of what users ask that are neither a user's, nor a right promotion, nor a right purge."""
+    """Describes changes of the desired state that are not a user's write, a valid promotion or a valid purge."""
     marks = {deed.mark for deed in evidence.actions if deed.actor == "user" and deed.mark}
     of_all = tuple(span for span in evidence.spans if not span.replica)
     unknown: dict[str, list[Action]] = {}
@@ -30,7 +30,7 @@ def overwritten(evidence: Evidence) -> list[str]:
             found += _wrong_promotion(change)
             continue
         if not change.new and (taken := _taken_out_by_hand(unknown.get(change.name, []), change.at)) is not None:
-            # It explains one removal, however late its record was read.
+            # One action explains one removal, however late its record was read.
             unknown[change.name].remove(taken)
             continue
         since = stale_since(of_all, "", change.at) - UNREAD
@@ -48,31 +48,31 @@ def _taken_out_by_hand(deeds: list[Action], at: float) -> Action | None:
 
 
 def lost_writes(evidence: Evidence) -> list[str]:
-    """Writes that users were told had been done, and that are not in the table's history."""
+    """Describes successful user writes that are missing in the table's history."""
     written = {change.new.get("updated_at") for change in evidence.changes}
     return [
-        f"{deed.name}: {deed.what} at {deed.at:.3f} is not in the table's history"
+        f"{deed.name}: {deed.what} at {deed.at:.3f} is missing in the table's history"
         for deed in evidence.actions
         if deed.actor == "user" and deed.mark and deed.mark not in written
     ]
 
 
 def promoted_twice(evidence: Evidence) -> list[str]:
-    """Items that were promoted more than once since a user last wrote them."""
+    """Describes items that were promoted more than once after a user's write."""
     counts: Counter[str] = Counter()
     found = []
     for change in evidence.changes:
         if is_promotion(change):
             counts[change.name] += 1
             if counts[change.name] > 1:
-                found.append(f"{change.name}: promoted for the {counts[change.name]}. time at {change.at:.3f}")
+                found.append(f"{change.name}: promotion no. {counts[change.name]} at {change.at:.3f}")
         elif _desired(change.old) != _desired(change.new):
             counts[change.name] = 0
     return found
 
 
 def epochs_in_order(evidence: Evidence) -> list[str]:
-    """Reports of an earlier leader that came after a later leader's."""
+    """Describes reports of an earlier leader that came after a later leader's."""
     last: dict[tuple[str, str], int] = {}
     found = []
     for change in evidence.changes:
@@ -80,7 +80,9 @@ def epochs_in_order(evidence: Evidence) -> list[str]:
             epoch = int(entry.get("epoch", 0))
             before = last.get((change.name, region), 0)
             if epoch < before:
-                found.append(f"{change.name}: at {change.at:.3f} a report of epoch {epoch} after one of {before}")
+                found.append(
+                    f"{change.name}: at {change.at:.3f} a report of epoch {epoch} followed one of epoch {before}"
+                )
             last[change.name, region] = epoch
     return found
 
@@ -96,7 +98,7 @@ def _wrong_promotion(change: Change) -> list[str]:
     entries = _statuses(change.old)
     intent = wire.intent_of(wire.encode(change.old))
     wrong = [
-        f"{region} said {entries.get(region, {}).get('state', 'nothing')}"
+        f"{region} reported {entries.get(region, {}).get('state', 'nothing')}"
         for region in change.old.get("target_regions", ())
         if not _says(entries.get(region, {}), "running", intent)
     ]
@@ -108,11 +110,13 @@ def _wrong_purge(change: Change) -> list[str]:
     intent = wire.intent_of(wire.encode(change.old))
     wrong = [] if change.old.get("desired_state") == "deleted" else [f"it was {change.old.get('desired_state')}"]
     wrong += [
-        f"{region} said nothing of it"
+        f"{region} did not report it"
         for region in change.old.get("target_regions", ())
         if not _says(entries.get(region, {}), "deleted", intent)
     ]
-    wrong += [f"{region} said {entry.get('state')}" for region, entry in entries.items() if entry["state"] != "deleted"]
+    wrong += [
+        f"{region} reported {entry.get('state')}" for region, entry in entries.items() if entry["state"] != "deleted"
+    ]
     return [f"{change.name}: removed from the table at {change.at:.3f} although {', '.join(wrong)}"] if wrong else []
 
 

@@ -1,4 +1,4 @@
-"""I10, I11 and our own faults: what the replicas' processes and logs tell."""
+"""Judges the processes and logs of the replicas: exits, memory (I10, I11) and bugs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ _OF_OURS = ("unexpected error in reconcile", "was never retrieved", "was never a
 
 
 def logged_faults(replica: str, lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Log lines that only a fault of the program's own can cause, each kind once, with how often it came."""
+    """Describes log lines that only a bug in the program can cause, one per kind, with their count."""
     seen: dict[str, tuple[int, str]] = {}
     for line in lines:
         words = str(line.get("text") or line.get("message") or "")
@@ -20,5 +20,5 @@ def logged_faults(replica: str, lines: Iterable[Mapping[str, Any]]) -> list[str]
 
 
 def over_memory_limit(peaks: Mapping[str, float], limit: float) -> list[str]:
-    """Replicas that took more memory (MiB) than the limit."""
-    return [f"{name} took {peak:.0f} MiB, more than {limit:.0f}" for name, peak in peaks.items() if peak > limit]
+    """Describes replicas that used more memory (MiB) than the limit."""
+    return [f"{name} used {peak:.0f} MiB, more than {limit:.0f}" for name, peak in peaks.items() if peak > limit]

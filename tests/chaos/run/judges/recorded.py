@@ -1,4 +1,4 @@
-"""Records of a run as a test writes them: one endpoint's versions, calls and events, for the judges to see."""
+"""Builders of records for tests of the judges: the versions, calls and events of one endpoint."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def item_version(image: str = ONE, state: str = "running", **attributes: Any) ->
 
 
 def region_report(plain: Mapping[str, Any], state: str, intent: str | None = None, **entry: Any) -> dict[str, Any]:
-    """The item with this region's report."""
+    """Returns the item with this region's report."""
     report = {"state": state, "epoch": 1, "intent": intent or wire.intent_of(wire.encode(plain)), **entry}
     return {**plain, "region_status": {REGION: report}}
 

@@ -1,4 +1,4 @@
-"""No restart that nobody asked for: what Deployments' pod templates were, one after another, and who asked for it."""
+"""Judges restarts: every change of a Deployment's pod template was requested."""
 
 import json
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ _POLICIES = frozenset({"replicas", "autoscaling", "canary", "image"})
 
 
 def repeated_rollouts(evidence: Evidence) -> list[str]:
-    """Deployments that were given more templates than items, and hands, asked for."""
+    """Describes Deployments with more template changes than items and manual edits requested."""
     histories = Histories(evidence.changes)
     edits = _edits(evidence)
     found = []
@@ -26,34 +26,34 @@ def repeated_rollouts(evidence: Evidence) -> list[str]:
             allowed = max(0, asked - 1) + by_hand
             if count > allowed:
                 found.append(
-                    f"Deployment {event.namespace}/{event.name} ({uid[:8]}) was given its template no. {count + 1} at "
-                    f"{event.at:.3f} ({event.obj['image']}), when items had asked for {asked} since it was made"
-                    f"{f' and hands had changed it {by_hand // 2} times' if by_hand else ''}"
+                    f"Deployment {event.namespace}/{event.name} ({uid[:8]}) got template no. {count + 1} at "
+                    f"{event.at:.3f} ({event.obj['image']}), but items requested only {asked} since its creation"
+                    f"{f', with {by_hand // 2} manual edits' if by_hand else ''}"
                 )
                 break
     return found
 
 
 def unrequested_images(evidence: Evidence) -> list[str]:
-    """Deployments that ran an image that nobody asked for at that time."""
+    """Describes Deployments that got an image that was not requested at that time."""
     histories = Histories(evidence.changes)
     edits = _edits(evidence)
     found = []
     for events in _by_uid(evidence).values():
         endpoint, canary = owner_of("Deployment", events[0].name)
         for event in _turns(events):
-            # By hand: a change, and the way back from it by another hand.
+            # A manual edit, and its repair.
             if any(abs(event.at - at) < MOMENT for at in edits.get(event.ref, ())):
                 continue
             since = stale_since(evidence.spans, "", event.at)
             versions = histories.between(endpoint, since, event.at + UNREAD)
             asked = {_image(item, evidence.region, canary=canary) for item in versions}
             if not any(runs(item, evidence.region) or item.get("desired_state") == "stopped" for item in versions):
-                found.append(f"Deployment {event.name} was given {event.obj['image']} at {event.at:.3f}, for no item")
+                found.append(f"Deployment {event.name} got {event.obj['image']} at {event.at:.3f} without an item")
             elif event.obj["image"] not in asked:
                 found.append(
-                    f"Deployment {event.namespace}/{event.name} was given {event.obj['image']} at {event.at:.3f}, "
-                    f"when items had asked for {sorted(asked)} since {since:.3f}"
+                    f"Deployment {event.namespace}/{event.name} got {event.obj['image']} at {event.at:.3f}, "
+                    f"but items requested {sorted(asked)} since {since:.3f}"
                 )
     return found
 
@@ -67,7 +67,7 @@ def _by_uid(evidence: Evidence) -> dict[str, list[Event]]:
 
 
 def _turns(events: list[Event]) -> list[Event]:
-    """The first event, and each at which the template is another than before."""
+    """Returns the first event, and each event with a new template."""
     found: list[Event] = []
     for event in events:
         if not found or event.obj["template"] != found[-1].obj["template"]:
@@ -84,7 +84,7 @@ def _edits(evidence: Evidence) -> dict[tuple[str, str, str], list[float]]:
 
 
 def _consecutive(inputs: Iterable[str]) -> int:
-    """How many there are, without repetitions in a row."""
+    """Counts the inputs, without consecutive repetitions."""
     count, last = 0, ""
     for one in inputs:
         if one and one != last:
@@ -93,7 +93,7 @@ def _consecutive(inputs: Iterable[str]) -> int:
 
 
 def _inputs(item: Plain, *, canary: bool) -> str:
-    """All that a template is made of, "" where nothing is asked."""
+    """Returns all inputs of a template, "" if there must be none."""
     spec = spec_of(item)
     if not item or (canary and not spec.get("canary")):
         return ""

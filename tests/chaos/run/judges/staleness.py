@@ -1,4 +1,4 @@
-"""How old a replica's knowledge may rightly be: as old as the faults that kept news from it, and a moment more."""
+"""How stale a replica's knowledge may be: as old as the faults that kept events from it, plus a moment."""
 
 from collections.abc import Iterable
 
@@ -6,13 +6,13 @@ from tests.chaos.run.records.evidence import FaultSpan
 
 MOMENT = 3.0
 UNREAD = 2.0
-"""Seconds by which this test, on a busy machine, may itself read the table's stream late."""
+"""Seconds by which the test itself may read the table's stream late on a busy machine."""
 
 _LONGEST = 45.0
 
 
 def stale_since(spans: Iterable[FaultSpan], replica: str, at: float) -> float:
-    """What was in force at some time from here until `at`, a replica may take for true at `at`. `replica` "": any."""
+    """Returns the start of the time range whose state a replica may still assume at `at`; replica "" means any."""
     concerned = sorted(
         (span for span in spans if not replica or span.replica in {"", replica}), key=lambda span: span.at, reverse=True
     )

@@ -1,4 +1,4 @@
-"""The judge of the end finds each thing that is not as the table asks, and nothing else."""
+"""The judge of the final state finds every difference from the table, and nothing else."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -80,7 +80,7 @@ def running(**spec: Any) -> dict[str, Any]:
 
 
 class TestEnding:
-    """ending.out_of_sync"""
+    """Tests of ending.out_of_sync."""
 
     @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
     def test_a_cluster_that_is_as_asked_has_no_complaints(self, spec: dict[str, Any]) -> None:

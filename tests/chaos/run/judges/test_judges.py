@@ -1,4 +1,4 @@
-"""The judges of the chaos run: each finds what was planted, and finds nothing where all was right."""
+"""The judges of the chaos run find planted errors, and find nothing in correct records."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,7 +35,7 @@ from tests.support.items import REGION
 
 
 class TestDeletions:
-    """deletions.unasked"""
+    """Tests of deletions.unrequested_deletions."""
 
     @pytest.mark.parametrize("ref", [SERVICE, DEPLOYMENT, INGRESS])
     def test_an_object_of_an_endpoint_that_runs_is_not_to_be_deleted(self, ref: Ref) -> None:
@@ -44,7 +44,7 @@ class TestDeletions:
             recorded((0.0, item_version()), calls=(call("delete", ref, 50.0),), events=(ready,))
         )
         assert len(found) == 1
-        assert "while the item said running" in found[0]
+        assert "while the item was running" in found[0]
 
     @pytest.mark.parametrize("ref", [SERVICE, DEPLOYMENT])
     def test_stopping_deletes_neither_service_nor_deployment(self, ref: Ref) -> None:
@@ -126,7 +126,7 @@ class TestDeletions:
 
 
 class TestIntents:
-    """intents"""
+    """Tests of intents."""
 
     def test_a_change_that_no_user_wrote_is_found(self) -> None:
         found = intents.overwritten(recorded((0.0, {}), (1.0, item_version(updated_at="m1")), deeds=(user("m1"),)))
@@ -200,7 +200,7 @@ class TestIntents:
 
 
 class TestRollouts:
-    """rollouts"""
+    """Tests of rollouts."""
 
     def test_a_template_for_each_change_is_right_and_one_more_is_not(self) -> None:
         versions = (0.0, item_version()), (100.0, item_version(TWO))
@@ -237,7 +237,7 @@ class TestRollouts:
 
 
 class TestStanding:
-    """standing"""
+    """Tests of cluster_state."""
 
     def test_a_write_to_what_is_somebody_elses_is_found(self) -> None:
         foreign = frozenset({SERVICE})
@@ -267,7 +267,7 @@ class TestStanding:
 
 
 class TestKnowledge:
-    """stale_since"""
+    """Tests of stale_since."""
 
     def test_a_replica_may_know_as_little_as_its_faults_let_it(self) -> None:
         assert stale_since((), "r0", 100.0) == 97.0
@@ -278,7 +278,7 @@ class TestKnowledge:
 
 
 class TestPlan:
-    """planned"""
+    """Tests of plan_faults."""
 
     def test_a_seed_plans_the_same_faults_again_and_another_seed_others(self) -> None:
         assert plan_faults(7, 300.0, 3) == plan_faults(7, 300.0, 3) != plan_faults(8, 300.0, 3)
@@ -289,7 +289,7 @@ class TestPlan:
 
 
 class TestPrograms:
-    """programs"""
+    """Tests of programs."""
 
     def test_a_fault_of_the_programs_own_is_found_in_its_log(self) -> None:
         fine = [{"message": "reconciled", "result": "failed", "errors": ["no answer"]}]
@@ -305,7 +305,7 @@ class TestPrograms:
 
 
 class TestHeldUp:
-    """delayed_writes"""
+    """Tests of delayed_writes."""
 
     @staticmethod
     def received(at: float, status: int = 200) -> LeaderWrite:

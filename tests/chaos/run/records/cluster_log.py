@@ -1,6 +1,6 @@
-"""Everything that stood in the cluster at any time: the test's own watches, over the whole run.
+"""Records every object of the cluster over the whole run, with the test's own watches.
 
-A watch that breaks (the API server was restarted) goes on where it was, or lists anew and tells what it has missed.
+A watch that breaks (for example because the API server restarted) resumes, or lists again and records what it missed.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _SILENT = 2.0
 
 
 class ClusterLog:
-    """Watches all namespaces, from the moment of entering. `names`: the only namespaces of which it remembers."""
+    """Watches all namespaces from `__enter__` on; records only events in `namespaces`."""
 
     def __init__(self, kubeconfig: Path, namespaces: frozenset[str]) -> None:
         self._server, self._pool = watch_client(kubeconfig, len(WATCHED))
@@ -52,12 +52,12 @@ class ClusterLog:
             return tuple(self._events)
 
     def live(self, kind: str) -> list[Event]:
-        """What stands now of a kind, as far as it has been told."""
+        """Returns the live objects of a kind, as far as watches reported them."""
         with self._lock:
             return list(self._standing[kind].values())
 
     def holder(self) -> str:
-        """Who holds the Lease, "" for nobody."""
+        """Returns the holder of the Lease, "" if there is none."""
         return next((str(event.obj["holder"]) for event in self.live("Lease")), "")
 
     def _follow(self, kind: str) -> None:
@@ -92,7 +92,7 @@ class ClusterLog:
         return str(found["metadata"]["resourceVersion"])
 
     def _watch(self, kind: str, version: str) -> Any:
-        """Gives the version after each event; "" where it must be listed anew."""
+        """Yields the resourceVersion after each event, "" if a new list is needed."""
         query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={_READ}"
         url = f"{self._server}{path_of(kind)}?{query}"
         stream = self._pool.request("GET", url, preload_content=False, timeout=urllib3.Timeout(connect=5, read=_SILENT))
@@ -144,7 +144,7 @@ class ClusterLog:
 
 
 class _Broken(Exception):
-    """The API server answers otherwise than it should."""
+    """The API server returned an unexpected response."""
 
 
 def _told(now: float, type_: str, kind: str, uid: str, last: Event, *, guessed: bool) -> Event:
@@ -152,7 +152,7 @@ def _told(now: float, type_: str, kind: str, uid: str, last: Event, *, guessed: 
 
 
 def reduce(kind: str, obj: Mapping[str, Any]) -> dict[str, Any]:
-    """What judges want to know of an object."""
+    """Returns the fields of an object that the judges use."""
     metadata, spec = obj["metadata"], obj.get("spec", {})
     if kind == "Lease":
         return {

@@ -1,4 +1,4 @@
-"""What a run has recorded, as values. Judges see nothing else. Times are this machine's Unix times, in seconds."""
+"""The records of a run, as values; judges use nothing else. Times are this machine's Unix times, in seconds."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,9 @@ KINDS = ("Deployment", "Service", "Ingress", "HorizontalPodAutoscaler")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a user or somebody's hands did, from before it was begun until it was known how it ended.
+    """A user's write or a cluster edit, from before its start until its result was known.
 
-    `mark`: the updated_at that a user's write left, "" for none or where it is not known. `about`: the object of hands.
+    `mark`: the updated_at written by a user, "" for none or unknown. `about`: the object of a cluster edit.
     """
 
     at: float
@@ -32,7 +32,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class FaultSpan:
-    """A fault and how long it lasted; `replica` is a replica, "" for what befell all."""
+    """A fault and its duration; `replica` is "" if it affected all replicas."""
 
     at: float
     until: float
@@ -42,7 +42,7 @@ class FaultSpan:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One record of the table's stream: an item before and after, {} where there is none."""
+    """One record of the table's stream: an item before and after, {} for none."""
 
     at: float
     name: str
@@ -52,7 +52,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a watch told of an object. `guessed`: found by listing anew, so it happened some time before."""
+    """An event of a watch. `guessed`: found by a new list, so it happened earlier."""
 
     at: float
     type: str
@@ -69,13 +69,13 @@ class Event:
 
     @property
     def endpoint(self) -> str:
-        """Whose it says it is."""
+        """The endpoint named by the object's annotation."""
         return str(self.obj.get("annotations", {}).get(names.ENDPOINT_ANNOTATION, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A replica's call as the API server's audit log has it. `at`: when it arrived, `until`: when it was answered."""
+    """A replica's call, from the API server's audit log. `at`: when it arrived, `until`: when it was answered."""
 
     at: float
     until: float
@@ -98,9 +98,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything. `began`, `quiet`: when faults began and ended; `ended`: when the last was recorded.
+    """All records. `began`, `quiet`: when faults began and ended; `ended`: the time of the last record.
 
-    `name_conflicts`: objects that no replica may touch. `region`: the controller's.
+    `foreign`: objects that no replica may touch. `region`: the controller's region.
     """
 
     region: str
@@ -116,7 +116,7 @@ class Evidence:
 
 
 class Histories:
-    """Every item's versions in time."""
+    """The versions of every item over time."""
 
     def __init__(self, changes: tuple[Change, ...]) -> None:
         self._times: dict[str, list[float]] = {}
@@ -130,20 +130,21 @@ class Histories:
         return iter(self._times)
 
     def at(self, name: str, when: float) -> Plain:
-        """The item at a time, {} where there was none."""
+        """Returns the item at a time, {} if there was none."""
         position = bisect_right(self._times.get(name, []), when)
         return self._items[name][position - 1] if position else {}
 
     def between(self, name: str, begin: float, end: float) -> list[Plain]:
-        """Every version that was in force at some time from `begin` to `end`."""
+        """Returns every version that was current at some time from `begin` to `end`."""
         times = self._times.get(name, [])
         first, last = bisect_right(times, begin), bisect_right(times, end)
         return [self.at(name, begin), *self._items.get(name, [])[first:last]]
 
 
 def owner_of(kind: str, name: str) -> tuple[str, bool]:
-    """The endpoint that an object's name says, and whether it is its canary's. Endpoints of a run have no such names
-    themselves.
+    """Returns the endpoint of an object, by its name, and whether the object belongs to the endpoint's canary.
+
+    Endpoints of a run have no names with these affixes.
     """
     base = name.removeprefix(names.INGRESS_PREFIX) if kind == "Ingress" else name
     canary = kind in MAIN_KINDS and base.endswith(names.CANARY_SUFFIX)
@@ -151,7 +152,7 @@ def owner_of(kind: str, name: str) -> tuple[str, bool]:
 
 
 def runs(item: Plain, region: str) -> bool:
-    """Whether the item asks for running pods here."""
+    """Whether the item wants running pods in this region."""
     return item.get("desired_state") in {"deploying", "running"} and region in item.get("target_regions", ())
 
 

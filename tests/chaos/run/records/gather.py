@@ -1,4 +1,4 @@
-"""Puts together what judges are given, once a run is over."""
+"""Collects the records for the judges after a run."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,7 +22,7 @@ _TOLD = "events"
 def evidence(
     ground: Environment, began: float, quiet: float, ended: float, foreign: Iterable[tuple[str, str, str]]
 ) -> Evidence:
-    """Everything that was recorded until now."""
+    """Returns everything recorded so far."""
     events = ground.cluster_log.events()
     return Evidence(
         region=ground.roster.region,
@@ -39,7 +39,7 @@ def evidence(
 
 
 def calls(logs: Iterable[AuditLog], replicas: dict[str, str]) -> list[Call]:
-    """The replicas' calls, but for the Events that they tell people; `replicas`: their names by their users'."""
+    """Returns the replicas' calls except for Events; `replicas` maps users to replica names."""
     marks = [user.encode() for user in replicas]
     found = []
     for log in logs:

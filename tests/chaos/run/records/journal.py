@@ -1,4 +1,4 @@
-"""What actors have done and when: kept in memory for the judges and, a line each, in a file for people."""
+"""Records actions and faults with their times, in memory for the judges and as lines in a file for people."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from tests.chaos.run.records.evidence import Action, FaultSpan
 
 
 class ActionLog:
-    """Takes entries from several threads."""
+    """A thread-safe log of actions and faults."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab", buffering=0)
@@ -26,7 +26,7 @@ class ActionLog:
         self._file.close()
 
     def note(self, what: str, **fields: Any) -> None:
-        """A line in the file."""
+        """Writes a line to the file."""
         line = orjson.dumps({"at": round(time.time(), 3), "what": what, **fields}, default=str)
         with self._lock:
             self._file.write(line + b"\n")
@@ -46,7 +46,7 @@ class ActionLog:
 
     @contextmanager
     def fault(self, kind: str, whom: str = "", **fields: Any) -> Iterator[None]:
-        """A fault lasts while this block does."""
+        """Records a fault that lasts as long as the block."""
         began = time.time()
         span = FaultSpan(began, float("inf"), kind, whom)
         with self._lock:

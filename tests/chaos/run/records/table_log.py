@@ -1,4 +1,4 @@
-"""The table's stream, read by the test itself while the run goes on: every version of every item, and when it came."""
+"""Reads the table's stream during the run and records every version of every item with its time."""
 
 import threading
 import time
@@ -9,14 +9,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gco_stream.model import wire
 from tests.chaos.run.records.evidence import Change, Plain
 
-# Often enough to tell when something was written, and not so often that the table itself becomes slow by it.
+# Frequent enough to time writes, and rare enough not to slow down the table.
 _PAUSE = 0.2
 _LOOK_FOR_SHARDS = 5.0
 _PAGE = 1000
 
 
 class TableLog:
-    """Reads from the beginning of the stream until left. `streams`: boto3's client, for this thread alone."""
+    """Reads the stream from its beginning until `__exit__`. `streams` is a boto3 client for this thread only."""
 
     def __init__(self, streams: Any, arn: str) -> None:
         self._streams = streams
@@ -39,15 +39,15 @@ class TableLog:
         self._thread.join()
 
     def changes(self) -> tuple[Change, ...]:
-        """All so far."""
+        """Returns all changes so far."""
         with self._lock:
             return tuple(self._changes)
 
     def catch_up(self, seconds: float = 120.0) -> tuple[Change, ...]:
-        """All until now."""
+        """Waits until all changes up to now have been read and returns them."""
         self._next_look = 0.0
         with self._turned:
-            # The round that is under way may have passed a shard already.
+            # The current round may have already passed a shard.
             wanted = self._rounds + 2
             if not self._turned.wait_for(lambda: self._rounds >= wanted, seconds):
                 raise TimeoutError("the table's stream cannot be read")
@@ -96,7 +96,7 @@ def _change(now: float, record: dict[str, Any]) -> Change:
 
 
 def _plain(image: dict[str, Any] | None) -> Plain:
-    # DynamoDB Local's streams say `{}` of an empty map or list.
+    # The streams of DynamoDB Local contain `{}` for an empty map or list.
     return {key: wire.decode_value(_mended(value)) for key, value in (image or {}).items()}
 
 
