@@ -69,7 +69,7 @@ class ObjectWriter:
         # The response is the Scale, not the Deployment.
         scaled = await self._cache.refresh(ref)
         if scaled is None or scaled.uid != uid:
-            raise _made_again(ref, uid)
+            raise _recreated_error(ref, uid)
         return scaled
 
     async def annotate(self, ref: ObjectRef, uid: str, annotations: Mapping[str, str | None]) -> ObservedObject:
@@ -167,7 +167,7 @@ class ObjectWriter:
             current = await self._cache.refresh(ref)
             # A different uid can cause any of these: 409 for a delete or a scale, a bare 422 for a JSON patch's test.
             if uid is not None and current is not None and current.uid != uid:
-                raise _made_again(ref, uid) from error
+                raise _recreated_error(ref, uid) from error
             raise
 
     def _allowed(self, ref: ObjectRef) -> float:
@@ -179,5 +179,5 @@ class ObjectWriter:
         return min(self._timeout, remaining)
 
 
-def _made_again(ref: ObjectRef, uid: str) -> UidMismatch:
+def _recreated_error(ref: ObjectRef, uid: str) -> UidMismatch:
     return UidMismatch(422, "Invalid", f"{ref} was deleted and recreated: its uid is no longer {uid}")

@@ -185,5 +185,5 @@ async def test_the_page_of_a_standby_changes_when_it_becomes_the_leader(tab: Tab
     async with values.served() as url:
         await ready(tab, url)
         assert "standby" in await tab.evaluate("document.getElementById('standby').textContent")
-        values.now_is(leading=True, leader="pod-a_1", working=True)
+        values.now_is(leading=True, leader="pod-a_1", is_working=True)
         await tab.until("document.getElementById('standby').textContent === ''", "the standby banner is gone")

@@ -113,7 +113,7 @@ async def _leader(client: KubeClient, settings: Settings) -> Finding:
     if not lease.is_gco_stream_identity(record.holder):
         return warn(
             "leader",
-            f"{record.holder}, which is no gco-stream: it looks like GCO's inference_monitor; renewed {age:.0f} s ago",
+            f"{record.holder}, which is not gco-stream: it looks like GCO's inference_monitor; renewed {age:.0f} s ago",
             "scale the monitor to 0; this controller takes over when its monitor's lease has run out",
         )
     if record.renewed is None or age > (record.duration or settings.lease_duration_seconds):

@@ -102,7 +102,7 @@ class EndpointPlanner:
         """Plans from what is known without a call."""
         fleet = FleetState(
             names_claimed_by_others=names_claimed_by_others(name, self._items.get),
-            census=self._cluster.census.beside(name) if with_census else None,
+            census=self._cluster.census.excluding(name) if with_census else None,
         )
         observed = replace(self._cluster.cache.observed(name), pods=pods)
         plan = self._guard.decide(

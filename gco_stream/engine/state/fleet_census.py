@@ -57,7 +57,7 @@ class FleetCensus:
         """The last count, including later withdrawals."""
         return Census(self._running, len(self._withdrawn | self._recent.keys()))
 
-    def beside(self, name: str) -> Census:
+    def excluding(self, name: str) -> Census:
         """Returns the census for a decision about this endpoint, without the endpoint itself: the decision may be
         repeated once its report is written or after a failed deletion.
         """

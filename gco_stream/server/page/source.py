@@ -168,7 +168,7 @@ class PageSource:
         plan = plan_endpoint(item, observed, fleet, now, policy)
         if MissingInput.CENSUS in plan.missing_inputs:
             await leader.census.refresh()
-            fleet = replace(fleet, census=leader.census.beside(name))
+            fleet = replace(fleet, census=leader.census.excluding(name))
         lacks_pods = plan.report is not None and plan.report.ready < plan.report.desired
         if isinstance(item, Item) and (MissingInput.PODS in plan.missing_inputs or lacks_pods):
             observed = await self._with_pods(observed, item.namespace or policy.namespace, name)

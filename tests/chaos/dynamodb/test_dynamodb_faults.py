@@ -243,7 +243,7 @@ def test_rights_that_are_missing_at_the_start_are_named_and_work_begins_once_the
     with injected(proxy, denied, *TABLE_CALLS):
         one = start()
         one.until(
-            lambda: says_not_ready(one, "table:", "does not allow", "arn:aws:iam::1:role/gco"),
+            lambda: says_not_ready(one, "table:", "denied access", "arn:aws:iam::1:role/gco"),
             "the reason is in /readyz",
             SOON,
         )

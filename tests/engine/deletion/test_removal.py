@@ -53,7 +53,7 @@ class ReconcilerFixture:
     async def raise_epoch(self, above: int) -> int:
         return above
 
-    def beside(self, _name: str) -> Census:
+    def excluding(self, _name: str) -> Census:
         return Census(running=1, withdrawn=0)
 
     async def refresh(self) -> None:

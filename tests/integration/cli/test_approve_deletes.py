@@ -205,7 +205,7 @@ def test_where_nothing_waits_there_is_nothing_to_approve(
     put(world, "a")
     until_running(world, controller, "a")
     told = gco_stream(unlimited_env, "approve-deletes")
-    assert (told.returncode, told.stdout) == (0, "nothing waits to be removed\n")
+    assert (told.returncode, told.stdout) == (0, "no removals wait for approval\n")
     told = gco_stream(unlimited_env, "approve-deletes", "3f2a9c1b7d04")
     assert told.returncode == CONFLICT
     assert APPROVED_ANNOTATION not in annotations(world)

@@ -26,14 +26,17 @@ def test_a_canary_is_added_changed_and_taken_away(shell: Shell, table: Table) ->
     put(table, desired_state="running")
     before = spec_of(table)
     assert shell(f"endpoint canary chat --image {NEW}") == 0
-    assert shell.out == f"chat has canary {NEW} at 10 %\n"
+    assert shell.out == f"chat: canary {NEW} with 10% of the traffic\n"
     assert spec_of(table) == {**before, "canary": {"image": NEW}}
     assert shell("endpoint canary chat --weight 50 --replicas 2") == 0
     assert spec_of(table) == {**before, "canary": {"image": NEW, "weight": 50, "replicas": 2}}
     found = stored(table)
     assert found is not None
     assert found["desired_state"] == "deploying"
-    assert (shell("endpoint canary chat --weight 50"), shell.out) == (0, f"chat unchanged: canary {NEW} at 50 %\n")
+    assert (shell("endpoint canary chat --weight 50"), shell.out) == (
+        0,
+        f"chat unchanged: canary {NEW} with 50% of the traffic\n",
+    )
     assert stored(table) == found
     assert shell("endpoint rollback chat") == 0
     assert spec_of(table) == before

@@ -250,7 +250,8 @@ def test_half_a_scan_removes_nothing(
         proxy.cut = True
         one.until(lambda: proxy.cuts >= 8, "scans are interrupted")
         one.until(
-            lambda: any("resync failed" in str(line.get("message")) for line in one.lines()), "the failure is logged"
+            lambda: any("table scan failed" in str(line.get("message")) for line in one.lines()),
+            "the failure is logged",
         )
         assert uids(world) == before
         # The same holds for a process that has never completed a scan.

@@ -17,7 +17,7 @@ PATIENCE = 480
 PAUSE_BEFORE = "gco-stream endpoint list"
 PAUSE = (
     "until gco-stream explain chat >said && grep -q '^chat: running here, as desired$' said"
-    " && grep -q '^  asked  *running$' said; do sleep 0.2; done"
+    " && grep -q '^  desired  *running$' said; do sleep 0.2; done"
 )
 
 

@@ -142,7 +142,7 @@ def test_an_http_host_that_is_not_here_is_named(command: Command) -> None:
         ("name: chat\n\timage: x\n", ("line 2", "invalid YAML")),
         ("name: chat\nregions: [us-east-1]\nimage: x\nimage: y\n", ("line 4", "duplicate key")),
         ("name: chat\nregions: [us-east-1]\nimage: x\nport: eighty\n", ("spec.port", "'eighty'", "must be")),
-        ("name: chat\nregions: []\nimage: x\n", ("target_regions", "at least one")),
+        ("name: chat\nregions: []\nimage: x\n", ("target_regions", "must be a list of 1 to")),
         ("name: Chat_1\nregions: [us-east-1]\nimage: x\n", ("endpoint_name", "'Chat_1'", "lower-case")),
         ("name: chat\nregions: [us-east-1]\nimag: x\n", ("imag", "unknown field")),
         ("- 1\n", ("must be a map",)),
@@ -194,7 +194,7 @@ def test_explain_says_who_does_not_answer(command: Command) -> None:
     assert naming(err.splitlines(), "DynamoDB cannot be reached")
     code, _, err = command("explain --all", INFERENCE_ENDPOINTS_TABLE_NAME="no-such-table")
     assert code == NOT_FOUND
-    assert naming(err.splitlines(), "no table no-such-table")
+    assert naming(err.splitlines(), "table no-such-table", "does not exist")
 
 
 @pytest.mark.parametrize("line", ["explain --all", "explain chat", "explain chat -o json", "run --dry-run"])

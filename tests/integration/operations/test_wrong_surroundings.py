@@ -209,7 +209,7 @@ def test_a_right_to_write_ingresses_that_is_missing_holds_up_the_route_only(
     one.until(lambda: world.state("chat") == "error", "the error is reported", SLOW)
     said = world.report("chat")["error"]
     assert "inference-chat" in said
-    assert "not allowed" in said
+    assert "forbidden" in said
     assert "ingresses" in said
     assert world.objects().keys() == {"Service/chat", "Deployment/chat"}
     put_in(world, world.namespace, "idle", replicas=0)
@@ -271,7 +271,7 @@ def test_without_a_stream_it_polls_and_says_how_to_turn_it_on_and_then_reads_it(
     one = program(RECONCILE_INTERVAL_SECONDS="1", RESYNC_INTERVAL_SECONDS="86400").wait_working()
 
     def events() -> list[str]:
-        return [line["message"] for line in one.lines() if line.get("level") == "WARNING"]
+        return [line["message"] + line.get("hint", "") for line in one.lines() if line.get("level") == "WARNING"]
 
     one.until(lambda: any("gco-stream table enable-stream" in event for event in events()), "the log names the command")
     assert one.status()["stream"]["mode"] == "poll"

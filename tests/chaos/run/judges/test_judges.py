@@ -100,7 +100,7 @@ class TestDeletions:
         gone = event(SERVICE, 500.0, "DELETED")
         assert deletions.unrequested_deletions(recorded((0.0, item_version()), events=(gone,)))
         by_hand = (Action(499.0, 499.1, "hands", "delete Service", "chat", about=SERVICE),)
-        assert deletions.unrequested_deletions(recorded((0.0, item_version()), events=(gone,), deeds=by_hand)) == []
+        assert deletions.unrequested_deletions(recorded((0.0, item_version()), events=(gone,), actions=by_hand)) == []
 
     def test_a_whole_collection_is_never_deleted(self) -> None:
         assert deletions.unrequested_deletions(
@@ -129,7 +129,7 @@ class TestIntents:
     """Tests of intents."""
 
     def test_a_change_that_no_user_wrote_is_found(self) -> None:
-        found = intents.overwritten(recorded((0.0, {}), (1.0, item_version(updated_at="m1")), deeds=(user("m1"),)))
+        found = intents.overwritten(recorded((0.0, {}), (1.0, item_version(updated_at="m1")), actions=(user("m1"),)))
         assert found == []
         assert intents.overwritten(recorded((0.0, {}), (1.0, item_version(updated_at="m1"))))
 
@@ -139,7 +139,7 @@ class TestIntents:
             (2.0, item_version(TWO, updated_at="m2")),
             (3.0, item_version(updated_at="m3")),
         )
-        found = intents.overwritten(recorded(*versions, deeds=(user("m1"), user("m2"))))
+        found = intents.overwritten(recorded(*versions, actions=(user("m1"), user("m2"))))
         assert len(found) == 1
         assert "at 3.000 nobody wrote spec" in found[0]
 
@@ -148,39 +148,39 @@ class TestIntents:
         right = region_report(deploying, "running")
         deeds = (user("m1"),)
         after = (2.0, {**right, "desired_state": "running", "updated_at": "p"})
-        assert intents.overwritten(recorded((1.0, right), after, deeds=deeds)) == []
+        assert intents.overwritten(recorded((1.0, right), after, actions=deeds)) == []
         for wrong in (
             region_report(deploying, "creating"),
             region_report(deploying, "running", intent="1:of-another"),
             {**right, "target_regions": [REGION, "eu-west-1"]},
         ):
             promoted = {**wrong, "desired_state": "running", "updated_at": "p"}
-            assert intents.overwritten(recorded((1.0, wrong), (2.0, promoted), deeds=deeds))
+            assert intents.overwritten(recorded((1.0, wrong), (2.0, promoted), actions=deeds))
 
     def test_a_promotion_that_changes_more_than_the_state_is_found(self) -> None:
         right = region_report(item_version(state="deploying", updated_at="m1"), "running")
         promoted = {**right, "desired_state": "running", "updated_at": "p", "spec": {"image": TWO}}
-        assert intents.overwritten(recorded((1.0, right), (2.0, promoted), deeds=(user("m1"),)))
+        assert intents.overwritten(recorded((1.0, right), (2.0, promoted), actions=(user("m1"),)))
 
     def test_a_purge_needs_the_users_deletion_and_every_regions_word(self) -> None:
         deleted = item_version(state="deleted", updated_at="m1")
         deeds = (user("m1"),)
-        assert intents.overwritten(recorded((1.0, region_report(deleted, "deleted")), (2.0, {}), deeds=deeds)) == []
-        assert intents.overwritten(recorded((1.0, region_report(deleted, "deleting")), (2.0, {}), deeds=deeds))
+        assert intents.overwritten(recorded((1.0, region_report(deleted, "deleted")), (2.0, {}), actions=deeds)) == []
+        assert intents.overwritten(recorded((1.0, region_report(deleted, "deleting")), (2.0, {}), actions=deeds))
         assert intents.overwritten(
-            recorded((1.0, region_report(item_version(updated_at="m1"), "deleted")), (2.0, {}), deeds=deeds)
+            recorded((1.0, region_report(item_version(updated_at="m1"), "deleted")), (2.0, {}), actions=deeds)
         )
 
     def test_what_a_person_took_out_by_hand_is_no_purge(self) -> None:
         deeds = user("m1"), Action(1.9, 2.0, "user", "take the item out by hand", "chat")
         nothing: dict[str, Any] = {}
         taken_out = (1.0, item_version(updated_at="m1")), (20.0, nothing)
-        assert intents.overwritten(recorded(*taken_out, deeds=deeds)) == []
+        assert intents.overwritten(recorded(*taken_out, actions=deeds)) == []
         again = (21.0, item_version(updated_at="m1")), (40.0, nothing)
-        assert intents.overwritten(recorded(*taken_out, *again, deeds=deeds))
+        assert intents.overwritten(recorded(*taken_out, *again, actions=deeds))
 
     def test_a_write_that_is_not_in_the_history_is_lost(self) -> None:
-        evidence = recorded((1.0, item_version(updated_at="m1")), deeds=(user("m1"), user("m2")))
+        evidence = recorded((1.0, item_version(updated_at="m1")), actions=(user("m1"), user("m2")))
         assert len(intents.lost_writes(evidence)) == 1
 
     def test_a_second_promotion_is_found(self) -> None:
@@ -218,9 +218,9 @@ class TestRollouts:
     def test_a_hands_change_and_its_correction_are_not_ours(self) -> None:
         events = template(ONE, 1.0, "ADDED"), template("by-hand", 50.0), template(ONE, 51.0)
         deeds = (Action(50.0, 50.1, "hands", "edit template", "chat", about=DEPLOYMENT),)
-        assert rollouts.repeated_rollouts(recorded((0.0, item_version()), events=events, deeds=deeds)) == []
+        assert rollouts.repeated_rollouts(recorded((0.0, item_version()), events=events, actions=deeds)) == []
         assert rollouts.repeated_rollouts(recorded((0.0, item_version()), events=events))
-        assert rollouts.unrequested_images(recorded((0.0, item_version()), events=events, deeds=deeds)) == []
+        assert rollouts.unrequested_images(recorded((0.0, item_version()), events=events, actions=deeds)) == []
 
     def test_an_image_that_is_not_asked_for_any_more_is_found(self) -> None:
         versions = (0.0, item_version()), (100.0, item_version(TWO))
