@@ -33,11 +33,11 @@ async def check_cluster(settings: Settings) -> AsyncIterator[Finding]:
             yield await _ingress_class(client)
             yield await _leader(client, settings)
     except ClusterError as error:
-        yield fail("cluster", error.message, "look at KUBECONFIG, the service account, and the network's policies")
+        yield fail("cluster", error.message, "check KUBECONFIG, the service account and the network policies")
 
 
 def _version(host: str, version: dict[str, object]) -> Finding:
-    release = str(version.get("gitVersion", "of an unknown version"))
+    release = str(version.get("gitVersion", "unknown version"))
     numbers = tuple(int("".join(filter(str.isdigit, str(version.get(part, "0")))) or 0) for part in ("major", "minor"))
     if numbers < _MIN_VERSION:
         minimum = ".".join(map(str, _MIN_VERSION))
@@ -78,10 +78,10 @@ async def _permissions(client: KubeClient, settings: Settings) -> AsyncIterator[
         yield fail(
             f"permissions in {namespace}",
             f"not allowed: {denied}",
-            f"grant them by a Role and a RoleBinding in {namespace}; the chart makes both",
+            f"grant them with a Role and a RoleBinding in {namespace}; the Helm chart creates both",
         )
     if not missing:
-        yield ok("permissions", f"all {len(required)} that the controller uses are granted")
+        yield ok("permissions", f"all {len(required)} required permissions are granted")
 
 
 async def _ingress_class(client: KubeClient) -> Finding:
@@ -104,17 +104,17 @@ async def _leader(client: KubeClient, settings: Settings) -> Finding:
     try:
         record = lease.parse(await client.request("GET", path))
     except NotFound:
-        return ok("leader", "none yet: there is no Lease")
+        return ok("leader", "none yet: the Lease does not exist")
     except Forbidden as error:
-        return warn("leader", f"not known: {error.message}", "grant the missing permissions listed above")
+        return warn("leader", f"unknown: {error.message}", "grant the missing permissions listed above")
     if not record.holder:
         return ok("leader", "none: the Lease is not held")
     age = (time.time_ns() // 1000 - (record.renewed or 0)) / 1e6
     if not lease.is_gco_stream_identity(record.holder):
         return warn(
             "leader",
-            f"{record.holder}, which is not gco-stream: it looks like GCO's inference_monitor; renewed {age:.0f} s ago",
-            "scale the monitor to 0; this controller takes over when its monitor's lease has run out",
+            f"{record.holder}, which is not gco-stream but probably GCO's inference_monitor; renewed {age:.0f} s ago",
+            "scale the monitor to 0; this controller takes over when the monitor's lease expires",
         )
     if record.renewed is None or age > (record.duration or settings.lease_duration_seconds):
         return warn(

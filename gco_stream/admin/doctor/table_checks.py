@@ -1,4 +1,4 @@
-"""The doctor's look at DynamoDB: credentials, table, clock, every permission on the table, and stream."""
+"""Checks of DynamoDB: credentials, table, clock, permissions on the table, and stream."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -44,12 +44,12 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
         except TableError as error:
             yield _no_table(settings, error)
             return
-        yield ok("table", f"{info.arn}: {info.status.lower()}, some {info.items} endpoints")
+        yield ok("table", f"{info.arn}: {info.status.lower()}, about {info.items} endpoints")
         yield _clock(answer)
         async for finding in _permissions(client, name):
             yield finding
         if settings.streams_region != settings.home_region:
-            # A replica has a stream of its own, which only its own region's table names.
+            # Each replica of a global table has its own stream, which only the table in that region names.
             try:
                 replica = await stack.enter_async_context(
                     table_client(settings.streams_region, timeout=timeout, connections=2, session=session)
@@ -62,7 +62,7 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
         if not info.stream_enabled or not info.stream_arn:
             yield warn(
                 "stream",
-                f"off: changes are found by scans every {settings.reconcile_interval_seconds:g} s",
+                f"disabled: changes are found by scans every {settings.reconcile_interval_seconds:g} s",
                 "gco-stream table enable-stream",
             )
             return
@@ -81,7 +81,7 @@ def _no_table(settings: Settings, error: TableError) -> Finding:
             str(error),
             "give this process AWS credentials (IRSA, Pod Identity, AWS_PROFILE) that allow dynamodb:DescribeTable",
         )
-    return fail("table", str(error), "look at DYNAMODB_REGION, AWS_ENDPOINT_URL_DYNAMODB and its policies")
+    return fail("table", str(error), "check DYNAMODB_REGION, AWS_ENDPOINT_URL_DYNAMODB and the network policies")
 
 
 def _clock(answer: Mapping[str, Any]) -> Finding:
@@ -92,12 +92,12 @@ def _clock(answer: Mapping[str, Any]) -> Finding:
         return warn("clock", "DynamoDB's response has no valid Date header", "check this machine's clock manually")
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
     if skew > _MAX_SKEW:
-        return fail("clock", f"{skew:.0f} s off DynamoDB's clock", "set this machine's clock (chrony, NTP)")
+        return fail("clock", f"{skew:.0f} s off DynamoDB's clock", "synchronize this machine's clock (chrony, NTP)")
     return ok("clock", f"within {max(1.0, skew):.0f} s of DynamoDB's clock")
 
 
 async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
-    """Every call on the table that the controller makes; a condition that cannot hold keeps the writes from writing."""
+    """Tries every call that the controller makes on the table. A condition that never holds prevents the writes."""
     condition = {"ConditionExpression": "attribute_exists(endpoint_name)"}
     calls: Mapping[str, Call] = {
         "dynamodb:Scan": lambda client, table: client.scan(TableName=table, Limit=1),

@@ -89,7 +89,7 @@ def test_a_table_without_a_stream_is_a_warning_and_the_command_fixes_it(
 ) -> None:
     table.client.update_table(TableName=table.name, StreamSpecification={"StreamEnabled": False})
     assert shell("doctor") == 0
-    assert "WARN  stream: off: changes are found by scans every" in shell.out
+    assert "WARN  stream: disabled: changes are found by scans every" in shell.out
     assert "      fix: gco-stream table enable-stream\n" in shell.out
     assert shell("table enable-stream") == 0
     assert examined(shell)["stream"]["status"] == "ok"
