@@ -20,21 +20,21 @@ def verdict() -> Callable[[Any], tuple[int, list[str]]]:
     return found
 
 
-def test_pins_that_were_all_checked_and_have_nothing_are_well(verdict: Callable[[Any], Any]) -> None:
+def test_checked_pins_without_vulnerabilities_pass(verdict: Callable[[Any], Any]) -> None:
     assert verdict({"dependencies": [WELL]}) == (SAFE, ["1 pins checked, none has a known vulnerability."])
 
 
 @pytest.mark.parametrize(
     "report", [{}, {"dependencies": []}, {"dependencies": [SKIPPED]}, {"dependencies": [WELL, SKIPPED]}]
 )
-def test_a_pin_that_was_not_checked_is_not_taken_for_safe(report: Any, verdict: Callable[[Any], Any]) -> None:
+def test_an_unchecked_pin_is_not_reported_as_safe(report: Any, verdict: Callable[[Any], Any]) -> None:
     code, lines = verdict(report)
     assert code == UNCHECKED
     assert lines[0].startswith("NOT CHECKED: ")
     assert not any("none has" in line for line in lines)
 
 
-def test_a_vulnerability_is_told_with_its_fix_whatever_else_was_not_checked(verdict: Callable[[Any], Any]) -> None:
+def test_a_vulnerability_is_reported_with_its_fix_despite_unchecked_pins(verdict: Callable[[Any], Any]) -> None:
     code, lines = verdict({"dependencies": [WELL, ILL, SKIPPED]})
     assert code == VULNERABLE
     assert lines[0] == "urllib3 1.0: PYSEC-2026-1; fixed in 1.1"

@@ -11,9 +11,7 @@ from tests.chaos.run.chaos import Plan, run
 from tests.chaos.run.report import summary, table
 
 
-def test_whatever_happens_the_cluster_ends_as_the_table_asks_and_nothing_was_done_that_nobody_asked_for(
-    tmp_path: Path, seed: int
-) -> None:
+def test_chaos_ends_in_the_desired_state_without_unrequested_changes(tmp_path: Path, seed: int) -> None:
     plan = Plan(
         seed=seed,
         seconds=30.0,

@@ -53,7 +53,7 @@ def dry_run(kube: KubeApi, namespace: str, manifest: dict[str, Any]) -> None:
         kube.request("POST", path_of("Pod", namespace), pod, query={"dryRun": "All"})
 
 
-def test_whatever_passes_our_checks_the_api_server_takes(kube: KubeApi, namespace: str) -> None:
+def test_the_api_server_accepts_whatever_passes_validation(kube: KubeApi, namespace: str) -> None:
     @ON_REAL_PARTS
     @given(items())
     def holds(wired: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def reported(world: World, region: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield plain["endpoint_name"], entry if isinstance(entry, dict) else {}
 
 
-def test_hostile_items_hold_nobody_up_and_none_of_their_secrets_is_told(world: World, controller: Program) -> None:
+def test_hostile_items_delay_no_others_and_leak_no_secrets(world: World, controller: Program) -> None:
     world.put(item("good-before", spec={"gpu_count": 0}))
     taken = [wired for wired in sample(EXAMPLES) if put(world, wired)]
     assert len(taken) > EXAMPLES // 2
@@ -159,7 +159,7 @@ def kube_events(world: World) -> str:
     return orjson.dumps(world.kube.list(path_of("Event", world.namespace))).decode()
 
 
-def test_an_item_with_text_that_is_no_unicode_keeps_nobody_else_from_running(world: World, controller: Program) -> None:
+def test_an_item_with_invalid_unicode_does_not_affect_others(world: World, controller: Program) -> None:
     for name, attribute in (("half", {"S": "\ud800"}), ("key", {"M": {"\udfff": {"B": b"\xff"}}})):
         assert put(world, wire.encode(item(name, spec={"gpu_count": 0})) | {"unknown": attribute})
     world.put(item("good", spec={"gpu_count": 0}))

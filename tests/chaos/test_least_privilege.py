@@ -51,7 +51,7 @@ def grant(kube: KubeApi, namespace: str, user: str) -> None:
     kube.create(path_of("RoleBinding", namespace), binding)
 
 
-def test_the_rights_on_this_page_are_enough_and_no_other_is_asked_for(
+def test_the_documented_rights_are_sufficient_and_no_others_are_used(
     control_plane: ControlPlane, world: World, program: Callable[..., Program]
 ) -> None:
     kube, user = world.kube, f"least:{world.namespace}"

@@ -70,7 +70,7 @@ def deployments(place: Place) -> dict[str, Any]:
     return {found["metadata"]["name"]: found for found in place.plane.kube.list(path_of("Deployment", place.namespace))}
 
 
-def test_changes_are_no_slower_during_a_resync_and_load_leaves_nothing_behind(plane: ControlPlane) -> None:
+def test_a_resync_does_not_slow_changes_and_load_leaks_nothing(plane: ControlPlane) -> None:
     place = Place(plane)
     serve(place, 120)
     found = under_load(place, 120, per_second=25, seconds=8, resync_seconds=1)
@@ -81,7 +81,7 @@ def test_changes_are_no_slower_during_a_resync_and_load_leaves_nothing_behind(pl
     assert found.rss[1] - found.rss[0] < 20
 
 
-def test_changes_do_not_wait_for_the_backlog_of_a_start(plane: ControlPlane) -> None:
+def test_changes_do_not_wait_for_the_startup_backlog(plane: ControlPlane) -> None:
     place, count = Place(plane), 250
     place.fill(wire.encode({**item(number, place.namespace), "region_status": {}}) for number in range(count))
     # The program's scan returns items in the same order.
@@ -96,7 +96,7 @@ def test_changes_do_not_wait_for_the_backlog_of_a_start(plane: ControlPlane) -> 
         assert median(between) < count / 3
 
 
-def test_endpoints_whose_applies_hang_or_fail_for_ever_delay_no_others(plane: ControlPlane, tmp_path: Path) -> None:
+def test_endpoints_with_hanging_or_failing_applies_delay_no_others(plane: ControlPlane, tmp_path: Path) -> None:
     place = Place(plane)
     serve(place, 60)
     names = [name_of(number) for number in range(60)]
@@ -152,7 +152,7 @@ def test_a_thousand_malformed_items_and_one_of_400_kb_delay_no_good_ones(plane: 
     assert deployments(place).keys() == {*good, big["endpoint_name"]}
 
 
-def test_of_an_item_that_is_rewritten_all_the_time_the_last_image_wins_and_others_do_not_wait(
+def test_the_last_image_of_a_constantly_rewritten_item_wins(
     plane: ControlPlane,
 ) -> None:
     place = Place(plane)

@@ -21,12 +21,12 @@ def test_every_mutant_changes_one_place_into_something_that_compiles(mutant: Mut
 
 
 @EACH
-def test_every_test_that_is_named_for_a_mutant_exists(mutant: Mutant) -> None:
+def test_every_test_of_a_mutant_exists(mutant: Mutant) -> None:
     assert mutant.tests
     assert missing(ROOT, mutant.tests) == []
 
 
-def test_every_invariant_has_several_mutants_and_every_mutant_a_name_of_its_own() -> None:
+def test_every_invariant_has_several_mutants_with_unique_names() -> None:
     found = Counter(mutant.invariant for mutant in MUTANTS)
     assert {invariant: found[invariant] for invariant in get_args(Invariant) if found[invariant] < 3} == {}
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)

@@ -33,7 +33,7 @@ def copy(tmp_path: Path) -> Copy:
     return Copy(tmp_path)
 
 
-def test_one_that_nothing_notices_survives_and_the_next_is_caught_all_the_same(copy: Copy) -> None:
+def test_an_undetected_mutant_survives_and_the_next_is_caught(copy: Copy) -> None:
     assert copy.judge(mutant(BLIND)).trouble == "survives"
     caught = copy.judge(mutant(GOOD))
     assert (caught.trouble, caught.caught_by) == ("", (GOOD,))
@@ -50,11 +50,11 @@ def test_one_that_nothing_notices_survives_and_the_next_is_caught_all_the_same(c
         (Run(-1, (), "no end"), "the tests could not be run"),
     ],
 )
-def test_each_test_that_is_named_must_fail_and_no_more_be_broken_than_that(run: Run, said: str) -> None:
+def test_every_listed_test_must_fail_and_pytest_must_complete(run: Run, said: str) -> None:
     found = failure_summary(mutant(GOOD, BLIND), run)
     assert found.startswith(said) if said else found == ""
 
 
 @pytest.mark.parametrize("old", ["/ 4", "number"])
-def test_one_whose_place_is_not_found_exactly_once_is_told(copy: Copy, old: str) -> None:
+def test_a_mutant_without_exactly_one_match_is_reported(copy: Copy, old: str) -> None:
     assert "holds the old text" in copy.judge(mutant(GOOD, old=old)).trouble

@@ -78,7 +78,7 @@ def first_of_each(name: str) -> Callable[[Request], bool]:
     return strikes
 
 
-def test_every_write_of_a_life_may_meet_any_fate_once(one: ProgramBehindProxy) -> None:
+def test_every_write_of_an_endpoint_survives_any_single_fault(one: ProgramBehindProxy) -> None:
     began = time.monotonic()
     for name, action in FATES.items():
         one.inject(name, first_of_each(name), action)
@@ -108,7 +108,7 @@ def is_patch(call: tuple[str, str]) -> bool:
     return call[0] == "PATCH"
 
 
-def test_a_wait_that_the_server_asks_for_is_kept_whatever_else_is_heard(one: ProgramBehindProxy) -> None:
+def test_retry_after_is_honored_despite_other_events(one: ProgramBehindProxy) -> None:
     seconds = 4
     deployment = path_of("Deployment", one.world.namespace, "chat")
     one.inject(
@@ -130,7 +130,7 @@ def test_a_wait_that_the_server_asks_for_is_kept_whatever_else_is_heard(one: Pro
     one.assert_clean_end()
 
 
-def test_a_storm_ends_as_the_table_asks_and_soon_after_it(one: ProgramBehindProxy) -> None:
+def test_the_cluster_converges_soon_after_a_storm_of_faults(one: ProgramBehindProxy) -> None:
     names = [f"e{number}" for number in range(12)]
     for name in names[:6]:
         one.put(name)
@@ -154,7 +154,7 @@ def test_a_storm_ends_as_the_table_asks_and_soon_after_it(one: ProgramBehindProx
     one.assert_clean_end()
 
 
-def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: ProgramBehindProxy) -> None:
+def test_lost_renewal_responses_do_not_lose_the_lease(one: ProgramBehindProxy) -> None:
     since = one.program.status()["leader"]["since"]
 
     def renews(request: Request) -> bool:
@@ -175,7 +175,7 @@ def test_answers_to_renewals_may_be_lost_and_nobody_loses_the_lease(one: Program
     one.assert_clean_end()
 
 
-def test_endpoints_whose_calls_hang_hold_up_no_other(
+def test_endpoints_with_hanging_calls_do_not_delay_others(
     world: World, controller_env: dict[str, str], program: Callable[..., Program], tmp_path: Path
 ) -> None:
     # More endpoints than workers, and a call timeout longer than the wait for the healthy endpoint.

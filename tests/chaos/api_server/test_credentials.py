@@ -22,7 +22,7 @@ def rotated(path: Path, text: str) -> None:
     new.rename(path)
 
 
-def test_a_token_that_is_rotated_in_its_file_is_used_and_a_late_one_is_waited_for(
+def test_a_rotated_token_file_is_reloaded_and_a_late_token_is_awaited(
     world: World, program: Start, controller_env: dict[str, str], tmp_path: Path
 ) -> None:
     user = Path(controller_env["KUBECONFIG"])
@@ -56,7 +56,7 @@ def test_a_token_that_is_rotated_in_its_file_is_used_and_a_late_one_is_waited_fo
         one.assert_clean_end()
 
 
-def test_an_authority_that_is_rotated_is_taken_from_the_kubeconfig_and_so_is_a_plugins_token(
+def test_a_rotated_ca_and_an_exec_plugin_token_are_reloaded(
     world: World, program: Start, controller_env: dict[str, str], tmp_path: Path
 ) -> None:
     user = Path(controller_env["KUBECONFIG"])

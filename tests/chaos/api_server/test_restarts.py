@@ -48,9 +48,7 @@ def one(plane: ControlPlane, tmp_path: Path) -> Iterator[ProgramBehindProxy]:
     streams.close()
 
 
-def test_servers_that_are_restarted_lose_nothing_and_are_not_run_against(
-    one: ProgramBehindProxy, plane: ControlPlane
-) -> None:
+def test_server_restarts_lose_nothing_and_cause_no_request_storm(one: ProgramBehindProxy, plane: ControlPlane) -> None:
     kept, replicas = ["e0", "e1", "e2"], 1
     for name in kept:
         one.put(name)

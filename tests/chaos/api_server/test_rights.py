@@ -33,7 +33,7 @@ def put_in(world: World, namespace: str, name: str) -> None:
     world.table.client.put_item(TableName=world.table.name, Item=wire.encode(plain))
 
 
-def test_a_namespace_that_is_deleted_and_made_again_is_filled_again(
+def test_a_recreated_namespace_is_populated_again(
     world: World, program: Start, unlimited_env: dict[str, str], other: str, tmp_path: Path
 ) -> None:
     kube = world.kube
@@ -58,7 +58,7 @@ def test_a_namespace_that_is_deleted_and_made_again_is_filled_again(
         one.assert_clean_end()
 
 
-def test_rights_that_are_taken_away_and_given_back(
+def test_revoked_and_restored_rights_leave_objects_unchanged(
     world: World,
     program: Start,
     control_plane: ControlPlane,
@@ -97,7 +97,7 @@ def test_rights_that_are_taken_away_and_given_back(
         one.assert_clean_end()
 
 
-def test_a_namespace_with_the_lease_that_is_deleted_and_made_again(
+def test_the_program_recovers_if_the_lease_namespace_is_recreated(
     world: World, program: Start, unlimited_env: dict[str, str], tmp_path: Path
 ) -> None:
     with program_behind(

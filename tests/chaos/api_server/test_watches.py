@@ -105,7 +105,7 @@ def lists(kind: str) -> Callable[[Request], bool]:
     return lambda request: request.method == "GET" and not request.is_watch and request.path.endswith(f"/{kind}")
 
 
-def test_after_any_fate_of_its_watches_drift_is_put_back(one: ProgramBehindProxy) -> None:
+def test_drift_is_repaired_after_any_watch_failure(one: ProgramBehindProxy) -> None:
     one.put("chat")
     one.put("idle")
     one.until_in_desired_state("chat", "idle")
@@ -133,7 +133,7 @@ def test_after_any_fate_of_its_watches_drift_is_put_back(one: ProgramBehindProxy
     one.assert_clean_end()
 
 
-def test_watches_that_end_with_each_event_are_no_hot_loop_and_lose_nothing(one: ProgramBehindProxy) -> None:
+def test_watches_that_end_at_each_event_back_off_and_lose_nothing(one: ProgramBehindProxy) -> None:
     one.put("chat")
     one.until_in_desired_state("chat")
     bookmark = event("BOOKMARK", {"kind": "Deployment", "metadata": {"resourceVersion": "1"}})
@@ -150,7 +150,7 @@ def test_watches_that_end_with_each_event_are_no_hot_loop_and_lose_nothing(one: 
     one.assert_clean_end()
 
 
-def test_a_start_on_lists_that_fail_writes_nothing_that_was_not_asked(one: ProgramBehindProxy) -> None:
+def test_a_start_with_failing_lists_writes_only_requested_changes(one: ProgramBehindProxy) -> None:
     one.put("chat", autoscaling={"enabled": True, "max_replicas": 2})
     one.put("idle")
     one.until_in_desired_state("chat", "idle")
@@ -172,7 +172,7 @@ def test_a_start_on_lists_that_fail_writes_nothing_that_was_not_asked(one: Progr
     one.assert_clean_end()
 
 
-async def test_a_watch_that_falls_silent_is_followed_anew_and_nothing_is_missed(
+async def test_a_silent_watch_is_restarted_and_nothing_is_missed(
     kube: KubeApi, namespace: str, controller_env: dict[str, str], tmp_path: Path
 ) -> None:
     heard: list[str] = []

@@ -105,7 +105,7 @@ def at_rest(one: Program, proxy: FaultyProxy, audit: AuditLog, user: str) -> Non
     one.until(silent, "the program is idle", SOON)
 
 
-def test_every_kind_of_outage_costs_time_and_nothing_else(
+def test_every_kind_of_outage_only_causes_delays(
     world: World, start: Start, proxy: FaultyProxy, control_plane: ControlPlane, controller_user: str
 ) -> None:
     one = start().wait_working()
@@ -147,7 +147,7 @@ def test_every_kind_of_outage_costs_time_and_nothing_else(
     assert one.stop() == 0
 
 
-def test_storms_of_all_faults_together_slow_a_whole_life_down_and_nothing_else(
+def test_all_faults_at_once_only_slow_an_endpoint_lifecycle(
     world: World, start: Start, proxy: FaultyProxy, control_plane: ControlPlane, controller_user: str
 ) -> None:
     one = start().wait_working()
@@ -173,7 +173,7 @@ def test_storms_of_all_faults_together_slow_a_whole_life_down_and_nothing_else(
     at_rest(one, proxy, control_plane.audit, controller_user)
 
 
-def test_writes_whose_answers_are_lost_are_not_done_twice(world: World, start: Start, proxy: FaultyProxy) -> None:
+def test_writes_with_lost_responses_are_not_applied_twice(world: World, start: Start, proxy: FaultyProxy) -> None:
     # The first response of each write is lost; the program retries the write and finds it done.
     lost: set[bytes] = set()
 
@@ -217,7 +217,7 @@ def state_in(update: dict[str, dict[str, object]]) -> object:
     return json.dumps([values.get(":s"), values.get(":m")]).partition('"state"')[2][:30]
 
 
-def test_a_report_that_lands_late_does_not_undo_a_newer_one(world: World, start: Start, proxy: FaultyProxy) -> None:
+def test_a_late_report_does_not_replace_a_newer_one(world: World, start: Start, proxy: FaultyProxy) -> None:
     def creating(request: Request) -> bool:
         return operation(request) == "UpdateItem" and b'"creating"' in request.body
 
@@ -233,7 +233,7 @@ def test_a_report_that_lands_late_does_not_undo_a_newer_one(world: World, start:
     assert scans(one) == 1
 
 
-def test_rights_that_are_missing_at_the_start_are_named_and_work_begins_once_they_are_there(
+def test_missing_rights_at_startup_are_reported_and_work_starts_once_granted(
     world: World, start: Start, proxy: FaultyProxy
 ) -> None:
     denied = error_answer(
@@ -261,9 +261,7 @@ def says_not_ready(one: Program, *expected: str) -> bool:
     return (status, alive) == (503, 200) and all(word in text for word in expected)
 
 
-def test_rights_that_are_taken_away_and_given_back_cost_no_change(
-    world: World, start: Start, proxy: FaultyProxy
-) -> None:
+def test_revoked_and_restored_rights_lose_no_change(world: World, start: Start, proxy: FaultyProxy) -> None:
     one = start().wait_working()
     put(world, "chat")
     until_in_desired_state(world, one, "chat")
@@ -281,7 +279,7 @@ def test_rights_that_are_taken_away_and_given_back_cost_no_change(
         until_in_desired_state(world, one, "chat", "other")
 
 
-def test_credentials_that_expire_are_taken_from_the_file_again(
+def test_expired_credentials_are_reloaded_from_the_file(
     world: World, start: Start, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     file = tmp_path / "credentials"
@@ -306,9 +304,7 @@ def test_credentials_that_expire_are_taken_from_the_file_again(
     assert one.stop() == 0
 
 
-def test_a_source_of_credentials_that_fails_is_named_and_asked_again(
-    world: World, start: Start, tmp_path: Path
-) -> None:
+def test_a_failing_credential_source_is_reported_and_retried(world: World, start: Start, tmp_path: Path) -> None:
     answer, config = tmp_path / "answer", tmp_path / "config"
     config.write_text(f"[default]\ncredential_process = /bin/cat {answer}\n")
 
@@ -350,7 +346,7 @@ def test_a_source_of_credentials_that_fails_is_named_and_asked_again(
     assert one.stop() == 0
 
 
-def test_a_stream_turned_off_and_on_and_a_table_made_anew_are_found_and_nothing_is_removed(
+def test_a_reenabled_stream_and_a_recreated_table_are_found_without_deletions(
     world: World, start: Start, proxy: FaultyProxy, control_plane: ControlPlane, controller_user: str
 ) -> None:
     client, name = world.table.client, world.table.name

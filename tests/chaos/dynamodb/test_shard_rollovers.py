@@ -149,7 +149,7 @@ async def until(condition: Callable[[], object], what: Callable[[], object] = la
         raise AssertionError(f"timed out after {PATIENCE:g} s: {what()}") from None
 
 
-async def test_while_shards_roll_over_again_and_again_every_change_comes_once_and_in_order(
+async def test_changes_arrive_once_and_in_order_while_shards_roll_over(
     rolling: RollingDynamoDB, table: Table, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> None:
     history = History(table)
@@ -180,7 +180,7 @@ async def expired(rolling: RollingDynamoDB, consumer: StreamConsumer) -> None:
     raise AssertionError("no iterator has expired")
 
 
-async def test_iterators_that_expire_lose_nothing_and_an_idle_shards_is_told_as_a_gap(
+async def test_expired_iterators_lose_nothing_and_an_idle_shard_reports_a_gap(
     rolling: RollingDynamoDB, table: Table, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> None:
     history = History(table)
@@ -195,7 +195,7 @@ async def test_iterators_that_expire_lose_nothing_and_an_idle_shards_is_told_as_
     assert len(history.gaps) == 1
 
 
-async def test_records_that_are_trimmed_before_they_are_read_are_told_as_a_gap_and_reading_goes_on(
+async def test_records_trimmed_unread_are_a_gap_and_reading_continues(
     rolling: RollingDynamoDB, table: Table, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> None:
     history = History(table)
@@ -220,7 +220,7 @@ async def test_records_that_are_trimmed_before_they_are_read_are_told_as_a_gap_a
     assert len(listed) >= 3
 
 
-async def test_shards_that_are_listed_though_they_are_trimmed_are_history_to_whoever_begins_then(
+async def test_trimmed_shards_that_are_still_listed_are_skipped_at_startup(
     rolling: RollingDynamoDB, table: Table, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> None:
     history = History(table)
@@ -240,7 +240,7 @@ async def test_shards_that_are_listed_though_they_are_trimmed_are_history_to_who
     assert history.gaps == []
 
 
-async def test_whatever_ends_expires_is_trimmed_or_fails_each_change_comes_or_a_gap_is_told_after_it(
+async def test_every_change_arrives_or_a_gap_follows_despite_any_fault(
     rolling: RollingDynamoDB, table: Table, monkeypatch: pytest.MonkeyPatch, rng: random.Random
 ) -> None:
     history = History(table)
@@ -316,7 +316,7 @@ def test_the_program_applies_every_change_while_shards_roll_over(
     assert one.stop() == 0
 
 
-def test_the_program_scans_for_what_was_trimmed_unread_and_reads_on(
+def test_the_program_scans_after_a_trim_and_continues_reading(
     world: World, program: Callable[..., Program], rolling: RollingDynamoDB
 ) -> None:
     one = program().wait_working()
@@ -340,7 +340,7 @@ def test_the_program_scans_for_what_was_trimmed_unread_and_reads_on(
     assert scans(one) == known[1]
 
 
-def test_an_idle_shards_expired_iterator_costs_the_program_one_scan(
+def test_an_expired_iterator_of_an_idle_shard_causes_one_scan(
     world: World, program: Callable[..., Program], rolling: RollingDynamoDB
 ) -> None:
     one = program().wait_working()

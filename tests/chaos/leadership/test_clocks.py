@@ -67,7 +67,7 @@ def serves(world: World, image: str) -> bool:
 
 
 @pytest.mark.parametrize("leader_by", [HOUR, -HOUR], ids=["leader-ahead", "leader-behind"])
-def test_a_stepped_clock_ends_no_term_and_begins_none(
+def test_a_clock_step_neither_ends_nor_starts_a_term(
     leader_by: timedelta, replicas: Replicas, world: World, clock: Callable[[], Clock]
 ) -> None:
     clocks = clock(), clock()
@@ -110,7 +110,7 @@ def renewed(replicas: Replicas) -> datetime:
     return lease.moment(found)
 
 
-def test_a_clock_stepped_back_makes_no_hours_of_a_drains_or_the_watchdogs_seconds(
+def test_a_clock_stepped_back_does_not_prolong_a_drain_or_the_watchdog(
     replicas: Replicas, world: World, clock: Callable[[], Clock]
 ) -> None:
     its_clock = clock()

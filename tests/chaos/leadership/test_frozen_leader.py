@@ -17,7 +17,7 @@ NAMES = [f"e{number:02}" for number in range(12)]
 FREEZES = int(os.environ.get("FREEZES") or 3)
 
 
-def test_frozen_in_a_burst_of_writes_and_thawed_after_another_leads_it_writes_nothing_more(
+def test_a_leader_frozen_while_writing_writes_nothing_after_it_is_succeeded(
     replicas: Replicas, world: World, rng: random.Random
 ) -> None:
     for name in NAMES:

@@ -51,7 +51,7 @@ EDITS: dict[str, tuple[dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_a_lease_edited_by_hand_is_put_right_or_waited_for(edit: str, replicas: Replicas, world: World) -> None:
+def test_a_manually_edited_lease_is_repaired_or_waited_for(edit: str, replicas: Replicas, world: World) -> None:
     patch, goes_on = EDITS[edit]
     if goes_on:
         replicas.hold_for_long()
@@ -80,9 +80,7 @@ def test_a_lease_edited_by_hand_is_put_right_or_waited_for(edit: str, replicas: 
     replicas.assert_one_leader_at_a_time()
 
 
-def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out(
-    replicas: Replicas, world: World
-) -> None:
+def test_a_deleted_lease_ends_the_term_and_is_recreated_after_its_duration(replicas: Replicas, world: World) -> None:
     one = replicas.leader()
     replicas.standby()
     world.put(item(spec={"gpu_count": 0}))
@@ -102,9 +100,7 @@ def test_a_deleted_lease_ends_the_term_and_comes_back_when_it_would_have_run_out
     replicas.assert_one_leader_at_a_time()
 
 
-def test_a_former_monitor_that_leads_is_left_alone_and_followed_after_three_of_its_cycles(
-    replicas: Replicas, world: World
-) -> None:
+def test_a_leading_legacy_monitor_is_succeeded_after_three_missed_cycles(replicas: Replicas, world: World) -> None:
     # A monitor that misses three cycles may be succeeded, and a machine may stall for some seconds.
     cycle = 4
     replicas.hold_for_long()
@@ -169,7 +165,7 @@ def is_lease_write(request: Request) -> bool:
     return request.method in {"PUT", "POST"} and "/leases" in request.path
 
 
-def test_a_slow_server_lets_nobody_lead_who_does_not_know_it_in_time(
+def test_a_replica_leads_only_if_the_response_arrives_in_time(
     control_plane: ControlPlane, replicas: Replicas, world: World, tmp_path: Path
 ) -> None:
     world.put(item(spec={"gpu_count": 0}))

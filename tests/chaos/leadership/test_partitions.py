@@ -15,7 +15,7 @@ NAMES = [f"e{number:02}" for number in range(12)]
 
 
 @pytest.mark.parametrize("how", ["cut", "hang"])
-def test_cut_off_from_the_api_server_alone_it_steps_down_by_itself_and_another_leads(
+def test_a_leader_cut_off_from_the_api_server_steps_down_and_is_succeeded(
     how: str, replicas: Replicas, world: World
 ) -> None:
     for name in NAMES:
@@ -38,9 +38,7 @@ def test_cut_off_from_the_api_server_alone_it_steps_down_by_itself_and_another_l
     replicas.assert_one_leader_at_a_time()
 
 
-def test_what_it_sent_into_a_network_that_lost_it_does_not_arrive_when_another_leads(
-    replicas: Replicas, world: World
-) -> None:
+def test_writes_lost_in_the_network_do_not_arrive_under_the_next_leader(replicas: Replicas, world: World) -> None:
     for name in NAMES:
         world.put(item(name, spec={"gpu_count": 0}))
     first = replicas.leader(relayed=True)
@@ -67,9 +65,7 @@ def test_what_it_sent_into_a_network_that_lost_it_does_not_arrive_when_another_l
     replicas.assert_one_leader_at_a_time()
 
 
-def test_cut_off_from_the_table_it_keeps_its_lease_says_so_and_goes_on_when_it_is_back(
-    replicas: Replicas, world: World
-) -> None:
+def test_a_leader_cut_off_from_the_table_keeps_its_lease_and_resumes(replicas: Replicas, world: World) -> None:
     world.put(item(spec={"gpu_count": 0}))
     replicas.hold_for_long()
     one = replicas.leader(relayed_dynamodb=True, RESYNC_INTERVAL_SECONDS="1")

@@ -40,7 +40,7 @@ def takeover(all_acts: list[LeaderWrite], one: Replica, other: Replica) -> tuple
     return first[-1], second[0]
 
 
-def test_killed_it_is_followed_when_its_lease_is_out_and_not_before_and_no_change_is_lost(
+def test_a_killed_leader_is_succeeded_only_after_its_lease_expires(
     replicas: Replicas, world: World, rng: random.Random
 ) -> None:
     made(world)
@@ -58,7 +58,7 @@ def test_killed_it_is_followed_when_its_lease_is_out_and_not_before_and_no_chang
     assert first.received - last.received >= DURATION * 1e6
 
 
-def test_told_to_stop_it_finishes_its_work_lets_the_lease_go_and_is_followed_at_once(
+def test_a_stopped_leader_finishes_its_work_and_releases_the_lease(
     replicas: Replicas, world: World, rng: random.Random
 ) -> None:
     made(world)
@@ -78,7 +78,9 @@ def test_told_to_stop_it_finishes_its_work_lets_the_lease_go_and_is_followed_at_
     assert let_go.received <= first.received < let_go.received + replicas.duration * 1e6
 
 
-def test_told_twice_to_stop_it_ends_at_once(control_plane: ControlPlane, replicas: Replicas, world: World) -> None:
+def test_a_second_stop_signal_ends_the_process_at_once(
+    control_plane: ControlPlane, replicas: Replicas, world: World
+) -> None:
     with held_writes(control_plane.dynamodb_url) as proxy:
         held = proxy.hold(report("chat", world.region, "creating"))
         one = replicas.leader(AWS_ENDPOINT_URL_DYNAMODB=proxy.url, DYNAMODB_TIMEOUT_SECONDS="600")
@@ -94,7 +96,7 @@ def test_told_twice_to_stop_it_ends_at_once(control_plane: ControlPlane, replica
     assert first.received - last.received >= DURATION * 1e6
 
 
-def test_a_deposed_leaders_report_on_its_way_is_refused(
+def test_an_in_flight_report_of_a_former_leader_is_rejected(
     control_plane: ControlPlane, replicas: Replicas, world: World
 ) -> None:
     with held_writes(control_plane.dynamodb_url) as proxy:
@@ -117,7 +119,7 @@ def test_a_deposed_leaders_report_on_its_way_is_refused(
     replicas.assert_one_leader_at_a_time()
 
 
-def test_three_replicas_replaced_one_after_the_other_never_act_beside_each_other_and_lose_no_change(
+def test_a_rolling_update_has_one_leader_at_a_time_and_loses_no_change(
     replicas: Replicas, world: World, rng: random.Random
 ) -> None:
     made(world)

@@ -76,7 +76,7 @@ def _map(namespace: str, name: str = "m", size: int = 1) -> dict[str, Any]:
     return {"metadata": {"name": name, "namespace": namespace}, "data": {"x": "y" * size}}
 
 
-def test_a_call_without_a_fault_is_the_same_call_of_the_same_user(
+def test_a_call_without_a_fault_passes_unchanged(
     proxy: FaultyProxy,
     call: Callable[..., Any],
     control_plane: ControlPlane,
@@ -106,7 +106,7 @@ def test_a_watch_passes_event_by_event(
         watch.readline()
 
 
-def test_a_token_that_is_revoked_is_refused_by_the_api_server(proxy: FaultyProxy, call: Callable[..., Any]) -> None:
+def test_the_api_server_rejects_a_revoked_token(proxy: FaultyProxy, call: Callable[..., Any]) -> None:
     assert call("GET", "/api").status == 200
     proxy.revoke()
     answer = call("GET", "/api")
@@ -114,7 +114,7 @@ def test_a_token_that_is_revoked_is_refused_by_the_api_server(proxy: FaultyProxy
 
 
 @pytest.mark.parametrize("does", [Hang(), Reset(), Answer(500)])
-def test_a_request_that_hangs_is_reset_or_answered_never_reaches_the_server(
+def test_a_hung_reset_or_answered_request_never_reaches_the_server(
     proxy: FaultyProxy, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
 ) -> None:
     try:
@@ -127,7 +127,7 @@ def test_a_request_that_hangs_is_reset_or_answered_never_reaches_the_server(
 
 
 @pytest.mark.parametrize("does", [LoseResponse(), Swallow(), LoseResponse(late=1.2)])
-def test_a_lost_answer_is_lost_after_the_server_has_done_it(
+def test_a_response_is_lost_only_after_the_server_applied_the_write(
     proxy: FaultyProxy, call: Callable[..., Any], namespace: str, kube: KubeApi, does: Action
 ) -> None:
     with pytest.raises(urllib3.exceptions.HTTPError):
@@ -135,7 +135,7 @@ def test_a_lost_answer_is_lost_after_the_server_has_done_it(
     kube.wait_for(lambda: kube.find(path_of("ConfigMap", namespace, "m")), what="the write to arrive")
 
 
-def test_answers_are_cut_silenced_changed_and_slowed(
+def test_responses_can_be_cut_silenced_rewritten_and_slowed(
     proxy: FaultyProxy, call: Callable[..., Any], namespace: str, kube: KubeApi
 ) -> None:
     kube.create(path_of("ConfigMap", namespace), _map(namespace, size=3000))
@@ -154,7 +154,7 @@ def test_answers_are_cut_silenced_changed_and_slowed(
     assert time.monotonic() - began > 0.25
 
 
-def test_a_share_of_dynamodbs_calls_is_struck(control_plane: ControlPlane, table: Table) -> None:
+def test_a_fault_can_affect_a_share_of_dynamodb_calls(control_plane: ControlPlane, table: Table) -> None:
     with FaultyProxy(control_plane.dynamodb_url, seed=7) as proxy:
         error = b'{"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "message": "no"}'
         proxy.inject(

@@ -28,7 +28,7 @@ def running(pod: dict[str, Any] | None) -> dict[str, Any] | None:
     return pod if pod is not None and pod.get("status", {}).get("phase") == "Running" else None
 
 
-def test_where_all_is_well_the_test_passes(release: Release, kube: KubeApi) -> None:
+def test_helm_test_passes_for_a_healthy_release(release: Release, kube: KubeApi) -> None:
     release.install()
     release.start().wait_working()
     tested, told = examine(release, kube)
@@ -38,9 +38,7 @@ def test_where_all_is_well_the_test_passes(release: Release, kube: KubeApi) -> N
     assert "OK    permissions: all " in told
 
 
-def test_where_the_table_is_missing_the_test_fails_and_the_pod_says_what_mends_it(
-    release: Release, kube: KubeApi
-) -> None:
+def test_helm_test_fails_for_a_missing_table_and_shows_the_fix(release: Release, kube: KubeApi) -> None:
     release.install(settings={"INFERENCE_ENDPOINTS_TABLE_NAME": "no-such-table"})
     tested, told = examine(release, kube)
     assert tested.returncode != 0

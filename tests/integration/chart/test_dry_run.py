@@ -55,9 +55,7 @@ def test_the_api_server_knows_every_field_of_every_object(
         assert stored["kind"] == obj["kind"]
 
 
-def test_the_pods_are_let_into_a_namespace_that_takes_none_but_restricted_ones(
-    helm: Helm, kube: KubeApi, namespace: str
-) -> None:
+def test_the_pods_are_admitted_to_a_restricted_namespace(helm: Helm, kube: KubeApi, namespace: str) -> None:
     enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
     kube.patch(path_of("Namespace", name=namespace), enforce)
     objects = helm.render({**EVERYTHING, "settings": {"INFERENCE_NAMESPACE": namespace}}, namespace=namespace)

@@ -70,7 +70,7 @@ def page(
     return page
 
 
-def test_the_steps_of_this_page_lead_there_and_back_and_nothing_restarts(
+def test_the_migration_and_its_way_back_restart_nothing(
     page: Page,
     monitor: GcoMonitor,
     monitor_user: str,

@@ -35,7 +35,7 @@ def needs(world: World) -> set[Permission]:
     return set(required_permissions((world.namespace,), world.namespace, LEASE_NAME))
 
 
-def test_with_the_charts_own_token_it_does_all_its_work_and_uses_every_right_it_has(
+def test_the_service_account_can_do_all_work_and_uses_every_permission(
     release: Release, control_plane: ControlPlane, world: World
 ) -> None:
     adopted, scaled = create_as_gco(world, "autoscaled"), create_as_gco(world, "cpu-only")

@@ -60,7 +60,7 @@ def until_held(program: Program, count: int) -> None:
     program.until(lambda: sample(program, "gco_stream_deletions_held") == count, f"{count} deletions are held")
 
 
-def test_what_was_shown_goes_as_soon_as_it_is_approved(
+def test_listed_objects_are_deleted_as_soon_as_they_are_approved(
     world: World, program: Callable[..., Program], unlimited_env: dict[str, str]
 ) -> None:
     one = program(RESYNC_INTERVAL_SECONDS="3600", **NONE_BY_ITSELF).wait_working()
@@ -93,7 +93,7 @@ def test_what_was_shown_goes_as_soon_as_it_is_approved(
     one.until(lambda: sample(one, "gco_stream_deletions_held") == 0, "no deletion is held any more")
 
 
-def test_another_endpoint_that_comes_to_it_is_not_let_go(
+def test_an_approval_does_not_cover_endpoints_added_to_the_list_later(
     world: World, program: Callable[..., Program], unlimited_env: dict[str, str]
 ) -> None:
     one = program(**OFTEN, **NONE_BY_ITSELF).wait_working()
@@ -116,7 +116,7 @@ def test_another_endpoint_that_comes_to_it_is_not_let_go(
     assert stands(world) == {"c"}
 
 
-def test_objects_that_were_made_anew_are_not_covered(
+def test_an_approval_does_not_cover_recreated_objects(
     world: World, program: Callable[..., Program], unlimited_env: dict[str, str]
 ) -> None:
     one = program(**OFTEN).wait_working()
@@ -147,7 +147,7 @@ def made_anew(world: World, name: str) -> None:
     assert made["metadata"]["uid"] != before["metadata"]["uid"]
 
 
-def test_after_a_wiped_table_what_is_approved_goes_and_what_has_an_item_again_stays(
+def test_after_a_table_wipe_approved_objects_are_deleted_unless_their_item_is_back(
     world: World, program: Callable[..., Program], unlimited_env: dict[str, str]
 ) -> None:
     one = program(**OFTEN).wait_working()
@@ -166,7 +166,7 @@ def test_after_a_wiped_table_what_is_approved_goes_and_what_has_an_item_again_st
     one.until(lambda: uids(world) == kept, "only the approved objects are deleted")
 
 
-def test_an_approval_lets_a_wiped_tables_objects_go_while_it_is_still_empty(
+def test_an_approval_deletes_objects_of_a_table_that_is_still_empty(
     world: World, program: Callable[..., Program], unlimited_env: dict[str, str]
 ) -> None:
     one = program(**OFTEN).wait_working()
@@ -199,7 +199,7 @@ def test_an_approval_holds_for_an_hour_and_no_longer(
     one.until(lambda: not stands(world), "the endpoint is deleted")
 
 
-def test_where_nothing_waits_there_is_nothing_to_approve(
+def test_there_is_nothing_to_approve_without_held_deletions(
     world: World, controller: Program, unlimited_env: dict[str, str]
 ) -> None:
     put(world, "a")
@@ -211,9 +211,7 @@ def test_where_nothing_waits_there_is_nothing_to_approve(
     assert APPROVED_ANNOTATION not in annotations(world)
 
 
-def test_the_lease_holds_a_full_approval_beside_a_full_budget_and_its_holder_goes_on(
-    world: World, controller: Program
-) -> None:
+def test_the_lease_holds_a_full_approval_and_a_full_budget(world: World, controller: Program) -> None:
     spent = {short_digest(str(number)): int(time.time()) for number in range(MAX_REMOVALS)}
     full = approval_of([short_digest("some", str(number)) for number in range(MAX_APPROVED)], time.time())
     annotate(world, **{APPROVED_ANNOTATION: full, REMOVALS_ANNOTATION: json.dumps(spent, separators=(",", ":"))})

@@ -22,7 +22,7 @@ def spec_of(table: Table) -> dict[str, Any]:
     return dict(found["spec"])
 
 
-def test_a_canary_is_added_changed_and_taken_away(shell: Shell, table: Table) -> None:
+def test_a_canary_is_added_changed_and_removed(shell: Shell, table: Table) -> None:
     put(table, desired_state="running")
     before = spec_of(table)
     assert shell(f"endpoint canary chat --image {NEW}") == 0
@@ -43,7 +43,7 @@ def test_a_canary_is_added_changed_and_taken_away(shell: Shell, table: Table) ->
     assert (shell("endpoint rollback chat"), shell.out) == (0, "chat unchanged: it has no canary\n")
 
 
-def test_what_the_canary_ran_becomes_the_main_in_every_region(shell: Shell, table: Table) -> None:
+def test_promote_sets_the_canarys_image_in_every_region(shell: Shell, table: Table) -> None:
     own = {ELSEWHERE: "elsewhere.example/serve:2.0"}
     canary = {"image": NEW, "weight": 50, "region_image_uris": own}
     put(table, spec={"region_image_uris": {ELSEWHERE: "elsewhere.example/serve:1.0"}, "canary": canary, "port": 9000})
@@ -74,7 +74,7 @@ def test_without_images_of_its_own_for_regions_the_canarys_image_is_every_region
         ("running", "promote nobody", NOT_FOUND, "endpoint nobody does not exist"),
     ],
 )
-def test_what_cannot_be_asked_is_one_line_and_writes_nothing(
+def test_an_invalid_command_is_a_one_line_error_and_writes_nothing(
     shell: Shell, table: Table, state: str, command: str, code: int, word: str
 ) -> None:
     put(table, desired_state=state)

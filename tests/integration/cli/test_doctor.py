@@ -65,7 +65,7 @@ def as_user(plane: ControlPlane, user: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig_for(user, ())))
 
 
-def test_where_all_is_well_it_says_so_and_ends_well(
+def test_all_checks_pass_in_a_healthy_environment(
     shell: Shell, surroundings: dict[str, str], controller: Program, table: Table
 ) -> None:
     assert shell("doctor") == 0

@@ -114,7 +114,7 @@ def test_a_dry_run_writes_nothing(shell: Shell, table: Table) -> None:
     assert stored(table) == item()
 
 
-def test_what_is_being_deleted_is_not_put_back_by_the_way(shell: Shell, table: Table) -> None:
+def test_put_stop_and_scale_reject_an_endpoint_that_is_being_deleted(shell: Shell, table: Table) -> None:
     put(table, desired_state="deleted")
     for attempt in (
         lambda: shell.put(CHAT),
@@ -126,7 +126,7 @@ def test_what_is_being_deleted_is_not_put_back_by_the_way(shell: Shell, table: T
         assert stored(table) == item(desired_state="deleted")
 
 
-def test_what_get_shows_can_be_put_again(shell: Shell, table: Table) -> None:
+def test_the_output_of_get_can_be_put_again(shell: Shell, table: Table) -> None:
     shell.put(CHAT)
     before = stored(table)
     assert shell("endpoint get chat -o yaml") == 0
@@ -139,7 +139,7 @@ def test_what_get_shows_can_be_put_again(shell: Shell, table: Table) -> None:
     assert stored(table) == before
 
 
-def test_get_and_list_show_what_stands(shell: Shell, table: Table) -> None:
+def test_get_and_list_show_the_stored_items(shell: Shell, table: Table) -> None:
     put(table, region_status={HERE: {"state": "error", "error": "no quota"}}, spec={"env": {"TOKEN": "s3cret"}})
     put(table, name="embed", desired_state="running", target_regions=["eu-west-1"])
     assert shell("endpoint get chat") == 0
@@ -189,14 +189,14 @@ def test_stop_start_scale_and_delete_write_what_gcos_tools_write(shell: Shell, t
         ("running", "endpoint forget-region chat mars-1"),
     ],
 )
-def test_what_is_so_already_is_not_written(shell: Shell, table: Table, state: str, command: str) -> None:
+def test_a_command_without_effect_writes_nothing(shell: Shell, table: Table, state: str, command: str) -> None:
     put(table, desired_state=state)
     assert shell(command) == 0
     assert "unchanged" in shell.out
     assert stored(table) == item(desired_state=state)
 
 
-def test_a_hold_is_set_with_its_reason_and_taken_off(shell: Shell, table: Table) -> None:
+def test_a_hold_is_set_with_its_reason_and_released(shell: Shell, table: Table) -> None:
     put(table)
     assert shell("endpoint hold chat --why", "until Friday") == 0
     after = stored(table)
@@ -228,7 +228,7 @@ def test_an_endpoint_that_is_not_there_is_not_made(shell: Shell, table: Table, c
     assert stored(table) is None
 
 
-def test_waiting_ends_with_what_came_or_with_how_it_stands(shell: Shell, table: Table) -> None:
+def test_wait_reports_the_state_reached_or_the_current_state(shell: Shell, table: Table) -> None:
     put(table, region_status={HERE: {"state": "running"}})
     assert (shell("endpoint wait chat --for running"), shell.out) == (0, "chat running\n")
     assert shell("endpoint wait chat --for stopped --timeout 0") == FAILED

@@ -77,7 +77,7 @@ def left(world: World, controller: Program) -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.parametrize("command", [("explain", "chat"), ("explain", "--all"), ("run", "--dry-run")])
-def test_it_says_what_would_be_done_and_does_nothing(
+def test_explain_lists_planned_changes_and_changes_nothing(
     command: tuple[str, ...],
     world: World,
     told: ExplainOutput,
@@ -102,7 +102,7 @@ def test_it_says_what_would_be_done_and_does_nothing(
     assert (world.item("chat"), world.objects()) == (before, {})
 
 
-def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program, told: ExplainOutput) -> None:
+def test_explain_reports_an_endpoint_in_sync(world: World, controller: Program, told: ExplainOutput) -> None:
     world.put(asked())
     controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted")
     text = told.text("explain", "chat")
@@ -124,7 +124,7 @@ def test_an_endpoint_in_sync_is_said_to_be_so(world: World, controller: Program,
     assert dry.splitlines() == ["0 of 1 endpoints would change (dry run)"]
 
 
-def test_what_is_not_known_of_a_spec_is_a_warning_in_the_json(world: World, controller_env: dict[str, str]) -> None:
+def test_unknown_spec_values_are_warnings_in_the_json(world: World, controller_env: dict[str, str]) -> None:
     world.put(item(spec={"gpu_count": 0, "autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
     told = gco_stream(controller_env, "explain", "--all", "-o", "json")
     chat = orjson.loads(told.stdout)["endpoints"]["chat"]
@@ -158,7 +158,7 @@ def test_every_field_that_somebody_changed_is_a_line(
     assert "s3cret" not in text
 
 
-def test_a_hold_says_what_it_keeps_from_being_done(
+def test_explain_lists_the_changes_that_a_hold_prevents(
     world: World, left: Callable[..., None], told: ExplainOutput
 ) -> None:
     left(asked())
@@ -175,7 +175,7 @@ def test_a_hold_says_what_it_keeps_from_being_done(
     assert "spec.replicas: is 1, should be 3" in dry
 
 
-def test_a_broken_spec_and_an_item_that_cannot_be_read_hold_what_stands(
+def test_an_invalid_spec_or_item_keeps_live_objects_unchanged(
     world: World, left: Callable[..., None], told: ExplainOutput
 ) -> None:
     left(asked(), asked("odd"))
@@ -211,7 +211,7 @@ def test_a_stopped_endpoint_is_in_its_desired_state_without_an_ingress(
     assert told.objects()["Ingress/inference-chat"] == ("NotNeeded", "the endpoint is stopped")
 
 
-def test_a_deleted_endpoint_says_what_is_still_going(
+def test_explain_lists_the_remaining_objects_of_a_deleted_endpoint(
     world: World, left: Callable[..., None], told: ExplainOutput
 ) -> None:
     left(asked(target_regions=[world.region]))
@@ -262,7 +262,7 @@ def test_a_pod_that_cannot_start_is_named_with_its_reason(
     )
 
 
-def test_a_deployment_of_the_former_system_is_left_alone_and_an_upgrade_is_told(
+def test_an_adopted_deployment_is_left_alone_and_its_upgrade_is_shown(
     world: World, left: Callable[..., None], program: Callable[..., Program], told: ExplainOutput
 ) -> None:
     left(asked())
@@ -314,7 +314,7 @@ def test_removals_beyond_the_limit_are_held_and_those_within_it_are_not(
     assert "the limit on removals per hour is reached" in gco_stream(limited, "run", "--dry-run").stdout
 
 
-def test_objects_without_an_item_are_told_with_what_becomes_of_them(
+def test_explain_lists_objects_without_an_item_and_their_planned_deletion(
     world: World, left: Callable[..., None], told: ExplainOutput, controller_env: dict[str, str]
 ) -> None:
     left(asked(), asked("lost"))

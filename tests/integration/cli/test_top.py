@@ -115,7 +115,7 @@ def watching(shell: Shell) -> Iterator[list[Watching]]:
         one.end()
 
 
-def test_in_a_pipe_only_changes_are_told(shell: Shell, world: World, watching: list[Watching]) -> None:
+def test_piped_output_contains_only_changes(shell: Shell, world: World, watching: list[Watching]) -> None:
     put(world.table, region_status=RUNNING)
     one = Watching()
     watching.append(one)
@@ -131,7 +131,7 @@ def test_in_a_pipe_only_changes_are_told(shell: Shell, world: World, watching: l
     assert one.process.wait(timeout=PATIENCE) == 0
 
 
-def test_as_json_each_look_is_a_document_a_line(shell: Shell, world: World, watching: list[Watching]) -> None:
+def test_json_output_is_one_document_per_line(shell: Shell, world: World, watching: list[Watching]) -> None:
     put(world.table, region_status=RUNNING)
     one = Watching("-o", "json")
     watching.append(one)

@@ -97,7 +97,7 @@ def annotated(world: CacheFixture, value: str) -> Callable[[], bool]:
     return holds
 
 
-async def test_what_others_make_change_and_delete_is_shown_and_reported(world: CacheFixture) -> None:
+async def test_changes_of_other_field_managers_are_shown_and_reported(world: CacheFixture) -> None:
     await create(world.client, ingress(world.namespace))
     await until(world.shown)
     await world.edit({"metadata": {"annotations": {"edited": "once"}}})
@@ -152,7 +152,7 @@ async def test_more_than_a_page_is_listed_whole(control_plane: ControlPlane, nam
         assert world.cache.endpoint_names() == {f"e{number}" for number in range(count)}
 
 
-async def test_a_namespace_without_rights_is_named_until_they_are_given_and_others_work(
+async def test_a_forbidden_namespace_is_reported_and_others_work(
     control_plane: ControlPlane, kube: Any, namespace: str
 ) -> None:
     user = f"{namespace}-user"
@@ -182,7 +182,7 @@ async def test_a_namespace_without_rights_is_named_until_they_are_given_and_othe
         await world.cache.wait_synced()
 
 
-async def test_a_version_from_the_future_is_answered_by_silence(world: CacheFixture) -> None:
+async def test_a_watch_from_a_future_resource_version_stalls(world: CacheFixture) -> None:
     path = collection_path(Kind.INGRESS, world.namespace)
     future = str(2**40)
     async with aclosing(world.client.watch(path, {"resourceVersion": future}, inactivity=2)) as events:

@@ -123,7 +123,7 @@ async def leader_of(terms: TermLog) -> Replica:
     return terms.leading[0]
 
 
-async def test_one_of_three_leads_and_on_its_release_the_next_long_before_the_lease_has_run_out(
+async def test_a_released_lease_is_acquired_long_before_it_expires(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease
 ) -> None:
     async with replicas(control_plane, namespace, 3) as (terms, all_of_them):
@@ -159,7 +159,7 @@ async def test_a_killed_leaders_lease_runs_out_first(
         assert terms.epochs[1] / 1e6 - renewed >= SHORT.duration
 
 
-async def test_a_deleted_lease_ends_the_term_and_comes_back_a_duration_later(
+async def test_a_deleted_lease_ends_the_term_and_is_recreated_one_duration_later(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease
 ) -> None:
     async with replicas(control_plane, namespace, 3, SHORT) as (terms, all_of_them):
@@ -185,7 +185,7 @@ async def test_a_holder_edited_by_hand_ends_the_term_and_is_waited_for(
         assert time.monotonic() - edited > SHORT.duration - 0.1
 
 
-async def test_a_holder_of_gcos_kind_is_given_three_cycles_and_then_relieved(
+async def test_a_gco_holder_is_replaced_after_three_cycles_without_renewal(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease
 ) -> None:
     # As GCO's monitor creates it: without acquireTime and leaseTransitions.
@@ -265,7 +265,7 @@ def _enough_renewals(plane: "ControlPlane", since: Any, user: str) -> bool:
     return sum(call.verb == "update" for call in plane.audit.calls(since, user=user)) >= 12
 
 
-async def test_a_lease_that_is_not_allowed_is_a_problem_and_not_the_end(
+async def test_a_forbidden_lease_is_reported_and_does_not_stop_the_program(
     control_plane: "ControlPlane", namespace: str
 ) -> None:
     kubeconfig = control_plane.kubeconfig_for(f"nobody:{namespace}", groups=("nothing",))
@@ -305,7 +305,7 @@ async def test_a_server_that_dies_ends_the_term_in_time_and_is_led_again_when_it
         await leader_of(terms)
 
 
-async def test_an_update_with_the_uid_of_a_lease_that_is_gone_makes_none(
+async def test_an_update_with_the_uid_of_a_deleted_lease_creates_none(
     control_plane: "ControlPlane", namespace: str, the_lease: Lease
 ) -> None:
     await the_lease.create(holderIdentity="a")

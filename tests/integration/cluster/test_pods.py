@@ -54,7 +54,7 @@ async def pods(kube: KubeApi, control_plane: ControlPlane, namespace: str) -> As
         yield Pods(kube, client, namespace)
 
 
-async def test_pods_are_seen_as_they_fare(pods: Pods) -> None:
+async def test_pod_health_is_observed(pods: Pods) -> None:
     pods.start("ready")
     pods.start("never", "v1-never-ready")
     pods.start("pull", "v1-image-pull-error")
@@ -99,7 +99,7 @@ async def test_pods_that_have_ended_or_are_terminating_are_not_seen(pods: Pods) 
         pods.kube.patch(going, {"metadata": {"finalizers": None}})
 
 
-async def test_who_may_not_list_pods_gets_the_clients_error(control_plane: ControlPlane, namespace: str) -> None:
+async def test_listing_pods_without_permission_raises_forbidden(control_plane: ControlPlane, namespace: str) -> None:
     config = control_plane.kubeconfig_for("nobody", groups=())
     async with KubeClient.connect(kubeconfig=str(config)) as client:
         with pytest.raises(errors.Forbidden):

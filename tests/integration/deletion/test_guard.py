@@ -74,7 +74,7 @@ def uids(world: World) -> dict[str, str]:
     return {name: obj["metadata"]["uid"] for name, obj in world.objects().items()}
 
 
-def test_the_objects_of_an_item_that_is_gone_go_without_waiting_for_the_next_resync(
+def test_objects_of_a_deleted_item_are_deleted_before_the_next_resync(
     world: World, program: Callable[..., Program]
 ) -> None:
     one = program(RESYNC_INTERVAL_SECONDS="3600").wait_working()
@@ -92,7 +92,9 @@ def test_the_objects_of_an_item_that_is_gone_go_without_waiting_for_the_next_res
     one.until(lambda: not world.pods("chat"), "its pods are deleted, too")
 
 
-def test_one_that_went_while_nobody_led_goes_after_two_scans(world: World, program: Callable[..., Program]) -> None:
+def test_an_item_deleted_while_there_is_no_leader_takes_two_scans(
+    world: World, program: Callable[..., Program]
+) -> None:
     one = program(**OFTEN).wait_working()
     put(world, "chat", "stays")
     until_running(world, one, "chat", "stays")
@@ -123,9 +125,7 @@ def test_a_wiped_table_removes_nothing_neither_at_once_nor_after_restarts(
         release_lease(world.kube, world.namespace)
 
 
-def test_a_table_that_is_wiped_record_by_record_under_its_eyes_removes_nothing(
-    world: World, program: Callable[..., Program]
-) -> None:
+def test_a_table_wipe_seen_in_the_stream_deletes_nothing(world: World, program: Callable[..., Program]) -> None:
     names = [f"e{number}" for number in range(4)]
     one = program(RESYNC_INTERVAL_SECONDS="3600").wait_working()
     put(world, *names)
@@ -137,9 +137,7 @@ def test_a_table_that_is_wiped_record_by_record_under_its_eyes_removes_nothing(
     assert uids(world) == before
 
 
-def test_the_last_item_that_is_removed_under_its_eyes_keeps_its_objects(
-    world: World, program: Callable[..., Program]
-) -> None:
+def test_deleting_the_last_item_keeps_its_objects(world: World, program: Callable[..., Program]) -> None:
     one = program(**OFTEN).wait_working()
     put(world, "chat")
     until_running(world, one, "chat")
@@ -178,7 +176,7 @@ def test_a_wrong_table_removes_nothing_however_many_items_it_has(
         tables.delete_table(TableName=name)
 
 
-def test_a_wrong_region_removes_no_more_than_the_budget_in_all_its_lives(
+def test_a_wrong_region_deletes_no_more_than_the_budget_across_restarts(
     world: World, program: Callable[..., Program]
 ) -> None:
     names = [f"e{number}" for number in range(6)]
@@ -206,7 +204,7 @@ def test_a_wrong_region_removes_no_more_than_the_budget_in_all_its_lives(
     assert len(json.loads(lease["metadata"]["annotations"][REMOVALS])) == 2
 
 
-def test_a_budget_that_somebody_edited_to_rubbish_is_a_spent_one(world: World, program: Callable[..., Program]) -> None:
+def test_a_malformed_budget_counts_as_spent(world: World, program: Callable[..., Program]) -> None:
     one = program(**OFTEN).wait_working()
     put(world, "chat", "stays")
     until_running(world, one, "chat", "stays")

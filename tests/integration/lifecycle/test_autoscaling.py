@@ -93,7 +93,7 @@ def kubeconfig(control_plane: ControlPlane) -> Path:
     return control_plane.kubeconfig
 
 
-def test_the_hpa_follows_the_item_and_goes_with_it(world: World, controller: Program, kubeconfig: Path) -> None:
+def test_the_hpa_follows_the_item(world: World, controller: Program, kubeconfig: Path) -> None:
     running(world, controller, replicas=2, autoscaling=between(2, 8, ("cpu", 60), ("memory", 80)))
     handed_over(world, controller)
     spec = hpa(world)
@@ -122,7 +122,7 @@ def test_the_hpa_follows_the_item_and_goes_with_it(world: World, controller: Pro
     assert world.pods("chat").keys() == pods
 
 
-def test_an_hpa_that_somebody_edits_or_deletes_is_put_back(world: World, controller: Program) -> None:
+def test_an_edited_or_deleted_hpa_is_restored(world: World, controller: Program) -> None:
     running(world, controller, autoscaling=between(1, 4, ("cpu", 60)))
     handed_over(world, controller)
     path = path_of("HorizontalPodAutoscaler", world.namespace, "chat")
@@ -132,7 +132,7 @@ def test_an_hpa_that_somebody_edits_or_deletes_is_put_back(world: World, control
     controller.until(lambda: bounds(world) == (1, 4), "the HPA is recreated")
 
 
-def test_replicas_are_handed_to_the_hpa_and_taken_back_through_no_other_count(
+def test_replicas_move_to_the_hpa_and_back_without_an_intermediate_count(
     world: World, controller: Program, kubeconfig: Path
 ) -> None:
     running(world, controller, replicas=4)
@@ -191,7 +191,7 @@ def as_gco_made_it(kube: KubeApi, world: World, case: str, replicas: int) -> Non
         kube.request("POST", path_of(key.partition("/")[0], world.namespace), body, query={"fieldManager": GCO})
 
 
-def test_an_adopted_deployment_is_handed_over_both_ways_through_no_other_count(
+def test_an_adopted_deployment_moves_to_an_hpa_and_back_without_a_third_count(
     world: World, program: Any, kubeconfig: Path
 ) -> None:
     name = "autoscaled"
@@ -277,7 +277,7 @@ def test_bounds_in_the_wrong_order_are_an_error_that_names_both_and_changes_noth
     assert [state for state in history(world, "chat") if state in {"error", "stopped"}] == ["error", "stopped"]
 
 
-def test_an_unknown_metric_is_left_out_and_cpu_is_what_remains(world: World, controller: Program) -> None:
+def test_unknown_metrics_are_ignored_and_cpu_is_the_fallback(world: World, controller: Program) -> None:
     running(world, controller, autoscaling=between(1, 4, ("gpu", 50), ("memory", 80)))
     controller.until(lambda: metrics(world) == {"memory": 80}, "the HPA uses the known metric")
     world.update_spec("chat", autoscaling=between(1, 4, ("gpu", 50)))
@@ -313,7 +313,7 @@ def writes_to_the_deployment(calls: list[Call]) -> list[tuple[str, str]]:
     ]
 
 
-def test_what_the_hpa_chooses_is_never_drift(
+def test_a_replica_count_set_by_the_hpa_is_not_drift(
     world: World, controller: Program, control_plane: ControlPlane, controller_user: str, kubeconfig: Path
 ) -> None:
     running(world, controller, replicas=2, autoscaling=between(2, 8))
@@ -345,7 +345,7 @@ def test_what_the_hpa_chooses_is_never_drift(
 
 
 @pytest.mark.parametrize(("asked", "started"), [(0, 2), (3, 3), (9, 4)])
-def test_no_replicas_while_autoscaled_is_started_within_the_bounds(
+def test_an_autoscaled_deployment_with_zero_replicas_is_scaled_into_bounds(
     asked: int, started: int, world: World, controller: Program, kubeconfig: Path
 ) -> None:
     running(world, controller, replicas=asked, autoscaling=between(2, 4))

@@ -60,9 +60,7 @@ def shared(world: World, controller: Program) -> None:
     controller.until(lambda: weights(world) == SHARED, "the canary gets its share")
 
 
-def test_a_canary_has_traffic_once_it_is_ready_and_an_ingress_made_anew_has_its_route(
-    world: World, controller: Program
-) -> None:
+def test_a_ready_canary_gets_traffic_also_from_a_recreated_ingress(world: World, controller: Program) -> None:
     running(world, controller)
     world.update_spec("chat", canary=canary(SECOND + "-never-ready"))
     controller.until(lambda: world.pods("chat-canary"), "the canary's pod exists")
@@ -74,7 +72,7 @@ def test_a_canary_has_traffic_once_it_is_ready_and_an_ingress_made_anew_has_its_
     controller.until(lambda: weights(world) == SHARED, "the recreated Ingress has its route")
 
 
-def test_a_canary_that_is_no_longer_ready_is_out_at_once_with_an_event(world: World, controller: Program) -> None:
+def test_an_unready_canary_loses_traffic_immediately_with_an_event(world: World, controller: Program) -> None:
     shared(world, controller)
     tell_pods(world, "chat-canary", ready=False)
     controller.until(lambda: weights(world) == {}, "the canary gets no traffic")
@@ -122,9 +120,7 @@ def test_a_canary_and_the_main_do_not_wait_for_one_another(world: World, control
     )
 
 
-def test_a_removed_canary_leaves_by_its_route_and_goes_after_the_drain_and_may_come_back_meanwhile(
-    world: World, program: Callable[..., Program]
-) -> None:
+def test_a_removed_canary_is_unrouted_drained_and_deleted(world: World, program: Callable[..., Program]) -> None:
     controller = program(CANARY_DRAIN_SECONDS="600").wait_working()
     shared(world, controller)
     uid = world.get("Deployment", "chat-canary")["metadata"]["uid"]  # type: ignore[index]

@@ -121,7 +121,7 @@ def test_an_image_change_rolls_out_and_is_running_only_when_no_old_pod_is_left(
     ],
     ids=["replicas", "image and env", "selector", "service port", "annotation", "label"],
 )
-def test_drift_in_every_field_that_is_ours_is_put_back(
+def test_drift_in_every_owned_field_is_restored(
     kind: str, name: str, patch: dict[str, Any], look: Any, wanted: object, world: World, controller: Program
 ) -> None:
     running(world, controller, env={"A": "1"})
@@ -133,7 +133,7 @@ def test_drift_in_every_field_that_is_ours_is_put_back(
     controller.until(lambda: look(world.get(kind, name)) == wanted, f"{kind} is restored")
 
 
-def test_fields_that_we_do_not_set_stay_others(world: World, controller: Program) -> None:
+def test_fields_of_other_managers_are_kept(world: World, controller: Program) -> None:
     running(world, controller)
     world.kube.patch(
         path_of("Deployment", world.namespace, "chat"),
@@ -146,7 +146,7 @@ def test_fields_that_we_do_not_set_stay_others(world: World, controller: Program
     assert deployment["metadata"]["annotations"]["team"] == "b"
 
 
-def test_a_deleted_object_is_made_anew(world: World, controller: Program) -> None:
+def test_a_deleted_object_is_recreated(world: World, controller: Program) -> None:
     running(world, controller)
     for kind, name in (("Service", "chat"), ("Ingress", "inference-chat"), ("Deployment", "chat")):
         before = world.get(kind, name)
@@ -160,7 +160,7 @@ def test_a_deleted_object_is_made_anew(world: World, controller: Program) -> Non
         )
 
 
-def test_an_env_variable_dropped_from_the_item_goes_from_the_pods(world: World, controller: Program) -> None:
+def test_an_env_variable_removed_from_the_item_is_removed_from_the_pods(world: World, controller: Program) -> None:
     running(world, controller, env={"A": "1", "B": "2"})
     world.update_spec("chat", env={"B": "2"})
     controller.until(
@@ -207,7 +207,7 @@ def test_objects_left_without_a_deployment_are_deleted_too(world: World, control
     assert world.objects() == {}
 
 
-def test_an_endpoint_is_promoted_only_when_every_target_region_runs_what_is_asked(
+def test_an_endpoint_is_promoted_only_when_every_target_region_runs_the_current_spec(
     world: World, controller: Program
 ) -> None:
     world.put(item(spec={"gpu_count": 0}, target_regions=["us-east-1", "eu-west-1"]))
@@ -238,7 +238,7 @@ def write_status(world: World, region: str, status: dict[str, Any]) -> None:
     )
 
 
-def test_status_is_written_on_change_only_and_nothing_happens_at_rest(
+def test_status_is_written_only_on_change_and_an_idle_program_makes_no_calls(
     world: World, controller: Program, control_plane: ControlPlane, controller_user: str
 ) -> None:
     running(world, controller)
@@ -332,7 +332,7 @@ def test_objects_of_the_former_system_are_adopted_without_a_restart(world: World
     assert managers == {("gco-stream", "Apply")}
 
 
-def test_changes_and_what_is_in_the_way_are_told_by_events(world: World, controller: Program) -> None:
+def test_changes_and_errors_are_reported_by_events(world: World, controller: Program) -> None:
     running(world, controller)
 
     def told(type_: str, reason: str, words: str) -> bool:

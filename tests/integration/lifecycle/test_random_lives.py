@@ -145,7 +145,7 @@ def of(world: World, name: str) -> list[str]:
     ]
 
 
-def test_whatever_happens_every_endpoint_ends_up_as_its_item_asks_and_then_there_is_silence(
+def test_random_actions_end_with_every_endpoint_in_sync(
     world: World,
     program: Callable[..., Program],
     control_plane: ControlPlane,

@@ -53,7 +53,7 @@ def test_an_endpoint_is_promoted_once_when_every_region_runs_it(regions: Regions
     assert len({entry["intent"] for entry in entries.values()}) == 1
 
 
-def test_each_new_wish_is_promoted_once(regions: Regions, name: str) -> None:
+def test_each_new_intent_is_promoted_once(regions: Regions, name: str) -> None:
     running(regions, name)
     regions.respec(name, image=SECOND)
     regions.until(lambda: len(regions.promotions(name)) == 2, "the new image is promoted")
@@ -104,7 +104,7 @@ def test_a_region_added_later_is_waited_for(regions: Regions, name: str) -> None
     assert not regions[EU].objects(name)
 
 
-def test_without_the_only_region_that_does_not_run_it_the_promotion_follows(regions: Regions, name: str) -> None:
+def test_removing_the_only_slow_region_triggers_the_promotion(regions: Regions, name: str) -> None:
     regions.put(endpoint_item(name, spec={"region_image_uris": {EU: SLOW}}))
     regions.until(lambda: regions.states(name) == {US: "running", EU: "creating", AP: "running"}, "two regions run it")
     regions.respec(name, target_regions=(US, AP))
@@ -115,7 +115,7 @@ def test_without_the_only_region_that_does_not_run_it_the_promotion_follows(regi
     assert regions.states(name) == {US: "running", EU: "deleted", AP: "running"}
 
 
-def test_a_report_on_another_wish_does_not_count_for_promotion(regions: Regions, name: str) -> None:
+def test_a_report_for_another_intent_does_not_count_for_promotion(regions: Regions, name: str) -> None:
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "epoch": 1, "intent": "1:of-another-wish"}
     assert regions[EU].program.stop() == 0
     try:
@@ -129,7 +129,7 @@ def test_a_report_on_another_wish_does_not_count_for_promotion(regions: Regions,
     regions.expect_promotions(name, 1)
 
 
-def test_what_the_former_system_says_counts_by_its_state(regions: Regions, name: str) -> None:
+def test_reports_of_gco_count_by_their_state(regions: Regions, name: str) -> None:
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1, "last_sync": "2026-11-21T09:00:00+00:00"}
     regions.put(endpoint_item(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
     regions.until_promoted(name)
@@ -139,7 +139,7 @@ def test_what_the_former_system_says_counts_by_its_state(regions: Regions, name:
     regions.until_gone(name)
 
 
-def test_the_former_systems_last_report_is_acted_upon(regions: Regions, name: str) -> None:
+def test_the_last_report_of_gco_triggers_the_promotion(regions: Regions, name: str) -> None:
     regions.put(endpoint_item(name, target_regions=FOUR))
     regions.until(lambda: regions.until_all_report(name, "running"), "all other regions run it")
     regions.until_settled()
@@ -149,7 +149,7 @@ def test_the_former_systems_last_report_is_acted_upon(regions: Regions, name: st
     regions.until_promoted(name)
 
 
-def test_the_item_goes_when_every_region_is_rid_of_the_endpoint(regions: Regions, name: str) -> None:
+def test_the_item_is_purged_when_every_region_has_deleted_the_endpoint(regions: Regions, name: str) -> None:
     running(regions, name)
     regions.until(lambda: regions[AP].pods(name), "a pod exists")
     regions[AP].keep_pods(name)
@@ -183,7 +183,7 @@ def test_a_region_that_is_down_delays_the_purge_until_it_is_back(regions: Region
     regions[EU].program.wait_working()
 
 
-def test_a_region_that_is_no_more_delays_the_purge_until_it_is_forgotten(regions: Regions, name: str) -> None:
+def test_a_decommissioned_region_delays_the_purge_until_it_is_forgotten(regions: Regions, name: str) -> None:
     said = {"state": "running", "replicas_ready": 1, "replicas_desired": 1}
     regions.put(endpoint_item(name, target_regions=FOUR, region_status={ELSEWHERE: said}))
     regions.until_promoted(name)
@@ -197,7 +197,7 @@ def test_a_region_that_is_no_more_delays_the_purge_until_it_is_forgotten(regions
     regions.until_gone(name)
 
 
-def test_a_region_that_left_and_has_not_cleared_up_delays_the_purge(regions: Regions, name: str) -> None:
+def test_a_removed_region_that_is_still_deleting_delays_the_purge(regions: Regions, name: str) -> None:
     running(regions, name)
     regions.until(lambda: regions[EU].pods(name), "a pod exists")
     regions[EU].keep_pods(name)

@@ -151,7 +151,7 @@ def test_the_user_wins_against_a_report(regions: Regions, proxy: HeldWrites, nam
     [("deploying", promotion), ("deleted", purge), ("deploying", lambda name: report(name, AP, "running"))],
     ids=["promotion", "purge", "report"],
 )
-def test_nothing_brings_an_item_back_that_was_taken_out(
+def test_no_late_write_restores_a_deleted_item(
     regions: Regions, proxy: HeldWrites, name: str, state: str, matching: Callable[[str], Any]
 ) -> None:
     held = proxy.hold(matching(name))
@@ -164,7 +164,7 @@ def test_nothing_brings_an_item_back_that_was_taken_out(
     assert regions.history(name)[-1].removes
 
 
-def test_a_promotion_does_not_land_once_a_region_was_added(regions: Regions, proxy: HeldWrites, name: str) -> None:
+def test_a_promotion_fails_after_a_region_is_added(regions: Regions, proxy: HeldWrites, name: str) -> None:
     held = proxy.hold(promotion(name))
     slow = {"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}
     regions.put(endpoint_item(name, target_regions=[US, EU], spec=slow))
@@ -180,9 +180,7 @@ def test_a_promotion_does_not_land_once_a_region_was_added(regions: Regions, pro
     regions.expect_promotions(name, 1)
 
 
-def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
-    regions: Regions, proxy: HeldWrites, name: str
-) -> None:
+def test_a_promotion_fails_after_a_region_stops_running(regions: Regions, proxy: HeldWrites, name: str) -> None:
     # The last region to report promotes the endpoint, and it must not be the one that stops running.
     regions.put(endpoint_item(name, spec={"region_image_uris": {AP: "registry.example/serve:1.0-never-ready"}}))
     regions.until(
@@ -201,7 +199,7 @@ def test_a_promotion_does_not_land_once_a_region_no_longer_runs_it(
     regions.expect_promotions(name, 1)
 
 
-def test_a_purge_does_not_land_once_a_start_was_taken_back(regions: Regions, proxy: HeldWrites, name: str) -> None:
+def test_a_purge_fails_after_a_start_and_a_second_delete(regions: Regions, proxy: HeldWrites, name: str) -> None:
     regions.put(endpoint_item(name))
     regions.until_promoted(name)
     # The last region to report purges the item, and it does nothing else while that write is held.
@@ -225,7 +223,7 @@ def test_a_purge_does_not_land_once_a_start_was_taken_back(regions: Regions, pro
     regions.until_gone(name)
 
 
-def test_a_promotion_that_lands_long_after_it_was_given_up_changes_nothing(
+def test_a_promotion_that_arrives_after_its_program_died_changes_nothing(
     regions: Regions, proxy: HeldWrites, name: str
 ) -> None:
     # Another region that finds the promotion due makes it as well.
@@ -243,9 +241,7 @@ def test_a_promotion_that_lands_long_after_it_was_given_up_changes_nothing(
     regions.expect_promotions(name, 0)
 
 
-def test_a_region_takes_its_word_back_before_it_makes_anything_again(
-    regions: Regions, proxy: HeldWrites, name: str
-) -> None:
+def test_a_region_reports_creating_before_it_recreates_objects(regions: Regions, proxy: HeldWrites, name: str) -> None:
     regions.put(endpoint_item(name))
     regions.until_promoted(name)
     regions[AP].keep_pods(name)
@@ -331,7 +327,7 @@ def is_as_wished(regions: Regions, name: str, wish: dict[str, Any]) -> bool:
     return {(regions[target].image(name), regions[target].replicas(name)) for target in targets} <= wanted
 
 
-def test_whatever_users_do_at_random_each_gets_what_was_asked_last(
+def test_the_last_of_many_random_user_writes_is_carried_out(
     regions: Regions, proxy: HeldWrites, rng: random.Random
 ) -> None:
     users = Users(regions, rng)

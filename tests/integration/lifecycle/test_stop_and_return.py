@@ -135,7 +135,7 @@ def life(world: World, controller: Program, control_plane: ControlPlane) -> Endp
 
 
 @pytest.mark.parametrize("start", ["deploying", "running"])
-def test_an_endpoint_of_one_replica_is_stopped_and_started_as_often_as_asked(
+def test_a_single_replica_endpoint_is_stopped_and_started_repeatedly(
     start: str, world: World, life: EndpointRun
 ) -> None:
     life.runs(replicas=1)
@@ -154,7 +154,7 @@ def test_an_endpoint_of_one_replica_is_stopped_and_started_as_often_as_asked(
     assert life.states() == ["", "creating", "running", *once, *once]
 
 
-def test_a_stop_ends_a_rollout_and_the_next_start_runs_only_what_is_asked(world: World, life: EndpointRun) -> None:
+def test_a_stop_ends_a_rollout_and_the_next_start_runs_only_the_new_image(world: World, life: EndpointRun) -> None:
     life.runs()
     world.update_spec("chat", image=NEVER_READY)
     life.reported("updating")
@@ -177,7 +177,7 @@ def test_an_endpoint_that_never_became_ready_can_be_stopped(life: EndpointRun) -
     assert life.states() == ["", "creating", "stopping", "stopped"]
 
 
-def test_what_is_changed_while_stopped_is_what_starts(world: World, life: EndpointRun) -> None:
+def test_changes_made_while_stopped_apply_at_the_next_start(world: World, life: EndpointRun) -> None:
     life.runs()
     stopped = life.stops()
     world.put(stopped | {"spec": stopped["spec"] | {"image": "registry.example/serve:2.0", "replicas": 2}})
@@ -192,9 +192,7 @@ def test_what_is_changed_while_stopped_is_what_starts(world: World, life: Endpoi
     assert life.states_after_running()[-2:] == ["creating", "running"]
 
 
-def test_an_item_that_vanishes_while_stopped_is_not_written_again_and_comes_back_to_its_own_objects(
-    world: World, life: EndpointRun
-) -> None:
+def test_a_stopped_item_that_is_deleted_and_restored_keeps_its_objects(world: World, life: EndpointRun) -> None:
     life.runs()
     stopped = life.stops()
     before = life.versions()
@@ -220,9 +218,7 @@ def test_an_endpoint_is_deleted_while_it_is_being_created(world: World, life: En
 
 
 @pytest.mark.parametrize("again", ["a new item", "the same item"])
-def test_an_endpoint_that_is_created_anew_waits_for_the_old_one_to_be_gone(
-    again: str, world: World, life: EndpointRun
-) -> None:
+def test_a_recreated_endpoint_waits_until_the_old_one_is_gone(again: str, world: World, life: EndpointRun) -> None:
     life.runs()
     old = life.uid("Deployment")
     pods = life.pods_outlive_their_deletion()
@@ -323,7 +319,7 @@ def test_a_canary_stops_and_starts_with_its_endpoint_and_is_routed_again(world: 
     assert life.states_after_running() == ["stopping", "stopped", "creating", "running"]
 
 
-def test_a_canary_that_is_taken_from_a_stopped_endpoint_goes_at_once(world: World, life: EndpointRun) -> None:
+def test_a_canary_removed_from_a_stopped_endpoint_is_deleted_immediately(world: World, life: EndpointRun) -> None:
     life.runs(canary=CANARY)
     life.until(lambda: weights(world), "the canary is routed")
     stopped = life.stops()
@@ -377,7 +373,7 @@ def test_an_endpoint_whose_region_is_left_while_held_stays_until_it_is_released(
     assert life.states_after_running() == ["pending", "deleting", "deleted"]
 
 
-def test_a_stop_that_is_taken_back_at_once_ends_up_running(world: World, life: EndpointRun) -> None:
+def test_a_stop_that_is_reverted_immediately_ends_up_running(world: World, life: EndpointRun) -> None:
     life.runs()
     for state in ("stopped", "deploying") * 4:
         world.set_desired_state("chat", state)

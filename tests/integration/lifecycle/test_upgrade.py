@@ -129,7 +129,7 @@ def test_an_upgrade_that_changes_nothing_of_the_pods_restarts_nothing(
         (("chat", "--max", "2"), "--max requires --all", 2),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(
+def test_invalid_arguments_are_a_one_line_error(
     world: World, controller_env: dict[str, str], arguments: tuple[str, ...], words: str, code: int
 ) -> None:
     done = command(controller_env, "gco_stream", "endpoint", "upgrade", *arguments)
@@ -137,7 +137,7 @@ def test_what_cannot_be_meant_is_one_line(
     assert words in done.stderr
 
 
-def test_a_newer_program_restarts_nothing_and_upgrades_what_is_asked_and_an_older_one_takes_nothing_back(
+def test_neither_a_newer_nor_an_older_program_changes_pod_templates_by_itself(
     world: World, program: Callable[..., Program], controller_env: dict[str, str]
 ) -> None:
     names = ["a", "b", "c"]

@@ -82,7 +82,7 @@ def creations(control_plane: ControlPlane, mark: int, namespace: str) -> list[st
     ]
 
 
-def test_an_endpoint_without_a_ready_replica_loses_its_ingress_and_gets_it_back_with_the_first_that_is(
+def test_an_ingress_is_withdrawn_without_ready_replicas_and_restored_with_the_first(
     world: World, program: Callable[..., Program], kubeconfig: Path
 ) -> None:
     controller = program(**QUICK).wait_working()
@@ -336,9 +336,7 @@ def test_a_withdrawn_endpoint_that_is_stopped_and_started_gets_no_ingress_before
 
 
 @pytest.mark.parametrize("change", ["image", "canary", "scaled", "ingress_path"])
-def test_a_withdrawn_endpoint_whose_item_changes_stays_withdrawn_and_says_so(
-    change: str, lost: Lost, world: World
-) -> None:
+def test_a_withdrawn_endpoint_stays_withdrawn_when_its_item_changes(change: str, lost: Lost, world: World) -> None:
     match change:
         case "image":
             world.update_spec("chat", image="registry.example/serve:2.0-never-ready")
@@ -388,7 +386,7 @@ def test_a_report_of_the_release_before_reason_codes_is_one_of_a_withdrawn_ingre
     lost.controller.until(lambda: told(world, "IngressRestored"), "an Event reports it")
 
 
-def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_recover_and_then_goes(
+def test_a_gco_route_without_a_ready_pod_is_withdrawn_after_the_threshold(
     world: World, program: Callable[..., Program], kubeconfig: Path
 ) -> None:
     first = program(**QUICK).wait_working()
@@ -416,7 +414,7 @@ def test_a_route_of_the_former_system_without_a_ready_pod_has_the_threshold_to_r
     is_running(world, second)
 
 
-def test_a_route_of_the_former_system_stays_where_a_pod_becomes_ready_within_the_threshold(
+def test_a_gco_route_is_kept_if_a_pod_becomes_ready_within_the_threshold(
     world: World, program: Callable[..., Program]
 ) -> None:
     first = program(**QUICK).wait_working()

@@ -51,7 +51,7 @@ def test_a_pod_that_mounts_the_model_claim_is_scheduled(kube: KubeApi, namespace
     kube.wait_for(lambda: ready(kube, namespace, "model"), what="the pod is ready")
 
 
-def test_an_images_tag_says_how_its_pods_fare(kube: KubeApi, namespace: str) -> None:
+def test_the_image_tag_determines_the_state_of_the_pods(kube: KubeApi, namespace: str) -> None:
     tags = {
         "never": "v1-never-ready",
         "late": "v1-ready-after-1s",
@@ -85,7 +85,7 @@ def test_an_images_tag_says_how_its_pods_fare(kube: KubeApi, namespace: str) -> 
     assert [ready(kube, namespace, name) for name in ("never", "pull", "crash")] == [0, 0, 0]
 
 
-def test_a_pod_that_never_becomes_ready_does_when_it_is_told(kube: KubeApi, namespace: str) -> None:
+def test_the_annotation_makes_a_never_ready_pod_ready(kube: KubeApi, namespace: str) -> None:
     kube.create(path_of("Deployment", namespace), deployment("model", "model:v1-never-ready"))
     (pod,) = kube.wait_for(
         lambda: [p for p in kube.list(path_of("Pod", namespace)) if p["status"]["phase"] == "Running"]
@@ -122,7 +122,7 @@ def test_containers_are_ready_and_the_pod_is_not_while_a_readiness_gate_is_close
     assert conditions()["Ready"] == "False"
 
 
-def test_the_audit_log_counts_the_controllers_calls_and_nobody_elses(
+def test_the_audit_log_separates_the_controllers_calls_from_others(
     control_plane: ControlPlane, controller_env: dict[str, str], controller_user: str, namespace: str
 ) -> None:
     audit = control_plane.audit
@@ -161,7 +161,7 @@ def test_servers_can_be_killed_and_restarted_without_losing_objects(
     assert plane.kube.get(path_of("ConfigMap", "default", "kept"))["metadata"]["name"] == "kept"
 
 
-def test_a_frozen_api_server_answers_nothing_and_goes_on_when_thawed(
+def test_a_frozen_api_server_resumes_when_thawed(
     disposable_control_plane: Callable[..., ControlPlane],
 ) -> None:
     plane = disposable_control_plane(controllers=False, dynamodb=False)

@@ -63,7 +63,7 @@ def parts() -> Binaries:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_no_server_outlives_its_parent_however_that_ends(tmp_path: Path, sent: signal.Signals) -> None:
+def test_no_server_outlives_its_parent(tmp_path: Path, sent: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "plane")], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
@@ -195,7 +195,7 @@ def test_a_server_that_ended_shows_in_the_status(local: Commands) -> None:
     assert re.search(r"kwok +│ exited", local("status"))
 
 
-def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_folder_with_other_contents_is_rejected_and_kept(tmp_path: Path) -> None:
     folder = tmp_path / "precious"
     folder.mkdir()
     (folder / "work").touch()
@@ -208,7 +208,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path) 
     shutil.rmtree(folder)
 
 
-def test_ctrl_c_ends_it_with_a_word_and_status_0(tmp_path: Path) -> None:
+def test_ctrl_c_stops_it_with_a_message_and_exit_code_0(tmp_path: Path) -> None:
     folder = tmp_path / "local"
     command = [sys.executable, "-m", "gco_stream.cli.commands.local", "up", "--dir", str(folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

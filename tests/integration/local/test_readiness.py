@@ -97,7 +97,9 @@ def test_a_gated_pod_that_is_ready_late_waits_for_both(kube: KubeApi, namespace:
 
 
 @pytest.mark.parametrize("gates", [(), (GATE,)])
-def test_a_ready_pod_does_as_it_is_told_again_and_again(kube: KubeApi, namespace: str, gates: tuple[str, ...]) -> None:
+def test_a_pods_readiness_follows_the_annotation_repeatedly(
+    kube: KubeApi, namespace: str, gates: tuple[str, ...]
+) -> None:
     pod = Pod(kube, namespace, "v1", *gates).shows(ContainersReady="True")
     for gate in gates:
         pod.gate(gate, "True")
@@ -109,7 +111,7 @@ def test_a_ready_pod_does_as_it_is_told_again_and_again(kube: KubeApi, namespace
         assert pod.containers() == [True, True]
 
 
-def test_a_pod_that_is_told_before_it_starts_is_never_ready(kube: KubeApi, namespace: str) -> None:
+def test_a_pod_annotated_as_unready_before_its_start_is_never_ready(kube: KubeApi, namespace: str) -> None:
     pod = Pod(kube, namespace, "v1", ready="false").shows(Ready="False ContainersNotReady")
     # A container that was ready once keeps `started: true`.
     assert pod.containers("started") == [False, False]
@@ -117,7 +119,9 @@ def test_a_pod_that_is_told_before_it_starts_is_never_ready(kube: KubeApi, names
 
 
 @pytest.mark.parametrize(("told", "ready"), [("false", "False ContainersNotReady"), ("true", "True")])
-def test_to_take_the_annotation_off_changes_nothing(kube: KubeApi, namespace: str, told: str, ready: str) -> None:
+def test_removing_the_annotation_does_not_change_readiness(
+    kube: KubeApi, namespace: str, told: str, ready: str
+) -> None:
     pod = Pod(kube, namespace).shows(Ready="True").tell("false").shows(Ready="False ContainersNotReady")
     pod.tell(told).shows(Ready=ready).tell(None).settled()
     assert pod.conditions()["Ready"] == ready

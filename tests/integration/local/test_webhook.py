@@ -78,7 +78,7 @@ def test_every_write_of_a_deployment_is_changed(kube: KubeApi, namespace: str, w
     ]
 
 
-def test_a_change_may_be_replaced_or_ended_while_the_webhook_stands(
+def test_the_change_of_a_registered_webhook_can_be_replaced(
     kube: KubeApi, namespace: str, webhook: Callable[..., Webhook]
 ) -> None:
     hook = webhook(insisting, "deployments")
@@ -87,7 +87,7 @@ def test_a_change_may_be_replaced_or_ended_while_the_webhook_stands(
     assert made["metadata"]["labels"]["team"] == "mine"
 
 
-def test_a_write_is_refused_where_the_change_fails(
+def test_a_write_is_rejected_if_the_change_raises(
     kube: KubeApi, namespace: str, webhook: Callable[..., Webhook]
 ) -> None:
     def failing(obj: Json, operation: str) -> list[Json]:
@@ -109,7 +109,7 @@ def test_other_kinds_and_other_namespaces_are_left_alone(
     assert hook.asked == []
 
 
-def test_it_is_in_force_at_once_and_leaves_nothing_behind(kube: KubeApi, namespace: str) -> None:
+def test_a_webhook_is_effective_immediately_and_cleans_up(kube: KubeApi, namespace: str) -> None:
     def team(write: int) -> str:
         made = kube.create(path_of("Deployment", namespace), deployment(f"llm-{write}", team="mine"))
         return str(made["metadata"]["labels"]["team"])

@@ -118,7 +118,7 @@ STAGES: dict[str, tuple[dict[str, object] | None, Callable[[World], None], Calla
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_killed_at_one_write_after_another_it_still_finishes(
+def test_a_change_finishes_although_the_program_is_killed_at_its_writes(
     stage: str, world: World, program: Callable[..., Program], watched: CrashGate, rng: random.Random
 ) -> None:
     before, ask, is_reached, wanted = STAGES[stage]
@@ -154,7 +154,7 @@ def test_killed_at_one_write_after_another_it_still_finishes(
         assert kept <= world.pods("chat").keys(), watched.crossed
 
 
-def test_killed_at_random_moments_many_endpoints_still_come_up_change_and_go(
+def test_many_endpoints_survive_kills_at_random_moments(
     world: World, program: Callable[..., Program], rng: random.Random
 ) -> None:
     names = [f"e{number:02}" for number in range(30)]

@@ -61,7 +61,7 @@ def shell_env(
     subprocess.run(["gco-stream", "local", "down"], env=environment, capture_output=True, check=False)
 
 
-def test_the_commands_of_the_pages_work_one_after_another_and_print_what_is_shown(
+def test_the_commands_in_the_docs_work_and_print_the_documented_output(
     shell_env: tuple[dict[str, str], Path],
 ) -> None:
     environment, here = shell_env

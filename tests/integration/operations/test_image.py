@@ -39,7 +39,7 @@ def running(image: Image, controller_env: dict[str, str], tmp_path: Path) -> Ite
     program.kill()
 
 
-def test_the_image_runs_the_controller_and_its_health_check_tells_how_it_is(image: Image, running: Program) -> None:
+def test_the_image_runs_the_controller_and_its_health_check_works(image: Image, running: Program) -> None:
     running.wait_working()
     port = running.port
     assert image.health(port) == 0
@@ -47,7 +47,7 @@ def test_the_image_runs_the_controller_and_its_health_check_tells_how_it_is(imag
     assert image.health(port) == 1
 
 
-def test_the_image_has_this_version_and_neither_pip_nor_what_tests_need(image: Image) -> None:
+def test_the_image_contains_this_version_without_pip_or_test_packages(image: Image) -> None:
     said = subprocess.run([*image.entrypoint, "--version"], env=image.environment, capture_output=True, check=True)
     assert said.stdout.decode() == f"gco-stream {__version__}\n"
     installed = {

@@ -60,7 +60,7 @@ def test_sigterm_releases_the_lease_and_exits_cleanly(world: World, controller: 
     assert "Traceback" not in controller.log.read_text()
 
 
-def test_the_demo_tells_its_story_without_a_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_demo_runs_without_a_terminal_and_cleans_up(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "DEMO_KEEP"}
     told = subprocess.run(
         [sys.executable, "-m", "gco_stream", "demo"],

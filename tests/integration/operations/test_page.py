@@ -66,7 +66,7 @@ def records(world: World) -> list[dict[str, object]]:
     return found
 
 
-def test_values_of_variables_are_on_no_page_whatever_becomes_of_them(world: World, controller: Program) -> None:
+def test_no_page_contains_env_values(world: World, controller: Program) -> None:
     env = {"API_TOKEN": SECRET, "OTHER": f"https://user:{SECRET}@host"}
     world.put(item("held", spec={"gpu_count": 0, "env": env}))
     world.put(item("broken", spec={"env": {"API_TOKEN": {"nested": SECRET}, "OTHER": [SECRET]}}))
@@ -115,7 +115,7 @@ def test_endpoints_that_need_attention_come_first_with_reason_and_time(world: Wo
     assert controller.http("/endpoints/nothing-of-the-kind")[0] == 404
 
 
-def test_a_standby_says_who_leads_and_shows_what_the_cluster_shows(
+def test_a_standby_shows_the_leader_and_the_cluster(
     world: World, controller: Program, program: Callable[..., Program]
 ) -> None:
     world.put(item(spec={"gpu_count": 0}))
@@ -139,9 +139,7 @@ def answers(one: Program) -> bool:
         return False
 
 
-def test_an_open_page_hears_of_a_write_to_the_table_and_does_not_hold_up_the_end(
-    world: World, controller: Program
-) -> None:
+def test_an_open_page_receives_changes_and_does_not_delay_shutdown(world: World, controller: Program) -> None:
     address = f"http://127.0.0.1:{controller.port}/live?endpoint=chat"
     page = urllib3.request("GET", address, preload_content=False, timeout=120, retries=False)
     heard = page.stream(1)

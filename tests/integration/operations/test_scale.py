@@ -139,7 +139,7 @@ def expect_applied(world: World, names: tuple[str, ...], replicas: int) -> None:
     assert wrong == dict.fromkeys(names, replicas)
 
 
-def test_a_cold_start_makes_all_a_warm_one_writes_nothing_and_neither_loses_a_change(
+def test_cold_and_warm_starts_lose_no_change(
     plane: ControlPlane, big_world: World, program: Callable[..., Program]
 ) -> None:
     fill(big_world)

@@ -39,7 +39,7 @@ def first_sequence_number(table: Table) -> str:
     raise AssertionError("the stream has no record")
 
 
-def test_every_metric_and_label_that_an_alert_or_a_panel_asks_for_is_scraped(world: World, controller: Program) -> None:
+def test_every_metric_and_label_of_alerts_and_panels_is_exposed(world: World, controller: Program) -> None:
     world.put(item(spec={"gpu_count": 0}))
     promoted(world, controller)
 
@@ -75,7 +75,7 @@ def unanswered(expr: str, labels: dict[str, list[dict[str, str]]]) -> Iterator[s
         yield f"grouped by {groupings(expr) - known}, which is no label"
 
 
-def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_object(
+def test_a_sequence_number_links_a_table_write_to_its_object_writes(
     world: World,
     program: Callable[..., Program],
     control_plane: ControlPlane,
@@ -123,9 +123,7 @@ def test_a_table_write_is_followed_by_its_sequence_number_to_each_write_of_an_ob
     )
 
 
-def test_of_what_goes_wrong_the_log_names_the_record_and_no_value_of_a_variable(
-    world: World, program: Callable[..., Program]
-) -> None:
+def test_error_logs_name_the_record_and_contain_no_env_values(world: World, program: Callable[..., Program]) -> None:
     one = program(LOG_LEVEL="DEBUG").wait_working()
     world.put(item("nowhere") | {"namespace": "kube-system", "spec": {"image": "x:1", "env": {"TOKEN": SECRET}}})
     world.put(item("wrong", spec={"replicas": "many", "env": {"TOKEN": [SECRET]}}))

@@ -150,7 +150,7 @@ def test_an_http_host_that_is_not_here_is_named(command: Command) -> None:
         ("name: !!python/object:os.system {}\n", ("invalid YAML",)),
     ],
 )
-def test_a_file_of_endpoints_that_is_wrong_is_told_where(
+def test_errors_in_an_endpoints_file_name_the_line_or_field(
     text: str, words: tuple[str, ...], command: Command, world: World, tmp_path: Path
 ) -> None:
     file = tmp_path / "endpoints.yaml"
@@ -179,15 +179,13 @@ def test_a_file_of_endpoints_that_is_wrong_is_told_where(
         ("nonsense", USAGE, ("nonsense",)),
     ],
 )
-def test_a_wrong_command_line_is_told_what_is_wrong(
-    line: str, code: int, words: tuple[str, ...], command: Command
-) -> None:
+def test_an_invalid_command_line_is_explained(line: str, code: int, words: tuple[str, ...], command: Command) -> None:
     ended, _, err = command(line)
     assert ended == code
     assert all(word in err for word in words), err
 
 
-def test_explain_says_who_does_not_answer(command: Command) -> None:
+def test_explain_names_the_unreachable_service(command: Command) -> None:
     nobody = "http://127.0.0.1:1"
     code, _, err = command("explain --all", AWS_ENDPOINT_URL_DYNAMODB=nobody, AWS_ENDPOINT_URL_DYNAMODB_STREAMS=nobody)
     assert code == UNREACHABLE
@@ -198,7 +196,7 @@ def test_explain_says_who_does_not_answer(command: Command) -> None:
 
 
 @pytest.mark.parametrize("line", ["explain --all", "explain chat", "explain chat -o json", "run --dry-run"])
-def test_what_an_endpoint_needs_is_not_guessed_where_the_cluster_does_not_answer(
+def test_no_changes_are_planned_for_an_unreachable_cluster(
     line: str, command: Command, controller_env: dict[str, str], world: World, tmp_path: Path
 ) -> None:
     world.put(item())
@@ -211,7 +209,7 @@ def test_what_an_endpoint_needs_is_not_guessed_where_the_cluster_does_not_answer
     assert "create" not in out
 
 
-def test_explain_says_what_a_namespace_keeps_back(command: Command, control_plane: ControlPlane, world: World) -> None:
+def test_explain_names_a_forbidden_namespace(command: Command, control_plane: ControlPlane, world: World) -> None:
     world.put(item())
     nobody = control_plane.kubeconfig_for(f"nobody:{world.namespace}", groups=())
     code, _, err = command("explain chat", KUBECONFIG=str(nobody))
@@ -285,9 +283,7 @@ def malformed(name: str, wrong: dict[str, Any], namespace: str) -> wire.WireItem
     return wire.encode({key: value for key, value in plain.items() if value is not None})
 
 
-def test_malformed_items_of_every_form_are_told_what_is_wrong_and_hold_nobody_up(
-    world: World, controller: Program
-) -> None:
+def test_malformed_items_are_reported_and_affect_no_other_endpoint(world: World, controller: Program) -> None:
     def put(name: str, wrong: dict[str, Any]) -> None:
         world.table.client.put_item(TableName=world.table.name, Item=malformed(name, wrong, world.namespace))
 
@@ -317,7 +313,7 @@ def test_malformed_items_of_every_form_are_told_what_is_wrong_and_hold_nobody_up
     assert controller.status()["endpoints"] == 2 + len(MALFORMED) + len(NOT_REPORTED)
 
 
-def test_what_a_mistake_makes_of_a_running_endpoint_is_nothing(world: World, controller: Program) -> None:
+def test_an_invalid_change_leaves_a_running_endpoint_alone(world: World, controller: Program) -> None:
     world.put(item(spec=GPU_FREE))
     controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted")
     before = {name: obj["metadata"]["uid"] for name, obj in world.objects().items()}

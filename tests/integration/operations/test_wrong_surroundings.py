@@ -102,9 +102,7 @@ def put_in(world: World, namespace: str, name: str, **spec: Any) -> None:
     world.table.client.put_item(TableName=world.table.name, Item=wire.encode(plain))
 
 
-def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(
-    disposable_control_plane: Planes, program: Start
-) -> None:
+def test_an_unreachable_api_server_is_waited_for(disposable_control_plane: Planes, program: Start) -> None:
     plane = disposable_control_plane(controllers=False)
     table = dynamodb_client(plane.dynamodb_url)
     bootstrap.create(table, TABLE)
@@ -132,7 +130,7 @@ def test_an_api_server_that_is_away_is_waited_for_at_the_start_and_later(
     assert one.stop() == 0
 
 
-def test_a_table_that_is_away_or_missing_is_waited_for(disposable_control_plane: Planes, program: Start) -> None:
+def test_an_unreachable_or_missing_table_is_waited_for(disposable_control_plane: Planes, program: Start) -> None:
     plane = disposable_control_plane(controllers=False)
     plane.servers["dynamodb"].stop()
     one = program(**plane.environment())
@@ -157,7 +155,7 @@ def test_a_table_that_is_away_or_missing_is_waited_for(disposable_control_plane:
 
 
 @pytest.mark.parametrize("key", [("id", "S"), ("endpoint_name", "N")], ids=["wrong key name", "numeric key"])
-def test_a_table_that_is_no_table_of_endpoints_is_refused(key: tuple[str, str], world: World, program: Start) -> None:
+def test_a_table_with_another_key_schema_is_rejected(key: tuple[str, str], world: World, program: Start) -> None:
     name = f"{world.table.name}-wrong"
     world.table.client.create_table(
         TableName=name,
@@ -185,7 +183,7 @@ def test_an_inference_namespace_that_is_missing_is_named_and_waited_for(
     one.until(ready(one), "/readyz reports ready", SLOW)
 
 
-def test_an_allowed_namespace_that_is_missing_holds_up_its_own_endpoints_only(
+def test_a_missing_allowed_namespace_blocks_only_its_own_endpoints(
     world: World, program: Start, other_namespace: str, everything: dict[str, str]
 ) -> None:
     one = program(ALLOWED_NAMESPACES=other_namespace, **everything).wait_working()
@@ -199,7 +197,7 @@ def test_an_allowed_namespace_that_is_missing_holds_up_its_own_endpoints_only(
     one.until(lambda: world.state("there") == "running", "the endpoint runs once the namespace exists", SLOW)
 
 
-def test_a_right_to_write_ingresses_that_is_missing_holds_up_the_route_only(
+def test_missing_write_permission_on_ingresses_blocks_only_the_route(
     world: World, program: Start, limited: tuple[str, dict[str, str]]
 ) -> None:
     user, settings = limited
@@ -218,7 +216,7 @@ def test_a_right_to_write_ingresses_that_is_missing_holds_up_the_route_only(
     one.until(lambda: world.state("chat") == "running", "the endpoint runs once permission is granted", SLOW)
 
 
-def test_a_right_to_read_ingresses_that_is_missing_holds_up_its_namespace_only(
+def test_missing_read_permission_on_ingresses_blocks_only_its_namespace(
     world: World, program: Start, limited: tuple[str, dict[str, str]], other_namespace: str
 ) -> None:
     user, settings = limited
@@ -241,7 +239,7 @@ def test_a_right_to_read_ingresses_that_is_missing_holds_up_its_namespace_only(
     one.until(ready(one), "/readyz reports ready", SLOW)
 
 
-def test_a_user_without_any_right_says_so_and_begins_once_it_has_them(
+def test_missing_permissions_are_reported_until_they_are_granted(
     world: World, program: Start, limited: tuple[str, dict[str, str]]
 ) -> None:
     user, settings = limited
@@ -253,7 +251,7 @@ def test_a_user_without_any_right_says_so_and_begins_once_it_has_them(
     one.until(ready(one), "/readyz reports ready", SLOW)
 
 
-def test_credentials_that_the_server_does_not_know_are_said(
+def test_rejected_credentials_are_reported(
     disposable_control_plane: Planes, program: Start, control_plane: ControlPlane, tmp_path: Path
 ) -> None:
     kubeconfig = tmp_path / "unknown"
@@ -266,7 +264,7 @@ def test_credentials_that_the_server_does_not_know_are_said(
     one.until(not_ready(one, "lease:"), "/readyz reports the problem")
 
 
-def test_without_a_stream_it_polls_and_says_how_to_turn_it_on_and_then_reads_it(world: World, program: Start) -> None:
+def test_a_table_without_a_stream_is_polled_until_the_stream_is_enabled(world: World, program: Start) -> None:
     world.table.client.update_table(TableName=world.table.name, StreamSpecification={"StreamEnabled": False})
     one = program(RECONCILE_INTERVAL_SECONDS="1", RESYNC_INTERVAL_SECONDS="86400").wait_working()
 

@@ -62,7 +62,7 @@ def runs(world: World, controller: Program, **spec: Any) -> None:
     controller.until(lambda: (world.item("chat") or {}).get("desired_state") == "running", "the endpoint is promoted")
 
 
-def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_restart_begins_nothing_again(
+def test_a_webhook_wins_an_image_after_three_applies_even_across_a_restart(
     world: World, controller: Program, webhook: Callable[..., Webhook], writes: Callable[[str], Writes]
 ) -> None:
     runs(world, controller)
@@ -102,7 +102,7 @@ def test_a_webhook_that_insists_on_an_image_gets_it_after_three_applies_and_a_re
     controller.until(lambda: not world.report("chat").keys() & {"error", "reason"}, "no error is reported")
 
 
-def test_what_a_webhook_does_to_an_annotation_is_said_beside_the_state_and_tried_again_later(
+def test_a_contested_annotation_is_reported_and_retried_later(
     world: World, controller: Program, webhook: Callable[..., Webhook], writes: Callable[[str], Writes]
 ) -> None:
     runs(world, controller)
@@ -129,7 +129,7 @@ def test_what_a_webhook_does_to_an_annotation_is_said_beside_the_state_and_tried
 
 
 @pytest.mark.parametrize("how", ["strips", "forbids"])
-def test_a_webhook_that_undoes_or_forbids_the_mark_makes_no_loop(
+def test_a_webhook_that_blocks_the_contested_annotation_causes_no_loop(
     how: str, world: World, controller: Program, webhook: Callable[..., Webhook], writes: Callable[[str], Writes]
 ) -> None:
     def change(obj: Json, operation: str) -> list[Json]:
@@ -191,9 +191,7 @@ def images(world: World) -> list[str]:
     return [pod["spec"]["containers"][0]["image"] for pod in world.pods("chat").values()]
 
 
-def test_an_image_updater_has_its_way_after_three_restarts_and_from_then_on_no_pod_restarts(
-    world: World, controller: Program
-) -> None:
+def test_an_image_updater_wins_after_three_restarts(world: World, controller: Program) -> None:
     runs(world, controller)
     with updater(world):
         controller.until(
@@ -220,7 +218,7 @@ def test_an_image_updater_has_its_way_after_three_restarts_and_from_then_on_no_p
     controller.until(lambda: world.state("chat") == "running", "running is reported")
 
 
-def test_a_contest_outlasts_a_hold_whose_report_takes_the_place_of_its_own(
+def test_a_contested_object_stays_contested_across_a_hold(
     world: World, controller: Program, webhook: Callable[..., Webhook], writes: Callable[[str], Writes]
 ) -> None:
     runs(world, controller)
@@ -249,7 +247,7 @@ def test_a_contest_outlasts_a_hold_whose_report_takes_the_place_of_its_own(
     assert sent.count() == 1
 
 
-def test_people_are_told_of_a_contest_by_an_event(
+def test_a_contested_object_is_reported_by_an_event(
     world: World, controller: Program, webhook: Callable[..., Webhook]
 ) -> None:
     runs(world, controller)
@@ -266,7 +264,7 @@ def test_people_are_told_of_a_contest_by_an_event(
     controller.until(told, "an Event reports the conflict")
 
 
-def test_a_write_that_a_webhook_refuses_is_no_contest(
+def test_a_write_rejected_by_a_webhook_is_not_contested(
     world: World, controller: Program, webhook: Callable[..., Webhook]
 ) -> None:
     def refuse(obj: Json, _operation: str) -> list[Json]:

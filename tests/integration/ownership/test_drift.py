@@ -58,7 +58,7 @@ def api(kube, namespace):
 
 
 @pytest.mark.parametrize("name", PARITY)
-def test_what_we_applied_is_in_sync_and_owned_as_the_unit_tests_have_it(api, name):
+def test_an_applied_object_is_in_sync_and_owned_as_the_unit_tests_assume(api, name):
     manifest = api.placed(without_defaults(PARITY[name]))
     standing = observe(api.apply(manifest))
     assert differences(manifest, standing) == ()
@@ -84,7 +84,7 @@ def test_what_we_applied_is_in_sync_and_owned_as_the_unit_tests_have_it(api, nam
         ((*POD, "initContainers", 0, "image"), "other:1", "spec.template.spec.initContainers[model-sync].image"),
     ],
 )
-def test_an_edit_by_somebody_else_is_exactly_that_difference_and_goes_with_the_next_apply(api, path, value, reported):
+def test_an_edit_is_exactly_one_difference_and_the_next_apply_reverts_it(api, path, value, reported):
     manifest = api.placed(wanted_deployment())
     edited = changed(api.apply(manifest), path, value)
     if path[-1] == "serviceAccountName":
@@ -95,7 +95,7 @@ def test_an_edit_by_somebody_else_is_exactly_that_difference_and_goes_with_the_n
 
 
 @pytest.mark.parametrize("path", [(*CONTAINER, "env", 1), (*CONTAINER, "env"), (*CONTAINER, "livenessProbe")])
-def test_what_somebody_took_away_is_missing_and_comes_back(api, path):
+def test_a_removed_field_is_a_difference_and_the_next_apply_restores_it(api, path):
     manifest = api.placed(wanted_deployment())
     drifted = observe(api.edit(without(api.apply(manifest), path)))
     found = differences(manifest, drifted)
@@ -114,7 +114,7 @@ def test_what_somebody_took_away_is_missing_and_comes_back(api, path):
         (("metadata", "annotations", "gco.io/endpoint"), "metadata.annotations[gco.io/endpoint]"),
     ],
 )
-def test_what_is_wanted_no_longer_is_a_difference_until_the_apply_that_takes_it_away(api, path, reported):
+def test_an_obsolete_field_is_a_difference_until_an_apply_removes_it(api, path, reported):
     applied = api.placed(wanted_deployment())
     manifest = without(applied, path)
     found = differences(manifest, observe(api.apply(applied)))
@@ -126,7 +126,7 @@ def test_what_is_wanted_no_longer_is_a_difference_until_the_apply_that_takes_it_
     assert differences(applied, observe(standing))
 
 
-def test_what_others_added_is_in_sync_and_survives_our_apply_in_its_place(api):
+def test_additions_of_others_are_in_sync_and_keep_their_place_in_an_apply(api):
     manifest = api.placed(wanted_deployment())
     edited = api.apply(manifest)
     edited["metadata"]["annotations"]["example.com/owner"] = "somebody"
@@ -140,7 +140,7 @@ def test_what_others_added_is_in_sync_and_survives_our_apply_in_its_place(api):
 
 
 @pytest.mark.parametrize("name", PARITY)
-def test_what_gco_made_is_in_sync_and_once_handed_over_the_first_apply_gives_the_defaults_back(api, name):
+def test_gcos_objects_are_in_sync_and_the_first_apply_releases_the_defaults(api, name):
     manifest = api.placed(without_defaults(PARITY[name]))
     made, handed = api.adopt(manifest)
     assert differences(manifest, observe(made)) == ()

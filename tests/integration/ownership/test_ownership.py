@@ -37,7 +37,7 @@ def deployment(world: World, name: str = "chat") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", ["vllm-llama", "autoscaled", "cpu-only"])
-def test_what_the_former_system_made_is_adopted_scaled_and_kept_in_order_without_a_restart(
+def test_gcos_objects_are_adopted_and_scaled_without_a_restart(
     case: str, world: World, program: Callable[..., Program]
 ) -> None:
     name = create_as_gco(world, case)
@@ -72,9 +72,7 @@ def is_taken_over(world: World, kind: str, name: str) -> bool:
     return managers == {("gco-stream", "Apply")}
 
 
-def test_a_field_that_the_former_system_set_goes_with_the_item_that_drops_it(
-    world: World, program: Callable[..., Program]
-) -> None:
+def test_a_field_set_by_gco_is_removed_when_the_item_drops_it(world: World, program: Callable[..., Program]) -> None:
     create_as_gco(world, "vllm-llama", "chat")
     controller = program().wait_working()
     runs(world, controller)
@@ -112,7 +110,7 @@ def test_a_field_that_the_former_system_set_goes_with_the_item_that_drops_it(
         ),
     ],
 )
-def test_a_foreign_object_of_the_name_stays_as_it_is_whatever_the_item_says(
+def test_a_foreign_object_of_the_same_name_is_never_changed(
     kind: str, name: str, spec: dict[str, Any], world: World, controller: Program
 ) -> None:
     post(world, {"kind": kind, "metadata": {"name": name}, "spec": copy.deepcopy(spec)}, "somebody")
@@ -134,9 +132,7 @@ def test_a_foreign_object_of_the_name_stays_as_it_is_whatever_the_item_says(
     assert (there["metadata"]["uid"], there["spec"]) == (theirs["metadata"]["uid"], theirs["spec"])
 
 
-def test_a_canary_and_an_endpoint_of_its_name_the_first_keeps_it_and_then_the_other_has_it(
-    world: World, controller: Program
-) -> None:
+def test_a_name_shared_by_a_canary_and_an_endpoint_belongs_to_the_first(world: World, controller: Program) -> None:
     world.put(small(canary=CANARY))
     runs(world, controller)
     world.put(small("chat-canary"))
@@ -187,9 +183,7 @@ def test_nothing_is_touched_in_a_namespace_that_is_not_allowed(state: str, world
         world.kube.delete(f"{path}/{name}")
 
 
-def test_a_paused_deployment_stays_paused_and_the_report_says_what_it_waits_for(
-    world: World, controller: Program
-) -> None:
+def test_a_paused_deployment_stays_paused_and_is_reported(world: World, controller: Program) -> None:
     world.put(small())
     runs(world, controller)
     pods = world.pods("chat").keys()
@@ -228,7 +222,7 @@ def test_another_selector_is_an_error_and_the_deployment_and_its_pods_stay(
     runs(world, controller)
 
 
-def test_deletions_that_hang_are_told_of_and_a_deployment_with_a_lost_node_is_made_anew(
+def test_stuck_deletions_are_reported_and_a_deployment_on_a_lost_node_is_recreated(
     world: World, controller: Program
 ) -> None:
     for name in ("lost", "gone"):

@@ -110,7 +110,7 @@ async def test_changes_after_the_pin_arrive_in_order_with_their_images(heard, ta
     assert {record.created.tzinfo is not None for record in heard.records} == {True}
 
 
-async def test_a_scan_after_the_pin_and_what_is_delivered_together_miss_nothing(heard, table, put):
+async def test_a_scan_after_the_pin_and_the_stream_together_miss_nothing(heard, table, put):
     written = set()
     scanned = set()
 
@@ -151,7 +151,7 @@ async def test_thousands_of_changes_arrive_once_each_and_in_order(heard, table):
     assert heard.consumer.snapshot().records == len(names)
 
 
-async def test_a_stream_of_keys_alone_tells_names(heard, table, put):
+async def test_a_keys_only_stream_delivers_keys(heard, table, put):
     await set_stream(table, StreamEnabled=False)
     await set_stream(table, StreamEnabled=True, StreamViewType="KEYS_ONLY")
     await heard.consumer.pin()
@@ -169,7 +169,7 @@ async def test_a_table_without_a_stream_is_polled(heard, table):
     assert heard.consumer.snapshot().reason == "the table's stream is disabled"
 
 
-async def test_a_stream_that_is_made_anew_is_followed_after_one_gap(heard, table, put):
+async def test_a_recreated_stream_is_followed_after_one_gap(heard, table, put):
     await heard.consumer.pin()
     async with heard.running():
         await put("old")
@@ -213,7 +213,7 @@ async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(disposab
     assert heard.gaps == []
 
 
-async def test_a_table_that_is_lost_with_its_server_and_made_again_is_found(disposable_control_plane, monkeypatch):
+async def test_a_recreated_table_is_found(disposable_control_plane, monkeypatch):
     plane = disposable_control_plane(controllers=False)
     tables = dynamodb.client(plane.dynamodb_url)
     create(tables, "endpoints")

@@ -246,7 +246,7 @@ async def transcript(url: str) -> list[Any]:
         return say.transcript
 
 
-async def test_the_scripted_dynamodb_and_dynamodb_local_say_the_same(control_plane):
+async def test_the_scripted_dynamodb_and_dynamodb_local_give_the_same_answers(control_plane):
     scripted = ScriptedDynamoDB()
     scripted.operations.latest_at_first_read = False
     scripted.limits.reads = 1000

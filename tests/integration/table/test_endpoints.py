@@ -96,7 +96,7 @@ async def test_an_absent_item_is_none(endpoints: EndpointTable) -> None:
         pytest.param({f"region-{n}": {"state": "error", "epoch": "12"} for n in range(12)}, id="text-epochs"),
     ],
 )
-async def test_of_twelve_regions_that_report_at_once_none_is_lost(
+async def test_concurrent_reports_of_twelve_regions_are_all_stored(
     endpoints: EndpointTable, table: Table, odd: Any
 ) -> None:
     written = item()
@@ -115,7 +115,7 @@ async def test_of_twelve_regions_that_report_at_once_none_is_lost(
     assert kept["updated_at"] == written["updated_at"]
 
 
-async def test_a_status_of_a_higher_epoch_stays_and_is_told(endpoints: EndpointTable, table: Table) -> None:
+async def test_a_status_with_a_higher_epoch_is_kept_and_reported(endpoints: EndpointTable, table: Table) -> None:
     put(table)
     await endpoints.write_status("chat", HERE, {"state": "running"}, epoch=1_795_250_000_000_009)
     with pytest.raises(Fenced) as caught:
@@ -142,7 +142,7 @@ async def test_a_status_never_brings_an_item_back(endpoints: EndpointTable, tabl
     assert await endpoints.get(name) is None
 
 
-async def test_an_item_that_grows_too_large_is_told_apart(endpoints: EndpointTable, table: Table) -> None:
+async def test_an_item_that_grows_too_large_raises_its_own_error(endpoints: EndpointTable, table: Table) -> None:
     put(table, spec={"env": {"BIG": "x" * 399_000}})
     with pytest.raises(ItemTooLarge):
         await endpoints.write_status("chat", HERE, {"state": "error", "error": "x" * 20_000}, epoch=1)
@@ -183,7 +183,7 @@ async def test_promotion_sets_running_and_keeps_the_reports(endpoints: EndpointT
     assert promoted["updated_at"] > item()["updated_at"]
 
 
-async def test_promotion_and_purge_of_what_is_gone_bring_nothing_back(endpoints: EndpointTable, table: Table) -> None:
+async def test_promotion_and_purge_of_a_missing_item_create_nothing(endpoints: EndpointTable, table: Table) -> None:
     seen = wire.encode(item())
     assert await endpoints.promote(seen) is None
     assert await endpoints.purge(seen) is True

@@ -43,7 +43,7 @@ def put(table: Table, **attributes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
-def test_whoever_was_faster_is_not_overwritten(
+def test_a_concurrent_write_is_not_overwritten(
     endpoints: SyncEndpointTable, table: Table, write: Any, change: Any
 ) -> None:
     seen = put(table)
@@ -69,7 +69,7 @@ def test_a_promotion_in_between_does_not_beat_a_user(endpoints: SyncEndpointTabl
     assert after["updated_at"]["S"] > "2026-11-21T09:30:00+00:00"
 
 
-def test_an_endpoint_is_created_only_where_none_is(endpoints: SyncEndpointTable, table: Table) -> None:
+def test_an_existing_endpoint_is_not_created_again(endpoints: SyncEndpointTable, table: Table) -> None:
     theirs = put(table)
     with pytest.raises(AlreadyExists, match="chat"):
         endpoints.create({"endpoint_name": "chat", "target_regions": ["r"], "spec": {"image": "x"}})
@@ -95,7 +95,7 @@ class AnswerLost:
         return self._client.update_item(**parameters)
 
 
-def test_a_write_that_the_sdk_sends_twice_is_not_taken_for_somebody_elses(table: Table) -> None:
+def test_a_write_retried_by_the_sdk_is_not_a_conflict(table: Table) -> None:
     endpoints = SyncEndpointTable(AnswerLost(table.client), table.name)
     made = endpoints.create({"endpoint_name": "new", "target_regions": ["r"], "spec": {"image": "x"}})
     assert endpoints.get("new") == made

@@ -121,7 +121,7 @@ LEADERSHIP: Final = (
         old='region_status.#r.epoch < :e"',
         new='region_status.#r.epoch <> :e"',
         breaks="a late report of the former leader replaces that of the current one",
-        tests=("tests/integration/table/test_endpoints.py::test_a_status_of_a_higher_epoch_stays_and_is_told",),
+        tests=("tests/integration/table/test_endpoints.py::test_a_status_with_a_higher_epoch_is_kept_and_reported",),
     ),
     Mutant(
         name="a-higher-epoch-is-not-overtaken",

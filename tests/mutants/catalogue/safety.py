@@ -98,7 +98,7 @@ SAFETY: Final = (
         breaks="a foreign object that has taken the name in the meantime is adopted",
         tests=(
             "tests/integration/cluster/writer/test_identity.py"
-            "::test_every_write_of_an_object_that_was_made_again_is_refused_and_the_cache_learns_it",
+            "::test_every_write_to_a_recreated_object_is_rejected_and_updates_the_cache",
         ),
     ),
     Mutant(
@@ -170,7 +170,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old='_NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"',
         new='_NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(endpoint_name, :M)"',
         breaks="if regions report at the same time, all reports but one are lost",
-        tests=("tests/integration/table/test_endpoints.py::test_of_twelve_regions_that_report_at_once_none_is_lost",),
+        tests=("tests/integration/table/test_endpoints.py::test_concurrent_reports_of_twelve_regions_are_all_stored",),
     ),
     Mutant(
         name="a-binary-value-is-no-longer-itself",
@@ -190,9 +190,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         old="AND NOT region_status.#r.last_sync > :t)",
         new="AND (NOT region_status.#r.last_sync > :t OR attribute_exists(endpoint_name)))",
         breaks="a report that was abandoned and arrives late replaces a newer one",
-        tests=(
-            "tests/chaos/dynamodb/test_dynamodb_faults.py::test_a_report_that_lands_late_does_not_undo_a_newer_one",
-        ),
+        tests=("tests/chaos/dynamodb/test_dynamodb_faults.py::test_a_late_report_does_not_replace_a_newer_one",),
     ),
     Mutant(
         name="an-absent-attribute-may-have-come",

@@ -83,11 +83,11 @@ class TestEnding:
     """Tests of ending.out_of_sync."""
 
     @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
-    def test_a_cluster_that_is_as_asked_has_no_complaints(self, spec: dict[str, Any]) -> None:
+    def test_a_cluster_in_the_desired_state_has_no_findings(self, spec: dict[str, Any]) -> None:
         assert complaints(running(**spec), right(running(**spec))) == []
 
     @pytest.mark.parametrize("spec", [{}, CANARY_SPEC, SCALED_SPEC])
-    def test_every_object_that_is_missing_is_missed(self, spec: dict[str, Any]) -> None:
+    def test_every_missing_object_is_found(self, spec: dict[str, Any]) -> None:
         whole = right(running(**spec))
         for ref in whole:
             assert complaints(running(**spec), {key: value for key, value in whole.items() if key != ref}), ref
@@ -105,7 +105,7 @@ class TestEnding:
             {CANARY: deployment("chat-canary", TWO)},
         ],
     )
-    def test_an_object_that_is_not_as_asked_is_found(self, wrong: dict[Ref, Any]) -> None:
+    def test_an_out_of_sync_object_is_found(self, wrong: dict[Ref, Any]) -> None:
         assert complaints(running(), right(running()) | wrong)
 
     def test_pods_that_are_not_ready_are_found(self) -> None:
@@ -114,20 +114,20 @@ class TestEnding:
         assert complaints(running(), whole)
 
     @pytest.mark.parametrize("weight", [0, 50])
-    def test_a_canarys_wrong_share_is_found(self, weight: int) -> None:
+    def test_a_wrong_canary_weight_is_found(self, weight: int) -> None:
         assert complaints(running(**CANARY_SPEC), right(running(**CANARY_SPEC)) | {INGRESS: weighted(weight)})
 
-    def test_a_report_that_is_not_true_is_found(self) -> None:
+    def test_an_incorrect_report_is_found(self) -> None:
         whole = right(running())
         for entry in ({"state": "updating"}, {"replicas_ready": 0}, {"error": "something"}):
             plain = running()
             plain["region_status"][REGION] |= entry
             assert complaints(plain, whole)
 
-    def test_what_should_have_been_promoted_is_found(self) -> None:
+    def test_a_missing_promotion_is_found(self) -> None:
         assert complaints({**running(), "desired_state": "deploying"}, right(running()))
 
-    def test_what_should_be_gone_is_found(self) -> None:
+    def test_leftover_objects_are_found(self) -> None:
         for plain in ({}, region_report(item_version(target_regions=["eu-west-1"]), "deleted")):
             assert complaints(plain, {}) == []
             for ref, obj in right(running(**CANARY_SPEC)).items():
@@ -135,7 +135,7 @@ class TestEnding:
         assert complaints(item_version(state="deleted"), {})
         assert complaints(item_version(state="deleted", target_regions=["eu-west-1"]), {}) == []
 
-    def test_what_is_stopped_has_no_pods_and_no_route(self) -> None:
+    def test_a_stopped_endpoint_has_no_pods_and_no_ingress(self) -> None:
         stopped = region_report(item_version(state="stopped"), "stopped")
         left = {SERVICE: service("chat"), DEPLOYMENT: deployment("chat", ONE, 0)}
         assert complaints(stopped, left) == []
@@ -143,7 +143,7 @@ class TestEnding:
         assert complaints(stopped, left | {INGRESS: ingress()})
         assert complaints(region_report(item_version(state="stopped"), "stopping"), left)
 
-    def test_a_broken_spec_and_a_taken_name_are_to_be_said(self) -> None:
+    def test_an_invalid_spec_and_a_name_conflict_must_be_reported(self) -> None:
         broken = item_version(spec={"port": 99999})
         error = "spec.port: invalid value 99999"
         assert complaints(region_report(broken, "error", error=error, reason="InvalidSpec"), {}) == []
@@ -155,7 +155,7 @@ class TestEnding:
         assert complaints(taken, {}, frozenset({SERVICE})) == []
         assert complaints(region_report(item_version(), "running"), {}, frozenset({SERVICE}))
 
-    def test_a_hold_is_to_be_said(self) -> None:
+    def test_a_hold_must_be_reported(self) -> None:
         held = item_version(hold="why")
         assert complaints(region_report(held, "running", error="held: why", reason="Held"), {}) == []
         assert complaints(region_report(held, "running"), {})

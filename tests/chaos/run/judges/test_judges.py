@@ -38,7 +38,7 @@ class TestDeletions:
     """Tests of deletions.unrequested_deletions."""
 
     @pytest.mark.parametrize("ref", [SERVICE, DEPLOYMENT, INGRESS])
-    def test_an_object_of_an_endpoint_that_runs_is_not_to_be_deleted(self, ref: Ref) -> None:
+    def test_deleting_an_object_of_a_running_endpoint_is_found(self, ref: Ref) -> None:
         ready = template(ONE, 1.0, "ADDED")
         found = deletions.unrequested_deletions(
             recorded((0.0, item_version()), calls=(call("delete", ref, 50.0),), events=(ready,))
@@ -64,7 +64,7 @@ class TestDeletions:
             (HPA, item_version()),
         ],
     )
-    def test_what_the_item_wants_gone_may_go(self, ref: Ref, plain: Plain) -> None:
+    def test_unwanted_objects_may_be_deleted(self, ref: Ref, plain: Plain) -> None:
         assert (
             deletions.unrequested_deletions(
                 recorded((0.0, item_version()), (40.0, plain), calls=(call("delete", ref, 50.0),))
@@ -72,7 +72,7 @@ class TestDeletions:
             == []
         )
 
-    def test_what_the_item_wanted_gone_a_moment_ago_may_go_and_later_not(self) -> None:
+    def test_recently_unwanted_objects_may_be_deleted_but_not_later(self) -> None:
         versions = (0.0, item_version(state="deleted")), (10.0, item_version(state="deploying"))
         assert deletions.unrequested_deletions(recorded(*versions, calls=(call("delete", DEPLOYMENT, 11.0),))) == []
         assert deletions.unrequested_deletions(recorded(*versions, calls=(call("delete", DEPLOYMENT, 20.0),)))
@@ -84,7 +84,7 @@ class TestDeletions:
             == []
         )
 
-    def test_an_ingress_may_go_only_while_no_replica_is_ready(self) -> None:
+    def test_an_ingress_may_be_deleted_only_without_ready_replicas(self) -> None:
         ready, unready = template(ONE, 1.0, "ADDED"), event(DEPLOYMENT, 30.0, ready=0)
         calls = (call("delete", INGRESS, 50.0),)
         assert deletions.unrequested_deletions(recorded((0.0, item_version()), calls=calls, events=(ready,)))
@@ -96,7 +96,7 @@ class TestDeletions:
             recorded((0.0, item_version()), calls=calls, events=(ready, unready, healed))
         )
 
-    def test_what_goes_without_a_deletion_of_ours_is_seen_by_the_watch(self) -> None:
+    def test_objects_that_disappear_without_a_deletion_are_found(self) -> None:
         gone = event(SERVICE, 500.0, "DELETED")
         assert deletions.unrequested_deletions(recorded((0.0, item_version()), events=(gone,)))
         by_hand = (Action(499.0, 499.1, "hands", "delete Service", "chat", about=SERVICE),)
@@ -107,7 +107,7 @@ class TestDeletions:
             recorded((0.0, {}), calls=(call("deletecollection", ("Service", NAMESPACE, ""), 5.0),))
         )
 
-    def test_what_is_going_already_may_be_deleted_once_more(self) -> None:
+    def test_a_terminating_object_may_be_deleted_again(self) -> None:
         calls = (call("delete", SERVICE, 50.0),)
         for going in (True, False):
             events = (event(SERVICE, 40.0, going=going),)
@@ -116,7 +116,7 @@ class TestDeletions:
                 is not going
             )
 
-    def test_a_deletion_that_was_refused_is_none(self) -> None:
+    def test_a_rejected_deletion_does_not_count(self) -> None:
         assert (
             deletions.unrequested_deletions(
                 recorded((0.0, item_version()), calls=(call("delete", SERVICE, 50.0, 409),))
@@ -143,7 +143,7 @@ class TestIntents:
         assert len(found) == 1
         assert "at 3.000 nobody wrote spec" in found[0]
 
-    def test_a_promotion_needs_every_regions_word_on_what_is_asked_now(self) -> None:
+    def test_a_promotion_needs_every_regions_report_on_the_current_intent(self) -> None:
         deploying = item_version(state="deploying", updated_at="m1")
         right = region_report(deploying, "running")
         deeds = (user("m1"),)
@@ -162,7 +162,7 @@ class TestIntents:
         promoted = {**right, "desired_state": "running", "updated_at": "p", "spec": {"image": TWO}}
         assert intents.overwritten(recorded((1.0, right), (2.0, promoted), actions=(user("m1"),)))
 
-    def test_a_purge_needs_the_users_deletion_and_every_regions_word(self) -> None:
+    def test_a_purge_needs_a_user_deletion_and_every_regions_report(self) -> None:
         deleted = item_version(state="deleted", updated_at="m1")
         deeds = (user("m1"),)
         assert intents.overwritten(recorded((1.0, region_report(deleted, "deleted")), (2.0, {}), actions=deeds)) == []
@@ -171,7 +171,7 @@ class TestIntents:
             recorded((1.0, region_report(item_version(updated_at="m1"), "deleted")), (2.0, {}), actions=deeds)
         )
 
-    def test_what_a_person_took_out_by_hand_is_no_purge(self) -> None:
+    def test_a_manual_removal_is_not_a_purge(self) -> None:
         deeds = user("m1"), Action(1.9, 2.0, "user", "take the item out by hand", "chat")
         nothing: dict[str, Any] = {}
         taken_out = (1.0, item_version(updated_at="m1")), (20.0, nothing)
@@ -202,7 +202,7 @@ class TestIntents:
 class TestRollouts:
     """Tests of rollouts."""
 
-    def test_a_template_for_each_change_is_right_and_one_more_is_not(self) -> None:
+    def test_one_template_per_change_is_allowed_and_no_more(self) -> None:
         versions = (0.0, item_version()), (100.0, item_version(TWO))
         right = template(ONE, 1.0, "ADDED"), template(TWO, 101.0)
         assert rollouts.repeated_rollouts(recorded(*versions, events=right)) == []
@@ -215,7 +215,7 @@ class TestRollouts:
         turned = template(ONE, 1.0, "ADDED"), template("another", 101.0)
         assert rollouts.repeated_rollouts(recorded(*versions, events=turned))
 
-    def test_a_hands_change_and_its_correction_are_not_ours(self) -> None:
+    def test_a_manual_edit_and_its_repair_are_not_findings(self) -> None:
         events = template(ONE, 1.0, "ADDED"), template("by-hand", 50.0), template(ONE, 51.0)
         deeds = (Action(50.0, 50.1, "hands", "edit template", "chat", about=DEPLOYMENT),)
         assert rollouts.repeated_rollouts(recorded((0.0, item_version()), events=events, actions=deeds)) == []
@@ -239,13 +239,13 @@ class TestRollouts:
 class TestStanding:
     """Tests of cluster_state."""
 
-    def test_a_write_to_what_is_somebody_elses_is_found(self) -> None:
+    def test_a_write_to_a_foreign_object_is_found(self) -> None:
         foreign = frozenset({SERVICE})
         right, wrong = call("patch", SERVICE, 5.0, 409), call("patch", SERVICE, 6.0, 200)
         assert standing.foreign_writes(recorded(calls=(right,), foreign=foreign)) == []
         assert standing.foreign_writes(recorded(calls=(right, wrong), foreign=foreign))
 
-    def test_deleted_is_not_to_be_said_while_objects_stand(self) -> None:
+    def test_reporting_deleted_while_objects_exist_is_found(self) -> None:
         deleted = item_version(state="deleted")
         versions = (0.0, region_report(deleted, "deleting")), (50.0, region_report(deleted, "deleted"))
         stood = event(SERVICE, 1.0, "ADDED")
@@ -269,7 +269,7 @@ class TestStanding:
 class TestKnowledge:
     """Tests of stale_since."""
 
-    def test_a_replica_may_know_as_little_as_its_faults_let_it(self) -> None:
+    def test_a_replica_may_be_as_stale_as_its_faults_explain(self) -> None:
         assert stale_since((), "r0", 100.0) == 97.0
         other = (FaultSpan(50.0, 99.0, "network cut", "r1"),)
         assert stale_since(other, "r0", 100.0) == 97.0
@@ -291,7 +291,7 @@ class TestPlan:
 class TestPrograms:
     """Tests of programs."""
 
-    def test_a_fault_of_the_programs_own_is_found_in_its_log(self) -> None:
+    def test_a_bug_in_the_log_is_found(self) -> None:
         fine = [{"message": "reconciled", "result": "failed", "errors": ["no answer"]}]
         assert programs.logged_faults("r0", fine) == []
         assert programs.logged_faults(
@@ -312,13 +312,13 @@ class TestHeldUp:
         moment = int(at * 1e6)
         return LeaderWrite("t-1:r0", "patch", "deployments", "chat", status, moment, moment + 1000)
 
-    def test_what_a_frozen_server_had_in_its_queue_is_its_senders_no_more(self) -> None:
+    def test_writes_queued_by_a_frozen_server_are_delayed_writes(self) -> None:
         frozen = [FaultSpan(10.0, 20.0, "API server frozen")]
         assert delayed_writes(self.received(20.1), frozen)
         assert not delayed_writes(self.received(23.0), frozen)
         assert not delayed_writes(self.received(9.0), frozen)
 
-    def test_what_comes_with_the_end_of_its_networks_silence_was_sent_before_it_and_later_what_was_broken_off(
+    def test_writes_right_after_a_silent_network_are_delayed_writes(
         self,
     ) -> None:
         silent = [FaultSpan(10.0, 20.0, "network silent", "r0")]

@@ -12,14 +12,14 @@ from tests.integration.cluster.writer.conftest import UNKNOWN, Cluster
 pytestmark = pytest.mark.integration
 
 
-async def test_create_makes_what_is_absent_and_the_cache_has_it_at_once(cluster: Cluster) -> None:
+async def test_a_created_object_is_in_the_cache_immediately(cluster: Cluster) -> None:
     made = await cluster.writer.create(cluster.deployment())
     assert made.ownership.applied
     assert not made.ownership.stamped
     assert cluster.held(made.ref) == made
 
 
-async def test_an_edit_in_our_fields_is_put_back_by_the_next_apply(cluster: Cluster) -> None:
+async def test_the_next_apply_reverts_an_edit_of_our_fields(cluster: Cluster) -> None:
     made = await cluster.writer.create(cluster.deployment())
     edited = await cluster.edit(made.ref, {"spec": {"replicas": 9}, "metadata": {"labels": {"theirs": "stays"}}})
     assert edited["spec"]["replicas"] == 9
@@ -42,7 +42,7 @@ async def test_quantities_come_back_rewritten(cluster: Cluster) -> None:
     assert container["resources"]["requests"] == {"cpu": "1", "memory": "1Gi"}
 
 
-async def test_a_stray_port_that_an_apply_leaves_goes_by_replacing_the_field(cluster: Cluster) -> None:
+async def test_a_stray_port_is_removed_by_replacing_the_field(cluster: Cluster) -> None:
     ref = cluster.ref(Kind.SERVICE)
     ports = [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8000}]
     manifest = {
@@ -61,7 +61,7 @@ async def test_a_stray_port_that_an_apply_leaves_goes_by_replacing_the_field(clu
         await cluster.writer.replace(ref, UNKNOWN, "/spec/ports", [])
 
 
-async def test_an_apply_without_its_template_is_rejected_for_good(cluster: Cluster) -> None:
+async def test_an_apply_without_a_template_is_rejected_permanently(cluster: Cluster) -> None:
     manifest = cluster.deployment()
     made = await cluster.writer.create(manifest)
     del manifest["spec"]["template"]
@@ -81,7 +81,7 @@ async def test_an_apply_without_its_template_is_rejected_for_good(cluster: Clust
         ({"image": ""}, 422, "image"),
     ],
 )
-async def test_what_is_wrong_for_good_is_rejected_with_the_servers_words(
+async def test_permanent_errors_are_rejections_with_the_servers_message(
     cluster: Cluster, container: dict[str, Any], status: int, message: str
 ) -> None:
     with pytest.raises(errors.Rejected, match=message) as caught:

@@ -12,7 +12,7 @@ from tests.support.items import PARITY_CASES, parity_objects
 pytestmark = pytest.mark.integration
 
 
-async def test_deleting_what_is_gone_is_no_error(cluster: Cluster) -> None:
+async def test_deleting_a_missing_object_is_not_an_error(cluster: Cluster) -> None:
     await cluster.writer.delete(cluster.ref(), UNKNOWN)
 
 
@@ -53,7 +53,7 @@ async def test_the_other_kinds_are_gone_when_their_deletion_is_answered(cluster:
     assert await cluster.cache.refresh(made.ref) is None
 
 
-async def test_a_deployment_that_is_deleted_in_the_foreground_goes_when_its_replica_sets_have_gone(
+async def test_foreground_deletion_waits_for_the_replica_sets(
     cluster: Cluster,
 ) -> None:
     made = await cluster.writer.create(cluster.deployment())

@@ -12,7 +12,7 @@ from tests.support.items import PARITY_CASES, parity_objects
 pytestmark = pytest.mark.integration
 
 
-async def test_without_the_hand_over_a_field_of_gcos_stays_for_ever_and_with_it_it_goes(cluster: Cluster) -> None:
+async def test_a_field_owned_by_gco_is_removed_only_after_the_handover(cluster: Cluster) -> None:
     def env(observed: ObservedObject) -> list[str]:
         return [one["name"] for one in observed.spec["template"]["spec"]["containers"][0]["env"]]
 
@@ -37,7 +37,7 @@ async def test_handing_over_before_the_first_apply_works_as_well(cluster: Cluste
     assert again.generation == made.generation
 
 
-async def test_handing_over_unites_our_stamp_so_that_an_apply_can_drop_it(cluster: Cluster) -> None:
+async def test_the_handover_merges_our_annotation_so_that_an_apply_can_remove_it(cluster: Cluster) -> None:
     made = observe(await cluster.as_gco(cluster.deployment()))
     stamped = await cluster.writer.annotate(made.ref, made.uid, {"gco.io/template-version": "0"})
     assert stamped.ownership.stamped
@@ -86,7 +86,7 @@ async def test_annotating_touches_nothing_else_and_none_removes(cluster: Cluster
     assert removed.annotations["b"] == "2"
 
 
-async def test_scaling_leaves_the_objects_owner_as_it_was_and_goes_to_zero_and_back(cluster: Cluster) -> None:
+async def test_scaling_does_not_change_field_ownership(cluster: Cluster) -> None:
     made = observe(await cluster.as_gco(cluster.deployment()))
     for replicas in (0, 3, 3):
         scaled = await cluster.writer.scale(made.ref, made.uid, replicas)

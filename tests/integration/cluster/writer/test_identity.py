@@ -10,7 +10,7 @@ from tests.integration.cluster.writer.conftest import UNKNOWN, Cluster
 pytestmark = pytest.mark.integration
 
 
-async def test_every_write_of_an_object_that_was_made_again_is_refused_and_the_cache_learns_it(
+async def test_every_write_to_a_recreated_object_is_rejected_and_updates_the_cache(
     cluster: Cluster,
 ) -> None:
     ours = await cluster.writer.create(cluster.deployment())
@@ -59,7 +59,7 @@ async def test_deleting_at_another_version_is_a_conflict(cluster: Cluster) -> No
     assert held.annotations["edited"] == "yes"
 
 
-async def test_create_refuses_what_is_present_and_the_cache_then_shows_whose_it_is(cluster: Cluster) -> None:
+async def test_creating_an_existing_object_is_a_conflict_and_updates_the_cache(cluster: Cluster) -> None:
     manifest = cluster.deployment()
     manifest["metadata"]["labels"] = {"whose": "theirs"}
     theirs = observe(await cluster.as_gco(manifest))
@@ -76,7 +76,7 @@ async def test_create_in_a_namespace_that_does_not_exist_is_not_found(cluster: C
         await elsewhere.writer.create(elsewhere.deployment())
 
 
-async def test_annotating_what_is_absent_makes_nothing(cluster: Cluster) -> None:
+async def test_annotating_a_missing_object_creates_nothing(cluster: Cluster) -> None:
     with pytest.raises(errors.NotFound):
         await cluster.writer.annotate(cluster.ref(), UNKNOWN, {"a": "1"})
 
