@@ -13,7 +13,8 @@ from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, Regio
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import REFUSED_REASONS, Cause, Reason
 from gco_stream.planning.explain.desired_summary import desired_summary
-from gco_stream.planning.explain.object_status import ExplainContext, ObjectState, ObjectStatus, object_statuses
+from gco_stream.planning.explain.explain_context import ExplainContext
+from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus, object_statuses
 from gco_stream.planning.lifecycle.region_status import is_for_another_intent
 from gco_stream.planning.lifecycle.running import inputs_of
 from gco_stream.planning.planner import plan_endpoint

@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Final
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import DesiredState, RegionState
+from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import ROUTE_REASONS, Cause, Reason
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.diff.drift import differences
+from gco_stream.planning.explain.explain_context import ExplainContext
 from gco_stream.planning.explain.field_changes import field_changes, lines_of
 from gco_stream.planning.lifecycle.running import inputs_of, replicas_of
 from gco_stream.planning.policies import canary as canaries
@@ -28,7 +28,7 @@ from gco_stream.planning.resources.deployment import Decision, FixedReplicas, Re
 from gco_stream.planning.resources.pod_template import TemplateInputs, canary_inputs
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.ownership import not_owned
-from gco_stream.planning.types.plan import Apply, Create, Delete, Part, Plan, Step
+from gco_stream.planning.types.plan import Apply, Create, Delete, Part, Step
 
 
 class ObjectState(StrEnum):
@@ -86,54 +86,6 @@ class ObjectStatus:
     without_limits: ObjectState | None = None
     upgrade: tuple[str, ...] | None = None
     reason: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExplainContext:
-    """The inputs of an explanation.
-
-    `unrestricted_context`: the situation without a hold and without limits on the fleet. `unlimited_plan`: its plan.
-    `limit`: why the steps that only this plan has are not executed.
-    """
-
-    context: ReconcileContext
-    plan: Plan
-    unrestricted_context: ReconcileContext
-    unlimited_plan: Plan
-    limit: Cause
-
-    @property
-    def spec(self) -> EndpointSpec | None:
-        """The item's spec; None if it is invalid."""
-        return self.context.endpoint.spec
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the endpoint is removed from this region."""
-        endpoint = self.context.endpoint
-        return endpoint.is_deleted or self.context.policy.region not in endpoint.target_regions
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the endpoint stays in this region without pods."""
-        return not self.is_leaving and self.context.endpoint.desired_state is DesiredState.STOPPED
-
-    def steps(self, ref: ObjectRef) -> list[Step]:
-        """The steps of the plan for one object."""
-        return [step for step in self.plan.steps if step.ref == ref]
-
-    def steps_if_allowed(self, ref: ObjectRef) -> list[Step]:
-        """The steps for one object of the plan without a hold and limits."""
-        return [step for step in self.unlimited_plan.steps if step.ref == ref]
-
-    def belongs_to_canary(self, ref: ObjectRef) -> bool:
-        """Whether the object has the canary's name."""
-        return ref.name == self.context.canary
-
-    @property
-    def main(self) -> ObservedObject | None:
-        """The main Deployment, if it belongs to the endpoint."""
-        return self.context.owned(Kind.DEPLOYMENT, self.context.endpoint.name)
 
 
 def object_statuses(context: ExplainContext) -> tuple[ObjectStatus, ...]:

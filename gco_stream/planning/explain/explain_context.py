@@ -1,0 +1,58 @@
+"""What the status of each object is explained from."""
+
+from dataclasses import dataclass
+
+from gco_stream.model.endpoint import DesiredState
+from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.model.reasons import Cause
+from gco_stream.model.spec import EndpointSpec
+from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.plan import Plan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainContext:
+    """The inputs of an explanation.
+
+    `unrestricted_context`: the situation without a hold and without limits on the fleet. `unlimited_plan`: its plan.
+    `limit`: why the steps that only this plan has are not executed.
+    """
+
+    context: ReconcileContext
+    plan: Plan
+    unrestricted_context: ReconcileContext
+    unlimited_plan: Plan
+    limit: Cause
+
+    @property
+    def spec(self) -> EndpointSpec | None:
+        """The item's spec; None if it is invalid."""
+        return self.context.endpoint.spec
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the endpoint is removed from this region."""
+        endpoint = self.context.endpoint
+        return endpoint.is_deleted or self.context.policy.region not in endpoint.target_regions
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the endpoint stays in this region without pods."""
+        return not self.is_leaving and self.context.endpoint.desired_state is DesiredState.STOPPED
+
+    def steps(self, ref: ObjectRef) -> list[Step]:
+        """The steps of the plan for one object."""
+        return [step for step in self.plan.steps if step.ref == ref]
+
+    def steps_if_allowed(self, ref: ObjectRef) -> list[Step]:
+        """The steps for one object of the plan without a hold and limits."""
+        return [step for step in self.unlimited_plan.steps if step.ref == ref]
+
+    def belongs_to_canary(self, ref: ObjectRef) -> bool:
+        """Whether the object has the canary's name."""
+        return ref.name == self.context.canary
+
+    @property
+    def main(self) -> ObservedObject | None:
+        """The main Deployment, if it belongs to the endpoint."""
+        return self.context.owned(Kind.DEPLOYMENT, self.context.endpoint.name)
