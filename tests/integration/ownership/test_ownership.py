@@ -30,6 +30,11 @@ def reason(world: World, name: str = "chat") -> str:
     return str(world.report(name).get("reason", ""))
 
 
+def image(world: World) -> str:
+    containers = deployment(world)["spec"]["template"]["spec"]["containers"]
+    return str(containers[0]["image"])
+
+
 def deployment(world: World, name: str = "chat") -> dict[str, Any]:
     found = world.get("Deployment", name)
     assert found is not None, name
@@ -189,8 +194,9 @@ def test_a_paused_deployment_stays_paused_and_is_reported(world: World, controll
     pods = world.pods("chat").keys()
     edit(world, "Deployment", "chat", {"spec": {"paused": True}})
     world.update_spec("chat", image="registry.example/serve:2.0")
-    controller.until(lambda: reason(world) == "DeploymentPaused", "the pause is reported")
-    assert world.state("chat") == "updating"
+    paused = ("updating", "DeploymentPaused")
+    controller.until(lambda: image(world) == "registry.example/serve:2.0", "the Deployment has the new image")
+    controller.until(lambda: (world.state("chat"), reason(world)) == paused, "the pause is reported")
     assert deployment(world)["spec"]["paused"] is True
     assert world.pods("chat").keys() == pods
     edit(world, "Deployment", "chat", {"spec": {"paused": None}})
