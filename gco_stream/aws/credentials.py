@@ -1,10 +1,11 @@
 """AWS credentials that are looked up again if they were missing, and read again if they come from a file.
 
-botocore looks up credentials once, when a client is created. If it finds none it never tries again, and it keeps those
-of a file forever, even if the file is replaced before they expire. Refreshing credentials (a role, a metadata service,
-a process that reports an expiry) is left to botocore, but some failures there are not botocore errors: a process with
-invalid output, a missing token file, credentials that are already expired when they arrive. This module converts all of
-them into botocore errors, so that no other code has to handle them.
+botocore looks up credentials once, when a client is created. If it finds none it never tries again, and it keeps
+credentials from a file forever, even if the file is replaced before they expire. Refreshing credentials that expire
+(from a role, a metadata service, or a process that reports an expiry) is left to botocore, but it does not raise some
+failures as botocore errors: invalid output from a process, a missing token file, or credentials that have already
+expired when they arrive. This module converts all of them into botocore errors, so that no other code has to handle
+them.
 """
 
 import asyncio

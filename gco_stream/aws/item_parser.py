@@ -71,7 +71,7 @@ class ItemParser:
         self._botocores = botocores
 
     async def parse(self, response: Mapping[str, Any], shape: Any) -> dict[str, Any]:
-        """Returns the response as botocore would.
+        """Parses a response and returns what botocore would return.
 
         `response` has status_code, headers and body; `shape` is the model of the output.
         """

@@ -1,4 +1,4 @@
-"""aiobotocore clients of the running controller for the table and its stream.
+"""The aiobotocore clients that the running controller uses for the table and its stream.
 
 Credentials and endpoints come from botocore's own variables and files. The SDK's retries are disabled: by default one
 call can take 25 s, longer than a lease lasts. Callers back off on their own.

@@ -45,11 +45,11 @@ class ObjectWriter:
         return self._cache.observed(ref.name).objects.get(ref)
 
     async def create(self, manifest: JsonObject) -> ObservedObject:
-        """Create an object. Raises Conflict if it exists; the cache then shows who owns it."""
+        """Creates an object. Raises Conflict if it exists; the cache then shows who owns it."""
         return await self._apply(manifest, {"resourceVersion": _ABSENT_VERSION}, names.FIELD_MANAGER)
 
     async def apply(self, manifest: JsonObject, uid: str) -> ObservedObject:
-        """Apply the manifest to the object with this uid; fields that only earlier applies set are removed."""
+        """Applies the manifest to the object with this uid; fields that only earlier applies set are removed."""
         return await self._apply(manifest, {"uid": uid}, names.FIELD_MANAGER)
 
     async def apply_replicas(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
@@ -73,12 +73,12 @@ class ObjectWriter:
         return scaled
 
     async def annotate(self, ref: ObjectRef, uid: str, annotations: Mapping[str, str | None]) -> ObservedObject:
-        """Set annotations (None: remove) and change nothing else."""
+        """Sets annotations (None: remove) and changes nothing else."""
         patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
         return self._cache.put(await self._patch(ref, uid, patch, _MERGE))
 
     async def replace(self, ref: ObjectRef, uid: str, field: str, value: Any) -> ObservedObject:
-        """Replace a whole field regardless of its owners; `field` is a JSON pointer (/spec/ports)."""
+        """Replaces a whole field regardless of its owners; `field` is a JSON pointer (/spec/ports)."""
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "replace", "path": field, "value": value},
@@ -107,7 +107,7 @@ class ObjectWriter:
     async def delete(
         self, ref: ObjectRef, uid: str, *, resource_version: str | None = None, background: bool = False
     ) -> None:
-        """Delete the object with this uid; it is not an error if it no longer exists.
+        """Deletes the object with this uid; it is not an error if it no longer exists.
 
         A Deployment remains, terminating, until its pods are gone, unless `background` is set. `resource_version`:
         delete only if the object still has this version.

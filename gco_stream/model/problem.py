@@ -36,7 +36,7 @@ class Problem:
 
 
 def summarize(problems: Sequence[Problem]) -> str:
-    """Joins the first problems into one line, followed by the number of the remaining ones.
+    """Joins the first few problems into one line, followed by the number of remaining ones.
 
     The line must fit into the item and into an Event.
     """

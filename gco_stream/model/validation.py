@@ -22,7 +22,10 @@ _ENV = "env"
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], prefix: str) -> tuple[Problem, ...]:
-    """Returns every problem in `error`, raised by validating `model`. `prefix` is prepended to each path."""
+    """Returns every problem in `error`, which was raised when data was validated against `model`.
+
+    `prefix` is prepended to each path.
+    """
     return tuple(_problem(detail, model, prefix) for detail in error.errors())
 
 

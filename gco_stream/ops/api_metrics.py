@@ -1,7 +1,7 @@
 """Metrics and DEBUG logs for calls to the Kubernetes API server and to AWS.
 
-Log records carry the reconcile's context, so you can follow one stream record to each of its writes. Calls outside
-reconciles (watches, the lease, stream polling) are counted but not logged, because they would dominate the log.
+Log messages carry the reconcile's context, so you can trace a stream record to every write that it causes. Calls
+outside reconciles (watches, the lease, stream polling) are counted but not logged, because they would dominate the log.
 """
 
 from http import HTTPStatus

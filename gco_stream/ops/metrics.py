@@ -1,4 +1,4 @@
-"""Metrics that Prometheus scrapes. Labels have few values and never an endpoint's name.
+"""Metrics that Prometheus scrapes. Labels have low cardinality and never contain an endpoint's name.
 
 Counters are updated as events happen and gauges when Prometheus scrapes, so metrics cost nothing when idle. Series with
 known label values exist from the start, at 0, so rates include the first event.

@@ -47,7 +47,7 @@ class ProcessMetrics:
 
 
 async def watch_loop(on_delay: Callable[[float], None], *, tick: float = TICK_SECONDS) -> Never:
-    """Calls `late` once per tick with the loop's delay in seconds. Runs until cancelled."""
+    """Calls `on_delay` once per tick with the loop's delay in seconds. Runs until cancelled."""
     clock = asyncio.get_running_loop().time
     while True:
         due = clock() + tick

@@ -173,7 +173,7 @@ def _is_reported_first(context: ReconcileContext, outcome: EndpointDecision) -> 
 
 
 def _held(context: ReconcileContext, outcome: EndpointDecision, report: Report) -> Plan:
-    """The plan of an endpoint on hold, which reports the hold and has its steps in `withheld`."""
+    """The plan for an endpoint on hold: it reports the hold and keeps the steps in `withheld`."""
     state = RegionState.PENDING if outcome.steps else report.state
     held_report = Report(state, report.ready, report.desired, f"held: {context.endpoint.hold}", Reason.HELD)
     silent = EndpointDecision(notes=outcome.notes, warnings=outcome.warnings)

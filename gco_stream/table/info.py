@@ -13,9 +13,9 @@ _KEY = "endpoint_name (S)"
 class TableInfo:
     """The table as DynamoDB describes it.
 
-    `stream_arn` remains after the stream is disabled, so check `stream_enabled`. `view_type` is NEW_AND_OLD_IMAGES, …,
-    or None without a stream. `status` is ACTIVE, CREATING, UPDATING, DELETING, …. `items` and `bytes` are DynamoDB's
-    counts, which are up to some hours old.
+    `stream_arn` remains after the stream is disabled, so check `stream_enabled`. `view_type` is, for
+    example, NEW_AND_OLD_IMAGES, or None without a stream. `status` is ACTIVE, CREATING, UPDATING or DELETING, among
+    others. `items` and `bytes` are DynamoDB's counts, which may be several hours old.
     """
 
     arn: str

@@ -47,7 +47,7 @@ class _Answer(aiohttp.ClientResponse):
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Create a socket that discards unsent data when it is closed.
+    """Creates a socket that discards unsent data when it is closed.
 
     Otherwise the kernel keeps retransmitting for minutes, and a write that was abandoned when the lease expired could
     arrive while another replica leads. With a linger time of 0, closing the socket resets the connection and drops the
@@ -94,7 +94,7 @@ class KubeClient:
         renewal_pause: float = RENEWAL_PAUSE,
         on_call: OnCall = lambda *_: None,
     ) -> AsyncIterator[Self]:
-        """Yield a client for the configured cluster; no request is sent yet.
+        """Yields a client for the configured cluster; no request is sent yet.
 
         `timeout`: seconds for one call, including the wait for a free connection. `connections`: at least one for each
         worker and each watch. `renewal_pause`: minimum seconds between lookups of credentials that the server refuses.
@@ -137,7 +137,7 @@ class KubeClient:
         content_type: str = "application/json",
         timeout: float | None = None,  # noqa: ASYNC109 - callers limit it to their remaining lease time
     ) -> JsonObject:
-        """Send a request and return the response's JSON object. Raises ClusterError's subclasses; does not retry.
+        """Sends a request and returns the response's JSON object. Raises a subclass of ClusterError; does not retry.
 
         `timeout` (seconds) starts with this call and includes waiting for a pooled connection and for new credentials.
         """
@@ -163,7 +163,7 @@ class KubeClient:
         inactivity: float,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncGenerator[JsonObject]:
-        """Yield a watch's events, {"type", "object"} each, until the server ends it.
+        """Yields a watch's events, {"type", "object"} each, until the server ends it.
 
         `on_open` is called when the server accepts the watch. Raises Silence if nothing arrives for `inactivity`
         seconds, Unreachable if the connection breaks, Expired on 410, and other ClusterErrors that the server sends.
@@ -208,7 +208,7 @@ class KubeClient:
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
-        """Send a request and retry it once if the credentials were refused; the body is left unread."""
+        """Sends a request and retries it once if the credentials were refused; the body is left unread."""
 
         async def send(credential: Credential) -> aiohttp.ClientResponse:
             authorization = {"Authorization": credential.authorization} if credential.authorization else {}
@@ -259,7 +259,7 @@ async def _chunk(response: aiohttp.ClientResponse, inactivity: float) -> bytes:
 
 
 def _lines(pending: bytearray, chunk: bytes) -> list[bytes]:
-    """Return the lines that `chunk` completes; the remainder stays in `pending`."""
+    """Returns the lines that `chunk` completes; the remainder stays in `pending`."""
     head, newline, tail = chunk.rpartition(b"\n")
     if not newline:
         pending += chunk

@@ -16,8 +16,8 @@ _PLURALS: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.HPA: "horizontalpodautoscalers",
     }
 )
-# A Deployment's counts and conditions determine endpoint states. The status of other kinds is not used, and an HPA's
-# changes all the time.
+# A Deployment's counts and conditions determine endpoint states. The status of other kinds is not used, and the
+# status of an HPA changes all the time.
 _DEPLOYMENT_STATUS: Final = (
     "observedGeneration",
     "replicas",
@@ -71,7 +71,7 @@ def version_of(metadata: object) -> str:
 
 
 def items_of(answer: JsonObject) -> list[JsonObject]:
-    """Remove and return a list's items. Raises ServerError for a response without items: it is not an empty list."""
+    """Removes and returns a list's items. Raises ServerError for a response without items: it is not an empty list."""
     items = answer.pop("items", False)
     if items is not None and not isinstance(items, list):
         raise ServerError(200, "", "the response is not a list")

@@ -151,7 +151,7 @@ class ClusterCache:
         return self._store_of(ref).version(ref.name) is not None
 
     def put(self, raw: JsonObject) -> ObservedObject:
-        """Store an object from a response of the server, so that we read our own writes.
+        """Stores an object from a response of the server, so that we read our own writes.
 
         Raises ServerError if the response is not such an object.
         """
@@ -164,7 +164,7 @@ class ClusterCache:
         self._store_of(ref).forget(ref.name, uid)
 
     async def refresh(self, ref: ObjectRef) -> ObservedObject | None:
-        """Read one object from the server, ours or not; None if it does not exist. Raises ClusterError."""
+        """Reads one object from the server, ours or not; None if it does not exist. Raises ClusterError."""
         return await self._store_of(ref).refresh(ref.name)
 
     def _on_state(self) -> None:

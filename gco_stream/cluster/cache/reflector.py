@@ -42,10 +42,10 @@ class ReflectorStore(Protocol):
     """Receiver of what a watch reports. Calls are sequential."""
 
     def begin_list(self) -> None:
-        """Start a new list; objects that are written from now on may be newer than it."""
+        """Starts a new list; objects that are written from now on may be newer than it."""
 
     async def add_page(self, items: list[JsonObject]) -> None:
-        """Take a page of the list; the caller does not need the items afterwards."""
+        """Takes a page of the list; the caller does not need the items afterwards."""
 
     async def end_list(self, version: int) -> None:
         """Complete the list; `version` is its resourceVersion."""
@@ -101,7 +101,7 @@ class Reflector:
         return ReflectorSnapshot(self._path, self.synced, self.problem, age, self._lists, self._watches)
 
     async def run(self) -> None:
-        """List and watch until cancelled; retries every ClusterError."""
+        """Lists and watches until cancelled; retries every ClusterError."""
         clock = asyncio.get_running_loop().time
         while True:
             try:

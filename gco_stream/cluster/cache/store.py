@@ -70,7 +70,7 @@ class Store:
             yield name, compact.endpoint_of(self.ref(name), record)
 
     def put(self, raw: JsonObject) -> ObservedObject:
-        """Store the response to one of our reads or writes; it is not reported, since the caller already knows it."""
+        """Stores the response to one of our reads or writes; it is not reported, since the caller already knows it."""
         observed = observe(raw, self._kind)
         unknown = observed.ref.name not in self._records and is_selected(observed)
         if not unknown or int(observed.resource_version) > self._list_version:
@@ -88,7 +88,7 @@ class Store:
             self._remove(name)
 
     async def refresh(self, name: str) -> ObservedObject | None:
-        """Read the object from the server and report it if it changed. Raises ClusterError."""
+        """Reads the object from the server and reports it if it changed. Raises ClusterError."""
         stored = self._records.get(name)
         raw = await self._fetch(self.ref(name))
         if raw is None:
@@ -101,7 +101,7 @@ class Store:
         return observed
 
     def begin_list(self) -> None:
-        """Start a list; uids that were deleted before cannot appear in it."""
+        """Starts a list; uids that were deleted before cannot appear in it."""
         self._listed = {}
         self._written = set()
         self._tombstones.clear()
@@ -171,7 +171,7 @@ class Store:
                 self._on_deleted(name, stored, version)
 
     async def _recheck(self, name: str) -> None:
-        """Read an object that the watch does not report, and drop it if it is no longer ours."""
+        """Reads an object that the watch does not report, and drops it if it is no longer ours."""
         observed = await self.refresh(name)
         if observed is None or is_selected(observed) or is_applied_by_us(observed):
             return
@@ -180,7 +180,7 @@ class Store:
             self._on_deleted(name, stored, int(observed.resource_version) - 1)
 
     def _put(self, observed: ObservedObject) -> bool:
-        """Store an object unless it is outdated; returns whether it was stored."""
+        """Stores an object unless it is outdated, and returns whether it was stored."""
         name, version = observed.ref.name, int(observed.resource_version)
         stored = self._records.get(name)
         if version <= self._tombstones.get(observed.uid, -1) or (

@@ -68,14 +68,14 @@ class TokenBucket:
         return max(0.0, (1 - self.tokens) / self.rate)
 
     def try_take(self, now: float) -> bool:
-        """Take a token if one is available."""
+        """Takes a token if one is available."""
         if self.wait(now) > 0:
             return False
         self.spend()
         return True
 
     def spend(self) -> None:
-        """Take a token after waiting for it."""
+        """Takes a token after waiting for it."""
         self.tokens -= 1
 
 

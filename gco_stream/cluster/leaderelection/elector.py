@@ -28,7 +28,8 @@ from gco_stream.cluster.leaderelection.term import Term
 _MARGIN: Final = 1.0
 # The process is ended this many seconds before expiry, in case a request that passed that check is still unsent.
 _MAX_TRANSIT_SECONDS: Final = 0.25
-# Other clients may change the Lease (its annotations) between our read and our write, but rarely this often in a row.
+# Other clients may change the Lease (for example, its annotations) between our read and our write, but rarely this
+# many times in a row.
 _MAX_ATTEMPTS: Final = 4
 # Attempts that fit between a renewal and its deadline even if each one hangs.
 _TRIES_PER_DEADLINE: Final = 3
@@ -84,14 +85,14 @@ class Leadership:
         return self._elector.remaining(self._term)
 
     async def raise_epoch(self, above: int) -> int:
-        """Raise the epoch above `above` and return it. Raises NotLeading, Rejected (no such time), ClusterError."""
+        """Raises the epoch above `above` and returns it. Raises NotLeading, Rejected (no such time), ClusterError."""
         if above >= lease.MAX_EPOCH:
             raise Rejected(0, "EpochTooHigh", f"epoch {above} is not below {lease.MAX_EPOCH}, the largest MicroTime")
         await self._elector.renew(self._term, above=above)
         return self._term.epoch
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
-        """Set annotations of the Lease (None: remove); all others are kept. Raises NotLeading, ClusterError."""
+        """Sets annotations of the Lease (None: remove); all others are kept. Raises NotLeading, ClusterError."""
         await self._elector.renew(self._term, annotations=annotations)
 
 
@@ -207,7 +208,7 @@ class LeaderElector:
         return None
 
     async def _try_acquire(self, previous: int) -> Term | None:
-        """Try to become the holder. Returns None if the Lease has changed or the response was too late."""
+        """Tries to become the holder. Returns None if the Lease has changed or the response was too late."""
         now, sent = self._wall(), self._clock()
         self._sent_epoch = epoch = lease.next_epoch(max(previous, self._sent_epoch or 0), now)
         try:
@@ -286,7 +287,7 @@ class LeaderElector:
     async def renew(
         self, term: Term, *, above: int | None = None, annotations: Mapping[str, str | None] | None = None
     ) -> None:
-        """Renew the Lease, with a higher epoch or new annotations if given. Raises NotLeading, ClusterError."""
+        """Renews the Lease, with a higher epoch or new annotations if given. Raises NotLeading, ClusterError."""
         async with self._writing:
             for _ in range(_MAX_ATTEMPTS):
                 if self._lease.stale:

@@ -68,7 +68,7 @@ class LeaseLock:
         return self._raw or self._absent
 
     async def read(self) -> ObservedRecord:
-        """Read the Lease from the server; a missing Lease is not an error. Raises ClusterError."""
+        """Reads the Lease from the server; a missing Lease is not an error. Raises ClusterError."""
         self.stale = False
         try:
             raw = _checked(await self._client.request("GET", self._path, timeout=self._timeout))

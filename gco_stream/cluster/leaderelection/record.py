@@ -110,7 +110,7 @@ def is_gco_stream_identity(identity: str) -> bool:
 def observe(
     before: ObservedRecord | None, record: LeaderElectionRecord | None, now: float, timing: Timing
 ) -> ObservedRecord:
-    """Return the new observation, given that `record` was read at the local monotonic time `now`.
+    """Returns the new observation, given that `record` was read at the local monotonic time `now`.
 
     A Lease that never existed may be created at once, a deleted one only when its last holder must have stopped.
     """
@@ -153,7 +153,7 @@ def next_epoch(previous: int, now: int) -> int:
 
 
 def parse(raw: JsonObject) -> LeaderElectionRecord:
-    """Parse a Lease object; missing or invalid fields are treated as unset."""
+    """Parses a Lease object; missing or invalid fields are treated as unset."""
     spec = raw.get("spec") or {}
     duration = spec.get("leaseDurationSeconds")
     return LeaderElectionRecord(

@@ -17,7 +17,7 @@ _IMMEDIATELY = 1e-6
 
 
 def self_fence() -> SelfFence:
-    """Create this process's fence, which uses SIGALRM. When it fires, the exit code is 14, the signal's number."""
+    """Creates this process's fence, which uses SIGALRM. When it fires, the exit code is 14, the signal's number."""
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
     libc.signal.restype = ctypes.c_void_p

@@ -7,7 +7,8 @@ _Token = tuple[bytes | None, tuple[str, ...]]
 
 
 class SyncTokens:
-    """One token per endpoint: the item's digest and its objects' resourceVersions at its last plan without steps.
+    """One token per endpoint: the item's digest and the resourceVersions of its objects, as of the last plan that had
+    no steps.
 
     A new process starts without tokens, so after an upgrade everything is planned once.
     """

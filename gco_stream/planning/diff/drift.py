@@ -1,12 +1,9 @@
 """Drift detection: compares the desired and the live state of an object without a call to the API server.
 
-A server-side dry run gives the same answer but costs one call per object and resync. The comparison must be exact in
-both directions: drift that it misses is never corrected, and a false difference is applied again and again.
-
-Comparison of Kubernetes quantities by value.
-
-The API server normalizes quantities (1000m to 1, 1024Mi to 1Gi), so a comparison of their text would report drift
-forever.
+A server-side dry run gives the same answer but costs one call per object per resync. The comparison must be exact in
+both directions: drift that it misses is never corrected, and a false positive makes the controller apply the object
+again and again. Quantities are compared by value: the API server normalizes them (1000m to 1, 1024Mi to 1Gi), so
+comparing their text would report drift forever.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

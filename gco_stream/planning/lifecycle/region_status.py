@@ -25,7 +25,7 @@ def running(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple
 
 
 def stopped(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple[Cause, ...]) -> Report:
-    """The report on an endpoint that should be stopped: stopping until its last pod is gone."""
+    """The report on an endpoint that should be stopped. Its state is `stopping` until the last pod is gone."""
     remaining = [
         obj
         for name in (context.endpoint.name, context.canary)

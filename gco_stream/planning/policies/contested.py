@@ -159,7 +159,7 @@ def defer_corrections(steps: Sequence[Step], objects: Mapping[ObjectRef, Observe
 
 
 def is_over(observed: ObservedObject, steps: Sequence[Step]) -> bool:
-    """Whether an object is annotated as contested although the steps of a complete plan do not change it."""
+    """Whether an object is still annotated as contested even though no step of the complete plan changes it."""
     return contested_annotation(observed) is not None and all(step.ref != observed.ref for step in steps)
 
 

@@ -1,6 +1,4 @@
-"""`gco-stream endpoint request_upgrade`: rolls out the newest pod template in this cluster, a few endpoints at a
-time.
-"""
+"""`gco-stream endpoint upgrade`: rolls out the newest pod template in this cluster, a few endpoints at a time."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +52,7 @@ def upgrade(
 
       gco-stream endpoint upgrade --all --max 2
     """
-    from gco_stream.admin.template_upgrade import request_upgrade as carry_out
+    from gco_stream.admin.template_upgrade import request_upgrade
     from gco_stream.settings import load_settings
 
     if (name is None) == (not every):
@@ -67,7 +65,7 @@ def upgrade(
     def show(one: "EndpointUpgrade") -> None:
         _show(one, dry_run=dry_run)
 
-    done = asyncio.run(carry_out(load_settings(), name, limit or 1, dry_run=dry_run, on_each=show))
+    done = asyncio.run(request_upgrade(load_settings(), name, limit or 1, dry_run=dry_run, on_each=show))
     if name is not None:
         _show_one(name, done)
     else:
