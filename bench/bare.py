@@ -21,6 +21,7 @@ from gco_stream.model.objects import JsonObject, Kind, Observed, ObservedObject,
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Create, Step
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 
 USER = "bare-loop"
@@ -118,7 +119,9 @@ def _from_nothing(item: WireItem, place: Place) -> list[JsonObject]:
 
 
 def _steps(item: WireItem, place: Place, observed: Observed) -> tuple[Step, ...]:
-    return plan_endpoint(read_endpoint(item), observed, FleetState(), datetime.now(UTC), place.policy).steps
+    name = item["endpoint_name"]["S"]
+    inputs = PlanInputs(name, read_endpoint(item), observed, FleetState(), datetime.now(UTC), place.policy)
+    return plan_endpoint(inputs).steps
 
 
 def _observed(manifest: JsonObject, status: JsonObject) -> ObservedObject:

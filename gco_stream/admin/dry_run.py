@@ -1,156 +1,164 @@
-"""Dry run: the plans of some or all endpoints, with explanations, from one snapshot.
+"""Dry run: the plans of some or all endpoints, with explanations, from one snapshot of the table and the cluster.
 
-Fleet-wide limits for read-only commands, loaded when the first plan depends on one.
-
-The guard, the budget and the census decide as in the leader, from one snapshot of the table, the cluster and the Lease.
-Their writes stay in memory.
+The guard, the budget and the census decide as in the leader, but what they record stays in memory. They need the whole
+table and the Lease, which are read when the first plan depends on them.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, Never
-from urllib.parse import quote
 
+from gco_stream.admin.installation import Installation, connect
 from gco_stream.admin.snapshot import snapshot
-from gco_stream.aws.session import table_client
-from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, NotFound, NotLeading
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
-from gco_stream.cluster.leaderelection import record as lease
+from gco_stream.cluster.leaderelection.record import LeaseRef, annotations_of
 from gco_stream.cluster.pods import pods_of
 from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard, unrequested_deletions
 from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
-from gco_stream.engine.reconcile.plan_inputs import names_claimed_by_others, unsynced_reason
+from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner, Planned
 from gco_stream.engine.state.fleet_census import FleetCensus
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.explain.explanation import Explanation, explain
-from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import MissingInput, Plan
-from gco_stream.planning.types.policy import Census, FleetState, Policy, policy_of
 from gco_stream.settings import LEASE_NAME, Settings
-from gco_stream.table.endpoints import EndpointTable
 
 _REQUIRED_SCANS: Final = 2
+# Beyond this many endpoints, pods are listed only if a decision depends on them: each endpoint takes a request.
+_MAX_POD_LISTS: Final = 200
 
 
-class ReadOnlyLimits:
-    """The fleet-wide limits, loaded on first use. `now`: the time that plans are made for.
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """The plans with their explanations, and what could not be planned.
 
-    `warning`: what could not be loaded, "" if everything was.
+    Each endpoint is in `explanations` or, if its live objects cannot be read, in `unknown` with the reason. `missing`:
+    the selected names without an item. `orphans`: plans for names that have live objects but no item. `unsynced`:
+    namespaces that cannot be read, with the reason. `now`: time of the snapshot.
     """
 
+    now: datetime
+    unsynced: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+    explanations: dict[str, Explanation] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    orphans: dict[str, Plan] = field(default_factory=dict)
+
+
+async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> DryRun:
+    """Plans the selected endpoints, or all of them. Changes nothing. Raises TableError, ClusterError."""
+    async with connect(settings) as installation:
+        cache = await snapshot(installation.client, settings.namespaces)
+        # Read after the cluster, so that every object in the snapshot already has its item.
+        items = await (_all_items(installation) if selected is None else _items(installation, selected))
+        planner = _DryRunPlanner(installation, cache, items, has_all_items=selected is None)
+        wanted = tuple(items) if selected is None else tuple(selected)
+        result = DryRun(planner.now, cache.unsynced, missing=tuple(name for name in wanted if name not in items))
+        for name in sorted(name for name in wanted if name in items):
+            planned = await planner.plan(name, explain_pods=len(result.explanations) < _MAX_POD_LISTS)
+            if planned.unknown:
+                result.unknown[name] = planned.unknown
+            else:
+                result.explanations[name] = explain(planned.inputs, planned.plan)
+        without_item = cache.endpoint_names() - set(items) if selected is None else set(result.missing)
+        for name in sorted(without_item & cache.endpoint_names()):
+            result.orphans[name] = (await planner.plan(name)).plan
+        return result
+
+
+async def _all_items(installation: Installation) -> ItemCache:
+    found = ItemCache(installation.policy.region)
+    async for page in installation.table.scan():
+        for item in page:
+            found.put(item)
+    return found
+
+
+async def _items(installation: Installation, selected: Collection[str]) -> ItemCache:
+    """Returns the selected items, and those that may claim names of their objects."""
+    found = ItemCache(installation.policy.region)
+    for name in selected:
+        for one in (name, names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)):
+            if one not in found and (item := await installation.table.get(one)) is not None:
+                found.put(item)
+    return found
+
+
+class _DryRunPlanner:
+    """Plans from a snapshot. `now`: the time that plans are made for."""
+
     def __init__(
-        self,
-        *,
-        settings: Settings,
-        policy: Policy,
-        client: KubeClient,
-        table: EndpointTable,
-        cache: ClusterCache,
-        now: datetime,
-        every: ItemCache | None,
+        self, installation: Installation, cache: ClusterCache, items: ItemCache, *, has_all_items: bool
     ) -> None:
-        self._settings = settings
-        self._policy = policy
-        self._client = client
-        self._table = table
+        self._installation = installation
         self._cache = cache
-        self._now = now
-        self._every = every
-        self._census: Census | None = None
-        self._guard: Guard | None = None
-        self._budget: DeletionBudget | None = None
-        self.warning = ""
+        self._items = items
+        self._has_all_items = has_all_items
+        self.now = datetime.now(UTC)
+        self._pods_of = partial(pods_of, installation.client, timeout=installation.settings.k8s_api_timeout)
+        # Limits on the fleet are left out, because most plans do not depend on them.
+        self._planner = self._planner_within(None, None)
+        self._limited: tuple[EndpointPlanner, Guard, DeletionBudget] | None = None
+        self._warnings: tuple[Cause, ...] = ()
 
-    async def census(self) -> Census:
-        """Counts the endpoints that run here and those with a withdrawn Ingress. Raises TableError."""
-        if self._census is None:
-            census = FleetCensus(
-                cache=self._cache,
-                items=await self._all_items(),
-                policy=self._policy,
-                clock=time.monotonic,
-                now=lambda: self._now,
-            )
-            await census.refresh()
-            self._census = census.current
-        return self._census
+    async def plan(self, name: str, *, explain_pods: bool = False) -> Planned:
+        """Plans an endpoint. A removal spends the budget for later calls, as in the leader. Raises TableError."""
+        planned = await self._planner.plan(name, explain_pods=explain_pods)
+        removes = bool(unrequested_deletions(planned.plan))
+        if not removes and MissingInput.CENSUS not in planned.plan.missing_inputs:
+            return planned
+        planner, guard, budget = await self._with_limits()
+        planned = await planner.plan(name, planned.inputs.observed.pods, explain_pods=explain_pods)
+        if not guard.permits(planned.plan):
+            budget.reserve(name, len(self._items))
+        if removes:
+            warnings = (*planned.plan.warnings, *self._warnings)
+            planned = replace(planned, plan=replace(planned.plan, warnings=warnings))
+        return planned
 
-    async def decide(self, name: str, fleet: FleetState, make: Callable[[FleetState], Plan]) -> tuple[Plan, FleetState]:
-        """Returns the plan that the limit on removals allows, and the fleet that it was made from.
-
-        Each removal spends the budget for later calls, as in the leader. Raises TableError.
-        """
-        guard = await self._built_guard()
-        fleets: list[tuple[Plan, FleetState]] = []
-
-        def noting(fleet: FleetState) -> Plan:
-            fleets.append((make(fleet), fleet))
-            return fleets[-1][0]
-
-        plan = guard.decide(name, fleet, noting)
-        await self._spend(guard, plan)
-        return plan, next(fleet for other, fleet in fleets if other is plan)
-
-    async def decide_orphan(self, name: str) -> Plan:
-        """Plans a name without an item, as if scans had already proven that it has none. Raises TableError."""
-        guard = await self._built_guard()
-        plan = guard.decide_orphan(name)
-        await self._spend(guard, plan)
-        return plan
-
-    async def _spend(self, guard: Guard, plan: Plan) -> None:
-        if self._budget is not None and not guard.permits(plan):
-            self._budget.reserve(plan.endpoint, len(await self._all_items()))
-
-    async def _all_items(self) -> ItemCache:
-        if self._every is None:
-            every = ItemCache(self._policy.region)
-            async for page in self._table.scan():
-                for item in page:
-                    every.put(item)
-            self._every = every
-        return self._every
-
-    async def _built_guard(self) -> Guard:
-        if self._guard is None:
-            every, notes = await self._all_items(), await self._lease()
-            orphans = OrphanTracker(self._cache, self._policy)
+    async def _with_limits(self) -> tuple[EndpointPlanner, Guard, DeletionBudget]:
+        if self._limited is None:
+            if not self._has_all_items:
+                self._items = await _all_items(self._installation)
+            policy, annotations = self._installation.policy, await self._lease_annotations()
+            orphans = OrphanTracker(self._cache, policy)
+            # As if scans had already proven which names have no item.
             for _ in range(_REQUIRED_SCANS):
                 orphans.scan_started()
-                await orphans.scan_ended(frozenset(every))
-            self._budget = DeletionBudget(self._settings.mass_delete_limit, notes, time.time)
-            self._guard = Guard(
-                orphans=orphans,
-                budget=self._budget,
-                approvals=Approvals(notes, time.time),
-                items=every,
-                policy=self._policy,
-                metrics=Metrics(),
+                await orphans.scan_ended(frozenset(self._items))
+            budget = DeletionBudget(self._installation.settings.mass_delete_limit, annotations, time.time)
+            approvals = Approvals(annotations, time.time)
+            guard = Guard(orphans=orphans, budget=budget, approvals=approvals, items=self._items, metrics=Metrics())
+            census = FleetCensus(
+                cache=self._cache, items=self._items, policy=policy, clock=time.monotonic, now=lambda: self.now
             )
-        return self._guard
+            self._limited = (self._planner_within(census, guard), guard, budget)
+        return self._limited
 
-    async def _lease(self) -> "_ReadOnlyAnnotations":
-        path = f"/apis/{lease.API_VERSION}/namespaces/{quote(self._policy.namespace)}/leases/{LEASE_NAME}"
+    def _planner_within(self, census: FleetCensus | None, guard: Guard | None) -> EndpointPlanner:
+        view = ClusterView(self._cache, self._pods_of, census)
+        return EndpointPlanner(self._items.get, view, self._installation.policy, lambda: self.now, guard)
+
+    async def _lease_annotations(self) -> "_ReadOnlyAnnotations":
+        path = LeaseRef(self._installation.policy.namespace, LEASE_NAME).path
         try:
-            found = await self._client.request("GET", path)
+            found = await self._installation.client.request("GET", path)
         except NotFound:
             # No replica has ever been the leader.
             return _ReadOnlyAnnotations({})
         except ClusterError as error:
-            self.warning = f"the remaining limit on removals is unknown: {error.message}"
+            message = f"the remaining limit on removals is unknown: {error.message}"
+            self._warnings = (Cause(Reason.LIMITS_UNKNOWN, message),)
             return _ReadOnlyAnnotations({})
-        return _ReadOnlyAnnotations(lease.annotations_of(found))
+        return _ReadOnlyAnnotations(annotations_of(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,146 +169,3 @@ class _ReadOnlyAnnotations:
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> Never:
         raise NotLeading(0, "NotLeading", f"only the holder of the Lease may write {', '.join(annotations)}")
-
-
-# Beyond this many endpoints, pods are listed only if a decision depends on them: each endpoint takes a request.
-_MAX_POD_LISTS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class DryRun:
-    """The plans with their explanations, and what could not be planned.
-
-    `items`: by name, None if the table has no such item. Each item is in `explanations` or, if its live objects cannot
-    be read, in `unknown` with the reason. `orphans`: plans for names that have live objects but no item. `unsynced`:
-    namespaces that cannot be read, with the reason. `now`: time of the snapshot.
-    """
-
-    now: datetime
-    items: Mapping[str, Endpoint | InvalidItem | None]
-    unsynced: Mapping[str, str]
-    explanations: dict[str, Explanation] = field(default_factory=dict)
-    unknown: dict[str, str] = field(default_factory=dict)
-    orphans: dict[str, Plan] = field(default_factory=dict)
-
-
-async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> DryRun:
-    """Plans the wanted endpoints, or all of them. Changes nothing. Raises TableError, ClusterError."""
-    async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(KubeClient.connect(timeout=settings.k8s_api_timeout))
-        dynamodb = await stack.enter_async_context(
-            table_client(settings.home_region, timeout=settings.dynamodb_timeout_seconds, connections=4)
-        )
-        table = EndpointTable(
-            dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds
-        )
-        info = await table.describe()
-        every = ItemCache(settings.region) if selected is None else None
-        cache = await snapshot(client, settings.namespaces)
-        # Read after the cluster, so that every object in the snapshot already has its item.
-        items = await _items(table, selected, every)
-        result = DryRun(datetime.now(UTC), items, cache.unsynced)
-        policy = policy_of(settings, info.arn)
-        planner = _DryRunPlanner(
-            settings=settings,
-            policy=policy,
-            client=client,
-            table=table,
-            cache=cache,
-            now=result.now,
-            fleet=ReadOnlyLimits(
-                settings=settings,
-                policy=policy,
-                client=client,
-                table=table,
-                cache=cache,
-                now=result.now,
-                every=every,
-            ),
-        )
-        for name, item in items.items():
-            if item is None:
-                continue
-            if reason := unsynced_reason(item, result.unsynced, policy):
-                result.unknown[name] = reason
-            else:
-                others = items if selected is None else await _namesakes(table, name)
-                result.explanations[name] = await planner.explain(
-                    item, names_claimed_by_others(name, others.get), with_pods=len(result.explanations) < _MAX_POD_LISTS
-                )
-        without_item = (
-            cache.endpoint_names() - items.keys() if selected is None else {n for n in items if items[n] is None}
-        )
-        for name in sorted(without_item & cache.endpoint_names()):
-            result.orphans[name] = await planner.fleet.decide_orphan(name)
-        return result
-
-
-async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | InvalidItem]:
-    """Returns the items that may claim names of this endpoint's objects."""
-    found = {}
-    for other in {names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)} - {name}:
-        if (item := await table.get(other)) is not None:
-            found[other] = read_endpoint(item)
-    return found
-
-
-async def _items(
-    table: EndpointTable, selected: Collection[str] | None, every: ItemCache | None
-) -> dict[str, Endpoint | InvalidItem | None]:
-    found: dict[str, Endpoint | InvalidItem | None] = {}
-    if selected is not None:
-        for name in selected:
-            item = await table.get(name)
-            found[name] = None if item is None else read_endpoint(item)
-        return found
-    async for page in table.scan():
-        for item in page:
-            found[item["endpoint_name"]["S"]] = read_endpoint(item)
-            if every is not None:
-                every.put(item)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _DryRunPlanner:
-    """A snapshot. Data that only some plans need is loaded on demand."""
-
-    settings: Settings
-    policy: Policy
-    client: KubeClient
-    table: EndpointTable
-    cache: ClusterCache
-    now: datetime
-    fleet: ReadOnlyLimits
-
-    async def explain(self, item: Endpoint | InvalidItem, claimed: frozenset[str], *, with_pods: bool) -> Explanation:
-        """Plans the endpoint with the data that it needs, and explains the plan. Raises TableError.
-
-        `with_pods`: also list pods if some are not ready, only to explain why.
-        """
-        fleet, observed = FleetState(names_claimed_by_others=claimed), self.cache.observed(item.name)
-        make = partial(plan_endpoint, item, observed, now=self.now, policy=self.policy)
-        plan, warnings = make(fleet), list[Cause]()
-        if MissingInput.CENSUS in plan.missing_inputs:
-            fleet = replace(fleet, census=await self.fleet.census())
-        if isinstance(item, Endpoint) and (
-            MissingInput.PODS in plan.missing_inputs or (with_pods and _lacks_pods(plan))
-        ):
-            namespace, timeout = item.namespace or self.policy.namespace, self.settings.k8s_api_timeout
-            try:
-                pods = await pods_of(self.client, namespace, item.name, timeout=timeout)
-                observed = replace(observed, pods=pods)
-            except ClusterError as error:
-                warnings.append(Cause(Reason.PODS_UNKNOWN, f"the pods cannot be listed: {error.message}"))
-        make = partial(plan_endpoint, item, observed, now=self.now, policy=self.policy)
-        plan = make(fleet)
-        if unrequested_deletions(plan):
-            plan, fleet = await self.fleet.decide(item.name, fleet, make)
-            warnings += [Cause(Reason.LIMITS_UNKNOWN, self.fleet.warning)] if self.fleet.warning else []
-        plan = replace(plan, warnings=(*plan.warnings, *warnings))
-        return explain(item, observed, fleet, self.now, self.policy, plan)
-
-
-def _lacks_pods(plan: Plan) -> bool:
-    return plan.report is not None and plan.report.ready < plan.report.desired

@@ -5,31 +5,24 @@ the evidence that an item is gone. The list contains everything that an approval
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
-from urllib.parse import quote
+from functools import partial
+from typing import Final
 
 import orjson
 
+from gco_stream.admin.installation import Installation, connect
 from gco_stream.admin.snapshot import snapshot
-from gco_stream.aws.session import table_client
-from gco_stream.cluster.api.client import KubeClient
-from gco_stream.cluster.cache.cluster_cache import ClusterCache
-from gco_stream.cluster.leaderelection import record as lease
+from gco_stream.aio.clock import utc_now
+from gco_stream.cluster.leaderelection.record import LeaseRef, annotations_of
+from gco_stream.cluster.pods import pods_of
 from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MAX_APPROVED, approval_of, digest_of, entry_of
 from gco_stream.engine.deletion.guard import unrequested_deletions
-from gco_stream.engine.deletion.orphan_tracker import synced_objects
-from gco_stream.engine.reconcile.plan_inputs import names_claimed_by_others, unsynced_reason
+from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
 from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
-from gco_stream.planning.lifecycle.orphaned import plan_orphan
-from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Delete, Plan
-from gco_stream.planning.types.policy import FleetState, Policy, policy_of
 from gco_stream.settings import LEASE_NAME, Settings
-from gco_stream.table.endpoints import EndpointTable
 
 # apimachinery's limit on all annotations of one object, keys and values together.
 _MAX_BYTES: Final = 256 * 1024
@@ -68,8 +61,8 @@ class PendingDeletions:
 
 async def pending_deletions(settings: Settings) -> PendingDeletions:
     """Returns what would be removed now. Changes nothing. Raises TableError, ClusterError."""
-    async with _connected(settings) as client:
-        return await _collect(settings, client)
+    async with connect(settings) as installation:
+        return await _collect(installation)
 
 
 async def approve(settings: Settings, digest: str) -> PendingDeletions:
@@ -77,23 +70,23 @@ async def approve(settings: Settings, digest: str) -> PendingDeletions:
 
     Raises NotApproved, TableError, ClusterError.
     """
-    async with _connected(settings) as client:
-        pending = await _collect(settings, client)
+    async with connect(settings) as installation:
+        pending = await _collect(installation)
         if not pending.deletions:
             raise NotApproved("no removals are pending")
         if digest != pending.digest:
             raise NotApproved(f"the list has changed since digest {digest!r:.40} was shown; review it again")
-        path = f"/apis/{lease.API_VERSION}/namespaces/{quote(settings.inference_namespace)}/leases/{LEASE_NAME}"
-        raw = await client.request("GET", path)
+        path = LeaseRef(settings.inference_namespace, LEASE_NAME).path
+        raw = await installation.client.request("GET", path)
         text = approval_of((removal.entry for removal in pending.deletions), time.time())
-        annotations = {**lease.annotations_of(raw), APPROVED_ANNOTATION: text}
+        annotations = {**annotations_of(raw), APPROVED_ANNOTATION: text}
         size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
         if size > _MAX_BYTES:
             raise NotApproved(f"the Lease's annotations would have {size} bytes; at most {_MAX_BYTES} are allowed")
         # The UID ensures that no other Lease is annotated. There is no resourceVersion, because the holder changes it
         # every two seconds.
         patch = {"metadata": {"uid": raw["metadata"]["uid"], "annotations": {APPROVED_ANNOTATION: text}}}
-        await client.request(
+        await installation.client.request(
             "PATCH",
             path,
             query={"fieldManager": "gco-stream-approve"},
@@ -103,59 +96,23 @@ async def approve(settings: Settings, digest: str) -> PendingDeletions:
         return pending
 
 
-@asynccontextmanager
-async def _connected(settings: Settings) -> AsyncIterator[KubeClient]:
-    async with KubeClient.connect(timeout=settings.k8s_api_timeout) as client:
-        yield client
+async def _collect(installation: Installation) -> PendingDeletions:
+    policy = installation.policy
+    cache = await snapshot(installation.client, policy.namespaces)
+    # Read after the cluster, so that every object in the snapshot already has its item.
+    items = {item["endpoint_name"]["S"]: item async for page in installation.table.scan() for item in page}
 
-
-async def _collect(settings: Settings, client: KubeClient) -> PendingDeletions:
-    async with AsyncExitStack() as stack:
-        dynamodb = await stack.enter_async_context(
-            table_client(settings.home_region, timeout=settings.dynamodb_timeout_seconds, connections=4)
-        )
-        table = EndpointTable(
-            dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds
-        )
-        info = await table.describe()
-        cache = await snapshot(client, settings.namespaces)
-        # Read after the cluster, so that every object in the snapshot already has its item.
-        items = {item["endpoint_name"]["S"]: item async for page in table.scan() for item in page}
-    return _listed_deletions(items, cache, policy_of(settings, info.arn))
-
-
-def _listed_deletions(items: Mapping[str, Any], cache: ClusterCache, policy: Policy) -> PendingDeletions:
-    now, unsynced = datetime.now(UTC), cache.unsynced
-    found = []
-
-    def read(name: str) -> Endpoint | InvalidItem | None:
+    def item_of(name: str) -> Endpoint | InvalidItem | None:
         return read_endpoint(items[name]) if name in items else None
 
+    view = ClusterView(cache, partial(pods_of, installation.client, timeout=installation.settings.k8s_api_timeout))
+    planner = EndpointPlanner(item_of, view, policy, utc_now, guard=None)
+    found = []
     for name in sorted(items.keys() | cache.endpoint_names()):
-        fleet = FleetState(deletions_left=1, names_claimed_by_others=names_claimed_by_others(name, read))
-        item = read(name)
-        plan = _plan(name, item, fleet, cache, policy, now, unsynced)
-        if plan is not None and unrequested_deletions(plan):
+        plan = planner.plan_now(name).plan
+        if unrequested_deletions(plan):
             found.append(_pending_deletion(plan))
-    return PendingDeletions(tuple(found[:MAX_APPROVED]), max(0, len(found) - MAX_APPROVED), unsynced)
-
-
-def _plan(
-    name: str,
-    item: Endpoint | InvalidItem | None,
-    fleet: FleetState,
-    cache: ClusterCache,
-    policy: Policy,
-    now: datetime,
-    unsynced: Mapping[str, str],
-) -> Plan | None:
-    if item is None:
-        return plan_orphan(name, synced_objects(cache, name), fleet, policy)
-    return (
-        None
-        if unsynced_reason(item, unsynced, policy)
-        else plan_endpoint(item, cache.observed(name), fleet, now, policy)
-    )
+    return PendingDeletions(tuple(found[:MAX_APPROVED]), max(0, len(found) - MAX_APPROVED), cache.unsynced)
 
 
 def _pending_deletion(plan: Plan) -> PendingDeletion:

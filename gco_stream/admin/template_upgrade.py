@@ -4,14 +4,13 @@ An attribute of the item would restart the pods of all regions at once.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import orjson
 
-from gco_stream.aws.session import table_client
+from gco_stream.admin.installation import connect
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.objects import collection_path, object_path, observe, ownership_of, upgraded_managed_fields
 from gco_stream.model import names
@@ -25,7 +24,7 @@ from gco_stream.planning.explain.template_upgrade import (
     upgrade_of,
 )
 from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings
-from gco_stream.planning.types.policy import Policy, policy_of
+from gco_stream.planning.types.policy import Policy
 from gco_stream.settings import Settings
 from gco_stream.table.endpoints import EndpointTable
 
@@ -56,8 +55,8 @@ async def request_upgrade(
     `on_each` gets each endpoint once its upgrade is requested (or would be: `dry_run`). Raises TableError and
     ClusterError; earlier requests remain in effect.
     """
-    async with _connections(settings) as (client, table):
-        policy = policy_of(settings, (await table.describe()).arn, renderings)
+    async with connect(settings, renderings) as installation:
+        client, table, policy = installation.client, installation.table, installation.policy
         items = [item async for item in _items(table, name)]
         live, owned = await _deployments(client, policy)
         now = datetime.now(UTC)
@@ -69,18 +68,6 @@ async def request_upgrade(
                     await _annotate(client, outdated, renderings.current)
             on_each(one)
     return UpgradeRequest(selection, renderings.current, exists=name is None or bool(items))
-
-
-@asynccontextmanager
-async def _connections(settings: Settings) -> AsyncIterator[tuple[KubeClient, EndpointTable]]:
-    async with (
-        KubeClient.connect(timeout=settings.k8s_api_timeout) as client,
-        table_client(settings.home_region, timeout=settings.dynamodb_timeout_seconds, connections=4) as dynamodb,
-    ):
-        yield (
-            client,
-            EndpointTable(dynamodb, settings.inference_endpoints_table_name, timeout=settings.dynamodb_timeout_seconds),
-        )
 
 
 async def _items(table: EndpointTable, name: str | None) -> AsyncIterator[Endpoint]:

@@ -23,9 +23,9 @@ from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
 from gco_stream.engine.reconcile.controller import Controller
+from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.executor import PlanExecutor
 from gco_stream.engine.reconcile.observers import Observers
-from gco_stream.engine.reconcile.plan_inputs import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.reconciler import Reconciler, unreadable_namespace
 from gco_stream.engine.reconcile.resync import Resync, ScanTimes
 from gco_stream.engine.reconcile.status_writer import StatusWriter
@@ -94,7 +94,6 @@ class LeaderRunnables:
             budget=DeletionBudget(settings.mass_delete_limit, leadership, lambda: clock.now().timestamp()),
             approvals=Approvals(leadership, lambda: clock.now().timestamp()),
             items=self.items,
-            policy=policy,
             metrics=metrics,
         )
         tokens = SyncTokens(self.items, cache)
@@ -116,7 +115,7 @@ class LeaderRunnables:
         )
         self.census = FleetCensus(cache=cache, items=self.items, policy=policy, clock=clock.monotonic, now=clock.now)
         timeout = settings.k8s_api_timeout
-        cluster = ClusterView(cache, self.census, partial(pods_of, connections.kube, timeout=timeout))
+        cluster = ClusterView(cache, partial(pods_of, connections.kube, timeout=timeout), self.census)
         writer = ObjectWriter(connections.kube, cache, leadership.remaining, timeout=timeout)
         backoffs = Backoffs(
             failing=ItemBackoff(floor=_RETRY_FLOOR, spacing=_RETRY_SPACING, rng=rng),
@@ -124,7 +123,7 @@ class LeaderRunnables:
         )
         reconciler = Reconciler(
             self.items,
-            EndpointPlanner(self.items, cluster, self.guard, policy, clock),
+            EndpointPlanner(self.items.get, cluster, policy, clock.now, self.guard),
             PlanExecutor(writer, self._on_step),
             StatusWriter(
                 self.items,

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
-from gco_stream.model.objects import Observed
+from gco_stream.model.endpoint import DesiredState, InvalidItem, RegionState
 from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle import region_status as status
+from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.lifecycle.promotion import table_change
 from gco_stream.planning.lifecycle.running import EndpointDecision, plan_running
 from gco_stream.planning.lifecycle.stopping import plan_removal, plan_stopped
@@ -20,21 +20,20 @@ from gco_stream.planning.policies import watchdog
 from gco_stream.planning.policies.blockers import with_blockers, with_stuck_finalizers
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.plan import Delete, Note, Part, Plan, Report, Step, soonest
-from gco_stream.planning.types.policy import FleetState, Policy
+from gco_stream.planning.types.plan_inputs import PlanInputs
+from gco_stream.planning.types.policy import Policy
 
 
-def plan_endpoint(
-    item: Endpoint | InvalidItem, observed: Observed, fleet: FleetState, now: datetime, policy: Policy
-) -> Plan:
-    """Plans one endpoint in this region.
-
-    `now` has a time zone; `observed` holds only objects with the endpoint's names.
-    """
+def plan_endpoint(inputs: PlanInputs) -> Plan:
+    """Plans one endpoint in this region."""
+    item = inputs.item
+    if item is None:
+        return plan_orphan(inputs.name, inputs.observed, inputs.fleet, inputs.policy)
     if isinstance(item, InvalidItem):
-        return _unreadable(item, now, policy)
-    context = ReconcileContext(item, observed, fleet, now, policy)
+        return _unreadable(item, inputs.now, inputs.policy)
+    context = ReconcileContext(item, inputs.observed, inputs.fleet, inputs.now, inputs.policy)
     if not _is_relevant(context):
-        note = Note(f"the item does not target {policy.region}, and none of its objects exist here")
+        note = Note(f"the item does not target {inputs.policy.region}, and none of its objects exist here")
         return Plan(item.name, notes=(note,))
     outcome, report = _decide(context)
     if item.hold is not None:
@@ -42,14 +41,13 @@ def plan_endpoint(
     return _finished(context, outcome, report)
 
 
-def plan_after_failures(
-    plan: Plan, item: Endpoint | InvalidItem, failures: Mapping[Part, Cause], now: datetime, policy: Policy
-) -> Plan:
+def plan_after_failures(plan: Plan, inputs: PlanInputs, failures: Mapping[Part, Cause]) -> Plan:
     """The plan after the API server has not accepted some of its steps: it has no steps and reports the failures.
 
     `failures`: the cause for each blocked part. A blocked canary is reported without changing the main's state.
     """
-    if plan.report is None:
+    item, policy = inputs.item, inputs.policy
+    if plan.report is None or item is None:
         return replace(plan, steps=())
     only_canary = set(failures) <= {Part.CANARY}
     messages = [plan.report.error] if plan.report.error else []
@@ -61,7 +59,7 @@ def plan_after_failures(
         reason=(plan.report.reason or first) if only_canary else first,
     )
     write, later = status.is_due(
-        item, policy.region, report, now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
+        item, policy.region, report, inputs.now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
     )
     return replace(
         plan,

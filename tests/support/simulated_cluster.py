@@ -22,6 +22,7 @@ from gco_stream.planning.types.plan import (
     TransferReplicas,
     UpgradeManagedFields,
 )
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState, Policy
 from tests.support.items import REGION, endpoint
 
@@ -166,8 +167,9 @@ class SimulatedCluster:
         self.now += timedelta(seconds=seconds)
 
     def plan(self, endpoint: Endpoint, fleet: FleetState | None = None) -> Plan:
+        observed = Observed(dict(self.objects), self.pods)
         return plan_endpoint(
-            endpoint, Observed(dict(self.objects), self.pods), fleet or FleetState(), self.now, self.policy
+            PlanInputs(endpoint.name, endpoint, observed, fleet or FleetState(), self.now, self.policy)
         )
 
     def reconcile(self, endpoint: Endpoint, fleet: FleetState | None = None) -> Plan:

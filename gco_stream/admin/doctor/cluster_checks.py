@@ -100,7 +100,7 @@ async def _ingress_class(client: KubeClient) -> Finding:
 
 
 async def _leader(client: KubeClient, settings: Settings) -> Finding:
-    path = f"/apis/{lease.API_VERSION}/namespaces/{quote(settings.inference_namespace)}/leases/{LEASE_NAME}"
+    path = lease.LeaseRef(settings.inference_namespace, LEASE_NAME).path
     try:
         record = lease.parse(await client.request("GET", path))
     except NotFound:

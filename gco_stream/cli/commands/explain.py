@@ -136,9 +136,8 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _end(result: "DryRun") -> None:
-    missing = [name for name, item in result.items.items() if item is None]
-    if missing:
-        raise CommandError(f"endpoint {missing[0]} does not exist", NOT_FOUND)
+    if result.missing:
+        raise CommandError(f"endpoint {result.missing[0]} does not exist", NOT_FOUND)
     if result.unknown:
         name, error = min(result.unknown.items())
         others = f" and {len(result.unknown) - 1} more" if len(result.unknown) > 1 else ""

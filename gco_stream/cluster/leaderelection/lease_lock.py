@@ -44,8 +44,7 @@ class LeaseLock:
         on_change: Callable[[], None],
     ) -> None:
         self._client = client
-        self._collection_path = f"/apis/{lease.API_VERSION}/namespaces/{ref.namespace}/leases"
-        self._path = f"{self._collection_path}/{ref.name}"
+        self._collection_path, self._path = ref.collection_path, ref.path
         self._name = ref.name
         self._absent = lease.new_lease(ref.namespace, ref.name)
         self._timing = timing

@@ -37,6 +37,16 @@ class LeaseRef:
         """`<namespace>/<name>`."""
         return f"{self.namespace}/{self.name}"
 
+    @property
+    def collection_path(self) -> str:
+        """API path of the Leases in the namespace."""
+        return f"/apis/{API_VERSION}/namespaces/{self.namespace}/leases"
+
+    @property
+    def path(self) -> str:
+        """API path of the Lease."""
+        return f"{self.collection_path}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:

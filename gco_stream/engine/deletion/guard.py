@@ -5,7 +5,7 @@ that the item is gone. An approved removal needs neither. The checks run synchro
 cannot spend the same place, and a place is recorded in the Lease before it is used.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import replace
 from typing import Final
 
@@ -16,12 +16,13 @@ from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence, OrphanTracker
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.model import names
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.lifecycle.orphaned import NO_ITEM, plan_orphan
+from gco_stream.planning.lifecycle.orphaned import NO_ITEM
+from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Delete, FleetLimit, Note, Plan
-from gco_stream.planning.types.policy import FleetState, Policy
+from gco_stream.planning.types.plan_inputs import PlanInputs
+from gco_stream.planning.types.policy import FleetState
 
 _TABLE_EMPTY: Final = Cause(
     Reason.TABLE_EMPTY,
@@ -48,14 +49,12 @@ class Guard:
         budget: DeletionBudget,
         approvals: Approvals,
         items: ItemCache,
-        policy: Policy,
         metrics: Metrics,
     ) -> None:
         self.orphans = orphans
         self._budget = budget
         self._approvals = approvals
         self._items = items
-        self._policy = policy
         self._metrics = metrics
         self.held: set[str] = set()
 
@@ -71,43 +70,32 @@ class Guard:
         """How many unrequested removals may still start within this hour."""
         return self._budget.left("", len(self._items))
 
-    def limits(self, name: str, fleet: FleetState) -> FleetState:
-        """Returns the fleet with the budget that this endpoint has now."""
-        endpoint_count = len(self._items)
-        return replace(
-            fleet,
-            deletions_left=self._budget.left(name, endpoint_count),
-            next_deletion_in=self._budget.next_in(endpoint_count),
-        )
+    def plan(self, inputs: PlanInputs) -> tuple[Plan, PlanInputs]:
+        """Plans an endpoint. Returns the plan, and the inputs with the limits that it was made within.
 
-    def decide(self, name: str, fleet: FleetState, make: Callable[[FleetState], Plan]) -> Plan:
-        """Returns the plan that `create` makes within the current budget or approval of this endpoint."""
-        plan = make(self.limits(name, fleet))
-        if plan.limited_by is FleetLimit.REMOVAL:
-            allowed_plan = make(replace(fleet, deletions_left=1))
-            if self._approvals.covers(name, unrequested_deletions(allowed_plan)):
-                plan = allowed_plan
-        return self._track_held(plan)
-
-    def decide_orphan(self, name: str) -> Plan:
-        """Plans an endpoint without an item."""
-        observed = self.orphans.observed(name)
-        canary = names.canary_name(name)
-        fleet = FleetState(names_claimed_by_others=frozenset({canary}) if canary in self._items else frozenset())
-
-        def make(fleet: FleetState) -> Plan:
-            return plan_orphan(name, observed, fleet, self._policy)
-
-        evidence = self.orphans.evidence(name)
-        if evidence is OrphanEvidence.PROVEN:
-            return self.decide(name, fleet, make)
-        allowed_plan = make(replace(fleet, deletions_left=1))
-        if not allowed_plan.steps or self._approvals.covers(name, unrequested_deletions(allowed_plan)):
-            return self._track_held(allowed_plan)
-        held_plan = replace(allowed_plan, steps=(), notes=(*allowed_plan.notes, _IN_DOUBT))
+        A removal that no item requests must be approved, or have a place in the budget; an endpoint without an item
+        also needs evidence that the item is gone. Changes nothing.
+        """
+        plan = plan_endpoint(inputs)
+        uids = unrequested_deletions(plan)
+        if not uids or self._approvals.covers(inputs.name, uids):
+            return plan, inputs
+        evidence = self.orphans.evidence(inputs.name) if inputs.item is None else OrphanEvidence.PROVEN
+        if evidence is OrphanEvidence.INSUFFICIENT:
+            return replace(plan, steps=(), notes=(*plan.notes, _IN_DOUBT)), inputs
         if evidence is OrphanEvidence.TABLE_EMPTY:
-            held_plan = replace(allowed_plan, steps=(), warnings=(_TABLE_EMPTY,), limited_by=FleetLimit.REMOVAL)
-        return self._track_held(held_plan)
+            return replace(plan, steps=(), warnings=(_TABLE_EMPTY,), limited_by=FleetLimit.REMOVAL), inputs
+        limited = replace(inputs, fleet=self._limited(inputs.name, inputs.fleet))
+        return plan_endpoint(limited), limited
+
+    def record(self, plan: Plan, *, has_item: bool) -> None:
+        """Records whether the endpoint has an item, and whether its removal is held back."""
+        if has_item:
+            self.orphans.item_seen(plan.endpoint)
+        if plan.limited_by is FleetLimit.REMOVAL:
+            self.held.add(plan.endpoint)
+        else:
+            self.held.discard(plan.endpoint)
 
     def permits(self, plan: Plan) -> bool:
         """Whether the plan may be executed: it removes nothing unrequested, or the removal is approved or recorded."""
@@ -144,6 +132,14 @@ class Guard:
             return missing
         return frozenset(name for name in missing if self.orphans.evidence(name) is not OrphanEvidence.INSUFFICIENT)
 
+    def _limited(self, name: str, fleet: FleetState) -> FleetState:
+        endpoint_count = len(self._items)
+        return replace(
+            fleet,
+            deletions_left=self._budget.left(name, endpoint_count),
+            next_deletion_in=self._budget.next_in(endpoint_count),
+        )
+
     async def _clean_up_lease(self) -> None:
         """Removes an expired approval from the Lease, and replaces a malformed budget."""
         try:
@@ -151,10 +147,3 @@ class Guard:
             await self._budget.store()
         except ClusterError as error:
             _log.warning("update of the Lease's annotations failed", error=str(error))
-
-    def _track_held(self, plan: Plan) -> Plan:
-        if plan.limited_by is FleetLimit.REMOVAL:
-            self.held.add(plan.endpoint)
-        else:
-            self.held.discard(plan.endpoint)
-        return plan

@@ -51,10 +51,6 @@ class OrphanTracker:
         """Names with removable objects that were missing from the table."""
         return frozenset(self._missing_scans)
 
-    def observed(self, name: str) -> Observed:
-        """Returns the live objects of the endpoint in the namespaces that can be read."""
-        return synced_objects(self._cache, name)
-
     def evidence(self, name: str) -> OrphanEvidence:
         """Returns the evidence about an endpoint without an item."""
         if self._table_empty:
@@ -102,4 +98,4 @@ class OrphanTracker:
         return frozenset(with_objects)
 
     def _has_objects(self, name: str) -> bool:
-        return bool(removable(name, self.observed(name), self._policy))
+        return bool(removable(name, synced_objects(self._cache, name), self._policy))

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gco_stream.engine.deletion.guard import Guard
+from gco_stream.engine.reconcile.endpoint_planner import EndpointPlanner, Planned, Pods
 from gco_stream.engine.reconcile.executor import PlanExecutor, StepFailure
-from gco_stream.engine.reconcile.plan_inputs import EndpointPlanner, Pods
 from gco_stream.engine.reconcile.status_writer import StatusWriter
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import ObjectRef
 from gco_stream.model.reasons import Cause, Reason
+from gco_stream.planning.planner import plan_after_failures
 from gco_stream.planning.policies import contested
 from gco_stream.planning.types.plan import Apply, Part, Plan, Replace, RequeueAfter, Step, soonest
 
@@ -121,16 +122,16 @@ class Reconciler:
         run = _Run(name, objects_first, on_applied)
         for _ in range(_MAX_ROUNDS):
             await self._writer.read_if_stale(name)
-            item = self._items.get(name)
-            planned = await self._planner.plan(name, item, run.pods)
-            plan, run.pods = planned.plan, planned.pods
+            planned = await self._planner.plan(name, run.pods)
+            self._planner.record(planned)
+            item, plan, run.pods = planned.inputs.item, planned.plan, planned.inputs.observed.pods
             if item is not None and planned.unknown and not plan.steps:
-                return await self._fail_unsynced(run, item, planned.unknown)
+                return await self._fail_unsynced(run, item, planned)
             ended: ReconcileResult | None = None
             if item is not None and plan.report_first:
                 await self._report(item, plan)
             elif plan.steps:
-                ended = await self._execute(run, item, plan)
+                ended = await self._execute(run, planned)
             elif item is None:
                 ended = await self._finish_orphan(run, plan)
             elif plan.write_report and objects_first:
@@ -151,16 +152,17 @@ class Reconciler:
         if plan.report is not None:
             await self._writer.write(item, plan.report)
 
-    async def _execute(self, run: _Run, item: Endpoint | InvalidItem | None, plan: Plan) -> ReconcileResult | None:
+    async def _execute(self, run: _Run, planned: Planned) -> ReconcileResult | None:
         """Executes the steps, once the guard permits them. Returns None if the endpoint must be planned again."""
-        if not self._guard.permits(plan) or (item is None and not run.confirmed):
+        plan = planned.plan
+        if not self._guard.permits(plan) or (planned.inputs.item is None and not run.confirmed):
             await self._reserve_deletion(run, plan)
             return None
         result = await self._executor.execute(plan)
         run.done += result.done
         run.applies.update(step.ref for step in result.done if isinstance(step, Apply | Replace))
         if failures := [failure for failure in result.failures if not failure.stale]:
-            return await self._fail_steps(run, plan, failures)
+            return await self._fail_steps(run, planned, failures)
         if self.is_current(run.name):
             run.on_applied()
         if contested_refs := [ref for ref, count in run.applies.items() if count >= _APPLIES_BEFORE_CONTESTED]:
@@ -182,55 +184,55 @@ class Reconciler:
         result = Result.GONE if plan.limited_by is None else Result.IN_SYNC
         return ReconcileResult(result, tuple(run.done), plan.requeue_after, plan=plan)
 
-    async def _fail_unsynced(self, run: _Run, item: Endpoint | InvalidItem, unknown: str) -> ReconcileResult:
-        plan = self._planner.report_only(run.name, item)
-        error = Cause(Reason.NAMESPACE_UNREADABLE, unknown)
-        if self._planner.targets_this_region(item) and plan.report is not None:
-            await self._report_errors(run.name, plan, {Part.MAIN: error})
+    async def _fail_unsynced(self, run: _Run, item: Endpoint | InvalidItem, planned: Planned) -> ReconcileResult:
+        error = Cause(Reason.NAMESPACE_UNREADABLE, planned.unknown)
+        if planned.inputs.policy.region in item.target_regions:
+            await self._report_errors(planned, {Part.MAIN: error})
         unsynced = self._planner.unsynced_namespaces(item)
-        return run.failed(error, plan=plan, key=unreadable_namespace(unsynced[0]) if unsynced else "")
+        return run.failed(error, plan=planned.plan, key=unreadable_namespace(unsynced[0]) if unsynced else "")
 
-    async def _fail_steps(self, run: _Run, plan: Plan, failures: list[StepFailure]) -> ReconcileResult:
+    async def _fail_steps(self, run: _Run, planned: Planned, failures: list[StepFailure]) -> ReconcileResult:
         final = all(failure.final for failure in failures)
         # A temporary error is reported only if it persists, so that an overloaded API server does not cause a storm of
         # table writes.
         if final or self._failures_of(run.name) + 1 >= _FAILURES_BEFORE_REPORT:
-            await self._report_errors(run.name, plan, {failure.step.part: failure.cause for failure in failures})
+            await self._report_errors(planned, {failure.step.part: failure.cause for failure in failures})
         waits = [failure.error.retry_after for failure in failures if failure.error.retry_after is not None]
         return ReconcileResult(
             Result.REJECTED if final else Result.FAILED,
             tuple(run.done),
-            requeue_after=soonest(plan.requeue_after, *(failure.requeue_after for failure in failures)),
+            requeue_after=soonest(planned.plan.requeue_after, *(failure.requeue_after for failure in failures)),
             errors=tuple(failure.cause for failure in failures),
             retry_after=max(waits, default=None),
-            plan=plan,
+            plan=planned.plan,
             failure_key=failures[0].key,
         )
 
     async def _fail_contested(self, run: _Run, contested_refs: list[ObjectRef]) -> ReconcileResult:
         """Annotates the objects that another field manager keeps changing, so that later plans leave them unchanged."""
-        item = self._items.get(run.name)
-        if item is None:
+        planned = self._planner.plan_now(run.name)
+        plan, inputs = planned.plan, planned.inputs
+        if inputs.item is None:
             return ReconcileResult(Result.GONE, tuple(run.done))
-        plan, live = self._planner.plan_now(run.name, item), self._planner.live_objects(run.name)
-        annotations = contested.annotate_all_contested(plan.steps, contested_refs, live, self._planner.now())
+        live = inputs.observed.objects
+        annotations = contested.annotate_all_contested(plan.steps, contested_refs, live, inputs.now)
         if annotations:
             run.done += (await self._executor.execute(replace(plan, steps=annotations))).done
-            plan = self._planner.plan_now(run.name, item)
-        still_contested = [step for step in plan.steps if step.ref in contested_refs]
+            planned = self._planner.plan_now(run.name)
+        still_contested = [step for step in planned.plan.steps if step.ref in contested_refs]
         if not any(isinstance(step, Apply | Replace) for step in still_contested):
             requeue = RequeueAfter(0, "apply the uncontested objects")
             return ReconcileResult(Result.CHANGED, tuple(run.done), requeue_after=requeue)
         reasons = "; ".join(step.reason for step in still_contested)
         message = f"another field manager keeps changing {', '.join(map(str, contested_refs))}: {reasons}"
         error = Cause(Reason.CONTESTED, message)
-        await self._report_errors(run.name, plan, {Part.MAIN: error})
-        return replace(run.failed(error, plan=plan), contested=True)
+        await self._report_errors(planned, {Part.MAIN: error})
+        return replace(run.failed(error, plan=planned.plan), contested=True)
 
-    async def _report_errors(self, name: str, plan: Plan, causes: dict[Part, Cause]) -> None:
-        item = self._items.get(name)
+    async def _report_errors(self, planned: Planned, causes: dict[Part, Cause]) -> None:
+        item = self._items.get(planned.inputs.name)
         if item is None:
             return
-        failed_plan = self._planner.after_failures(plan, item, causes)
+        failed_plan = plan_after_failures(planned.plan, replace(planned.inputs, item=item), causes)
         if failed_plan.write_report:
             await self._report(item, failed_plan)

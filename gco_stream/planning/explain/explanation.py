@@ -6,7 +6,6 @@ It makes no decisions of its own: everything comes from the plan, the item and t
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from types import MappingProxyType
 
 from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, RegionStatus
@@ -22,7 +21,8 @@ from gco_stream.planning.policies import canary as canaries
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.ownership import is_owned_by
 from gco_stream.planning.types.plan import FleetLimit, Plan, Report
-from gco_stream.planning.types.policy import FleetState, Policy
+from gco_stream.planning.types.plan_inputs import PlanInputs
+from gco_stream.planning.types.policy import Policy
 
 _MAX_REASONS = 3
 _DELETED_STATES = frozenset({RegionState.DELETED})
@@ -114,15 +114,16 @@ class Explanation:
         )
 
 
-def explain(
-    item: Endpoint | InvalidItem, observed: Observed, fleet: FleetState, now: datetime, policy: Policy, plan: Plan
-) -> Explanation:
-    """Explains the plan `plan`, which must have been made from exactly the other arguments."""
+def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
+    """Explains a plan that was made from exactly these inputs, of an endpoint with an item."""
+    item, observed, policy = inputs.item, inputs.observed, inputs.policy
+    if item is None:
+        raise ValueError(f"endpoint {inputs.name} has no item to explain its plan from")
     if isinstance(item, InvalidItem):
         return _unreadable(item, observed, policy, plan)
-    context = ReconcileContext(item, observed, fleet, now, policy)
+    context = ReconcileContext(item, observed, inputs.fleet, inputs.now, policy)
     unrestricted = _without_limits(context)
-    unlimited = plan_endpoint(unrestricted.endpoint, observed, unrestricted.fleet, now, policy)
+    unlimited = plan_endpoint(replace(inputs, item=unrestricted.endpoint, fleet=unrestricted.fleet))
     if unlimited.report is None:
         summary = f"does not target {policy.region}, and none of its objects exist here"
         return Explanation(item.name, None, summary, plan, desired_summary(item, policy), tuple(_reports(item, policy)))

@@ -21,6 +21,7 @@ from gco_stream.planning.resources.deployment import requested_version, rolled_o
 from gco_stream.planning.resources.pod_template import ADOPTED_VERSION
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.plan import Apply
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState, Policy
 
 _NOT_THE_TEMPLATES = ("metadata.annotations", "spec.replicas")
@@ -161,7 +162,7 @@ def _preview(
     }
     free = context.endpoint.model_copy(update={"hold": None})
     observed = replace(context.observed, objects={**context.observed.objects, **annotated})
-    plan = plan_endpoint(free, observed, FleetState(), context.now, context.policy)
+    plan = plan_endpoint(PlanInputs(free.name, free, observed, FleetState(), context.now, context.policy))
     found = {}
     for step in plan.steps:
         if isinstance(step, Apply) and step.ref in annotated:

@@ -6,10 +6,10 @@ It is read-only. A plan that is shown is computed for display, from the same val
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from gco_stream import __version__
+from gco_stream.aio.clock import utc_now
 from gco_stream.aio.ttl_cache import TTLCache
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError
@@ -18,7 +18,7 @@ from gco_stream.cluster.events.reader import ListedEvent, list_events
 from gco_stream.cluster.leaderelection.elector import LeaderElector
 from gco_stream.cluster.pods import pods_of
 from gco_stream.engine.deletion.guard import Guard
-from gco_stream.engine.reconcile.plan_inputs import names_claimed_by_others
+from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.resync import Resync
 from gco_stream.engine.state.endpoint_history import EndpointHistory
 from gco_stream.engine.state.fleet_census import FleetCensus
@@ -26,14 +26,12 @@ from gco_stream.engine.state.history import ReconcileHistory
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.workqueue.queue import Dispatcher
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint as Item
-from gco_stream.model.endpoint import InvalidItem
 from gco_stream.model.objects import Observed, PodHealth
+from gco_stream.model.reasons import Reason
 from gco_stream.planning.explain.explanation import Explanation, RegionReport, explain
 from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus
-from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.types.plan import MissingInput, Plan
-from gco_stream.planning.types.policy import FleetState, Policy
+from gco_stream.planning.types.plan import Plan
+from gco_stream.planning.types.policy import Policy
 from gco_stream.server.page import view_models as values
 from gco_stream.server.page.fleet_table import FleetTable, row_of_item, seconds_of
 from gco_stream.settings import Settings
@@ -146,39 +144,34 @@ class PageSource:
         leader, cache, policy = state.leader, state.cache, state.policy
         history = self._history.history(name) or EndpointHistory()
         observed = Observed({}) if cache is None else cache.observed(name)
-        item = leader.items.get(name) if leader is not None else None
-        if leader is None or item is None or policy is None:
+        if leader is None or cache is None or policy is None or name not in leader.items:
             if not observed.objects and history == EndpointHistory():
                 return None
             shown = _without_item(name, observed, history, leader)
         else:
-            shown = await self._endpoint_of_item(item, observed, history, leader, policy)
+            shown = await self._endpoint_of_item(name, cache, history, leader, policy)
         namespaces = {ref.namespace for ref in observed.objects} or {self._settings.inference_namespace}
         events, problem = await self._events_of(name, min(namespaces))
         return replace(shown, events=events, events_problem=problem)
 
     async def _endpoint_of_item(
-        self, item: Item | InvalidItem, observed: Observed, history: EndpointHistory, leader: Leader, policy: Policy
+        self, name: str, cache: ClusterCache, history: EndpointHistory, leader: Leader, policy: Policy
     ) -> values.Endpoint:
-        name = item.name
-        now = datetime.now(UTC)
-        fleet = leader.guard.limits(
-            name, FleetState(names_claimed_by_others=names_claimed_by_others(name, leader.items.get))
-        )
-        plan = plan_endpoint(item, observed, fleet, now, policy)
-        if MissingInput.CENSUS in plan.missing_inputs:
-            await leader.census.refresh()
-            fleet = replace(fleet, census=leader.census.excluding(name))
-        lacks_pods = plan.report is not None and plan.report.ready < plan.report.desired
-        if isinstance(item, Item) and (MissingInput.PODS in plan.missing_inputs or lacks_pods):
-            observed = await self._with_pods(observed, item.namespace or policy.namespace, name)
-        plan = plan_endpoint(item, observed, fleet, now, policy)
-        explanation = explain(item, observed, fleet, now, policy, plan)
+        view = ClusterView(cache, self._pods_of, leader.census)
+        planner = EndpointPlanner(leader.items.get, view, policy, utc_now, leader.guard)
+        planned = await planner.plan(name, explain_pods=True)
+        if planned.inputs.item is None:
+            return _without_item(name, planned.inputs.observed, history, leader)
         raw = leader.items.wire(name)
         state = row_of_item(name, raw, policy.region).state if raw is not None else values.UNREADABLE
-        return _endpoint(explanation, plan, state, history)
+        shown = _endpoint(explain(planned.inputs, planned.plan), planned.plan, state, history)
+        if not planned.unknown:
+            return shown
+        headline = f"the live objects are unknown: {planned.unknown}"
+        reason = str(Reason.NAMESPACE_UNREADABLE)
+        return replace(shown, headline=headline, reason=reason, in_desired_state=False, objects=())
 
-    async def _with_pods(self, observed: Observed, namespace: str, name: str) -> Observed:
+    async def _pods_of(self, namespace: str, name: str) -> tuple[PodHealth, ...] | None:
         async def listed() -> tuple[PodHealth, ...] | None:
             if (client := self._manager_state().client) is None:
                 return None
@@ -188,7 +181,7 @@ class PageSource:
                 # The page then lacks only the reasons of unready pods.
                 return None
 
-        return replace(observed, pods=await self._pods.get_or_fetch(name, listed))
+        return await self._pods.get_or_fetch(name, listed)
 
     async def _events_of(self, name: str, namespace: str) -> tuple[tuple[values.Event, ...], str]:
         async def listed() -> tuple[tuple[values.Event, ...], str]:

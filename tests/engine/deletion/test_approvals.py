@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,11 +18,13 @@ from gco_stream.engine.deletion.approvals import (
 )
 from gco_stream.engine.deletion.budget import DeletionBudget, short_digest
 from gco_stream.engine.deletion.guard import Guard, unrequested_deletions
-from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
+from gco_stream.engine.deletion.orphan_tracker import OrphanTracker, synced_objects
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model.reasons import Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.types.plan import FleetLimit, Plan
+from gco_stream.planning.types.plan_inputs import PlanInputs
+from gco_stream.planning.types.policy import FleetState
 from tests.engine.deletion.test_budget import BEGAN, Clock, Lease
 from tests.engine.deletion.test_orphan_tracker import Cluster, scan
 from tests.support.items import REGION
@@ -129,9 +132,16 @@ class GuardFixture:
             budget=DeletionBudget(limit, self.lease, self.clock),
             approvals=Approvals(self.lease, self.clock),
             items=self.desired,
-            policy=POLICY,
             metrics=self.metrics,
         )
+
+    def plan_orphan(self, name: str) -> Plan:
+        """Plans a name without an item, and records the plan as a reconcile does."""
+        observed = synced_objects(self.cluster, name)  # type: ignore[arg-type]
+        now = datetime.fromtimestamp(self.clock.now, UTC)
+        plan, _ = self.guard.plan(PlanInputs(name, None, observed, FleetState(), now, POLICY))
+        self.guard.record(plan, has_item=False)
+        return plan
 
     async def proven(self) -> "GuardFixture":
         for _ in range(2):
@@ -144,9 +154,9 @@ class GuardFixture:
 
 async def test_an_orphan_is_removed_once_it_is_proven_and_recorded_in_the_lease() -> None:
     bench = GuardFixture("gone")
-    assert bench.guard.decide_orphan("gone").steps == ()
+    assert bench.plan_orphan("gone").steps == ()
     await bench.proven()
-    plan = bench.guard.decide_orphan("gone")
+    plan = bench.plan_orphan("gone")
     assert unrequested_deletions(plan) == bench.uids("gone")
     assert not bench.guard.permits(plan)
     await bench.guard.reserve(plan)
@@ -156,7 +166,7 @@ async def test_an_orphan_is_removed_once_it_is_proven_and_recorded_in_the_lease(
 
 async def test_nothing_is_removed_if_the_lease_cannot_be_written() -> None:
     bench = await GuardFixture("gone").proven()
-    plan = bench.guard.decide_orphan("gone")
+    plan = bench.plan_orphan("gone")
     bench.lease.fails = Unreachable(0, "Unreachable", "away")
     with pytest.raises(Unreachable):
         await bench.guard.reserve(plan)
@@ -165,36 +175,36 @@ async def test_nothing_is_removed_if_the_lease_cannot_be_written() -> None:
 
 async def test_two_plans_for_the_last_place_do_not_both_get_it() -> None:
     bench = await GuardFixture("a", "b", limit=1).proven()
-    first, second = bench.guard.decide_orphan("a"), bench.guard.decide_orphan("b")
+    first, second = bench.plan_orphan("a"), bench.plan_orphan("b")
     assert first.steps
     assert second.steps
     await bench.guard.reserve(first)
     await bench.guard.reserve(second)
     assert bench.guard.permits(first)
     assert not bench.guard.permits(second)
-    held = bench.guard.decide_orphan("b")
+    held = bench.plan_orphan("b")
     assert (held.steps, held.limited_by) == ((), FleetLimit.REMOVAL)
     assert bench.guard.held == {"b"}
     bench.clock.now += 3600
-    assert bench.guard.decide_orphan("b").steps
+    assert bench.plan_orphan("b").steps
     assert bench.guard.held == set()
 
 
 async def test_an_approved_removal_needs_neither_budget_nor_scans_nor_a_lease_record() -> None:
     bench = GuardFixture("a", "b", limit=0)
     approve(bench.lease, entry_of("a", bench.uids("a")))
-    plan = bench.guard.decide_orphan("a")
+    plan = bench.plan_orphan("a")
     assert unrequested_deletions(plan) == bench.uids("a")
     assert bench.guard.permits(plan)
-    assert bench.guard.decide_orphan("b").steps == ()
+    assert bench.plan_orphan("b").steps == ()
     assert bench.lease.writes == 0
 
 
 async def test_the_approval_of_one_endpoint_permits_no_other_removal() -> None:
     bench = await GuardFixture("a", "b").proven()
     approve(bench.lease, entry_of("a", bench.uids("a")))
-    assert bench.guard.permits(bench.guard.decide_orphan("a"))
-    other = bench.guard.decide_orphan("b")
+    assert bench.guard.permits(bench.plan_orphan("a"))
+    other = bench.plan_orphan("b")
     assert unrequested_deletions(other) == bench.uids("b")
     assert not bench.guard.permits(other)
 
@@ -204,7 +214,7 @@ async def test_an_approval_does_not_cover_objects_that_were_created_later() -> N
     approve(bench.lease, entry_of("a", bench.uids("a")))
     ref, obj = next(iter(bench.cluster.objects.items()))
     bench.cluster.objects[ref] = replace(obj, uid="anew")
-    plan = bench.guard.decide_orphan("a")
+    plan = bench.plan_orphan("a")
     assert (plan.steps, plan.limited_by) == ((), FleetLimit.REMOVAL)
 
 
@@ -212,7 +222,7 @@ async def test_a_wiped_table_is_reported_and_counted_and_removes_nothing() -> No
     bench = GuardFixture("a", "b")
     await scan(bench.orphans)
     for name in ("a", "b"):
-        plan = bench.guard.decide_orphan(name)
+        plan = bench.plan_orphan(name)
         assert plan.steps == ()
         assert [warning.reason for warning in plan.warnings] == [Reason.TABLE_EMPTY]
     assert bench.guard.held == {"a", "b"}

@@ -11,8 +11,8 @@ from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.cluster.api.errors import Unreachable
 from gco_stream.engine.deletion.approvals import entry_of
 from gco_stream.engine.deletion.budget import REMOVALS_ANNOTATION
+from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.executor import ExecutionResult
-from gco_stream.engine.reconcile.plan_inputs import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult
 from gco_stream.engine.reconcile.status_writer import StatusWriter
 from gco_stream.model import wire
@@ -38,10 +38,10 @@ class ReconcilerFixture:
         self.written: list[str] = []
         items, guard = self.parts.desired, self.parts.guard
         clock = Clock(now=lambda: datetime.fromtimestamp(self.parts.clock.now, UTC))
-        view = ClusterView(self.cluster, self, self.pods_of)  # type: ignore[arg-type]
+        view = ClusterView(self.cluster, self.pods_of, self)  # type: ignore[arg-type]
         self.reconciler = Reconciler(
             items,
-            EndpointPlanner(items, view, guard, policy, clock),
+            EndpointPlanner(items.get, view, policy, clock.now, guard),
             self,  # type: ignore[arg-type]
             StatusWriter(items, self, policy.region, self, now=clock.now, on_write=self.written.append),  # type: ignore[arg-type]
             guard,
@@ -235,7 +235,7 @@ async def test_a_removal_that_needs_no_place_still_needs_a_read_of_the_item(why:
     if why == "approved":
         approve(bench.lease, entry_of("gone", bench.parts.uids("gone")))
     else:
-        await bench.parts.guard.reserve(bench.parts.guard.decide_orphan("gone"))
+        await bench.parts.guard.reserve(bench.parts.plan_orphan("gone"))
     bench.items["gone"] = wire.encode(item("gone"))
     await bench.run("gone")
     assert bench.deleted == []

@@ -1,6 +1,6 @@
 """Object names that two items claim: an endpoint `a` with a canary, and an endpoint `a-canary`."""
 
-from gco_stream.engine.reconcile.plan_inputs import names_claimed_by_others
+from gco_stream.engine.reconcile.endpoint_planner import names_claimed_by_others
 from gco_stream.model.endpoint import Endpoint, InvalidItem
 from tests.support.items import endpoint, item, read
 from tests.support.simulated_cluster import CANARY

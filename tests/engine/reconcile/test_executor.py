@@ -9,8 +9,8 @@ import pytest
 
 from gco_stream.aws.table_errors import Fenced, ItemNotFound
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
+from gco_stream.engine.reconcile.endpoint_planner import unsynced_reason
 from gco_stream.engine.reconcile.executor import ExecutionResult, PlanExecutor
-from gco_stream.engine.reconcile.plan_inputs import unsynced_reason
 from gco_stream.engine.reconcile.reconciler import Result as Ended
 from gco_stream.model import wire
 from gco_stream.model.objects import JsonObject, Kind, Observed
@@ -18,6 +18,7 @@ from gco_stream.model.reasons import Reason
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Create, Part, Step
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 from tests.engine.deletion.test_removal import ReconcilerFixture
 from tests.support.items import REGION, endpoint
@@ -42,7 +43,7 @@ async def executed(server: Server) -> ExecutionResult:
     """Executes a plan that creates all objects of an endpoint with a canary, except for its ready Deployment."""
     cluster, asked = running({**CANARY, **SCALED})
     kept = {ref: obj for ref, obj in cluster.objects.items() if (ref.kind, ref.name) == (Kind.DEPLOYMENT, "chat")}
-    plan = plan_endpoint(asked, Observed(kept), FleetState(), cluster.now, POLICY)
+    plan = plan_endpoint(PlanInputs("chat", asked, Observed(kept), FleetState(), cluster.now, POLICY))
     assert {step.part for step in plan.steps} == {Part.MAIN, Part.ROUTE, Part.CANARY}
     assert all(isinstance(step, Create) for step in plan.steps)
     return await PlanExecutor(server, lambda _: None).execute(plan)  # type: ignore[arg-type]
@@ -75,7 +76,9 @@ async def test_a_rejected_step_is_retried_after_30_seconds_then_at_growing_inter
     refused: ClusterError | None = Rejected(403, "Forbidden", "denied by a policy")
     server = Server(lambda what: refused if what == "Service/chat" else None)
     executor = PlanExecutor(server, lambda _: None, clock=lambda: clock[0])  # type: ignore[arg-type]
-    plan = plan_endpoint(endpoint("chat"), Observed({}), FleetState(), SimulatedCluster().now, POLICY)
+    plan = plan_endpoint(
+        PlanInputs("chat", endpoint("chat"), Observed({}), FleetState(), SimulatedCluster().now, POLICY)
+    )
     plan = replace(plan, steps=plan.steps[:1])
     tried = []
     for second in range(0, 1000, 10):

@@ -16,6 +16,7 @@ from gco_stream.model.reasons import Reason
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.policies import contested
 from gco_stream.planning.types.plan import Annotate, Apply, Delete, Plan, Replace, Scale, UpgradeManagedFields
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, POLICY, START
@@ -89,9 +90,12 @@ class Contest:
         assert found is not None
         return found
 
-    def plan(self) -> Plan:
+    def inputs(self) -> PlanInputs:
         seen = {ref: found for ref in self.api.stored if (found := self.api.seen(ref)) is not None}
-        return plan_endpoint(self.asked, Observed(seen), FleetState(), self.now, POLICY)
+        return PlanInputs(self.asked.name, self.asked, Observed(seen), FleetState(), self.now, POLICY)
+
+    def plan(self) -> Plan:
+        return plan_endpoint(self.inputs())
 
     async def reconcile(self) -> list[Any]:
         """Reconciles and returns the completed steps and the failures."""

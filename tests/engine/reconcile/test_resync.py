@@ -199,7 +199,7 @@ async def test_an_empty_scan_queues_all_names_so_that_it_is_reported() -> None:
     bench = ResyncFixture(Table(()), guard.guard)
     await bench.resync.first_scan()
     assert bench.queued() == {"a", "b"}
-    assert guard.guard.decide_orphan("a").steps == ()
+    assert guard.plan_orphan("a").steps == ()
 
 
 async def test_a_failing_scan_is_a_problem_but_not_a_stuck_loop() -> None:

@@ -55,7 +55,7 @@ QUIET: Final = (
     Mutant(
         name="one-namespace-holds-all-up",
         invariant="I8",
-        file="gco_stream/engine/reconcile/plan_inputs.py",
+        file="gco_stream/engine/reconcile/endpoint_planner.py",
         old="return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)",
         new="return policy.namespaces",
         breaks="a namespace that may not be read stops the work in all others",
@@ -64,8 +64,8 @@ QUIET: Final = (
     Mutant(
         name="a-namespace-that-is-not-seen-keeps-deletions-up",
         invariant="I8",
-        file="gco_stream/engine/reconcile/plan_inputs.py",
-        old="if unknown and not (isinstance(item, Endpoint) and item.is_deleted):",
+        file="gco_stream/engine/reconcile/endpoint_planner.py",
+        old="if unknown and not (isinstance(inputs.item, Endpoint) and inputs.item.is_deleted):",
         new="if unknown:",
         breaks="one wrong name in ALLOWED_NAMESPACES makes deleted endpoints keep their GPUs",
         tests=(

@@ -10,6 +10,7 @@ from gco_stream.model.reasons import Reason
 from gco_stream.planning.explain.explanation import Explanation, explain
 from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus
 from gco_stream.planning.planner import plan_endpoint
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Census, FleetState
 from tests.support.items import REGION, endpoint, item, read
 from tests.support.simulated_cluster import (
@@ -33,8 +34,8 @@ BOTH = ["us-east-1", "eu-west-1"]
 
 def explained(cluster: SimulatedCluster, asked: Endpoint | InvalidItem, fleet: FleetState | None = None) -> Explanation:
     observed, fleet = Observed(dict(cluster.objects), cluster.pods), fleet or FleetState()
-    plan = plan_endpoint(asked, observed, fleet, cluster.now, cluster.policy)
-    return explain(asked, observed, fleet, cluster.now, cluster.policy, plan)
+    inputs = PlanInputs(asked.name, asked, observed, fleet, cluster.now, cluster.policy)
+    return explain(inputs, plan_endpoint(inputs))
 
 
 def of(explanation: Explanation, ref: ObjectRef) -> ObjectStatus:

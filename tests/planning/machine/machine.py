@@ -20,6 +20,7 @@ from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.planner import plan_after_failures, plan_endpoint
 from gco_stream.planning.types.plan import Apply, MissingInput, Part, Plan, Step, TableChange
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Census, FleetState, Policy
 from tests.planning.machine.promises import StepInvariants
 from tests.support.items import REGION, read
@@ -243,7 +244,9 @@ class Region:
         fleet = FleetState(
             deletions_left=self.deletions_left, names_claimed_by_others=self._claimed(name), census=census
         )
-        return plan_endpoint(item, Observed(self._concerned(name), pods), fleet, self.now, self.policy)
+        return plan_endpoint(
+            PlanInputs(name, item, Observed(self._concerned(name), pods), fleet, self.now, self.policy)
+        )
 
     def _claimed(self, name: str) -> frozenset[str]:
         """Names of this endpoint's objects that another item needs too."""
@@ -309,7 +312,9 @@ class Region:
             self.promises.makers[stored.uid] = name
 
     def _failed(self, name: str, item: Endpoint | InvalidItem, plan: Plan, told: Mapping[Part, Cause]) -> Plan:
-        said = plan_after_failures(plan, item, told, self.now, self.policy)
+        said = plan_after_failures(
+            plan, PlanInputs(item.name, item, Observed({}), FleetState(), self.now, self.policy), told
+        )
         if said.write_report:
             self._report(name, item, said)
         self.due[name] = self.now + timedelta(seconds=_RETRY)

@@ -14,6 +14,7 @@ from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.policies import contested
 from gco_stream.planning.policies.contested import MAX_ATTEMPTS, ContestedAnnotation
 from gco_stream.planning.types.plan import Annotate, Apply, Create, Plan, Scale
+from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SCALED, START
@@ -56,9 +57,12 @@ class ContestFixture:
         """Stops the other field manager; its last values stay."""
         self.insists.clear()
 
-    def plan(self) -> Plan:
+    def inputs(self) -> PlanInputs:
         seen = {ref: self.seen(ref) for ref in self.api.stored}
-        return plan_endpoint(self.asked, Observed(seen), FleetState(), self.now, POLICY)
+        return PlanInputs(self.asked.name, self.asked, Observed(seen), FleetState(), self.now, POLICY)
+
+    def plan(self) -> Plan:
+        return plan_endpoint(self.inputs())
 
     def seen(self, ref: ObjectRef) -> ObservedObject:
         found = self.api.seen(ref)
@@ -366,8 +370,7 @@ def test_contested_annotations_stay_while_an_error_blocks_all_steps() -> None:
 
 def test_an_explanation_shows_the_contest_and_the_rest_in_sync() -> None:
     contest = over_template()
-    seen = Observed({ref: contest.seen(ref) for ref in contest.api.stored})
-    explained = explain(contest.asked, seen, FleetState(), contest.now, POLICY, contest.plan())
+    explained = explain(contest.inputs(), contest.plan())
     found = {one.ref: one for one in explained.objects}
     assert found[MAIN].state is ObjectState.LEFT_ALONE
     assert "another field manager keeps changing it" in found[MAIN].message
