@@ -16,9 +16,10 @@ from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableOption, ope
 from gco_stream.cli.output import TextOrJsonOption
 
 if TYPE_CHECKING:
-    from gco_stream.cli.render.health import EndpointHealth, HealthStatus, Order
+    from gco_stream.cli.render.fleet_rows import FleetRow, Order
     from gco_stream.cli.render.top import View
     from gco_stream.model.objects import PodHealth
+    from gco_stream.planning.lifecycle.health import HealthStatus
     from gco_stream.table.sync_table import SyncEndpointTable
 
     Pods = Mapping[tuple[str, str], Sequence[PodHealth]]
@@ -90,7 +91,8 @@ def top(
       gco-stream top --once -o json | jq '.endpoints[] | select(.status == "error") | .name'
     """
     from gco_stream.cli.render import top as fleet_view
-    from gco_stream.cli.render.health import HealthStatus, Order
+    from gco_stream.cli.render.fleet_rows import Order
+    from gco_stream.planning.lifecycle.health import HealthStatus
 
     statuses = _checked("--state", state or [], _STATUSES) or (
         ["error", "waiting"] if needs_attention or not_as_asked else list(_STATUSES)
@@ -128,12 +130,12 @@ class _Fleet:
         self._table = table
         self._region = region
         self._pods = pods
-        self._last_pods: list[EndpointHealth] | None = None
+        self._last_pods: list[FleetRow] | None = None
         self._retry_at = 0.0
 
     def snapshot(self, statuses: "frozenset[HealthStatus]", order: "Order") -> "View":
         from gco_stream.aws.table_errors import TableError
-        from gco_stream.cli.render.health import in_order, with_pods
+        from gco_stream.cli.render.fleet_rows import in_order, with_pods
         from gco_stream.cli.render.top import View
 
         notes = []
@@ -158,14 +160,14 @@ class _Fleet:
         shown = in_order((one for one in endpoints if one.status in statuses), order)
         return View(endpoints, shown, datetime.now(UTC), self._pods is not False, "; ".join(notes))
 
-    def _read(self) -> "Iterator[EndpointHealth]":
-        from gco_stream.cli.render.health import health_of
+    def _read(self) -> "Iterator[FleetRow]":
+        from gco_stream.cli.render.fleet_rows import row_of
         from gco_stream.model.endpoint import read_endpoint
 
         for item in self._table.scan():
             endpoint = read_endpoint(item)
             if self._region in {None, *endpoint.target_regions, *endpoint.region_status}:
-                yield health_of(endpoint)
+                yield row_of(endpoint)
 
     def _pods_of(self, namespaces: set[str]) -> "Pods":
         from gco_stream.cluster.api.client import KubeClient

@@ -10,8 +10,9 @@ import typer
 from gco_stream.cli import output
 
 if TYPE_CHECKING:
-    from gco_stream.planning.explain.explanation import Explanation, RegionReport
+    from gco_stream.planning.explain.explanation import Explanation
     from gco_stream.planning.explain.object_status import ObjectStatus
+    from gco_stream.planning.lifecycle.health import RegionHealth
     from gco_stream.planning.types.plan import Plan, Report
 
 _LABEL_WIDTH: Final = 11
@@ -104,7 +105,7 @@ def as_json(one: "Explanation") -> dict[str, Any]:
         "headline": one.headline,
         "hold": one.hold,
         "desired": one.desired,
-        "regions": {report.region: _region_as_json(report) for report in one.reports},
+        "regions": {report.region: _region_as_json(report, one) for report in one.reports},
         "objects": [_object_as_json(status) for status in one.objects],
         "steps": [str(step) for step in plan.steps],
         "report": None if plan.report is None else str(plan.report),
@@ -124,10 +125,10 @@ def _warnings_as_json(plan: "Plan") -> list[dict[str, str]]:
     return [{"reason": str(warning.reason), "message": warning.message} for warning in plan.warnings]
 
 
-def _region_as_json(report: "RegionReport") -> dict[str, Any]:
+def _region_as_json(report: "RegionHealth", one: "Explanation") -> dict[str, Any]:
     status = report.status
     return {
-        "is_local": report.is_local,
+        "is_local": report.region == one.region,
         "is_target": report.is_target,
         "outdated": report.outdated,
         "unreadable": report.unreadable,
@@ -162,12 +163,13 @@ def _regions(one: "Explanation", now: datetime) -> Iterator[str]:
     for report in one.reports:
         age = "-" if report.status is None else output.age(report.status.last_sync, now)
         since = "" if age == "-" else f", {age} ago"
-        tags = [*(["this region"] if report.is_local else []), *([] if report.is_target else ["not a target"])]
+        is_local = report.region == one.region
+        tags = [*(["this region"] if is_local else []), *([] if report.is_target else ["not a target"])]
         behind = f" ({', '.join(tags)})" if tags else ""
         yield f"  {report.region:<{width}}  {_reported(report, since)}{behind}"
 
 
-def _reported(report: "RegionReport", since: str) -> str:
+def _reported(report: "RegionHealth", since: str) -> str:
     if report.status is None:
         return _styled(str(report), _QUIET)
     state = report.status.state

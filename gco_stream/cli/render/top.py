@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gco_stream.cli import output
 from gco_stream.cli.output import Rows
-from gco_stream.cli.render.health import EndpointHealth, as_json, cells, headings, summary
+from gco_stream.cli.render.fleet_rows import FleetRow, as_json, cells, headings, summary
 from gco_stream.model.text import printable
 
 # Headings, summary, note, and the line with the number of endpoints that do not fit.
@@ -28,14 +28,14 @@ _GAP: Final = 3
 class View:
     """A snapshot of the fleet. `note`: what could not be read, "" if everything was read."""
 
-    endpoints: list[EndpointHealth]
-    shown: list[EndpointHealth]
+    endpoints: list[FleetRow]
+    shown: list[FleetRow]
     at: datetime
     pods: bool
     note: str
 
 
-def _rows(view: View, endpoints: Sequence[EndpointHealth]) -> Rows:
+def _rows(view: View, endpoints: Sequence[FleetRow]) -> Rows:
     rows = [cells(one, view.at, pods=view.pods) for one in endpoints]
     return Rows(headings(pods=view.pods), rows)
 

@@ -8,65 +8,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, RegionStatus
+from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import REFUSED_REASONS, Cause, Reason
 from gco_stream.planning.explain.desired_summary import desired_summary
 from gco_stream.planning.explain.explain_context import ExplainContext
 from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus, object_statuses
-from gco_stream.planning.lifecycle.region_status import is_for_another_intent
+from gco_stream.planning.lifecycle.health import RegionHealth, final_state, is_for_another_intent, region_health
+from gco_stream.planning.lifecycle.promotion import pending_change
 from gco_stream.planning.lifecycle.running import inputs_of
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.policies import canary as canaries
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.ownership import is_owned_by
-from gco_stream.planning.types.plan import FleetLimit, Plan, Report
+from gco_stream.planning.types.plan import FleetLimit, Plan, Report, TableChange
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Policy
 
 _MAX_REASONS = 3
-_DELETED_STATES = frozenset({RegionState.DELETED})
-_AWAITED: Mapping[DesiredState, tuple[str, RegionState]] = MappingProxyType(
-    {
-        DesiredState.DEPLOYING: ("promotion", RegionState.RUNNING),
-        DesiredState.DELETED: ("purge", RegionState.DELETED),
-    }
-)
-_RUNS = frozenset({DesiredState.DEPLOYING, DesiredState.RUNNING})
-
-
-@dataclass(frozen=True, slots=True)
-class RegionReport:
-    """The last report of one region. `status` is None if there is none, or if it is invalid (`unreadable`).
-
-    `is_local`: this is the current region. `is_target`: the region is in the item's target_regions. `outdated`: the
-    report is about an older desired state.
-    """
-
-    region: str
-    is_local: bool
-    is_target: bool
-    status: RegionStatus | None = None
-    unreadable: bool = False
-    outdated: bool = False
-
-    def __str__(self) -> str:
-        return self.details if self.status is None else f"{self.status.state}, {self.details}"
-
-    @property
-    def details(self) -> str:
-        """The report without the state."""
-        if self.status is None:
-            return "its report is invalid" if self.unreadable else "has not reported"
-        return f"{self.counts}: {self.status.error}" if self.status.error else self.counts
-
-    @property
-    def counts(self) -> str:
-        """The reported number of ready replicas, and whether it is for an older spec; "" without a report."""
-        if self.status is None:
-            return ""
-        words = f"{self.status.replicas_ready} of {self.status.replicas_desired} ready"
-        return f"{words}, for an older spec" if self.outdated else words
+_CHANGES: Mapping[TableChange, str] = MappingProxyType({TableChange.PROMOTE: "promotion", TableChange.PURGE: "purge"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +40,12 @@ class Explanation:
     """
 
     endpoint: str
+    region: str
     cause: Cause | None
     summary: str
     plan: Plan
     desired: dict[str, str]
-    reports: tuple[RegionReport, ...] = ()
+    reports: tuple[RegionHealth, ...] = ()
     objects: tuple[ObjectStatus, ...] = ()
     hold: str | None = None
     pending_change: str = ""
@@ -126,14 +87,16 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
     unlimited = plan_endpoint(replace(inputs, item=unrestricted.endpoint, fleet=unrestricted.fleet))
     if unlimited.report is None:
         summary = f"does not target {policy.region}, and none of its objects exist here"
-        return Explanation(item.name, None, summary, plan, desired_summary(item, policy), tuple(_reports(item, policy)))
+        desired, reports = desired_summary(item, policy), tuple(_reports(item, policy))
+        return Explanation(item.name, policy.region, None, summary, plan, desired, reports)
     statuses = object_statuses(ExplainContext(context, plan, unrestricted, unlimited, _limit(item, plan)))
     # The hold is shown separately, and the state as if there were no hold.
     report = unlimited.report if item.hold is not None or plan.report is None else plan.report
     cause = _cause(context, plan, report, statuses)
-    pending_change, waits_for = _pending_change(item, policy, plan)
+    change, waits_for = _pending_change(item, policy, plan)
     return Explanation(
         item.name,
+        policy.region,
         cause=cause,
         summary=_summary(item, policy, report, cause),
         plan=plan,
@@ -141,7 +104,7 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
         reports=tuple(_reports(item, policy)),
         objects=statuses,
         hold=item.hold,
-        pending_change=pending_change,
+        pending_change=change,
         waits_for=waits_for,
         notes=_notes(plan, observed, statuses, cause),
     )
@@ -175,7 +138,7 @@ def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tupl
     acts = next((one for one in statuses if one.state.acts or one.without_limits), None)
     if acts is not None:
         return _out_of_sync(context, acts)
-    if report.state is not _final_state(context):
+    if report.state is not final_state(context.endpoint, context.policy.region):
         counts = f"{report.state}, {report.ready} of {report.desired} ready"
         return Cause(Reason.PROGRESSING, "; ".join([counts, *_of_pods(context.observed)]))
     return _waiting_canary(context)
@@ -208,16 +171,13 @@ def _refusal(context: ReconcileContext, plan: Plan) -> Cause | None:
     return Cause(Reason(written.reason), f"this region reported: {written.error}")
 
 
-def _final_state(context: ReconcileContext) -> RegionState:
-    endpoint = context.endpoint
-    if endpoint.is_deleted or context.policy.region not in endpoint.target_regions:
-        return RegionState.DELETED
-    return RegionState.RUNNING if endpoint.desired_state in _RUNS else RegionState.STOPPED
-
-
 def _waiting_canary(context: ReconcileContext) -> Cause | None:
     endpoint, spec = context.endpoint, context.endpoint.spec
-    if _final_state(context) is not RegionState.RUNNING or spec is None or spec.canary is None:
+    if (
+        final_state(context.endpoint, context.policy.region) is not RegionState.RUNNING
+        or spec is None
+        or spec.canary is None
+    ):
         return None
     decision = canaries.plan_canary(context, spec.canary, inputs_of(context, spec))
     if not decision.waits_for_pods:
@@ -230,7 +190,7 @@ def _summary(item: Endpoint, policy: Policy, report: Report, cause: Cause | None
     held = f"held ({item.hold})" if item.hold is not None else ""
     if cause is not None:
         return f"{held}: {cause}" if held else cause.message
-    if report.state in _DELETED_STATES:
+    if report.state is RegionState.DELETED:
         why = "as desired" if item.is_deleted else f"because the item does not target {policy.region}"
         words = f"deleted here, {why}"
     else:
@@ -238,42 +198,23 @@ def _summary(item: Endpoint, policy: Policy, report: Report, cause: Cause | None
     return f"{words}; {held}" if held else words
 
 
-def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionReport]:
+def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionHealth]:
     """The reports, first of this region, then of the others by name."""
     reported = item.reported_regions if isinstance(item, Endpoint) else frozenset(item.region_status)
     regions = item.target_regions | reported | item.region_status.keys() | {policy.region}
     for region in sorted(regions, key=lambda name: (name != policy.region, name)):
-        status = item.region_status.get(region)
-        yield RegionReport(
-            region,
-            is_local=region == policy.region,
-            is_target=region in item.target_regions,
-            status=status,
-            unreadable=status is None and region in reported,
-            outdated=status is not None and is_for_another_intent(status, item.intent),
-        )
+        yield region_health(item, region)
 
 
 def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tuple[str, ...]]:
     """The table change that requires reports of all regions, and those it still waits for."""
-    if item.desired_state not in _AWAITED:
+    change, waits_for = pending_change(item)
+    if change is None:
         return "", ()
-    name, state = _AWAITED[item.desired_state]
-    waits = []
-    for report in _reports(item, policy):
-        has = report.status is not None and report.status.state is state
-        if report.is_target:
-            fulfilled = has and not report.outdated
-        else:
-            fulfilled = has or name == "promotion" or (report.status is None and not report.unreadable)
-        if not fulfilled:
-            soon = (
-                f"; about to report {plan.report.state}"
-                if report.is_local and plan.write_report and plan.report
-                else ""
-            )
-            waits.append(f"{report.region}: {report}{soon}")
-    return name, tuple(waits)
+    about_to = f"; about to report {plan.report.state}" if plan.write_report and plan.report else ""
+    local_first = sorted(waits_for, key=lambda one: one.region != policy.region)
+    waits = (f"{one.region}: {one}{about_to if one.region == policy.region else ''}" for one in local_first)
+    return _CHANGES[change], tuple(waits)
 
 
 def _notes(plan: Plan, observed: Observed, statuses: tuple[ObjectStatus, ...], cause: Cause | None) -> tuple[str, ...]:
@@ -294,6 +235,7 @@ def _unreadable(item: InvalidItem, observed: Observed, policy: Policy, plan: Pla
     live.sort(key=lambda obj: (order.index(obj.ref.kind), obj.ref))
     return Explanation(
         item.name,
+        policy.region,
         cause=Cause(Reason.INVALID_ITEM, item.error),
         summary=f"invalid item: {item.error}",
         plan=plan,

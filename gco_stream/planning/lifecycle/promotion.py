@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
+from gco_stream.model.endpoint import DesiredState, Endpoint
 from gco_stream.model.wire import WireItem
-from gco_stream.planning.lifecycle.region_status import is_for_another_intent
+from gco_stream.planning.lifecycle.health import RegionHealth, region_health
 from gco_stream.planning.types.plan import TableChange
 
 _AGREED_STATES: Final = {"deploying": "running", "deleted": "deleted"}
@@ -20,27 +20,24 @@ def may_complete_or_purge(image: WireItem) -> bool:
 
 
 def table_change(endpoint: Endpoint, region: str) -> TableChange | None:
-    """The change that the reports of all regions in the item allow; None if there is none."""
+    """Returns the change that the reports of all regions in the item allow; None if there is none."""
     if region not in endpoint.target_regions and region not in endpoint.reported_regions:
         return None
-    if endpoint.desired_state is DesiredState.DEPLOYING and _all_targets(endpoint, RegionState.RUNNING):
-        return TableChange.PROMOTE
-    if (
-        endpoint.desired_state is DesiredState.DELETED
-        and _all_targets(endpoint, RegionState.DELETED)
-        and all(_has(endpoint, other, RegionState.DELETED) for other in endpoint.reported_regions)
-    ):
-        return TableChange.PURGE
-    return None
+    change, waits_for = pending_change(endpoint)
+    return None if waits_for else change
 
 
-def _all_targets(endpoint: Endpoint, state: RegionState) -> bool:
-    return all(
-        _has(endpoint, region, state) and not is_for_another_intent(endpoint.region_status[region], endpoint.intent)
-        for region in endpoint.target_regions
-    )
+def pending_change(endpoint: Endpoint) -> tuple[TableChange | None, tuple[RegionHealth, ...]]:
+    """Returns the change that requires reports of all regions, and the regions that it still waits for, by name.
 
-
-def _has(endpoint: Endpoint, region: str, state: RegionState) -> bool:
-    entry = endpoint.region_status.get(region)
-    return entry is not None and entry.state is state
+    The purge also waits for every former target that ever reported.
+    """
+    match endpoint.desired_state:
+        case DesiredState.DEPLOYING:
+            change, regions = TableChange.PROMOTE, endpoint.target_regions
+        case DesiredState.DELETED:
+            change, regions = TableChange.PURGE, endpoint.target_regions | endpoint.reported_regions
+        case _:
+            return None, ()
+    judged = (region_health(endpoint, region) for region in sorted(regions))
+    return change, tuple(one for one in judged if not one.reached)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.reasons import Cause
-from gco_stream.model.wire import INTENT_PREFIX
+from gco_stream.planning.lifecycle.health import is_for_another_intent
 from gco_stream.planning.lifecycle.running import replicas_of
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
@@ -74,11 +74,6 @@ def _is_changed(written: RegionStatus, report: Report, intent: str) -> bool:
         return True
     # For an entry without our intent (written by GCO) only the state counts.
     return is_for_another_intent(written, intent)
-
-
-def is_for_another_intent(written: RegionStatus, intent: str) -> bool:
-    """Whether an entry was written for a different desired state than the item's current one."""
-    return written.intent is not None and written.intent.startswith(INTENT_PREFIX) and written.intent != intent
 
 
 def _age(written: RegionStatus, now: datetime) -> float:

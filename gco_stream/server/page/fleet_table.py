@@ -10,15 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.model import wire
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
 from gco_stream.model.objects import Kind, ObservedObject
-from gco_stream.model.reasons import Reason, reason_of_report
 from gco_stream.model.text import truncate
+from gco_stream.planning.lifecycle.health import region_health
 from gco_stream.server.page.view_models import ELSEWHERE, NOT_REPORTED, UNREADABLE, Fleet, Row
 
 # Seconds of work between two yields to the event loop.
@@ -29,9 +28,7 @@ _MAX_CPU_FRACTION: Final = 0.1
 # Seconds after which the table is updated anyway, because reports of other regions cause no notification.
 _TTL: Final = 4.0
 _MAX_TEXT: Final = 300
-_STATES: Final = frozenset(map(str, RegionState))
 _ORDER: Final = (*map(str, (RegionState.RUNNING, RegionState.UPDATING, RegionState.CREATING, RegionState.PENDING)),)
-_FINAL: Final = {"deploying": "running", "running": "running", "stopped": "stopped", "deleted": "deleted"}
 _RowMaker = tuple[Iterable[str], Callable[[str], Hashable], Callable[[str], Row]]
 
 
@@ -57,8 +54,8 @@ class FleetTable:
         """
 
         def row(name: str) -> Row:
-            item = items.wire(name)
-            return Row(name, "", ELSEWHERE) if item is None else row_of_item(name, item, self._region)
+            item = items.get(name)
+            return Row(name, "", ELSEWHERE) if item is None else row_of_item(item, self._region)
 
         def dated(row: Row) -> Row:
             seen = out_of_sync_since(row.name)
@@ -152,31 +149,25 @@ def _in_order(states: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return (*first, *sorted((state, count) for state, count in states.items() if state not in _ORDER))
 
 
-def row_of_item(name: str, item: wire.WireItem, region: str) -> Row:
-    """The row of an item. Invalid attributes get neutral values, and values in the spec are not read."""
-    desired = _text(item.get("desired_state"), "deploying")
-    targets = _regions(item.get("target_regions"))
-    reports = _map(item.get("region_status"))
-    states = {one: _state(_map(entry)) for one, entry in reports.items()}
-    regions = tuple(
-        (truncate(one), states.get(one, NOT_REPORTED))
-        for one in sorted({*targets, *states}, key=lambda r: (r != region, r))
-    )
-    report = _map(reports.get(region))
-    state = states.get(region, NOT_REPORTED if region in targets else ELSEWHERE)
-    held = "hold" in item and bool(_text(item.get("hold"), "-"))
-    reason, message, since = _attention(item, desired, state, report, is_target=region in targets)
+def row_of_item(item: Endpoint | InvalidItem, region: str) -> Row:
+    """The row of an endpoint in this region."""
+    states = {name: str(status.state) for name, status in item.region_status.items()}
+    health, status = region_health(item, region), item.region_status.get(region)
+    is_target = region in item.target_regions
+    elsewhere = not is_target and status is None
+    regions = sorted({*item.target_regions, *states}, key=lambda one: (one != region, one))
+    endpoint = item if isinstance(item, Endpoint) else None
     return Row(
-        name,
-        truncate(desired),
-        state,
-        _number(report.get("replicas_ready")),
-        _number(report.get("replicas_desired")),
-        regions,
-        reason,
-        message,
-        since,
-        held,
+        item.name,
+        str(endpoint.desired_state) if endpoint is not None else "",
+        states.get(region, NOT_REPORTED if is_target else ELSEWHERE),
+        status.replicas_ready if status is not None else 0,
+        status.replicas_desired if status is not None else 0,
+        tuple((truncate(one), states.get(one, NOT_REPORTED)) for one in regions),
+        "" if elsewhere else truncate(health.reason, _MAX_TEXT),
+        "" if elsewhere else truncate(health.message, _MAX_TEXT),
+        seconds_of(health.since),
+        endpoint is not None and endpoint.hold is not None,
     )
 
 
@@ -189,72 +180,6 @@ def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
     settled = current and ready == desired == main.status.get("updatedReplicas", 0)
     state = "deleting" if main.deleting else "stopped" if not desired else "running" if settled else "updating"
     return Row(name, "", state, ready, desired)
-
-
-def _attention(
-    item: wire.WireItem, desired: str, state: str, report: Mapping[str, Any], *, is_target: bool
-) -> tuple[str, str, float | None]:
-    """The reason code and message of an endpoint that is not in its desired state here, and since when."""
-    final = _FINAL.get(desired) if is_target else "deleted"
-    error = _text(report.get("error"), "")
-    outdated = state in _STATES and _is_outdated(item, report)
-    if state == ELSEWHERE or (state == final and not error and not outdated):
-        return "", "", None
-    updated, reported = _time(item.get("updated_at")), _time(report.get("last_sync"))
-    if state == NOT_REPORTED:
-        return Reason.NOT_REPORTED, "this region has not reported", updated
-    if error:
-        reason = reason_of_report(_text(report.get("reason"), ""), error) or "Unknown"
-        return truncate(reason, _MAX_TEXT), truncate(error, _MAX_TEXT), reported
-    if outdated:
-        return Reason.OUTDATED_REPORT, f"{state}, for an older spec", updated
-    if final is None:
-        return Reason.INVALID_ITEM, f"desired_state: invalid value {truncate(desired)!r}", reported
-    counts = f"{_number(report.get('replicas_ready'))} of {_number(report.get('replicas_desired'))} ready"
-    return Reason.PROGRESSING, f"{state}, {counts}", reported
-
-
-def _is_outdated(item: wire.WireItem, report: Mapping[str, Any]) -> bool:
-    intent = _text(report.get("intent"), "")
-    if not intent.startswith(wire.INTENT_PREFIX):
-        return False
-    try:
-        return intent != wire.intent_of(item)
-    except (ValueError, ArithmeticError, AttributeError, TypeError):
-        return False
-
-
-def _state(entry: Mapping[str, Any]) -> str:
-    state = _text(entry.get("state"), "")
-    return state if state in _STATES else UNREADABLE
-
-
-def _map(value: Any) -> Mapping[str, Any]:
-    inner = value.get("M") if isinstance(value, dict) else None
-    return inner if isinstance(inner, dict) else {}
-
-
-def _text(value: Any, default: str) -> str:
-    text = value.get("S") if isinstance(value, dict) else None
-    return text if isinstance(text, str) else default
-
-
-def _number(value: Any) -> int:
-    text = value.get("N") if isinstance(value, dict) else None
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
-def _regions(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, dict):
-        return ()
-    if isinstance(found := value.get("SS"), list):
-        return tuple(one for one in found if isinstance(one, str))
-    found = value.get("L")
-    return tuple(text for one in found if (text := _text(one, ""))) if isinstance(found, list) else ()
-
-
-def _time(value: Any) -> float | None:
-    return seconds_of(_text(value, ""))
 
 
 def seconds_of(text: str) -> float | None:

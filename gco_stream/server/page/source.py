@@ -28,8 +28,9 @@ from gco_stream.engine.workqueue.queue import Dispatcher
 from gco_stream.model import names
 from gco_stream.model.objects import Observed, PodHealth
 from gco_stream.model.reasons import Reason
-from gco_stream.planning.explain.explanation import Explanation, RegionReport, explain
+from gco_stream.planning.explain.explanation import Explanation, explain
 from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus
+from gco_stream.planning.lifecycle.health import RegionHealth
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import Policy
 from gco_stream.server.page import view_models as values
@@ -162,8 +163,7 @@ class PageSource:
         planned = await planner.plan(name, explain_pods=True)
         if planned.inputs.item is None:
             return _without_item(name, planned.inputs.observed, history, leader)
-        raw = leader.items.wire(name)
-        state = row_of_item(name, raw, policy.region).state if raw is not None else values.UNREADABLE
+        state = row_of_item(planned.inputs.item, policy.region).state
         shown = _endpoint(explain(planned.inputs, planned.plan), planned.plan, state, history)
         if not planned.unknown:
             return shown
@@ -206,7 +206,7 @@ def _endpoint(explanation: Explanation, plan: Plan, state: str, history: Endpoin
         reason="" if explanation.cause is None else str(explanation.cause.reason),
         held=explanation.hold is not None,
         desired=tuple(explanation.desired.items()),
-        reports=tuple(map(_report, explanation.reports)),
+        reports=tuple(_report(one, explanation.region) for one in explanation.reports),
         objects=tuple(
             values.ObjectRow(
                 str(one.ref.kind),
@@ -231,13 +231,13 @@ def _details(one: ObjectStatus) -> tuple[str, ...]:
     return (*one.details, *(f"an upgrade would change {line}" for line in one.upgrade or ()))
 
 
-def _report(report: RegionReport) -> values.RegionRow:
+def _report(report: RegionHealth, region: str) -> values.RegionRow:
     status = report.status
     return values.RegionRow(
         report.region,
         values.NOT_REPORTED if status is None else str(status.state),
         report.details,
-        report.is_local,
+        report.region == region,
         report.is_target,
         None if status is None else seconds_of(status.last_sync),
     )

@@ -6,8 +6,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from gco_stream.cli.render.health import EndpointHealth, HealthStatus
+from gco_stream.cli.render.fleet_rows import FleetRow
 from gco_stream.cli.render.top import View, screen
+from gco_stream.planning.lifecycle.health import HealthStatus
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -19,12 +20,12 @@ def drawn(view: View, *, width: int = 100, height: int = 20) -> list[str]:
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def view(fleet: list[EndpointHealth], note: str = "") -> View:
+def view(fleet: list[FleetRow], note: str = "") -> View:
     return View(fleet, fleet, NOW, pods=False, note=note)
 
 
 def test_endpoints_that_do_not_fit_on_the_screen_are_counted() -> None:
-    lines = drawn(view([EndpointHealth(f"e-{number}", HealthStatus.WAITING, "running") for number in range(10_000)]))
+    lines = drawn(view([FleetRow(f"e-{number}", HealthStatus.WAITING, "running") for number in range(10_000)]))
     assert lines[0] == "10000 endpoints: 0 ok, 10000 waiting, 0 in error, 0 held  12:00:00Z"
     assert len(lines) <= 20
     assert lines[-1] == "and 9986 more; filter with --state and --in-region"
@@ -33,7 +34,7 @@ def test_endpoints_that_do_not_fit_on_the_screen_are_counted() -> None:
 @pytest.mark.parametrize("width", [60, 80, 110, 200])
 def test_each_endpoint_has_one_line(width: int) -> None:
     regions = {f"region-{number}": "running" for number in range(9)}
-    fleet = [EndpointHealth("a" * 63, HealthStatus.ERROR, "deploying", message="no quota " * 50, regions=regions)] * 5
+    fleet = [FleetRow("a" * 63, HealthStatus.ERROR, "deploying", message="no quota " * 50, regions=regions)] * 5
     lines = drawn(view(fleet), width=width)
     rows = [line.split() for line in lines if line.startswith(" aaa")]
     assert len(rows) == 5
@@ -44,7 +45,7 @@ def test_each_endpoint_has_one_line(width: int) -> None:
 def test_control_characters_are_escaped() -> None:
     message = "\x1b[2J[bold]red[/bold]\u202e"
     text = "\n".join(
-        drawn(view([EndpointHealth("chat", HealthStatus.ERROR, "running", message=message)], note="error: \x1b[31m"))
+        drawn(view([FleetRow("chat", HealthStatus.ERROR, "running", message=message)], note="error: \x1b[31m"))
     )
     assert "\x1b" not in text
     assert "\u202e" not in text

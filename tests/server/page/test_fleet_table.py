@@ -7,6 +7,7 @@ import pytest
 
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import wire
+from gco_stream.model.endpoint import read_endpoint
 from gco_stream.model.reasons import Reason
 from gco_stream.server.page.fleet_table import FleetTable, row_of_item
 from gco_stream.server.page.view_models import Fleet, Row
@@ -29,7 +30,7 @@ def report(state: str, **more: Any) -> dict[str, Any]:
 
 
 def row(plain: dict[str, Any]) -> Row:
-    return row_of_item(plain["endpoint_name"], wire.encode(plain), REGION)
+    return row_of_item(read_endpoint(wire.encode(plain)), REGION)
 
 
 def test_an_endpoint_in_its_desired_state_has_no_reason() -> None:
@@ -50,16 +51,16 @@ def test_an_endpoint_in_its_desired_state_has_no_reason() -> None:
         ),
         (item(desired_state="stopped", region_status=report("running")), Reason.PROGRESSING, "running, 1 of 2 ready"),
         (item(desired_state="deleted", region_status=report("deleting")), Reason.PROGRESSING, "deleting, 1 of 2 ready"),
-        (item(), Reason.NOT_REPORTED, "this region has not reported"),
+        (item(), Reason.NOT_REPORTED, "has not reported"),
         (
             item(target_regions=["eu-west-1"], region_status=report("running")),
             Reason.PROGRESSING,
-            "running, 1 of 2 ready",
+            "running, no longer a target",
         ),
         (
             item(desired_state="asleep", region_status=report("running")),
             Reason.INVALID_ITEM,
-            "desired_state: invalid value 'asleep'",
+            "desired_state: invalid value 'asleep': must be deploying, running, stopped or deleted",
         ),
     ],
 )
@@ -79,7 +80,6 @@ def test_an_endpoint_that_needs_attention_has_a_reason_and_a_time(
         ({"reason": "ReasonOfALaterRelease", "error": "something new"}, "ReasonOfALaterRelease"),
         ({"error": WITHDRAWN_BEFORE_REASONS}, "IngressWithdrawn"),
         ({"error": "ImagePullBackOff"}, "Unknown"),
-        ({"reason": 7, "error": "ImagePullBackOff"}, "Unknown"),
     ],
 )
 def test_a_stored_error_is_shown_with_its_reason(state: str, stored: dict[str, Any], reason: str) -> None:
@@ -122,7 +122,7 @@ def test_an_endpoint_in_other_regions_only_needs_no_attention() -> None:
     ],
 )
 def test_invalid_attributes_of_an_item_are_tolerated(hostile: dict[str, Any]) -> None:
-    found = row_of_item("chat", {**wire.encode(item()), **hostile}, REGION)
+    found = row_of_item(read_endpoint({**wire.encode(item()), **hostile}), REGION)
     assert found.name == "chat"
     assert "\x1b" not in str(found)
 

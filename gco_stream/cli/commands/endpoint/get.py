@@ -144,36 +144,43 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
 
 def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
     """The reports of all regions, including targets that have not reported."""
+    from gco_stream.planning.lifecycle.health import endpoint_health
+
     rows = []
-    for region in sorted(endpoint.target_regions | endpoint.region_status.keys()):
-        entry = endpoint.region_status.get(region)
-        if entry is None:
-            rows.append((region, "-", "-", "-", "has not reported"))
+    for one in endpoint_health(endpoint).regions:
+        if one.status is None:
+            rows.append((one.region, "-", "-", "-", str(one)))
             continue
-        counts = f"{entry.replicas_ready}/{entry.replicas_desired}"
-        message = entry.error or ("" if region in endpoint.target_regions else "no longer a target")
-        rows.append((region, str(entry.state), counts, output.age(entry.last_sync, now), message))
+        counts = f"{one.status.replicas_ready}/{one.status.replicas_desired}"
+        message = one.status.error or ("" if one.is_target else "no longer a target")
+        rows.append((one.region, str(one.status.state), counts, output.age(one.status.last_sync, now), message))
     return Rows(("REGION", "STATE", "READY", "REPORTED", "MESSAGE"), rows)
 
 
 def endpoint_rows(endpoints: "list[Endpoint | InvalidItem]", now: datetime, region: str | None = None) -> Rows:
     """One row for each endpoint. With a region, only the report of that region."""
     from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.planning.lifecycle.health import HealthStatus, endpoint_health
 
     rows = []
     for endpoint in endpoints:
-        reports = {name: entry for name, entry in endpoint.region_status.items() if region in {None, name}}
-        if isinstance(endpoint, InvalidItem):
-            desired, updated, message = "-", "-", f"error: {endpoint.error}"
-        else:
+        health = endpoint_health(endpoint, region)
+        reports = {one.region: one.status for one in health.regions if one.status is not None}
+        desired, updated = "-", "-"
+        if not isinstance(endpoint, InvalidItem):
             desired, updated = str(endpoint.desired_state), output.age(endpoint.updated_at, now)
-            problems = [str(problem) for problem in endpoint.spec_problems]
-            problems += [f"{name}: {entry.error}" for name, entry in sorted(reports.items()) if entry.error]
-            message = f"held: {endpoint.hold}" if endpoint.hold else f"error: {problems[0]}" if problems else ""
-        states = ", ".join(f"{name} {reports[name].state}" for name in sorted(reports)) or "-"
-        ready = sum(entry.replicas_ready for entry in reports.values())
-        replicas = sum(entry.replicas_desired for entry in reports.values())
-        rows.append((endpoint.name, desired, f"{ready}/{replicas}", states, updated, _truncated(message)))
+        message = health.message if health.status is HealthStatus.OK else f"{health.status}: {health.message}"
+        rows.append(
+            (
+                endpoint.name,
+                desired,
+                f"{sum(one.replicas_ready for one in reports.values())}"
+                f"/{sum(one.replicas_desired for one in reports.values())}",
+                ", ".join(f"{name} {status.state}" for name, status in reports.items()) or "-",
+                updated,
+                _truncated(message),
+            )
+        )
     return Rows(("NAME", "DESIRED", "READY", "REGIONS", "UPDATED", "MESSAGE"), rows)
 
 
@@ -196,11 +203,13 @@ def _filtered(
 
 def _matches(endpoint: "Endpoint | InvalidItem", state: StateFilter) -> bool:
     from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.planning.lifecycle.health import endpoint_health
 
+    if isinstance(endpoint, InvalidItem):
+        return state is StateFilter.ERROR
     if state is StateFilter.ERROR:
-        reported = any(entry.state.value == state.value for entry in endpoint.region_status.values())
-        return reported or isinstance(endpoint, InvalidItem) or bool(endpoint.spec_problems)
-    return not isinstance(endpoint, InvalidItem) and endpoint.desired_state.value == state.value
+        return bool(endpoint.spec_problems) or any(one.is_error for one in endpoint_health(endpoint).regions)
+    return endpoint.desired_state.value == state.value
 
 
 def _watch(rows: Callable[[], Rows]) -> None:

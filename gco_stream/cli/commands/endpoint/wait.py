@@ -94,32 +94,20 @@ def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
 def progress_text(endpoint: "Endpoint | InvalidItem") -> str:
     """The desired state and the reports of all regions, in one line."""
     from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.planning.lifecycle.health import endpoint_health
 
     parts = [endpoint.error] if isinstance(endpoint, InvalidItem) else [f"desired: {endpoint.desired_state}"]
-    for region in sorted(endpoint.target_regions | endpoint.region_status.keys()):
-        entry = endpoint.region_status.get(region)
-        if entry is None:
-            parts.append(f"{region}: has not reported")
-        else:
-            error = f" ({entry.error})" if entry.error else ""
-            parts.append(f"{region}: {entry.state} {entry.replicas_ready}/{entry.replicas_desired}{error}")
-    return ", ".join(parts)
+    return "; ".join([*parts, *(f"{one.region}: {one}" for one in endpoint_health(endpoint).regions)])
 
 
 def _all_report(endpoint: "Endpoint | InvalidItem", condition: WaitCondition) -> bool:
     from gco_stream.model.endpoint import InvalidItem
-    from gco_stream.planning.lifecycle.region_status import is_for_another_intent
+    from gco_stream.planning.lifecycle.health import final_state, region_health
 
-    if isinstance(endpoint, InvalidItem) or not _is_desired(endpoint, condition):
+    if isinstance(endpoint, InvalidItem):
         return False
-    entries = [endpoint.region_status.get(region) for region in endpoint.target_regions]
+    # A report of a state that is not desired is an older one.
     return all(
-        entry is not None and entry.state.value == condition.value and not is_for_another_intent(entry, endpoint.intent)
-        for entry in entries
+        final_state(endpoint, region) == condition.value and region_health(endpoint, region).reached
+        for region in endpoint.target_regions
     )
-
-
-def _is_desired(endpoint: "Endpoint", condition: WaitCondition) -> bool:
-    # An older report must not count, and reports of GCO's monitor do not name the spec that they are about.
-    desired = endpoint.desired_state.value
-    return desired in {"deploying", "running"} if condition is WaitCondition.RUNNING else desired == condition.value

@@ -61,4 +61,7 @@ def test_an_error_of_any_region_is_an_error() -> None:
 def test_the_summary_names_every_region() -> None:
     status = {"us-east-1": {"state": "updating", "replicas_ready": 1, "replicas_desired": 2, "error": "slow"}}
     found = read(item(target_regions=TWO, region_status=status))
-    assert progress_text(found) == "desired: deploying, eu-west-1: has not reported, us-east-1: updating 1/2 (slow)"
+    assert (
+        progress_text(found)
+        == "desired: deploying; eu-west-1: has not reported; us-east-1: updating, 1 of 2 ready: slow"
+    )

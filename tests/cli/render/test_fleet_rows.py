@@ -8,29 +8,29 @@ from typing import Any
 import pytest
 
 from gco_stream.cli.commands.top import top
-from gco_stream.cli.render.health import (
-    EndpointHealth,
-    HealthStatus,
+from gco_stream.cli.render.fleet_rows import (
+    FleetRow,
     Order,
     as_json,
     cells,
     headings,
-    health_of,
     in_order,
+    row_of,
     summary,
     with_pods,
 )
 from gco_stream.model import wire
 from gco_stream.model.endpoint import read_endpoint
 from gco_stream.model.objects import PodHealth
+from gco_stream.planning.lifecycle.health import HealthStatus
 from tests.support.items import REGION, item
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 EARLIER = "2026-11-21T11:00:00+00:00"
 
 
-def standing(**attributes: Any) -> EndpointHealth:
-    return health_of(read_endpoint(wire.encode(item(**attributes))))
+def standing(**attributes: Any) -> FleetRow:
+    return row_of(read_endpoint(wire.encode(item(**attributes))))
 
 
 def report(state: str, **more: Any) -> dict[str, Any]:
@@ -58,7 +58,11 @@ def test_the_status_compares_the_report_with_the_desired_state(desired: str, sta
 def test_a_report_for_an_older_spec_is_waiting() -> None:
     former = report("running", intent="1:of-another-spec", epoch=3)
     one = standing(desired_state="running", region_status={REGION: former})
-    assert (one.status, one.message, one.since) == (HealthStatus.WAITING, f"{REGION}: running 1/1", EARLIER)
+    assert (one.status, one.message, one.since) == (
+        HealthStatus.WAITING,
+        f"{REGION}: running, for an older spec",
+        one.updated,
+    )
 
 
 def test_a_region_without_a_report_or_no_longer_a_target_is_named() -> None:
@@ -80,8 +84,8 @@ def test_the_most_severe_problem_is_shown() -> None:
 
 
 def test_the_worst_and_oldest_status_comes_first() -> None:
-    def named(name: str, status: HealthStatus, since: str = "", ready: int = 0, updated: str = "") -> EndpointHealth:
-        return EndpointHealth(name, status, "running", since=since, ready=ready, desired_replicas=2, updated=updated)
+    def named(name: str, status: HealthStatus, since: str = "", ready: int = 0, updated: str = "") -> FleetRow:
+        return FleetRow(name, status, "running", since=since, ready=ready, desired_replicas=2, updated=updated)
 
     fleet = [
         named("fine", HealthStatus.OK, ready=2, updated="2026-03"),
@@ -102,7 +106,7 @@ def test_the_worst_and_oldest_status_comes_first() -> None:
 def test_pods_are_counted_and_the_reason_of_an_unready_one_is_shown() -> None:
     pods = {("gco-inference", "chat"): (PodHealth("a", True, True), PodHealth("b", False, False, "ImagePullBackOff"))}
     waiting = with_pods(standing(region_status={REGION: report("creating")}), pods, "gco-inference")
-    assert waiting.message == f"{REGION}: creating 1/1; ImagePullBackOff"
+    assert waiting.message == f"{REGION}: creating, 1 of 1 ready; ImagePullBackOff"
     row = dict(zip(headings(pods=True), cells(waiting, NOW, pods=True), strict=True))
     assert (row["PODS"], row["SINCE"], row["READY"]) == ("1/2", "60m", "1/1")
     fine = with_pods(standing(desired_state="running", region_status={REGION: report("running")}), pods, "x")
