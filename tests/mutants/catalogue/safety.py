@@ -204,7 +204,7 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
     Mutant(
         name="a-report-on-an-older-wish-counts",
         invariant="I6",
-        file="gco_stream/planning/lifecycle/promotion.py",
+        file="gco_stream/planning/lifecycle/health.py",
         old=" and not (is_target and outdated)",
         new="",
         breaks="an image that does not run anywhere yet is promoted because of reports on the previous one",
