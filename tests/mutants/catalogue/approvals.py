@@ -83,8 +83,8 @@ APPROVALS: Final = (
         name="what-is-approved-waits-for-the-budget",
         invariant="I7",
         file="gco_stream/engine/deletion/guard.py",
-        old="        if not allowed_plan.steps or self._approvals.covers(name, unrequested_deletions(allowed_plan)):\n",
-        new="        if not allowed_plan.steps:\n",
+        old="        if not uids or self._approvals.covers(inputs.name, uids):\n",
+        new="        if not uids:\n",
         breaks="an approved removal still waits for scans, so nobody can clear a region",
         tests=(
             "tests/engine/deletion/test_approvals.py::test_an_approved_removal_needs_neither_budget_nor_scans_nor_a_lease_record",

@@ -332,8 +332,8 @@ CONVERGENCE: Final = (
         name="an-item-that-is-stale-is-not-read",
         invariant="I3",
         file="gco_stream/engine/reconcile/reconciler.py",
-        old="            await self._writer.read_if_stale(name)\n            item =",
-        new="            item =",
+        old="            await self._writer.read_if_stale(name)\n            planned =",
+        new="            planned =",
         breaks="plans are made from an outdated item",
         tests=(
             "tests/engine/deletion/test_removal.py::test_an_item_that_exists_keeps_its_objects_even_if_scans_missed_it",
