@@ -14,15 +14,15 @@ import orjson
 
 from bench.place import Place
 from gco_stream.cluster.api.config import ClusterConfig
-from gco_stream.cluster.api.objects import object_path, ref_of
+from gco_stream.cluster.api.objects import object_path
 from gco_stream.model import names
 from gco_stream.model.endpoint import read_endpoint
-from gco_stream.model.objects import JsonObject, Kind, Observed, ObservedObject, Ownership
+from gco_stream.model.objects import JsonObject, Kind, Observed, ObservedObject, Ownership, ref_of
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.types.plan import Create, Step
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
+from gco_stream.planning.types.steps import Create, Step
 
 USER = "bare-loop"
 _APPLY = "application/apply-patch+yaml"

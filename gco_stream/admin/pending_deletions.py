@@ -21,7 +21,8 @@ from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MAX_APPROV
 from gco_stream.engine.deletion.guard import unrequested_deletions
 from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
 from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
-from gco_stream.planning.types.plan import Delete, Plan
+from gco_stream.planning.types.plan import Plan
+from gco_stream.planning.types.steps import Delete
 from gco_stream.settings import LEASE_NAME, Settings
 
 # apimachinery's limit on all annotations of one object, keys and values together.

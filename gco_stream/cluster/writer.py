@@ -11,10 +11,10 @@ import orjson
 
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
-from gco_stream.cluster.api.objects import checked, object_path, ref_of, upgraded_managed_fields
+from gco_stream.cluster.api.objects import checked, object_path, upgraded_managed_fields
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.model import names
-from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject
+from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject, ref_of
 
 _APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE: Final = "application/merge-patch+json"

@@ -35,8 +35,9 @@ from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
 from gco_stream.engine.workqueue.retries import Backoffs
 from gco_stream.manager.event_handlers import EventHandlers
-from gco_stream.planning.types.plan import FleetLimit, Step, event_of
+from gco_stream.planning.types.plan import FleetLimit
 from gco_stream.planning.types.policy import Policy
+from gco_stream.planning.types.steps import Step
 from gco_stream.settings import Settings
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamTimes
 from gco_stream.table.endpoints import EndpointTable
@@ -165,7 +166,7 @@ class LeaderRunnables:
 
     def _on_step(self, step: Step) -> None:
         self._metrics.steps.labels(_STEP_LABELS.get(type(step).__name__, type(step).__name__), str(step.ref.kind)).inc()
-        if (event := event_of(step)) is not None:
+        if (event := step.event) is not None:
             self._metrics.step_events.labels(event.reason).inc()
 
     def observe(self) -> None:

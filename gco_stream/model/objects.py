@@ -46,6 +46,12 @@ class ObjectRef:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
+    """Returns the reference of the object in a manifest, which has a kind and metadata."""
+    metadata = manifest["metadata"]
+    return ObjectRef(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """Ownership of an object's fields, from its managedFields.

@@ -19,9 +19,10 @@ from gco_stream.planning.lifecycle.stopping import plan_removal, plan_stopped
 from gco_stream.planning.policies import watchdog
 from gco_stream.planning.policies.blockers import with_blockers, with_stuck_finalizers
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Delete, Note, Part, Plan, Report, Step, soonest
+from gco_stream.planning.types.plan import Note, Plan, Report, soonest
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Policy
+from gco_stream.planning.types.steps import Delete, Part, Step
 
 
 def plan_endpoint(inputs: PlanInputs) -> Plan:

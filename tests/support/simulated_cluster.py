@@ -10,20 +10,20 @@ from typing import Any
 from gco_stream.model.endpoint import Endpoint, RegionStatus
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership, PodHealth
 from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.types.plan import (
+from gco_stream.planning.types.plan import Plan
+from gco_stream.planning.types.plan_inputs import PlanInputs
+from gco_stream.planning.types.policy import FleetState, Policy
+from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
     Create,
     Delete,
-    Plan,
     Replace,
     Scale,
     Step,
     TransferReplicas,
     UpgradeManagedFields,
 )
-from gco_stream.planning.types.plan_inputs import PlanInputs
-from gco_stream.planning.types.policy import FleetState, Policy
 from tests.support.items import REGION, endpoint
 
 NAMESPACE = "gco-inference"

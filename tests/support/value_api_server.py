@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject, Ownership
-from gco_stream.planning.types.plan import (
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject, Ownership, ref_of
+from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
     Create,
@@ -22,7 +22,6 @@ from gco_stream.planning.types.plan import (
     Step,
     TransferReplicas,
     UpgradeManagedFields,
-    ref_of,
 )
 from tests.support.observed_objects import MERGE_KEYS, ONE_WHOLE
 from tests.support.simulated_cluster import START

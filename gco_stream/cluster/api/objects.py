@@ -78,12 +78,6 @@ def items_of(answer: JsonObject) -> list[JsonObject]:
     return items or []
 
 
-def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
-    """Reference to the object of a complete manifest (kind and metadata present)."""
-    metadata = manifest["metadata"]
-    return ObjectRef(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
-
-
 def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
     """Reduce an object to what planning reads; raises ServerError if `raw` is not an object.
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import NotFound, ServerError
-from gco_stream.cluster.api.objects import checked, collection_path, object_path, ref_of
+from gco_stream.cluster.api.objects import checked, collection_path, object_path
 from gco_stream.cluster.cache.reflector import INACTIVITY_SECONDS, Reflector, ReflectorSnapshot
 from gco_stream.cluster.cache.store import Store
 from gco_stream.model import names
-from gco_stream.model.objects import JsonObject, Kind, ObjectRef, Observed, ObservedObject
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef, Observed, ObservedObject, ref_of
 
 _KINDS: Final = frozenset(map(str, Kind))
 _NAMED_AFTER_ENDPOINT: Final = (Kind.DEPLOYMENT, Kind.SERVICE)

@@ -12,7 +12,7 @@ from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause
-from gco_stream.planning.types.plan import Apply, Delete, Replace, Scale, Step, TransferReplicas, event_of
+from gco_stream.planning.types.steps import Apply, Delete, Replace, Scale, Step, TransferReplicas
 
 Emit = Callable[[ObjectRef, str, Literal["Normal", "Warning"], str, str], None]
 
@@ -38,7 +38,7 @@ class EventPublisher:
         deleted object if nothing is left; all others need an object that exists.
         """
         changes = [step for step in outcome.steps if isinstance(step, _PUBLISHED_STEPS) and _is_user_visible(step)]
-        events = [(step, event) for step in outcome.steps if (event := event_of(step)) is not None]
+        events = [(step, event) for step in outcome.steps if (event := step.event) is not None]
         errors = outcome.errors or _reported_error(outcome)
         warnings = self._new_warnings(name, outcome)
         if not (changes or events or errors or warnings):

@@ -14,15 +14,14 @@ from gco_stream.model.hashing import canonical_hash
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.policies import contested
-from gco_stream.planning.types.plan import (
+from gco_stream.planning.types.plan import Plan, RequeueAfter
+from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
     Create,
     Delete,
     Part,
-    Plan,
     Replace,
-    RequeueAfter,
     Scale,
     Step,
     TransferReplicas,

@@ -7,7 +7,8 @@ from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Plan, Step
+from gco_stream.planning.types.plan import Plan
+from gco_stream.planning.types.steps import Step
 
 
 @dataclass(frozen=True, slots=True)

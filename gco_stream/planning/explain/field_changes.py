@@ -11,11 +11,9 @@ from gco_stream.model import names
 from gco_stream.model.objects import ObservedObject
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences
-from gco_stream.planning.types.plan import (
+from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
-    Create,
-    Delete,
     Replace,
     Scale,
     Step,
@@ -42,7 +40,7 @@ def field_changes(steps: Sequence[Step], observed: ObservedObject | None) -> Fie
         reason, lines = _of_step(step, observed)
         why = reason or why
         details += lines
-        if isinstance(step, Create | Apply | Annotate | Delete) and step.event is not None:
+        if step.event is not None:
             details.append(step.event.message)
     return FieldChanges(why, tuple(details))
 

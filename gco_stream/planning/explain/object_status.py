@@ -28,7 +28,7 @@ from gco_stream.planning.resources.deployment import Decision, FixedReplicas, Re
 from gco_stream.planning.resources.pod_template import TemplateInputs, canary_inputs
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.ownership import not_owned
-from gco_stream.planning.types.plan import Apply, Create, Delete, Part, Step
+from gco_stream.planning.types.steps import Apply, Create, Delete, Part, Step
 
 
 class ObjectState(StrEnum):

@@ -20,9 +20,9 @@ from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.resources.deployment import requested_version, rolled_out, version_of
 from gco_stream.planning.resources.pod_template import ADOPTED_VERSION
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Apply
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState, Policy
+from gco_stream.planning.types.steps import Apply
 
 _NOT_THE_TEMPLATES = ("metadata.annotations", "spec.replicas")
 # Defaults of the API server. The creator of an object by POST owns them too, so their removal changes nothing: the API

@@ -11,8 +11,9 @@ from dataclasses import replace
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.planning.lifecycle.stopping import BUDGET_RESET_REASON, budget_exhausted
-from gco_stream.planning.types.plan import Delete, FleetLimit, Note, Part, Plan, RequeueAfter, StepEvent
+from gco_stream.planning.types.plan import FleetLimit, Note, Plan, RequeueAfter
 from gco_stream.planning.types.policy import FleetState, Policy
+from gco_stream.planning.types.steps import Delete, StepEvent
 
 NO_ITEM = "the table has no such item"
 _ORPHANED = StepEvent("Orphaned", f"the endpoint's objects are deleted: {NO_ITEM}")
@@ -23,7 +24,7 @@ def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy
     """Plans the removal of an endpoint without an item. `observed` holds only objects with this endpoint's names."""
     notes = tuple(_kept_objects(name, observed, fleet, policy))
     steps = tuple(
-        Delete(obj.ref, obj.uid, NO_ITEM, Part.MAIN, spends_budget=True)
+        Delete(obj.ref, NO_ITEM, uid=obj.uid, spends_budget=True)
         for obj in removable(name, observed, policy)
         if not obj.deleting
     )

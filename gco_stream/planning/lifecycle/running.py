@@ -16,20 +16,8 @@ from gco_stream.planning.resources.apply import delete_steps, steps_for
 from gco_stream.planning.resources.deployment import AutoscaledReplicas, FixedReplicas, Replicas
 from gco_stream.planning.resources.pod_template import TemplateInputs
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import (
-    Annotate,
-    Apply,
-    Create,
-    Delete,
-    FleetLimit,
-    MissingInput,
-    Note,
-    Part,
-    RequeueAfter,
-    Step,
-    StepEvent,
-    soonest,
-)
+from gco_stream.planning.types.plan import FleetLimit, MissingInput, Note, RequeueAfter, soonest
+from gco_stream.planning.types.steps import Annotate, Apply, Create, Delete, Part, Step, StepEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +151,7 @@ def _route(
         steps += _remove_foreign_clocks(manifest, ingress)
     elif decision.withdraws and ingress is not None:
         why = decision.error.message if decision.error is not None else ""
-        steps = (Delete(ingress.ref, ingress.uid, why, Part.ROUTE, withdraws=True, event=decision.event),)
+        steps = (Delete(ingress.ref, why, Part.ROUTE, decision.event, uid=ingress.uid, withdraws=True),)
     return EndpointDecision(
         steps,
         notes=decision.notes,
@@ -207,7 +195,8 @@ def _remove_foreign_clocks(manifest: JsonObject, ingress: ObservedObject | None)
     }
     if not foreign:
         return ()
-    return (Annotate(ingress.ref, ingress.uid, foreign, f"{', '.join(foreign)}: stale clock", Part.ROUTE),)
+    reason = f"{', '.join(foreign)}: stale clock"
+    return (Annotate(ingress.ref, reason, Part.ROUTE, uid=ingress.uid, annotations=foreign),)
 
 
 def _canary_removed_event(

@@ -13,7 +13,8 @@ from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import delete_steps, steps_for
 from gco_stream.planning.resources.deployment import Decision, FixedReplicas
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import FleetLimit, Part, RequeueAfter, Step
+from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
+from gco_stream.planning.types.steps import Part, Step
 
 BUDGET_RESET_REASON = "the limit on removals allows one more endpoint"
 

@@ -14,7 +14,8 @@ from gco_stream.planning.policies import contested
 from gco_stream.planning.policies import stuck_finalizers as terminating
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Annotate, Part, soonest
+from gco_stream.planning.types.plan import soonest
+from gco_stream.planning.types.steps import Annotate, Part
 
 
 def with_blockers(context: ReconcileContext, outcome: EndpointDecision) -> EndpointDecision:

@@ -19,7 +19,8 @@ from gco_stream.planning.resources.apply import delete_steps, steps_for
 from gco_stream.planning.resources.deployment import FixedReplicas
 from gco_stream.planning.resources.pod_template import TemplateInputs, canary_inputs
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Note, Part, RequeueAfter, Step
+from gco_stream.planning.types.plan import Note, RequeueAfter
+from gco_stream.planning.types.steps import Part, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,18 +20,17 @@ from gco_stream.planning.diff.drift import differences
 from gco_stream.planning.diff.merge_schema import SPEC_SCHEMAS, MergeSchema
 from gco_stream.planning.resources.apply import describe
 from gco_stream.planning.resources.deployment import TEMPLATE_PATH
-from gco_stream.planning.types.plan import (
+from gco_stream.planning.types.plan import RequeueAfter, soonest
+from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
     Part,
     Replace,
-    RequeueAfter,
     Scale,
     Step,
     StepEvent,
     TransferReplicas,
     UpgradeManagedFields,
-    soonest,
 )
 
 MAX_ATTEMPTS = 3
@@ -117,7 +116,9 @@ def annotate_contested(observed: ObservedObject, step: Correction, now: datetime
     attempts = before.attempts + 1 if before is not None and is_same else 1
     text = str(ContestedAnnotation(digest, attempts, now, of_template))
     why, event = "another field manager keeps changing it", StepEvent("Contested", contest_message(observed, step))
-    return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: text}, why, step.part, event)
+    return Annotate(
+        observed.ref, why, step.part, event, uid=observed.uid, annotations={names.CONTESTED_ANNOTATION: text}
+    )
 
 
 def annotate_all_contested(
@@ -165,7 +166,9 @@ def is_over(observed: ObservedObject, steps: Sequence[Step]) -> bool:
 
 def clear_contested(observed: ObservedObject, part: Part) -> Annotate:
     """The step that removes the annotation."""
-    return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: None}, "it is in sync again", part)
+    return Annotate(
+        observed.ref, "it is in sync again", part, uid=observed.uid, annotations={names.CONTESTED_ANNOTATION: None}
+    )
 
 
 def template_fields(step: Correction, observed: ObservedObject) -> tuple[str, ...]:
@@ -243,4 +246,4 @@ def _scaled(steps: Sequence[Step], step: Correction, observed: ObservedObject) -
         count = given
     if count is not None and count != observed_count:
         reason = f"replicas is {observed_count}, should be {count}"
-        yield Scale(observed.ref, observed.uid, count, reason, step.part, from_differences=True)
+        yield Scale(observed.ref, reason, step.part, uid=observed.uid, replicas=count, from_differences=True)

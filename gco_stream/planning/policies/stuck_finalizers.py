@@ -10,7 +10,8 @@ from datetime import datetime
 
 from gco_stream.model.objects import ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.types.plan import Delete, Part, RequeueAfter, StepEvent, soonest
+from gco_stream.planning.types.plan import RequeueAfter, soonest
+from gco_stream.planning.types.steps import Delete, Part, StepEvent
 
 FINALIZER_TIMEOUT = 30.0
 """Seconds for which an object may be terminating before anything is done or reported about it."""
@@ -50,11 +51,11 @@ def decide(
 def _without_pods(observed: ObservedObject, part: Part) -> Delete:
     return Delete(
         observed.ref,
-        observed.uid,
         "it must be recreated, and its pods do not terminate",
         part,
+        StepEvent("PodsLeftBehind", f"{observed.ref} was deleted without waiting for its pods to terminate"),
+        uid=observed.uid,
         background=True,
-        event=StepEvent("PodsLeftBehind", f"{observed.ref} was deleted without waiting for its pods to terminate"),
     )
 
 

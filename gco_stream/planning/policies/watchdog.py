@@ -15,8 +15,9 @@ from gco_stream.model.objects import Kind, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import MissingInput, Note, RequeueAfter, StepEvent
+from gco_stream.planning.types.plan import MissingInput, Note, RequeueAfter
 from gco_stream.planning.types.policy import Census
+from gco_stream.planning.types.steps import StepEvent
 
 # There is no event for containers that are ready behind a readiness gate, so these pods are listed this often.
 _GATED_PERIOD = 15.0

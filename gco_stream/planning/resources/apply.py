@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from gco_stream.model.objects import JsonObject, Kind, ObservedObject
+from gco_stream.model.objects import JsonObject, Kind, ObservedObject, ref_of
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences, in_observed_order
-from gco_stream.planning.types.plan import Apply, Create, Delete, Part, Replace, Step, UpgradeManagedFields
+from gco_stream.planning.types.steps import Apply, Create, Delete, Part, Replace, Step, UpgradeManagedFields
 
 _MAX_DIFFERENCES = 3
 
@@ -13,20 +13,20 @@ _MAX_DIFFERENCES = 3
 def steps_for(manifest: JsonObject, observed: ObservedObject | None, part: Part) -> tuple[Step, ...]:
     """Steps that bring an object, ours or absent, to its manifest. There are none while it is terminating."""
     if observed is None:
-        return (Create(manifest, "it does not exist", part),)
+        return (Create(ref_of(manifest), "it does not exist", part, manifest=manifest),)
     if observed.deleting:
         return ()
-    ordered = in_observed_order(manifest, observed)
+    ref, uid, ordered = observed.ref, observed.uid, in_observed_order(manifest, observed)
     if not observed.ownership.applied:
         # Fields of the previous manager would stay forever, so its entry is taken over before the apply.
         return (
-            UpgradeManagedFields(observed, "it was created by another controller", part),
-            Apply(ordered, observed.uid, "adopted from another controller", part),
+            UpgradeManagedFields(ref, "it was created by another controller", part, uid=uid, observed=observed),
+            Apply(ref, "adopted from another controller", part, uid=uid, manifest=ordered),
         )
     if found := differences(ordered, observed):
         if unmergeable := _unmergeable_ports(manifest, observed):
-            return (Replace(observed.ref, observed.uid, "/spec/ports", manifest["spec"]["ports"], unmergeable, part),)
-        return (Apply(ordered, observed.uid, describe(found), part, from_differences=True),)
+            return (Replace(ref, unmergeable, part, uid=uid, field="/spec/ports", value=manifest["spec"]["ports"]),)
+        return (Apply(ref, describe(found), part, uid=uid, manifest=ordered, from_differences=True),)
     return ()
 
 
@@ -49,7 +49,7 @@ def delete_steps(
     """The step that deletes an object of ours, unless it is absent or already terminating."""
     if observed is None or observed.deleting:
         return ()
-    return (Delete(observed.ref, observed.uid, why, part, spends_budget),)
+    return (Delete(observed.ref, why, part, uid=observed.uid, spends_budget=spends_budget),)
 
 
 def describe(found: Sequence[Difference]) -> str:

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gco_stream.model import names
-from gco_stream.model.objects import JsonObject, ObservedObject
+from gco_stream.model.objects import JsonObject, ObservedObject, ref_of
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.diff.drift import differences, in_observed_order
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import describe
 from gco_stream.planning.resources.pod_template import ADOPTED_VERSION, RENDERINGS, Renderings, TemplateInputs
-from gco_stream.planning.types.plan import (
+from gco_stream.planning.types.plan import Note
+from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
     Create,
-    Note,
     Part,
     Scale,
     Step,
@@ -124,7 +124,7 @@ def decide(
     desired = _Desired(inputs, replicas, namespace, annotations, part, renderings)
     if observed is None:
         manifest = desired.manifest(renderings.current, replicas.start)
-        return Decision((Create(manifest, "it does not exist", part),))
+        return Decision((Create(ref_of(manifest), "it does not exist", part, manifest=manifest),))
     if observed.deleting:
         return Decision(notes=(Note("it is terminating and is recreated once it is gone", observed.ref),))
     selector = observed.spec.get("selector", {}).get("matchLabels")
@@ -206,7 +206,8 @@ def scale_only(
     """Sets only the replicas of a Deployment whose pod template cannot be rendered or is not ours."""
     if observed is None or observed.deleting or observed.spec.get("replicas", 1) == count:
         return Decision()
-    return Decision((Scale(observed.ref, observed.uid, count, why, part, from_differences),))
+    step = Scale(observed.ref, why, part, uid=observed.uid, replicas=count, from_differences=from_differences)
+    return Decision((step,))
 
 
 def image_of(observed: ObservedObject) -> str | None:
@@ -236,7 +237,7 @@ def _annotate_only(desired: _Desired, observed: ObservedObject) -> Decision:
         names.TEMPLATE_VERSION_ANNOTATION: str(ADOPTED_VERSION),
     }
     annotations.pop(names.REVISION_ANNOTATION, None)
-    stamp = Annotate(observed.ref, observed.uid, annotations, "adopted without a restart", desired.part)
+    stamp = Annotate(observed.ref, "adopted without a restart", desired.part, uid=observed.uid, annotations=annotations)
     scaling = _leave_template(observed, desired.replicas, desired.part, _CREATED_BY_OTHERS)
     return Decision((stamp, *scaling.steps), scaling.notes)
 
@@ -248,9 +249,9 @@ def _adopt(desired: _Desired, observed: ObservedObject, version: int, why: str) 
         count = desired.replicas.count
     else:
         steps.append(_transfer_replicas(observed, desired.replicas, desired.part))
-    steps.append(UpgradeManagedFields(observed, why, desired.part))
+    steps.append(UpgradeManagedFields(observed.ref, why, desired.part, uid=observed.uid, observed=observed))
     manifest = in_observed_order(desired.manifest(version, count), observed)
-    steps.append(Apply(manifest, observed.uid, why, desired.part))
+    steps.append(Apply(observed.ref, why, desired.part, uid=observed.uid, manifest=manifest))
     return Decision(tuple(steps))
 
 
@@ -264,7 +265,8 @@ def _correct(desired: _Desired, observed: ObservedObject, version: int, *, upgra
     manifest = in_observed_order(desired.manifest(version, count), observed)
     if found := differences(manifest, observed):
         reason = f"{upgrade}: {describe(found)}" if upgrade else describe(found)
-        steps.append(Apply(manifest, observed.uid, reason, desired.part, from_differences=not upgrade))
+        ref, uid = observed.ref, observed.uid
+        steps.append(Apply(ref, reason, desired.part, uid=uid, manifest=manifest, from_differences=not upgrade))
     return Decision(tuple(steps))
 
 
@@ -275,7 +277,9 @@ def _we_own_replicas(observed: ObservedObject) -> bool:
 def _transfer_replicas(observed: ObservedObject, replicas: AutoscaledReplicas, part: Part) -> TransferReplicas:
     present = observed.spec.get("replicas", 1)
     count = replicas.clamped(present) if present else replicas.start
-    return TransferReplicas(observed.ref, observed.uid, count, f"autoscaling is enabled, replicas is {present}", part)
+    return TransferReplicas(
+        observed.ref, f"autoscaling is enabled, replicas is {present}", part, uid=observed.uid, replicas=count
+    )
 
 
 def rolled_out(observed: ObservedObject | None) -> bool:

@@ -1,182 +1,16 @@
 """A plan as a value: the steps and their order, the report, the requeue, and the reasons."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from gco_stream.model.endpoint import RegionState
-from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+from gco_stream.model.objects import ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.text import truncate
+from gco_stream.planning.types.steps import Step
 
 MAX_ERROR = 2500
-
-
-class Part(StrEnum):
-    """The part of an endpoint that a step belongs to. A failed step blocks only its own part."""
-
-    MAIN = "main"
-    ROUTE = "route"
-    CANARY = "canary"
-
-
-@dataclass(frozen=True, slots=True)
-class StepEvent:
-    """An Event to publish after a step was executed. `reason` is a CamelCase word, `message` a sentence."""
-
-    reason: str
-    message: str
-    warning: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Creates an object. The API server rejects it if an object with the name exists."""
-
-    manifest: JsonObject
-    reason: str
-    part: Part = Part.MAIN
-    event: StepEvent | None = None
-
-    @property
-    def ref(self) -> ObjectRef:
-        """The object to create."""
-        return ref_of(self.manifest)
-
-    def __str__(self) -> str:
-        return f"create {self.ref}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Apply:
-    """Changes an existing object (with this uid) to the manifest by server-side apply.
-
-    `from_differences`: `reason` only summarizes the fields that differ.
-    """
-
-    manifest: JsonObject
-    uid: str
-    reason: str
-    part: Part = Part.MAIN
-    event: StepEvent | None = None
-    from_differences: bool = False
-
-    @property
-    def ref(self) -> ObjectRef:
-        """The object to change."""
-        return ref_of(self.manifest)
-
-    def __str__(self) -> str:
-        return f"apply {self.ref}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class TransferReplicas:
-    """Moves spec.replicas to a separate field manager, so that the HPA can take it over without a dip in the count."""
-
-    ref: ObjectRef
-    uid: str
-    replicas: int
-    reason: str
-    part: Part = Part.MAIN
-
-    def __str__(self) -> str:
-        return f"transfer replicas of {self.ref} to the HPA at {self.replicas}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Sets the replicas through the scale subresource and changes nothing else.
-
-    `from_differences`: `reason` only states the replicas that differ.
-    """
-
-    ref: ObjectRef
-    uid: str
-    replicas: int
-    reason: str
-    part: Part = Part.MAIN
-    from_differences: bool = False
-
-    def __str__(self) -> str:
-        return f"scale {self.ref} to {self.replicas}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Annotate:
-    """Sets only annotations, by a merge patch in which None removes one. It does not affect pods."""
-
-    ref: ObjectRef
-    uid: str
-    annotations: Mapping[str, str | None]
-    reason: str
-    part: Part = Part.MAIN
-    event: StepEvent | None = None
-
-    def __str__(self) -> str:
-        return f"annotate {self.ref}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """Replaces the value of a field (`field` is a JSON pointer) that an apply would only merge."""
-
-    ref: ObjectRef
-    uid: str
-    field: str
-    value: Any
-    reason: str
-    part: Part = Part.MAIN
-
-    def __str__(self) -> str:
-        return f"replace {self.field} of {self.ref}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class UpgradeManagedFields:
-    """Takes over the fields that GCO's field manager owns, so that fields dropped later are removed."""
-
-    observed: ObservedObject
-    reason: str
-    part: Part = Part.MAIN
-
-    @property
-    def ref(self) -> ObjectRef:
-        """The object whose managed fields change their owner."""
-        return self.observed.ref
-
-    def __str__(self) -> str:
-        return f"take over the managed fields of {self.ref}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Deletes the object with this uid.
-
-    `spends_budget`: the deletion was not requested by desired_state=deleted. `withdraws`: it removes the route of an
-    endpoint that should run. `background`: it does not wait for dependents.
-    """
-
-    ref: ObjectRef
-    uid: str
-    reason: str
-    part: Part = Part.MAIN
-    spends_budget: bool = False
-    withdraws: bool = False
-    background: bool = False
-    event: StepEvent | None = None
-
-    def __str__(self) -> str:
-        return f"delete {self.ref}: {self.reason}"
-
-
-Step = Create | Apply | TransferReplicas | Scale | Annotate | Replace | UpgradeManagedFields | Delete
-
-
-def event_of(step: Step) -> StepEvent | None:
-    """The Event of a step, if it has one."""
-    return step.event if isinstance(step, Create | Apply | Annotate | Delete) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +137,3 @@ class Plan:
             lines.append(str(self.requeue_after))
         lines += [f"withheld: {step}" for step in self.withheld]
         return lines + [f"warning: {warning}" for warning in self.warnings] + list(map(str, self.notes))
-
-
-def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
-    """The reference of the object in a manifest."""
-    return ObjectRef(Kind(manifest["kind"]), manifest["metadata"]["namespace"], manifest["metadata"]["name"])

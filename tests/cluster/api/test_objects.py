@@ -7,10 +7,9 @@ from gco_stream.cluster.api.objects import (
     object_path,
     observe,
     ownership_of,
-    ref_of,
     upgraded_managed_fields,
 )
-from gco_stream.model.objects import Kind, ObjectRef, Ownership
+from gco_stream.model.objects import Kind, ObjectRef, Ownership, ref_of
 from tests.support.raw_objects import entry, raw
 
 

@@ -16,8 +16,9 @@ from gco_stream.engine.reconcile.executor import ExecutionResult
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult
 from gco_stream.engine.reconcile.status_writer import StatusWriter
 from gco_stream.model import wire
-from gco_stream.planning.types.plan import Delete, Plan
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import Census, Policy
+from gco_stream.planning.types.steps import Delete
 from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
 from tests.engine.deletion.test_approvals import approve
 from tests.engine.deletion.test_budget import Lease

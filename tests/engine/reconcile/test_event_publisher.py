@@ -7,7 +7,8 @@ from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.types.plan import Delete, Plan, Report, StepEvent
+from gco_stream.planning.types.plan import Plan, Report
+from gco_stream.planning.types.steps import Delete, StepEvent
 from tests.engine.deletion.test_orphan_tracker import Cluster
 from tests.support.simulated_cluster import NAMESPACE
 
@@ -53,7 +54,7 @@ def test_a_warning_that_is_also_the_error_is_one_event_and_is_not_repeated() -> 
 
 def test_a_withdrawal_is_one_event_with_its_reason() -> None:
     event = StepEvent("IngressWithdrawn", "no replica has been ready for 300 s")
-    step = Delete(INGRESS, "uid", "why", withdraws=True, event=event)
+    step = Delete(INGRESS, "why", event=event, uid="uid", withdraws=True)
     withdrawn = Cause(Reason.INGRESS_WITHDRAWN, "no ready replicas")
     assert Emitted().of(reported(withdrawn, steps=(step,))) == [("Warning", "IngressWithdrawn", event.message)]
     assert Emitted().of(reported(withdrawn)) == [("Warning", "IngressWithdrawn", withdrawn.message)]
@@ -67,6 +68,6 @@ def test_an_endpoint_without_objects_has_no_event() -> None:
 
 def test_the_event_of_a_deletion_is_about_the_deleted_object_if_nothing_is_left() -> None:
     emitted = Emitted()
-    step = Delete(INGRESS, "uid", "why", spends_budget=True, event=StepEvent("Orphaned", "its objects are deleted"))
+    step = Delete(INGRESS, "why", event=StepEvent("Orphaned", "its objects are deleted"), uid="uid", spends_budget=True)
     emitted.news.publish("another", ReconcileResult(Result.GONE, (step,)))
     assert emitted.events == [("Warning", "Orphaned", "its objects are deleted")]

@@ -17,9 +17,9 @@ from gco_stream.model.objects import JsonObject, Kind, Observed
 from gco_stream.model.reasons import Reason
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.types.plan import Create, Part, Step
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
+from gco_stream.planning.types.steps import Create, Part, Step
 from tests.engine.deletion.test_removal import ReconcilerFixture
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import CANARY, POLICY, SCALED, SimulatedCluster, running

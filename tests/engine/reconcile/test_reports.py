@@ -12,7 +12,8 @@ from gco_stream.engine.reconcile.reconciler import Result
 from gco_stream.model import names, wire
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Reason
-from gco_stream.planning.types.plan import Apply, Plan
+from gco_stream.planning.types.plan import Plan
+from gco_stream.planning.types.steps import Apply
 from tests.engine.deletion import test_removal
 from tests.support.items import REGION
 from tests.support.simulated_cluster import NAMESPACE, POLICY

@@ -11,13 +11,14 @@ from gco_stream.engine.reconcile.executor import PlanExecutor
 from gco_stream.engine.reconcile.restart_tracker import WINDOW, RestartTracker
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint
-from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject
+from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, ref_of
 from gco_stream.model.reasons import Reason
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.policies import contested
-from gco_stream.planning.types.plan import Annotate, Apply, Delete, Plan, Replace, Scale, UpgradeManagedFields
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
+from gco_stream.planning.types.steps import Annotate, Apply, Delete, Replace, Scale, UpgradeManagedFields
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, POLICY, START
 from tests.support.value_api_server import ApiServer, Stored
@@ -65,25 +66,25 @@ class Contest:
         self.api.create(("gco-stream", "Apply"), manifest)
 
     async def apply(self, manifest: Any, uid: str) -> None:
-        self.api.execute(Apply(manifest, uid, ""))
+        self.api.execute(Apply(ref_of(manifest), "", uid=uid, manifest=manifest))
 
     async def scale(self, ref: ObjectRef, uid: str, replicas: int) -> None:
-        self.api.execute(Scale(ref, uid, replicas, ""))
+        self.api.execute(Scale(ref, "", uid=uid, replicas=replicas))
 
     async def replace(self, ref: ObjectRef, uid: str, field: str, value: Any) -> None:
-        self.api.execute(Replace(ref, uid, field, value, ""))
+        self.api.execute(Replace(ref, "", uid=uid, field=field, value=value))
 
     async def upgrade_managed_fields(self, observed: ObservedObject) -> None:
-        self.api.execute(UpgradeManagedFields(observed, ""))
+        self.api.execute(UpgradeManagedFields(observed.ref, "", uid=observed.uid, observed=observed))
 
     async def delete(self, ref: ObjectRef, uid: str, *, background: bool = False) -> None:
         self.background.append(background)
-        self.api.execute(Delete(ref, uid, "", background=background))
+        self.api.execute(Delete(ref, "", uid=uid, background=background))
 
     async def annotate(self, ref: ObjectRef, uid: str, annotations: Mapping[str, str | None]) -> ObservedObject:
         if self.forbids is not None:
             raise self.forbids
-        self.api.execute(Annotate(ref, uid, annotations, ""))
+        self.api.execute(Annotate(ref, "", uid=uid, annotations=annotations))
         if self.strips:
             self.api.edit(ref, UPDATER, MARK, None)
         found = self.api.seen(ref)
@@ -269,7 +270,7 @@ async def test_an_unavailable_api_server_only_delays_the_annotation(contest: Con
 
 async def test_background_deletion_is_requested_from_the_writer(contest: Contest) -> None:
     uid = contest.api.stored[MAIN].uid
-    steps = tuple(Delete(MAIN, uid, "", background=background) for background in (True, False))
+    steps = tuple(Delete(MAIN, "", uid=uid, background=background) for background in (True, False))
     await contest.runner.execute(Plan("chat", steps=steps))
     assert contest.background == [True, False]
 

@@ -12,13 +12,14 @@ from gco_stream.model import wire
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.types.plan import Plan, Report, Scale, Step
+from gco_stream.planning.types.plan import Plan, Report
+from gco_stream.planning.types.steps import Scale, Step
 from gco_stream.stream.consumer import StreamRecord
 from tests.support.items import item
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 CHAT = ObjectRef(Kind.DEPLOYMENT, "gco-inference", "chat")
-SCALED: tuple[Step, ...] = (Scale(CHAT, "uid", 4, "replicas is 1, should be 4"),)
+SCALED: tuple[Step, ...] = (Scale(CHAT, "replicas is 1, should be 4", uid="uid", replicas=4),)
 
 
 class HistoryFixture:
@@ -284,7 +285,7 @@ def test_an_endpoint_takes_at_most_two_kilobytes() -> None:
     kept = HistoryFixture()
     for number in range(50):
         kept.journal.record_change(record(updated=iso(NOON)))
-        steps = tuple(Scale(CHAT, "uid", number, f"{number}: " + "why " * 200) for _ in range(9))
+        steps = tuple(Scale(CHAT, f"{number}: " + "why " * 200, uid="uid", replicas=number) for _ in range(9))
         kept.reconciled(outcome(RegionState.UPDATING, steps), *(Trigger.RESYNC,) * 3)
         kept.reconciled(ReconcileResult(Result.FAILED, errors=(Cause(Reason.REJECTED, "é\x1b" * 4000),) * 9))
     story = kept.journal.history("chat")

@@ -232,7 +232,9 @@ def test_wait_reports_the_state_reached_or_the_current_state(shell: Shell, table
     put(table, region_status={HERE: {"state": "running"}})
     assert (shell("endpoint wait chat --for running"), shell.out) == (0, "chat running\n")
     assert shell("endpoint wait chat --for stopped --timeout 0") == FAILED
-    assert shell.err == "gco-stream: chat is not stopped after 0 s: desired: deploying; us-east-1: running, 0 of 0 ready\n"
+    assert (
+        shell.err == "gco-stream: chat is not stopped after 0 s: desired: deploying; us-east-1: running, 0 of 0 ready\n"
+    )
     assert (shell("endpoint wait nobody --for gone"), shell.out) == (0, "nobody gone\n")
 
 

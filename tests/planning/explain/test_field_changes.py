@@ -1,5 +1,5 @@
 from gco_stream.model.objects import Kind, ObjectRef
-from gco_stream.planning.types.plan import Apply, Create, Replace
+from gco_stream.planning.types.steps import Apply, Create, Replace
 from tests.support.simulated_cluster import NAMESPACE, running, with_spec
 
 

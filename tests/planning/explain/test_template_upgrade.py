@@ -10,7 +10,7 @@ from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, Observed, ObservedObject, Ownership
 from gco_stream.planning.explain.template_upgrade import EndpointUpgrade, select, upgrade_of
 from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings, TemplateInputs
-from gco_stream.planning.types.plan import Apply, UpgradeManagedFields
+from gco_stream.planning.types.steps import Apply, UpgradeManagedFields
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, fields_of, legacy, with_spec
 
@@ -182,7 +182,11 @@ def test_an_interrupted_takeover_of_managed_fields_continues() -> None:
     cluster.reconcile(asked)
     assert version(cluster) == "2"
     cluster, asked = adopted()
-    cluster.execute(UpgradeManagedFields(main(cluster), "an upgrade was requested"))
+    cluster.execute(
+        UpgradeManagedFields(
+            main(cluster).ref, "an upgrade was requested", uid=main(cluster).uid, observed=main(cluster)
+        )
+    )
     assert all(not isinstance(step, Apply) for step in cluster.plan(asked).steps)
 
 

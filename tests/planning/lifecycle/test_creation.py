@@ -4,7 +4,7 @@ import pytest
 
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind
-from gco_stream.planning.types.plan import Create
+from gco_stream.planning.types.steps import Create
 from tests.support.items import PARITY_CASES, endpoint, item, parity_item, parity_objects, read
 from tests.support.simulated_cluster import CANARY, SCALED, SimulatedCluster, running, with_spec
 

@@ -1,7 +1,7 @@
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Reason
-from gco_stream.planning.types.plan import Delete
 from gco_stream.planning.types.policy import FleetState
+from gco_stream.planning.types.steps import Delete
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, SCALED, SimulatedCluster, running
 

@@ -6,8 +6,9 @@ import pytest
 
 from gco_stream.model.endpoint import Endpoint, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
-from gco_stream.planning.types.plan import Plan, Step
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import Census, FleetState
+from gco_stream.planning.types.steps import Step
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, running, with_spec
 

@@ -10,8 +10,9 @@ from gco_stream.model.objects import JsonObject, Kind, ObjectRef
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.resources import pod_template as template
 from gco_stream.planning.resources.manifests import deployment
-from gco_stream.planning.types.plan import Apply, Create, Delete, Plan, Scale, Step, TableChange, TransferReplicas
+from gco_stream.planning.types.plan import Plan, TableChange
 from gco_stream.planning.types.policy import Policy
+from gco_stream.planning.types.steps import Apply, Create, Delete, Scale, Step, TransferReplicas
 from tests.support.items import REGION
 from tests.support.value_api_server import KUBECTL, ApiServer, Stored, body_of, leaves
 

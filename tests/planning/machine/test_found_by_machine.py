@@ -7,8 +7,8 @@ import pytest
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObservedObject, Ownership, PodHealth
-from gco_stream.planning.types.plan import Annotate, Create, Delete
 from gco_stream.planning.types.policy import Census, FleetState
+from gco_stream.planning.types.steps import Annotate, Create, Delete
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, SimulatedCluster, reported, running, with_spec
 

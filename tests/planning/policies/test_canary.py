@@ -4,7 +4,6 @@ import pytest
 
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
-from gco_stream.planning.types.plan import event_of
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, running, with_spec
 
@@ -51,12 +50,12 @@ def test_only_an_unready_canary_losing_traffic_emits_an_event() -> None:
     cluster, asked = with_canary()
     cluster.roll_out("chat-canary", ready=0)
     [step] = cluster.plan(asked).steps
-    event = event_of(step)
+    event = step.event
     assert event is not None
     assert (event.reason, event.warning) == ("CanaryUnready", True)
     cluster, asked = with_canary()
     plan = cluster.plan(with_spec(asked, canary={**CANARY["canary"], "weight": 0}))
-    assert [event_of(step) for step in plan.steps] == [None]
+    assert [step.event for step in plan.steps] == [None]
 
 
 @pytest.mark.parametrize("change", [{"desired_state": "stopped"}, {"desired_state": "deleted"}])

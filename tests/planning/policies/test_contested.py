@@ -13,9 +13,10 @@ from gco_stream.planning.explain.object_status import ObjectState
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.policies import contested
 from gco_stream.planning.policies.contested import MAX_ATTEMPTS, ContestedAnnotation
-from gco_stream.planning.types.plan import Annotate, Apply, Create, Plan, Scale
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
+from gco_stream.planning.types.steps import Annotate, Apply, Create, Scale
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SCALED, START
 from tests.support.value_api_server import ApiServer, Path, Stored
@@ -316,7 +317,7 @@ def test_the_contested_annotation_is_removed_once_the_object_is_in_sync(
     uid = contest.seen(ref).uid
     part = contest.taken[0].part
     marks = {names.CONTESTED_ANNOTATION: None}
-    assert contest.taken == [Annotate(ref, uid, marks, "it is in sync again", part)]
+    assert contest.taken == [Annotate(ref, "it is in sync again", part, uid=uid, annotations=marks)]
     assert contest.mark(ref) is None
     assert plan.report is not None
     assert plan.report.error == ""

@@ -6,7 +6,7 @@ import pytest
 
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
-from gco_stream.planning.types.plan import Create, Delete, Part
+from gco_stream.planning.types.steps import Create, Delete, Part
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, START, SimulatedCluster, running, with_spec
 

@@ -1,6 +1,6 @@
 from gco_stream.model.objects import Kind, Ownership
-from gco_stream.planning.types.plan import Apply, UpgradeManagedFields
 from gco_stream.planning.types.policy import FleetState
+from gco_stream.planning.types.steps import Apply, UpgradeManagedFields
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, SimulatedCluster, legacy, with_spec
 

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
-from gco_stream.planning.types.plan import (
-    Apply,
-    Create,
-    Delete,
-    Plan,
-    Scale,
-    Step,
-    TransferReplicas,
-    UpgradeManagedFields,
-)
+from gco_stream.planning.types.plan import Plan
+from gco_stream.planning.types.steps import Apply, Create, Delete, Scale, Step, TransferReplicas, UpgradeManagedFields
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster
 

@@ -4,7 +4,8 @@ import pytest
 
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
-from gco_stream.planning.types.plan import Apply, Delete, Plan
+from gco_stream.planning.types.plan import Plan
+from gco_stream.planning.types.steps import Apply, Delete
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import (
     CANARY,

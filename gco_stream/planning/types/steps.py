@@ -1,0 +1,137 @@
+"""Steps: the changes to objects that a plan consists of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from gco_stream.model.objects import JsonObject, ObjectRef, ObservedObject
+
+
+class Part(StrEnum):
+    """The part of an endpoint that a step belongs to. A failed step blocks only its own part."""
+
+    MAIN = "main"
+    ROUTE = "route"
+    CANARY = "canary"
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """An Event to publish after a step was executed. `reason` is a CamelCase word, `message` a sentence."""
+
+    reason: str
+    message: str
+    warning: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change to one object. `reason`: why, for logs and explanations. `event`: published once it was executed."""
+
+    ref: ObjectRef
+    reason: str
+    part: Part = Part.MAIN
+    event: StepEvent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create(Step):
+    """Creates an object. The API server rejects it if an object with the name exists."""
+
+    manifest: JsonObject
+
+    def __str__(self) -> str:
+        return f"create {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOnObject(Step):
+    """A change to the existing object with this UID, and to no other object with its name."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply(StepOnObject):
+    """Changes the object to the manifest by server-side apply.
+
+    `from_differences`: `reason` only summarizes the fields that differ.
+    """
+
+    manifest: JsonObject
+    from_differences: bool = False
+
+    def __str__(self) -> str:
+        return f"apply {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferReplicas(StepOnObject):
+    """Moves spec.replicas to a separate field manager, so that the HPA can take it over without a dip in the count."""
+
+    replicas: int
+
+    def __str__(self) -> str:
+        return f"transfer replicas of {self.ref} to the HPA at {self.replicas}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale(StepOnObject):
+    """Sets the replicas through the scale subresource and changes nothing else.
+
+    `from_differences`: `reason` only states the replicas that differ.
+    """
+
+    replicas: int
+    from_differences: bool = False
+
+    def __str__(self) -> str:
+        return f"scale {self.ref} to {self.replicas}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotate(StepOnObject):
+    """Sets only annotations, by a merge patch in which None removes one. It does not affect pods."""
+
+    annotations: Mapping[str, str | None]
+
+    def __str__(self) -> str:
+        return f"annotate {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace(StepOnObject):
+    """Replaces the value of a field (`field` is a JSON pointer) that an apply would only merge."""
+
+    field: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"replace {self.field} of {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeManagedFields(StepOnObject):
+    """Takes over the fields that GCO's field manager owns, so that fields dropped later are removed."""
+
+    observed: ObservedObject
+
+    def __str__(self) -> str:
+        return f"take over the managed fields of {self.ref}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(StepOnObject):
+    """Deletes the object.
+
+    `spends_budget`: the deletion was not requested by desired_state=deleted. `withdraws`: it removes the route of an
+    endpoint that should run. `background`: it does not wait for dependents.
+    """
+
+    spends_budget: bool = False
+    withdraws: bool = False
+    background: bool = False
+
+    def __str__(self) -> str:
+        return f"delete {self.ref}: {self.reason}"
