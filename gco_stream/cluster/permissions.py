@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 
 from gco_stream.cluster.api.client import KubeClient
+from gco_stream.model.kinds import RESOURCES
 
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _OBJECTS: Final = ("get", "list", "watch", "create", "patch", "delete")
@@ -31,13 +32,8 @@ class Permission:
 def required_permissions(namespaces: tuple[str, ...], lease_namespace: str, lease: str) -> Iterator[Permission]:
     """All permissions that the controller needs in its endpoints' namespaces and in the Lease's."""
     for namespace in namespaces:
-        for group, resource in (
-            ("apps", "deployments"),
-            ("", "services"),
-            ("networking.k8s.io", "ingresses"),
-            ("autoscaling", "horizontalpodautoscalers"),
-        ):
-            yield from (Permission(namespace, group, resource, verb) for verb in _OBJECTS)
+        for resource in RESOURCES.values():
+            yield from (Permission(namespace, resource.group, resource.plural, verb) for verb in _OBJECTS)
         yield Permission(namespace, "apps", "deployments", "patch", subresource="scale")
         yield Permission(namespace, "", "pods", "list")
         yield from (Permission(namespace, "events.k8s.io", "events", verb) for verb in ("create", "patch", "list"))

@@ -14,7 +14,8 @@ from gco_stream.cluster.api.errors import Conflict, NotFound, NotLeading, Reject
 from gco_stream.cluster.api.objects import checked, object_path, upgraded_managed_fields
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.model import names
-from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject, ref_of
+from gco_stream.model.kinds import RESOURCES
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject, ref_of
 
 _APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE: Final = "application/merge-patch+json"
@@ -55,7 +56,7 @@ class ObjectWriter:
     async def apply_replicas(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
         """Own a Deployment's replicas as a second field manager, so that the main apply can safely drop the field."""
         manifest = {
-            "apiVersion": API_VERSIONS[ref.kind],
+            "apiVersion": RESOURCES[ref.kind].api_version,
             "kind": str(ref.kind),
             "metadata": {"name": ref.name, "namespace": ref.namespace},
             "spec": {"replicas": replicas},

@@ -72,17 +72,3 @@ def is_endpoint_name(name: str, *, with_canary: bool = False) -> bool:
 def is_namespace(name: str) -> bool:
     """Whether this is a valid name of a namespace (a DNS-1123 label)."""
     return len(name) <= MAX_NAME and _DNS_1123_LABEL.fullmatch(name) is not None
-
-
-def endpoints_of_object(object_name: str, annotated: str | None) -> frozenset[str]:
-    """Names of the endpoints to which an object with this name can belong.
-
-    `annotated` is the object's gco.io/endpoint annotation. The object's name alone is ambiguous: `a-canary` may be the
-    canary of `a` or the main object of an endpoint `a-canary`, so both are returned. A superfluous key does no harm.
-    """
-    candidates = {annotated} if annotated else set()
-    base = object_name.removeprefix(INGRESS_PREFIX)
-    candidates |= {object_name, base}
-    if object_name.endswith(CANARY_SUFFIX):
-        candidates.add(object_name.removesuffix(CANARY_SUFFIX))
-    return frozenset(name for name in candidates if name)

@@ -16,22 +16,12 @@ def _empty() -> Mapping[str, Any]:
 
 
 class Kind(StrEnum):
-    """Kinds of the objects of an endpoint."""
+    """Kinds of the objects of an endpoint, in the order in which they are shown. See gco_stream.model.kinds."""
 
     DEPLOYMENT = "Deployment"
     SERVICE = "Service"
     INGRESS = "Ingress"
     HPA = "HorizontalPodAutoscaler"
-
-
-API_VERSIONS: Mapping[Kind, str] = MappingProxyType(
-    {
-        Kind.DEPLOYMENT: "apps/v1",
-        Kind.SERVICE: "v1",
-        Kind.INGRESS: "networking.k8s.io/v1",
-        Kind.HPA: "autoscaling/v2",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, order=True)

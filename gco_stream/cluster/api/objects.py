@@ -1,21 +1,13 @@
 """API objects reduced to the fields that planning reads, and the API paths of each kind."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from gco_stream.cluster.api.errors import ServerError
 from gco_stream.model import names
-from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject, Ownership
+from gco_stream.model.kinds import RESOURCES
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject, Ownership
 
-_PLURALS: Final[Mapping[Kind, str]] = MappingProxyType(
-    {
-        Kind.DEPLOYMENT: "deployments",
-        Kind.SERVICE: "services",
-        Kind.INGRESS: "ingresses",
-        Kind.HPA: "horizontalpodautoscalers",
-    }
-)
 # A Deployment's counts and conditions determine endpoint states. The status of other kinds is not used, and the
 # status of an HPA changes all the time.
 _DEPLOYMENT_STATUS: Final = (
@@ -34,9 +26,9 @@ _UNREAD_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 def collection_path(kind: Kind, namespace: str) -> str:
     """REST path of all objects of a kind in a namespace."""
-    version = API_VERSIONS[kind]
-    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    return f"{root}/namespaces/{namespace}/{_PLURALS[kind]}"
+    resource = RESOURCES[kind]
+    root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"
+    return f"{root}/namespaces/{namespace}/{resource.plural}"
 
 
 def object_path(ref: ObjectRef) -> str:

@@ -15,10 +15,10 @@ from gco_stream.cluster.api.objects import checked, collection_path, object_path
 from gco_stream.cluster.cache.reflector import INACTIVITY_SECONDS, Reflector, ReflectorSnapshot
 from gco_stream.cluster.cache.store import Store
 from gco_stream.model import names
+from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, Observed, ObservedObject, ref_of
 
 _KINDS: Final = frozenset(map(str, Kind))
-_NAMED_AFTER_ENDPOINT: Final = (Kind.DEPLOYMENT, Kind.SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +131,7 @@ class ClusterCache:
         found: set[str] = set()
         for (kind, _), store in self._stores.items():
             for name, endpoint in store.endpoints():
-                if endpoint is not None:
-                    found.add(endpoint)
-                elif kind is Kind.INGRESS:
-                    found.add(name.removeprefix(names.INGRESS_PREFIX))
-                else:
-                    found |= {name, name.removesuffix(names.CANARY_SUFFIX)}
+                found |= RESOURCES[kind].endpoints_of(name) if endpoint is None else {endpoint}
         return frozenset(found)
 
     def named(self, kind: Kind) -> Iterator[tuple[str, str, str | None]]:
@@ -178,11 +173,9 @@ class ClusterCache:
 
     def _stores_of_endpoint(self, endpoint_name: str) -> Iterator[tuple[Store, str]]:
         for namespace in self.namespaces:
-            for kind in _NAMED_AFTER_ENDPOINT:
-                yield self._stores[kind, namespace], endpoint_name
-                yield self._stores[kind, namespace], names.canary_name(endpoint_name)
-            yield self._stores[Kind.INGRESS, namespace], names.ingress_name(endpoint_name)
-            yield self._stores[Kind.HPA, namespace], endpoint_name
+            for kind, resource in RESOURCES.items():
+                for name in resource.names_of(endpoint_name):
+                    yield self._stores[kind, namespace], name
 
     async def _fetch(self, ref: ObjectRef) -> JsonObject | None:
         try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from gco_stream.cluster.api.objects import checked, is_applied_by_us, is_selected, observe
 from gco_stream.cluster.cache import packed_object as compact
-from gco_stream.model import names
+from gco_stream.model.kinds import endpoints_of_object
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 
 # Deleted uids to remember, so that late updates do not bring them back. Fewer objects are deleted between two events.
@@ -220,5 +220,6 @@ class Store:
             del self._tombstones[next(iter(self._tombstones))]
 
     def _endpoints(self, name: str, *records: bytes | None) -> frozenset[str]:
-        annotated = {compact.endpoint_of(self.ref(name), record) for record in records if record is not None}
-        return frozenset().union(*(names.endpoints_of_object(name, endpoint) for endpoint in annotated))
+        ref = self.ref(name)
+        annotated = {compact.endpoint_of(ref, record) for record in records if record is not None}
+        return frozenset().union(*(endpoints_of_object(ref, endpoint) for endpoint in annotated))

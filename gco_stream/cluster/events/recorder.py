@@ -19,7 +19,8 @@ import structlog
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Conflict, Forbidden, NotFound, Rejected, Unauthorized
 from gco_stream.cluster.leaderelection.record import micro_time
-from gco_stream.model.objects import API_VERSIONS, JsonObject, ObjectRef
+from gco_stream.model.kinds import RESOURCES
+from gco_stream.model.objects import JsonObject, ObjectRef
 
 EventType = Literal["Normal", "Warning"]
 
@@ -205,7 +206,7 @@ class EventRecorder:
     def _event(self, key: _Key, series: _Series) -> JsonObject:
         ref = key.ref
         regarding = {
-            "apiVersion": API_VERSIONS[ref.kind],
+            "apiVersion": RESOURCES[ref.kind].api_version,
             "kind": str(ref.kind),
             "namespace": ref.namespace,
             "name": ref.name,

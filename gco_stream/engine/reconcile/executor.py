@@ -11,6 +11,7 @@ from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.engine.reconcile.restart_tracker import RestartTracker
 from gco_stream.model import names
 from gco_stream.model.hashing import canonical_hash
+from gco_stream.model.kinds import endpoints_of_object
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.policies import contested
@@ -189,7 +190,7 @@ class PlanExecutor:
 
     def forget(self, name: str) -> None:
         """Drops the rejected steps and restarts of a deleted endpoint."""
-        for ref in [ref for ref in self._rejected if name in names.endpoints_of_object(ref.name, None)]:
+        for ref in [ref for ref in self._rejected if name in endpoints_of_object(ref, None)]:
             del self._rejected[ref]
         self._restarts.forget_endpoint(name)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
+from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import REFUSED_REASONS, Cause, Reason
 from gco_stream.planning.explain.desired_summary import desired_summary
@@ -248,7 +249,6 @@ def _unreadable(item: InvalidItem, observed: Observed, policy: Policy, plan: Pla
 
 
 def _may_be_its(obj: ObservedObject, name: str, policy: Policy) -> bool:
-    app = name if obj.ref.kind is Kind.INGRESS else obj.ref.name
-    return (obj.endpoint == name or obj.ref.name in {name, f"inference-{name}"}) and is_owned_by(
-        obj, endpoint=name, app=app, table_arn=policy.table_arn
-    )
+    resource = RESOURCES[obj.ref.kind]
+    is_named = obj.endpoint == name or obj.ref.name == resource.names_of(name)[0]
+    return is_named and is_owned_by(obj, endpoint=name, app=resource.app_of(obj.ref.name), table_arn=policy.table_arn)

@@ -13,6 +13,7 @@ from typing import Final
 
 from gco_stream.model import names
 from gco_stream.model.endpoint import RegionState
+from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import ROUTE_REASONS, Cause, Reason
@@ -107,16 +108,9 @@ def object_statuses(context: ExplainContext) -> tuple[ObjectStatus, ...]:
 
 def _refs(context: ExplainContext) -> list[ObjectRef]:
     reconcile_context = context.context
-    name, canary = reconcile_context.endpoint.name, reconcile_context.canary
-    kinds = [
-        (Kind.DEPLOYMENT, name),
-        (Kind.SERVICE, name),
-        (Kind.INGRESS, names.ingress_name(name)),
-        (Kind.HPA, name),
-        (Kind.DEPLOYMENT, canary),
-        (Kind.SERVICE, canary),
-    ]
-    refs = [ObjectRef(kind, reconcile_context.namespace, of) for kind, of in kinds]
+    named = [(kind, resource.names_of(reconcile_context.endpoint.name)) for kind, resource in RESOURCES.items()]
+    refs = [ObjectRef(kind, reconcile_context.namespace, names_of[0]) for kind, names_of in named]
+    refs += [ObjectRef(kind, reconcile_context.namespace, name) for kind, names_of in named for name in names_of[1:]]
     others = {*(obj.ref for obj in reconcile_context.all_owned()), *(step.ref for step in context.plan.steps)}
     order = list(Kind)
     return [*refs, *sorted(others - set(refs), key=lambda ref: (ref.namespace, order.index(ref.kind), ref.name))]

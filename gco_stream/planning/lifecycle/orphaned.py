@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gco_stream.model import names
-from gco_stream.model.objects import Kind, Observed, ObservedObject
+from gco_stream.model.kinds import DELETION_ORDER, RESOURCES
+from gco_stream.model.objects import Observed, ObservedObject
 from gco_stream.planning.lifecycle.stopping import BUDGET_RESET_REASON, budget_exhausted
 from gco_stream.planning.types.plan import FleetLimit, Note, Plan, RequeueAfter
 from gco_stream.planning.types.policy import FleetState, Policy
@@ -17,7 +18,6 @@ from gco_stream.planning.types.steps import Delete, StepEvent
 
 NO_ITEM = "the table has no such item"
 _ORPHANED = StepEvent("Orphaned", f"the endpoint's objects are deleted: {NO_ITEM}")
-_DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
 
 
 def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy) -> Plan:
@@ -42,27 +42,17 @@ def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy
 def removable(name: str, observed: Observed, policy: Policy) -> list[ObservedObject]:
     """The objects of an endpoint without an item that may be deleted, in the order of deletion."""
     found = [obj for obj in observed.objects.values() if _is_certainly_owned(name, obj, policy)]
-    return sorted(found, key=lambda obj: (_DELETION_ORDER.index(obj.ref.kind), obj.ref))
+    return sorted(found, key=lambda obj: (DELETION_ORDER.index(obj.ref.kind), obj.ref))
 
 
 def _is_certainly_owned(name: str, obj: ObservedObject, policy: Policy) -> bool:
     return (
         obj.ref.namespace in policy.namespaces
         and obj.endpoint == name
-        and obj.ref.name in _expected_names(obj.ref.kind, name)
+        and obj.ref.name in RESOURCES[obj.ref.kind].names_of(name)
         and obj.annotations.get(names.TABLE_ANNOTATION) == policy.table_arn
         and (obj.ownership.applied or obj.ownership.stamped)
     )
-
-
-def _expected_names(kind: Kind, name: str) -> tuple[str, ...]:
-    match kind:
-        case Kind.INGRESS:
-            return (names.ingress_name(name),)
-        case Kind.HPA:
-            return (name,)
-        case _:
-            return (name, names.canary_name(name))
 
 
 def _kept_objects(name: str, observed: Observed, fleet: FleetState, policy: Policy) -> Iterator[Note]:

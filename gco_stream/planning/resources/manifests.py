@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from itertools import islice
 
 from gco_stream.model import names
-from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind
+from gco_stream.model.kinds import RESOURCES
+from gco_stream.model.objects import JsonObject, Kind
 from gco_stream.model.spec import Autoscaling
 
 _KNOWN_METRICS = ("cpu", "memory")
@@ -18,7 +19,7 @@ WEIGHTED_ROUTING = "weighted-routing"
 
 def _object(kind: Kind, namespace: str, name: str, app: str, annotations: Mapping[str, str]) -> JsonObject:
     return {
-        "apiVersion": API_VERSIONS[kind],
+        "apiVersion": RESOURCES[kind].api_version,
         "kind": str(kind),
         "metadata": {
             "name": name,

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, RegionStatus
+from gco_stream.model.kinds import DELETION_ORDER, RESOURCES
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import Cause
 from gco_stream.planning.types.ownership import is_owned_by, not_owned
@@ -66,8 +67,7 @@ class ReconcileContext:
 
     def app_of(self, observed: ObservedObject) -> str:
         """The required `app` label of this object."""
-        name = observed.ref.name
-        return self.endpoint.name if observed.ref.kind is Kind.INGRESS else name
+        return RESOURCES[observed.ref.kind].app_of(observed.ref.name)
 
     def name_conflicts(self, *required: tuple[Kind, str]) -> tuple[Cause, ...]:
         """A cause for each of these objects that exists and belongs to another owner."""
@@ -85,7 +85,7 @@ class ReconcileContext:
             for obj in self.observed.objects.values()
             if obj.ref.namespace in self.policy.namespaces and self.owns(obj) and not self._is_main_of_another_item(obj)
         ]
-        return sorted(owned, key=lambda obj: (_DELETION_ORDER.index(obj.ref.kind), obj.ref))
+        return sorted(owned, key=lambda obj: (DELETION_ORDER.index(obj.ref.kind), obj.ref))
 
     def _is_main_of_another_item(self, obj: ObservedObject) -> bool:
         if obj.ref.name != self.canary or obj.endpoint == self.endpoint.name:
@@ -96,6 +96,3 @@ class ReconcileContext:
         """Whether the endpoint's Ingress in this namespace has the label for a canary route."""
         ingress = self.observed.get(Kind.INGRESS, namespace, names.ingress_name(self.endpoint.name))
         return ingress is not None and names.CANARY_LABEL in ingress.labels
-
-
-_DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)

@@ -113,9 +113,9 @@ QUIET: Final = (
     Mutant(
         name="pods-go-before-their-route",
         invariant="I8",
-        file="gco_stream/planning/lifecycle/orphaned.py",
-        old="_DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)",
-        new="_DELETION_ORDER = (Kind.DEPLOYMENT, Kind.HPA, Kind.SERVICE, Kind.INGRESS)",
+        file="gco_stream/model/kinds.py",
+        old="DELETION_ORDER: Final = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)",
+        new="DELETION_ORDER: Final = (Kind.DEPLOYMENT, Kind.HPA, Kind.SERVICE, Kind.INGRESS)",
         breaks="a target group without pods makes the load balancer unhealthy for all other endpoints",
         tests=(
             "tests/planning/lifecycle/test_orphaned.py::test_all_objects_of_an_orphan_are_deleted_ingress_first_and_pods_last",

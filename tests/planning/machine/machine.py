@@ -15,6 +15,7 @@ from typing import Any
 from gco_stream.cluster.api.objects import is_applied_by_us, is_selected
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
+from gco_stream.model.kinds import endpoints_of_object
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
@@ -348,7 +349,7 @@ class Region:
         if self._acting is not None:
             self.promises.makers.setdefault(stored.uid, self._acting)
         annotated = stored.body["metadata"].get("annotations", {}).get(names.ENDPOINT_ANNOTATION)
-        self.dirty.update(names.endpoints_of_object(stored.ref.name, annotated) & (self.items.keys() | self.gone))
+        self.dirty.update(endpoints_of_object(stored.ref, annotated) & (self.items.keys() | self.gone))
 
     # Controllers of the cluster.
 
