@@ -28,7 +28,8 @@ from gco_stream.model import names
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.explain.explanation import Explanation, explain
-from gco_stream.planning.types.plan import MissingInput, Plan
+from gco_stream.planning.types.decision import MissingInput
+from gco_stream.planning.types.plan import Plan
 from gco_stream.settings import LEASE_NAME, Settings
 
 _REQUIRED_SCANS: Final = 2

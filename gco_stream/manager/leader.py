@@ -35,7 +35,7 @@ from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
 from gco_stream.engine.workqueue.retries import Backoffs
 from gco_stream.manager.event_handlers import EventHandlers
-from gco_stream.planning.types.plan import FleetLimit
+from gco_stream.planning.types.decision import FleetLimit
 from gco_stream.planning.types.policy import Policy
 from gco_stream.planning.types.steps import Step
 from gco_stream.settings import Settings

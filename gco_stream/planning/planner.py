@@ -14,12 +14,13 @@ from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle import region_status as status
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.lifecycle.promotion import table_change
-from gco_stream.planning.lifecycle.running import EndpointDecision, plan_running
+from gco_stream.planning.lifecycle.running import plan_running
 from gco_stream.planning.lifecycle.stopping import plan_removal, plan_stopped
 from gco_stream.planning.policies import watchdog
 from gco_stream.planning.policies.blockers import with_blockers, with_stuck_finalizers
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Note, Plan, Report, soonest
+from gco_stream.planning.types.decision import EndpointDecision, Note, soonest
+from gco_stream.planning.types.plan import Plan, Report
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Policy
 from gco_stream.planning.types.steps import Delete, Part, Step
@@ -155,6 +156,7 @@ def _finished(
         warnings=outcome.warnings,
         missing_inputs=outcome.missing_inputs,
         limited_by=outcome.limited_by,
+        decided=outcome.decided,
         intent=endpoint.intent,
     )
 
@@ -175,7 +177,7 @@ def _held(context: ReconcileContext, outcome: EndpointDecision, report: Report) 
     """The plan for an endpoint on hold: it reports the hold and keeps the steps in `withheld`."""
     state = RegionState.PENDING if outcome.steps else report.state
     held_report = Report(state, report.ready, report.desired, f"held: {context.endpoint.hold}", Reason.HELD)
-    silent = EndpointDecision(notes=outcome.notes, warnings=outcome.warnings)
+    silent = EndpointDecision(notes=outcome.notes, warnings=outcome.warnings, decided=outcome.decided)
     return replace(_finished(context, silent, held_report, withheld=outcome.steps), table_change=None)
 
 

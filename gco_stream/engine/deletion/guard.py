@@ -20,7 +20,8 @@ from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.lifecycle.orphaned import NO_ITEM
 from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.types.plan import FleetLimit, Note, Plan
+from gco_stream.planning.types.decision import FleetLimit, Note
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 from gco_stream.planning.types.steps import Delete

@@ -19,7 +19,7 @@ from gco_stream.engine.workqueue.worker_pool import WorkerPool
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.api_metrics import RECONCILE_ID
 from gco_stream.ops.queue_metrics import ResultLabel
-from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
+from gco_stream.planning.types.decision import FleetLimit, RequeueAfter
 
 _log = structlog.get_logger(__name__)
 

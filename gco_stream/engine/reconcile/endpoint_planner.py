@@ -18,7 +18,8 @@ from gco_stream.model.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.types.plan import MissingInput, Plan, RequeueAfter, soonest
+from gco_stream.planning.types.decision import MissingInput, RequeueAfter, soonest
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Census, FleetState, Policy
 from gco_stream.planning.types.steps import Delete

@@ -15,7 +15,8 @@ from gco_stream.model.kinds import endpoints_of_object
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.policies import contested
-from gco_stream.planning.types.plan import Plan, RequeueAfter
+from gco_stream.planning.types.decision import RequeueAfter
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import (
     Annotate,
     Apply,

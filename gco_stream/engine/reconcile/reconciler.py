@@ -20,7 +20,8 @@ from gco_stream.model.objects import ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.planner import plan_after_failures
 from gco_stream.planning.policies import contested
-from gco_stream.planning.types.plan import Plan, RequeueAfter, soonest
+from gco_stream.planning.types.decision import RequeueAfter, soonest
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import Apply, Part, Replace, Step
 
 _MAX_ROUNDS = 12

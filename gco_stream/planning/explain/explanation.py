@@ -17,12 +17,11 @@ from gco_stream.planning.explain.explain_context import ExplainContext
 from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus, object_statuses
 from gco_stream.planning.lifecycle.health import RegionHealth, final_state, is_for_another_intent, region_health
 from gco_stream.planning.lifecycle.promotion import pending_change
-from gco_stream.planning.lifecycle.running import inputs_of
 from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.policies import canary as canaries
 from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.decision import FleetLimit
 from gco_stream.planning.types.ownership import is_owned_by
-from gco_stream.planning.types.plan import FleetLimit, Plan, Report, TableChange
+from gco_stream.planning.types.plan import Plan, Report, TableChange
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Policy
 
@@ -142,7 +141,7 @@ def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tupl
     if report.state is not final_state(context.endpoint, context.policy.region):
         counts = f"{report.state}, {report.ready} of {report.desired} ready"
         return Cause(Reason.PROGRESSING, "; ".join([counts, *_of_pods(context.observed)]))
-    return _waiting_canary(context)
+    return _waiting_canary(context, plan)
 
 
 def _out_of_sync(context: ReconcileContext, acts: ObjectStatus) -> Cause:
@@ -172,7 +171,7 @@ def _refusal(context: ReconcileContext, plan: Plan) -> Cause | None:
     return Cause(Reason(written.reason), f"this region reported: {written.error}")
 
 
-def _waiting_canary(context: ReconcileContext) -> Cause | None:
+def _waiting_canary(context: ReconcileContext, plan: Plan) -> Cause | None:
     endpoint, spec = context.endpoint, context.endpoint.spec
     if (
         final_state(context.endpoint, context.policy.region) is not RegionState.RUNNING
@@ -180,8 +179,7 @@ def _waiting_canary(context: ReconcileContext) -> Cause | None:
         or spec.canary is None
     ):
         return None
-    decision = canaries.plan_canary(context, spec.canary, inputs_of(context, spec))
-    if not decision.waits_for_pods:
+    if plan.decided.canary is None or not plan.decided.canary.waits_for_pods:
         return None
     message = f"the canary of {endpoint.name} has no ready replicas and gets no traffic until one is ready"
     return Cause(Reason.CANARY_NOT_READY, message)

@@ -1,7 +1,7 @@
 """The status of each object of one endpoint, and its reason.
 
-The status of an object that would change comes from the steps of the plan, all others from the functions that made the
-plan, so an explanation always agrees with what is executed.
+The status of an object that would change comes from the steps of the plan, all others from the decisions that the plan
+was made from, so an explanation always agrees with what is executed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,14 @@ from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import ROUTE_REASONS, Cause, Reason
-from gco_stream.planning.diff.drift import differences
 from gco_stream.planning.explain.explain_context import ExplainContext
-from gco_stream.planning.explain.field_changes import field_changes, lines_of
-from gco_stream.planning.lifecycle.running import inputs_of, replicas_of
-from gco_stream.planning.policies import canary as canaries
-from gco_stream.planning.policies import contested, watchdog
-from gco_stream.planning.policies.watchdog import RouteDecision
+from gco_stream.planning.explain.field_changes import field_changes
+from gco_stream.planning.explain.template_upgrade import upgrade_changes
+from gco_stream.planning.policies import contested
 from gco_stream.planning.resources import deployment as deployments
-from gco_stream.planning.resources.deployment import Decision, FixedReplicas, Replicas
-from gco_stream.planning.resources.pod_template import TemplateInputs, canary_inputs
-from gco_stream.planning.types.context import ReconcileContext
+from gco_stream.planning.types.decision import Decision
 from gco_stream.planning.types.ownership import not_owned
-from gco_stream.planning.types.steps import Apply, Create, Delete, Part, Step
+from gco_stream.planning.types.steps import Apply, Create, Delete, Step
 
 
 class ObjectState(StrEnum):
@@ -91,7 +86,6 @@ class ObjectStatus:
 
 def object_statuses(context: ExplainContext) -> tuple[ObjectStatus, ...]:
     """The status of every desired or live object, main objects first."""
-    route = _route(context, context.context)
     blocked = _blocking_error(context)
     canary_error = None if blocked else _canary_error(context)
     found: list[ObjectStatus | None] = []
@@ -100,7 +94,7 @@ def object_statuses(context: ExplainContext) -> tuple[ObjectStatus, ...]:
         if steps := context.steps(ref):
             found.append(_acted_on(context, ref, observed, steps))
         elif observed is None:
-            found.append(_absent(context, ref, blocked, canary_error, route))
+            found.append(_absent(context, ref, blocked, canary_error))
         else:
             found.append(_present(context, observed, blocked, canary_error))
     return tuple(status for status in found if status is not None)
@@ -129,7 +123,7 @@ def _acted_on(
     status = ObjectStatus(ref, _would(steps), described.message, described.details)
     if observed is None or status.state is not ObjectState.WOULD_CHANGE:
         return status
-    decision = _decision(context, observed)
+    decision = _decision(context, ref)
     if decision is None or any(isinstance(step, Apply) for step in steps):
         return status
     notes = tuple(note.message for note in decision.notes)
@@ -141,7 +135,6 @@ def _absent(
     ref: ObjectRef,
     blocked: Cause | None,
     canary_error: Cause | None,
-    route: RouteDecision | None,
 ) -> ObjectStatus | None:
     if context.is_leaving or not _is_asked_for(context, ref) or (context.is_stopping and blocked):
         return None
@@ -154,7 +147,7 @@ def _absent(
     error = blocked or (canary_error if context.belongs_to_canary(ref) else None)
     if error is not None:
         return ObjectStatus(ref, ObjectState.HELD, error.message, reason=error.reason)
-    return ObjectStatus(ref, ObjectState.NOT_NEEDED, _why_no_route(context, route) if ref.kind is Kind.INGRESS else "")
+    return ObjectStatus(ref, ObjectState.NOT_NEEDED, _why_no_route(context) if ref.kind is Kind.INGRESS else "")
 
 
 def _present(
@@ -226,7 +219,7 @@ def _for_how_long(observed: ObservedObject, now: datetime) -> str:
 
 def _in_sync(context: ExplainContext, observed: ObservedObject) -> ObjectStatus:
     """The status of an object that the plan leaves unchanged."""
-    decision = _decision(context, observed)
+    decision = _decision(context, observed.ref)
     if decision is None:
         return ObjectStatus(observed.ref, ObjectState.IN_SYNC)
     details = _scaled_by(context, observed)
@@ -255,46 +248,18 @@ def _upgrade(context: ExplainContext, observed: ObservedObject) -> tuple[str, ..
     behind = not observed.ownership.applied or (version is not None and version < newest)
     if not behind:
         return None
-    annotations = {**observed.annotations, names.UPGRADE_ANNOTATION: str(newest)}
-    as_asked = replace(observed, annotations=annotations, ownership=replace(observed.ownership, applied=True))
-    decision = _decision(context, as_asked)
-    applies = [step for step in decision.steps if isinstance(step, Apply)] if decision is not None else []
-    found = [
-        one
-        for step in applies
-        for one in differences(step.manifest, observed, exclude=("metadata.annotations", "spec.replicas"))
-    ]
-    return tuple(lines_of(found))
+    changes, _ = upgrade_changes(context.unrestricted_context, [observed], {})
+    return changes.get(observed.ref, ())
 
 
-def _decision(context: ExplainContext, observed: ObservedObject) -> Decision | None:
+def _decision(context: ExplainContext, ref: ObjectRef) -> Decision | None:
     """The plan's decision on a Deployment of the endpoint; None for any other object."""
-    ref, spec = observed.ref, context.spec
-    if (
-        ref.kind is not Kind.DEPLOYMENT
-        or spec is None
-        or context.is_leaving
-        or ref.namespace != context.context.namespace
-    ):
-        return None
-    main = inputs_of(context.context, spec)
-    inputs: TemplateInputs = main
-    replicas: Replicas = replicas_of(spec)
-    part = Part.MAIN
-    if context.belongs_to_canary(ref):
-        image = spec.canary_image_in(context.context.policy.region)
-        if spec.canary is None or image is None or context.is_stopping:
-            return None
-        inputs, replicas, part = canary_inputs(main, image), FixedReplicas(spec.canary.replicas), Part.CANARY
-    return deployments.decide(
-        inputs,
-        observed,
-        FixedReplicas(0) if context.is_stopping else replicas,
-        namespace=context.context.namespace,
-        annotations=context.context.annotations,
-        part=part,
-        renderings=context.context.policy.renderings,
-    )
+    decided, namespace = context.plan.decided, context.context.namespace
+    if ref == ObjectRef(Kind.DEPLOYMENT, namespace, context.context.endpoint.name):
+        return decided.main
+    if ref == ObjectRef(Kind.DEPLOYMENT, namespace, context.context.canary) and decided.canary is not None:
+        return decided.canary.deployment
+    return None
 
 
 def _is_asked_for(context: ExplainContext, ref: ObjectRef) -> bool:
@@ -307,20 +272,12 @@ def _is_asked_for(context: ExplainContext, ref: ObjectRef) -> bool:
     return True
 
 
-def _route(context: ExplainContext, reconcile_context: ReconcileContext) -> RouteDecision | None:
-    """The watchdog's decision on the Ingress; None if it does not apply."""
-    spec = context.spec
-    if context.is_leaving or context.is_stopping or spec is None or replicas_of(spec).start == 0:
-        return None
-    ingress = reconcile_context.owned(Kind.INGRESS, names.ingress_name(reconcile_context.endpoint.name))
-    return watchdog.decide(reconcile_context, context.main, ingress)
-
-
-def _why_no_route(context: ExplainContext, route: RouteDecision | None) -> str:
+def _why_no_route(context: ExplainContext) -> str:
+    route = context.plan.decided.route
     if route is None:
         return "replicas is 0, so there is nothing to route to"
-    if route.error is not None:
-        return route.error.message
+    if route.errors:
+        return "; ".join(map(str, route.errors))
     return next((note.message for note in route.notes), "it depends on the pods, which have not been listed")
 
 
@@ -337,31 +294,24 @@ def _blocking_error(context: ExplainContext) -> Cause | None:
 def _error_for(context: ExplainContext, ref: ObjectRef, blocked: Cause | None) -> Cause | None:
     """The error that blocks this object. A stop continues around a main Deployment that cannot be scaled."""
     if blocked is not None and context.is_stopping and context.main is not None and ref != context.main.ref:
-        decision = _decision(context, context.main)
-        if decision is not None and decision.error is not None and decision.error.reason is blocked.reason:
+        decision = _decision(context, context.main.ref)
+        if decision is not None and blocked.reason in {error.reason for error in decision.errors}:
             return None
     return blocked
 
 
 def _canary_error(context: ExplainContext) -> Cause | None:
-    spec = context.spec
-    if context.is_leaving or spec is None or spec.canary is None:
+    decision = context.plan.decided.canary
+    if decision is None or not decision.degraded_reasons:
         return None
-    inputs = inputs_of(context.context, spec)
-    errors = canaries.plan_canary(context.context, spec.canary, inputs, serving=not context.is_stopping).errors
-    return Cause(errors[0].reason, "; ".join(map(str, errors))) if errors else None
+    errors = decision.degraded_reasons
+    return Cause(errors[0].reason, "; ".join(map(str, errors)))
 
 
 def _why_canary_stays(context: ExplainContext) -> str:
-    spec = context.spec
-    if spec is None:
+    decision = context.plan.decided.canary
+    if decision is None:
         return ""
-    settled = (
-        context.main is not None
-        and not context.steps_if_allowed(context.main.ref)
-        and deployments.rolled_out(context.main)
-    )
-    decision = canaries.plan_canary_removal(context.context, inputs_of(context.context, spec), main_settled=settled)
     requeue = decision.requeue_after
     return "; ".join(map(str, decision.notes)) or (
         requeue.message if requeue is not None else "its route is removed first"

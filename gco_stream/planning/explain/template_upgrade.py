@@ -99,7 +99,7 @@ def upgrade_of(
     context = ReconcileContext(item, observed, FleetState(), now, policy)
     deployments = list(_deployments(context))
     outdated = [obj for obj in deployments if _is_upgradable(obj, policy)]
-    changes, obstacle = _preview(context, outdated, owned) if outdated else ({}, "")
+    changes, obstacle = upgrade_changes(context, outdated, owned) if outdated else ({}, "")
     return EndpointUpgrade(
         item.name,
         tuple(
@@ -152,17 +152,20 @@ def _is_rolling(observed: ObservedObject, policy: Policy) -> bool:
     return waits or (requested > ADOPTED_VERSION and not rolled_out(observed))
 
 
-def _preview(
+def upgrade_changes(
     context: ReconcileContext, outdated: list[ObservedObject], owned: Mapping[ObjectRef, Ownership]
 ) -> tuple[dict[ObjectRef, tuple[str, ...]], str]:
-    """What the plan would change in each Deployment if the upgrade were requested, and why it would not."""
+    """What the plan would change in each Deployment if the upgrade were requested, and why it would not.
+
+    A hold is ignored. `owned`: as in `upgrade_of`.
+    """
     newest = str(context.policy.renderings.current)
     annotated = {
         obj.ref: replace(obj, annotations={**obj.annotations, names.UPGRADE_ANNOTATION: newest}) for obj in outdated
     }
     free = context.endpoint.model_copy(update={"hold": None})
     observed = replace(context.observed, objects={**context.observed.objects, **annotated})
-    plan = plan_endpoint(PlanInputs(free.name, free, observed, FleetState(), context.now, context.policy))
+    plan = plan_endpoint(PlanInputs(free.name, free, observed, context.fleet, context.now, context.policy))
     found = {}
     for step in plan.steps:
         if isinstance(step, Apply) and step.ref in annotated:

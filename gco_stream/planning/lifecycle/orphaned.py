@@ -12,7 +12,8 @@ from gco_stream.model import names
 from gco_stream.model.kinds import DELETION_ORDER, RESOURCES
 from gco_stream.model.objects import Observed, ObservedObject
 from gco_stream.planning.lifecycle.stopping import BUDGET_RESET_REASON, budget_exhausted
-from gco_stream.planning.types.plan import FleetLimit, Note, Plan, RequeueAfter
+from gco_stream.planning.types.decision import FleetLimit, Note, RequeueAfter
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import FleetState, Policy
 from gco_stream.planning.types.steps import Delete, StepEvent
 

@@ -9,7 +9,8 @@ from gco_stream.planning.lifecycle.health import is_for_another_intent
 from gco_stream.planning.lifecycle.running import replicas_of
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Report, RequeueAfter
+from gco_stream.planning.types.decision import RequeueAfter
+from gco_stream.planning.types.plan import Report
 
 _HAS_RUN = frozenset({RegionState.RUNNING, RegionState.UPDATING})
 _UNUSED = frozenset({RegionState.CREATING, RegionState.DELETED, RegionState.DELETING})

@@ -1,6 +1,6 @@
 """Plans an endpoint that should run: Service, Ingress, Deployment and HPA in this order, then the canary."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
@@ -8,7 +8,6 @@ from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.policies import canary as canaries
 from gco_stream.planning.policies import contested, watchdog
-from gco_stream.planning.policies.canary import CanaryDecision
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources import pod_template as template
@@ -16,24 +15,8 @@ from gco_stream.planning.resources.apply import delete_steps, steps_for
 from gco_stream.planning.resources.deployment import AutoscaledReplicas, FixedReplicas, Replicas
 from gco_stream.planning.resources.pod_template import TemplateInputs
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import FleetLimit, MissingInput, Note, RequeueAfter, soonest
+from gco_stream.planning.types.decision import CanaryDecision, Decided, Decision, EndpointDecision, RouteDecision
 from gco_stream.planning.types.steps import Annotate, Apply, Create, Delete, Part, Step, StepEvent
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointDecision:
-    """What the objects need. `errors` set the region's state to error; `degraded_reasons` are reported with any
-    state.
-    """
-
-    steps: tuple[Step, ...] = ()
-    notes: tuple[Note, ...] = ()
-    warnings: tuple[Cause, ...] = ()
-    errors: tuple[Cause, ...] = ()
-    degraded_reasons: tuple[Cause, ...] = ()
-    missing_inputs: frozenset[MissingInput] = frozenset()
-    limited_by: FleetLimit | None = None
-    requeue_after: RequeueAfter | None = None
 
 
 def inputs_of(context: ReconcileContext, spec: EndpointSpec) -> TemplateInputs:
@@ -72,32 +55,22 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
         part=Part.MAIN,
         renderings=context.policy.renderings,
     )
-    if main.error is not None:
-        return EndpointDecision(errors=(main.error,))
+    if main.errors:
+        return EndpointDecision(errors=main.errors, decided=Decided(main=main))
     # If only labels of the main Deployment are contested, a promoted canary is still removed.
     corrections = contested.defer_corrections(main.steps, context.observed.objects, context.now)
     settled = not (corrections.steps or corrections.errors) and deployments.rolled_out(observed)
     canary = _canary(context, spec, inputs, settled=settled)
-    scaler, warnings = _autoscaler(context, spec)
+    scaler = _autoscaler(context, spec)
     service = manifests.service(context.namespace, name, spec.port, context.annotations)
-    route = _route(context, inputs, observed, replicas, canary)
-    scaler_first = not spec.autoscaling.enabled
-    return EndpointDecision(
-        steps=(
-            *steps_for(service, context.owned(Kind.SERVICE, name), Part.MAIN),
-            *route.steps,
-            *(scaler if scaler_first else ()),
-            *main.steps,
-            *(() if scaler_first else scaler),
-            *canary.steps,
-        ),
-        notes=(*main.notes, *route.notes, *canary.notes),
-        warnings=(*warnings, *route.warnings),
-        errors=route.errors,
-        degraded_reasons=canary.errors,
-        missing_inputs=route.missing_inputs,
-        limited_by=route.limited_by,
-        requeue_after=soonest(canary.requeue_after, route.requeue_after),
+    service_steps = steps_for(service, context.owned(Kind.SERVICE, name), Part.MAIN)
+    route = None if replicas.start == 0 else watchdog.decide(context, observed, context.owned(Kind.INGRESS, ingress))
+    return EndpointDecision.of(
+        Decision(service_steps),
+        _route(context, inputs, route, canary),
+        *((main, scaler) if spec.autoscaling.enabled else (scaler, main)),
+        canary,
+        decided=Decided(main, canary, route),
     )
 
 
@@ -122,45 +95,36 @@ def _canary(context: ReconcileContext, spec: EndpointSpec, inputs: TemplateInput
     return canaries.plan_canary_removal(context, inputs, main_settled=settled)
 
 
-def _autoscaler(context: ReconcileContext, spec: EndpointSpec) -> tuple[tuple[Step, ...], tuple[Cause, ...]]:
+def _autoscaler(context: ReconcileContext, spec: EndpointSpec) -> Decision:
     name = context.endpoint.name
     observed = context.owned(Kind.HPA, name)
     if not spec.autoscaling.enabled:
-        return delete_steps(observed, "the item has no autoscaling", Part.MAIN), ()
+        return Decision(delete_steps(observed, "the item has no autoscaling", Part.MAIN))
     manifest, warnings = manifests.autoscaler(context.namespace, name, spec.autoscaling, context.annotations)
-    return steps_for(manifest, observed, Part.MAIN), tuple(Cause(Reason.UNKNOWN_METRIC, text) for text in warnings)
+    return Decision(
+        steps_for(manifest, observed, Part.MAIN),
+        warnings=tuple(Cause(Reason.UNKNOWN_METRIC, text) for text in warnings),
+    )
 
 
 def _route(
-    context: ReconcileContext,
-    inputs: TemplateInputs,
-    deployment: ObservedObject | None,
-    replicas: Replicas,
-    canary: CanaryDecision,
-) -> EndpointDecision:
-    name = context.endpoint.name
-    ingress = context.owned(Kind.INGRESS, names.ingress_name(name))
-    if replicas.start == 0:
-        return EndpointDecision(delete_steps(ingress, "replicas is 0, so there is nothing to route to", Part.ROUTE))
-    decision = watchdog.decide(context, deployment, ingress)
-    steps: tuple[Step, ...] = ()
-    if decision.exists:
-        manifest = _ingress(context, inputs, canary, decision.unready_since)
-        event = decision.event or _canary_removed_event(context, ingress, canary)
+    context: ReconcileContext, inputs: TemplateInputs, route: RouteDecision | None, canary: CanaryDecision
+) -> Decision:
+    """The decision on the Ingress with its steps. `route` is None if the endpoint should have no replicas."""
+    ingress = context.owned(Kind.INGRESS, names.ingress_name(context.endpoint.name))
+    if route is None:
+        return Decision(delete_steps(ingress, "replicas is 0, so there is nothing to route to", Part.ROUTE))
+    if route.exists:
+        manifest = _ingress(context, inputs, canary, route.unready_since)
+        event = route.event or _canary_removed_event(context, ingress, canary)
         steps = tuple(_with_event(step, event) for step in steps_for(manifest, ingress, Part.ROUTE))
-        steps += _remove_foreign_clocks(manifest, ingress)
-    elif decision.withdraws and ingress is not None:
-        why = decision.error.message if decision.error is not None else ""
-        steps = (Delete(ingress.ref, why, Part.ROUTE, decision.event, uid=ingress.uid, withdraws=True),)
-    return EndpointDecision(
-        steps,
-        notes=decision.notes,
-        warnings=decision.warnings,
-        errors=(decision.error,) if decision.error is not None else (),
-        missing_inputs=decision.missing_inputs,
-        limited_by=FleetLimit.WITHDRAWAL if decision.refused else None,
-        requeue_after=decision.requeue_after,
-    )
+        return replace(route, steps=steps + _remove_foreign_clocks(manifest, ingress))
+    if route.withdraws and ingress is not None:
+        why = "; ".join(map(str, route.errors))
+        return replace(
+            route, steps=(Delete(ingress.ref, why, Part.ROUTE, route.event, uid=ingress.uid, withdraws=True),)
+        )
+    return route
 
 
 def _ingress(

@@ -6,14 +6,21 @@ None of this requires a valid spec, so an endpoint with an invalid one can alway
 from gco_stream.model import names
 from gco_stream.model.objects import Kind
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.lifecycle.running import EndpointDecision, inputs_of
+from gco_stream.planning.lifecycle.running import inputs_of
 from gco_stream.planning.policies import canary as canaries
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import delete_steps, steps_for
-from gco_stream.planning.resources.deployment import Decision, FixedReplicas
+from gco_stream.planning.resources.deployment import FixedReplicas
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
+from gco_stream.planning.types.decision import (
+    CanaryDecision,
+    Decided,
+    Decision,
+    EndpointDecision,
+    FleetLimit,
+    RequeueAfter,
+)
 from gco_stream.planning.types.steps import Part, Step
 
 BUDGET_RESET_REASON = "the limit on removals allows one more endpoint"
@@ -30,12 +37,7 @@ def plan_stopped(context: ReconcileContext) -> EndpointDecision:
     canary = _stopped_canary(context)
     if context.name_conflicts((Kind.DEPLOYMENT, name)):
         return EndpointDecision(tuple(steps), errors=context.name_conflicts((Kind.DEPLOYMENT, name)))
-    return EndpointDecision(
-        (*steps, *_service(context), *main.steps, *canary.steps),
-        notes=(*main.notes, *canary.notes),
-        errors=(main.error,) if main.error is not None else (),
-        degraded_reasons=canary.errors,
-    )
+    return EndpointDecision.of(Decision((*steps, *_service(context))), main, canary, decided=Decided(main, canary))
 
 
 def plan_removal(context: ReconcileContext, why: str, *, spends_budget: bool) -> EndpointDecision:
@@ -80,14 +82,14 @@ def _stopped_main(context: ReconcileContext) -> Decision:
     )
 
 
-def _stopped_canary(context: ReconcileContext) -> canaries.CanaryDecision:
+def _stopped_canary(context: ReconcileContext) -> CanaryDecision:
     spec = context.endpoint.spec
     if spec is None:
         deployment = context.owned(Kind.DEPLOYMENT, context.canary)
         if deployment is None or deployment not in context.all_owned():
-            return canaries.CanaryDecision()
+            return CanaryDecision()
         stop = deployments.scale_only(deployment, 0, Part.CANARY, "the endpoint is stopped")
-        return canaries.CanaryDecision(steps=stop.steps)
+        return CanaryDecision(steps=stop.steps)
     if spec.canary is not None:
         return canaries.plan_canary(context, spec.canary, inputs_of(context, spec), serving=False)
     return canaries.plan_canary_removal(context, None, main_settled=True)

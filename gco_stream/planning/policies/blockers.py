@@ -9,12 +9,11 @@ from dataclasses import replace
 
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.lifecycle.running import EndpointDecision
 from gco_stream.planning.policies import contested
 from gco_stream.planning.policies import stuck_finalizers as terminating
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import soonest
+from gco_stream.planning.types.decision import EndpointDecision, soonest
 from gco_stream.planning.types.steps import Annotate, Part
 
 

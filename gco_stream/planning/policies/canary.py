@@ -11,7 +11,6 @@ from datetime import datetime
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObservedObject
-from gco_stream.model.reasons import Cause
 from gco_stream.model.spec import Canary
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
@@ -19,25 +18,8 @@ from gco_stream.planning.resources.apply import delete_steps, steps_for
 from gco_stream.planning.resources.deployment import FixedReplicas
 from gco_stream.planning.resources.pod_template import TemplateInputs, canary_inputs
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import Note, RequeueAfter
+from gco_stream.planning.types.decision import CanaryDecision, Note, RequeueAfter
 from gco_stream.planning.types.steps import Part, Step
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryDecision:
-    """Steps for the canary's own objects, and its route in the Ingress.
-
-    `weight`: its share of the traffic in percent, 0 for no route. `waits_for_pods`: it has no route because none of its
-    replicas is ready. `draining_since`: value of the annotation on the Ingress while the canary's connections drain.
-    """
-
-    weight: int = 0
-    waits_for_pods: bool = False
-    draining_since: str | None = None
-    steps: tuple[Step, ...] = ()
-    notes: tuple[Note, ...] = ()
-    errors: tuple[Cause, ...] = ()
-    requeue_after: RequeueAfter | None = None
 
 
 def plan_canary(
@@ -46,7 +28,7 @@ def plan_canary(
     """Decides on a canary that the spec has. `serving` False: the endpoint is stopped, and so are the canary's pods."""
     name = context.canary
     if foreign := context.name_conflicts((Kind.SERVICE, name), (Kind.DEPLOYMENT, name)):
-        return CanaryDecision(errors=foreign)
+        return CanaryDecision(degraded_reasons=foreign)
     service = context.owned(Kind.SERVICE, name)
     deployment = context.owned(Kind.DEPLOYMENT, name)
     if not serving:
@@ -77,8 +59,9 @@ def plan_canary(
         draining_since=draining.since if draining else None,
         steps=(*steps_for(manifest, service, Part.CANARY), *steps),
         notes=notes,
-        errors=(decision.error,) if decision.error is not None else (),
+        degraded_reasons=decision.errors,
         requeue_after=draining.requeue_after if draining else None,
+        deployment=decision,
     )
 
 

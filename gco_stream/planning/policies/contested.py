@@ -20,7 +20,7 @@ from gco_stream.planning.diff.drift import differences
 from gco_stream.planning.diff.merge_schema import SPEC_SCHEMAS, MergeSchema
 from gco_stream.planning.resources.apply import describe
 from gco_stream.planning.resources.deployment import TEMPLATE_PATH
-from gco_stream.planning.types.plan import RequeueAfter, soonest
+from gco_stream.planning.types.decision import RequeueAfter, soonest
 from gco_stream.planning.types.steps import (
     Annotate,
     Apply,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from gco_stream.model.objects import ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.planning.types.plan import RequeueAfter, soonest
+from gco_stream.planning.types.decision import RequeueAfter, soonest
 from gco_stream.planning.types.steps import Delete, Part, StepEvent
 
 FINALIZER_TIMEOUT = 30.0

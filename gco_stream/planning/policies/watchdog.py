@@ -6,7 +6,7 @@ once no replica has been ready for the threshold. The clock is an annotation of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from gco_stream.model import names
@@ -15,7 +15,7 @@ from gco_stream.model.objects import Kind, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
-from gco_stream.planning.types.plan import MissingInput, Note, RequeueAfter
+from gco_stream.planning.types.decision import FleetLimit, MissingInput, Note, RequeueAfter, RouteDecision
 from gco_stream.planning.types.policy import Census
 from gco_stream.planning.types.steps import StepEvent
 
@@ -28,27 +28,6 @@ _WITHDRAWN = Cause(
     Reason.INGRESS_WITHDRAWN, "no ready replicas; the Ingress is withdrawn until a pod's containers are ready"
 )
 _WAITING = Note("the Ingress is created once a pod's containers are ready")
-
-
-@dataclass(frozen=True, slots=True)
-class RouteDecision:
-    """Whether the Ingress should exist.
-
-    `unready_since`: the value of its clock annotation. `withdraws`: it exists and is deleted. `refused`: it would be
-    deleted without the limit on the fleet. `error` sets the region's state to error. `event`: the Event for creating or
-    withdrawing it.
-    """
-
-    exists: bool
-    unready_since: str | None = None
-    withdraws: bool = False
-    refused: bool = False
-    error: Cause | None = None
-    event: StepEvent | None = None
-    notes: tuple[Note, ...] = ()
-    warnings: tuple[Cause, ...] = ()
-    missing_inputs: frozenset[MissingInput] = frozenset()
-    requeue_after: RequeueAfter | None = None
 
 
 def decide(
@@ -83,8 +62,8 @@ def was_routed(context: ReconcileContext) -> bool:
 
 
 def _absent(context: ReconcileContext, deployment: ObservedObject | None) -> RouteDecision:
-    error = _WITHDRAWN if is_withdrawn(context) else None
-    waiting = RouteDecision(exists=False, error=error, notes=(_WAITING,))
+    errors = (_WITHDRAWN,) if is_withdrawn(context) else ()
+    waiting = RouteDecision(errors=errors, notes=(_WAITING,))
     if deployment is None or deployment.deleting or deployments.is_at_zero(deployment):
         return waiting
     written = context.reported
@@ -122,16 +101,16 @@ def _unready(context: ReconcileContext, ingress: ObservedObject) -> RouteDecisio
     if any(pod.containers_ready for pod in pods):
         # Without its Ingress the load balancer could never report the pod healthy.
         message = f"{duration}: a pod's containers are ready, but the load balancer does not report it healthy"
-        return replace(kept, error=Cause(Reason.LOAD_BALANCER_UNHEALTHY, message))
+        return replace(kept, errors=(Cause(Reason.LOAD_BALANCER_UNHEALTHY, message),))
     if census.withdrawn >= _max_withdrawn(census):
         message = (
             f"{duration}; the Ingress is kept because half of the endpoints in this region have no ready replicas: the "
             "cluster itself is probably unhealthy, and traffic fails over only if its load balancer is unhealthy"
         )
         limited = Cause(Reason.WITHDRAWAL_LIMIT_REACHED, message)
-        return replace(kept, refused=True, error=limited, warnings=(limited,))
+        return replace(kept, limited_by=FleetLimit.WITHDRAWAL, errors=(limited,), warnings=(limited,))
     event = StepEvent("IngressWithdrawn", f"{duration}; the Ingress is restored once a pod's containers are ready")
-    return RouteDecision(exists=False, withdraws=True, error=_WITHDRAWN, event=event)
+    return RouteDecision(withdraws=True, errors=(_WITHDRAWN,), event=event)
 
 
 def _unready_since(now: datetime, ingress: ObservedObject) -> tuple[datetime, str]:

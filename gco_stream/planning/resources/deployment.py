@@ -13,7 +13,7 @@ from gco_stream.planning.diff.drift import differences, in_observed_order
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import describe
 from gco_stream.planning.resources.pod_template import ADOPTED_VERSION, RENDERINGS, Renderings, TemplateInputs
-from gco_stream.planning.types.plan import Note
+from gco_stream.planning.types.decision import Decision, Note
 from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
@@ -64,15 +64,6 @@ class AutoscaledReplicas:
 
 
 Replicas = FixedReplicas | AutoscaledReplicas
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Steps for one object, the notes on why it is left unchanged, or the error."""
-
-    steps: tuple[Step, ...] = ()
-    notes: tuple[Note, ...] = ()
-    error: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +124,7 @@ def decide(
             f"{observed.ref} selects pods by {selector}, and a selector cannot be changed; "
             "delete the Deployment so that it is recreated"
         )
-        return Decision(error=Cause(Reason.SELECTOR_IMMUTABLE, message))
+        return Decision(errors=(Cause(Reason.SELECTOR_IMMUTABLE, message),))
     if (
         not observed.ownership.applied
         and not _has_template_hash(observed)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gco_stream.model.endpoint import RegionState
-from gco_stream.model.objects import ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.text import truncate
+from gco_stream.planning.types.decision import Decided, FleetLimit, MissingInput, Note, RequeueAfter
 from gco_stream.planning.types.steps import Step
 
 MAX_ERROR = 2500
@@ -57,47 +57,6 @@ class TableChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RequeueAfter:
-    """A requeue after a number of seconds, because the plan then changes without an event, and its reason."""
-
-    after: float
-    message: str
-
-    def __str__(self) -> str:
-        return f"requeue after {self.after:.0f} s: {self.message}"
-
-
-def soonest(*times: RequeueAfter | None) -> RequeueAfter | None:
-    """The earliest requeue; None if there is none."""
-    return min((time for time in times if time is not None), key=lambda time: time.after, default=None)
-
-
-class MissingInput(StrEnum):
-    """A missing input of a plan. It has to be fetched, and the plan computed again."""
-
-    PODS = "pods"
-    CENSUS = "census"
-
-
-class FleetLimit(StrEnum):
-    """The fleet-wide limit that prevents a step of this endpoint."""
-
-    WITHDRAWAL = "withdrawal"
-    REMOVAL = "removal"
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Why something is left unchanged. `ref` is the object, or None for the endpoint as a whole."""
-
-    message: str
-    ref: ObjectRef | None = None
-
-    def __str__(self) -> str:
-        return self.message if self.ref is None else f"{self.ref}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that one endpoint needs now. The steps of one part are executed in order; no steps means in sync.
 
@@ -119,6 +78,7 @@ class Plan:
     warnings: tuple[Cause, ...] = ()
     missing_inputs: frozenset[MissingInput] = frozenset()
     limited_by: FleetLimit | None = None
+    decided: Decided = field(default=Decided(), repr=False)
     intent: str = field(default="", repr=False)
 
     @property

@@ -22,7 +22,8 @@ from gco_stream.engine.deletion.orphan_tracker import OrphanTracker, synced_obje
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model.reasons import Reason
 from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.types.plan import FleetLimit, Plan
+from gco_stream.planning.types.decision import FleetLimit
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 from tests.engine.deletion.test_budget import BEGAN, Clock, Lease

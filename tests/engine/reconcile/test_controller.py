@@ -19,7 +19,7 @@ from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.types.plan import RequeueAfter
+from gco_stream.planning.types.decision import RequeueAfter
 from tests.support.items import REGION, item
 from tests.support.observers import observers
 

@@ -7,7 +7,8 @@ import pytest
 
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
-from gco_stream.planning.types.plan import FleetLimit, Plan
+from gco_stream.planning.types.decision import FleetLimit
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import FleetState, Policy
 from gco_stream.planning.types.steps import Delete
 from tests.support.items import endpoint

@@ -20,7 +20,8 @@ from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, 
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.planner import plan_after_failures, plan_endpoint
-from gco_stream.planning.types.plan import MissingInput, Plan, TableChange
+from gco_stream.planning.types.decision import MissingInput
+from gco_stream.planning.types.plan import Plan, TableChange
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Census, FleetState, Policy
 from gco_stream.planning.types.steps import Apply, Part, Step

@@ -10,7 +10,8 @@ from gco_stream.model import names
 from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
 from gco_stream.model.reasons import Reason
-from gco_stream.planning.types.plan import FleetLimit, MissingInput, Plan
+from gco_stream.planning.types.decision import FleetLimit, MissingInput
+from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import Census, FleetState
 from gco_stream.planning.types.steps import Apply, Create, Delete
 from tests.support.items import endpoint, item, read

@@ -1,0 +1,131 @@
+"""Decisions of the policies as values. They add up to the plan of an endpoint, and explain it."""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+from gco_stream.model.objects import ObjectRef
+from gco_stream.model.reasons import Cause
+from gco_stream.planning.types.steps import Step, StepEvent
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueAfter:
+    """A requeue after a number of seconds, because the plan then changes without an event, and its reason."""
+
+    after: float
+    message: str
+
+    def __str__(self) -> str:
+        return f"requeue after {self.after:.0f} s: {self.message}"
+
+
+def soonest(*times: RequeueAfter | None) -> RequeueAfter | None:
+    """The earliest requeue; None if there is none."""
+    return min((time for time in times if time is not None), key=lambda time: time.after, default=None)
+
+
+class MissingInput(StrEnum):
+    """A missing input of a plan. It has to be fetched, and the plan computed again."""
+
+    PODS = "pods"
+    CENSUS = "census"
+
+
+class FleetLimit(StrEnum):
+    """The fleet-wide limit that prevents a step of this endpoint."""
+
+    WITHDRAWAL = "withdrawal"
+    REMOVAL = "removal"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Why something is left unchanged. `ref` is the object, or None for the endpoint as a whole."""
+
+    message: str
+    ref: ObjectRef | None = None
+
+    def __str__(self) -> str:
+        return self.message if self.ref is None else f"{self.ref}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one policy decides; `+` adds up decisions.
+
+    `errors` set the region's state to error; `degraded_reasons` are reported with any state. `notes`: what is left
+    unchanged and why. `warnings`: what requires attention. `missing_inputs`: what has to be fetched for the rest of the
+    decision. `limited_by`: the limit on the fleet that prevents a step.
+    """
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
+    warnings: tuple[Cause, ...] = ()
+    errors: tuple[Cause, ...] = ()
+    degraded_reasons: tuple[Cause, ...] = ()
+    missing_inputs: frozenset[MissingInput] = frozenset()
+    limited_by: FleetLimit | None = None
+    requeue_after: RequeueAfter | None = None
+
+    def __add__(self, other: "Decision") -> "Decision":
+        return Decision(
+            self.steps + other.steps,
+            self.notes + other.notes,
+            self.warnings + other.warnings,
+            self.errors + other.errors,
+            self.degraded_reasons + other.degraded_reasons,
+            self.missing_inputs | other.missing_inputs,
+            self.limited_by or other.limited_by,
+            soonest(self.requeue_after, other.requeue_after),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryDecision(Decision):
+    """Decision on the canary's own objects, and its route in the Ingress.
+
+    `weight`: its share of the traffic in percent, 0 for no route. `waits_for_pods`: it has no route because none of its
+    replicas is ready. `draining_since`: value of the annotation on the Ingress while the canary's connections drain.
+    `deployment`: the decision on its Deployment alone, None if the spec has no canary that runs.
+    """
+
+    weight: int = 0
+    waits_for_pods: bool = False
+    draining_since: str | None = None
+    deployment: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision(Decision):
+    """Whether the Ingress should exist; its steps depend on the canary too and are added later.
+
+    `unready_since`: the value of its clock annotation. `withdraws`: it exists and is deleted. `event`: the Event for
+    creating or withdrawing it.
+    """
+
+    exists: bool = False
+    unready_since: str | None = None
+    withdraws: bool = False
+    event: StepEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The decisions that a plan was made from, None where there was nothing to decide. `main`: the main Deployment."""
+
+    main: Decision | None = None
+    canary: CanaryDecision | None = None
+    route: RouteDecision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDecision(Decision):
+    """Everything that the objects of one endpoint need. `decided`: what it was added up from."""
+
+    decided: Decided = Decided()
+
+    @classmethod
+    def of(cls, *decisions: Decision, decided: Decided) -> "EndpointDecision":
+        """Returns the sum of decisions; their order is the order of the steps."""
+        whole = sum(decisions, start=Decision())
+        return cls(**{one.name: getattr(whole, one.name) for one in fields(whole)}, decided=decided)
