@@ -1,4 +1,4 @@
-"""Contested objects: objects whose fields another field manager, such as a mutating webhook, keeps changing back.
+"""Contested objects, which another controller or a mutating webhook keeps changing back.
 
 After a few attempts, a contested object is reported and restored only at growing intervals. A contested pod template is
 not restored until the desired template changes, because every change restarts GPU pods. The state is stored in the

@@ -22,7 +22,7 @@ from gco_stream.planning.types.policy import Census
 # Seconds between lists of pods with readiness gates. Until the gates are met, the Deployment's status does not show
 # whether the containers are ready.
 _GATED_PERIOD = 15.0
-# Without readiness gates, the Deployment's status changes when a pod is ready. New pods may have gates, however.
+# The same for pods without readiness gates. The Deployment's status covers these pods, but new pods may have gates.
 _UNGATED_PERIOD = 60.0
 _RUNS = frozenset({RegionState.RUNNING, RegionState.UPDATING})
 _WITHDRAWN = Cause(
