@@ -69,10 +69,10 @@ class Cause:
 ROUTE_REASONS: Final = frozenset(
     {Reason.INGRESS_WITHDRAWN, Reason.LOAD_BALANCER_UNHEALTHY, Reason.WITHDRAWAL_LIMIT_REACHED}
 )
-"""The watchdog's reasons: they concern the Ingress alone."""
+"""The watchdog's reasons, which affect only the Ingress."""
 
 REFUSED_REASONS: Final = frozenset({Reason.FORBIDDEN, Reason.REJECTED, Reason.API_ERROR})
-"""What a region reports once the API server has not accepted a step."""
+"""Reasons reported if the API server did not accept a step."""
 
 # Releases without reason codes reported a withdrawn Ingress with only this message.
 _MESSAGES_WITHOUT_REASON: Final[Mapping[str, Reason]] = MappingProxyType(
