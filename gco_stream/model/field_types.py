@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 MAX_ENTRIES = 1000
 """Maximum number of entries in one map or list of an item.
 
-A larger one is not a plausible endpoint, and validating it would delay all others.
+No plausible endpoint has more, and validating a larger one would delay all other endpoints.
 """
 MAX_PATH_LENGTH = 512
 # Load balancer rules accept path patterns of up to 128 characters. For an Ingress path of type Prefix, the AWS Load
