@@ -17,7 +17,7 @@ from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.model import names
 from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject
 
-_APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
+_APPLY: Final = "application/apply-patch+yaml"  # JSON is a subset of YAML
 _MERGE: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
 # No object ever has this resourceVersion, so an apply with it can only create an object.

@@ -23,7 +23,7 @@ def collect_process(registry: CollectorRegistry) -> None:
 
 
 class ProcessMetrics:
-    """Build information and event loop stalls."""
+    """Metrics of the build and of event loop stalls."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         build = Gauge(

@@ -132,7 +132,7 @@ class ClusterCache:
     def endpoint_names(self) -> frozenset[str]:
         """Returns the names of all endpoints to which cached objects may belong.
 
-        An object belongs to the endpoint in its gco.io/endpoint annotation. If it has none, its name is decisive.
+        An object belongs to the endpoint in its gco.io/endpoint annotation. Without one, its name decides.
         """
         found: set[str] = set()
         for (kind, _), store in self._stores.items():

@@ -210,8 +210,8 @@ class LeaderElector:
                 self._failed(error)
                 pause = max(pause, error.retry_after or 0)
                 if self._unconfirmed >= _TRIES_PER_DEADLINE:
-                    # These attempts may have succeeded on the server, which keeps replicas that do get responses from
-                    # leading.
+                    # The attempts may have succeeded on the server. They would then prevent replicas with a working
+                    # connection from leading.
                     self._unconfirmed = 0
                     self._yield_until = self._clock() + self._duration + 2 * self._retry_period
             await self._pause(pause)

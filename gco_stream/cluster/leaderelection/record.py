@@ -60,7 +60,7 @@ class Timing:
     def expiry_seconds(self, record: "LeaderElectionRecord | None") -> float:
         """Returns the seconds without a change of the record after which its holder is considered dead.
 
-        They are never fewer than `duration`, on which our replicas rely even if the record was edited manually.
+        At least `duration`, because a gco-stream leader relies on it even if the record was edited manually.
         """
         recorded = max(self.duration, record.duration or 0) if record else self.duration
         if record and record.holder and not is_gco_stream_identity(record.holder):

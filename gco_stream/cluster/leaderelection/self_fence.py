@@ -25,8 +25,8 @@ def self_fence() -> SelfFence:
     libc = ctypes.CDLL(None)
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
     libc.signal.restype = ctypes.c_void_p
-    # The handler is libc's _exit, which is called with the signal's number. A Python handler would run with a delay, in
-    # which a pending request could still be sent. The signal's default action does not end PID 1 of a container.
+    # The handler is libc's _exit, which is called with the signal's number. A Python handler would run slightly later,
+    # so a pending request could be sent first. The signal's default action does not end PID 1 of a container.
     libc.signal(signal.SIGALRM, ctypes.cast(libc._exit, ctypes.c_void_p))
 
     def arm(seconds: float) -> None:
