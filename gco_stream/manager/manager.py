@@ -246,7 +246,7 @@ class Manager:
         return Health(tuple(problems))
 
     def _status(self) -> dict[str, Any]:
-        """Returns the response of /status: names, counts and times, but no item contents."""
+        """Returns the body of the response to /status. It has no item contents."""
         leader = self._leader
         return {
             "version": __version__,
