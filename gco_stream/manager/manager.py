@@ -84,7 +84,7 @@ class Manager:
             # Lease renewals must not wait for a connection behind the workers' requests.
             election_client = await stack.enter_async_context(self._kube_client(connections=4))
             port = await stack.enter_async_context(self._serve())
-            # The objects allocated so far live until exit, and a full garbage collection spends 20 ms or more on them.
+            # The objects allocated so far live until exit. A full collection would spend 20 ms or more on them.
             gc.freeze()
             _log.info("started", http_port=port, namespaces=settings.namespaces, home_region=settings.home_region)
             self._cache = cache = ClusterCache(connections.kube, settings.namespaces, self._on_cluster_change)

@@ -53,8 +53,8 @@ class SyncEndpointTable:
     """The table `name`, accessed through a boto3 "dynamodb" client. All methods raise TableError.
 
     Items are in wire form; attributes to write are plain values. Methods that change an item return the resulting item.
-    They raise ItemNotFound if it does not exist, and ConcurrentUpdate if it has changed since `last_read`; nothing is
-    written then.
+    They raise ItemNotFound if it does not exist. If its desired state or hold has changed since `last_read`, they write
+    nothing and raise ConcurrentUpdate.
     """
 
     def __init__(self, client: Any, name: str) -> None:

@@ -140,7 +140,10 @@ class Guard:
         return self.orphans.names | self.held
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
-        """Evaluates a complete scan that found the names `seen`. Returns the names without an item to plan."""
+        """Evaluates a complete scan that found the names `seen`.
+
+        Returns the names that have no item and must be planned.
+        """
         missing = await self.orphans.scan_ended(seen)
         await self._clean_up_lease()
         if self._approvals.any:

@@ -20,7 +20,7 @@ _SLICE: Final = 50
 
 
 class OrphanEvidence(Enum):
-    """How strong the evidence is that an endpoint's item is gone."""
+    """The strength of the evidence that an endpoint's item is gone."""
 
     INSUFFICIENT = "missing from one scan at most"
     PROVEN = "the table has no such item"
@@ -83,7 +83,7 @@ class OrphanTracker:
         self._removed_during_scan.clear()
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
-        """Evaluates a complete scan that found the names `seen`. Returns missing names that have removable objects."""
+        """Evaluates a complete scan that found the names `seen`. Returns the missing names with removable objects."""
         self._table_empty = not seen
         if not seen:
             self._missing_scans.clear()

@@ -34,7 +34,7 @@ class EventPublisher:
     def publish(self, name: str, outcome: ReconcileResult) -> None:
         """Emits the Events of one reconcile.
 
-        If no object of the endpoint exists, only the Events of deletions are emitted, for the deleted objects.
+        If none of these objects exists, only the Events of deletions are emitted, for the deleted objects.
         """
         changes = [step for step in outcome.steps if isinstance(step, _PUBLISHED_STEPS) and _is_user_visible(step)]
         events = [(step, event) for step in outcome.steps if (event := event_of(step)) is not None]

@@ -29,8 +29,8 @@ _FAILURES_BEFORE_REPORT = 3
 class Result(StrEnum):
     """The result of a reconcile.
 
-    FAILED is retried with back-off. REJECTED means that the API server rejected every step that failed, so only these
-    steps are retried, and rarely. BROKEN is a bug in the controller; it is retried like FAILED.
+    FAILED is retried with back-off. REJECTED means that the API server rejected every step that failed; the same steps
+    are retried rarely or never. BROKEN is a bug in the controller; it is retried like FAILED.
     """
 
     IN_SYNC = "in_sync"
@@ -70,7 +70,8 @@ def unreadable_namespace(namespace: str) -> str:
 class _Run:
     """The state of one reconcile across its rounds.
 
-    `applies`: how many times each object was applied or replaced. `confirmed`: the item is read again before a removal.
+    `applies`: how many times each object was applied or replaced. `confirmed`: the item has been marked
+    stale, so it is read again before a removal.
     """
 
     name: str

@@ -34,7 +34,7 @@ class RestartTracker:
         self._by_ref: dict[ObjectRef, _Restart] = {}
 
     def limit_reached(self, ref: ObjectRef, digest: str) -> bool:
-        """Returns whether this template was restored MAX_ATTEMPTS times within WINDOW, so it must be left unchanged."""
+        """Returns whether this template was restored MAX_ATTEMPTS times within WINDOW, which is the limit."""
         restart = self._by_ref.get(ref)
         return restart is not None and restart.digest == digest and len(self._recent(restart)) >= MAX_ATTEMPTS
 

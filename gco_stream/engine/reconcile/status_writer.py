@@ -63,8 +63,8 @@ class StatusWriter:
     async def write(self, item: Endpoint | InvalidItem, report: Report) -> None:
         """Writes this region's entry in region_status. Raises TableError and ClusterError.
 
-        If the item does not exist, it is marked stale. If a status with a higher epoch is stored, nothing is written
-        and this leader's epoch is raised above it.
+        If the item does not exist, it is marked stale. If a newer status is stored, nothing is written, and this
+        leader's epoch is raised above the epoch of that status.
         """
         status: dict[str, object] = {
             "state": str(report.state),

@@ -166,7 +166,7 @@ class ReconcileHistory:
         return EndpointHistory(entry.change, tuple(map(_unpacked, reversed(entry.records))), entry.out_of_sync_since)
 
     def out_of_sync_since(self, name: str) -> float | None:
-        """Returns the time since which the endpoint has been out of sync, or None if it is in sync or unknown."""
+        """Returns when the endpoint went out of sync, or None if it is in sync or has no history."""
         entry = self._entries.get(name)
         return None if entry is None else entry.out_of_sync_since
 
