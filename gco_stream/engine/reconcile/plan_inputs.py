@@ -1,6 +1,6 @@
-"""Makes an endpoint's plan from everything it depends on: the item, live objects, pods, and the limits on the fleet.
+"""Collects the inputs of an endpoint's plan (item, live objects, pods, fleet-wide limits) and makes the plan.
 
-Pods and the census cost calls, so they are looked up only if a first plan cannot be made without them.
+Pods and the census are expensive to obtain, so they are fetched only if a first plan reports them as missing.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,22 +28,27 @@ PodsOf = Callable[[str, str], Awaitable[tuple[PodHealth, ...]]]
 
 
 def unsynced_reason(item: Endpoint | InvalidItem, unsynced: Mapping[str, str], policy: Policy) -> str:
-    """Returns why an endpoint's live objects are unknown, "" if they are known. `unsynced`: reasons by namespace."""
+    """Returns why an endpoint's live objects are unknown, or "" if they are known. `unsynced`: reasons by namespace."""
     if not unsynced:
         return ""
     return "; ".join(f"namespace {name}: {unsynced[name]}" for name in namespaces_of(item, policy) if name in unsynced)
 
 
 def namespaces_of(item: Endpoint | InvalidItem, policy: Policy) -> tuple[str, ...]:
-    """Returns the namespaces that may have objects of an item; none for an invalid item, which is left unchanged."""
+    """Returns the namespaces that may contain the objects of an item.
+
+    There are none for an invalid item, because its objects are left unchanged.
+    """
     if isinstance(item, InvalidItem):
         return ()
     return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
 
 
 def names_claimed_by_others(name: str, item_of: Callable[[str], Endpoint | InvalidItem | None]) -> frozenset[str]:
-    """Returns the names of an endpoint's objects that another item claims: the canary's name if there is an item with
-    that name, and its own name if that is the name of another endpoint's canary.
+    """Returns the names of an endpoint's objects that another item claims.
+
+    These are the name of its canary, if there is an item with that name, and its own name, if another endpoint's canary
+    has that name.
     """
     canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
     claimed = {canary} if item_of(canary) is not None else set()
@@ -55,7 +60,10 @@ def names_claimed_by_others(name: str, item_of: Callable[[str], Endpoint | Inval
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """What plans see of the cluster. `pods_of` lists the pods of a namespace and an `app`; it raises ClusterError."""
+    """The view of the cluster that plans are made from.
+
+    `pods_of` gets a namespace and the value of the label `app`, and lists the pods. It raises ClusterError.
+    """
 
     cache: ClusterCache
     census: FleetCensus
@@ -72,7 +80,7 @@ class Planned:
 
 
 class EndpointPlanner:
-    """Plans endpoints by name from the current state of table and cluster."""
+    """Plans endpoints from the current state of the table and the cluster."""
 
     def __init__(self, items: ItemCache, cluster: ClusterView, guard: Guard, policy: Policy, clock: Clock) -> None:
         self._items = items
@@ -82,7 +90,10 @@ class EndpointPlanner:
         self._clock = clock
 
     async def plan(self, name: str, item: Endpoint | InvalidItem | None, pods: Pods = None) -> Planned:
-        """Plans an endpoint; `pods`: those that this reconcile has listed before."""
+        """Returns the plan for an endpoint. `item`: None if the table has no item.
+
+        `pods`: the pods that this reconcile has already listed, or None.
+        """
         if item is None:
             return Planned(self._guard.decide_orphan(name), pods)
         self._guard.orphans.item_seen(name)
@@ -91,15 +102,15 @@ class EndpointPlanner:
         if unknown and not (isinstance(item, Endpoint) and item.is_deleted):
             return Planned(self.report_only(name, item), pods, unknown)
         plan, pods = await self._with_missing_inputs(name, item, pods)
-        # A deleted endpoint's objects are deleted in every namespace that can be read. It is reported as deleted only
-        # once all namespaces can be read.
+        # The objects of a deleted endpoint are deleted in every namespace that can be read. The endpoint is not
+        # reported as deleted until all its namespaces can be read.
         readable = tuple(step for step in plan.steps if step.ref.namespace not in unsynced)
         return Planned(replace(plan, steps=readable), pods, unknown)
 
     def plan_now(
         self, name: str, item: Endpoint | InvalidItem, pods: Pods = None, *, with_census: bool = False
     ) -> Plan:
-        """Plans from what is known without a call."""
+        """Returns the plan for an endpoint from cached data, without API calls."""
         fleet = FleetState(
             names_claimed_by_others=names_claimed_by_others(name, self._items.get),
             census=self._cluster.census.excluding(name) if with_census else None,
@@ -113,24 +124,24 @@ class EndpointPlanner:
         return plan
 
     def report_only(self, name: str, item: Endpoint | InvalidItem) -> Plan:
-        """Plans without steps, because the live objects are unknown."""
+        """Returns a plan without steps, for an endpoint whose live objects are unknown."""
         return replace(self.plan_now(name, item), steps=())
 
     def after_failures(self, plan: Plan, item: Endpoint | InvalidItem, causes: Mapping[Part, Cause]) -> Plan:
-        """Returns the plan once these parts have failed: what remains is the report."""
+        """Returns the plan after these parts have failed. It has no steps and reports the causes."""
         return plan_after_failures(plan, item, causes, self._clock.now(), self._policy)
 
     def unsynced_namespaces(self, item: Endpoint | InvalidItem) -> list[str]:
-        """Returns the namespaces of the item that cannot be read now."""
+        """Returns those namespaces of the item that cannot currently be read."""
         unsynced = self._cluster.cache.unsynced
         return [namespace for namespace in namespaces_of(item, self._policy) if namespace in unsynced]
 
     def now(self) -> datetime:
-        """Returns the time that plans are made with."""
+        """Returns the current time of the clock that plans use."""
         return self._clock.now()
 
     def targets_this_region(self, item: Endpoint | InvalidItem) -> bool:
-        """Whether the item names this region."""
+        """Returns whether this region is one of the item's target_regions."""
         return self._policy.region in item.target_regions
 
     def live_objects(self, name: str) -> Mapping[ObjectRef, ObservedObject]:
@@ -138,7 +149,7 @@ class EndpointPlanner:
         return self._cluster.cache.observed(name).objects
 
     async def _with_missing_inputs(self, name: str, item: Endpoint | InvalidItem, pods: Pods) -> tuple[Plan, Pods]:
-        """Returns the plan, made with the data that it needs, and the pods if they were listed."""
+        """Returns the plan, made with all inputs that it needs, and the pods if they were listed."""
         plan = self.plan_now(name, item, pods)
         if not plan.missing_inputs:
             return plan, pods
