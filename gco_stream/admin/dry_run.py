@@ -1,6 +1,6 @@
 """Dry run: plans some or all endpoints and explains the plans, without changing anything.
 
-The plans are made as in the leader, from one snapshot of the table, the cluster and the Lease. The fleet-wide limits
+The plans are made as by the leader, from one snapshot of the table, the cluster and the Lease. The fleet-wide limits
 (census, deletion guard and deletion budget) are loaded when the first plan depends on them. They are updated only in
 memory.
 """
@@ -145,7 +145,7 @@ class ReadOnlyLimits:
         try:
             found = await self._client.request("GET", path)
         except NotFound:
-            # The Lease does not exist until a replica becomes the leader, so nothing has been removed or approved.
+            # The Lease does not exist until a replica becomes the leader, so no removal or approval is recorded.
             return _ReadOnlyAnnotations({})
         except ClusterError as error:
             self.warning = f"the remaining limit on removals is unknown: {error.message}"
@@ -238,7 +238,7 @@ async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> 
 
 
 async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | InvalidItem]:
-    """Returns the items that may claim object names of the endpoint `name`, by their own names."""
+    """Returns the items, by name, that may claim the names of this endpoint's objects."""
     found = {}
     for other in {names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)} - {name}:
         if (item := await table.get(other)) is not None:

@@ -52,11 +52,11 @@ async def request_upgrade(
     on_each: Callable[[EndpointUpgrade], None],
     renderings: Renderings = RENDERINGS,
 ) -> UpgradeRequest:
-    """Requests the newest pod template for the endpoint `name`, or for any endpoints if it is None.
+    """Requests the newest pod template for the endpoint `name`, or for all endpoints if it is None.
 
-    At most `limit` endpoints roll out at the same time. `on_each` is called for each selected endpoint after the
-    request. With `dry_run`, nothing is requested. Raises TableError and ClusterError, but earlier requests remain in
-    effect.
+    At most `limit` endpoints roll out at the same time, and the others are deferred. `on_each` is called for each
+    selected endpoint after the request. With `dry_run`, nothing is requested. Raises TableError and ClusterError, but
+    earlier requests remain in effect.
     """
     async with _connections(settings) as (client, table):
         policy = policy_of(settings, (await table.describe()).arn, renderings)

@@ -21,7 +21,7 @@ PAGE_RECORDS: Final = 1000
 _FULL_PAGE_BYTES: Final = 256 * 1024
 # DescribeStream is limited to 10 calls per second, and controllers in other regions may read the same stream.
 _DESCRIBE_INTERVAL: Final = 0.25
-# Less than the size of the connection pool, so that a call's timeout does not include waiting for a connection.
+# Lower than the size of the connection pool, so that a call's timeout does not include waiting for a connection.
 _MAX_CONCURRENT_CALLS: Final = 16
 _MAX_ERROR_CODES: Final = 50
 
@@ -68,7 +68,7 @@ class StreamsClient:
         self.errors: Counter[str] = Counter()
 
     async def describe(self, arn: str) -> StreamDescription:
-        """Returns the status of a stream and its shards from all pages of the list."""
+        """Returns the status and all shards of a stream. Reads all pages of the list."""
         shards: dict[str, Shard] = {}
         parameters = {"StreamArn": arn}
         while True:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """Status of a check. WARN: the controller is limited, or the check was not possible. FAIL: it cannot work."""
+    """Status of a check. WARN: limits the controller, or the check was not possible. FAIL: keeps it from working."""
 
     OK = "ok"
     WARN = "warn"

@@ -45,7 +45,7 @@ def etcd(binary: Path, port: int, peer_port: int, folder: Path) -> Recipe:
             binary,
             f"--data-dir={folder / 'data'}",
             "--unsafe-no-fsync",
-            # The value of kubeadm. Without it, the API server sends no bookmarks for resources that never change.
+            # Same value as in kubeadm. Without it, the API server sends no bookmarks for resources that never change.
             "--watch-progress-notify-interval=5s",
             "--log-level=warn",
             f"--listen-client-urls={client}",

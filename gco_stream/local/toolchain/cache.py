@@ -58,7 +58,7 @@ class Cache:
         """Returns the folder of the entry `name` with the input hash `key`.
 
         If the entry does not exist, `fill` is called with an empty staging folder, and `title` is shown as progress. An
-        exception of `fill` is propagated, and no entry is created.
+        exception raised by `fill` is propagated, and no entry is created.
         """
         path = self.root / f"{name}-{key}"
         if path.is_dir():
