@@ -1,9 +1,8 @@
-"""Dry run: the plans of some or all endpoints, with explanations, from one snapshot.
+"""Dry run: plans some or all endpoints and explains the plans, without changing anything.
 
-Fleet-wide limits for read-only commands, loaded when the first plan depends on one.
-
-The guard, the budget and the census decide as in the leader, from one snapshot of the table, the cluster and the Lease.
-Their writes stay in memory.
+The plans are made as by the leader, from one snapshot of the table, the cluster and the Lease. The fleet-wide limits
+(census, deletion guard and deletion budget) are loaded when the first plan depends on them. They are updated only in
+memory.
 """
 
 import time
@@ -44,9 +43,10 @@ _REQUIRED_SCANS: Final = 2
 
 
 class ReadOnlyLimits:
-    """The fleet-wide limits, loaded on first use. `now`: the time that plans are made for.
+    """The fleet-wide limits, loaded on first use.
 
-    `warning`: what could not be loaded, "" if everything was.
+    `now`: the time for which plans are made. `every`: all items of the table, or None to scan the table when they are
+    needed. `warning`: why the limits are incomplete, "" if they are complete.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ReadOnlyLimits:
         self.warning = ""
 
     async def census(self) -> Census:
-        """Counts the endpoints that run here and those with a withdrawn Ingress. Raises TableError."""
+        """Returns the census of this region, which is taken once. Raises TableError."""
         if self._census is None:
             census = FleetCensus(
                 cache=self._cache,
@@ -87,9 +87,9 @@ class ReadOnlyLimits:
         return self._census
 
     async def decide(self, name: str, fleet: FleetState, make: Callable[[FleetState], Plan]) -> tuple[Plan, FleetState]:
-        """Returns the plan that the limit on removals allows, and the fleet that it was made from.
+        """Returns the plan that the deletion guard allows, and the FleetState that it was made with.
 
-        Each removal spends the budget for later calls, as in the leader. Raises TableError.
+        As in the leader, each removal reduces the budget that is left for later calls. Raises TableError.
         """
         guard = await self._built_guard()
         fleets: list[tuple[Plan, FleetState]] = []
@@ -103,7 +103,7 @@ class ReadOnlyLimits:
         return plan, next(fleet for other, fleet in fleets if other is plan)
 
     async def decide_orphan(self, name: str) -> Plan:
-        """Plans a name without an item, as if scans had already proven that it has none. Raises TableError."""
+        """Plans an endpoint without an item, as if two scans had already missed the item. Raises TableError."""
         guard = await self._built_guard()
         plan = guard.decide_orphan(name)
         await self._spend(guard, plan)
@@ -145,7 +145,7 @@ class ReadOnlyLimits:
         try:
             found = await self._client.request("GET", path)
         except NotFound:
-            # No replica has ever been the leader.
+            # The Lease does not exist until a replica becomes the leader, so no removal or approval is recorded.
             return _ReadOnlyAnnotations({})
         except ClusterError as error:
             self.warning = f"the remaining limit on removals is unknown: {error.message}"
@@ -155,7 +155,7 @@ class ReadOnlyLimits:
 
 @dataclass(frozen=True, slots=True)
 class _ReadOnlyAnnotations:
-    """A snapshot of the Lease's annotations."""
+    """The annotations of the Lease as last read. Attempts to write them fail."""
 
     annotations: Mapping[str, str]
 
@@ -163,17 +163,18 @@ class _ReadOnlyAnnotations:
         raise NotLeading(0, "NotLeading", f"only the holder of the Lease may write {', '.join(annotations)}")
 
 
-# Beyond this many endpoints, pods are listed only if a decision depends on them: each endpoint takes a request.
+# Listing pods takes one request per endpoint. After this many endpoints, pods are listed only if a plan needs them.
 _MAX_POD_LISTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The plans with their explanations, and what could not be planned.
+    """Result of a dry run. All mappings except `unsynced` are by endpoint name.
 
-    `items`: by name, None if the table has no such item. Each item is in `explanations` or, if its live objects cannot
-    be read, in `unknown` with the reason. `orphans`: plans for names that have live objects but no item. `unsynced`:
-    namespaces that cannot be read, with the reason. `now`: time of the snapshot.
+    `now`: time of the snapshot. `items`: the items, None if the table has no such item. `unsynced`: the reason for each
+    namespace that cannot be read. `explanations`: the explained plan of each item whose live objects are known.
+    `unknown`: for the other items, why their live objects are unknown. `orphans`: plans of endpoints that have live
+    objects but no item.
     """
 
     now: datetime
@@ -185,7 +186,7 @@ class DryRun:
 
 
 async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> DryRun:
-    """Plans the wanted endpoints, or all of them. Changes nothing. Raises TableError, ClusterError."""
+    """Plans the endpoints in `selected`, or all if it is None. Changes nothing. Raises TableError and ClusterError."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(KubeClient.connect(timeout=settings.k8s_api_timeout))
         dynamodb = await stack.enter_async_context(
@@ -197,7 +198,7 @@ async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> 
         info = await table.describe()
         every = ItemCache(settings.region) if selected is None else None
         cache = await snapshot(client, settings.namespaces)
-        # Read after the cluster, so that every object in the snapshot already has its item.
+        # The table is read after the cluster. Otherwise, an endpoint created in between would have objects but no item.
         items = await _items(table, selected, every)
         result = DryRun(datetime.now(UTC), items, cache.unsynced)
         policy = policy_of(settings, info.arn)
@@ -237,7 +238,7 @@ async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> 
 
 
 async def _namesakes(table: EndpointTable, name: str) -> dict[str, Endpoint | InvalidItem]:
-    """Returns the items that may claim names of this endpoint's objects."""
+    """Returns the items, by name, that may claim the names of this endpoint's objects."""
     found = {}
     for other in {names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)} - {name}:
         if (item := await table.get(other)) is not None:
@@ -264,7 +265,7 @@ async def _items(
 
 @dataclass(frozen=True, slots=True)
 class _DryRunPlanner:
-    """A snapshot. Data that only some plans need is loaded on demand."""
+    """Plans endpoints from one snapshot. Pods and fleet-wide limits are loaded on demand."""
 
     settings: Settings
     policy: Policy
@@ -275,9 +276,10 @@ class _DryRunPlanner:
     fleet: ReadOnlyLimits
 
     async def explain(self, item: Endpoint | InvalidItem, claimed: frozenset[str], *, with_pods: bool) -> Explanation:
-        """Plans the endpoint with the data that it needs, and explains the plan. Raises TableError.
+        """Plans an endpoint and explains the plan. Raises TableError.
 
-        `with_pods`: also list pods if some are not ready, only to explain why.
+        `claimed`: names of its objects that other items claim. `with_pods`: list the pods not only if the plan depends
+        on them, but also to explain why some are not ready.
         """
         fleet, observed = FleetState(names_claimed_by_others=claimed), self.cache.observed(item.name)
         make = partial(plan_endpoint, item, observed, now=self.now, policy=self.policy)
