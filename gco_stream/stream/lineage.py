@@ -35,12 +35,12 @@ class ShardState(Enum):
     """Progress of reading a shard."""
 
     WAITING = "waiting"
-    """Waits for the end of its parent."""
+    """Not read yet, because its parent has not been read to its end."""
     READING = "reading"
     SHARD_END = "drained"
-    """Read to its end, part of the history, or given up."""
+    """Read to its end, closed before the pin, or lost for good."""
     LOST = "lost"
-    """No longer found, although it may still be written to."""
+    """Not readable before its end was reached, although it may still receive records."""
 
 
 _UNREAD: Final = frozenset({ShardState.WAITING, ShardState.READING})

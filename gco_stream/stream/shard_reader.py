@@ -92,7 +92,7 @@ class ShardReader:
     ) -> None:
         self.shard_id = start.shard_id
         self.closed = False
-        """Whether the shard is listed as closed; then it is read without pauses."""
+        """Whether the shard is listed as closed. Its pages are then requested without waiting for new records."""
         self._client = client
         self._arn = arn
         self._processor = processor
@@ -111,7 +111,7 @@ class ShardReader:
         self._trims = 0
         self._failing_since: float | None = None
         self.degraded = False
-        """Whether the shard has not been readable for TROUBLE_SECONDS."""
+        """Whether the shard has not been readable for DEGRADED_AFTER_SECONDS."""
         self._gap = f"shard {start.shard_id} was temporarily unreadable" if start.gap else ""
 
     async def pin(self) -> None:

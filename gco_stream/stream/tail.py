@@ -41,9 +41,9 @@ SHARD_SYNC_SECONDS: Final = 30.0
 _SYNC_JITTER: Final = 0.1
 _MIN_SYNC_DELAY: Final = 0.2
 _MAX_ATTEMPTS: Final = 6
-"""Number of attempts to find a child soon after an end, over 13 s in total."""
+"""Number of listings that look for the child of an ended shard in quick succession, within about 12 s."""
 _VERIFY_AFTER_ATTEMPTS: Final = 2
-"""Number of these attempts after which the table is asked whether this is still its stream."""
+"""Number of these listings after which the table's current stream is looked up."""
 _MAX_DELAY: Final = 30.0
 _ACTIVE_STATUSES: Final = frozenset({"ENABLING", "ENABLED"})
 _SHARD_LIST: Final = "list of shards"
