@@ -1,6 +1,7 @@
-"""Requests the newest pod template in one cluster by an annotation on a few Deployments, which the controller observes.
+"""Requests the newest pod template for a few endpoints of one cluster, by annotating their Deployments.
 
-An attribute of the item would restart the pods of all regions at once.
+The controller observes the annotation and upgrades the template. An attribute of the item would instead restart the
+pods in all regions at once.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -34,7 +35,7 @@ _PAGE: Final = "500"
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """The result: the selection, the requested version, and whether the named endpoint exists."""
+    """Result of a request. `version`: the requested template. `exists`: whether the named endpoint has a valid item."""
 
     selection: UpgradeSelection
     version: int
@@ -50,10 +51,11 @@ async def request_upgrade(
     on_each: Callable[[EndpointUpgrade], None],
     renderings: Renderings = RENDERINGS,
 ) -> UpgradeRequest:
-    """Requests the newest pod template for one endpoint, or for all, with at most `limit` rolling out at once.
+    """Requests the newest pod template for the endpoint `name`, or for all endpoints if it is None.
 
-    `on_each` gets each endpoint once its upgrade is requested (or would be: `dry_run`). Raises TableError and
-    ClusterError; earlier requests remain in effect.
+    At most `limit` endpoints roll out at the same time, and the others are deferred. `on_each` is called for each
+    selected endpoint after the request. With `dry_run`, nothing is requested. Raises TableError and ClusterError, but
+    earlier requests remain in effect.
     """
     async with connect(settings, renderings) as installation:
         client, table, policy = installation.client, installation.table, installation.policy
@@ -87,7 +89,7 @@ async def _items(table: EndpointTable, name: str | None) -> AsyncIterator[Endpoi
 async def _deployments(
     client: KubeClient, policy: Policy
 ) -> tuple[dict[ObjectRef, ObservedObject], dict[ObjectRef, Ownership]]:
-    """Returns every Deployment, and its ownership once its managed fields are upgraded."""
+    """Returns the endpoints' Deployments, and the field ownership of each after its managedFields are upgraded."""
     found: dict[ObjectRef, ObservedObject] = {}
     owned: dict[ObjectRef, Ownership] = {}
     for namespace in policy.namespaces:
@@ -115,7 +117,7 @@ def _observed(item: Endpoint, live: dict[ObjectRef, ObservedObject], policy: Pol
 
 
 async def _annotate(client: KubeClient, outdated: OutdatedDeployment, version: int) -> None:
-    # The UID is a precondition: a Deployment that was recreated meanwhile already has the newest template.
+    # The UID is a precondition: a Deployment that was recreated in the meantime already has the newest template.
     patch = {"metadata": {"uid": outdated.uid, "annotations": {names.UPGRADE_ANNOTATION: str(version)}}}
     await client.request(
         "PATCH",

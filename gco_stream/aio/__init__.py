@@ -1,1 +1,1 @@
-"""Asyncio helpers that depend on nothing else here: rate limiting, backoff and a short-lived cache."""
+"""General-purpose helpers: rate limiting, backoff, clocks and a short-lived cache."""

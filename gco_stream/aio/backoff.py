@@ -1,4 +1,4 @@
-"""Delays between calls that share a limit, and after failed calls."""
+"""Rate limiting of calls, and backoff after failed calls."""
 
 import asyncio
 import random
@@ -21,10 +21,9 @@ class RateLimiter:
 
 
 class Backoff:
-    """Delays in seconds that double from `base` to `cap` with each consecutive failure, with random jitter.
+    """Exponential backoff: delays that double from `base` to `cap` seconds with each consecutive failure, with jitter.
 
-    Jitter keeps callers that failed together from retrying together. It shortens a delay by at most half, so that
-    delays still grow.
+    Jitter keeps callers that failed together from retrying together. It shortens a delay by at most half.
     """
 
     def __init__(self, rng: random.Random, *, base: float, cap: float) -> None:
@@ -34,8 +33,8 @@ class Backoff:
         self._failures = 0
 
     def after_failure(self) -> float:
-        """Returns the delay before the next attempt."""
-        # Bounded, because a large exponent overflows a float.
+        """Records a failure and returns the delay before the next attempt, in seconds."""
+        # The exponent is bounded, because a large one would overflow the float.
         delay = min(self._cap, self._base * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return delay * self._rng.uniform(0.5, 1)

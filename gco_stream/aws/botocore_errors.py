@@ -1,4 +1,4 @@
-"""Translation of botocore's and DynamoDB's errors into TableErrors."""
+"""Conversion of botocore and DynamoDB errors to TableError, and validation of responses to writes."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,15 +56,15 @@ _NO_CREDENTIALS = (
     aws.UnknownCredentialError,
     aws.MissingDependencyException,
 )
-# Credential sources on the network (a metadata service, STS) also fail if the network does.
+# Raised by a metadata service, which may be temporarily unreachable.
 _CREDENTIALS_LATER = (aws.MetadataRetrievalError,)
 
 
 @contextmanager
 def table_errors(table: str = "") -> Iterator[None]:
-    """Converts botocore's errors and TimeoutError into TableError, with the original error as its cause.
+    """Converts botocore errors and TimeoutError to TableError, with the original error as its cause.
 
-    `table` is the table that messages name, if the call concerns one.
+    `table`: name of the table for error messages, if the call concerns one.
     """
     try:
         yield
@@ -76,7 +76,7 @@ def table_errors(table: str = "") -> Iterator[None]:
 
 @contextmanager
 def configuration_errors() -> Iterator[None]:
-    """Converts the ValueError that botocore raises for an invalid endpoint URL into TableRejected."""
+    """Converts the ValueError that botocore raises for an invalid endpoint URL to TableRejected."""
     try:
         yield
     except ValueError as error:
@@ -84,7 +84,7 @@ def configuration_errors() -> Iterator[None]:
 
 
 def table_error(error: Exception, table: str = "") -> TableError:
-    """Returns the TableError for an error of botocore (BotoCoreError, ClientError)."""
+    """Returns the TableError for a botocore error (BotoCoreError or ClientError)."""
     if isinstance(error, aws.ClientError):
         return _answered(error, table)
     code, message = type(error).__name__, " ".join(str(error).split())
@@ -96,17 +96,20 @@ def table_error(error: Exception, table: str = "") -> TableError:
 
 
 def code_of(error: aws.ClientError) -> str:
-    """DynamoDB's error code."""
+    """Returns DynamoDB's error code, or "" if there is none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def message_of(error: aws.ClientError) -> str:
-    """DynamoDB's error message."""
+    """Returns DynamoDB's error message, or "" if there is none."""
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def old_item(error: aws.ClientError) -> dict[str, Any] | None:
-    """The item that failed a condition (ReturnValuesOnConditionCheckFailure=ALL_OLD), None if there is none."""
+    """Returns the stored item that failed a condition, or None if there is none.
+
+    The request must set ReturnValuesOnConditionCheckFailure to ALL_OLD.
+    """
     return error.response.get("Item") or None
 
 
@@ -130,7 +133,7 @@ def _answered(error: aws.ClientError, table: str) -> TableError:
 def returned_item(response: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the item from the response to a write.
 
-    Raises TableUnreachable if the response is truncated, in which case the write may have succeeded.
+    Raises TableUnreachable if the response contains no item, in which case the write may have succeeded.
     """
     item = response.get("Attributes")
     if not item or "endpoint_name" not in item:

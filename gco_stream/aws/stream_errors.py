@@ -1,4 +1,4 @@
-"""Errors of calls to the stream, and the translation of botocore's errors into them."""
+"""Errors of calls to the stream, and the conversion of botocore and HTTP errors to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from botocore.parsers import ResponseParserError
 
 
 class StreamError(Exception):
-    """A call to the stream failed. `code` is DynamoDB's or botocore's error code, or empty for an error of our own."""
+    """A call to the stream failed. `code`: error code from DynamoDB or botocore, or "" for an error from gco-stream."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -27,19 +27,19 @@ class NoStream(StreamError):
 
 
 class StreamEnded(StreamError):
-    """The stream has no more records, or none that can be read; look up the table's current stream."""
+    """The stream has ended or can no longer be read; look up the table's current stream."""
 
 
 class NotFound(StreamError):
-    """The stream or shard does not exist (any more)."""
+    """The stream or shard does not exist or no longer exists."""
 
 
 class IteratorExpired(StreamError):
-    """The iterator is invalid or too old (15 minutes)."""
+    """The shard iterator has expired, which happens 15 minutes after it was returned."""
 
 
 class Trimmed(StreamError):
-    """The position is older than the records that the stream keeps (24 hours)."""
+    """The position in the shard is older than the oldest record that the stream retains (24 hours)."""
 
 
 class Throttled(StreamError):
@@ -99,7 +99,7 @@ _NO_CREDENTIALS: Final = (
 
 @contextmanager
 def stream_errors() -> Iterator[None]:
-    """Converts botocore, HTTP and timeout errors into StreamError, with the original error as its cause."""
+    """Converts botocore, HTTP and timeout errors to StreamError, with the original error as its cause."""
     try:
         yield
     except TimeoutError as error:

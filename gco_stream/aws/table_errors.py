@@ -1,8 +1,8 @@
-"""Errors of calls to the table. Independent of botocore, so that every module can import them."""
+"""Errors of calls to the table. They do not depend on botocore, so any module can import them."""
 
 
 class TableError(Exception):
-    """A DynamoDB call failed. `code` is DynamoDB's or botocore's error code, or empty for an error of our own."""
+    """A call to the table failed. `code`: error code from DynamoDB or botocore, or "" for an error from gco-stream."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class TableThrottled(TableError):
 
 
 class TableRejected(TableError):
-    """The request is invalid and will never be accepted, so a retry is pointless."""
+    """The request is invalid and will never be accepted."""
 
 
 class ItemTooLarge(TableRejected):
@@ -35,7 +35,7 @@ class ItemTooLarge(TableRejected):
 
 
 class Contended(TableError):
-    """The item changed during every attempt; try again later."""
+    """Other writers changed the item during every attempt; try again later."""
 
 
 class ItemNotFound(TableError):
@@ -51,9 +51,9 @@ class ConcurrentUpdate(TableError):
 
 
 class Fenced(TableError):
-    """A status with a higher epoch is stored, because another leader has written since.
+    """The item has a status with a higher epoch, which a newer leader has written.
 
-    `stored_epoch` is in microseconds.
+    `stored_epoch`: that epoch, in microseconds since 1970.
     """
 
     def __init__(self, message: str, stored_epoch: int) -> None:

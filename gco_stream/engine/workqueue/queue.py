@@ -1,9 +1,11 @@
 """The work queue: keys of endpoints that may need work, each processed by one worker at a time.
 
-New changes go before the keys of a resync, and a resync is never starved. A key that is added while it is in flight is
-queued again afterwards and never processed in parallel. Delays and back-off are entries of the same queue: one per key,
-and the earliest wins. All decisions are in `WorkQueue`, which takes the time as an argument; `Dispatcher` lets workers
-wait for a key.
+New changes take precedence over the keys of a resync, but never starve them. A key that is added while in flight is
+queued again when its processing ends. A key can also be delayed, for a retry or a requeue. If it is delayed more than
+once, the earliest time applies.
+
+`WorkQueue` decides which key is next and takes the time as an argument. `Dispatcher` lets workers wait for that key.
+`ItemBackoff` computes the delays of retries.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ from enum import IntEnum
 from gco_stream.engine.workqueue.triggers import Trigger
 
 _HIGH_IN_A_ROW = 4
-# Enough to trace a reconcile to its cause. If a key changes constantly, only the newest are kept.
+# Five sequence numbers are enough to trace a reconcile to its cause. If there are more, the newest are kept.
 _MAX_RECORDS = 5
 
 
@@ -30,10 +32,10 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A key to process. `since`: when it was queued, in seconds of the queue's clock.
+    """A key for a worker to process. `since`: when it was queued, in seconds of the queue's clock.
 
-    `triggers`: every trigger since the key was last taken, each once, oldest first. `records`: the sequence numbers of
-    the stream records that caused it, newest last, at most five.
+    `triggers`: the distinct triggers that queued the key, oldest first. `records`: the sequence numbers of the newest
+    stream records that queued it, at most five, newest last.
     """
 
     key: str
@@ -51,7 +53,7 @@ class _Waiting:
     records: tuple[str, ...] = ()
 
     def merged(self, other: "_Waiting") -> "_Waiting":
-        """Merges two entries: all triggers, and the priority and time of the more urgent one."""
+        """Returns an entry with the triggers and records of both, and the priority and time of the more urgent one."""
         since, priority = (
             (other.since, other.priority) if other.priority < self.priority else (self.since, self.priority)
         )
@@ -60,10 +62,10 @@ class _Waiting:
 
 
 class WorkQueue:
-    """Keys in two priorities, keys in flight, and delayed keys. Holds each key at most once in each.
+    """Waiting keys in two priorities, keys in flight, and delayed keys, each without duplicates.
 
-    `high_in_a_row`: after this many consecutive new changes a waiting resync key is taken, so that a stream of changes
-    delays a resync by a bounded factor only.
+    `high_in_a_row`: number of consecutive high-priority keys after which a waiting low-priority key is next. A constant
+    stream of changes therefore slows a resync down but does not starve it.
     """
 
     def __init__(self, *, high_in_a_row: int = _HIGH_IN_A_ROW) -> None:
@@ -76,7 +78,7 @@ class WorkQueue:
         self._streak = 0
 
     def add(self, key: str, priority: Priority, now: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """Queues a key now. A waiting key moves up if its priority rises, and keeps all its triggers."""
+        """Queues a key now. A waiting key keeps its triggers, and its priority rises if `priority` is higher."""
         waiting = _Waiting(now, priority, (trigger,), records)
         if key in self._processing:
             before = self._dirty.get(key)
@@ -96,7 +98,7 @@ class WorkQueue:
         self._queues[waiting.priority][key] = waiting
 
     def add_at(self, key: str, due: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """Queues a key for a later time. The earliest of several times wins."""
+        """Delays a key until `due`. If the key is already delayed, the earlier time applies."""
         planned = self._delayed.get(key)
         if planned is not None and planned[0] <= due:
             return
@@ -104,11 +106,11 @@ class WorkQueue:
         heapq.heappush(self._heap, (due, key))
 
     def cancel_delay(self, key: str) -> None:
-        """Drops the delay of a key, because a newer plan sets its own."""
+        """Removes a key from the delayed keys."""
         self._delayed.pop(key, None)
 
     def get(self, now: float) -> WorkItem | None:
-        """Returns the next key, or None. The caller must call `done` when the key is processed."""
+        """Returns the next key, or None if no key is waiting. The caller must call `done` after processing it."""
         self._enqueue_due(now)
         high, low = self._queues
         if high and not (low and self._streak >= self._high_in_a_row):
@@ -124,13 +126,13 @@ class WorkQueue:
         return WorkItem(key, waiting.since, priority, waiting.triggers, waiting.records)
 
     def done(self, key: str) -> None:
-        """Ends the processing of a key. If the key was added meanwhile, it is queued again."""
+        """Marks a key as processed. If it was added while in flight, it is queued again."""
         self._processing.discard(key)
         if (dirty := self._dirty.pop(key, None)) is not None:
             self._enqueue(key, dirty)
 
     def next_due(self) -> float | None:
-        """Returns when the earliest delayed key is due, or None if no key is delayed."""
+        """Returns the time at which the earliest delayed key is due, or None if no key is delayed."""
         while self._heap:
             due, key = self._heap[0]
             planned = self._delayed.get(key)
@@ -146,17 +148,17 @@ class WorkQueue:
             self.add(key, Priority.HIGH, due, trigger, records)
 
     def is_delayed(self, key: str) -> bool:
-        """Whether the key is delayed."""
+        """Returns whether the key is delayed."""
         return key in self._delayed
 
     @property
     def depth(self) -> int:
-        """Number of keys that can be taken now."""
+        """Number of waiting keys."""
         return len(self._queues[0]) + len(self._queues[1])
 
     @property
     def low_priority_depth(self) -> int:
-        """Number of waiting keys with resync priority."""
+        """Number of waiting keys with low priority."""
         return len(self._queues[Priority.LOW])
 
     @property
@@ -176,11 +178,11 @@ class WorkQueue:
 
 
 class ItemBackoff:
-    """Retry delays after consecutive failures of a key: exponential, capped, with jitter. Times in seconds.
+    """Exponential back-off with jitter for each failing key. All times are in seconds.
 
-    `floor` and `spacing`: if few keys fail, the delay is capped at `floor`. The cap grows with their number, up to
-    `cap`, so that about one of them is retried every `spacing` seconds. Holds a count for each failing key, so it is
-    bounded by the table's names.
+    The delay of a key starts at `base` and doubles with each consecutive failure. Its upper limit is `floor` if only a
+    few keys fail. The limit grows with the number of failing keys, up to `cap`, so that about one of these keys is
+    retried every `spacing` seconds.
     """
 
     def __init__(
@@ -197,25 +199,26 @@ class ItemBackoff:
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
 
     def failed(self, key: str) -> float:
-        """Counts a failure and returns how long to wait."""
+        """Counts a failure of the key and returns the delay before its next retry."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
         cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
         longest = min(cap, self._base * 2.0 ** min(count - 1, 30))
         return longest * self._rng.uniform(0.5, 1.0)
 
     def failures(self, key: str) -> int:
-        """Returns the number of consecutive failures."""
+        """Returns the number of consecutive failures of the key."""
         return self._failures.get(key, 0)
 
     def succeeded(self, key: str) -> None:
-        """Resets the count of failures."""
+        """Resets the failure count of the key."""
         self._failures.pop(key, None)
 
 
 class Dispatcher:
-    """Lets tasks wait for the next key of a `WorkQueue`. `clock`: monotonic seconds.
+    """Lets workers wait for the next key of a `WorkQueue`. `clock`: monotonic seconds.
 
-    `processing_since`: when each key in flight was taken. `on_add`: called with the priority of each added key.
+    `on_add` is called with the priority of each key that is queued without a delay. `processing_since` maps each key in
+    flight to the time at which a worker took it.
     """
 
     def __init__(
@@ -240,18 +243,18 @@ class Dispatcher:
         self._changed.set()
 
     def done(self, key: str) -> None:
-        """Ends the processing of a key."""
+        """Marks a key as processed."""
         self.processing_since.pop(key, None)
         self.queue.done(key)
         self._changed.set()
 
     def shut_down(self) -> None:
-        """Stops handing out keys. Waiting tasks get None."""
+        """Stops handing out keys. Waiting workers get None."""
         self._shutting_down = True
         self._changed.set()
 
     async def get(self) -> WorkItem | None:
-        """Waits for the next key and returns it. Returns None once closed."""
+        """Waits for the next key and returns it, or returns None after `shut_down`."""
         while not self._shutting_down:
             self._changed.clear()
             now = self._clock()

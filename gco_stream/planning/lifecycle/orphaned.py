@@ -1,8 +1,8 @@
-"""Orphans: endpoints with objects in the cluster but without an item in the table.
+"""Plans the removal of orphans: endpoints with objects in the cluster, but without an item in the table.
 
-The engine proves that the item is gone. This module selects the objects that may then be deleted: only those whose
-name, annotations and managedFields all identify them as created by this installation, because objects also look
-orphaned if the table is the wrong one or their labels were copied.
+The engine verifies that the item is gone. This module selects the objects that may be deleted. Their name, annotations
+and managedFields must all identify this installation as the owner, because objects also look orphaned if the controller
+reads the wrong table or if their labels were copied.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _ORPHANED = StepEvent("Orphaned", f"the endpoint's objects are deleted: {NO_ITEM
 
 
 def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy) -> Plan:
-    """Plans the removal of an endpoint without an item. `observed` holds only objects with this endpoint's names."""
+    """Plans the removal of an endpoint without an item. `observed`: only objects that may belong to the endpoint."""
     notes = tuple(_kept_objects(name, observed, fleet, policy))
     steps = tuple(
         Delete(obj.ref, NO_ITEM, uid=obj.uid, spends_budget=True)
@@ -41,7 +41,7 @@ def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy
 
 
 def removable(name: str, observed: Observed, policy: Policy) -> list[ObservedObject]:
-    """The objects of an endpoint without an item that may be deleted, in the order of deletion."""
+    """Returns the objects of an endpoint without an item that may be deleted, in the order of deletion."""
     found = [obj for obj in observed.objects.values() if _is_certainly_owned(name, obj, policy)]
     return sorted(found, key=lambda obj: (DELETION_ORDER.index(obj.ref.kind), obj.ref))
 

@@ -10,7 +10,7 @@ from gco_stream.planning.types.steps import Step, StepEvent
 
 @dataclass(frozen=True, slots=True)
 class RequeueAfter:
-    """A requeue after a number of seconds, because the plan then changes without an event, and its reason."""
+    """A requeue after `after` seconds, because the plan may then change without an event. `message`: the reason."""
 
     after: float
     message: str
@@ -20,19 +20,19 @@ class RequeueAfter:
 
 
 def soonest(*times: RequeueAfter | None) -> RequeueAfter | None:
-    """The earliest requeue; None if there is none."""
+    """Returns the earliest requeue; None if there is none."""
     return min((time for time in times if time is not None), key=lambda time: time.after, default=None)
 
 
 class MissingInput(StrEnum):
-    """A missing input of a plan. It has to be fetched, and the plan computed again."""
+    """An input that a plan lacks. The caller must read it and plan again."""
 
     PODS = "pods"
     CENSUS = "census"
 
 
 class FleetLimit(StrEnum):
-    """The fleet-wide limit that prevents a step of this endpoint."""
+    """A fleet-wide limit that prevents steps of an endpoint."""
 
     WITHDRAWAL = "withdrawal"
     REMOVAL = "removal"
@@ -40,7 +40,7 @@ class FleetLimit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Why something is left unchanged. `ref` is the object, or None for the endpoint as a whole."""
+    """A note on what is left unchanged, and why. `ref`: the object; None for the endpoint as a whole."""
 
     message: str
     ref: ObjectRef | None = None

@@ -1,4 +1,4 @@
-"""A plan as a value: the steps and their order, the report, the requeue, and the reasons."""
+"""The plan for one endpoint and its parts: steps, report, requeue, notes and warnings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ MAX_ERROR = 2500
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The desired entry of this region in region_status.
+    """The report of this region, which is its desired entry in region_status.
 
-    `error` may contain text of the API server or another program. It is made printable, and truncated to fit into the
-    item. `reason` is its code; None without an error.
+    `ready` and `desired`: replicas of the main Deployment. `error`: may contain text from the API server, so it is made
+    printable and truncated. `reason`: the code for `error`; None if there is no error.
     """
 
     state: RegionState
@@ -32,7 +32,7 @@ class Report:
 
     @classmethod
     def of(cls, state: RegionState, causes: Iterable[Cause] = (), *, ready: int = 0, desired: int = 0) -> "Report":
-        """A report of these causes, with the reason of the first one and the messages of all."""
+        """Returns a report with the reason of the first cause and the messages of all causes."""
         causes = tuple(causes)
         error = "; ".join(cause.message for cause in causes)
         return cls(state, ready, desired, error, causes[0].reason if causes else None)
@@ -43,14 +43,14 @@ class Report:
 
 
 class TableChange(StrEnum):
-    """A change to the table that requires reports of all regions."""
+    """A change to the table that depends on the reports of all regions."""
 
     PROMOTE = "promote"
     PURGE = "purge"
 
     @property
     def description(self) -> str:
-        """The description of the change."""
+        """The change as text for people."""
         if self is TableChange.PROMOTE:
             return "set desired_state to running: every target region runs the current spec"
         return "delete the item: the endpoint is deleted in every region"
@@ -58,12 +58,12 @@ class TableChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that one endpoint needs now. The steps of one part are executed in order; no steps means in sync.
+    """The plan for one endpoint in this region. The steps are executed in order.
 
-    `report` is None if the endpoint does not concern this region. `write_report`: the report has to be written now;
-    `report_first`: before the steps. `withheld`: the steps that a hold prevents. `notes`: what is left unchanged and
-    why. `warnings`: what requires attention. `missing_inputs`: the missing inputs; the plan leaves out whatever depends
-    on them. `limited_by`: the fleet-wide limit that is reached.
+    `report`: None if there is nothing to report. `write_report`: the report must be written now. `report_first`: it
+    must be written before the steps are executed. `withheld`: the steps that a hold prevents. `warnings`: what needs
+    attention. `missing_inputs`: inputs that the plan lacks; it omits all steps that depend on them. `limited_by`: the
+    fleet-wide limit that prevents steps. `intent`: the digest of the desired state.
     """
 
     endpoint: str
@@ -83,11 +83,11 @@ class Plan:
 
     @property
     def in_sync(self) -> bool:
-        """Whether the plan changes nothing."""
+        """Whether the plan changes neither the objects nor the table."""
         return not self.steps and not self.write_report and self.table_change is None
 
     def lines(self) -> list[str]:
-        """The plan as text, one line per step, report, change, note and warning."""
+        """Returns the plan as lines of text."""
         lines = [str(step) for step in self.steps] or ["objects: in sync"]
         if self.report is not None:
             lines.append(f"{'report' if self.write_report else 'reported'} {self.report}")

@@ -18,7 +18,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """An Event to publish after a step was executed. `reason` is a CamelCase word, `message` a sentence."""
+    """A Kubernetes Event to emit after a step has been executed. `warning`: the type is Warning instead of Normal."""
 
     reason: str
     message: str
@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create(Step):
-    """Creates an object. The API server rejects it if an object with the name exists."""
+    """Creates an object. The step fails if the object already exists."""
 
     manifest: JsonObject
 
@@ -68,7 +68,7 @@ class Apply(StepOnObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferReplicas(StepOnObject):
-    """Moves spec.replicas to a separate field manager, so that the HPA can take it over without a dip in the count."""
+    """Moves spec.replicas to a second field manager, so that an apply can omit the field without resetting it."""
 
     replicas: int
 
@@ -78,9 +78,9 @@ class TransferReplicas(StepOnObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale(StepOnObject):
-    """Sets the replicas through the scale subresource and changes nothing else.
+    """Sets the replicas through the scale subresource, without other changes.
 
-    `from_differences`: `reason` only states the replicas that differ.
+    `from_differences`: `reason` only states that the replicas differ.
     """
 
     replicas: int
@@ -92,7 +92,7 @@ class Scale(StepOnObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotate(StepOnObject):
-    """Sets only annotations, by a merge patch in which None removes one. It does not affect pods."""
+    """Sets annotations by a merge patch, and removes those whose value is None. This does not affect pods."""
 
     annotations: Mapping[str, str | None]
 
@@ -102,7 +102,7 @@ class Annotate(StepOnObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replace(StepOnObject):
-    """Replaces the value of a field (`field` is a JSON pointer) that an apply would only merge."""
+    """Replaces a value that an apply would only merge. `field`: a JSON pointer, such as /spec/ports."""
 
     field: str
     value: Any
@@ -113,7 +113,7 @@ class Replace(StepOnObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeManagedFields(StepOnObject):
-    """Takes over the fields that GCO's field manager owns, so that fields dropped later are removed."""
+    """Takes over the fields that GCO's field manager owns. Otherwise, an apply could not remove them."""
 
     observed: ObservedObject
 
