@@ -7,7 +7,8 @@ import pytest
 from gco_stream.cluster.api.objects import collection_path, object_path, observe, upgraded_managed_fields
 from gco_stream.local.kube_api import APPLY_PATCH
 from gco_stream.model.names import FIELD_MANAGER
-from gco_stream.model.objects import API_VERSIONS, Kind, ref_of
+from gco_stream.model.kinds import RESOURCES
+from gco_stream.model.objects import Kind, ref_of
 from gco_stream.planning.diff.drift import differences, in_observed_order, same_quantity
 from tests.planning.diff.test_drift import CONTAINER, INFERENCE, POD, paths, wanted_deployment
 from tests.support.observed_objects import at, changed, fields_v1, parity, without, without_defaults
@@ -27,7 +28,7 @@ class Api:
     def placed(self, manifest):
         placed = copy.deepcopy(manifest)
         placed["metadata"]["namespace"] = self._namespace
-        return {"apiVersion": API_VERSIONS[Kind(placed["kind"])], **placed}
+        return {"apiVersion": RESOURCES[Kind(placed["kind"].api_version)], **placed}
 
     def apply(self, manifest):
         path = object_path(ref_of(manifest))
