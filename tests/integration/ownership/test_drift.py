@@ -6,8 +6,8 @@ import pytest
 
 from gco_stream.cluster.api.objects import collection_path, object_path, observe, upgraded_managed_fields
 from gco_stream.local.kube_api import APPLY_PATCH
-from gco_stream.model.names import FIELD_MANAGER
 from gco_stream.model.kinds import RESOURCES
+from gco_stream.model.names import FIELD_MANAGER
 from gco_stream.model.objects import Kind, ref_of
 from gco_stream.planning.diff.drift import differences, in_observed_order, same_quantity
 from tests.planning.diff.test_drift import CONTAINER, INFERENCE, POD, paths, wanted_deployment
