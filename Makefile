@@ -11,9 +11,9 @@ CHAOS_SECONDS ?= 300
 # Folders with tests that need servers or a browser.
 SERVERS := tests/chaos tests/browser tests/integration tests/local
 SERVERLESS := tests $(addprefix --ignore=,$(SERVERS) tests/localstack)
-# Keeps the bytecode cache out of the source folders.
-export PYTHONDONTWRITEBYTECODE =
-export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/pycache
+# Python keeps its bytecode, so that no command compiles what it imports a second time.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPYCACHEPREFIX
 
 .PHONY: help setup demo test unit slow integration lint format chaos mutants audit bench chart metrics screenshots docs docs-serve test-localstack image-by-hand clean
 .DEFAULT_GOAL := help
@@ -29,6 +29,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	@# -W ignore: older versions of pip print a deprecation warning for two packages that have only a legacy source archive.
 	@$(BIN)/python -W ignore -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q gco_stream
 	@touch $@
 
 setup: $(READY) ## Create .venv from pinned packages

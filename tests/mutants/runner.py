@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copytree, ignore_patterns, rmtree
+from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 
 from tests.mutants.mutant import Mutant, NotApplicable
@@ -94,11 +94,7 @@ def copied(root: Path) -> Iterator[Copy]:
                 copytree(source, Path(folder, name), ignore=ignore_patterns("__pycache__"))
             elif source.exists():
                 Path(folder, name).write_bytes(source.read_bytes())
-        try:
-            yield Copy(Path(folder))
-        finally:
-            if sys.pycache_prefix:
-                rmtree(Path(sys.pycache_prefix) / Path(folder).relative_to("/"), ignore_errors=True)
+        yield Copy(Path(folder))
 
 
 def failure_summary(mutant: Mutant, run: Run) -> str:
