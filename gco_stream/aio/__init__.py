@@ -1,1 +1,1 @@
-"""Asyncio helpers that depend on nothing else here: rate limiting, backoff and a short-lived cache."""
+"""Helpers that depend on nothing else here: backoff, rate limiting, waiting, a clock and a short-lived cache."""

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import uuid
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from gco_stream import __version__
+from gco_stream.aio.backoff import delay_after
 from gco_stream.aio.clock import Clock
 from gco_stream.aws.session import new_session, streams_client, table_client
 from gco_stream.aws.table_errors import TableError
@@ -193,18 +194,18 @@ class Manager:
 
     async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
         """Returns the table's ARN once the table can be described, or None if stopped before that."""
-        wait = _RETRY_AFTER
+        failures = 0
         while not stop.is_set():
             try:
                 info = await table.describe()
             except TableError as error:
+                failures += 1
+                wait = delay_after(failures, base=_RETRY_AFTER, cap=_RETRY_CAP)
                 self._table_problem = str(error)
                 _log.error("table is unavailable; reconciliation is blocked", error=str(error), retry_s=wait)
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await stop.wait()
-                except TimeoutError:
-                    wait = min(_RETRY_CAP, wait * 2)
             else:
                 self._table_problem = ""
                 return info.arn

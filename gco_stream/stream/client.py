@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gco_stream.aio.backoff import RateLimiter
+from gco_stream.aio.rate_limiter import RateLimiter
 from gco_stream.aws.stream_errors import StreamError, Unreachable, stream_errors
 from gco_stream.stream.lineage import Shard, ShardIteratorType
 

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 
 import structlog
 
-from gco_stream.aio.backoff import Backoff
+from gco_stream.aio.backoff import Backoff, delay_after
 from gco_stream.aws.stream_errors import (
     AccessDenied,
     IteratorExpired,
@@ -158,9 +158,8 @@ class StreamTail:
         clock = asyncio.get_running_loop().time
         while True:
             soon = self._attempts < _MAX_ATTEMPTS and bool(self._lineage.childless())
-            is_periodic = (
-                await self._pause(_MIN_SYNC_DELAY * 2**self._attempts if soon else SHARD_SYNC_SECONDS) and not soon
-            )
+            delay = delay_after(self._attempts + 1, base=_MIN_SYNC_DELAY, cap=SHARD_SYNC_SECONDS)
+            is_periodic = await self._pause(delay if soon else SHARD_SYNC_SECONDS) and not soon
             began = clock()
             while (description := await self._describe_stream()) is None:
                 if clock() - began >= DEGRADED_AFTER_SECONDS:

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
 from gco_stream.aws.botocore_errors import table_errors
 from gco_stream.aws.table_errors import AlreadyExists, TableError, TableRejected, TableUnreachable
 from gco_stream.table.info import TableInfo, table_info
@@ -92,22 +94,22 @@ def _wait(client: Any, name: str, timeout: float) -> TableInfo:
 
 
 def _turn_backups_on(client: Any, name: str) -> str | None:
-    problem = None
-    for attempt in range(_MAX_BACKUP_ATTEMPTS):
-        try:
-            with table_errors(_where(client, name)):
+    retrying = Retrying(
+        # A new table does not support it for some seconds. Other errors are not retried.
+        retry=retry_if_exception(lambda error: getattr(error, "code", "") == "ContinuousBackupsUnavailableException"),
+        wait=wait_exponential(multiplier=_PAUSE),
+        stop=stop_after_attempt(_MAX_BACKUP_ATTEMPTS),
+        reraise=True,
+    )
+    try:
+        for attempt in retrying:
+            with attempt, table_errors(_where(client, name)):
                 client.update_continuous_backups(
                     TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
                 )
-        except TableError as error:
-            problem = error.message
-            # A new table does not support it for some seconds. Other errors are not retried.
-            if error.code != "ContinuousBackupsUnavailableException":
-                return problem
-            time.sleep(_PAUSE * 2**attempt)
-        else:
-            return None
-    return problem
+    except TableError as error:
+        return error.message
+    return None
 
 
 def _where(client: Any, name: str) -> str:

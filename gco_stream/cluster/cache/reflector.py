@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gco_stream.aio.backoff import Backoff
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import (
     ClusterError,
@@ -88,7 +89,8 @@ class Reflector:
         self._version: str | None = None
         self._lists = self._watches = 0
         self._last_received: float | None = None
-        self._failures = 0
+        # Twice the minimum, because jitter may halve a delay.
+        self._backoff = Backoff(random.Random(), base=2 * _MIN_DELAY, cap=_MAX_DELAY)  # noqa: S311 - spreads load
         self._delay = 0.0
         self._opened_at: float | None = None
         self._may_be_woken = True
@@ -127,10 +129,8 @@ class Reflector:
     async def _pause(self, error: ClusterError) -> None:
         if self._watch_seconds() > self._delay:
             # A watch of objects that do not change can be healthy without any event.
-            self._failures = 0
-        self._failures += 1
-        longest = min(_MIN_DELAY * 2 ** min(self._failures, 10), _MAX_DELAY)
-        self._delay = delay = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+            self._backoff.succeeded()
+        self._delay = delay = self._backoff.after_failure()
         retry_after = error.retry_after or 0
         await asyncio.sleep(retry_after)
         if isinstance(error, Unreachable | ServerError) and self._may_be_woken:
@@ -180,7 +180,8 @@ class Reflector:
                 self._last_received = asyncio.get_running_loop().time()
                 await self._store.handle_event(type_, item)
                 self._version = version
-                self._failures, self._may_be_woken = 0, True
+                self._backoff.succeeded()
+                self._may_be_woken = True
                 heard = True
         if not heard:
             raise WatchStalled(0, "", f"watch of {self._path} ended without an event")

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
+from gco_stream.aio.backoff import delay_after
 from gco_stream.aws.table_errors import TableError
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.reconcile.observers import Observers
@@ -28,6 +30,7 @@ _log = structlog.get_logger(__name__)
 _JITTER = 0.1
 _RETRY_AFTER = 2.0
 _RETRY_CAP = 15.0
+_MAX_RETRY_PAUSE = 64.0
 # Items are removed in bursts, so the scan that confirms removals waits for the end of the burst. If someone wipes the
 # table, the scan then finds it empty, and does not mistake a half-wiped table for an intended state.
 _QUIET_SECONDS = 5.0
@@ -125,18 +128,21 @@ class Resync:
 
     async def first_scan(self) -> None:
         """The first scan of a leader, which fills the cache. Retried until it succeeds."""
-        failures = 0
-        while True:
-            try:
-                await self._scan(first=True)
-            except TableError as error:
-                failures += 1
+
+        def failed(state: RetryCallState) -> None:
+            error = state.outcome and state.outcome.exception()
+            if isinstance(error, TableError):
                 self._failed(error)
-                wait = min(_RETRY_CAP, _RETRY_AFTER * 2 ** (failures - 1))
-                _log.error("first table scan failed; reconciliation is blocked", error=str(error), retry_s=wait)
-                await asyncio.sleep(wait)
-            else:
-                return
+            wait = state.upcoming_sleep
+            _log.error("first table scan failed; reconciliation is blocked", error=str(error), retry_s=wait)
+
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(TableError),
+            wait=wait_exponential(multiplier=_RETRY_AFTER, max=_RETRY_CAP),
+            before_sleep=failed,
+        ):
+            with attempt:
+                await self._scan(first=True)
 
     async def run(self) -> None:
         """Scans until cancelled."""
@@ -144,7 +150,7 @@ class Resync:
         while True:
             pause = self._interval * self._times.rng.uniform(1 - _JITTER, 1 + _JITTER)
             if failures:
-                pause = min(pause, _RETRY_AFTER * 2 ** min(failures - 1, 5))
+                pause = min(pause, delay_after(failures, base=_RETRY_AFTER, cap=_MAX_RETRY_PAUSE))
             self._set_due(self._clock() + pause)
             await self._wait_until_due()
             self._due = math.inf

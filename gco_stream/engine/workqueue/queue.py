@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gco_stream.aio.backoff import delay_after, jittered
 from gco_stream.engine.workqueue.triggers import Trigger
 
 _HIGH_IN_A_ROW = 4
@@ -200,8 +201,7 @@ class ItemBackoff:
         """Counts a failure and returns how long to wait."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
         cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
-        longest = min(cap, self._base * 2.0 ** min(count - 1, 30))
-        return longest * self._rng.uniform(0.5, 1.0)
+        return jittered(delay_after(count, base=self._base, cap=cap), self._rng)
 
     def failures(self, key: str) -> int:
         """Returns the number of consecutive failures."""

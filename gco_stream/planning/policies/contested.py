@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gco_stream.aio.backoff import delay_after
 from gco_stream.model import names
 from gco_stream.model.hashing import canonical_hash
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
@@ -104,7 +105,7 @@ def retry_delay(observed: ObservedObject, step: Correction, now: datetime) -> fl
         return 0.0
     if of_template:
         return math.inf
-    wait = min(_MAX_WAIT, _MIN_WAIT * 2.0 ** min(annotation.attempts - 1, 30))
+    wait = delay_after(annotation.attempts, base=_MIN_WAIT, cap=_MAX_WAIT)
     # A time in the future (clock skew, a manual edit) must not extend the wait.
     return max(0.0, wait - max(0.0, (now - annotation.at).total_seconds()))
 

@@ -8,9 +8,9 @@ BOUNDS: Final = (
     Mutant(
         name="back-off-without-a-cap",
         invariant="I11",
-        file="gco_stream/engine/workqueue/queue.py",
-        old="longest = min(cap, self._base",
-        new="longest = max(cap, self._base",
+        file="gco_stream/aio/backoff.py",
+        old="return min(cap, base * 2.0",
+        new="return max(cap, base * 2.0",
         breaks="after a long outage an endpoint is retried next year",
         tests=("tests/engine/workqueue/test_queue.py::test_backoff_doubles_is_capped_and_is_reset_by_a_success",),
     ),
@@ -171,7 +171,7 @@ BOUNDS: Final = (
     Mutant(
         name="shards-are-listed-without-a-pause",
         invariant="I11",
-        file="gco_stream/aio/backoff.py",
+        file="gco_stream/aio/rate_limiter.py",
         old="            self._next = clock() + self._interval\n",
         new="            self._next = clock()\n",
         breaks="the account's limit of ten DescribeStream calls per second is used up for all regions",
