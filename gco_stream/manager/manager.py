@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import uuid
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ import structlog
 from gco_stream import __version__
 from gco_stream.aio.backoff import delay_after
 from gco_stream.aio.clock import Clock
+from gco_stream.aio.events import wait_for_event
 from gco_stream.aws.session import new_session, streams_client, table_client
 from gco_stream.aws.table_errors import TableError
 from gco_stream.cluster.api.client import KubeClient
@@ -203,9 +204,7 @@ class Manager:
                 wait = delay_after(failures, base=_RETRY_AFTER, cap=_RETRY_CAP)
                 self._table_problem = str(error)
                 _log.error("table is unavailable; reconciliation is blocked", error=str(error), retry_s=wait)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await stop.wait()
+                await wait_for_event(stop, wait)
             else:
                 self._table_problem = ""
                 return info.arn

@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 import structlog
 
 from gco_stream.aio.backoff import Backoff, delay_after
+from gco_stream.aio.events import wait_for_event
 from gco_stream.aws.stream_errors import (
     AccessDenied,
     IteratorExpired,
@@ -175,10 +176,7 @@ class StreamTail:
 
     async def _pause(self, seconds: float) -> bool:
         """Waits for the end of a shard; returns True if none ended in that time."""
-        try:
-            async with asyncio.timeout(seconds * self._rng.uniform(1 - _SYNC_JITTER, 1)):
-                await self._shard_ended.wait()
-        except TimeoutError:
+        if not await wait_for_event(self._shard_ended, seconds * self._rng.uniform(1 - _SYNC_JITTER, 1)):
             return True
         self._shard_ended.clear()
         return False

@@ -14,6 +14,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from gco_stream.aio.backoff import delay_after
+from gco_stream.aio.events import wait_for_event
 from gco_stream.aws.table_errors import TableError
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.reconcile.observers import Observers
@@ -174,11 +175,7 @@ class Resync:
     async def _wait_until_due(self) -> None:
         while (left := min(self._due, self._requested_due) - self._clock()) > 0:
             self._due_changed.clear()
-            try:
-                async with asyncio.timeout(left):
-                    await self._due_changed.wait()
-            except TimeoutError:
-                continue
+            await wait_for_event(self._due_changed, left)
 
     async def _scan(self, *, first: bool) -> None:
         started = self._clock()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from gco_stream.aio.backoff import delay_after, jittered
+from gco_stream.aio.events import wait_for_event
 from gco_stream.engine.workqueue.triggers import Trigger
 
 _HIGH_IN_A_ROW = 4
@@ -261,9 +262,5 @@ class Dispatcher:
                     self._changed.set()
                 return work
             due = self.queue.next_due()
-            try:
-                async with asyncio.timeout(None if due is None else max(0.0, due - now)):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+            await wait_for_event(self._changed, None if due is None else max(0.0, due - now))
         return None
