@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gco_stream.model.text import printable, terminal_safe
+from gco_stream.model.times import parse_time
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -147,13 +148,10 @@ def _in_order(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def age(text: str, now: datetime) -> str:
     """The age of an ISO 8601 time: 40s, 12m, 3h, 5d, or "-" if the time is invalid."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+    time = parse_time(text)
+    if time is None:
         return "-"
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    seconds = max(0, int((now - moment).total_seconds()))
+    seconds = max(0, int((now - time).total_seconds()))
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
 import orjson
@@ -19,6 +19,7 @@ from gco_stream.engine.state.endpoint_history import Change, EndpointHistory, Re
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.text import truncate
+from gco_stream.model.times import parse_time
 from gco_stream.model.wire import WireItem
 from gco_stream.stream.consumer import StreamRecord
 
@@ -228,14 +229,9 @@ def _time_of_change(
     """
     new, old = _updated_at(after), _updated_at(before)
     if new and new != old:
-        try:
-            changed = datetime.fromisoformat(new)
-        except ValueError:
-            changed = None
-        if changed is not None:
-            at = (changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp()
-            if read - _MAX_CHANGE_AGE <= at <= read + _MAX_CLOCK_SKEW:
-                return min(at, read), "item"
+        changed = parse_time(new)
+        if changed is not None and read - _MAX_CHANGE_AGE <= changed.timestamp() <= read + _MAX_CLOCK_SKEW:
+            return min(changed.timestamp(), read), "item"
     if created is None:
         return None, ""
     return min(created.timestamp(), read), "stream"

@@ -4,6 +4,7 @@ The status of an object that would change comes from the steps of the plan, all 
 plan, so an explanation always agrees with what is executed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import ROUTE_REASONS, Cause, Reason
+from gco_stream.model.times import seconds_since
 from gco_stream.planning.diff.drift import differences
 from gco_stream.planning.explain.explain_context import ExplainContext
 from gco_stream.planning.explain.field_changes import field_changes, lines_of
@@ -223,11 +225,8 @@ def _terminating(context: ExplainContext, observed: ObservedObject) -> ObjectSta
 
 
 def _for_how_long(observed: ObservedObject, now: datetime) -> str:
-    try:
-        since = datetime.fromisoformat(observed.deleting_since)
-        return f"for {max(0.0, (now - since).total_seconds()):.0f} s"
-    except (ValueError, TypeError):
-        return ""
+    seconds = seconds_since(observed.deleting_since, now)
+    return "" if math.isinf(seconds) else f"for {max(0.0, seconds):.0f} s"
 
 
 def _in_sync(context: ExplainContext, observed: ObservedObject) -> ObjectStatus:

@@ -7,12 +7,12 @@ drained. A promoted canary keeps serving until the main Deployment has rolled ou
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.reasons import Cause
 from gco_stream.model.spec import Canary
+from gco_stream.model.times import seconds_since
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import delete_steps, steps_for
@@ -140,7 +140,8 @@ def _draining(context: ReconcileContext, ingress: ObservedObject | None) -> _Dra
     if ingress is None:
         return None
     drain, since = context.policy.canary_drain, ingress.annotations.get(names.DRAINING_SINCE_ANNOTATION)
-    remaining = drain - _elapsed(since, context.now) if since is not None else 0.0
+    # An edited annotation counts as long past, so that the canary is removed and does not stay forever.
+    remaining = drain - seconds_since(since, context.now) if since is not None else 0.0
     if _is_routed(ingress):
         since, remaining = context.now.isoformat(), drain
     # We never write a time in the far future, and such a time must not keep the canary forever.
@@ -164,11 +165,3 @@ def _belongs_to_canary(context: ReconcileContext, obj: ObservedObject) -> bool:
 
 def _removals(leftovers: list[ObservedObject], why: str) -> tuple[Step, ...]:
     return tuple(step for obj in leftovers for step in delete_steps(obj, why, Part.CANARY))
-
-
-def _elapsed(since: str, now: datetime) -> float:
-    try:
-        return (now - datetime.fromisoformat(since)).total_seconds()
-    except (ValueError, TypeError):
-        # An edited annotation counts as long past, so that the canary is removed and does not stay forever.
-        return float("inf")

@@ -13,6 +13,7 @@ from gco_stream.model import names
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
+from gco_stream.model.times import parse_time
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.plan import MissingInput, Note, RequeueAfter, StepEvent
@@ -139,11 +140,8 @@ def _unready_since(now: datetime, ingress: ObservedObject) -> tuple[datetime, st
     An invalid or future time starts the clock now, so that it always expires.
     """
     text = ingress.annotations.get(names.UNREADY_SINCE_ANNOTATION, "")
-    try:
-        since = datetime.fromisoformat(text)
-    except ValueError:
-        return now, now.isoformat()
-    if since.tzinfo is None or since > now:
+    since = parse_time(text, default_zone=None)
+    if since is None or since > now:
         return now, now.isoformat()
     return since, text
 
