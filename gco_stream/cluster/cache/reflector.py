@@ -26,10 +26,9 @@ from gco_stream.cluster.api.errors import (
     WatchStalled,
 )
 from gco_stream.cluster.api.objects import items_of, version_of
+from gco_stream.cluster.paging import list_pages
 from gco_stream.model.objects import JsonObject
 
-# All collections are listed at the same time, and a page's dicts take megabytes: pages of 500 cost 30 MiB permanently.
-PAGE: Final = 100
 INACTIVITY_SECONDS: Final = 100
 # The server ends a watch after this many seconds; randomized so that watches do not all reconnect at once.
 _WATCH_SECONDS: Final = (300, 600)
@@ -147,19 +146,13 @@ class Reflector:
     async def _list(self) -> str:
         self._lists += 1
         self._store.begin_list()
-        query = {"labelSelector": self._selector, "limit": str(PAGE)}
-        while True:
-            answer = await self._client.request("GET", self._path, query=query)
+        version = ""
+        async for page in list_pages(self._client, self._path, {"labelSelector": self._selector}):
             self._last_received = asyncio.get_running_loop().time()
-            metadata = answer.get("metadata") or {}
-            items, version, following = items_of(answer), version_of(metadata), metadata.get("continue")
+            items, version = items_of(page), version_of(page.get("metadata"))
             await self._store.add_page(items)
-            if not following:
-                await self._store.end_list(int(version))
-                return version
-            if following == query.get("continue"):
-                raise ServerError(200, "", f"{self._path}: the list returned the same continue token twice")
-            query["continue"] = str(following)
+        await self._store.end_list(int(version))
+        return version
 
     async def _watch(self) -> None:
         """Pass events to the sink until the watch ends; each handled event advances the resourceVersion."""
