@@ -222,7 +222,7 @@ class Manager:
             now = self._clock.monotonic()
             problems += [
                 f"the reconcile of {name} has been running for {now - since:.0f} s"
-                for name, since in self._leader.dispatcher.processing_since.items()
+                for name, since in self._leader.queue.processing_since.items()
                 if now - since > _STUCK_SECONDS
             ]
             if idle := self._leader.resync.stalled_seconds:
@@ -256,8 +256,8 @@ class Manager:
             "working": leader is not None and leader.is_working,
             "stream": asdict(leader.consumer.snapshot()) if leader is not None else None,
             "endpoints": len(leader.items) if leader is not None else None,
-            "queue": leader.dispatcher.queue.depth if leader is not None else None,
-            "in_work": sorted(leader.dispatcher.queue.processing) if leader is not None else [],
+            "queue": leader.queue.depth if leader is not None else None,
+            "in_work": sorted(leader.queue.processing_since) if leader is not None else [],
             "cache": asdict(self._cache.snapshot()) if self._cache is not None else None,
         }
 

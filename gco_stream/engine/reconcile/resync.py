@@ -20,7 +20,7 @@ from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.state.item_cache import ChangeKind
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, Priority
+from gco_stream.engine.workqueue.queue import Priority, WorkQueue
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model.wire import WireItem
 from gco_stream.stream.consumer import Mode
@@ -64,7 +64,7 @@ class Resync:
         self,
         table: EndpointTable,
         tokens: SyncTokens,
-        dispatcher: Dispatcher,
+        queue: WorkQueue,
         guard: Guard,
         times: ScanTimes,
         observers: Observers,
@@ -72,7 +72,7 @@ class Resync:
         self._table = table
         self._items = tokens.items
         self._tokens = tokens
-        self._dispatcher = dispatcher
+        self._queue = queue
         self._guard = guard
         self._times = times
         self._clock = times.clock
@@ -197,11 +197,11 @@ class Resync:
                 # The item seems to be gone. A consistent read decides, because the scan alone is no proof.
                 self._changed += 1
                 self._items.mark_stale(name)
-                self._dispatcher.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)
+                self._queue.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)
         for name in await self._guard.scan_ended(seen):
-            self._dispatcher.add(name, Priority.LOW, Trigger.NO_ITEM)
+            self._queue.add(name, Priority.LOW, Trigger.NO_ITEM)
         for name in self._guard.newly_approved():
-            self._dispatcher.add(name, Priority.LOW, Trigger.APPROVAL)
+            self._queue.add(name, Priority.LOW, Trigger.APPROVAL)
         self._last_try = self.last_success = self._clock()
         self._fault = ""
         self._metrics.endpoints.set(len(self._items))
@@ -216,7 +216,7 @@ class Resync:
         self._guard.orphans.item_seen(name)
         if first and name not in self._items:
             self._items.put(item)
-            self._dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
+            self._queue.add(name, Priority.LOW, Trigger.FIRST_SCAN)
             return name
         change = self._items.compare(item)
         self._changed += change is ChangeKind.CHANGED
@@ -228,5 +228,5 @@ class Resync:
                     self._history.record_scan_change(name, self._items.wire(name), item)
             self._items.mark_stale(name)
         if change is not ChangeKind.UNCHANGED or not self._tokens.is_in_sync(name):
-            self._dispatcher.add(name, Priority.LOW, Trigger.RESYNC)
+            self._queue.add(name, Priority.LOW, Trigger.RESYNC)
         return name

@@ -5,13 +5,50 @@ fail for the same cause, and no event reports that it is back. A few failing key
 take turns, and a key that recovers from a cause wakes the others that wait because of it.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gco_stream.engine.workqueue.queue import ItemBackoff
+from gco_stream.aio.backoff import delay_after, jittered
 
 MAX_RETRY_AFTER = 300.0
 """Longest wait that a server may request, in seconds. A proxy in between may send any value."""
+
+
+class ItemBackoff:
+    """Retry delays after consecutive failures of a key: exponential, capped, with jitter. Times in seconds.
+
+    `floor` and `spacing`: if few keys fail, the delay is capped at `floor`. The cap grows with their number, up to
+    `cap`, so that about one of them is retried every `spacing` seconds. Holds a count for each failing key, so it is
+    bounded by the table's names.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: float = 0.25,
+        cap: float = 300.0,
+        floor: float = 300.0,
+        spacing: float = 0.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._base, self._cap, self._floor, self._spacing = base, cap, floor, spacing
+        self._failures: dict[str, int] = {}
+        self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
+
+    def failed(self, key: str) -> float:
+        """Counts a failure and returns how long to wait."""
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
+        return jittered(delay_after(count, base=self._base, cap=cap), self._rng)
+
+    def failures(self, key: str) -> int:
+        """Returns the number of consecutive failures."""
+        return self._failures.get(key, 0)
+
+    def succeeded(self, key: str) -> None:
+        """Resets the count of failures."""
+        self._failures.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ BOUNDS: Final = (
     Mutant(
         name="success-does-not-end-the-back-off",
         invariant="I11",
-        file="gco_stream/engine/workqueue/queue.py",
+        file="gco_stream/engine/workqueue/retries.py",
         old=('        """Resets the count of failures."""\n        self._failures.pop(key, None)\n'),
         new='        """Resets the count of failures."""\n',
         breaks="failure counts are kept for every key ever seen, and one failure causes a long backoff",
