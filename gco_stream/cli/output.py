@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.model.text import printable, terminal_safe
 from gco_stream.model.times import parse_time
 
@@ -34,18 +35,40 @@ _COLOURS: Final[Mapping[str, str]] = {
 
 
 class Format(StrEnum):
-    """Output formats other than the table."""
+    """Output formats of all commands. Each command accepts a subset."""
 
+    TEXT = "text"
     JSON = "json"
     YAML = "yaml"
     NAME = "name"
 
 
-OutputOption = Annotated[
+def _output_option(*formats: Format, help_text: str, show_default: bool = True) -> Any:
+    allowed = f"{', '.join(formats[:-1])} or {formats[-1]}"
+
+    def parse(text: str) -> Format:
+        if text not in formats:
+            raise CommandError(f"--output: invalid value {text!r}: must be {allowed}", USAGE)
+        return Format(text)
+
+    return typer.Option(
+        "--output",
+        "-o",
+        parser=parse,
+        autocompletion=lambda: list(formats),
+        help=help_text,
+        metavar=f"[{'|'.join(formats)}]",
+        show_default=show_default,
+    )
+
+
+ItemsOutputOption = Annotated[
     Format | None,
-    typer.Option("--output", "-o", help="Output format. The default is a table.", show_default=False),
+    _output_option(
+        Format.JSON, Format.YAML, Format.NAME, help_text="Output format. The default is a table.", show_default=False
+    ),
 ]
-TextOrJsonOption = Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.", metavar="FORMAT")]
+TextOutputOption = Annotated[Format, _output_option(Format.TEXT, Format.JSON, help_text="Output format.")]
 SecretsOption = Annotated[
     bool, typer.Option("--show-secrets", help="Show the values of env in JSON and YAML. They are redacted otherwise.")
 ]

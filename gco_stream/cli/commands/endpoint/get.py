@@ -11,7 +11,7 @@ import typer
 from gco_stream.cli import output
 from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
-from gco_stream.cli.output import OutputOption, Rows, SecretsOption
+from gco_stream.cli.output import ItemsOutputOption, Rows, SecretsOption
 
 if TYPE_CHECKING:
     from gco_stream.model.endpoint import Endpoint, InvalidItem
@@ -33,7 +33,7 @@ class StateFilter(StrEnum):
 
 def get(
     name: NameArgument,
-    form: OutputOption = None,
+    form: ItemsOutputOption = None,
     show_secrets: SecretsOption = False,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
@@ -73,7 +73,7 @@ def list_endpoints(
         str | None,
         typer.Option("--in-region", help="Show only endpoints in this region. By default, all.", metavar="REGION"),
     ] = None,
-    form: OutputOption = None,
+    form: ItemsOutputOption = None,
     show_secrets: SecretsOption = False,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
