@@ -1,7 +1,8 @@
 """Output of commands: tables on a terminal, aligned columns in a pipe, and JSON, YAML or names on request."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -115,6 +116,27 @@ def show_rows(rows: Rows) -> None:
             typer.echo(line)
 
 
+def print_changes(look: Callable[[], Rows], interval: float, *, ignore: str, gone: str) -> None:
+    """Prints the rows, then those that changed every `interval` seconds, until interrupted.
+
+    The first column identifies a row. `ignore`: heading of a column that changes all the time. `gone`: what to print
+    for a row that no longer exists.
+    """
+    shown: dict[str, list[str]] | None = None
+    while True:
+        rows = look()
+        ignored = rows.headings.index(ignore)
+        current = {row[0]: [*row[:ignored], *row[ignored + 1 :]] for row in rows.rows}
+        before = shown or {}
+        changed = [row for row in rows.rows if before.get(row[0]) != current[row[0]]]
+        for line in aligned(Rows(rows.headings, changed))[0 if shown is None else 1 :]:
+            say(line)
+        for name in sorted(before.keys() - current.keys()):
+            say(f"{name}  {gone}")
+        shown = current
+        time.sleep(interval)
+
+
 def as_table(rows: Rows) -> "Table":
     """Formats the rows as a table for a terminal."""
     from rich import box
@@ -171,10 +193,10 @@ def _in_order(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def age(text: str, now: datetime) -> str:
     """The age of an ISO 8601 time: 40s, 12m, 3h, 5d, or "-" if the time is invalid."""
-    time = parse_time(text)
-    if time is None:
+    moment = parse_time(text)
+    if moment is None:
         return "-"
-    seconds = max(0, int((now - time).total_seconds()))
+    seconds = max(0, int((now - moment).total_seconds()))
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"

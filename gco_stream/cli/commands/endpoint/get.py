@@ -1,10 +1,10 @@
 """`gco-stream endpoint get` and `list`: shows desired states and the reports of the regions."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -220,15 +220,4 @@ def _watch(rows: Callable[[], Rows]) -> None:
             while True:
                 time.sleep(_POLL_INTERVAL)
                 live.update(output.as_table(rows()), refresh=True)
-    shown: Mapping[str, Any] = {}
-    while True:
-        found = rows()
-        # Without UPDATED, which changes all the time.
-        current = {row[0]: (*row[:4], row[5]) for row in found.rows}
-        changed = [row for row in found.rows if shown.get(row[0]) != current[row[0]]]
-        for line in output.aligned(Rows(found.headings, changed))[0 if not shown else 1 :]:
-            output.say(line)
-        for name in sorted(shown.keys() - current.keys()):
-            output.say(f"{name}  deleted")
-        shown = current
-        time.sleep(_POLL_INTERVAL)
+    output.print_changes(rows, _POLL_INTERVAL, ignore="UPDATED", gone="deleted")
