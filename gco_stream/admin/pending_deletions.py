@@ -60,7 +60,7 @@ class PendingDeletions:
 
 
 async def pending_deletions(settings: Settings) -> PendingDeletions:
-    """Returns what would be removed now. Changes nothing. Raises TableError, ClusterError."""
+    """Returns what would be removed now. Changes nothing. Raises AWSError, ClusterError."""
     async with connect(settings) as installation:
         return await _collect(installation)
 
@@ -68,7 +68,7 @@ async def pending_deletions(settings: Settings) -> PendingDeletions:
 async def approve(settings: Settings, digest: str) -> PendingDeletions:
     """Approves the current list for one hour if it has this digest, and returns it.
 
-    Raises NotApproved, TableError, ClusterError.
+    Raises NotApproved, AWSError, ClusterError.
     """
     async with connect(settings) as installation:
         pending = await _collect(installation)

@@ -59,7 +59,7 @@ async def request_upgrade(
 ) -> UpgradeRequest:
     """Requests the newest pod template for one endpoint, or for all, with at most `limit` rolling out at once.
 
-    `on_each` gets each endpoint once its upgrade is requested (or would be: `dry_run`). Raises TableError and
+    `on_each` gets each endpoint once its upgrade is requested (or would be: `dry_run`). Raises AWSError and
     ClusterError; earlier requests remain in effect.
     """
     async with connect(settings, renderings) as installation:

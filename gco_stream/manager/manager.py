@@ -14,8 +14,8 @@ from gco_stream import __version__
 from gco_stream.aio.backoff import delay_after
 from gco_stream.aio.clock import Clock
 from gco_stream.aio.events import wait_for_event
+from gco_stream.aws.errors import AWSError
 from gco_stream.aws.session import new_session, streams_client, table_client
-from gco_stream.aws.table_errors import TableError
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.cluster.events.recorder import EventRecorder
@@ -199,7 +199,7 @@ class Manager:
         while not stop.is_set():
             try:
                 info = await table.describe()
-            except TableError as error:
+            except AWSError as error:
                 failures += 1
                 wait = delay_after(failures, base=_RETRY_AFTER, cap=_RETRY_CAP)
                 self._table_problem = str(error)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gco_stream.aio.rate_limiter import RateLimiter
-from gco_stream.aws.stream_errors import StreamError, Unreachable, stream_errors
+from gco_stream.aws.botocore_errors import aws_errors
+from gco_stream.aws.errors import AWSError, Unreachable
 from gco_stream.stream.lineage import Shard, ShardIteratorType
 
 PAGE_RECORDS: Final = 1000
@@ -49,7 +50,7 @@ class RecordsPage:
 
 
 class StreamsClient:
-    """DynamoDB Streams, accessed by an aiobotocore "dynamodbstreams" client. All methods raise StreamError.
+    """DynamoDB Streams, accessed by an aiobotocore "dynamodbstreams" client. All methods raise AWSError.
 
     `timeout` is in seconds per call. `errors` counts failed calls by DynamoDB's or botocore's error code. `on_call` is
     called after each call with the operation, "ok" or the kind of failure, and the duration in seconds.
@@ -106,7 +107,7 @@ class StreamsClient:
         try:
             async with self._slots:
                 response = await self._timed(operation, required, parameters)
-        except StreamError as error:
+        except AWSError as error:
             known = error.code in self.errors or len(self.errors) < _MAX_ERROR_CODES
             self.errors[error.code if known else "other"] += 1
             raise
@@ -115,14 +116,14 @@ class StreamsClient:
     async def _timed(self, operation: str, required: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         began, result = time.monotonic(), "Cancelled"
         try:
-            with stream_errors():
+            with aws_errors(service="DynamoDB Streams"):
                 async with asyncio.timeout(self._timeout):
                     response: Mapping[str, Any] = await getattr(self._client, operation)(**parameters)
             if response.get(required) is None:
                 # This is how botocore returns an empty, truncated or foreign body: as a success without content.
                 raise Unreachable(f"response to {operation} has no {required}", "BadBody")
             result = "ok"
-        except StreamError as error:
+        except AWSError as error:
             result = type(error).__name__
             raise
         finally:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol
 import structlog
 
 from gco_stream.aio.backoff import Backoff
-from gco_stream.aws.stream_errors import AccessDenied, NoStream, StreamEnded, StreamError, Unreachable
+from gco_stream.aws.errors import AccessDenied, AWSError, NoStream, StreamEnded, Unreachable
 from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.records import StreamRecord
 from gco_stream.stream.shard_reader import ShardCallbacks, ShardSnapshot
@@ -141,7 +141,7 @@ class StreamConsumer:
                         self._tail = await self._pinned_tail()
                     except (NoStream, AccessDenied):
                         raise
-                    except StreamError as error:
+                    except AWSError as error:
                         problem = error.message
                         await asyncio.sleep(self._backoff.after_failure())
         except (NoStream, AccessDenied) as error:
@@ -166,7 +166,7 @@ class StreamConsumer:
                 _log.warning("stream ended", arn=self._tail.arn, reason=error.message)
                 self._tail = None
                 pause = await self._attach(error.message)
-            except StreamError as error:
+            except AWSError as error:
                 self._tail = None
                 # It could be pinned again at once, but each pin costs a gap.
                 pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)
@@ -193,7 +193,7 @@ class StreamConsumer:
         was_polling = self._mode == "poll"
         try:
             self._tail = await self._pinned_tail()
-        except StreamError as error:
+        except AWSError as error:
             self._set_mode("poll", error.message)
             if not was_polling:
                 self._processor.on_gap(why)
@@ -211,7 +211,7 @@ class StreamConsumer:
         async def is_current_stream() -> bool:
             try:
                 return await self._location() == StreamLocation(arn, enabled=True)
-            except StreamError as error:
+            except AWSError as error:
                 _log.info("stream lookup failed; the current stream is kept", error=error.message)
                 return True
 

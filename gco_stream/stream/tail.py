@@ -16,13 +16,13 @@ import structlog
 
 from gco_stream.aio.backoff import Backoff, delay_after
 from gco_stream.aio.events import wait_for_event
-from gco_stream.aws.stream_errors import (
+from gco_stream.aws.errors import (
     AccessDenied,
+    AWSError,
     IteratorExpired,
     NotFound,
     Rejected,
     StreamEnded,
-    StreamError,
     Trimmed,
 )
 from gco_stream.stream.client import StreamDescription, StreamsClient
@@ -75,7 +75,7 @@ class StreamTail:
         self._attempts = 0
 
     async def pin(self) -> None:
-        """Fixes the position after which all records are delivered, on every open shard. Raises StreamError.
+        """Fixes the position after which all records are delivered, on every open shard. Raises AWSError.
 
         A shard that fails temporarily reports a gap when its position is fixed later. Raises only if all shards fail.
         """
@@ -84,7 +84,7 @@ class StreamTail:
             raise StreamEnded(f"the stream is {description.status}")
         self._lineage, starts = Lineage.pinned(description.shards)
         self._add_readers(starts)
-        failures: list[StreamError] = []
+        failures: list[AWSError] = []
         async with stream_tasks() as tasks:
             for start in starts:
                 tasks.start(partial(self._pin, start.shard_id, failures), f"pin {start.shard_id}")
@@ -108,7 +108,7 @@ class StreamTail:
             *(ShardSnapshot(id_, ShardState.WAITING.value) for id_ in waiting),
         )
 
-    async def _pin(self, shard_id: str, failures: list[StreamError]) -> None:
+    async def _pin(self, shard_id: str, failures: list[AWSError]) -> None:
         reader = self._readers[shard_id]
         try:
             await reader.pin()
@@ -120,7 +120,7 @@ class StreamTail:
             del self._readers[shard_id]
             self._lineage, starts = self._lineage.ended(shard_id, lost=True)
             self._add_readers(starts)
-        except StreamError as error:
+        except AWSError as error:
             # A temporary failure of one shard must not prevent the others from being read.
             reader.pin_failed(error)
             failures.append(error)
@@ -188,7 +188,7 @@ class StreamTail:
             raise
         except NotFound as error:
             raise StreamEnded(f"the stream no longer exists: {error.message}", error.code) from error
-        except StreamError as error:
+        except AWSError as error:
             _log.debug("listing shards failed", error=error.message)
             return None
 

@@ -8,14 +8,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from gco_stream.aws.stream_errors import StreamError
+from gco_stream.aws.errors import AWSError
 
 
 class StreamTasks:
-    """Created by `stream_tasks`. `failure` is the first StreamError raised by a task."""
+    """Created by `stream_tasks`. `failure` is the first AWSError raised by a task."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
-        self.failure: StreamError | None = None
+        self.failure: AWSError | None = None
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -28,7 +28,7 @@ class StreamTasks:
     async def _until_failure(self, run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
-        except StreamError as error:
+        except AWSError as error:
             self.failure = self.failure or error
             for task in self._tasks - {asyncio.current_task()}:
                 task.cancel()
@@ -36,7 +36,7 @@ class StreamTasks:
 
 @asynccontextmanager
 async def stream_tasks() -> AsyncIterator[StreamTasks]:
-    """Waits for all tasks. A StreamError cancels them and is raised as it is, any other error as an ExceptionGroup.
+    """Waits for all tasks. A AWSError cancels them and is raised as it is, any other error as an ExceptionGroup.
 
     The block itself must not wait, because nothing would wake it.
     """

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from gco_stream.aws.botocore_errors import table_errors
-from gco_stream.aws.table_errors import AlreadyExists, TableError, TableRejected, TableUnreachable
+from gco_stream.aws.botocore_errors import aws_errors
+from gco_stream.aws.errors import AlreadyExists, AWSError, Rejected, Unreachable
 from gco_stream.table.info import TableInfo, table_info
 
 _KEY: Final = "endpoint_name"
@@ -28,8 +28,8 @@ class CreatedTable:
 
 
 def describe(client: Any, name: str) -> TableInfo:
-    """Describes the table. Raises TableMissing and other TableErrors."""
-    with table_errors(_where(client, name)):
+    """Describes the table. Raises NotFound and other AWSErrors."""
+    with aws_errors(_where(client, name)):
         return table_info(client.describe_table(TableName=name))
 
 
@@ -39,7 +39,7 @@ def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
     Enables point-in-time recovery if possible. Raises AlreadyExists.
     """
     try:
-        with table_errors(_where(client, name)):
+        with aws_errors(_where(client, name)):
             client.create_table(
                 TableName=name,
                 AttributeDefinitions=[{"AttributeName": _KEY, "AttributeType": "S"}],
@@ -47,7 +47,7 @@ def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
                 BillingMode="PAY_PER_REQUEST",
                 StreamSpecification=_STREAM,
             )
-    except TableRejected as error:
+    except Rejected as error:
         if error.code == "ResourceInUseException":
             raise AlreadyExists(f"table {name} already exists", error.code) from error
         raise
@@ -64,7 +64,7 @@ def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[Tabl
     info = describe(client, name)
     if info.stream_enabled:
         return info, False
-    with table_errors(_where(client, name)):
+    with aws_errors(_where(client, name)):
         client.update_table(TableName=name, StreamSpecification=_STREAM)
     return _wait(client, name, timeout), True
 
@@ -72,9 +72,9 @@ def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[Tabl
 def backups_enabled(client: Any, name: str) -> bool | None:
     """Whether point-in-time recovery is enabled; None if unknown (no permission, a local DynamoDB)."""
     try:
-        with table_errors(_where(client, name)):
+        with aws_errors(_where(client, name)):
             answer = client.describe_continuous_backups(TableName=name)
-    except TableError:
+    except AWSError:
         return None
     recovery = answer.get("ContinuousBackupsDescription", {}).get("PointInTimeRecoveryDescription", {})
     return bool(recovery.get("PointInTimeRecoveryStatus") == "ENABLED")
@@ -87,7 +87,7 @@ def _wait(client: Any, name: str, timeout: float) -> TableInfo:
         if info.status == "ACTIVE" and info.stream_enabled and info.stream_arn:
             return info
         if time.monotonic() > deadline:
-            raise TableUnreachable(
+            raise Unreachable(
                 f"table {name} is still {info.status or 'in an unknown state'} after {timeout:g} s", "Timeout"
             )
         time.sleep(_PAUSE)
@@ -103,11 +103,11 @@ def _turn_backups_on(client: Any, name: str) -> str | None:
     )
     try:
         for attempt in retrying:
-            with attempt, table_errors(_where(client, name)):
+            with attempt, aws_errors(_where(client, name)):
                 client.update_continuous_backups(
                     TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
                 )
-    except TableError as error:
+    except AWSError as error:
         return error.message
     return None
 

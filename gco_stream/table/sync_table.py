@@ -16,13 +16,13 @@ from botocore.exceptions import ClientError
 
 from gco_stream.aws.botocore_errors import (
     CONDITION_FAILED,
+    aws_errors,
     code_of,
     configuration_errors,
     old_item,
     returned_item,
-    table_errors,
 )
-from gco_stream.aws.table_errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, TableUnreachable
+from gco_stream.aws.errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, Unreachable
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from gco_stream.table.expressions import Path, changes, unchanged_since
@@ -32,14 +32,14 @@ def dynamodb(region: str, *, attempts: int = 3, timeout: float = 8) -> Any:
     """Creates a boto3 "dynamodb" client. `timeout`: maximum seconds between two bytes of a response.
 
     The timeout for connecting is shorter. Credentials and endpoint come from botocore's own variables. Raises
-    TableError if the client cannot be created.
+    AWSError if the client cannot be created.
     """
     config = Config(
         connect_timeout=min(3, timeout),
         read_timeout=timeout,
         retries={"total_max_attempts": attempts, "mode": "standard"},
     )
-    with table_errors(), configuration_errors():
+    with aws_errors(), configuration_errors():
         return boto3.session.Session().client("dynamodb", region_name=region, config=config)
 
 
@@ -53,7 +53,7 @@ class SyncEndpointTable:
 
     Items are in wire form, attributes to write are plain values. Methods that write return the resulting item and raise
     Gone (the item does not exist), Changed (the item was changed in the meantime; nothing was written) and other
-    TableErrors.
+    AWSErrors.
     """
 
     def __init__(self, client: Any, name: str) -> None:
@@ -63,7 +63,7 @@ class SyncEndpointTable:
 
     def get(self, name: str) -> WireItem | None:
         """Returns the current item, None if it does not exist."""
-        with table_errors(self._where):
+        with aws_errors(self._where):
             response = self._client.get_item(
                 TableName=self._name, Key={"endpoint_name": {"S": name}}, ConsistentRead=True
             )
@@ -77,10 +77,10 @@ class SyncEndpointTable:
             names = {f"#a{number}": attribute for number, attribute in enumerate(attributes_wanted)}
             parameters |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         while True:
-            with table_errors(self._where):
+            with aws_errors(self._where):
                 page = self._client.scan(**parameters)
             if page.get("Count") != len(page.get("Items", ())):
-                raise TableUnreachable("incomplete page of the table scan", "BadBody")
+                raise Unreachable("incomplete page of the table scan", "BadBody")
             yield from page["Items"]
             if not page.get("LastEvaluatedKey"):
                 return
@@ -95,7 +95,7 @@ class SyncEndpointTable:
         item = wire.encode(
             {"desired_state": "deploying", **plain, "created_at": now, "updated_at": now, "region_status": {}}
         )
-        with table_errors(self._where):
+        with aws_errors(self._where):
             try:
                 self._client.put_item(
                     TableName=self._name,
@@ -164,7 +164,7 @@ class SyncEndpointTable:
         raise ConcurrentUpdate(f"endpoint {name} keeps changing; nothing was written")
 
     def _write(self, **parameters: Any) -> WireItem:
-        with table_errors(self._where):
+        with aws_errors(self._where):
             try:
                 response = self._client.update_item(
                     TableName=self._name, ReturnValues="ALL_NEW", **_WITH_OLD, **parameters

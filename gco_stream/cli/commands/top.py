@@ -132,14 +132,14 @@ class _Fleet:
         self._retry_at = 0.0
 
     def snapshot(self, statuses: "frozenset[HealthStatus]", order: "Order") -> "View":
-        from gco_stream.aws.table_errors import TableError
+        from gco_stream.aws.errors import AWSError
         from gco_stream.cli.render.fleet_rows import in_order, with_pods
         from gco_stream.cli.render.top import View
 
         notes = []
         try:
             self._last_pods = list(self._read())
-        except TableError as error:
+        except AWSError as error:
             if self._last_pods is None:
                 raise
             notes.append(f"showing the last known state: {error.message}")

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from gco_stream.aws.table_errors import TableError
+from gco_stream.aws.errors import AWSError
 from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult, Result
@@ -102,10 +102,10 @@ class Controller:
             outcome = await self._reconciler.reconcile(
                 name, objects_first=not urgent, on_applied=partial(self._history.record_applied, name)
             )
-        except (TableError, ClusterError) as error:
+        except (AWSError, ClusterError) as error:
             # This includes NotLeading: the Lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None
-            reason = Reason.TABLE_ERROR if isinstance(error, TableError) else Reason.API_ERROR
+            reason = Reason.TABLE_ERROR if isinstance(error, AWSError) else Reason.API_ERROR
             errors = (Cause(reason, str(error)),)
             outcome = ReconcileResult(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - it is logged

@@ -114,7 +114,7 @@ class Reconciler:
     async def reconcile(
         self, name: str, *, objects_first: bool = False, on_applied: Callable[[], None] = lambda: None
     ) -> ReconcileResult:
-        """Brings one endpoint to its desired state. Raises TableError, and NotLeading if this process may not act.
+        """Brings one endpoint to its desired state. Raises AWSError, and NotLeading if this process may not act.
 
         `objects_first`: other endpoints wait for their objects, so the report is left for a later turn. `on_applied` is
         called each time a plan made from the newest known item has been executed.

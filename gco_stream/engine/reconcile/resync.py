@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from gco_stream.aio.backoff import delay_after
 from gco_stream.aio.events import wait_for_event
-from gco_stream.aws.table_errors import TableError
+from gco_stream.aws.errors import AWSError
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.state.item_cache import ChangeKind
@@ -132,13 +132,13 @@ class Resync:
 
         def failed(state: RetryCallState) -> None:
             error = state.outcome and state.outcome.exception()
-            if isinstance(error, TableError):
+            if isinstance(error, AWSError):
                 self._failed(error)
             wait = state.upcoming_sleep
             _log.error("first table scan failed; reconciliation is blocked", error=str(error), retry_s=wait)
 
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(TableError),
+            retry=retry_if_exception_type(AWSError),
             wait=wait_exponential(multiplier=_RETRY_AFTER, max=_RETRY_CAP),
             before_sleep=failed,
         ):
@@ -158,12 +158,12 @@ class Resync:
             try:
                 await self._scan(first=False)
                 failures = 0
-            except TableError as error:
+            except AWSError as error:
                 failures += 1
                 self._failed(error)
                 _log.warning("table scan failed; result discarded", error=str(error))
 
-    def _failed(self, error: TableError) -> None:
+    def _failed(self, error: AWSError) -> None:
         self._last_try, self._fault = self._clock(), error.message
         self._metrics.resync_failures.inc()
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.aws.errors import Unreachable
 from gco_stream.engine.reconcile.controller import Controller
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.engine.state.item_cache import ItemCache
@@ -181,7 +181,7 @@ async def test_a_requeue_is_not_lost_to_an_echo_that_came_before_it(meanwhile: b
     assert bench.calls == [("a", False)] * 2
 
 
-@pytest.mark.parametrize("fault", [TableUnreachable("away", "Timeout"), RuntimeError("a bug")])
+@pytest.mark.parametrize("fault", [Unreachable("away", "Timeout"), RuntimeError("a bug")])
 async def test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other(fault: Exception) -> None:
     def answer(name: str, _first: bool) -> ReconcileResult:
         if name == "bad":

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.aws.errors import Unreachable
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence
 from gco_stream.engine.reconcile.resync import Resync, ScanTimes
@@ -37,7 +37,7 @@ class Table:
         self.begun.append(asyncio.get_running_loop().time())
         for number, page in enumerate(self.pages):
             if number and self.breaks:
-                raise TableUnreachable("incomplete page of the table scan", "BadBody")
+                raise Unreachable("incomplete page of the table scan", "BadBody")
             yield [wire.encode(item(name)) for name in page]
 
 

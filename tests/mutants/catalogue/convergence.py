@@ -259,7 +259,7 @@ CONVERGENCE: Final = (
         old="if response.get(required) is None:",
         new='if required != "Records" and response.get(required) is None:',
         breaks="after a truncated response the shard is skipped, or ends",
-        tests=("tests/aws/test_stream_errors.py::test_each_failure_is_a_counted_error_of_its_class",),
+        tests=("tests/aws/test_botocore_errors.py::test_each_failure_is_a_counted_error_of_its_class",),
     ),
     Mutant(
         name="reading-clears-a-newer-mark",

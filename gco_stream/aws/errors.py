@@ -1,7 +1,7 @@
-"""Errors of calls to the table. Independent of botocore, so that every module can import them."""
+"""Errors of calls to the table and its stream. Independent of botocore, so that every module can import them."""
 
 
-class TableError(Exception):
+class AWSError(Exception):
     """A DynamoDB call failed. `code` is DynamoDB's or botocore's error code, or empty for an error of our own."""
 
     def __init__(self, message: str, code: str = "") -> None:
@@ -10,47 +10,47 @@ class TableError(Exception):
         self.code = code
 
 
-class TableMissing(TableError):
-    """The table does not exist in this region and account (ResourceNotFoundException)."""
+class NotFound(AWSError):
+    """The table, stream or shard does not exist (any more) in this region and account."""
 
 
-class TableAccessDenied(TableError):
+class AccessDenied(AWSError):
     """The credentials are missing, expired, unknown or insufficient for this call."""
 
 
-class TableUnreachable(TableError):
+class Unreachable(AWSError):
     """No response in time, a server error, or a body that is not from DynamoDB. A write may have succeeded."""
 
 
-class TableThrottled(TableError):
+class Throttled(AWSError):
     """DynamoDB throttled the request; nothing was written."""
 
 
-class TableRejected(TableError):
+class Rejected(AWSError):
     """The request is invalid and will never be accepted, so a retry is pointless."""
 
 
-class ItemTooLarge(TableRejected):
+class ItemTooLarge(Rejected):
     """The item would exceed DynamoDB's limit of 400 KB."""
 
 
-class Contended(TableError):
+class Contended(AWSError):
     """The item changed during every attempt; try again later."""
 
 
-class ItemNotFound(TableError):
+class ItemNotFound(AWSError):
     """The item to be changed is not in the table."""
 
 
-class AlreadyExists(TableError):
+class AlreadyExists(AWSError):
     """The item or table to be created already exists."""
 
 
-class ConcurrentUpdate(TableError):
+class ConcurrentUpdate(AWSError):
     """The item has changed since it was read; nothing was written."""
 
 
-class Fenced(TableError):
+class Fenced(AWSError):
     """A status with a higher epoch is stored, because another leader has written since.
 
     `stored_epoch` is in microseconds.
@@ -59,3 +59,19 @@ class Fenced(TableError):
     def __init__(self, message: str, stored_epoch: int) -> None:
         super().__init__(message)
         self.stored_epoch = stored_epoch
+
+
+class NoStream(AWSError):
+    """The table has no stream, or its stream is disabled."""
+
+
+class StreamEnded(AWSError):
+    """The stream has no more records, or none that can be read; look up the table's current stream."""
+
+
+class IteratorExpired(AWSError):
+    """The iterator of a shard is invalid or too old (15 minutes)."""
+
+
+class Trimmed(AWSError):
+    """The position in a shard is older than the records that the stream keeps (24 hours)."""
