@@ -1,1 +1,1 @@
-"""Operations behind the administrative commands. They need no lease."""
+"""Operations behind the administrative commands. They do not need to hold the Lease."""

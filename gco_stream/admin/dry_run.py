@@ -152,7 +152,7 @@ class _DryRunPlanner:
         try:
             found = await self._installation.client.request("GET", path)
         except NotFound:
-            # No replica has ever been the leader.
+            # The Lease does not exist until a replica becomes the leader, so no removal or approval is recorded.
             return _ReadOnlyAnnotations({})
         except ClusterError as error:
             message = f"the remaining limit on removals is unknown: {error.message}"
@@ -163,7 +163,7 @@ class _DryRunPlanner:
 
 @dataclass(frozen=True, slots=True)
 class _ReadOnlyAnnotations:
-    """A snapshot of the Lease's annotations."""
+    """The annotations of the Lease as last read. Attempts to write them fail."""
 
     annotations: Mapping[str, str]
 

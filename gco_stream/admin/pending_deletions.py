@@ -1,7 +1,8 @@
-"""Lists the removals that no item requests, for review and approval.
+"""Lists the removals of endpoints that no item requests, for review and approval.
 
-They are planned as in the controller, from one snapshot of the table and the cluster, but without the limit and without
-the evidence that an item is gone. The list contains everything that an approval can permit.
+They are planned as in the controller, from one snapshot of the table and the cluster, but without the deletion budget
+and without the required evidence that an item is gone. The list therefore contains every removal that an approval can
+permit.
 """
 
 import time
@@ -24,17 +25,20 @@ from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
 from gco_stream.planning.types.plan import Delete, Plan
 from gco_stream.settings import LEASE_NAME, Settings
 
-# apimachinery's limit on all annotations of one object, keys and values together.
+# The API server's limit on the annotations of one object: the total size of all keys and values.
 _MAX_BYTES: Final = 256 * 1024
 
 
 class NotApproved(Exception):
-    """The list cannot be approved. The message says why."""
+    """The list cannot be approved. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingDeletion:
-    """One endpoint that would be removed: why, its objects in the order of deletion, and its entry in an approval."""
+    """An endpoint that would be removed.
+
+    `why`: the reason. `objects`: its objects in the order of deletion. `entry`: the digest that an approval lists.
+    """
 
     name: str
     why: str
@@ -44,9 +48,10 @@ class PendingDeletion:
 
 @dataclass(frozen=True, slots=True)
 class PendingDeletions:
-    """The removals by name, at most as many as one approval can hold. `more`: the number of further removals.
+    """The pending removals, sorted by name and limited to what one approval can hold.
 
-    `unsynced`: namespaces that cannot be read, with the reason. The list has none of their objects.
+    `more`: the number of removals beyond that limit. `unsynced`: the reason for each namespace that cannot be read. The
+    list contains no objects of these namespaces.
     """
 
     deletions: tuple[PendingDeletion, ...]
@@ -55,7 +60,7 @@ class PendingDeletions:
 
     @property
     def digest(self) -> str:
-        """The digest that identifies exactly this list."""
+        """Digest that identifies exactly this list."""
         return digest_of(removal.entry for removal in self.deletions)
 
 
@@ -66,7 +71,7 @@ async def pending_deletions(settings: Settings) -> PendingDeletions:
 
 
 async def approve(settings: Settings, digest: str) -> PendingDeletions:
-    """Approves the current list for one hour if it has this digest, and returns it.
+    """Approves the current list for one hour if its digest is `digest`, and returns the list.
 
     Raises NotApproved, AWSError, ClusterError.
     """
@@ -83,8 +88,8 @@ async def approve(settings: Settings, digest: str) -> PendingDeletions:
         size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
         if size > _MAX_BYTES:
             raise NotApproved(f"the Lease's annotations would have {size} bytes; at most {_MAX_BYTES} are allowed")
-        # The UID ensures that no other Lease is annotated. There is no resourceVersion, because the holder changes it
-        # every two seconds.
+        # The UID keeps a Lease that was recreated in the meantime from being annotated. A resourceVersion would cause a
+        # conflict, because the holder renews the Lease every two seconds.
         patch = {"metadata": {"uid": raw["metadata"]["uid"], "annotations": {APPROVED_ANNOTATION: text}}}
         await installation.client.request(
             "PATCH",

@@ -1,6 +1,7 @@
-"""Requests the newest pod template in one cluster by an annotation on a few Deployments, which the controller observes.
+"""Requests the newest pod template for a few endpoints of one cluster, by annotating their Deployments.
 
-An attribute of the item would restart the pods of all regions at once.
+The controller observes the annotation and upgrades the template. An attribute of the item would instead restart the
+pods in all regions at once.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +42,7 @@ _MERGE: Final = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """The result: the selection, the requested version, and whether the named endpoint exists."""
+    """Result of a request. `version`: the requested template. `exists`: whether the named endpoint has a valid item."""
 
     selection: UpgradeSelection
     version: int
@@ -57,7 +58,7 @@ async def request_upgrade(
     on_each: Callable[[EndpointUpgrade], None],
     renderings: Renderings = RENDERINGS,
 ) -> UpgradeRequest:
-    """Requests the newest pod template for one endpoint, or for all, with at most `limit` rolling out at once.
+    """Requests the newest pod template for the endpoint `name`, or for all endpoints if it is None.
 
     `on_each` gets each endpoint once its upgrade is requested (or would be: `dry_run`). Raises AWSError and
     ClusterError; earlier requests remain in effect.
@@ -94,7 +95,7 @@ async def _items(table: EndpointTable, name: str | None) -> AsyncIterator[Endpoi
 async def _deployments(
     client: KubeClient, policy: Policy
 ) -> tuple[dict[ObjectRef, ObservedObject], dict[ObjectRef, Ownership]]:
-    """Returns every Deployment, and its ownership once its managed fields are upgraded."""
+    """Returns the endpoints' Deployments, and the field ownership of each after its managedFields are upgraded."""
     found: dict[ObjectRef, ObservedObject] = {}
     owned: dict[ObjectRef, Ownership] = {}
     for namespace in policy.namespaces:
@@ -117,7 +118,7 @@ def _observed(item: Endpoint, live: dict[ObjectRef, ObservedObject], policy: Pol
 
 
 async def _annotate(client: KubeClient, outdated: OutdatedDeployment, version: int) -> None:
-    # The UID is a precondition: a Deployment that was recreated meanwhile already has the newest template.
+    # The UID is a precondition: a Deployment that was recreated in the meantime already has the newest template.
     patch = {"metadata": {"uid": outdated.uid, "annotations": {names.UPGRADE_ANNOTATION: str(version)}}}
     await client.request(
         "PATCH",

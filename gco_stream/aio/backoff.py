@@ -33,7 +33,7 @@ class Backoff:
         self._failures = 0
 
     def after_failure(self) -> float:
-        """Returns the delay before the next attempt."""
+        """Records a failure and returns the delay before the next attempt, in seconds."""
         self._failures += 1
         return jittered(delay_after(self._failures, base=self._base, cap=self._cap), self._rng)
 

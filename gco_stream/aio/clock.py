@@ -1,4 +1,4 @@
-"""The two clocks of the process, passed to whatever depends on time."""
+"""Monotonic and wall clock, which are passed to code that depends on the time."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,11 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`monotonic`: seconds, for intervals. `now`: the wall clock with a time zone, for what outlives this process."""
+    """A monotonic clock and a wall clock.
+
+    `monotonic` returns seconds and is used for intervals. `now` returns an aware datetime and is used for times that
+    outlive this process.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = utc_now

@@ -1,4 +1,4 @@
-"""A short-lived cache, so that many viewers of a page cause no more API requests than one."""
+"""A short-lived cache, so that many viewers of a page cause few API requests."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -11,15 +11,16 @@ _MAX_ENTRIES: Final = 64
 
 
 class TTLCache(Generic[T]):
-    """Caches answers by name for 2 seconds, for at most 64 names. `clock` returns monotonic seconds."""
+    """Cache that keeps values for 2 seconds, at most 64 of them. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._answers: dict[str, tuple[float, T]] = {}
 
     async def get_or_fetch(self, name: str, fetch: Callable[[], Awaitable[T]]) -> T:
-        """Returns the cached answer, or that of `fetch` if there is none or it has expired. Passes on errors of
-        `fetch`.
+        """Returns the cached value, or the result of `fetch` if there is none or it has expired.
+
+        Errors raised by `fetch` are propagated and not cached.
         """
         now = self._clock()
         if (cached := self._answers.pop(name, None)) is None or now - cached[0] >= _TTL:

@@ -59,7 +59,7 @@ _NO_CREDENTIALS = (
     aws.UnknownCredentialError,
     aws.MissingDependencyException,
 )
-# Credential sources on the network (a metadata service, STS) also fail if the network does.
+# Raised by a metadata service, which may be temporarily unreachable.
 _CREDENTIALS_LATER = (aws.MetadataRetrievalError,)
 
 
@@ -98,17 +98,20 @@ def _converted(error: Exception, table: str, service: str) -> AWSError:
 
 
 def code_of(error: aws.ClientError) -> str:
-    """DynamoDB's error code."""
+    """Returns DynamoDB's error code, or "" if there is none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def message_of(error: aws.ClientError) -> str:
-    """DynamoDB's error message."""
+    """Returns DynamoDB's error message, or "" if there is none."""
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def old_item(error: aws.ClientError) -> dict[str, Any] | None:
-    """The item that failed a condition (ReturnValuesOnConditionCheckFailure=ALL_OLD), None if there is none."""
+    """Returns the stored item that failed a condition, or None if there is none.
+
+    The request must set ReturnValuesOnConditionCheckFailure to ALL_OLD.
+    """
     return error.response.get("Item") or None
 
 

@@ -1,11 +1,11 @@
-"""AWS credentials that are looked up again if they were missing, and read again if they come from a file.
+"""AWS credentials that are looked up again until they are found, and reloaded if they come from a file.
 
-botocore looks up credentials once, when a client is created. If it finds none it never tries again, and it keeps
-credentials from a file forever, even if the file is replaced before they expire. Refreshing credentials that expire
-(from a role, a metadata service, or a process that reports an expiry) is left to botocore, but it does not raise some
-failures as botocore errors: invalid output from a process, a missing token file, or credentials that have already
-expired when they arrive. This module converts all of them into botocore errors, so that no other code has to handle
-them.
+botocore looks up credentials once, when a client is created. If it finds none, it never tries again. Credentials from a
+file are never reloaded, even if the file is replaced before they expire.
+
+botocore refreshes credentials that expire (from a role, a metadata service, or a process that reports an expiry). It
+does not raise all failures as botocore errors: for example, invalid output from a process, a missing token file, or
+credentials that have already expired when they arrive. This module converts them, so no other code has to handle them.
 """
 
 import asyncio
@@ -21,22 +21,23 @@ from botocore import exceptions as aws
 
 _log = structlog.get_logger(__name__)
 
-# Shorter than the timeout of a DynamoDB call, which includes this time; otherwise the call would be reported as
-# unanswered.
+# Maximum seconds to wait for credentials. Shorter than the timeout of a DynamoDB call, which includes this wait;
+# otherwise, the error would be that DynamoDB did not respond.
 _TIMEOUT: Final = 4.0
-# Soon enough for a person who waits for a fix to take effect; a lookup may query a metadata service that does not
-# respond.
+# Seconds until a failed lookup is repeated. A fix should take effect soon, but a lookup may wait for a metadata service
+# that does not respond.
 _SEARCH_AGAIN_SECONDS: Final = 5.0
+# Seconds until credentials from a file are reloaded.
 _READ_AGAIN_SECONDS: Final = 10.0
 _REMOTE_METHODS: Final = "their source"
 _FILE_METHODS: Final = frozenset({"shared-credentials-file", "config-file"})
 
 
 class ReloadingCredentials:
-    """Replacement for both parts of a session: the resolver that finds credentials, and the credentials.
+    """Replacement for a session's credential resolver and for the credentials that it returns.
 
-    `find` looks where botocore looks, raises botocore's errors, and returns None if there are no credentials. `clock`
-    returns monotonic seconds.
+    `find` looks up credentials in the same places as botocore and returns None if there are none. `clock` returns
+    monotonic seconds.
     """
 
     method = None
@@ -50,7 +51,7 @@ class ReloadingCredentials:
         self._due = float("-inf")
 
     async def load_credentials(self) -> "ReloadingCredentials":
-        """The resolver's method. The actual lookup happens when credentials are needed."""
+        """Implements the resolver's interface. The actual lookup happens when credentials are needed."""
         return self
 
     async def get_frozen_credentials(self) -> Any:
@@ -59,14 +60,14 @@ class ReloadingCredentials:
             return await (await self._current()).get_frozen_credentials()
 
     async def get_account_id(self) -> str | None:
-        """Returns the account of the credentials, if it is known. Raises BotoCoreError."""
+        """Returns the AWS account ID of the credentials, or None if it is unknown. Raises BotoCoreError."""
         async with _botocores_errors():
             account = (await self._current()).get_account_id()
             known: str | None = await account if asyncio.iscoroutine(account) else account
         return known
 
     def get_deferred_property(self, _name: str) -> Callable[[], None]:
-        """Part of botocore's interface that aiobotocore does not need, since it uses the methods above."""
+        """Implements botocore's interface. aiobotocore does not use it; it calls the methods above instead."""
         return lambda: None
 
     async def _current(self) -> Any:
@@ -74,7 +75,7 @@ class ReloadingCredentials:
             if self._is_due():
                 await self._find_again()
         if self._current_credentials is None:
-            # An exception that is raised repeatedly accumulates traceback entries.
+            # Without this, an exception that is raised repeatedly would accumulate traceback entries.
             raise self._problem.with_traceback(None)
         return self._current_credentials
 
@@ -100,7 +101,7 @@ class ReloadingCredentials:
 
 
 def credentials_of(session: Any) -> ReloadingCredentials:
-    """Returns the credentials from a session's environment, files and services."""
+    """Returns credentials for a session, from its environment variables, files and credential services."""
     # botocore logs each failed refresh with a traceback, once per waiting call. Callers report the error themselves.
     logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
     logging.getLogger("aiobotocore.credentials").setLevel(logging.ERROR)

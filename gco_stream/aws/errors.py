@@ -35,7 +35,7 @@ class ItemTooLarge(Rejected):
 
 
 class Contended(AWSError):
-    """The item changed during every attempt; try again later."""
+    """Other writers changed the item during every attempt; try again later."""
 
 
 class ItemNotFound(AWSError):
@@ -53,7 +53,7 @@ class ConcurrentUpdate(AWSError):
 class Fenced(AWSError):
     """A status with a higher epoch is stored, because another leader has written since.
 
-    `stored_epoch` is in microseconds.
+    `stored_epoch`: that epoch, in microseconds since 1970.
     """
 
     def __init__(self, message: str, stored_epoch: int) -> None:
@@ -66,7 +66,7 @@ class NoStream(AWSError):
 
 
 class StreamEnded(AWSError):
-    """The stream has no more records, or none that can be read; look up the table's current stream."""
+    """The stream has ended or can no longer be read; look up the table's current stream."""
 
 
 class IteratorExpired(AWSError):

@@ -1,10 +1,12 @@
-"""Fast parser of DynamoDB's JSON responses that contain items.
+"""Fast parser for DynamoDB responses that contain items or stream records.
 
-botocore's parser visits each attribute value by its model, only to return the same dicts and strings. For 10,000 items
-this takes seconds of CPU and blocks the event loop for each page. Everything except binary values and the times of
-records is plain JSON already. Errors, other operations and pages with binary values are still parsed by botocore. The
-factory is registered as botocore's documented component "response_parser_factory", so it serves every operation of a
-session.
+botocore's parser walks each attribute value according to the service model, only to return the same dicts and strings.
+For 10,000 items, this takes seconds of CPU time and blocks the event loop for each page. Only binary values and the
+times of stream records differ from the JSON. Error responses, other operations, and responses with binary values are
+still parsed by botocore.
+
+The factory is registered as botocore's component "response_parser_factory", so it creates the parsers for all
+operations of a session.
 """
 
 import gc
@@ -18,19 +20,20 @@ import orjson
 from botocore.exceptions import HTTPClientError
 from botocore.parsers import ResponseParserError
 
-# The member that each response must have to be DynamoDB's. An empty, truncated or foreign body would otherwise look
-# like no items.
+# Member that must be present in a response ("": none), by output shape. Without this check, an empty body, or one that
+# is not from DynamoDB, would look like a page without items.
 _REQUIRED: Final[Mapping[str, str]] = {
     "ScanOutput": "Items",
     "GetRecordsOutput": "Records",
     "GetItemOutput": "",
     "UpdateItemOutput": "",
 }
-# A binary value is base64 in JSON but bytes in botocore's result. An attribute with this name only disables the fast
-# path.
+# Markers of binary values, which are base64 in JSON but bytes in botocore's result. An attribute named B or BS also
+# matches, which only disables the fast path.
 _BINARY: Final = (b'"B":', b'"BS":')
+# Smallest body, in bytes, for which garbage collection is suspended.
 _PAGE: Final = 64 * 1024
-# Lone surrogates, which JSON escapes can express and UTF-8 cannot.
+# Escapes of surrogates. JSON can contain lone surrogates, but UTF-8 cannot encode them.
 _SURROGATES: Final = (b"\\ud", b"\\uD")
 
 
@@ -45,7 +48,7 @@ class _Factory(Protocol):
 
 
 class ItemParserFactory:
-    """Replacement for botocore's ResponseParserFactory that adds the fast path to DynamoDB's parsers."""
+    """Replacement for botocore's ResponseParserFactory that adds the fast path to parsers for DynamoDB."""
 
     def __init__(self, botocores: _Factory) -> None:
         self._botocores = botocores
@@ -55,29 +58,29 @@ class ItemParserFactory:
         self._botocores.set_parser_defaults(**defaults)
 
     def create_parser(self, protocol_name: str) -> Any:
-        """Creates the parser for one response."""
+        """Creates a parser for responses in the given protocol."""
         parser = self._botocores.create_parser(protocol_name)
         return ItemParser(parser) if protocol_name == "json" else parser
 
 
 class ItemParser:
-    """Parser for one response.
+    """Parser for responses from DynamoDB and DynamoDB Streams.
 
-    Raises botocore's HTTPClientError for a body that is not from DynamoDB, for which botocore itself would return `{}`
-    or fail with an internal error.
+    Raises HTTPClientError for a body that is not from DynamoDB. botocore's parser would return `{}` or fail with an
+    internal error.
     """
 
     def __init__(self, botocores: _Parser) -> None:
         self._botocores = botocores
 
     async def parse(self, response: Mapping[str, Any], shape: Any) -> dict[str, Any]:
-        """Parses a response and returns what botocore would return.
+        """Parses a response into the same dict that botocore's parser returns.
 
-        `response` has status_code, headers and body; `shape` is the model of the output.
+        `response`: dict with status_code, headers and body. `shape`: botocore's model of the output.
         """
         body = response["body"]
         if any(marker in body for marker in _SURROGATES):
-            # One item with such text must not hide the others on its page.
+            # One item with invalid text must not make the whole page unreadable.
             body = _whole_text(body)
             response = {**response, "body": body}
         if response["status_code"] >= 300 or shape is None or shape.name not in _REQUIRED:
@@ -107,7 +110,7 @@ class ItemParser:
         try:
             return await self._botocores.parse(response, shape)
         except (AttributeError, TypeError, KeyError, ValueError, ResponseParserError) as error:
-            # botocore assumes that the body matches the model, but a proxy's page need not.
+            # botocore assumes that the body matches the model, but it may be a proxy's error page.
             raise HTTPClientError(error=f"response body is not from DynamoDB ({type(error).__name__})") from error
 
 
@@ -123,7 +126,7 @@ def _load(body: bytes) -> dict[str, Any]:
 
 
 def _whole_text(body: bytes) -> bytes:
-    """Returns the same JSON with ? in place of each lone surrogate."""
+    """Returns the same JSON with each lone surrogate replaced by ?; returns invalid JSON unchanged."""
     try:
         return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
     except (ValueError, RecursionError):
@@ -132,10 +135,7 @@ def _whole_text(body: bytes) -> bytes:
 
 @contextmanager
 def _without_collection(size: int) -> Iterator[None]:
-    """Suspends garbage collection while a page is parsed.
-
-    Its thousands of new dicts would trigger several useless collections.
-    """
+    """Suspends garbage collection while a large body is parsed; its new dicts would trigger useless collections."""
     if size < _PAGE or not gc.isenabled():
         yield
         return

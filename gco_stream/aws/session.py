@@ -1,7 +1,7 @@
-"""The aiobotocore clients that the running controller uses for the table and its stream.
+"""aiobotocore clients for the table and its stream.
 
-Credentials and endpoints come from botocore's own variables and files. The SDK's retries are disabled: by default one
-call can take 25 s, longer than a lease lasts. Callers back off on their own.
+Credentials and endpoint URLs come from botocore's environment variables and files. botocore's retries are disabled,
+because by default one call can take 25 s, which is longer than a lease lasts. Callers retry with their own backoff.
 """
 
 from collections.abc import AsyncIterator
@@ -23,19 +23,22 @@ _CREDENTIALS_COMPONENT: Final = "credential_provider"
 
 
 def client_config(*, timeout: float, connections: int) -> AioConfig:
-    """Configuration of every client. `timeout`: maximum seconds between two bytes of a response."""
+    """Returns the configuration of a client.
+
+    `timeout`: maximum seconds without receiving data. `connections`: maximum size of the connection pool.
+    """
     return AioConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=min(CONNECT_TIMEOUT, timeout),
         read_timeout=timeout,
         max_pool_connections=connections,
-        # Name in CloudTrail. botocore would assemble its own from fifteen parts, twice per call.
+        # Shown in CloudTrail. By default, botocore assembles the user agent from fifteen parts, twice per call.
         user_agent=f"gco-stream/{__version__}",
     )
 
 
 def new_session() -> AioSession:
-    """Creates a session that parses items fast and whose clients share credentials that may appear later.
+    """Creates a session with the fast item parser and with reloading credentials, which its clients share.
 
     See gco_stream.aws.item_parser and gco_stream.aws.credentials.
     """
@@ -48,7 +51,7 @@ def new_session() -> AioSession:
 def table_client(
     region: str, *, timeout: float = 5.0, connections: int = 32, session: AioSession | None = None
 ) -> AbstractAsyncContextManager[Any]:
-    """Context manager of the "dynamodb" client for the table in `region`.
+    """Returns a context manager that creates a "dynamodb" client for the table in `region`.
 
     Entering it raises AccessDenied or Rejected if botocore's configuration is invalid.
     """
@@ -58,9 +61,9 @@ def table_client(
 def streams_client(
     region: str, *, timeout: float = 5.0, connections: int = 32, session: AioSession | None = None
 ) -> AbstractAsyncContextManager[Any]:
-    """Context manager of the "dynamodbstreams" client for the stream in `region`; see `table_client`.
+    """Returns a context manager that creates a "dynamodbstreams" client for the stream in `region`; see `table_client`.
 
-    Reading uses one connection per open shard.
+    Reading the stream uses one connection per open shard.
     """
     return _client("dynamodbstreams", region, client_config(timeout=timeout, connections=connections), session)
 

@@ -1,4 +1,4 @@
-"""Permissions that the controller needs in a cluster: one list, checked by the doctor and granted by the Role."""
+"""Permissions that the controller needs in a cluster. The doctor checks them; the chart's Roles grant them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _OBJECTS: Final = ("get", "list", "watch", "create", "patch", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One verb on one resource in one namespace; an empty `name` means all objects."""
+    """One verb on one resource in one namespace. An empty `name` means all objects."""
 
     namespace: str
     group: str
@@ -29,7 +29,7 @@ class Permission:
 
 
 def required_permissions(namespaces: tuple[str, ...], lease_namespace: str, lease: str) -> Iterator[Permission]:
-    """All permissions that the controller needs in its endpoints' namespaces and in the Lease's."""
+    """Yields the permissions that the controller needs in the namespaces of its endpoints and of its Lease."""
     for namespace in namespaces:
         for group, resource in (
             ("apps", "deployments"),
@@ -47,7 +47,7 @@ def required_permissions(namespaces: tuple[str, ...], lease_namespace: str, leas
 
 
 async def is_granted(client: KubeClient, permission: Permission) -> bool:
-    """Whether the API server grants this process the permission. Raises ClusterError."""
+    """Returns whether this process has the permission according to the API server. Raises ClusterError."""
     attributes = {
         "namespace": permission.namespace,
         "group": permission.group,

@@ -1,6 +1,6 @@
-"""Health of an endpoint's pods, read only when a decision depends on it, because no watch covers pods.
+"""Health of endpoints' pods, read from the API server only when it is needed.
 
-A region may run thousands of pods, and their events would dominate the watch traffic.
+Pods are not watched: a region may run thousands of them, and their events would dominate the watch traffic.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from gco_stream.cluster.paging import LARGE_PAGE_SIZE, list_pages
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, PodHealth
 
-# More pods add no information, and a plan waits while they are read.
+# Maximum number of pods to read for an endpoint. More pods add little information, and a plan waits for the read.
 MAX_PODS: Final = 500
 _MAX_REASON_LENGTH: Final = 200
 _ENDED: Final = ("Succeeded", "Failed")
 _SELECTED: Final = ",".join(f"status.phase!={phase}" for phase in _ENDED)
 
-# The kubelet alternates between the two on every attempt.
+# The kubelet alternates between these two reasons while it retries an image pull.
 _SAME_TROUBLE: Final = {"ErrImagePull": "ImagePullBackOff"}
 # Waiting reasons of containers that have no problem of their own.
 _JUST_WAITING: Final = ("", "PodInitializing", "ContainerCreating")
@@ -30,7 +30,7 @@ _REASON_COUNTED: Final = re.compile(r"(?:^|, )\d+ ")
 
 
 async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: float) -> tuple[PodHealth, ...]:  # noqa: ASYNC109
-    """The pods with the label app=`app`, at most 500, except those that have ended or are terminating.
+    """Returns the health of the pods with the label app=`app`, at most 500, without ended and terminating pods.
 
     `timeout`: seconds for all pages together. Raises ClusterError.
     """
@@ -46,7 +46,7 @@ async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: floa
 
 
 async def pods_by_app(client: KubeClient, namespace: str, *, timeout: float) -> dict[str, tuple[PodHealth, ...]]:  # noqa: ASYNC109
-    """The pods of all endpoints in a namespace, by `app` label, except those that have ended or are terminating.
+    """Returns the health of all endpoints' pods in a namespace, by `app` label, without ended and terminating pods.
 
     `timeout`: seconds for each page. Raises ClusterError.
     """
@@ -65,7 +65,7 @@ def _path(namespace: str) -> str:
 
 
 def health_of(pod: JsonObject) -> PodHealth:
-    """Health of one pod, given as a core/v1 object."""
+    """Returns the health of a pod, given as a core/v1 object."""
     conditions = {condition["type"]: condition for condition in _status(pod).get("conditions") or ()}
     containers_ready = _containers_ready(pod, conditions)
     ready = _is_true(conditions, "Ready")
@@ -114,18 +114,18 @@ def _unscheduled(conditions: dict[str, Any]) -> str:
 
 
 def _without_counts(message: str) -> str:
-    """The scheduler's message without node counts, which change whenever a node is added or removed."""
+    """Returns the scheduler's message without node counts, which change whenever a node is added or removed."""
     counted = _NODES_COUNTED.match(message)
     if counted is None:
         return message
     causes, _, _ = message[counted.end() :].partition(". ")
     reasons = _REASON_COUNTED.split(causes.removesuffix("."))
-    # The scheduler sorts the reasons together with their counts.
+    # The scheduler sorts the reasons including their counts, so their order varies.
     return ", ".join(sorted(reason for reason in reasons if reason))
 
 
 def _of_containers(pod: JsonObject) -> str:
-    """Problem of the first container that has one of its own, or else of the first that is not ready."""
+    """Returns why the containers are not ready; a container's own problem takes precedence over mere waiting."""
     status = _status(pod)
     troubles = [
         _container_problem(container, what)
@@ -137,9 +137,9 @@ def _of_containers(pod: JsonObject) -> str:
 
 
 def _container_problem(container: dict[str, Any], what: str) -> tuple[str, bool]:
-    """Why a container is not ready, and whether the cause is its own.
+    """Returns why a container is not ready, and whether the container itself has a problem.
 
-    A crash loop keeps the same name throughout, even while the container runs again before its next exit.
+    A crash loop is always reported as CrashLoopBackOff, even while the container is running until its next exit.
     """
     state, last = container.get("state") or {}, container.get("lastState") or {}
     waiting = (state.get("waiting") or {}).get("reason") or ""

@@ -1,7 +1,8 @@
-"""Writes to the cluster: each names the object's uid, and none is sent that could be applied after the lease expires.
+"""Writer of endpoints' objects, which sends no write that could be applied after the lease expires.
 
-Every response is stored in the cache immediately. If the server shows that the cache was stale (the object was changed,
-deleted or recreated), the cache is refreshed before the error is raised, so that the next plan uses current data.
+Each write to an existing object names its uid. Every response is stored in the cache immediately. If an error may mean
+that the cache was stale (the object was changed, deleted or recreated), the object is read again before the error is
+raised, so that the next plan uses current data.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,20 +17,20 @@ from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.model import names
 from gco_stream.model.objects import API_VERSIONS, JsonObject, Kind, ObjectRef, ObservedObject
 
-_APPLY: Final = "application/apply-patch+yaml"  # JSON is YAML
+_APPLY: Final = "application/apply-patch+yaml"  # JSON is a subset of YAML
 _MERGE: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
-# No object ever has this version, so an apply that names it can only create.
+# No object ever has this resourceVersion, so an apply with it can only create an object.
 _ABSENT_VERSION: Final = "1"
 
 
 class ObjectWriter:
-    """Server-side apply and delete.
+    """Writer that applies, patches and deletes objects.
 
-    `remaining`: returns the seconds for which this process may still write (the remaining lease time less a margin).
-    `timeout`: maximum seconds for one write. All methods raise ClusterError's subclasses: NotLeading if no time
-    remains; Conflict, UidMismatch and NotFound if the cache was stale (it is current again by then); Rejected if the
-    same manifest will never be accepted.
+    `remaining` returns the seconds for which this process may still write (the remaining lease time less a margin).
+    `timeout`: maximum seconds for one write. Writes raise subclasses of ClusterError: NotLeading if no time remains;
+    Conflict, UidMismatch or NotFound if the cache was stale (it has been refreshed by then); Rejected if the request
+    will never be accepted.
     """
 
     def __init__(
@@ -41,19 +42,25 @@ class ObjectWriter:
         self._timeout = timeout
 
     def live_object(self, ref: ObjectRef) -> ObservedObject | None:
-        """The cached Deployment or Service; None if it does not exist."""
+        """Returns the cached Deployment or Service, or None if it does not exist."""
         return self._cache.observed(ref.name).objects.get(ref)
 
     async def create(self, manifest: JsonObject) -> ObservedObject:
-        """Creates an object. Raises Conflict if it exists; the cache then shows who owns it."""
+        """Creates an object. Raises Conflict if it already exists; the cache then contains the existing object."""
         return await self._apply(manifest, {"resourceVersion": _ABSENT_VERSION}, names.FIELD_MANAGER)
 
     async def apply(self, manifest: JsonObject, uid: str) -> ObservedObject:
-        """Applies the manifest to the object with this uid; fields that only earlier applies set are removed."""
+        """Applies the manifest to the object with this uid.
+
+        Fields that only our earlier applies own and that the manifest omits are removed.
+        """
         return await self._apply(manifest, {"uid": uid}, names.FIELD_MANAGER)
 
     async def apply_replicas(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
-        """Own a Deployment's replicas as a second field manager, so that the main apply can safely drop the field."""
+        """Applies a Deployment's replicas as a second field manager.
+
+        The main field manager can then stop applying the field without removing it.
+        """
         manifest = {
             "apiVersion": API_VERSIONS[ref.kind],
             "kind": str(ref.kind),
@@ -63,7 +70,7 @@ class ObjectWriter:
         return await self._apply(manifest, {"uid": uid}, names.REPLICAS_FIELD_MANAGER)
 
     async def scale(self, ref: ObjectRef, uid: str, replicas: int) -> ObservedObject:
-        """Set replicas through the scale subresource, so that nothing else of the Deployment becomes ours."""
+        """Sets the replicas through the scale subresource, so that we own no other field of the Deployment."""
         patch = {"metadata": {"uid": uid}, "spec": {"replicas": replicas}}
         await self._patch(ref, uid, patch, _MERGE, subresource="/scale")
         # The response is the Scale, not the Deployment.
@@ -73,12 +80,12 @@ class ObjectWriter:
         return scaled
 
     async def annotate(self, ref: ObjectRef, uid: str, annotations: Mapping[str, str | None]) -> ObservedObject:
-        """Sets annotations (None: remove) and changes nothing else."""
+        """Sets annotations (a None value removes one) and changes nothing else."""
         patch = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
         return self._cache.put(await self._patch(ref, uid, patch, _MERGE))
 
     async def replace(self, ref: ObjectRef, uid: str, field: str, value: Any) -> ObservedObject:
-        """Replaces a whole field regardless of its owners; `field` is a JSON pointer (/spec/ports)."""
+        """Replaces a whole field regardless of its owners. `field` is a JSON pointer, for example /spec/ports."""
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "replace", "path": field, "value": value},
@@ -86,7 +93,7 @@ class ObjectWriter:
         return self._cache.put(await self._patch(ref, uid, patch, _JSON_PATCH))
 
     async def upgrade_managed_fields(self, observed: ObservedObject) -> ObservedObject:
-        """Take over the fields that GCO's manager set, as if we had applied them; values do not change."""
+        """Transfers the ownership of fields from GCO's field manager to ours, without changing their values."""
         ref = observed.ref
         allowed = self._allowed(ref)
         try:
@@ -99,7 +106,7 @@ class ObjectWriter:
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": observed.uid},
             {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
-            # The owners are those of this version: any write since then makes it a conflict.
+            # The managedFields were computed from this version, so any later write must cause a conflict.
             {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
         ]
         return self._cache.put(await self._patch(ref, observed.uid, patch, _JSON_PATCH))
@@ -109,8 +116,8 @@ class ObjectWriter:
     ) -> None:
         """Deletes the object with this uid; it is not an error if it no longer exists.
 
-        A Deployment remains, terminating, until its pods are gone, unless `background` is set. `resource_version`:
-        delete only if the object still has this version.
+        A Deployment remains in the terminating state until its pods are gone, unless `background` is set. If
+        `resource_version` is given, the object is deleted only if it still has this version.
         """
         preconditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
         foreground = ref.kind is Kind.DEPLOYMENT and not background
@@ -125,7 +132,7 @@ class ObjectWriter:
         except (NotFound, UidMismatch):
             self._cache.forget(ref, uid)
             return
-        # The response is the terminating object if finalizers remain; otherwise, a Status or the object's last state.
+        # The response is the terminating object if finalizers remain, otherwise a Status or the object's last state.
         if answer.get("kind") != "Status" and checked(answer)["metadata"].get("finalizers"):
             self._cache.put(answer)
         else:
@@ -165,7 +172,8 @@ class ObjectWriter:
             )
         except (Conflict, UidMismatch, NotFound, Rejected) as error:
             current = await self._cache.refresh(ref)
-            # A different uid can cause any of these: 409 for a delete or a scale, a bare 422 for a JSON patch's test.
+            # A different uid can cause any of these errors: a delete or scale fails with 409, and the test operation of
+            # a JSON patch with a 422 that has no details.
             if uid is not None and current is not None and current.uid != uid:
                 raise _recreated_error(ref, uid) from error
             raise

@@ -1,1 +1,1 @@
-"""The reconcile loop and the state that it keeps in memory."""
+"""The reconcile loop with its work queue, deletion safeguards and in-memory state."""

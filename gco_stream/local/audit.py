@@ -1,4 +1,4 @@
-"""Reads the API server's audit log, so that tests can count who called what."""
+"""The API server's audit policy, and a reader of its audit log for tests that count API calls."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ POLICY = {
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
-        # The control plane's own components make more calls than all other clients together.
+        # The control plane's own components make more calls than all other clients together, and no test counts them.
         {
             "level": "None",
             "users": ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler", "kwok"],
@@ -28,8 +28,9 @@ _MAX_LINE_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request in the audit log. `status` is the HTTP status code; `stage` is ResponseComplete, or ResponseStarted
-    for an open watch.
+    """One request in the audit log.
+
+    `status`: the HTTP status code, 0 if there is none. `stage`: ResponseComplete, or ResponseStarted for an open watch.
     """
 
     user: str
@@ -53,7 +54,7 @@ class AuditLog:
         self.path = path
 
     def mark(self) -> int:
-        """Current end of the log, for `calls(since=...)`. A line that is still being written counts as after it."""
+        """Returns the byte offset after the last complete line of the log, for use as `since`."""
         if not self.path.exists():
             return 0
         with self.path.open("rb") as file:
@@ -62,9 +63,9 @@ class AuditLog:
             return begin + file.read().rfind(b"\n") + 1
 
     def calls(self, since: int = 0, *, user: str | None = None, namespace: str | None = None) -> list[Call]:
-        """Completed calls after the mark `since`, optionally only those by `user` or in `namespace`.
+        """Returns the completed calls after the mark `since`, optionally only those by `user` or in `namespace`.
 
-        The API server logs a call before it answers the caller.
+        The API server logs a call before it completes the response, so a call that has returned is included.
         """
         return [
             call
@@ -73,7 +74,7 @@ class AuditLog:
         ]
 
     def entries(self, since: int = 0) -> Iterator[Call]:
-        """Every entry after the mark `since`, including those of incomplete calls."""
+        """Yields all entries after the mark `since`, including those of calls that have not completed."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:

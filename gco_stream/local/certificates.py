@@ -1,4 +1,4 @@
-"""Certificates of one control plane: its certificate authority, the API server's certificate and one per user.
+"""Certificates of a control plane: the certificate authority, the API server's certificate, and client certificates.
 
 Kubernetes reads the user name from the common name of a client certificate, and the groups from its organizations.
 Keys are P-256, because generating RSA keys takes longer than starting the servers.
@@ -46,7 +46,7 @@ class Authority:
         self.certificate = built.public_bytes(Encoding.PEM)
 
     def server(self) -> Pair:
-        """Certificate of the API server, valid for its names and addresses on this machine and in the cluster."""
+        """Issues the API server's certificate, valid for its names and addresses on this machine and in the cluster."""
         names = [x509.DNSName(name) for name in _SERVER_NAMES]
         addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in _SERVER_ADDRESSES]
         return self._issue(
@@ -56,7 +56,7 @@ class Authority:
         )
 
     def client(self, user: str, groups: Sequence[str] = ()) -> Pair:
-        """Client certificate of `user`, a member of `groups`."""
+        """Issues a client certificate for `user`, a member of `groups`."""
         organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         name = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, None)
@@ -74,14 +74,14 @@ class Authority:
 
 
 def signing_key() -> bytes:
-    """Key for signing service account tokens, in PEM format."""
-    # kube-apiserver derives the public key from this one. It can do so for "EC PRIVATE KEY", but not for PKCS #8.
+    """Returns a new key for signing service account tokens, in PEM format."""
+    # kube-apiserver derives the public key from this key. It supports that for "EC PRIVATE KEY", but not for PKCS #8.
     key = ec.generate_private_key(ec.SECP256R1())
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
 def kubeconfig(server: str, authority: bytes, user: str, pair: Pair) -> bytes:
-    """Self-contained kubeconfig, in JSON (a subset of YAML)."""
+    """Returns a self-contained kubeconfig in JSON, which is a subset of YAML."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -104,7 +104,7 @@ def kubeconfig(server: str, authority: bytes, user: str, pair: Pair) -> bytes:
 
 
 def write_private(path: Path, data: bytes) -> Path:
-    """Writes `data` to a file that only the current user can read."""
+    """Writes `data` to a file that only the current user can read, and returns its path."""
     path.touch(mode=0o600)
     path.write_bytes(data)
     return path

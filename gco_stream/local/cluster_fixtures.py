@@ -1,4 +1,4 @@
-"""Objects of a new control plane: nodes that match GCO's node selectors, an IngressClass and a volume claim."""
+"""Objects that GCO expects in a cluster: nodes that match its node selectors, an IngressClass, and a volume claim."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ _NODES = {
 
 
 def nodes() -> list[dict[str, Any]]:
-    """One Node of each kind, all Ready and large enough for any test."""
+    """Returns one Ready node of each kind, large enough for any test."""
     return [_node(name, labels, devices) for name, (labels, devices) in _NODES.items()]
 
 
 def create_nodes(kube: KubeApi) -> None:
-    """Creates the nodes."""
+    """Creates the nodes that do not exist yet."""
     for node in nodes():
         kube.create(path_of("Node"), node, exist_ok=True)
 
@@ -40,9 +40,10 @@ def create_ingress_class(kube: KubeApi) -> None:
 
 
 def create_namespace(kube: KubeApi, name: str) -> None:
-    """Creates the namespace `name` with a bound claim `efs-claim`, which pods that load a model mount.
+    """Creates the namespace `name` with the PersistentVolumeClaim `efs-claim`, which pods mount to load a model.
 
-    No controller binds claims here, so the claim and its volume are created as bound, which the scheduler requires.
+    The scheduler requires a bound claim, but no controller binds claims here. The claim and its volume are therefore
+    created as already bound.
     """
     kube.create(path_of("Namespace"), {"metadata": {"name": name}}, exist_ok=True)
     volume = f"{name}-{_CLAIM}"
@@ -80,7 +81,7 @@ def create_namespace(kube: KubeApi, name: str) -> None:
 
 
 def delete_namespace(kube: KubeApi, name: str) -> None:
-    """Deletes the namespace and its volume without waiting. Objects that no longer exist are ignored."""
+    """Deletes the namespace and its volume without waiting. Ignores missing objects and those already being deleted."""
     for path in (path_of("Namespace", name=name), path_of("PersistentVolume", name=f"{name}-{_CLAIM}")):
         try:
             kube.delete(path)

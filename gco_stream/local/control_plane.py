@@ -1,4 +1,4 @@
-"""The control plane: its folder, its ports, and its servers, which start in the order of their dependencies."""
+"""The local control plane: starts and stops its servers, and creates the objects that GCO expects in a cluster."""
 
 import shutil
 import time
@@ -28,11 +28,11 @@ _ADMINS = ("system:masters",)
 
 
 class ControlPlane:
-    """Kubernetes and DynamoDB on 127.0.0.1. A synchronous context manager.
+    """Kubernetes and DynamoDB on 127.0.0.1, as a context manager that starts and stops them.
 
-    All files go into `folder`, which must not belong to another control plane. `controllers=False` leaves out
-    kube-controller-manager, kube-scheduler, kwok and the nodes; `dynamodb=False` leaves out DynamoDB Local. `parts` are
-    the binaries, if they are already known.
+    All files are written to `folder`, which must not belong to another control plane. `controllers=False` leaves out
+    kube-controller-manager, kube-scheduler, kwok and the nodes. `dynamodb=False` leaves out DynamoDB Local. `parts`:
+    the binaries to run, None to find or build them.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ControlPlane:
 
     @property
     def kube(self) -> KubeApi:
-        """Client for the API server with administrator permissions."""
+        """Client for the API server with administrator permissions. Raises RuntimeError before `start`."""
         if self._kube is None:
             raise RuntimeError("the control plane has not been started")
         return self._kube
@@ -81,7 +81,7 @@ class ControlPlane:
         return f"http://127.0.0.1:{self.servers['dynamodb'].port}"
 
     def prepare(self) -> Binaries:
-        """Finds or builds the binaries, which `start` would do otherwise. The first build takes minutes.
+        """Finds or builds the binaries if `start` has not done so yet. The first build takes minutes.
 
         Raises:
             BuildError: a binary could not be built.
@@ -90,7 +90,7 @@ class ControlPlane:
         return self._parts
 
     def start(self) -> None:
-        """Starts every server and returns when all are ready. After a failure, nothing is left running.
+        """Starts the servers and waits until they are ready. If this fails, stops those that were started.
 
         Raises:
             BuildError: as for `prepare`.
@@ -105,7 +105,7 @@ class ControlPlane:
             raise
 
     def stop(self) -> None:
-        """Stops every server and releases the ports. Keeps the logs."""
+        """Stops all servers and releases their ports. Keeps the logs."""
         if self._kube is not None:
             self._kube.close()
             self._kube = None
@@ -114,9 +114,9 @@ class ControlPlane:
         self._ports.release()
 
     def restart(self, name: str) -> None:
-        """Kills a server, starts it again on its port and waits until it is ready.
+        """Kills the server `name`, starts it again on the same port and waits until it is ready.
 
-        etcd keeps its data; DynamoDB Local loses it.
+        etcd keeps its data. DynamoDB Local loses its tables.
         """
         server = self.servers[name]
         server.stop()
@@ -124,7 +124,7 @@ class ControlPlane:
         server.wait_ready(time.monotonic() + _START_SECONDS)
 
     def free_port(self) -> int:
-        """Reserves a port of 127.0.0.1 for one more server, until `stop`."""
+        """Reserves a free port on 127.0.0.1 for another server until `stop`, and returns it."""
         return self._ports.reserve()
 
     def remove(self) -> None:
@@ -132,9 +132,9 @@ class ControlPlane:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = _ADMINS) -> Path:
-        """Writes a kubeconfig for another user, whose name identifies its calls in the audit log.
+        """Writes a kubeconfig for `user` and returns its path. The audit log identifies calls by the user name.
 
-        With `groups=()` the user has only the permissions that RBAC objects grant.
+        The user is an administrator by default. With `groups=()`, it has only the permissions that RBAC objects grant.
         """
         path = self.folder / f"kubeconfig-{user.replace(':', '-')}"
         pair = self._authority.client(user, groups)
@@ -142,7 +142,7 @@ class ControlPlane:
         return certificates.write_private(path, config)
 
     def environment(self, *, namespace: str = NAMESPACE, table: str = TABLE, user: str = "admin") -> dict[str, str]:
-        """Environment variables that point gco-stream at this control plane."""
+        """Returns the environment variables that connect gco-stream to this control plane."""
         config = self.kubeconfig if user == "admin" else self.kubeconfig_for(user)
         return {
             "KUBECONFIG": str(config),
@@ -164,7 +164,7 @@ class ControlPlane:
             self._run(dynamodb.recipe(parts.java, parts.dynamodb, self._ports.reserve(), self._own("dynamodb")))
         etcd_port = self._ports.reserve()
         self._run(kubernetes.etcd(parts.etcd, etcd_port, self._ports.reserve(), self._own("etcd")))
-        # kube-apiserver exits if etcd does not answer soon enough, and retries only once a second.
+        # kube-apiserver retries connecting to etcd only once a second, and exits if etcd does not respond in time.
         self.servers["etcd"].wait_ready(deadline)
         self._start_apiserver(parts, etcd_port, deadline)
         if self._controllers:

@@ -1,4 +1,4 @@
-"""Runs the controller next to the control plane, as one more of its servers."""
+"""Runs the controller as another server of the local control plane."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ _READY_SECONDS = 120.0
 
 
 def controller(plane: ControlPlane, port: int, **settings: str) -> Server:
-    """`gco-stream run` against this control plane, not started yet. `settings` override its environment."""
+    """Returns the server that runs `gco-stream run`, not started yet. `settings` override its environment variables."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         **plane.environment(),
@@ -39,12 +39,12 @@ def controller(plane: ControlPlane, port: int, **settings: str) -> Server:
 
 
 def start_controller(plane: ControlPlane, **settings: str) -> Server:
-    """Starts the controller and returns once it leads and reconciles. It stops together with the control plane.
+    """Starts the controller and waits until it is the leader and reconciles. It stops together with the control plane.
 
-    It listens on the port of the setting HTTP_PORT, or on a free one.
+    It listens on the port in the setting HTTP_PORT, or on a free port if that is unset.
 
     Raises:
-        StartError: it exited, or was not ready within two minutes.
+        StartError: the controller exited, or was not ready within two minutes.
     """
     port = int(settings.get("HTTP_PORT") or plane.free_port())
     server = plane.servers[NAME] = controller(plane, port, **settings)
@@ -54,7 +54,7 @@ def start_controller(plane: ControlPlane, **settings: str) -> Server:
 
 
 def leads(port: int) -> bool:
-    """Whether the controller on `port` is the leader and reconciles."""
+    """Returns whether the controller on `port` is the leader and reconciles."""
     try:
         answer = urllib3.request("GET", f"http://127.0.0.1:{port}/status", timeout=2.0, retries=False)
     except urllib3.exceptions.HTTPError:
@@ -63,5 +63,5 @@ def leads(port: int) -> bool:
 
 
 def log_of(plane: ControlPlane) -> Path:
-    """Path of the controller's log."""
+    """Returns the path of the controller's log."""
     return plane.folder / NAME / f"{NAME}.log"

@@ -1,8 +1,8 @@
-"""Errors of the local control plane. Each message is one line that a person can act on."""
+"""Errors of the local control plane. The command line shows their messages to the user."""
 
 
 class LocalError(Exception):
-    """An operation on the local control plane failed. The message says why and what to do."""
+    """An operation on the local control plane failed. The message gives the reason."""
 
 
 class BuildError(LocalError):
@@ -10,7 +10,7 @@ class BuildError(LocalError):
 
 
 class StartError(LocalError):
-    """A server exited or did not become ready in time. The message has the end of its log."""
+    """No port is free, or a server exited, did not become ready or could not be suspended in time."""
 
 
 class NotRunningError(LocalError):
@@ -22,7 +22,7 @@ class AlreadyRunningError(LocalError):
 
 
 class KubeError(LocalError):
-    """The API server rejected a request. `status` is the HTTP status; `reason` and `message` come from its Status."""
+    """The API server rejected a request. `status`: the HTTP status code. `reason`, `message`: from the response."""
 
     def __init__(self, status: int, reason: str, message: str):
         super().__init__(f"{status} {reason}: {message}")

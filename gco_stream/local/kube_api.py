@@ -1,7 +1,7 @@
 """Synchronous Kubernetes client with raw JSON, for tests and setup scripts.
 
-The controller's client is in `gco_stream.cluster`. This one shares no code with it, so that tests do not verify a
-client with itself.
+It shares no code with the controller's client in `gco_stream.cluster`, so that tests do not use that client to verify
+its own results.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ _KINDS = {
 
 
 def path_of(kind: str, namespace: str | None = None, name: str | None = None) -> str:
-    """REST path of a collection or of one object: `path_of("Deployment", "gco-inference", "a")`."""
+    """Returns the REST path of a collection, or of the object `name` if it is given."""
     prefix, plural = _KINDS[kind]
     parts = [prefix]
     if namespace is not None:
@@ -65,9 +65,9 @@ def path_of(kind: str, namespace: str | None = None, name: str | None = None) ->
 
 
 class KubeApi:
-    """Thread-safe client for the API server at `server`, with a client certificate.
+    """Thread-safe client for the API server at the URL `server`.
 
-    `authority` is the CA certificate of the server, in PEM format.
+    `authority`: the CA certificate of the server, in PEM format. `pair`: the client certificate and its key.
     """
 
     def __init__(self, server: str, authority: bytes, pair: Pair):
@@ -82,7 +82,7 @@ class KubeApi:
 
     @classmethod
     def from_kubeconfig(cls, path: Path | str) -> Self:
-        """Client for the user and server in a kubeconfig that `certificates.kubeconfig` made."""
+        """Creates a client from a kubeconfig that `certificates.kubeconfig` returned."""
         config = orjson.loads(Path(path).read_bytes())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         pair = Pair(b64decode(user["client-certificate-data"]), b64decode(user["client-key-data"]))
@@ -104,7 +104,7 @@ class KubeApi:
         content_type: str = "application/json",
         timeout: float = 30,
     ) -> Json:
-        """Sends one request and returns the JSON of the response.
+        """Sends one request and returns the JSON object in the response.
 
         Raises:
             KubeError: the server rejected the request.
@@ -130,11 +130,11 @@ class KubeApi:
         return answer
 
     def get(self, path: str) -> Json:
-        """Returns one object."""
+        """Returns the object at `path`."""
         return self.request("GET", path)
 
     def find(self, path: str) -> Json | None:
-        """Returns one object, or None if it does not exist."""
+        """Returns the object at `path`, or None if it does not exist."""
         try:
             return self.get(path)
         except KubeError as error:
@@ -148,7 +148,7 @@ class KubeApi:
         return list(answer["items"])
 
     def create(self, path: str, body: Json, *, exist_ok: bool = False) -> Json:
-        """Creates `body` in the collection `path`. With `exist_ok`, returns the object if it already exists."""
+        """Creates `body` in the collection `path`. With `exist_ok`, returns the existing object if there is one."""
         try:
             return self.request("POST", path, body)
         except KubeError as error:
@@ -157,29 +157,29 @@ class KubeApi:
             raise
 
     def patch(self, path: str, body: Any, *, content_type: str = MERGE_PATCH, **query: str) -> Json:
-        """Patches one object, by default with a merge patch. Keywords such as `fieldManager="x"` go into the query."""
+        """Patches the object at `path`, by default with a merge patch. `query`: parameters such as `fieldManager`."""
         return self.request("PATCH", path, body, query=query, content_type=content_type)
 
     def replace(self, path: str, body: Json) -> Json:
-        """Replaces one object with `body`."""
+        """Replaces the object at `path` with `body`."""
         return self.request("PUT", path, body)
 
     def delete(self, path: str, body: Json | None = None) -> Json:
-        """Deletes one object. `body` may be DeleteOptions."""
+        """Deletes the object at `path`. `body`: optional DeleteOptions."""
         return self.request("DELETE", path, body)
 
     def healthy(self) -> bool:
-        """Whether /readyz of the API server reports success."""
+        """Returns whether the API server's /readyz reports success."""
         try:
             return self._pool.request("GET", f"{self.server}/readyz", timeout=5.0).status == 200
         except urllib3.exceptions.HTTPError:
             return False
 
     def wait_for(self, condition: Callable[[], T], timeout: float = 120, what: str = "") -> T:
-        """Calls `condition` until it returns a true value, and returns that value.
+        """Polls `condition` until it returns a true value, and returns that value.
 
         Raises:
-            TimeoutError: after `timeout` seconds. The message has `what` and the last value.
+            TimeoutError: no true value within `timeout` seconds. The message has `what` and the last value.
         """
         deadline = time.monotonic() + timeout
         while not (seen := condition()):
@@ -191,11 +191,11 @@ class KubeApi:
         return seen
 
     async def until(self, condition: Callable[[], T], timeout: float = 120, what: str = "") -> T:  # noqa: ASYNC109
-        """Runs `wait_for` in a thread, so that it does not block the event loop."""
+        """Runs `wait_for` in a thread, without blocking the event loop."""
         return await asyncio.to_thread(self.wait_for, condition, timeout, what)
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes all connections."""
         self._pool.clear()
 
 

@@ -1,7 +1,7 @@
-"""Reserves loopback ports until they are released, even while the server that uses one restarts.
+"""Reserves loopback ports, which stay reserved while their servers restart.
 
-The ports are below the range for outgoing connections, and each is held under a file lock. Neither another control
-plane nor an outgoing connection can take one in the meantime.
+The ports are below the ephemeral port range, and a file lock is held for each. Therefore, neither another control plane
+nor an outgoing connection can take a reserved port.
 """
 
 import fcntl
@@ -16,14 +16,14 @@ _FIRST, _LAST = 21000, 29999
 
 
 class Ports:
-    """Ports held with lock files in `folder`, which all control planes of a user share."""
+    """Reserved ports, with their lock files in `folder`. All control planes of a user share this folder."""
 
     def __init__(self, folder: Path):
         self._folder = folder
         self._held: list[TextIO] = []
 
     def reserve(self) -> int:
-        """Reserves a free port of 127.0.0.1 until `release`.
+        """Reserves a free port on 127.0.0.1 until `release`, and returns it.
 
         Raises:
             StartError: no port is free.
@@ -46,7 +46,10 @@ class Ports:
         raise StartError(f"no free port between {_FIRST} and {_LAST} on 127.0.0.1")
 
     def release(self) -> None:
-        """Releases every port. Keeps the files: removing one that another process has open would split the lock."""
+        """Releases all ports, but keeps the lock files.
+
+        If a file were deleted while another process has it open, two processes could lock the same port.
+        """
         for file in self._held:
             file.close()
         self._held.clear()

@@ -1,4 +1,4 @@
-"""Shows the current step and its duration: a live line on a terminal, plain lines elsewhere."""
+"""Progress display: a live line with the current step and its duration on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -15,13 +15,13 @@ _STILL_SECONDS = 60.0
 
 
 def format_duration(seconds: float) -> str:
-    """Formats a duration for people: `12 s`, `3 min 52 s`."""
+    """Formats a duration, for example as `12 s` or `3 min 52 s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Progress:
-    """Writes to `stream`, by default standard error. With `quiet` it writes nothing."""
+    """Progress display on `stream`, by default standard error. With `quiet`, it shows nothing."""
 
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False):
         self._console = Console(file=stream or sys.stderr, quiet=quiet, highlight=False, soft_wrap=True)
@@ -33,7 +33,7 @@ class Progress:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """Shows `title` while the block runs, then how long it took."""
+        """Shows `title` while the block runs, and then how long the block took."""
         began = time.monotonic()
         with self._live(title):
             yield

@@ -1,8 +1,9 @@
-"""pytest fixtures with a real Kubernetes and DynamoDB, started once per run and only if a test requests them.
+"""pytest fixtures for a real Kubernetes API server and DynamoDB Local, started only if a test requests them.
 
-All tests of a run share `control_plane`. Each test has its own `namespace`, `table` and `controller_env`, so tests do
-not see each other. `disposable_control_plane` starts one that a test may break. pytest imports this module at every
-start, hence the late imports.
+All tests of a run share `control_plane`. They are isolated from each other, because each test has its own `namespace`,
+`table` and `controller_env`. `disposable_control_plane` starts separate control planes, which a test may break.
+
+pytest loads this plugin at every start. Functions therefore import the slow modules only when they need them.
 """
 
 # ruff: noqa: PLC0415
@@ -36,7 +37,7 @@ class Table:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Builds missing binaries before the first test, where no test's timeout applies and progress is visible."""
+    """Builds missing binaries before the first test, when no test timeout applies and the progress is visible."""
     if session.config.option.collectonly:
         return
     requested = {name for item in session.items for name in getattr(item, "fixturenames", ())}
@@ -61,7 +62,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if requested & _NEED_PROMTOOL:
             promtool(cache)
     except BuildError as error:
-        # Tests that do not need the binaries still run. The others try again and fail with this error.
+        # Tests that do not need the binaries still run. The others repeat the build and fail with its error.
         Progress().note(f"No control plane or clients available: {error}")
     finally:
         if capture is not None:
@@ -70,7 +71,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ControlPlane]":
-    """The shared control plane of this run, for tests that leave it intact."""
+    """Control plane shared by all tests of this run, which must leave it intact."""
     from gco_stream.local.control_plane import ControlPlane
 
     with ControlPlane(tmp_path_factory.mktemp("control-plane")) as plane:
@@ -79,7 +80,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Control
 
 @pytest.fixture
 def disposable_control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Callable[..., ControlPlane]]":
-    """`disposable_control_plane(controllers=False, ...)` starts a separate one, which stops when the test ends."""
+    """Function that starts a separate control plane with the given options. It stops when the test ends."""
     from contextlib import ExitStack
 
     from gco_stream.local.control_plane import ControlPlane
@@ -94,7 +95,7 @@ def disposable_control_plane(tmp_path_factory: pytest.TempPathFactory) -> "Itera
 
 @pytest.fixture(scope="session")
 def helm_binary() -> Path:
-    """Path of helm."""
+    """Path of the helm binary."""
     from gco_stream.local.progress import Progress
     from gco_stream.local.toolchain.binaries import helm
     from gco_stream.local.toolchain.cache import Cache, default_cache
@@ -104,7 +105,7 @@ def helm_binary() -> Path:
 
 @pytest.fixture(scope="session")
 def kubectl_binary() -> Path:
-    """Path of kubectl."""
+    """Path of the kubectl binary."""
     from gco_stream.local.progress import Progress
     from gco_stream.local.toolchain.binaries import kubectl
     from gco_stream.local.toolchain.cache import Cache, default_cache
@@ -114,7 +115,7 @@ def kubectl_binary() -> Path:
 
 @pytest.fixture(scope="session")
 def promtool_binary() -> Path:
-    """Path of promtool."""
+    """Path of the promtool binary."""
     from gco_stream.local.progress import Progress
     from gco_stream.local.toolchain.binaries import promtool
     from gco_stream.local.toolchain.cache import Cache, default_cache
@@ -124,13 +125,13 @@ def promtool_binary() -> Path:
 
 @pytest.fixture
 def kube(control_plane: "ControlPlane") -> "KubeApi":
-    """Administrator client for the shared API server: raw JSON, `wait_for`, and `until` for async tests."""
+    """Administrator client for the shared API server."""
     return control_plane.kube
 
 
 @pytest.fixture
 def namespace(control_plane: "ControlPlane") -> Iterator[str]:
-    """Name of a new namespace with the claim `efs-claim`. Deleted, without waiting, when the test ends."""
+    """Name of a new namespace with the claim `efs-claim`. Its deletion starts when the test ends."""
     from gco_stream.local.cluster_fixtures import create_namespace, delete_namespace
 
     name = f"t-{uuid.uuid4().hex[:10]}"
@@ -152,7 +153,7 @@ def dynamodb_clients(control_plane: "ControlPlane") -> Iterator[tuple[Any, Any]]
 
 @pytest.fixture
 def table(dynamodb_clients: tuple[Any, Any]) -> Iterator[Table]:
-    """New endpoint table with a stream of new and old images. Deleted when the test ends."""
+    """New endpoint table with a stream of new and old images. It is deleted when the test ends."""
     from gco_stream.table.bootstrap import create
 
     tables, streams = dynamodb_clients
@@ -170,5 +171,5 @@ def controller_user(namespace: str) -> str:
 
 @pytest.fixture
 def controller_env(control_plane: "ControlPlane", namespace: str, table: Table, controller_user: str) -> dict[str, str]:
-    """Environment of a controller that uses this test's namespace and table, and a free HTTP port."""
+    """Environment variables of a controller with this test's namespace and table, and with any free HTTP port."""
     return control_plane.environment(namespace=namespace, table=table.name, user=controller_user) | {"HTTP_PORT": "0"}

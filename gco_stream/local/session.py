@@ -1,7 +1,8 @@
 """Long-running control plane in a folder, where other commands can find it.
 
-The folder has `state.json`, written when everything is ready, and a lock that the owning process holds while it runs.
-The lock makes a reused process id, or a state file left behind by a power failure, harmless.
+The folder contains `state.json`, which is written when all servers are ready, and a lock file. The owning process holds
+the lock while it runs. Without the lock, `state.json` is ignored: it may be left over from a power failure, and its
+process id may have been reused.
 """
 
 import fcntl
@@ -30,13 +31,13 @@ _OWN_FILES = {_LOCK, _STATE, _PLANE, f".{_STATE}", "up.log"}
 
 
 def default_folder() -> Path:
-    """`$XDG_STATE_HOME/gco-stream/local`, or `~/.local/state/gco-stream/local`."""
+    """Returns `$XDG_STATE_HOME/gco-stream/local`, by default `~/.local/state/gco-stream/local`."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "gco-stream" / "local"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """One server of a running control plane. `pids` are those of its supervisor and its own, from the start."""
+    """One server of a running control plane. `pids`: ids of its supervisor and its own process after the start."""
 
     name: str
     pids: tuple[int, ...]
@@ -45,7 +46,11 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A running control plane: owning process, start (Unix time), environment for its users, and servers."""
+    """A running control plane.
+
+    `pid`: id of the owning process. `started`: start time in Unix seconds. `environment`: variables that connect
+    gco-stream to it.
+    """
 
     pid: int
     started: float
@@ -57,15 +62,16 @@ class State:
 def running_control_plane(
     folder: Path, progress: Progress, controller: Mapping[str, str] | None = None
 ) -> "Iterator[ControlPlane]":
-    """Runs a control plane in `folder` while the block runs, and creates the endpoint table in it.
+    """Runs a control plane with the endpoint table in `folder` while the block runs.
 
-    Files of an earlier one are removed first. `controller` has the settings of a controller to run with it, or is None.
+    The files of an earlier control plane are removed first. `controller`: settings of a controller to start as well,
+    None for no controller.
 
     Raises:
-        AlreadyRunningError: one is already running in the folder.
+        AlreadyRunningError: a control plane is already running in the folder.
         LocalError: the folder has other files, or any error of `ControlPlane.start`.
     """
-    # Imported late: they load botocore and cryptography, which the help of a command does not need.
+    # These modules load botocore and cryptography, which would slow down `--help`.
     from gco_stream.local.control_plane import TABLE, ControlPlane  # noqa: PLC0415
     from gco_stream.local.controller import start_controller  # noqa: PLC0415
     from gco_stream.local.servers import dynamodb  # noqa: PLC0415
@@ -93,10 +99,10 @@ def running_control_plane(
 
 
 def read(folder: Path) -> State:
-    """Reads the state of the control plane that runs in `folder`.
+    """Returns the state of the control plane that runs in `folder`.
 
     Raises:
-        NotRunningError: none is running, or it is not ready yet.
+        NotRunningError: no control plane is running, or it is not ready yet.
     """
     if owner(folder) is None:
         raise NotRunningError(f"no control plane is running in {folder}; start one with `gco-stream local up`")
@@ -109,7 +115,7 @@ def read(folder: Path) -> State:
 
 
 def owner(folder: Path) -> int | None:
-    """Id of the process that owns the control plane in `folder`, or None if none is running."""
+    """Returns the id of the process that owns the control plane in `folder`, or None if none is running."""
     try:
         with (folder / _LOCK).open("r+") as file:
             try:
@@ -122,10 +128,10 @@ def owner(folder: Path) -> int | None:
 
 
 def end(folder: Path) -> None:
-    """Stops the control plane in `folder` and returns when its servers have exited.
+    """Stops the control plane in `folder` and waits until its owner has exited.
 
     Raises:
-        NotRunningError: none is running.
+        NotRunningError: no control plane is running.
         LocalError: it did not stop.
     """
     pid = owner(folder)
@@ -142,7 +148,7 @@ def end(folder: Path) -> None:
 
 
 def log_files(folder: Path) -> dict[str, Path]:
-    """Log files in `folder` by server name, plus the audit log. Also works after the control plane has stopped."""
+    """Returns the log files by server name, plus the audit log. Also works after the control plane has stopped."""
     logs = {path.stem: path for path in sorted((folder / _PLANE).glob("*/*.log"))}
     audit = folder / _PLANE / "audit.log"
     return logs | ({"audit": audit} if audit.exists() else {})

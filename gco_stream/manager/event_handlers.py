@@ -1,6 +1,6 @@
-"""Turns events into keys of the work queue: a stream record, a change in the cluster, an approval in the Lease.
+"""Turns events into keys on the work queue: stream records, cluster changes, and approvals in the Lease.
 
-Nothing is decided here but whether an endpoint might need work. The worker that gets the key reads the item itself.
+A handler decides only whether an endpoint may need work. The worker that processes the key reads the item itself.
 """
 
 import structlog
@@ -31,7 +31,7 @@ class EventHandlers:
         self._history = observers.history
 
     def on_record(self, record: StreamRecord) -> None:
-        """Queues the record's endpoint if the record differs from the cached item in more than status."""
+        """Queues the endpoint if the record changes more than its status, or if all regions may have reported."""
         self._metrics.records.labels(record.event).inc()
         _log.debug(
             "stream record",
@@ -62,7 +62,7 @@ class EventHandlers:
         self._resync.request(reason)
 
     def on_mode(self, mode: Mode, reason: str) -> None:
-        """Switches the resync between the intervals for a stream and for polling."""
+        """Switches the resync to the scan interval of the new mode."""
         self._resync.set_mode(mode)
         self._metrics.set_mode(mode)
         if mode == "poll":
@@ -75,16 +75,16 @@ class EventHandlers:
             _log.info("receiving changes from the stream", reason=reason)
 
     def on_call(self, operation: str, result: str, seconds: float) -> None:
-        """Counts a call to DynamoDB Streams."""
+        """Records the metrics of a call to DynamoDB Streams."""
         self._metrics.api_calls.aws("streams", operation, result, seconds)
 
     def on_cluster_change(self, keys: frozenset[str]) -> None:
-        """Queues endpoints whose objects have changed in the cluster."""
+        """Queues the endpoints whose objects have changed in the cluster."""
         for name in keys:
             if name in self._items or name in self._guard.held:
                 self._queue.add(name, Priority.HIGH, Trigger.CLUSTER)
 
     def on_lease_change(self) -> None:
-        """Queues the endpoints whose removal a person has approved."""
+        """Queues the endpoints whose removal may be permitted by a new approval in the Lease."""
         for name in self._guard.newly_approved():
             self._queue.add(name, Priority.HIGH, Trigger.APPROVAL)

@@ -1,6 +1,6 @@
 """Everything that runs while this replica leads, from acquiring the Lease to releasing it.
 
-The order at startup ensures that no change is lost: pin the stream, scan the table, then start the workers. Changes
+The startup order ensures that no change is lost: pin the stream, scan the table, then start the workers. Changes
 after the pin arrive through the stream, and earlier ones are in the scan.
 """
 
@@ -46,19 +46,21 @@ _log = structlog.get_logger(__name__)
 _DRAIN_SECONDS = 20.0
 _CONTESTED_BASE = 60.0
 _CONTESTED_CAP = 6 * 3600.0
-# No event reports that a permission, a namespace or a webhook is back. A few failing keys are retried at least every
-# 20 s each, and many take turns, about one every 2 s.
+# No event reports that a missing permission, namespace or webhook is available again, so failing keys are retried
+# often: if only a few keys fail, each at least every 20 s; if many fail, about one key every 2 s.
 _RETRY_FLOOR = 20.0
 _RETRY_SPACING = 2.0
-# Label values are public: they do not follow the names in the code.
+# Dashboards and alerts use these label values, so they stay the same if the names in the code change.
 _PRIORITY_LABELS = {Priority.HIGH: "fresh", Priority.LOW: "resync"}
 _STEP_LABELS = {"TransferReplicas": "GiveReplicas", "UpgradeManagedFields": "HandOver"}
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The clients of a replica. `table` is the home region's, `replica_table` the one whose stream is read; `streams`
-    is an aiobotocore "dynamodbstreams" client.
+    """The API clients of this process.
+
+    `table` is in the home region, and `replica_table` in the region whose stream is read. `streams` is an aiobotocore
+    "dynamodbstreams" client.
     """
 
     kube: KubeClient
@@ -68,7 +70,7 @@ class Connections:
 
 
 class LeaderRunnables:
-    """The stream, the resync, the queue and the workers of one leader; created for each term of leadership."""
+    """The stream consumer, resync, queue and workers of a leader, created for each term of leadership."""
 
     def __init__(
         self,
@@ -139,7 +141,7 @@ class LeaderRunnables:
         self.is_working = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Leads until `stop` is set, then takes no more keys and waits up to 20 s for in-flight work."""
+        """Runs until `stop` is set, then takes no more keys and waits up to 20 s for in-flight reconciles."""
         async with asyncio.TaskGroup() as group:
             working = group.create_task(self._work(), name="tenure")
             await stop.wait()
@@ -167,7 +169,7 @@ class LeaderRunnables:
             self._metrics.step_events.labels(event.reason).inc()
 
     def observe(self) -> None:
-        """Updates the gauges before a scrape."""
+        """Updates the gauges; called before each scrape."""
         metrics, now = self._metrics, self._clock()
         processing_seconds = (now - since for since in self.queue.processing_since.values())
         metrics.queue.observe(self.queue.depth, processing_seconds, self._settings.reconcile_workers)

@@ -1,4 +1,4 @@
-"""The controller process: connections, cluster cache, leader election, the work while leading, and health checks."""
+"""The controller process: connections, cluster cache, leader election, reconciliation and health checks."""
 
 import asyncio
 import gc
@@ -47,7 +47,7 @@ _STUCK_SECONDS = 600.0
 
 
 class Manager:
-    """One replica. `run` is its whole lifecycle; health and metrics are served from the start."""
+    """One replica of the controller. It serves health checks and metrics whether or not it leads."""
 
     def __init__(
         self,
@@ -76,17 +76,17 @@ class Manager:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Runs until `stop` is set and in-flight work is finished.
+        """Runs until `stop` is set and in-flight reconciles are finished.
 
-        Raises Misconfigured, and OSError if the HTTP port cannot be opened.
+        Raises Misconfigured or TableError if a client cannot be created, and OSError if the HTTP port cannot be opened.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
             connections = await self._connect(stack)
-            # Lease renewals must not queue behind the workers' requests.
+            # Lease renewals must not wait for a connection behind the workers' requests.
             election_client = await stack.enter_async_context(self._kube_client(connections=4))
             port = await stack.enter_async_context(self._serve())
-            # Each full collection would spend 20 ms or more on the objects loaded so far, which live until exit.
+            # The objects allocated so far live until exit. A full collection would spend 20 ms or more on them.
             gc.freeze()
             _log.info("started", http_port=port, namespaces=settings.namespaces, home_region=settings.home_region)
             self._cache = cache = ClusterCache(connections.kube, settings.namespaces, self._on_cluster_change)
@@ -118,7 +118,7 @@ class Manager:
         watches = len(Kind) * len(settings.namespaces)
         kube = await stack.enter_async_context(self._kube_client(connections=workers + watches + 8))
         self._client = kube
-        # All clients share one session, because each session holds about 8 MiB of AWS endpoints and models.
+        # All clients share one session, because each session loads about 8 MiB of endpoint data and service models.
         aws, timeout = new_session(), settings.dynamodb_timeout_seconds
         home, stream_region = settings.home_region, settings.streams_region
         dynamodb = await stack.enter_async_context(
@@ -127,7 +127,7 @@ class Manager:
         streams = await stack.enter_async_context(
             streams_client(stream_region, timeout=timeout, connections=workers + 4, session=aws)
         )
-        # A replica table has its own stream, which only DescribeTable in the replica's region returns.
+        # Each replica of a global table has its own stream, and only DescribeTable in the same region returns its ARN.
         replica = dynamodb
         if stream_region != home:
             replica = await stack.enter_async_context(
@@ -194,7 +194,7 @@ class Manager:
             self._metrics.not_leading()
 
     async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
-        """Returns the table's ARN once the table can be described, or None if stopped before that."""
+        """Calls DescribeTable until it succeeds and returns the table's ARN, or None if `stop` is set first."""
         failures = 0
         while not stop.is_set():
             try:
@@ -246,7 +246,7 @@ class Manager:
         return Health(tuple(problems))
 
     def _status(self) -> dict[str, Any]:
-        """Returns the status of leader, stream, queue and cache. It exposes names and counts, but no item content."""
+        """Returns the body of the response to /status. It has no item contents."""
         leader = self._leader
         return {
             "version": __version__,

@@ -1,1 +1,1 @@
-"""Endpoints and their specs, validation, Kubernetes object records and the DynamoDB wire format."""
+"""Data types: endpoints and their specs, live Kubernetes objects, reason codes and the DynamoDB wire format."""

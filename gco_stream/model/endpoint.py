@@ -1,7 +1,7 @@
-"""An endpoint as read from one item of the table.
+"""Endpoints, as read from the items of the table.
 
-The name, desired_state, target_regions and namespace are read separately from the spec, because stopping, deleting and
-leaving a region need only these. An invalid spec therefore never prevents a stop.
+The name, desired_state, target_regions and namespace are validated separately from the spec, because stopping or
+deleting an endpoint requires only these. An invalid spec therefore never prevents a stop or a deletion.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from gco_stream.model.validation import problems_of
 
 
 class DesiredState(StrEnum):
-    """State that the user requests. deploying becomes running once every target region runs (promotion)."""
+    """State that the user requests. The controller changes deploying to running when all target regions are running."""
 
     DEPLOYING = "deploying"
     RUNNING = "running"
@@ -53,9 +53,11 @@ class RegionState(StrEnum):
 
 
 class RegionStatus(BaseModel):
-    """One region's entry in region_status. GCO's monitor writes neither `epoch` nor `intent`.
+    """One region's entry in region_status.
 
-    `reason`: a code of gco_stream.model.reasons, or of a later release; "" if there is none.
+    `last_sync`: time of the report, in ISO 8601. `reason`: a reason code, possibly one of a later release; "" if there
+    is none. `epoch`: epoch of the leader that wrote the entry, in microseconds. `intent`: digest of the desired state
+    that the entry is about. GCO's monitor writes neither `epoch` nor `intent`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -71,17 +73,18 @@ class RegionStatus(BaseModel):
 
     @model_validator(mode="after")
     def _with_reason(self) -> "RegionStatus":
-        # Assigned once, while the value is made.
+        # The model is frozen, so a plain assignment would raise an error.
         object.__setattr__(self, "reason", reason_of_report(self.reason, self.error))
         return self
 
 
 class Endpoint(BaseModel):
-    """An endpoint as its item describes it.
+    """An endpoint with a valid name, desired state, target regions and namespace.
 
-    `spec` is None if the item's spec is invalid, and `spec_problems` has the reasons. A `namespace` of None means the
-    namespace of the installation. `region_status` holds only the valid entries, `reported_regions` the names of all of
-    them. `intent` and `digest` are computed from the stored item (see gco_stream.model.wire).
+    `namespace`: None for the installation's default namespace. `spec`: None if it is invalid; `spec_problems` then
+    lists the problems. `hold`: the reason for the hold; None if there is no hold. `region_status`: the valid entries by
+    region. `reported_regions`: the regions of all entries, including invalid ones. `intent` and `digest`: see
+    `intent_of` and `change_digest` in gco_stream.model.wire.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -103,16 +106,16 @@ class Endpoint(BaseModel):
 
     @property
     def is_deleted(self) -> bool:
-        """Whether the user requests its deletion in all regions."""
+        """Whether the desired state is deleted, which applies to all regions."""
         return self.desired_state is DesiredState.DELETED
 
     def is_wanted_in(self, region: str) -> bool:
-        """Whether the user requests it to run in this region."""
+        """Whether the endpoint should run in this region."""
         return region in self.target_regions and self.desired_state in {DesiredState.DEPLOYING, DesiredState.RUNNING}
 
 
 class InvalidItem(BaseModel):
-    """An item with an invalid name, state, regions or namespace: it is reported, and nothing else is done."""
+    """An item with an invalid name, state, target regions or namespace. It is reported, but never acted on."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -125,7 +128,7 @@ class InvalidItem(BaseModel):
 
     @property
     def error(self) -> str:
-        """All problems in one line."""
+        """The first few problems, in one line."""
         return summarize(self.problems)
 
 
@@ -167,9 +170,9 @@ _STATUS = TypeAdapter(RegionStatus)
 
 
 def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
-    """Returns the endpoint of an item in wire form. Never raises for the contents of an item.
+    """Reads an item in wire form. Invalid attributes become problems and do not raise errors.
 
-    The item must have a string as its key, `endpoint_name`, which the table guarantees.
+    The key, `endpoint_name`, must be a string. The schema of the table guarantees this.
     """
     plain = wire.decode(item)
     name = plain[_NAME_FIELD]
@@ -196,7 +199,7 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
         )
     spec, spec_problems = _read_spec(name, plain.get("spec"))
     if path_problems:
-        # Stopping and deleting do not need a path, so an invalid path only invalidates the spec.
+        # A stop or a deletion does not need a path, so an invalid path invalidates only the spec.
         spec, spec_problems = None, (*path_problems, *spec_problems)
     hold = plain.get("hold")
     return Endpoint(
@@ -232,7 +235,7 @@ def _reason(hold: Any) -> str:
 
 
 def _time(value: Any) -> str:
-    """A time for use in annotations; "" for a value that cannot be a time."""
+    """The value if it can be a time (short, printable ASCII), otherwise "". It is copied into annotations."""
     is_time = isinstance(value, str) and len(value) <= _MAX_TIME_LENGTH and value.isascii() and value.isprintable()
     return value if is_time else ""
 
@@ -247,7 +250,7 @@ def _statuses(value: Any) -> dict[str, RegionStatus]:
         try:
             statuses[region] = _STATUS.validate_python(entry)
         except ValidationError:
-            # An invalid entry counts as not reported. The entry of this region is overwritten by the next report.
+            # An invalid entry counts as missing. The next report of its region overwrites it.
             continue
     return statuses
 
@@ -265,7 +268,7 @@ def _read_path(name: str, present: Mapping[str, Any]) -> tuple[str, tuple[Proble
 def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, tuple[Problem, ...]]:
     if not isinstance(plain, dict):
         allowed = "a map with at least an image"
-        # The value is omitted because it may contain values of env.
+        # The value is omitted because it may contain secrets from env.
         complaint = "" if plain is None else f"invalid value of type {type(plain).__name__}: must be {allowed}"
         return None, (Problem("spec", None, allowed, complaint),)
     try:

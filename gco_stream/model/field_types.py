@@ -1,7 +1,7 @@
-"""Field types of items, which are lenient in form and strictly bounded.
+"""Types of the fields of an item. They are lenient about data types, but limit the size of every value.
 
-Numbers may be Decimal, integral or not, or text; text may be a number. The `description` of each type completes the
-"must be" of the error message for an invalid value.
+A number may be given as text, and text as a number. The description of each type completes "must be ..." in the error
+message for an invalid value.
 """
 
 import re
@@ -14,14 +14,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 MAX_ENTRIES = 1000
 """Maximum number of entries in one map or list of an item.
 
-A larger one is not a plausible endpoint, and validating it would delay all others.
+No plausible endpoint has more, and validating a larger one would delay all other endpoints.
 """
 MAX_PATH_LENGTH = 512
-# The load balancer accepts patterns of up to 128 characters, and its controller creates two from a prefix: the prefix
-# itself, and the prefix with /* appended.
+# Load balancer rules accept path patterns of up to 128 characters. For an Ingress path of type Prefix, the AWS Load
+# Balancer Controller creates two patterns: the path itself, and the path with /* appended.
 MAX_INGRESS_PATH_LENGTH = 126
 
-# Decimal would accept 1e1000000 as well, and converting that to an int takes minutes.
+# The exponent is limited because Decimal also accepts 1e1000000, which takes minutes to convert to an int.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{0,40})?([eE][+-]?[0-9]{1,2})?")
 
 
@@ -40,7 +40,7 @@ def _whole_number(value: Any) -> Any:
 
 
 def text_of(value: Any) -> Any:
-    """Converts a number or boolean of an item to text, as GCO's monitor does (str of the value)."""
+    """Converts a number or boolean to text, as GCO's monitor does. Returns any other value unchanged."""
     match value:
         case bool() | int():
             return str(value)
@@ -57,7 +57,7 @@ TEXT = BeforeValidator(text_of)
 
 
 def bounds(low: int, high: int) -> Any:
-    """Bounds of a whole number, with their description."""
+    """Returns the inclusive bounds of a whole number, with a description."""
     return Field(ge=low, le=high, description=f"a whole number from {low} to {high}")
 
 
@@ -71,7 +71,7 @@ LIMITED_ENTRIES = BeforeValidator(_limited_entries)
 
 
 def accepted_by(holds: Callable[[str], object]) -> AfterValidator:
-    """Requires the text to satisfy `holds`."""
+    """Returns a validator that accepts text if `holds` returns a true value for it."""
 
     def check(value: str) -> str:
         if not holds(value):
@@ -82,7 +82,7 @@ def accepted_by(holds: Callable[[str], object]) -> AfterValidator:
 
 
 def matching(pattern: str) -> AfterValidator:
-    """Requires the whole text to match the pattern."""
+    """Returns a validator that accepts text if all of it matches the pattern."""
     return accepted_by(re.compile(pattern).fullmatch)
 
 
@@ -90,7 +90,7 @@ def _text_field(description: str, max_length: int = 1024) -> Any:
     return Field(max_length=max_length, description=description)
 
 
-# The grammar of the OCI distribution (distribution/reference), without bracketed addresses.
+# The grammar of image references in github.com/distribution/reference, without IPv6 addresses as hosts.
 _HOST = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 _REPOSITORY = r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
 _IMAGE = (
@@ -106,32 +106,32 @@ _MAX_DOMAIN_LENGTH = 253
 
 _URL_CHARACTER = r"([A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2})"
 _URL_PATH = re.compile(rf"(/{_URL_CHARACTER}*)+")
-# The load balancer accepts no other characters in a rule, and one invalid rule blocks all other rules.
+# Load balancer rules accept no other characters, and one invalid rule prevents the update of all other rules.
 _INGRESS_PATH = re.compile(r"/|(/[A-Za-z0-9_.$~'@:+&-]+)+/?")
-# Lone surrogates are not valid text, because UTF-8 cannot encode them.
+# Characters that no text may contain: NUL, and lone surrogates, which UTF-8 cannot encode.
 _NO_TEXT = "\\x00\\ud800-\\udfff"
 _S3_SOURCE = re.compile(rf"s3://[^/\x00-\x1f\x7f{_NO_TEXT}][^\x00-\x1f\x7f{_NO_TEXT}]*")
 _MAX_SOURCE_LENGTH = 2048
 
 
 def is_qualified_name(name: str) -> bool:
-    """Whether this is a valid key of a label, taint or resource: a name with an optional domain prefix."""
+    """Whether this is a valid name of a label, taint or resource: a name with an optional domain prefix."""
     domain = name.rpartition("/")[0]
     return len(domain) <= _MAX_DOMAIN_LENGTH and _QUALIFIED_NAME.fullmatch(name) is not None
 
 
 def is_url_path(path: str) -> bool:
-    """Whether this is the path of a URL, without a query."""
+    """Whether this is a valid URL path without a query, of at most `MAX_PATH_LENGTH` characters."""
     return len(path) <= MAX_PATH_LENGTH and _URL_PATH.fullmatch(path) is not None
 
 
 def _is_ingress_path(path: str) -> bool:
-    # The API server rejects segments that a client would resolve.
+    # The API server rejects paths with the segments . and .., because clients resolve them.
     return _INGRESS_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
 
 
 def _is_model_source(source: str) -> bool:
-    """Whether the source is valid. Sources other than s3:// are ignored, as in GCO, and always valid."""
+    """Whether the source is a valid s3:// URL. Any other source is also accepted, because it is ignored, as in GCO."""
     if not source.startswith("s3://"):
         return True
     return len(source) <= _MAX_SOURCE_LENGTH and _S3_SOURCE.fullmatch(source) is not None
@@ -197,7 +197,7 @@ Region = Annotated[str, TEXT, _text_field("the name of a region such as us-east-
 
 
 def without_nulls(value: Any) -> Any:
-    """Returns a map of an item without its NULL attributes, which mean the same as missing ones."""
+    """Removes the NULL attributes of a map, because they count as missing. Returns any other value unchanged."""
     if isinstance(value, Mapping):
         return {name: inner for name, inner in value.items() if inner is not None}
     return value

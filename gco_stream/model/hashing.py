@@ -1,4 +1,4 @@
-"""Stable hashes of JSON values, independent of the process and the Python version."""
+"""Hashes of JSON values that are the same in every process and Python version."""
 
 import hashlib
 from typing import Any
@@ -9,8 +9,8 @@ _LENGTH = 32
 
 
 def canonical_hash(value: Any) -> str:
-    """The first 32 hex digits of the SHA-256 of a JSON value, independent of the key order of maps.
+    """Returns the first 32 hex digits of the SHA-256 of a JSON value. The key order of maps does not matter.
 
-    Lists and tuples are equivalent. Raises TypeError for values that JSON does not have.
+    Lists and tuples are equivalent. Raises TypeError for a value that cannot be serialized.
     """
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_LENGTH]

@@ -1,7 +1,7 @@
-"""Names of objects, labels, annotations and field managers, and their limits.
+"""Names of objects, labels, annotations and field managers, and validation of endpoint and namespace names.
 
-They are a contract with existing clusters: GCO's monitor created objects with the same names and labels, Services and
-Deployments are found by them, and selectors are immutable.
+Existing clusters depend on these values: GCO's monitor created objects with the same names and labels, and the selector
+of a Deployment is immutable.
 """
 
 import re
@@ -32,8 +32,8 @@ WEIGHTED_ROUTING_ANNOTATION: Final = "alb.ingress.kubernetes.io/actions.weighted
 CANARY_SUFFIX: Final = "-canary"
 INGRESS_PREFIX: Final = "inference-"
 
-# The name of a Service is a DNS-1035 label (it starts with a letter) of at most 63 characters, and the value of the
-# `app` label has the same limit. The canary's Service must fit as well.
+# The name of a Service is a DNS-1035 label of at most 63 characters, and the value of the `app` label has the same
+# limit. The name of the canary's Service has a suffix, so the name of an endpoint with a canary must be shorter.
 MAX_NAME: Final = 63
 MAX_NAME_WITH_CANARY: Final = MAX_NAME - len(CANARY_SUFFIX)
 _DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -49,7 +49,7 @@ NAMESPACE_RULE: Final = (
 
 
 def labels(app: str) -> dict[str, str]:
-    """Labels of every object that serves `app`, which is the name of an endpoint or of its canary."""
+    """Returns the labels of an object. `app`: the name of the endpoint, or of its canary for the canary's objects."""
     return {APP_LABEL: app, PROJECT_LABEL: "gco", TYPE_LABEL: "inference"}
 
 
@@ -64,21 +64,21 @@ def ingress_name(endpoint: str) -> str:
 
 
 def is_endpoint_name(name: str, *, with_canary: bool = False) -> bool:
-    """Whether every object of an endpoint with this name gets a valid name."""
+    """Whether all objects of an endpoint with this name have valid names."""
     limit = MAX_NAME_WITH_CANARY if with_canary else MAX_NAME
     return len(name) <= limit and _DNS_1035_LABEL.fullmatch(name) is not None
 
 
 def is_namespace(name: str) -> bool:
-    """Whether this is a valid name of a namespace (a DNS-1123 label)."""
+    """Whether this is a valid namespace name (a DNS-1123 label)."""
     return len(name) <= MAX_NAME and _DNS_1123_LABEL.fullmatch(name) is not None
 
 
 def endpoints_of_object(object_name: str, annotated: str | None) -> frozenset[str]:
-    """Names of the endpoints to which an object with this name can belong.
+    """Returns the names of all endpoints that an object may belong to.
 
-    `annotated` is the object's gco.io/endpoint annotation. The object's name alone is ambiguous: `a-canary` may be the
-    canary of `a` or the main object of an endpoint `a-canary`, so both are returned. A superfluous key does no harm.
+    `annotated`: the object's gco.io/endpoint annotation. The object's name is ambiguous: `a-canary` may belong to the
+    canary of `a` or to the endpoint `a-canary`, so both are returned. Callers must accept names that do not apply.
     """
     candidates = {annotated} if annotated else set()
     base = object_name.removeprefix(INGRESS_PREFIX)

@@ -1,4 +1,4 @@
-"""Live Kubernetes objects as values, as cluster/ provides them and planning/ reads them."""
+"""Value types for live Kubernetes objects. gco_stream.cluster creates them, and gco_stream.planning reads them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ def _empty() -> Mapping[str, Any]:
 
 
 class Kind(StrEnum):
-    """Kinds of the objects of an endpoint."""
+    """The kinds of objects that an endpoint has."""
 
     DEPLOYMENT = "Deployment"
     SERVICE = "Service"
@@ -48,11 +48,12 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Ownership of an object's fields, from its managedFields.
+    """Ownership of an object's fields, according to its managedFields.
 
-    `applied`: our server-side apply created or adopted the object. `fields`: the fieldsV1 of that entry ({} if there is
-    none). `stamped`: we only annotated the object, by a merge patch with our manager. `legacy`: GCO's manager still
-    owns fields. `replicas`: our second field manager owns spec.replicas for the HPA.
+    `applied`: our field manager has an Apply entry, so we created or adopted the object. `stamped`: it has an Update
+    entry, because we annotated or patched the object. `legacy`: GCO's field manager still owns fields. `replicas`: our
+    second field manager applied spec.replicas, which the HPA changes. `fields`: the fieldsV1 of our Apply entry; {}
+    without one.
     """
 
     applied: bool = False
@@ -66,10 +67,10 @@ class Ownership:
 class ObservedObject:
     """The last observed state of one object, reduced to the fields that planning reads.
 
-    `spec` and `status` are plain JSON as returned by the API server, defaults included; never modify them. `created` is
-    the creation time of an Ingress ("" for other kinds). For an object that is terminating, `deleting_since` is the
-    time at which its deletion was requested and `finalizers` are the ones it still waits for (otherwise "" and ()).
-    Times are RFC 3339.
+    `spec` and `status` are JSON from the API server and must not be modified. `spec` includes defaults; `status` is {}
+    except for a Deployment. `created`: creation time of an Ingress; "" for other kinds. `deleting_since` and
+    `finalizers`: deletion timestamp and remaining finalizers of a terminating object; "" and () for all others. Times
+    are in RFC 3339.
     """
 
     ref: ObjectRef
@@ -88,7 +89,7 @@ class ObservedObject:
 
     @property
     def endpoint(self) -> str | None:
-        """The endpoint that the object's gco.io/endpoint annotation names, if it has one."""
+        """The value of the gco.io/endpoint annotation; None if it is missing."""
         return self.annotations.get("gco.io/endpoint")
 
 
@@ -96,10 +97,9 @@ class ObservedObject:
 class PodHealth:
     """The health of one pod.
 
-    `reason` is why it is not ready, "" if it is ready: the reason of a waiting container ("ImagePullBackOff"),
-    "Unschedulable: ...", "readiness gate ... is not met". It contains neither times nor counts, so that it changes only
-    with the cause. `gated`: the containers are ready and only a readiness gate is not met. `has_gates`: the pod has
-    readiness gates, met or not.
+    `reason`: why the pod is not ready, such as "ImagePullBackOff", "Unschedulable: ..." or "readiness gate ... is not
+    met"; "" if it is ready. It contains no times or counts, so it changes only if the cause changes. `gated`: the
+    containers are ready, but a readiness gate is not met. `has_gates`: the pod has readiness gates, met or not.
     """
 
     name: str
@@ -114,12 +114,12 @@ class PodHealth:
 class Observed:
     """All objects that may belong to one endpoint, in every allowed namespace, by reference.
 
-    `pods` are those of the main Deployment; None if they were not fetched.
+    `pods`: the pods of the main Deployment; None if they were not listed.
     """
 
     objects: Mapping[ObjectRef, ObservedObject]
     pods: tuple[PodHealth, ...] | None = None
 
     def get(self, kind: Kind, namespace: str, name: str) -> ObservedObject | None:
-        """Returns the object with this name, or None if it does not exist."""
+        """Returns the object, or None if it does not exist."""
         return self.objects.get(ObjectRef(kind, namespace, name))

@@ -1,6 +1,6 @@
-"""Problems of an item, in messages that its author can act on.
+"""Problems of an item, with messages for its author.
 
-The messages appear in logs, Events, terminals and the item itself, so they are short and printable for any item.
+The messages appear in logs, Events, terminals and the item itself, so they are short and contain only printable text.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ _MAX_LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem of an item: the field (`spec.port`), its value, and what is allowed.
+    """One problem of an item.
 
-    `complaint` replaces the message if several fields conflict, so that no single value is at fault, or if the value
-    must not be shown.
+    `path`: the field, such as `spec.port`. `value`: None if it is missing. `allowed`: completes "must be ..." in the
+    message. `complaint`: replaces the message, for example if the value is secret or if several fields conflict.
     """
 
     path: str
@@ -36,9 +36,9 @@ class Problem:
 
 
 def summarize(problems: Sequence[Problem]) -> str:
-    """Joins the first few problems into one line, followed by the number of remaining ones.
+    """Joins the first few problems into one line and appends the number of the others.
 
-    The line must fit into the item and into an Event.
+    The number of problems is limited because the line must fit into the item and into an Event.
     """
     listed = "; ".join(map(str, islice(problems, _MAX_LISTED)))
     more = len(problems) - _MAX_LISTED

@@ -1,7 +1,7 @@
 """Numeric values of Kubernetes quantities, as the API server stores them.
 
-The grammar and the limits are those of apimachinery (pkg/api/resource/quantity.go), and the rounding of resource lists
-is that of SetDefaults_ResourceList.
+Grammar and limits are those of apimachinery (pkg/api/resource/quantity.go). Values are rounded in the same way as by
+SetDefaults_ResourceList.
 """
 
 import re
@@ -15,14 +15,14 @@ _SUFFIXES = {
 }
 _MAX_VALUE = Decimal(2**63 - 1)
 _MILLI = Decimal("0.001")
-# The largest quantity has 22 digits in thousandths. Longer values are capped or rounded, never wrapped.
+# The default precision of 28 digits would round long quantities too early.
 _EXACT = Context(prec=2000)
 
 
 def value_of(quantity: str | int | float) -> Decimal:
-    """Returns the stored value of a resource quantity: rounded up to thousandths, at most 2^63 - 1.
+    """Returns the value that the API server stores for a quantity: rounded up to thousandths, at most 2^63 - 1.
 
-    Numbers are accepted as Kubernetes accepts them from JSON. Raises ValueError for an invalid quantity.
+    A JSON number is a valid quantity, as in Kubernetes. Raises ValueError for an invalid quantity.
     """
     match = _QUANTITY.fullmatch(str(quantity))
     if match is None:

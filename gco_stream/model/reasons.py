@@ -1,7 +1,7 @@
 """Reason codes: why an endpoint is not, or not yet, in its desired state.
 
-Machines read the reason, people read the message beside it. A code is stable once released: it is written to the item
-(`region_status.<region>.reason`), into Events and JSON output, and documented in docs/reasons.md.
+A released code must not change, because programs read it from the item (`region_status.<region>.reason`), from Events
+and from JSON output. All codes are documented in docs/reasons.md.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class Reason(StrEnum):
-    """One code per cause."""
+    """The reason codes, one per cause."""
 
     # The item.
     INVALID_ITEM = "InvalidItem"
@@ -40,11 +40,11 @@ class Reason(StrEnum):
     REJECTED = "Rejected"
     API_ERROR = "APIError"
     NAMESPACE_UNREADABLE = "NamespaceUnreadable"
-    # This program.
+    # This controller.
     TABLE_ERROR = "TableError"
     NOT_CONVERGING = "NotConverging"
     INTERNAL_ERROR = "InternalError"
-    # Nothing is wrong, but the endpoint is not there yet.
+    # No error, but the endpoint is not yet in its desired state.
     OUT_OF_SYNC = "OutOfSync"
     PROGRESSING = "Progressing"
     CANARY_NOT_READY = "CanaryNotReady"
@@ -54,8 +54,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A reason for machines and a message for people. The message holds no times and no counters, so that the same
-    cause reads the same each time.
+    """A reason code for programs and a message for people.
+
+    A reported message must not contain times or counters, because every change of a report is written to the table.
     """
 
     reason: Reason
@@ -68,21 +69,21 @@ class Cause:
 ROUTE_REASONS: Final = frozenset(
     {Reason.INGRESS_WITHDRAWN, Reason.LOAD_BALANCER_UNHEALTHY, Reason.WITHDRAWAL_LIMIT_REACHED}
 )
-"""The watchdog's reasons: they concern the Ingress alone."""
+"""The watchdog's reasons, which affect only the Ingress."""
 
 REFUSED_REASONS: Final = frozenset({Reason.FORBIDDEN, Reason.REJECTED, Reason.API_ERROR})
-"""What a region reports once the API server has not accepted a step."""
+"""Reasons reported if the API server did not accept a step."""
 
-# Releases without reason codes reported a withdrawn Ingress by this message alone.
+# Releases without reason codes reported a withdrawn Ingress with only this message.
 _MESSAGES_WITHOUT_REASON: Final[Mapping[str, Reason]] = MappingProxyType(
     {"no replica is ready, and the Ingress is away until one is": Reason.INGRESS_WITHDRAWN}
 )
 
 
 def reason_of_report(reason: str, error: str) -> str:
-    """The reason code of a stored report, "" where it has none.
+    """Returns the reason code of a stored report; "" if it has none.
 
-    Releases before reason codes wrote a message alone. The one among them that a decision depends on is recognized as
-    a whole message.
+    Earlier releases reported only a message. The message about a withdrawn Ingress is mapped to its code, because the
+    watchdog depends on it.
     """
     return reason or _MESSAGES_WITHOUT_REASON.get(error, "")

@@ -1,4 +1,4 @@
-"""Resource requests and limits, validated like the API server does (ValidateContainerResourceRequirements)."""
+"""Validation of resource requests and limits, as in the API server (ValidateContainerResourceRequirements)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ DEVICES: Final[Mapping[str, str]] = MappingProxyType({"nvidia": "nvidia.com/gpu"
 MAX_DEVICES: Final = 100_000
 _STANDARD: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 _HUGE_PAGES: Final = re.compile(r"hugepages-(64Ki|2Mi|32Mi|512Mi|1Gi|16Gi)")
-# Kubernetes' own resource names, and the names under which quotas count requests for other resources.
+# Names that Kubernetes reserves for its own resources, and for the requests in a ResourceQuota.
 _RESERVED: Final = re.compile(r"requests\..*|.*kubernetes\.io/.*", re.DOTALL)
 _QUOTA_PREFIX: Final = "requests."
 
@@ -45,9 +45,9 @@ ResourceName = Annotated[
 
 
 def resource_problems(requests: Mapping[str, str], limits: Mapping[str, str], given: str | None) -> Iterator[Problem]:
-    """Problems between requests and limits.
+    """Yields the problems of the requests and limits in a spec.
 
-    `given` is the resource whose count the spec sets in gpu_count; it is not checked here.
+    `given`: the resource whose count is set by gpu_count. It is not checked, because gpu_count overrides its quantity.
     """
     halves = {"requests": requests, "limits": limits}
     for half, quantities in halves.items():

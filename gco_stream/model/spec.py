@@ -1,4 +1,4 @@
-"""The spec of an endpoint as its author wrote it, with GCO's defaults."""
+"""The spec of an endpoint, with GCO's defaults for missing attributes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -30,7 +30,7 @@ _MAX_ENTRIES_TEXT = f"at most {MAX_ENTRIES}"
 
 
 class SpecPart(BaseModel):
-    """A map in the spec. NULL counts as missing; unknown attributes are kept and ignored; values are immutable."""
+    """Base class of the maps in the spec. NULL counts as missing. Unknown attributes are kept but ignored."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -41,7 +41,7 @@ class SpecPart(BaseModel):
 
 
 class Toleration(SpecPart):
-    """A Kubernetes toleration of the pods."""
+    """A Kubernetes toleration. Unknown attributes are invalid."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -64,12 +64,12 @@ class Toleration(SpecPart):
         return self
 
     def manifest(self) -> dict[str, Any]:
-        """The toleration as it appears in a pod."""
+        """Returns the toleration as JSON for the pod spec."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
 class Resources(SpecPart):
-    """Resource requests and limits of a pod. A missing one gets GCO's default; an empty one stays empty."""
+    """Resource requests and limits of the container. A missing map gets GCO's default; an empty map stays empty."""
 
     requests: Annotated[dict[ResourceName, Quantity], LIMITED_ENTRIES] = Field(
         default_factory=lambda: {"cpu": "1", "memory": "4Gi"},
@@ -82,14 +82,14 @@ class Resources(SpecPart):
 
 
 class Metric(SpecPart):
-    """A metric of the HPA. An unknown type is kept here; as in GCO, it is treated as cpu, with a warning."""
+    """A metric of the HPA. `target`: average utilization in percent. An unknown `type` is valid, but has no effect."""
 
     type: Annotated[str, Field(description="cpu or memory"), AfterValidator(truncate)] = "cpu"
     target: Annotated[int, NUMBER, bounds(1, 10_000)] = 70
 
 
 class Autoscaling(SpecPart):
-    """The HPA: bounds of the replica count, and the metrics that drive it."""
+    """Settings of the HPA: the bounds of the replica count, and the metrics."""
 
     enabled: Annotated[bool, Field(description="true or false")] = False
     min_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 1
@@ -108,7 +108,7 @@ class Autoscaling(SpecPart):
 
 
 class Canary(SpecPart):
-    """A second version next to the main one that receives a share of the traffic."""
+    """A second version of the endpoint, which receives a share of the traffic. `weight`: the share in percent."""
 
     image: Image
     weight: Annotated[int, NUMBER, bounds(0, 100)] = 10
@@ -127,7 +127,7 @@ def _empty_is_missing(value: Any) -> Any:
 
 
 class EndpointSpec(SpecPart):
-    """The whole spec. Lists and maps that Kubernetes sees (args, env) keep the author's order."""
+    """The complete spec."""
 
     image: Image
     port: Annotated[int, NUMBER, bounds(1, 65535)] = 8000
@@ -171,12 +171,12 @@ class EndpointSpec(SpecPart):
 
     @property
     def device(self) -> str | None:
-        """The resource of which the pods request `gpu_count`; None if they request no devices."""
+        """The resource name of the devices that the pods request; None if they request no devices."""
         return DEVICES[self.accelerator] if self.gpu_count else None
 
     @property
     def own_root_path(self) -> str | None:
-        """The author's own --root-path in args; None if there is none."""
+        """The value of --root-path in `args`; None if the flag is missing, "" if it has no value."""
         for position, argument in enumerate(self.args):
             if argument == ROOT_PATH:
                 return self.args[position + 1] if position + 1 < len(self.args) else ""
@@ -185,11 +185,11 @@ class EndpointSpec(SpecPart):
         return None
 
     def image_in(self, region: str) -> str:
-        """The image of the main pods in this region."""
+        """Returns the image of the main Deployment in `region`."""
         return self.region_image_uris.get(region) or self.image
 
     def canary_image_in(self, region: str) -> str | None:
-        """The image of the canary's pods in this region; None if there is no canary."""
+        """Returns the image of the canary in `region`; None if there is no canary."""
         if self.canary is None:
             return None
         return self.canary.region_image_uris.get(region) or self.canary.image

@@ -1,6 +1,6 @@
-"""Conversion of pydantic's validation errors into problems, with the author's path and the field's description.
+"""Validation of items: converts pydantic's errors into problems, and applies the rules that involve several fields.
 
-Rules across the fields of an item, applied once each field is valid by itself.
+These rules are applied only if each field is valid by itself.
 """
 
 import types
@@ -22,10 +22,7 @@ _ENV = "env"
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], prefix: str) -> tuple[Problem, ...]:
-    """Returns every problem in `error`, which was raised when data was validated against `model`.
-
-    `prefix` is prepended to each path.
-    """
+    """Converts a validation error of `model` into problems. `prefix` is prepended to the path of each problem."""
     return tuple(_problem(detail, model, prefix) for detail in error.errors())
 
 
@@ -53,14 +50,14 @@ def _path(loc: _Loc) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         elif step != "[key]":
-            # NAME=value is a common mistake, and then the key may contain a secret.
+            # A common mistake is NAME=value as the key. The part after = may be a secret.
             name = truncate(step.partition("=")[0] if loc[0] == _ENV else step)
             path += f".{name}" if path else name
     return path
 
 
 def _allowed(annotation: Any, loc: _Loc) -> str:
-    """The description that is nearest to `loc` on the path down from a type."""
+    """The description of the innermost type on the path `loc` that has one; "" if there is none."""
     own = ""
     if get_origin(annotation) is Annotated:
         annotation, *metadata = get_args(annotation)
@@ -98,21 +95,22 @@ _PATHS = "/inference"
 
 
 def spec_problems(name: str, spec: EndpointSpec) -> Iterator[Problem]:
-    """Problems of a spec as a whole."""
+    """Yields the problems of a spec whose fields are valid by themselves."""
     if spec.canary is not None and not names.is_endpoint_name(name, with_canary=True):
         yield Problem("endpoint_name", name, names.NAME_RULE)
     yield from resource_problems(spec.resources.requests, spec.resources.limits, spec.device)
     root = spec.own_root_path
     if root is not None and root.startswith("/") and not is_url_path(root):
-        # The kubelet and the load balancer send health checks to paths below it.
+        # The path of the health checks starts with the root path.
         yield Problem(f"spec.args: {ROOT_PATH}", root, "a URL path that starts with '/' and has no query")
 
 
 def path_problem(name: str, path: str) -> Problem | None:
-    """Why the endpoint must not use this path; None if it may.
+    """Returns the problem if the endpoint must not use this path, otherwise None.
 
-    All endpoints of a region share one load balancer, which sends a request to the first rule that matches. Paths below
-    /inference/ are therefore reserved for the endpoint of that name, and no path may cover all of them.
+    All endpoints of a region share one load balancer, which applies the first rule that matches a request. The path
+    /inference/<name> and all paths below it are therefore reserved for the endpoint with that name. No endpoint may use
+    / or /inference.
     """
     segments = path.rstrip("/").split("/")[1:]
     allowed = f"{_PATHS}/{truncate(name)}, a path below it, or a path outside of {_PATHS}"

@@ -1,6 +1,6 @@
 """Conversion between plain values and DynamoDB's AttributeValue form, and digests of items.
 
-boto3's TypeDeserializer takes about twice as long, and a resync reads every item.
+boto3's TypeDeserializer takes about twice as long, which matters because a resync reads every item.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ WireItem = dict[str, Any]
 """An item in wire form: attribute name -> {"S": …} | {"N": …} | {"M": …} | …"""
 
 INTENT_PREFIX = "1:"
-# DynamoDB's numbers end at 9.9e125. Larger ones are rejected because converting 1e1000000 to an int takes minutes.
+# DynamoDB's limit is 9.99e125. Much larger numbers are rejected because converting 1e1000000 to an int takes minutes.
 _LARGEST_EXPONENT = 150
 _NOT_INTENT = ("region_status", "updated_at")
 
@@ -23,8 +23,8 @@ _NOT_INTENT = ("region_status", "updated_at")
 def decode(item: Mapping[str, Any]) -> dict[str, Any]:
     """Converts an item to plain values.
 
-    Integral numbers become int, others Decimal; sets become frozensets. Raises ValueError if the item is not in
-    DynamoDB's form.
+    Whole numbers become int, all others Decimal. Sets become frozensets. Raises ValueError if an attribute is not a
+    valid AttributeValue.
     """
     return {name: decode_value(value) for name, value in item.items()}
 
@@ -63,12 +63,15 @@ def _number(text: str) -> int | Decimal:
 
 
 def encode(item: Mapping[str, Any]) -> WireItem:
-    """Converts plain values to their AttributeValue form; the inverse of `decode`."""
+    """Converts plain values to AttributeValues; see `encode_value`."""
     return {name: encode_value(value) for name, value in item.items()}
 
 
 def encode_value(value: Any) -> dict[str, Any]:
-    """Converts one plain value to an AttributeValue. Raises ValueError for a type that DynamoDB does not support."""
+    """Converts one plain value to an AttributeValue.
+
+    Raises ValueError for any other type, and for a set that is empty or contains anything other than strings.
+    """
     match value:
         case None:
             return {"NULL": True}
@@ -79,8 +82,7 @@ def encode_value(value: Any) -> dict[str, Any]:
         case int() | Decimal():
             return {"N": str(value)}
         case float():
-            # DynamoDB stores decimals, not binary floats: repr is the shortest text that converts back to the same
-            # float.
+            # DynamoDB stores decimal numbers. repr returns the shortest decimal that converts back to the same float.
             return {"N": repr(value)}
         case Mapping():
             return {"M": encode(value)}
@@ -95,10 +97,10 @@ def encode_value(value: Any) -> dict[str, Any]:
 
 
 def intent_of(item: Mapping[str, Any]) -> str:
-    """Digest of what the user requests: desired_state, target_regions and spec, including unknown attributes.
+    """Returns a digest of the desired state: desired_state, target_regions and the spec with its unknown attributes.
 
-    deploying and running have the same intent, because promotion is not a change by the user. target_regions count as a
-    set, and numbers by value, so 1, 1.0 and 1E0 are equal.
+    deploying and running have the same digest, because the controller itself changes deploying to running. The order of
+    target_regions does not matter. Numbers are compared by value, so 1, 1.0 and 1E0 are equal.
     """
     state = item.get("desired_state", {"S": "running"})
     regions = item.get("target_regions", {"NULL": True})
@@ -117,7 +119,7 @@ def intent_of(item: Mapping[str, Any]) -> str:
 
 
 def change_digest(item: Mapping[str, Any]) -> str:
-    """Digest of everything except region_status and updated_at. Items with the same digest need the same plan."""
+    """Returns a digest of all attributes except region_status and updated_at."""
     content = {name: _canonical(value) for name, value in item.items() if name not in _NOT_INTENT}
     return _digest(content)
 
@@ -130,7 +132,7 @@ def _dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        # DynamoDB never stores lone surrogates, which are not valid UTF-8, but JSON escapes can contain them.
+        # orjson rejects lone surrogates. DynamoDB cannot store them, but an item from a JSON file can contain them.
         return json.dumps(value, sort_keys=True).encode()
 
 

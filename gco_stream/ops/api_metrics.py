@@ -1,7 +1,7 @@
 """Metrics and DEBUG logs for calls to the Kubernetes API server and to AWS.
 
 Log messages carry the reconcile's context, so you can trace a stream record to every write that it causes. Calls
-outside reconciles (watches, the lease, stream polling) are counted but not logged, because they would dominate the log.
+outside reconciles (watches, the Lease, stream polling) are counted but not logged, because they would dominate the log.
 """
 
 from http import HTTPStatus
@@ -29,10 +29,10 @@ _log = structlog.get_logger(__name__)
 
 
 class ApiCallMetrics:
-    """Counts, times and logs calls. The number of label values is bounded, even if a server sends unknown ones.
+    """Counts, times and logs API calls. Unknown methods and status codes share one label value.
 
-    `rest_client_*` have client-go's names and labels (k8s.io/component-base/metrics/prometheus/restclient). `code` is
-    "<error>" if there was no response.
+    The `rest_client_*` metrics have client-go's names and labels (k8s.io/component-base/metrics/prometheus/restclient).
+    The label `code` is "<error>" if there was no response.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -76,7 +76,7 @@ class ApiCallMetrics:
         _log_call(verb=method, path=path, status=status or _NO_RESPONSE, seconds=seconds)
 
     def aws(self, service: Service, operation: str, result: str, seconds: float) -> None:
-        """Records a request to AWS. `result` is ok or the kind of failure."""
+        """Records a request to AWS. `result` is "ok" or the kind of failure, for example "Throttled"."""
         self._aws.labels(service, operation, result).inc()
         self._aws_seconds.labels(service, operation).observe(seconds)
         _log_call(verb=operation, path=service, status=result, seconds=seconds)

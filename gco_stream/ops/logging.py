@@ -1,4 +1,4 @@
-"""Log records: JSON objects with GCO's keys in a container, readable text on a terminal."""
+"""Logging configuration: JSON records with GCO's keys in a container, readable text on a terminal."""
 
 import logging
 import sys
@@ -17,14 +17,16 @@ _DEFAULT_NAME: Final = "gco_stream"
 
 
 def configure_logging(level: str, log_format: Literal["auto", "json", "text", "console"], **fields: str) -> None:
-    """Configures logging for the process, with one record per line on stderr.
+    """Configures logging to stderr for the process.
 
-    `level` is any level name of Python's logging in upper case. `fields` (cluster_id, region) are added to every JSON
-    record; text records omit them, as GCO's do. Records of libraries that use Python's logging have the same format and
-    are emitted from WARNING up, or from `level` if that is higher.
+    `level`: upper-case name of a level of Python's logging. `log_format`: "auto" selects text on a terminal and JSON
+    otherwise. `fields` (cluster_id, region) are added to every JSON record; text records omit them, as GCO's do.
+    Records of libraries that use Python's logging have the same format. They are emitted if their level is at least
+    WARNING and at least `level`.
 
-    The keys are those of GCO's StructuredJsonFormatter (gco/services/structured_logging.py), because operators query
-    them in CloudWatch Logs Insights: timestamp, level, logger, message, service, `fields`, then the event's own fields.
+    JSON records have the keys of GCO's StructuredJsonFormatter (gco/services/structured_logging.py), because operators
+    query them in CloudWatch Logs Insights. Their order is timestamp, level, logger, message, service, `fields`, and
+    then the event's own fields.
     """
     threshold = logging.getLevelNamesMapping()[level]
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
@@ -60,7 +62,7 @@ def configure_logging(level: str, log_format: Literal["auto", "json", "text", "c
 
 
 class _NamedLogger(structlog.WriteLogger):
-    """Writes to stderr and keeps the name passed to structlog.get_logger."""
+    """Logger that writes to stderr and keeps the name passed to structlog.get_logger."""
 
     def __init__(self, name: str = _DEFAULT_NAME) -> None:
         super().__init__(sys.stderr)
@@ -68,7 +70,7 @@ class _NamedLogger(structlog.WriteLogger):
 
 
 def _add_logger_name(logger: Any, method: str, event_dict: "EventDict") -> "EventDict":
-    """Adds `logger`. For records of Python's logging, the name is in `_record`."""
+    """Adds the logger's name to the event. Records of Python's logging contain it in `_record`."""
     del method
     record = event_dict.get("_record")
     event_dict["logger"] = logger.name if record is None else record.name
@@ -76,7 +78,7 @@ def _add_logger_name(logger: Any, method: str, event_dict: "EventDict") -> "Even
 
 
 class _GcoKeys:
-    """Renames structlog's keys to GCO's and puts these first."""
+    """structlog processor that renames standard keys to GCO's, adds `fields`, and puts all of these first."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         self._fields = fields

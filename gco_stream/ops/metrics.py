@@ -1,7 +1,7 @@
 """Metrics that Prometheus scrapes. Labels have low cardinality and never contain an endpoint's name.
 
-Counters are updated as events happen and gauges when Prometheus scrapes, so metrics cost nothing when idle. Series with
-known label values exist from the start, at 0, so rates include the first event.
+Counters are updated when events happen, and gauges when Prometheus scrapes, so an idle process spends no time on
+metrics. Series with known label values exist from the start, at 0, so rates include the first event.
 """
 
 from collections.abc import Mapping
@@ -190,7 +190,7 @@ class Metrics:
         self.not_leading()
 
     def not_leading(self) -> None:
-        """Resets everything that only a leader knows, so a former leader does not keep reporting it."""
+        """Resets all gauges that only the leader sets, so a former leader does not keep reporting old values."""
         for gauge in (self.lag, self.iterator_age, self.endpoints, self.unclaimed, self.deletions_held):
             gauge.set(0)
         self.deletions_left.set(0)
@@ -221,6 +221,6 @@ class Metrics:
     def render(self) -> bytes:
         """Returns the metrics in Prometheus' text format.
 
-        It may read files in /proc, so do not call it on the event loop.
+        This may read files in /proc, so do not call it on the event loop.
         """
         return generate_latest(self.registry)

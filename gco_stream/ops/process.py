@@ -9,21 +9,21 @@ from prometheus_client import CollectorRegistry, Gauge, GCCollector, Histogram, 
 
 from gco_stream import __version__
 
-# Frequent enough to notice long stalls, at almost no cost when idle.
+# Interval between two measurements: short enough to notice long stalls, at almost no cost when idle.
 TICK_SECONDS: Final = 0.5
-# A loop is always slightly late; shorter delays are not counted as stalls.
+# Longest delay, in seconds, that does not count as a stall; an event loop is always slightly late.
 MAX_NORMAL_DELAY: Final = 0.01
 _BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 def collect_process(registry: CollectorRegistry) -> None:
-    """Registers the standard `process_*` and `python_gc_*` metrics. They read files, now and at each scrape."""
+    """Registers the standard `process_*` and `python_gc_*` metrics. Reads files in /proc, now and at each scrape."""
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
 
 
 class ProcessMetrics:
-    """Build information and event loop stalls."""
+    """Metrics of the build and of event loop stalls."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         build = Gauge(
@@ -41,13 +41,13 @@ class ProcessMetrics:
         )
 
     def observe_delay(self, seconds: float) -> None:
-        """Records a loop delay; delays up to PUNCTUAL_SECONDS are ignored."""
+        """Records a delay of the event loop; delays up to MAX_NORMAL_DELAY are ignored."""
         if seconds > MAX_NORMAL_DELAY:
             self._stalls.observe(seconds)
 
 
 async def watch_loop(on_delay: Callable[[float], None], *, tick: float = TICK_SECONDS) -> Never:
-    """Calls `on_delay` once per tick with the loop's delay in seconds. Runs until cancelled."""
+    """Calls `on_delay` every `tick` seconds with the delay of the event loop in seconds. Runs until cancelled."""
     clock = asyncio.get_running_loop().time
     while True:
         due = clock() + tick

@@ -2,7 +2,8 @@
 
 Names, labels and meanings are those of client-go (`workqueue_*`, k8s.io/component-base/metrics/prometheus/workqueue)
 and controller-runtime (`controller_runtime_*`, pkg/internal/controller/metrics), so existing dashboards work. The
-label `priority` is specific to gco-stream: `fresh` for changes, `resync` for keys that a scan of the table adds.
+label `band` of `workqueue_adds_total` is specific to gco-stream. Its values are `fresh` for changes and `resync` for
+keys that a scan of the table adds.
 """
 
 from collections.abc import Iterable
@@ -73,7 +74,7 @@ class QueueMetrics:
         self._active = gauge("controller_runtime_active_workers", "Keys being processed.", "controller")
 
     def added(self, priority: str) -> None:
-        """Records that a key was added in one of BANDS."""
+        """Records that a key was added with one of PRIORITIES."""
         self._adds[priority].inc()
 
     def got(self, waited: float) -> None:

@@ -1,1 +1,1 @@
-"""Turns an item and the live objects into a plan. Pure: no I/O and no clock."""
+"""Computes plans from items and live objects, without I/O and without reading a clock."""

@@ -1,7 +1,7 @@
-"""Entry point of planning: a pure function that computes what one endpoint needs now.
+"""Entry points of planning: pure functions that compute the plan for one endpoint.
 
-It is level-triggered: it runs for every event, whatever the event was, and compares the desired state with the live
-objects. After its steps are executed it runs again, until the plan is empty and the endpoint is in sync.
+Planning is level-triggered. It compares the desired state with the live objects, regardless of which event caused it,
+and is repeated after the steps are executed, until the endpoint is in sync.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def plan_endpoint(inputs: PlanInputs) -> Plan:
 def plan_after_failures(plan: Plan, inputs: PlanInputs, failures: Mapping[Part, Cause]) -> Plan:
     """The plan after the API server has not accepted some of its steps: it has no steps and reports the failures.
 
-    `failures`: the cause for each blocked part. A blocked canary is reported without changing the main's state.
+    `failures`: the cause for each blocked part. If only the canary is blocked, the reported state does not change.
     """
     item, policy = inputs.item, inputs.policy
     if plan.report is None or item is None:
@@ -99,7 +99,7 @@ def _decide(context: ReconcileContext) -> tuple[EndpointDecision, Report]:
         return EndpointDecision(errors=errors), status.failed(context, errors)
     else:
         outcome = with_blockers(context, plan_running(context, endpoint.spec))
-        # Pending steps of the canary do not affect the state, which is that of the main Deployment.
+        # The reported state is that of the main Deployment, so pending steps of the canary do not affect it.
         pending = any(step.part is not Part.CANARY for step in outcome.steps)
         report = status.running(context, pending=pending, degraded_reasons=outcome.degraded_reasons)
     return outcome, status.failed(context, outcome.errors) if outcome.errors else report
@@ -161,8 +161,9 @@ def _finished(
 def _is_reported_first(context: ReconcileContext, outcome: EndpointDecision) -> bool:
     """Whether the report must be in the item before the steps are executed.
 
-    While this region is reported as deleted other regions may purge the item, so the report is replaced before objects
-    are recreated. The withdrawal of an endpoint that never ran is recorded only in the report, so it is written first.
+    While this region is reported as deleted, another region may purge the item. The report is therefore replaced before
+    objects are recreated. If an endpoint never ran, only the report records that its Ingress was withdrawn, so the
+    report is written before the Ingress is deleted.
     """
     written = context.reported
     was_deleted = written is not None and written.state is RegionState.DELETED
@@ -171,7 +172,7 @@ def _is_reported_first(context: ReconcileContext, outcome: EndpointDecision) -> 
 
 
 def _held(context: ReconcileContext, outcome: EndpointDecision, report: Report) -> Plan:
-    """The plan for an endpoint on hold: it reports the hold and keeps the steps in `withheld`."""
+    """The plan for an endpoint on hold, which reports the hold and has its steps in `withheld`."""
     state = RegionState.PENDING if outcome.steps else report.state
     held_report = Report(state, report.ready, report.desired, f"held: {context.endpoint.hold}", Reason.HELD)
     silent = EndpointDecision(notes=outcome.notes, warnings=outcome.warnings)

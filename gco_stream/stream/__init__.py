@@ -1,1 +1,1 @@
-"""Reads DynamoDB Streams: shard lineage, one reader per shard, and the consumer."""
+"""Consumer of a DynamoDB stream: the API client, the shard lineage, and one reader per shard."""

@@ -1,6 +1,7 @@
-"""Client for the three calls of DynamoDB Streams, with timeouts, checks for complete responses and our own errors.
+"""Client for DynamoDB Streams with a timeout per call, checks for incomplete responses, and StreamError for failures.
 
-The SDK's retries are disabled and nothing is retried here, because only the caller knows what else is waiting.
+Neither the SDK nor this client retries a call. The caller decides when to retry, because it knows which other calls are
+waiting.
 """
 
 import asyncio
@@ -16,19 +17,19 @@ from gco_stream.aws.errors import AWSError, Unreachable
 from gco_stream.stream.lineage import Shard, ShardIteratorType
 
 PAGE_RECORDS: Final = 1000
-# A page ends at 1000 records or about 1 MiB, and one record may take up most of that. From this size on, more records
-# may follow.
+# GetRecords returns at most 1,000 records or about 1 MiB. One record can take up most of that, so a page of this size
+# may already be full.
 _FULL_PAGE_BYTES: Final = 256 * 1024
-# DescribeStream is limited to 10 calls per second per account, and controllers in other regions read the same stream.
+# DescribeStream is limited to 10 calls per second, and controllers in other regions may read the same stream.
 _DESCRIBE_INTERVAL: Final = 0.25
-# Fewer than the connections of a client, so that no call spends its timeout waiting for one.
+# Lower than the size of the connection pool, so that a call's timeout does not include waiting for a connection.
 _MAX_CONCURRENT_CALLS: Final = 16
 _MAX_ERROR_CODES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class StreamDescription:
-    """The status of a stream (ENABLING, ENABLED, DISABLING, DISABLED) and all of its shards."""
+    """Status of a stream (ENABLING, ENABLED, DISABLING or DISABLED) and all of its shards."""
 
     status: str
     shards: Sequence[Shard]
@@ -36,14 +37,14 @@ class StreamDescription:
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """Records as returned by GetRecords; `next_iterator` is None after the last page of a closed shard."""
+    """Records as returned by GetRecords. `next_iterator` is None on the last page of a closed shard."""
 
     records: Sequence[Mapping[str, Any]]
     next_iterator: str | None
 
     @property
     def full(self) -> bool:
-        """Whether the next page probably contains records already."""
+        """Whether more records are probably available already."""
         if len(self.records) >= PAGE_RECORDS:
             return True
         return sum(map(_size, self.records)) >= _FULL_PAGE_BYTES
@@ -52,8 +53,9 @@ class RecordsPage:
 class StreamsClient:
     """DynamoDB Streams, accessed by an aiobotocore "dynamodbstreams" client. All methods raise AWSError.
 
-    `timeout` is in seconds per call. `errors` counts failed calls by DynamoDB's or botocore's error code. `on_call` is
-    called after each call with the operation, "ok" or the kind of failure, and the duration in seconds.
+    `timeout`: seconds per call. `on_call` is called after each call with the operation, the result and the duration in
+    seconds. The result is "ok", "Cancelled" or the name of the StreamError subclass. `errors` counts failed calls by
+    error code.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class StreamsClient:
         self.errors: Counter[str] = Counter()
 
     async def describe(self, arn: str) -> StreamDescription:
-        """Returns the status and all shards of a stream, from all pages of the list, or raises an error."""
+        """Returns the status and all shards of a stream. Reads all pages of the list."""
         shards: dict[str, Shard] = {}
         parameters = {"StreamArn": arn}
         while True:
@@ -87,9 +89,7 @@ class StreamsClient:
     async def get_shard_iterator(
         self, arn: str, shard_id: str, iterator_type: ShardIteratorType, after: str | None
     ) -> str:
-        """Returns an iterator that starts after the sequence number `after`, or at `iterator_type` if `after` is
-        None.
-        """
+        """Returns an iterator that starts after sequence number `after`, or at `iterator_type` if `after` is None."""
         place = (
             {"ShardIteratorType": iterator_type.value}
             if after is None
@@ -99,7 +99,7 @@ class StreamsClient:
         return str(response["ShardIterator"])
 
     async def get_records(self, iterator: str) -> RecordsPage:
-        """Returns the page at an iterator."""
+        """Returns the page of records at `iterator`."""
         response = await self._call("get_records", "Records", ShardIterator=iterator, Limit=PAGE_RECORDS)
         return RecordsPage(response["Records"], response.get("NextShardIterator"))
 
@@ -120,7 +120,7 @@ class StreamsClient:
                 async with asyncio.timeout(self._timeout):
                     response: Mapping[str, Any] = await getattr(self._client, operation)(**parameters)
             if response.get(required) is None:
-                # This is how botocore returns an empty, truncated or foreign body: as a success without content.
+                # botocore treats an empty or truncated body, or one from another server, as a success without content.
                 raise Unreachable(f"response to {operation} has no {required}", "BadBody")
             result = "ok"
         except AWSError as error:

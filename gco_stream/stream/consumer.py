@@ -1,9 +1,11 @@
-"""The stream as the engine uses it: records in order, notice of gaps, and the mode, "stream" or "poll".
+"""Delivers the records of the table's stream to the engine, and reports gaps and the mode ("stream" or "poll").
 
-No state survives a restart. `pin` fixes a position in the stream, then the engine scans the table, and every record
-after that position is delivered, so no change is missed. If the position is lost (a new stream, a shard trimmed before
-it was read), the consumer pins again and then reports a gap to the engine. If no stream can be read the mode is "poll":
-the engine scans more often, and the consumer keeps looking for a stream.
+Nothing is persisted. `pin` fixes a position in the stream, and every record after that position is delivered. The
+engine scans the table after the pin, so it misses no change. If records may have been lost, for example because the
+stream was replaced or a shard was trimmed before it was read, the consumer reports a gap and the engine scans again.
+
+In mode "poll", the stream or a part of it cannot be read. The engine then scans the table more often, and the consumer
+keeps trying to read the stream.
 """
 
 import asyncio
@@ -38,16 +40,16 @@ _log = structlog.get_logger(__name__)
 Mode = Literal["stream", "poll"]
 
 CALL_TIMEOUT: Final = 5.0
-# Maximum pause before the next attempt if a stream is disabled or access to it is denied.
+# Maximum pause between attempts to find a readable stream.
 MAX_RECHECK_SECONDS: Final = 60.0
-# The engine waits for the first pin, and a stream that cannot be read must not delay the endpoints of the table.
+# The engine waits for the first pin. A stream that cannot be read must not delay the first scan of the table.
 PIN_TIMEOUT: Final = 10.0
 _MIN_DELAY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLocation:
-    """The stream of the table. `arn` remains after the stream is disabled, so check `enabled`."""
+    """The stream of the table. `arn` remains set after the stream is disabled, so check `enabled`."""
 
     arn: str | None
     enabled: bool
@@ -57,8 +59,8 @@ class StreamLocation:
 class StreamSnapshot:
     """State of the consumer, for the status page and metrics.
 
-    `reason` explains the mode. `records` counts the records delivered since the start, `errors` the failed calls by
-    DynamoDB's or botocore's error code.
+    `reason` explains the mode. `arn` is None while no stream is read. `records` is the number of records delivered so
+    far. `errors` is the number of failed calls by error code.
     """
 
     mode: Mode
@@ -71,37 +73,37 @@ class StreamSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StreamTimes:
-    """Timing of a consumer, in seconds: the pause between two reads of a shard, and the timeout of a call to AWS."""
+    """Times in seconds: the pause between two reads of a shard, and the timeout of a call to AWS."""
 
     poll_interval: float
     call_timeout: float = CALL_TIMEOUT
 
 
 class RecordProcessor(Protocol):
-    """Receives records and the state of their consumer. The methods are synchronous and must not raise."""
+    """Receives the records and the state of a consumer. The methods must not raise."""
 
     def on_record(self, record: StreamRecord, /) -> None:
         """Receives the records of a shard in order, possibly more than once.
 
-        They follow those of the parent shard, provided that the parent was listed before the shard was started and was
-        never lost.
+        The records of the parent shard come first, if the parent was listed before this shard was started and was never
+        lost.
         """
 
     def on_gap(self, reason: str, /) -> None:
-        """Reports that records may have been missed, so a full resync is due."""
+        """Handles a gap: records may have been missed, so a full resync is due."""
 
     def on_mode(self, mode: Mode, reason: str, /) -> None:
-        """Receives each change of the mode or its reason."""
+        """Receives the mode and its reason whenever either changes."""
 
     def on_call(self, operation: str, result: str, seconds: float, /) -> None:
-        """Receives each finished call to AWS; `result` is "ok" or the kind of failure."""
+        """Receives each finished call to DynamoDB Streams, with the result as in StreamsClient."""
 
 
 class StreamConsumer:
-    """Delivers every change of the table after `pin` to `processor`; serves one term of leadership.
+    """Delivers every change of the table after `pin` to `processor`. Used for one term of leadership.
 
-    `client` is an aiobotocore "dynamodbstreams" client without retries of its own. `locate` returns the location of the
-    table's stream; it is retried after any exception. `wall_clock` is in UTC.
+    `client` is an aiobotocore "dynamodbstreams" client with its retries disabled. `locate` returns the location of the
+    table's stream; it is called again after any exception. `wall_clock` returns the current time in UTC.
     """
 
     def __init__(
@@ -130,8 +132,8 @@ class StreamConsumer:
     async def pin(self) -> None:
         """Fixes the position in the stream after which every change is delivered.
 
-        A scan that starts afterwards misses nothing. Returns in poll mode if there is no stream or if it cannot be read
-        for 10 s.
+        A table scan that starts afterwards misses no change. Switches to poll mode if the table has no stream, if
+        access is denied, or if no attempt succeeds within 10 s.
         """
         problem = f"the stream did not respond within {PIN_TIMEOUT:g} s"
         try:
@@ -152,7 +154,7 @@ class StreamConsumer:
     async def run(self) -> None:
         """Delivers records until cancelled, regardless of AWS errors.
 
-        Without a previous `pin` it starts by pinning, and reports a gap.
+        If `pin` has not succeeded, `run` pins the stream first and reports a gap.
         """
         pause = self._backoff.after_failure()
         while True:
@@ -168,13 +170,13 @@ class StreamConsumer:
                 pause = await self._attach(error.message)
             except AWSError as error:
                 self._tail = None
-                # It could be pinned again at once, but each pin costs a gap.
+                # Each new pin causes a gap and so a full resync. An immediate pin could repeat that in a tight loop.
                 pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)
                 self._set_mode("poll", error.message)
                 self._processor.on_gap(error.message)
 
     def snapshot(self) -> StreamSnapshot:
-        """Current state. Requires a running event loop, whose time determines the ages."""
+        """Returns the current state. Requires a running event loop, whose clock determines the ages."""
         now = asyncio.get_running_loop().time()
         return StreamSnapshot(
             mode=self._mode or "poll",
@@ -186,9 +188,9 @@ class StreamConsumer:
         )
 
     async def _attach(self, why: str) -> float:
-        """Pins the table's current stream and reports the gap.
+        """Pins the table's current stream and reports a gap with the reason `why`.
 
-        Returns the seconds until the next attempt if it fails.
+        Returns the delay before the next attempt in seconds, 0 after a success.
         """
         was_polling = self._mode == "poll"
         try:
@@ -229,7 +231,7 @@ class StreamConsumer:
             async with asyncio.timeout(self._times.call_timeout):
                 return await self._locate()
         except Exception as error:
-            # `locate` is injected, so its errors are unknown here.
+            # `locate` is passed in by the caller and may raise any exception.
             raise Unreachable(f"cannot look up the table's stream: {error}", type(error).__name__) from error
 
     def _record(self, record: StreamRecord) -> None:
@@ -237,7 +239,7 @@ class StreamConsumer:
         self._processor.on_record(record)
 
     def _set_degraded(self, source: str, problem: str | None) -> None:
-        """Switches to poll mode while a source is not readable. Reading continues, so nothing is missed."""
+        """Switches to poll mode while a source cannot be read. The readers keep trying, so no record is missed."""
         if problem is None:
             if self._degraded.pop(source, None) is None:
                 return

@@ -1,16 +1,16 @@
-"""The shards of a stream as a forest, and which of them to read from where; parents come before their children.
+"""Decides which shards of a stream to read, from which position, and in which order: parents before their children.
 
-A Lineage is an immutable value. Each step returns the next one and the shards to start reading. Reading, clocks and
-calls are elsewhere, so that tests can cover every order in which a stream can be observed to grow.
+A Lineage is immutable. Its methods return the next Lineage and the shards to start reading. This module makes no calls
+and uses no clock, so tests can cover every order in which shards may be listed.
 
-A shard that was closed before the pin is history: the table scan covers its records. Every shard that appears later is
-read from its beginning, whether its parent has ended, is history, or was trimmed from the list. The result therefore
-does not depend on when, or in which order, shards are first listed.
+A shard that was closed before the pin is not read, because the table scan covers its records. Every shard that is first
+listed after the pin is read from its beginning, regardless of the state of its parent. The result therefore does not
+depend on when, or in which order, shards are first listed.
 
-A child waits for a known parent. If no list since the pin has shown the parent, the child is read at once, because a
-parent that is listed late looks the same as one that was trimmed; if it is listed later, it is then read whole.
-DynamoDB lists a shard as long as it holds records, so this only happens with a lagging list, and only affects the
-order.
+A child waits until its parent has been read. If the parent has not been listed since the pin, the child is read at
+once, because the parent may have been trimmed. If the parent is listed later, it is also read from its beginning.
+DynamoDB lists a shard as long as it holds records, so this happens only if a listing lags, and only affects the order
+of records.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,28 +19,28 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, Self
 
-# An ended shard that is not listed is not forgotten at once: if it were only missing from one response, it would later
-# count as new and be read again.
+# Number of consecutive listings that may omit an ended shard before it is forgotten. A shard that is missing from only
+# one listing would otherwise count as new when it reappears, and be read again.
 _MAX_UNLISTED: Final = 10
 
 
 class ShardIteratorType(StrEnum):
-    """Position at which reading starts, in DynamoDB's terms."""
+    """Position at which reading of a shard starts. The values are those of GetShardIterator."""
 
     LATEST = "LATEST"
     TRIM_HORIZON = "TRIM_HORIZON"
 
 
 class ShardState(Enum):
-    """State of a shard."""
+    """Progress of reading a shard."""
 
     WAITING = "waiting"
-    """Waits for the end of its parent."""
+    """Not read yet, because its parent has not been read to its end."""
     READING = "reading"
     SHARD_END = "drained"
-    """Read to its end, part of the history, or given up."""
+    """Read to its end, closed before the pin, or lost for good."""
     LOST = "lost"
-    """No longer found, although it may still be written to."""
+    """Not readable before its end was reached, although it may still receive records."""
 
 
 _UNREAD: Final = frozenset({ShardState.WAITING, ShardState.READING})
@@ -48,7 +48,7 @@ _UNREAD: Final = frozenset({ShardState.WAITING, ShardState.READING})
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard as listed by DescribeStream. `closed`: nothing more will be written to it."""
+    """A shard as listed by DescribeStream. `closed`: it receives no more records."""
 
     id: str
     parent: str | None = None
@@ -57,7 +57,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class ShardStart:
-    """A request to start reading a shard. `gap`: records may have been missed, so a resync is due once it is read."""
+    """A request to start reading a shard. `gap`: records may have been missed, so the first read must report a gap."""
 
     shard_id: str
     iterator_type: ShardIteratorType
@@ -66,7 +66,7 @@ class ShardStart:
 
 @dataclass(frozen=True, slots=True)
 class TrackedShard:
-    """A shard and its state; `unlisted` counts the consecutive listings without it."""
+    """A shard and its state. `unlisted` is the number of consecutive listings that omitted it."""
 
     shard: Shard
     state: ShardState
@@ -75,16 +75,16 @@ class TrackedShard:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The known shards of a stream, by id. Created by `pinned`; each step returns the next value."""
+    """The known shards of a stream, by shard id."""
 
     shards: Mapping[str, TrackedShard] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def pinned(cls, listing: Iterable[Shard]) -> tuple[Self, tuple[ShardStart, ...]]:
-        """Starts from the first listing of a stream: open shards are read from now on.
+        """Returns the lineage for the first listing of a stream. Open shards are read from LATEST.
 
-        The pages of a listing are read at different times, so a parent may look open although its child is listed. The
-        child then waits, and is read whole.
+        The pages of a listing are read at different times, so a parent may appear open although its child is listed.
+        The child then waits for its parent and is read from its beginning.
         """
         listed = {shard.id: shard for shard in listing}
         tracked = {}
@@ -102,10 +102,10 @@ class Lineage:
         return cls(MappingProxyType(tracked)), tuple(starts)
 
     def listed(self, listing: Iterable[Shard], *, retry_lost: bool = False) -> tuple[Self, tuple[ShardStart, ...]]:
-        """Applies a later, complete listing. `retry_lost`: whether to retry lost shards.
+        """Applies a later, complete listing. `retry_lost`: start reading lost shards again.
 
-        Records written to a lost shard until it closed are missed. It is therefore retried until it can be read or has
-        ended, and then once more: that attempt reports a gap in any case.
+        A lost shard may still receive records. It is therefore retried until it can be read, or until it fails again
+        after it is known to have ended. Either outcome reports a gap.
         """
         listed = {shard.id: shard for shard in listing}
         tracked = {}
@@ -127,7 +127,7 @@ class Lineage:
         return self._with_ready(tracked, starts)
 
     def ended(self, shard_id: str, *, lost: bool = False) -> tuple[Self, tuple[ShardStart, ...]]:
-        """Marks a shard that was being read as ended; `lost`: before all of it was read."""
+        """Applies the end of reading a shard. `lost`: the shard became unreadable before its end was reached."""
         tracked = dict(self.shards)
         entry = tracked[shard_id]
         is_finished = entry.shard.closed or entry.unlisted or shard_id in _parents(tracked)
@@ -135,7 +135,7 @@ class Lineage:
         return self._with_ready(tracked, [])
 
     def childless(self) -> frozenset[str]:
-        """Ended shards without a known child, which may not be listed yet or may never exist."""
+        """Returns the ids of ended or lost shards without a known child. A child may be listed later, or not exist."""
         parents = _parents(self.shards)
         return frozenset(id_ for id_, entry in self.shards.items() if entry.state not in _UNREAD and id_ not in parents)
 

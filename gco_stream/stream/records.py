@@ -1,4 +1,4 @@
-"""Records of a stream: which item changed, and its images before and after the change."""
+"""Parsing of stream records: which item changed, and its images before and after the change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ _KEY: Final = "endpoint_name"
 class StreamRecord:
     """One change of one item.
 
-    `new` and `old` are images in wire form, None if the change or the stream's view type has none. `created` is rounded
-    by DynamoDB to a second (DynamoDB Local: a minute), so use it for lag, never for order.
+    `name` is the name of the endpoint. `new` and `old` are images in DynamoDB's wire format. An image is None if it
+    does not exist or if the stream's view type excludes it. DynamoDB rounds `created` to a second, and DynamoDB Local
+    to a minute: use it to measure lag, never to order records.
     """
 
     name: str

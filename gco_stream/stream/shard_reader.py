@@ -1,7 +1,7 @@
-"""The reader of one shard, which requests pages in order and delivers each before it requests the next.
+"""Reads one shard: requests its pages in order and delivers each page before requesting the next.
 
-It keeps the iterator of a page until that page is delivered, so a failed call only costs time. An iterator lives 15
-minutes; after a longer outage, reading resumes after the last record that was delivered.
+The reader keeps the iterator of a page until that page is delivered, so a failed call causes only a delay. An iterator
+expires after 15 minutes. After a longer outage, reading resumes after the last record that was delivered.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ _log = structlog.get_logger(__name__)
 
 DEGRADED_AFTER_SECONDS: Final = 30.0
 _MAX_PAGES_IN_A_ROW: Final = 10
-# A shard that was trimmed completely keeps returning this error; one that is being trimmed does not return it this
-# often in a row.
+# Reads of a completely trimmed shard always fail with TrimmedDataAccessException. While a shard is only being trimmed,
+# that error does not occur this many times in a row.
 _MAX_TRIMS_IN_A_ROW: Final = 3
 _MIN_DELAY: Final = 0.1
 _MAX_DELAY: Final = 10.0
-# Number of records after which the reader yields to other tasks.
+# Number of records after which the reader yields to the event loop.
 _YIELD_AFTER_RECORDS: Final = 100
 
 
@@ -52,8 +52,8 @@ class ShardReadResult(Enum):
 class ShardSnapshot:
     """Progress of reading one shard.
 
-    `state` is "reading" or "waiting" (for the end of its parent). `read_age` is the time since a page was last read and
-    `behind` an upper bound on the stream lag; both are in seconds, and None before the first read.
+    `state` is "reading", or "waiting" until the parent has been read. `read_age` is the time since the last successful
+    read, and `behind` is an upper bound on the stream lag. Both are in seconds, and None before the first read.
     """
 
     shard_id: str
@@ -65,10 +65,11 @@ class ShardSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ShardCallbacks:
-    """Callbacks of a stream's readers; all synchronous.
+    """Callbacks for the records and problems of a stream.
 
-    `degraded` is called once with a problem when a source (a shard, or the list of shards) has not been readable for
-    TROUBLE_SECONDS, and with None once it is readable again.
+    `gap` receives the reason why records may have been missed. `degraded` receives a source (a shard id, or the list of
+    shards) with a problem when the source has not been readable for DEGRADED_AFTER_SECONDS, and with None when it is
+    readable again. Repeated calls with the same arguments are possible.
     """
 
     record: Callable[[StreamRecord], None]
@@ -77,7 +78,7 @@ class ShardCallbacks:
 
 
 class ShardReader:
-    """Reads a shard of the stream `arn` from a Start to its end."""
+    """Reads a shard of the stream `arn` from the position in `start` to its end."""
 
     def __init__(
         self,
@@ -91,13 +92,12 @@ class ShardReader:
     ) -> None:
         self.shard_id = start.shard_id
         self.closed = False
-        """Whether the shard is listed as closed; then it is read without pauses."""
+        """Whether the shard is listed as closed. Its pages are then requested without waiting for new records."""
         self._client = client
         self._arn = arn
         self._processor = processor
         self._poll_interval = poll_interval
-        # Twice the interval, because jitter may halve a delay: failures must not cause more calls than successful
-        # reads.
+        # Twice the interval, because jitter may halve a delay, and failures must not cause more calls than successes.
         self._backoff = Backoff(rng, base=max(2 * poll_interval, _MIN_DELAY), cap=_MAX_DELAY)
         self._pause = 0.0
         self._iterator_type = start.iterator_type
@@ -111,7 +111,7 @@ class ShardReader:
         self._trims = 0
         self._failing_since: float | None = None
         self.degraded = False
-        """Whether the shard has not been readable for TROUBLE_SECONDS."""
+        """Whether the shard has not been readable for DEGRADED_AFTER_SECONDS."""
         self._gap = f"shard {start.shard_id} was temporarily unreadable" if start.gap else ""
 
     async def pin(self) -> None:
@@ -120,12 +120,12 @@ class ShardReader:
         self._pause = self._poll_interval
 
     def pin_failed(self, error: AWSError) -> None:
-        """Notes a temporary failure to pin: `run` keeps trying, and reports a gap once the position is fixed."""
+        """Records a temporary failure to pin. `run` retries, and reports a gap after its first successful read."""
         self._pause = self._failed(error)
         self._gap = self._gap or f"shard {self.shard_id} was not readable when the stream was pinned"
 
     async def run(self) -> ShardReadResult:
-        """Reads to the end of the shard, regardless of failures. Only raises AccessDenied."""
+        """Reads until the shard ends or is lost, and retries temporary failures. Raises only AccessDenied."""
         in_a_row = 0
         while not self._at_shard_end:
             await asyncio.sleep(self._pause)
@@ -144,14 +144,14 @@ class ShardReader:
             else:
                 self._succeeded()
                 more = page.full or self.closed
-                # After throttling, pages are read at the usual interval until no more are available at once.
+                # After throttling, the reader keeps to the poll interval until it has caught up.
                 self._throttled = self._throttled and more
                 in_a_row = in_a_row + 1 if more and not self._throttled and in_a_row < _MAX_PAGES_IN_A_ROW else 0
                 self._pause = 0.0 if in_a_row else self._poll_interval
         return ShardReadResult.SHARD_END
 
     def snapshot(self, now: float, wall: datetime) -> ShardSnapshot:
-        """Current progress; `now` is the running loop's time, `wall` the time of day in UTC."""
+        """Returns the current progress. `now` is the event loop's time, and `wall` is the current time in UTC."""
         read_age = behind = None if self._last_read is None else now - self._last_read
         if self._last_page_full and self._last_created is not None:
             behind = max(0.0, (wall - self._last_created).total_seconds())
@@ -189,7 +189,7 @@ class ShardReader:
         return True
 
     def _failed(self, error: AWSError) -> float:
-        """Handles a failure and returns the seconds to wait before the next attempt."""
+        """Handles a failure and returns the delay before the next attempt, in seconds."""
         now = asyncio.get_running_loop().time()
         if self._failing_since is None:
             self._failing_since = now
@@ -200,7 +200,7 @@ class ShardReader:
                 self._trims += 1
                 self._restart(f"shard {self.shard_id} was trimmed before it was read")
             case Rejected() if self._iterator is None and self._last_sequence_number is not None:
-                # A position that was rejected once will always be rejected.
+                # A retry cannot succeed: a rejected sequence number does not become valid.
                 self._restart(f"the position in shard {self.shard_id} was rejected")
             case IteratorExpired() | Rejected():
                 self._iterator = None
@@ -213,7 +213,7 @@ class ShardReader:
         return self._backoff.after_failure()
 
     def _restart(self, gap: str) -> None:
-        # What was lost is unknown: deliver what the shard still holds and leave the rest to the resync.
+        # It is unknown which records were lost. Deliver what the shard still holds; the resync covers the rest.
         self._iterator, self._last_sequence_number, self._iterator_type = None, None, ShardIteratorType.TRIM_HORIZON
         self._gap = gap
 

@@ -1,8 +1,8 @@
-"""Follows one stream from a fixed position, with one reader per shard and a search for new shards.
+"""Reads one stream from a fixed position, with one reader per shard and a task that looks for new shards.
 
-The shards are listed when a shard ends and every 30 s. If the list shows no child of an ended shard, it is requested
-again with growing delays, because it may lag. The stream may also have been disabled or replaced, so the table is then
-asked for its current stream.
+The shards are listed every 30 s and whenever a shard ends. If an ended shard has no child in the list, the list may lag
+and is requested again with increasing delays. A missing child can also mean that the stream was disabled or replaced,
+so the table's current stream is then looked up.
 """
 
 import asyncio
@@ -42,16 +42,16 @@ SHARD_SYNC_SECONDS: Final = 30.0
 _SYNC_JITTER: Final = 0.1
 _MIN_SYNC_DELAY: Final = 0.2
 _MAX_ATTEMPTS: Final = 6
-"""Number of attempts to find a child soon after an end, over 13 s in total."""
+"""Number of listings that look for the child of an ended shard in quick succession, within about 12 s."""
 _VERIFY_AFTER_ATTEMPTS: Final = 2
-"""Number of these attempts after which the table is asked whether this is still its stream."""
+"""Number of these listings after which the table's current stream is looked up."""
 _MAX_DELAY: Final = 30.0
 _ACTIVE_STATUSES: Final = frozenset({"ENABLING", "ENABLED"})
 _SHARD_LIST: Final = "list of shards"
 
 
 class StreamTail:
-    """The stream `arn` from `pin` on. `is_current_stream` returns whether this is still the table's stream."""
+    """Reads the stream `arn` from the pin on. `is_current_stream` returns whether it is still the table's stream."""
 
     def __init__(
         self,
@@ -77,7 +77,8 @@ class StreamTail:
     async def pin(self) -> None:
         """Fixes the position after which all records are delivered, on every open shard. Raises AWSError.
 
-        A shard that fails temporarily reports a gap when its position is fixed later. Raises only if all shards fail.
+        A shard that fails temporarily is pinned later and then reports a gap. Raises StreamError if the shards cannot
+        be listed, if access is denied, or if no shard can be pinned.
         """
         description = await self._client.describe(self.arn)
         if description.status not in _ACTIVE_STATUSES:
@@ -94,14 +95,14 @@ class StreamTail:
             raise failures[0]
 
     async def run(self) -> NoReturn:
-        """Delivers records until cancelled. Raises Ended, AccessDenied."""
+        """Delivers records until cancelled. Raises StreamEnded and AccessDenied."""
         async with stream_tasks() as tasks:
             self._start_readers(tasks, tuple(self._readers))
             tasks.start(partial(self._sync_shards, tasks), "look for shards")
         raise AssertionError("unreachable")
 
     def snapshot(self, now: float, wall: datetime) -> tuple[ShardSnapshot, ...]:
-        """Shards being read or waiting; `now` is the running loop's time, `wall` the time of day in UTC."""
+        """Returns the shards being read or waiting. `now` is the event loop's time, `wall` the current time in UTC."""
         waiting = (id_ for id_, entry in self._lineage.shards.items() if entry.state is ShardState.WAITING)
         return (
             *(reader.snapshot(now, wall) for reader in self._readers.values()),
@@ -115,7 +116,7 @@ class StreamTail:
         except AccessDenied:
             raise
         except (NotFound, Trimmed, IteratorExpired, Rejected) as error:
-            # The shard ended after it was listed, or long ago. The scan that follows covers its records.
+            # The shard ended after it was listed, or was trimmed. The table scan after the pin covers its records.
             _log.info("shard cannot be pinned", shard=shard_id, error=error.message)
             del self._readers[shard_id]
             self._lineage, starts = self._lineage.ended(shard_id, lost=True)
@@ -175,7 +176,7 @@ class StreamTail:
             await self._verify_stream_arn(description.status)
 
     async def _pause(self, seconds: float) -> bool:
-        """Waits for the end of a shard; returns True if none ended in that time."""
+        """Waits up to `seconds` for a shard to end. Returns True if none has ended."""
         if not await wait_for_event(self._shard_ended, seconds * self._rng.uniform(1 - _SYNC_JITTER, 1)):
             return True
         self._shard_ended.clear()
@@ -193,7 +194,7 @@ class StreamTail:
             return None
 
     async def _verify_stream_arn(self, status: str) -> None:
-        """Checks whether this is still the table's stream if a listing gives reason to. Raises Ended."""
+        """Looks up the table's current stream if this one may have ended. Raises StreamEnded if it has."""
         children_missing = bool(self._lineage.childless())
         self._attempts = min(self._attempts + 1, _MAX_ATTEMPTS) if children_missing else 0
         nothing_read = not self._readers

@@ -1,7 +1,7 @@
-"""Task group in which an expected failure ends all tasks, and a cancellation always takes effect.
+"""Task group in which a StreamError ends all tasks, and a cancellation always takes effect.
 
-Before Python 3.13 a TaskGroup forgets its cancellation if one of its tasks fails at the same moment, and a caller that
-handles the failure then runs forever. Expected failures are therefore not passed to the group as exceptions.
+Before Python 3.13, a TaskGroup can lose its own cancellation if one of its tasks fails at the same moment. A caller
+that handles the failure then keeps running. A StreamError is therefore not passed to the group as an exception.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class StreamTasks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, run: Callable[[], Awaitable[None]], name: str) -> None:
-        """Starts a task."""
+        """Starts a task that runs until it returns or any task of the group fails."""
         task = self._group.create_task(self._until_failure(run), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -38,7 +38,7 @@ class StreamTasks:
 async def stream_tasks() -> AsyncIterator[StreamTasks]:
     """Waits for all tasks. A AWSError cancels them and is raised as it is, any other error as an ExceptionGroup.
 
-    The block itself must not wait, because nothing would wake it.
+    The block itself must not await anything, because a StreamError cancels the tasks but not the block.
     """
     async with asyncio.TaskGroup() as group:
         tasks = StreamTasks(group)

@@ -1,1 +1,1 @@
-"""Reads and conditional writes of the DynamoDB table."""
+"""Access to the DynamoDB table: creation, reads and conditional writes."""

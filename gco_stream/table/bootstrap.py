@@ -1,6 +1,6 @@
-"""Creation of the table and its stream, for the command line and the local demo.
+"""Creates and describes the table and its stream, for the command line and the local control plane.
 
-Synchronous, because a person waits for the result.
+The functions are synchronous, because the commands that call them do nothing else in the meantime.
 """
 
 import time
@@ -21,7 +21,10 @@ _MAX_BACKUP_ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class CreatedTable:
-    """A created table. `backups_problem`: why point-in-time recovery could not be enabled, None if it is enabled."""
+    """The result of `create`.
+
+    `backups_problem`: why point-in-time recovery could not be enabled; None if it is enabled.
+    """
 
     info: TableInfo
     backups_problem: str | None
@@ -34,9 +37,10 @@ def describe(client: Any, name: str) -> TableInfo:
 
 
 def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
-    """Creates the table with its stream, billed per request, and waits up to `timeout` seconds until it is active.
+    """Creates the table in on-demand mode with its stream, and waits up to `timeout` seconds until it is active.
 
-    Enables point-in-time recovery if possible. Raises AlreadyExists.
+    Enables point-in-time recovery if possible. Raises AlreadyExists, TableUnreachable after the timeout, and other
+    TableErrors.
     """
     try:
         with aws_errors(_where(client, name)):
@@ -56,10 +60,10 @@ def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
 
 
 def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[TableInfo, bool]:
-    """Enables the table's stream and waits until it is enabled.
+    """Enables the table's stream and waits up to `timeout` seconds until it is enabled.
 
-    Returns the table and whether anything was changed. A stream that is already enabled stays as it is, because every
-    view type is supported.
+    Returns the table's description and whether anything was changed. A stream that is already enabled is left
+    unchanged, because every view type is supported. Raises TableError.
     """
     info = describe(client, name)
     if info.stream_enabled:
@@ -70,7 +74,10 @@ def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[Tabl
 
 
 def backups_enabled(client: Any, name: str) -> bool | None:
-    """Whether point-in-time recovery is enabled; None if unknown (no permission, a local DynamoDB)."""
+    """Returns whether point-in-time recovery is enabled, or None if DynamoDB does not report it.
+
+    This is the case without the permission, or with DynamoDB Local.
+    """
     try:
         with aws_errors(_where(client, name)):
             answer = client.describe_continuous_backups(TableName=name)

@@ -1,7 +1,7 @@
-"""The table of endpoints: complete reads, and the controller's conditional writes.
+"""Asynchronous access to the table of endpoints: consistent reads, and the controller's conditional writes.
 
-Each write is conditional on the data on which it was decided, so it never overwrites a user's change. Writes are not
-retried here, because only the caller knows how long it may still act.
+Every write is conditional, so it never overwrites a change by a user or by a newer leader. Failed writes are not
+retried here, because only the caller knows whether it still holds the Lease.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from gco_stream.model.wire import WireItem
 from gco_stream.table.expressions import unchanged_since
 from gco_stream.table.info import TableInfo, table_info
 
-# The dicts of a page take about 25 times the bytes of its items, and two pages are held at once: with 500 items per
-# page, 30 MiB would stay allocated.
+# A parsed page takes about 25 times as much memory as its items take in DynamoDB, and two pages are in memory at once.
+# With 500 items per page, 30 MiB would stay allocated.
 PAGE_ITEMS: Final = 100
 _MAX_PAGE_ATTEMPTS: Final = 4
 _MAX_STATUS_ATTEMPTS: Final = 4
@@ -46,7 +46,7 @@ _DECISION_ATTRIBUTES: Final = ("desired_state", "target_regions", "spec", "creat
 
 
 class EndpointTable:
-    """The table `name`, accessed by an aiobotocore "dynamodb" client without retries of its own.
+    """The table `name`, accessed through an aiobotocore "dynamodb" client that does not retry failed calls.
 
     `timeout` is in seconds per call, including the wait for a connection. `on_call` is called after each call with the
     operation, "ok" or the kind of failure, and the duration in seconds. All methods raise AWSError.
@@ -70,7 +70,7 @@ class EndpointTable:
 
     @property
     def name(self) -> str:
-        """Name of the table."""
+        """The table's name."""
         return self._name
 
     async def describe(self) -> TableInfo:
@@ -79,7 +79,7 @@ class EndpointTable:
         return table_info(response)
 
     async def scan(self) -> AsyncIterator[list[WireItem]]:
-        """Yields all items, page by page, with consistent reads.
+        """Yields all items as one list per page, using consistent reads.
 
         A page that fails temporarily (Throttled, Unreachable) is requested up to four times. An error means
         that the scan is incomplete.
@@ -93,19 +93,19 @@ class EndpointTable:
                 return
 
     async def get(self, name: str) -> WireItem | None:
-        """Returns the current item (a consistent read), None if it does not exist."""
+        """Returns the current item, using a consistent read, or None if it does not exist."""
         response = await self._call("get_item", Key=_key(name), ConsistentRead=True)
-        # DynamoDB responds with `{}` if there is no item, and botocore returns the same for a truncated body. The
-        # parser rejects the latter.
+        # DynamoDB responds with `{}` if there is no item. A truncated body cannot be mistaken for that, because
+        # aws.item_parser rejects it.
         item: WireItem | None = response.get("Item")
         return item
 
     async def write_status(self, name: str, region: str, status: Mapping[str, Any], epoch: int) -> WireItem:
         """Stores a region's status with the leader's epoch (microseconds) and returns the whole resulting item.
 
-        An abandoned call may still reach DynamoDB, even after its successor. Within one epoch a write with an older
-        `last_sync` (ISO 8601, UTC) is therefore rejected. Raises Gone if the item does not exist, Superseded if a newer
-        status is stored, and Contended if region_status alternated between map and no map on every attempt.
+        A call that has timed out may reach DynamoDB after the next call. Therefore, a write is rejected if a status of
+        the same epoch with a later `last_sync` (ISO 8601, UTC) is stored. Raises ItemNotFound if the item does not
+        exist, Fenced if a newer status is stored, and Contended if region_status changed its type on every attempt.
         """
         entry = wire.encode_value({**status, "epoch": epoch})
         for _ in range(_MAX_STATUS_ATTEMPTS):
@@ -117,10 +117,10 @@ class EndpointTable:
         raise Contended(f"{name}: region_status kept changing its type while the status of {region} was written")
 
     async def promote(self, last_read: WireItem) -> WireItem | None:
-        """Sets desired_state to running if everything that the regions agree on is still as in `last_read`.
+        """Sets desired_state to running, provided that the data behind this decision has not changed since `last_read`.
 
-        These are desired_state, target_regions, spec, created_at and each reported state. Returns None if any of them
-        has changed or the item is gone.
+        This data is desired_state, target_regions, spec, created_at and the state that each region reports. Returns the
+        resulting item, or None if any of these has changed or the item does not exist.
         """
         condition, names, values = _unchanged_agreement(last_read)
         values |= {":running": {"S": "running"}, ":now": {"S": datetime.now(UTC).isoformat()}}
@@ -139,9 +139,9 @@ class EndpointTable:
         return returned_item(response)
 
     async def purge(self, last_read: WireItem) -> bool:
-        """Deletes the item if everything that the regions agree on is still as in `last_read`; see `promote`.
+        """Deletes the item under the same condition as `promote`.
 
-        Returns True if the item is gone (by this call or before it), False if it has changed.
+        Returns True if the item no longer exists, even if it was deleted before this call, and False if it has changed.
         """
         condition, names, values = _unchanged_agreement(last_read)
         try:
@@ -222,7 +222,7 @@ class EndpointTable:
         return response
 
     async def _write(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Performs a conditional write; see `_call`. Also raises _ConditionFailed."""
+        """Performs a conditional write. Raises _ConditionFailed if the condition does not hold, and TableError."""
         try:
             return await self._call(operation, **parameters)
         except Rejected as error:
@@ -250,7 +250,7 @@ class EndpointTable:
 
 
 class _ConditionFailed(Exception):
-    """The condition does not hold. `item` is the stored item, if it was requested and exists."""
+    """The condition of a write does not hold. `item`: the stored item if it was requested and exists."""
 
     def __init__(self, item: WireItem | None) -> None:
         super().__init__("condition failed")
@@ -258,7 +258,7 @@ class _ConditionFailed(Exception):
 
 
 class _NoStatusMap(Exception):
-    """region_status is missing or not a map, so no entry can be set in it."""
+    """The item's region_status is missing or not a map, so an entry cannot be set in it."""
 
 
 def _key(name: str) -> WireItem:
@@ -266,7 +266,10 @@ def _key(name: str) -> WireItem:
 
 
 def _unchanged_agreement(last_read: WireItem) -> tuple[str, dict[str, str], WireItem]:
-    """Condition, names and values: the desired state and the regions' reported states are as in `last_read`."""
+    """Returns the ConditionExpression of `promote` and `purge`, with its names and values.
+
+    It requires that the desired state and the states that the regions report are the same as in `last_read`.
+    """
     condition, names, values = unchanged_since(last_read, _DECISION_ATTRIBUTES)
     for number, (region, entry) in enumerate(last_read.get("region_status", {}).get("M", {}).items()):
         if state := entry.get("M", {}).get("state"):

@@ -1,4 +1,4 @@
-"""Builders of DynamoDB expressions: conditions that an item is unchanged since it was read, and updates."""
+"""Builds DynamoDB expressions: conditions that an item has not changed since it was read, and updates."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,10 +11,10 @@ Path = tuple[str, ...]
 
 
 def unchanged_since(last_read: Mapping[str, Any], attributes: Iterable[str]) -> tuple[str, dict[str, str], WireItem]:
-    """ConditionExpression, names and values: the item exists and these attributes equal those in `last_read`.
+    """Returns a ConditionExpression with its names and values.
 
-    Maps and lists compare deeply and numbers by value. An attribute that is missing in `last_read` must still be
-    missing.
+    It requires that the item exists and that these attributes equal those in `last_read`. Maps and lists are compared
+    deeply, and numbers by value. An attribute that is missing from `last_read` must still be missing.
     """
     parts, names, values = ["attribute_exists(endpoint_name)"], {}, {}
     for number, attribute in enumerate(attributes):
@@ -28,7 +28,10 @@ def unchanged_since(last_read: Mapping[str, Any], attributes: Iterable[str]) -> 
 
 
 def changes(sets: Mapping[Path, Any], removes: Iterable[Path] = ()) -> tuple[str, dict[str, str], WireItem]:
-    """UpdateExpression, names and values that set these paths to plain values and remove others."""
+    """Returns an UpdateExpression with its names and values.
+
+    It sets the paths in `sets` to the given plain values and removes the paths in `removes`.
+    """
     names: dict[str, str] = {}
 
     def placeholders(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Description of the table itself."""
+"""Properties of the table itself, parsed from the response of DescribeTable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ _KEY = "endpoint_name (S)"
 class TableInfo:
     """The table as DynamoDB describes it.
 
-    `stream_arn` remains after the stream is disabled, so check `stream_enabled`. `view_type` is, for
-    example, NEW_AND_OLD_IMAGES, or None without a stream. `status` is ACTIVE, CREATING, UPDATING or DELETING, among
-    others. `items` and `bytes` are DynamoDB's counts, which may be several hours old.
+    `stream_arn` remains after the stream is disabled, so check `stream_enabled`. `view_type`: the stream's view type,
+    for example NEW_AND_OLD_IMAGES; None if the stream is disabled. `status`: DynamoDB's TableStatus, for example ACTIVE
+    or CREATING. `items` and `bytes`: DynamoDB's counts, which may be several hours old.
     """
 
     arn: str

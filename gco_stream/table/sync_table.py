@@ -1,9 +1,10 @@
-"""Writes to the table on behalf of a user, in the format of GCO's own tools and conditional on what the user read.
+"""Synchronous access to the table with boto3, for the command line.
 
-Synchronous (boto3), for the command line. The SDK repeats a call whose response was lost, so a condition may fail
-because of our own first attempt. The stored updated_at, exact to the microsecond, identifies that case.
+Items are written in the format of GCO's own tools. A write fails if the item has changed since the user read it. boto3
+repeats a call if the response was lost, so a condition may also fail because the first attempt succeeded. The stored
+created_at or updated_at, exact to the microsecond, identifies that case.
 
-boto3 client of the command line. Commands import it when they run, because the import takes a third of a second.
+Commands import this module only when they run, because the import takes a third of a second.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +30,7 @@ from gco_stream.table.expressions import Path, changes, unchanged_since
 
 
 def dynamodb(region: str, *, attempts: int = 3, timeout: float = 8) -> Any:
-    """Creates a boto3 "dynamodb" client. `timeout`: maximum seconds between two bytes of a response.
+    """Creates a boto3 "dynamodb" client. `attempts`: maximum number of attempts per call.
 
     The timeout for connecting is shorter. Credentials and endpoint come from botocore's own variables. Raises
     AWSError if the client cannot be created.
@@ -49,7 +50,7 @@ _WITH_OLD: Final = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 class SyncEndpointTable:
-    """The table `name`, accessed by a boto3 "dynamodb" client.
+    """The table `name`, accessed through a boto3 "dynamodb" client. All methods raise TableError.
 
     Items are in wire form, attributes to write are plain values. Methods that write return the resulting item and raise
     Gone (the item does not exist), Changed (the item was changed in the meantime; nothing was written) and other
@@ -62,7 +63,7 @@ class SyncEndpointTable:
         self._where = f"{name} in {client.meta.region_name}"
 
     def get(self, name: str) -> WireItem | None:
-        """Returns the current item, None if it does not exist."""
+        """Returns the current item, or None if it does not exist."""
         with aws_errors(self._where):
             response = self._client.get_item(
                 TableName=self._name, Key={"endpoint_name": {"S": name}}, ConsistentRead=True
@@ -71,7 +72,10 @@ class SyncEndpointTable:
         return item
 
     def scan(self, attributes_wanted: tuple[str, ...] = ()) -> Iterator[WireItem]:
-        """Yields all items, with consistent reads; only the attributes in `attributes_wanted`, if any are given."""
+        """Yields all items, using consistent reads.
+
+        If `attributes_wanted` is not empty, the items have only these attributes.
+        """
         parameters: dict[str, Any] = {"TableName": self._name, "ConsistentRead": True}
         if attributes_wanted:
             names = {f"#a{number}": attribute for number, attribute in enumerate(attributes_wanted)}
@@ -87,7 +91,7 @@ class SyncEndpointTable:
             parameters["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def create(self, plain: Mapping[str, Any]) -> WireItem:
-        """Creates an item with desired_state deploying by default, current times and no region status.
+        """Creates an item with the current time and an empty region_status; desired_state is deploying by default.
 
         Raises AlreadyExists if an item with this name exists.
         """
@@ -114,7 +118,7 @@ class SyncEndpointTable:
         return item
 
     def replace_spec(self, last_read: WireItem, spec: Mapping[str, Any], **others: Any) -> WireItem:
-        """Sets the spec, desired_state deploying, and any other given attributes (target_regions, labels, …)."""
+        """Sets the spec, desired_state (deploying by default), and the attributes in `others`."""
         sets = {"desired_state": "deploying", **others, "spec": spec}
         return self._update(last_read, {(attribute,): value for attribute, value in sets.items()})
 
@@ -123,11 +127,11 @@ class SyncEndpointTable:
         return self._update(last_read, {("spec", "replicas"): replicas})
 
     def set_state(self, last_read: WireItem, state: str) -> WireItem:
-        """Sets desired_state: deploying, stopped or deleted."""
+        """Sets desired_state to deploying, stopped or deleted."""
         return self._update(last_read, {("desired_state",): state})
 
     def hold(self, last_read: WireItem, why: str) -> WireItem:
-        """Sets a hold with its reason: every region leaves the endpoint unchanged and reports the reason."""
+        """Puts the endpoint on hold: every region leaves it unchanged and reports the reason `why`."""
         return self._update(last_read, {("hold",): why})
 
     def release(self, last_read: WireItem) -> WireItem:
@@ -135,7 +139,7 @@ class SyncEndpointTable:
         return self._update(last_read, {}, removes=[("hold",)])
 
     def forget_region(self, last_read: WireItem, region: str) -> WireItem:
-        """Removes a region's status, so that nothing waits for a region that no longer exists."""
+        """Removes the status of a decommissioned region, so that a deletion does not wait for it."""
         return self._update(last_read, {}, removes=[("region_status", region)])
 
     def _update(self, last_read: WireItem, sets: Mapping[Path, Any], removes: Iterable[Path] = ()) -> WireItem:
@@ -159,7 +163,7 @@ class SyncEndpointTable:
                 return stored
             if _desired_part(stored) != _desired_part(last_read):
                 raise ConcurrentUpdate(f"endpoint {name} was changed in the meantime; nothing was written")
-            # Only a promotion happened in between, which does not affect the user's decision.
+            # The change does not affect the user's decision: for example, the rollout was completed.
             last_read = stored
         raise ConcurrentUpdate(f"endpoint {name} keeps changing; nothing was written")
 

@@ -1,1 +1,1 @@
-"""Checks of the cluster and the table that find what keeps the controller from working."""
+"""Checks of the cluster and the table for problems that prevent the controller from working."""

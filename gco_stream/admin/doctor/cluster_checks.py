@@ -16,12 +16,12 @@ from gco_stream.cluster.permissions import is_granted, required_permissions
 from gco_stream.settings import LEASE_NAME, Settings
 
 INGRESS_CLASS: Final = "alb"
-# The oldest release with the watch lists and the server-side apply that this program uses.
+# The oldest Kubernetes release that the controller supports.
 _MIN_VERSION: Final = (1, 29)
 
 
 async def check_cluster(settings: Settings) -> AsyncIterator[Finding]:
-    """Checks the cluster. A check that depends on another one comes after it."""
+    """Yields the findings about the cluster. Each check follows the checks that it depends on."""
     try:
         async with KubeClient.connect(timeout=settings.k8s_api_timeout) as client:
             version = await client.request("GET", "/version")
@@ -47,7 +47,7 @@ def _version(host: str, version: dict[str, object]) -> Finding:
 
 async def _namespace(client: KubeClient, namespace: str) -> Finding:
     path = f"/apis/events.k8s.io/v1/namespaces/{quote(namespace)}/events"
-    # The controller may not read namespaces. A dry run that creates an Event shows whether the namespace exists.
+    # The controller has no permission to read Namespaces. The dry run of an Event shows whether the namespace exists.
     event = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -94,7 +94,7 @@ async def _ingress_class(client: KubeClient) -> Finding:
             "install the AWS Load Balancer Controller, which creates it",
         )
     except Forbidden:
-        # IngressClasses are cluster-scoped, and the controller itself does not read them.
+        # Not a problem: the controller does not read IngressClasses and needs no permission for them.
         return ok("IngressClass", f"{INGRESS_CLASS} was not checked: this process may not read IngressClasses")
     return ok("IngressClass", f"{INGRESS_CLASS} exists")
 

@@ -1,11 +1,11 @@
-"""The result of one check."""
+"""Findings: the results of checks, with advice on how to fix a problem."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """OK; WARN: the controller works with limitations, or the check was not possible; FAIL: it does not work."""
+    """Status of a check. WARN: limits the controller, or the check was not possible. FAIL: keeps it from working."""
 
     OK = "ok"
     WARN = "warn"
@@ -14,7 +14,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`check`: what was checked. `message`: the result. `fix`: a command or advice, "" if the status is OK."""
+    """Result of one check. `check`: what was checked. `fix`: a command or advice, "" if the status is OK."""
 
     check: str
     status: CheckStatus
@@ -23,15 +23,15 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """A finding that requires no action."""
+    """Returns a finding that requires no action."""
     return Finding(check, CheckStatus.OK, message)
 
 
 def warn(check: str, message: str, fix: str) -> Finding:
-    """A finding that does not prevent the controller from working."""
+    """Returns a finding that does not prevent the controller from working."""
     return Finding(check, CheckStatus.WARN, message, fix)
 
 
 def fail(check: str, message: str, fix: str) -> Finding:
-    """A finding that prevents the controller from working."""
+    """Returns a finding that prevents the controller from working."""
     return Finding(check, CheckStatus.FAIL, message, fix)

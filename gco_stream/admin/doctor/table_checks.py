@@ -15,9 +15,9 @@ from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.lineage import ShardIteratorType
 from gco_stream.table.info import TableInfo, table_info
 
-# AWS rejects signatures that are 5 minutes off. Half a minute is already confusing in the timestamps of items.
+# In seconds. AWS rejects signatures that are 5 minutes off. Timestamps in items are already misleading before that.
 _MAX_SKEW: Final = 30.0
-# Not a valid endpoint name, so the item never exists. Writes to it require that it exists.
+# Not a valid endpoint name, so this item never exists. The test writes require that it exists, so they change nothing.
 _NO_ITEM: Final = {"endpoint_name": {"S": "-doctor-"}}
 _FIX_STREAM: Final = (
     "allow dynamodb:DescribeStream, GetShardIterator and GetRecords on the stream in the IAM role, DescribeTable on "
@@ -29,7 +29,7 @@ Call = Callable[[Any, str], Awaitable[object]]
 
 
 async def check_table(settings: Settings) -> AsyncIterator[Finding]:
-    """Checks the table and its stream. A check that depends on another one comes after it."""
+    """Yields the findings about the table and its stream. Each check follows the checks that it depends on."""
     name, timeout = settings.inference_endpoints_table_name, settings.dynamodb_timeout_seconds
     session = new_session()
     async with AsyncExitStack() as stack:
@@ -48,7 +48,7 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
         async for finding in _permissions(client, name):
             yield finding
         if settings.streams_region != settings.home_region:
-            # Each replica of a global table has its own stream, which only the table in that region names.
+            # Each replica of a global table has its own stream. DescribeTable returns its ARN only in that region.
             try:
                 replica = await stack.enter_async_context(
                     table_client(settings.streams_region, timeout=timeout, connections=2, session=session)
@@ -96,7 +96,7 @@ def _clock(answer: Mapping[str, Any]) -> Finding:
 
 
 async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
-    """Tries every call that the controller makes on the table. A condition that never holds prevents the writes."""
+    """Tries every call that the controller makes on the table. The writes have a condition that never holds."""
     condition = {"ConditionExpression": "attribute_exists(endpoint_name)"}
     calls: Mapping[str, Call] = {
         "dynamodb:Scan": lambda client, table: client.scan(TableName=table, Limit=1),

@@ -1,7 +1,7 @@
-"""Kubernetes API client for plain JSON: one HTTP session, a deadline on every call, typed errors.
+"""Kubernetes API client that returns plain JSON objects, with a deadline for every call and typed errors.
 
-kubernetes-asyncio's models take 18 times as long as orjson for the same objects, so that package is used only to load
-kubeconfig files.
+Deserializing objects into kubernetes-asyncio's models takes 18 times as long as parsing them with orjson, so that
+package is used only to load kubeconfig files.
 """
 
 import asyncio
@@ -21,23 +21,24 @@ from gco_stream.cluster.api.config import RENEWAL_PAUSE, ClusterConfig, Credenti
 from gco_stream.cluster.api.errors import ServerError, Unreachable, WatchStalled, error_of, error_of_status
 from gco_stream.model.objects import JsonObject
 
-# The server's certificate is not signed by the configured CA, or the client certificate is not usable.
+# Raised if the server's certificate cannot be verified or the TLS handshake fails.
 _NOT_TRUSTED: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
-# struct linger: on, 0 seconds.
+# SO_LINGER value (struct linger): enabled, with a timeout of 0 seconds.
 _ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-# asyncio raises RuntimeError if a connecting socket was closed and its file descriptor has been reused.
+# Raised if no response is received. asyncio raises RuntimeError if a socket was closed while it was connecting and its
+# file descriptor has been reused.
 _NO_ANSWER: Final = (aiohttp.ClientError, OSError, RuntimeError)
-# Called after each request with host, method, path without query, HTTP status (0: no response), and seconds until the
-# response headers.
+# Called after each request with the server's host, the method, the path without its query, the HTTP status (0: no
+# response), and the seconds until the response headers arrived.
 OnCall = Callable[[str, str, str, int, float], None]
-# etcd limits an object to 1.5 MiB, and its JSON can be several times larger. Anything beyond this is not a watch event.
+# Maximum size of a watch event, in bytes. etcd limits an object to 1.5 MiB, but its JSON can be several times larger.
 _MAX_EVENT: Final = 16 * 2**20
 
 
 class _Answer(aiohttp.ClientResponse):
     """Response whose `close` aborts the connection immediately.
 
-    A graceful TLS shutdown would wait for a server that may have stopped responding, even after the session is closed.
+    A graceful TLS shutdown would wait for the server, which may have stopped responding.
     """
 
     def close(self) -> None:
@@ -49,9 +50,9 @@ class _Answer(aiohttp.ClientResponse):
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """Creates a socket that discards unsent data when it is closed.
 
-    Otherwise the kernel keeps retransmitting for minutes, and a write that was abandoned when the lease expired could
-    arrive while another replica leads. With a linger time of 0, closing the socket resets the connection and drops the
-    data.
+    By default, the kernel keeps retransmitting the data for minutes, and a write that was abandoned when the lease
+    expired could arrive while another replica leads. With a linger time of 0, closing the socket resets the connection
+    and drops the data.
     """
     family, type_, protocol, *_ = address
     one = socket.socket(family, type_, protocol)
@@ -94,11 +95,11 @@ class KubeClient:
         renewal_pause: float = RENEWAL_PAUSE,
         on_call: OnCall = lambda *_: None,
     ) -> AsyncIterator[Self]:
-        """Yields a client for the configured cluster; no request is sent yet.
+        """Yields a client for the configured cluster without sending a request. Raises Misconfigured.
 
-        `timeout`: seconds for one call, including the wait for a free connection. `connections`: at least one for each
-        worker and each watch. `renewal_pause`: minimum seconds between lookups of credentials that the server refuses.
-        `on_call` is called after each request. Raises Misconfigured.
+        `timeout`: seconds for one call, including the wait for a free connection. `connections`: size of the connection
+        pool; each worker and each watch needs one connection. `renewal_pause`: minimum seconds between two attempts to
+        renew the credentials. `on_call` is called after each request.
         """
 
         async def find() -> ClusterConfig:
@@ -107,7 +108,7 @@ class KubeClient:
         config = await find()
         token_source = await TokenSource.of(config, find, pause=renewal_pause)
         connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, socket_factory=_socket)
-        # Deadlines wrap whole calls because aiohttp's timeouts do not cover every phase.
+        # aiohttp's timeouts are disabled because they do not cover every phase of a call; asyncio.timeout does.
         async with aiohttp.ClientSession(
             connector=connector,
             response_class=_Answer,
@@ -137,9 +138,10 @@ class KubeClient:
         content_type: str = "application/json",
         timeout: float | None = None,  # noqa: ASYNC109 - callers limit it to their remaining lease time
     ) -> JsonObject:
-        """Sends a request and returns the response's JSON object. Raises a subclass of ClusterError; does not retry.
+        """Sends a request and returns the response's JSON object. Raises ClusterError.
 
-        `timeout` (seconds) starts with this call and includes waiting for a pooled connection and for new credentials.
+        A request is repeated only to use renewed credentials. `timeout`: seconds for the whole call, including the
+        waits for a pooled connection and for new credentials.
         """
         limit = self._timeout if timeout is None else timeout
         headers = {"Content-Type": content_type} if body is not None else {}
@@ -147,7 +149,7 @@ class KubeClient:
             async with asyncio.timeout(limit), await self._open(method, path, query, headers, body) as response:
                 payload = await response.read()
         except TimeoutError:
-            # The message omits the timeout, which differs on every call: a changed message would be logged again.
+            # Callers log a repeated error only if its message changes, so the message omits the timeout, which varies.
             raise self._unreachable(f"{method} {path} timed out", timeout=limit) from None
         except _NO_ANSWER as error:
             raise self._unreachable(f"{method} {path}: {error or type(error).__name__}") from error
@@ -163,11 +165,11 @@ class KubeClient:
         inactivity: float,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncGenerator[JsonObject]:
-        """Yields a watch's events, {"type", "object"} each, until the server ends it.
+        """Yields a watch's events, {"type": ..., "object": ...}, until the server ends the watch.
 
-        `on_open` is called when the server accepts the watch. Raises Silence if nothing arrives for `inactivity`
+        `on_open` is called when the server accepts the watch. Raises WatchStalled if nothing arrives for `inactivity`
         seconds, Unreachable if the connection breaks, Expired on 410, and other ClusterErrors that the server sends.
-        Use contextlib.aclosing to release the connection.
+        Iterate inside contextlib.aclosing so that the connection is released.
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", **(query or {})}
         pending = bytearray()
@@ -189,7 +191,7 @@ class KubeClient:
             raise self._unreachable(f"watch of {path}: {error or type(error).__name__}") from error
 
     async def wait_for_retry(self, seconds: float) -> bool:
-        """Sleep for `seconds` and return True; return False early if a failing server recovers."""
+        """Sleeps for `seconds` and returns True, or returns False early if the server was failing and recovers."""
         if self._available.is_set():
             await asyncio.sleep(seconds)
             return True
@@ -208,7 +210,10 @@ class KubeClient:
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> aiohttp.ClientResponse:
-        """Sends a request and retries it once if the credentials were refused; the body is left unread."""
+        """Sends a request and returns the response, whose body is still unread.
+
+        If the server refuses the credentials or its certificate is not trusted, tries once more with new credentials.
+        """
 
         async def send(credential: Credential) -> aiohttp.ClientResponse:
             authorization = {"Authorization": credential.authorization} if credential.authorization else {}
@@ -259,7 +264,7 @@ async def _chunk(response: aiohttp.ClientResponse, inactivity: float) -> bytes:
 
 
 def _lines(pending: bytearray, chunk: bytes) -> list[bytes]:
-    """Returns the lines that `chunk` completes; the remainder stays in `pending`."""
+    """Returns the complete lines of `pending` followed by `chunk`; the rest stays in `pending`."""
     head, newline, tail = chunk.rpartition(b"\n")
     if not newline:
         pending += chunk

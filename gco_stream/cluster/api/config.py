@@ -1,7 +1,8 @@
 """API server address and credentials, from KUBECONFIG, a pod's service account, or ~/.kube/config.
 
-The service account is read here, in a few lines, because importing kubernetes-asyncio costs 64 MiB and 1.5 s for models
-that gco-stream does not use. Kubeconfig files (exec plugins, cloud providers, merged files) are left to its loader.
+The service account is read without kubernetes-asyncio, because importing that package costs 64 MiB and 1.5 s for models
+that gco-stream does not use. Kubeconfig files are loaded with it, because it supports exec plugins, cloud providers and
+merged files.
 """
 
 import asyncio
@@ -22,10 +23,11 @@ from yarl import URL
 from gco_stream.cluster.api.errors import Misconfigured
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# The kubelet rotates the token file well before the token expires.
+# The token file is read again after this many seconds. The kubelet rotates it well before the token expires.
 _TOKEN_FILE_SECONDS: Final = 60
-# An exec plugin's token is renewed this many seconds before it expires, at most once per renewal pause.
+# An exec plugin's token is renewed this many seconds before it expires.
 _EXPIRY_MARGIN: Final = 300
+# Minimum seconds between two attempts to renew credentials.
 RENEWAL_PAUSE: Final = 10
 _PLUGIN_TIMEOUT: Final = 30
 
@@ -34,9 +36,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClusterConfig:
-    """Address of an API server and how to authenticate to it.
+    """Address of an API server and the credentials for it.
 
-    `authorization` is the Authorization header's value, `renew_at` wall-clock time in seconds since 1970.
+    `authorization`: value of the Authorization header. `renew_at`: when to renew the credentials, in seconds since 1970
+    (None: no known expiry).
     """
 
     host: str
@@ -53,15 +56,15 @@ class ClusterConfig:
         return f"Access({self.host})"
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Context that verifies the server and presents the client certificate. Raises Misconfigured."""
+        """Returns a TLS context with the configured CA and client certificate. Raises Misconfigured."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.cert_file:
                 context.load_cert_chain(self.cert_file, self.key_file)
         except (OSError, ValueError) as error:
             raise _misconfigured(f"cannot load the certificates for {self.host}: {error}") from error
-        # On by default since Python 3.13. Certificates that clusters generate often lack the extensions that it
-        # requires, and Go clients do not check for them.
+        # VERIFY_X509_STRICT is on by default since Python 3.13. It requires extensions that cluster-generated
+        # certificates often lack and that Go clients do not check for.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if not self.verify:
             context.check_hostname = False
@@ -69,7 +72,7 @@ class ClusterConfig:
         return context
 
     def proxy_url(self) -> str | None:
-        """Proxy URL from the kubeconfig, or else from the environment (NO_PROXY is honored)."""
+        """Returns the proxy URL from the kubeconfig, or else from the environment (NO_PROXY is honored)."""
         if self.proxy:
             return self.proxy
         url = URL(self.host)
@@ -82,7 +85,10 @@ async def load_config(
     environ: Mapping[str, str] | None = None,
     service_account: Path = SERVICE_ACCOUNT,
 ) -> ClusterConfig:
-    """Find this process's cluster; `kubeconfig` (a path) takes precedence. Raises Misconfigured (one line)."""
+    """Returns the configuration of the cluster to use. Raises Misconfigured with a one-line message.
+
+    `kubeconfig` (a path) takes precedence over KUBECONFIG, the service account and ~/.kube/config, in this order.
+    """
     environ = os.environ if environ is None else environ
     if kubeconfig or environ.get("KUBECONFIG"):
         return await from_kubeconfig(kubeconfig or environ["KUBECONFIG"])
@@ -98,7 +104,7 @@ async def load_config(
 
 
 def from_service_account(environ: Mapping[str, str], folder: Path) -> ClusterConfig:
-    """Cluster configuration from a pod's service account. Raises Misconfigured."""
+    """Returns the cluster configuration from a pod's service account in `folder`. Raises Misconfigured."""
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
     try:
         token = (folder / "token").read_text().strip()
@@ -115,7 +121,10 @@ def from_service_account(environ: Mapping[str, str], folder: Path) -> ClusterCon
 
 
 async def from_kubeconfig(path: str) -> ClusterConfig:
-    """Cluster configuration from the current context (paths joined by ':' are merged). Raises Misconfigured."""
+    """Returns the cluster configuration from a kubeconfig's current context. Raises Misconfigured.
+
+    `path`: one file, or several joined by ':', which are merged.
+    """
     if not _any_exists(path):
         raise _misconfigured(f"kubeconfig {path} does not exist")
     # Imported lazily because of its cost; see the module docstring.
@@ -166,8 +175,8 @@ def _one_line(error: Exception) -> str:
 class Credential:
     """Authorization header and TLS context for requests.
 
-    `authorization` is None if a client certificate identifies the client. `digest` covers everything, including the
-    contents of the certificate files.
+    `authorization` is None if the client does not authenticate with a header. `digest` is a hash of the header and of
+    the certificate files' contents, used to detect changes.
     """
 
     authorization: str | None
@@ -176,7 +185,7 @@ class Credential:
 
     @classmethod
     def of(cls, config: ClusterConfig) -> Self:
-        """Load from the files that `config` names; may block. Raises Misconfigured."""
+        """Loads the credential from the files that `config` names; blocks on file I/O. Raises Misconfigured."""
         digest = hashlib.sha256(repr((config.authorization, config.verify)).encode())
         try:
             for file in (config.ca_file, config.cert_file, config.key_file):
@@ -187,10 +196,10 @@ class Credential:
 
 
 class TokenSource:
-    """Current credential, renewed before it expires and after the server refuses it.
+    """Source of the current credential, which it renews before expiry and after the server refuses it.
 
-    It is also renewed if the server's certificate is not trusted: tokens, certificates and CA bundles are rotated in
-    place while this process runs.
+    The client also asks for a renewal if the server's certificate is not trusted, because tokens, certificates and CA
+    bundles may be rotated in place while this process runs.
     """
 
     def __init__(
@@ -207,28 +216,29 @@ class TokenSource:
     async def of(
         cls, config: ClusterConfig, load: Callable[[], Awaitable[ClusterConfig]], *, pause: float = RENEWAL_PAUSE
     ) -> Self:
-        """Credentials for `config`; `load` is called at most every `pause` seconds. Raises Misconfigured."""
+        """Creates a source for `config`, which `load` reloads at most every `pause` seconds. Raises Misconfigured."""
         return cls(config, await asyncio.to_thread(Credential.of, config), load, pause)
 
     async def current(self) -> Credential:
-        """Credential to use now; renewed first if it is due."""
+        """Returns the credential to use now, after renewing it if that is due."""
         if self._renew_at is not None and time.time() >= self._renew_at:
             await self.renew(self._credential)
         return self._credential
 
     async def renew(self, refused: Credential) -> bool:
-        """Look up the credential again; returns whether it differs from the `refused` one."""
+        """Tries to renew the credential and returns whether it now differs from `refused`."""
         if self._credential is refused:
             if self._search is None and time.monotonic() >= self._tried + self._pause:
                 self._tried = time.monotonic()
                 self._search = asyncio.create_task(self._renew_now(), name="kubernetes credentials")
             if self._search is not None:
-                # Shielded because a plugin may outlast this call's deadline; the next caller waits for the same task.
+                # Shielded because an exec plugin may take longer than this caller's deadline. The next caller waits for
+                # the same task.
                 await asyncio.shield(self._search)
         return self._credential is not refused
 
     async def close(self) -> None:
-        """Cancel a lookup in progress."""
+        """Cancels a renewal in progress."""
         if (search := self._search) is not None:
             search.cancel()
             await asyncio.gather(search, return_exceptions=True)
@@ -243,7 +253,7 @@ class TokenSource:
         else:
             self._renew_at = config.renew_at
             if found.digest != self._credential.digest:
-                # A new TLS context cannot reuse pooled connections, so the current one is kept while nothing changes.
+                # Replaced only if something changed, because a new TLS context cannot reuse pooled connections.
                 self._credential = found
         finally:
             self._search = None

@@ -1,4 +1,4 @@
-"""Typed errors for the API server's responses, built from the Status objects that it sends."""
+"""Errors of calls to the API server, one class per cause; most are built from the Status object of a response."""
 
 import re
 from collections.abc import Mapping
@@ -6,21 +6,22 @@ from typing import Any, Final
 
 import orjson
 
-# Messages of 500 responses to requests that can never succeed.
+# Beginnings of messages in 500 responses to requests that can never succeed.
 _PERMANENT_ERROR_STARTS: Final = ("failed to create typed patch object", "failed to convert new object")
 _TOO_LARGE: Final = "request is too large"
 _UID_FIELD: Final = "metadata.uid"
-# Upper limit for Retry-After in seconds: no server can predict overload for longer, and a user's change may be waiting.
+# Upper limit for Retry-After, in seconds, because a user's change may be waiting.
 _MAX_RETRY_AFTER: Final = 120
-# "read tcp 10.0.0.1:41234->10.0.0.2:443": the source port always differs, and a changed message is reported again.
+# Source address in Go's network errors ("read tcp 10.0.0.1:41234->10.0.0.2:443"). It is removed because its port always
+# differs, and a changed message would be reported again.
 _CALLING_PORT: Final = re.compile(r"[\w.:\[\]-]+:\d+->")
 
 
 class ClusterError(Exception):
-    """A failed request to the API server.
+    """A failed call to the API server.
 
-    `status` is the HTTP status (0: no response), `reason` the Status object's reason, and `details` its details
-    (causes, name, kind).
+    `status`: HTTP status (0: no response). `reason` and `details` (causes, name, kind) are those of the Status object
+    in the response.
     """
 
     def __init__(self, status: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
@@ -32,34 +33,34 @@ class ClusterError(Exception):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait before a retry, if the server asked for it; at most 120."""
+        """Seconds to wait before a retry, at most 120; None if the server did not specify any."""
         seconds = self.details.get("retryAfterSeconds")
         return float(min(seconds, _MAX_RETRY_AFTER)) if isinstance(seconds, int | float) and seconds > 0 else None
 
     @property
     def causes(self) -> tuple[Mapping[str, Any], ...]:
-        """Causes from the Status object: {"reason", "message", "field"} each."""
+        """Causes from the Status object, each with the keys "reason", "message" and "field"."""
         causes = self.details.get("causes")
         return tuple(cause for cause in causes if isinstance(cause, dict)) if isinstance(causes, list) else ()
 
 
 class Misconfigured(ClusterError):
-    """No usable kubeconfig and no service account."""
+    """The address of the cluster or the credentials for it are missing or cannot be loaded."""
 
 
 class Unreachable(ClusterError):
-    """No response, or none in time; a write may have been applied regardless.
+    """No response, or none in time. A write may still have been applied.
 
-    `details["timeout"]`: seconds waited, if a deadline expired.
+    `details["timeout"]`: the timeout in seconds, if a request timed out.
     """
 
 
 class WatchStalled(Unreachable):
-    """A watch without events although bookmarks are due; its resourceVersion may never have existed."""
+    """A watch received nothing, not even a bookmark. The server may never have issued its resourceVersion."""
 
 
 class NotLeading(ClusterError):
-    """A write refused locally: this replica can no longer prove that it leads, so another may."""
+    """A write was not sent, because this replica no longer holds a valid lease."""
 
 
 class NotFound(ClusterError):
@@ -76,7 +77,7 @@ class Conflict(ClusterError):
 
 
 class Rejected(ClusterError):
-    """Invalid request: the same request will never be accepted."""
+    """The request is invalid and will never be accepted."""
 
 
 class UidMismatch(ClusterError):
@@ -84,7 +85,7 @@ class UidMismatch(ClusterError):
 
 
 class Forbidden(ClusterError):
-    """403: not allowed, or the namespace is terminating or does not exist (RBAC reports both the same way)."""
+    """403: access is denied, or the namespace is terminating or does not exist."""
 
 
 class Unauthorized(ClusterError):
@@ -92,7 +93,7 @@ class Unauthorized(ClusterError):
 
 
 class TooManyRequests(ClusterError):
-    """429: the server is overloaded, or an eviction or priority rule asks to wait."""
+    """429: the server is overloaded or limits the rate of requests."""
 
 
 class Expired(ClusterError):
@@ -115,13 +116,13 @@ _BY_STATUS: Final[Mapping[int, type[ClusterError]]] = {
     429: TooManyRequests,
 }
 
-# These describe the object, so they count only if the API server itself sends them: a load balancer's error page must
-# not make an object look deleted.
+# Statuses that describe the object. They are trusted only if the response has a Status object: a load balancer's error
+# page must not make an object look deleted.
 _ABOUT_THE_OBJECT: Final = frozenset({400, 404, 405, 409, 413, 422})
 
 
 def error_of_status(status: Mapping[str, Any]) -> ClusterError:
-    """Error for a Status object (from a response, or from a watch's ERROR event)."""
+    """Returns the error for a Status object, which comes from a response or from a watch's ERROR event."""
     raw_code, raw_details = status.get("code"), status.get("details")
     code = raw_code if isinstance(raw_code, int) else 500
     details = raw_details if isinstance(raw_details, dict) else {}
@@ -136,7 +137,10 @@ def error_of_status(status: Mapping[str, Any]) -> ClusterError:
 
 
 def error_of(code: int, payload: bytes, retry_after: str | None = None) -> ClusterError:
-    """Error for a response with this HTTP status, body and Retry-After header (whole seconds)."""
+    """Returns the error for a response with HTTP status `code` and body `payload`.
+
+    `retry_after`: value of the Retry-After header. It is ignored unless it is a number of seconds.
+    """
     try:
         status = orjson.loads(payload)
     except orjson.JSONDecodeError:
@@ -144,7 +148,7 @@ def error_of(code: int, payload: bytes, retry_after: str | None = None) -> Clust
     if not isinstance(status, dict) or status.get("kind") != "Status":
         # Not a Status object: a proxy's error page, or plain text from a filter in front of the API server.
         text = payload[:200].decode("utf-8", "replace").strip()
-        # HTML pages are omitted because their request IDs and times differ on every response.
+        # HTML pages are omitted because they contain request IDs and times, which differ in every response.
         status = {"message": f"HTTP {code}: {text}" if text and not text.startswith("<") else f"HTTP {code}"}
         if code in _ABOUT_THE_OBJECT:
             return ServerError(code, "", f"{status['message']} (not from the Kubernetes API)")

@@ -1,4 +1,4 @@
-"""API objects reduced to the fields that planning reads, and the API paths of each kind."""
+"""API paths of objects, and validation and conversion of the objects in API responses."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,8 +16,8 @@ _PLURALS: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.HPA: "horizontalpodautoscalers",
     }
 )
-# A Deployment's counts and conditions determine endpoint states. The status of other kinds is not used, and the
-# status of an HPA changes all the time.
+# Status fields of a Deployment that determine endpoint states. The status of other kinds is dropped: it is not used,
+# and that of an HPA changes constantly.
 _DEPLOYMENT_STATUS: Final = (
     "observedGeneration",
     "replicas",
@@ -28,26 +28,26 @@ _DEPLOYMENT_STATUS: Final = (
 )
 _IDENTITY: Final = ("name", "namespace", "uid")
 _CONDITION: Final = ("type", "status", "reason", "message")
-# kubectl's copy of the whole manifest.
+# kubectl's copy of the whole manifest; it is dropped because nothing reads it.
 _UNREAD_ANNOTATION: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def collection_path(kind: Kind, namespace: str) -> str:
-    """REST path of all objects of a kind in a namespace."""
+    """Returns the API path of a kind's collection in a namespace."""
     version = API_VERSIONS[kind]
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     return f"{root}/namespaces/{namespace}/{_PLURALS[kind]}"
 
 
 def object_path(ref: ObjectRef) -> str:
-    """REST path of one object."""
+    """Returns the API path of an object."""
     return f"{collection_path(ref.kind, ref.namespace)}/{ref.name}"
 
 
 def checked(raw: object) -> JsonObject:
-    """Return `raw` if it is a stored Kubernetes object, not a proxy's response.
+    """Returns `raw` if it is a Kubernetes object and not, for example, a proxy's response.
 
-    Raises ServerError; its message omits the content, which may be confidential.
+    Raises ServerError otherwise. The message omits the content, which may be confidential.
     """
     metadata = raw.get("metadata") if isinstance(raw, dict) else None
     if (
@@ -63,7 +63,10 @@ def checked(raw: object) -> JsonObject:
 
 
 def version_of(metadata: object) -> str:
-    """resourceVersion from the metadata of an object, a list or a bookmark. Raises ServerError."""
+    """Returns the resourceVersion from the metadata of an object, a list or a bookmark.
+
+    Raises ServerError if it is missing or not a number.
+    """
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version.isdecimal():
         raise ServerError(200, "", "the response has no resourceVersion")
@@ -71,7 +74,10 @@ def version_of(metadata: object) -> str:
 
 
 def items_of(answer: JsonObject) -> list[JsonObject]:
-    """Removes and returns a list's items. Raises ServerError for a response without items: it is not an empty list."""
+    """Removes the items from a list response and returns them.
+
+    Raises ServerError if the response has no `items` field; null means an empty list.
+    """
     items = answer.pop("items", False)
     if items is not None and not isinstance(items, list):
         raise ServerError(200, "", "the response is not a list")
@@ -79,15 +85,15 @@ def items_of(answer: JsonObject) -> list[JsonObject]:
 
 
 def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
-    """Reference to the object of a complete manifest (kind and metadata present)."""
+    """Returns a reference to a manifest's object. The manifest must contain the kind, namespace and name."""
     metadata = manifest["metadata"]
     return ObjectRef(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
 
 
 def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
-    """Reduce an object to what planning reads; raises ServerError if `raw` is not an object.
+    """Reduces an object to the fields that planning reads. Raises ServerError if `raw` is not a Kubernetes object.
 
-    `kind` is required for an item of a list, which does not include its own.
+    `kind` is required for the items of a list, because they do not include their kind.
     """
     metadata = checked(raw)["metadata"]
     kind = Kind(raw["kind"]) if kind is None else kind
@@ -106,7 +112,7 @@ def observe(raw: JsonObject, kind: Kind | None = None) -> ObservedObject:
         spec=raw.get("spec") or {},
         status=_deployment_status(raw.get("status") or {}) if kind is Kind.DEPLOYMENT else {},
         ownership=ownership_of(metadata.get("managedFields") or []),
-        # No decision depends on the age of the other kinds.
+        # No decision depends on the creation time of other kinds.
         created=metadata.get("creationTimestamp") or "" if kind is Kind.INGRESS else "",
         deleting_since=metadata.get("deletionTimestamp") or "",
         finalizers=tuple(metadata.get("finalizers") or ()) if deleting else (),
@@ -121,7 +127,7 @@ def _deployment_status(status: Mapping[str, Any]) -> JsonObject:
 
 
 def ownership_of(managed_fields: list[JsonObject]) -> Ownership:
-    """Ownership of an object according to its managedFields."""
+    """Returns an object's ownership according to its managedFields."""
     applied = stamped = legacy = replicas = False
     fields: Mapping[str, Any] = {}
     for entry in managed_fields:
@@ -140,21 +146,21 @@ def ownership_of(managed_fields: list[JsonObject]) -> Ownership:
 
 
 def is_selected(observed: ObservedObject) -> bool:
-    """Whether the object has the labels that the cache's watches select."""
+    """Returns whether the object has the labels that the cache's watches select."""
     labels = observed.labels
     return labels.get(names.PROJECT_LABEL) == "gco" and labels.get(names.TYPE_LABEL) == "inference"
 
 
 def is_applied_by_us(observed: ObservedObject) -> bool:
-    """Whether we manage the object even without its labels: we applied it, and it names its endpoint."""
+    """Returns whether we applied the object and it has a gco.io/endpoint annotation; its labels may be missing."""
     return observed.ownership.applied and observed.endpoint is not None
 
 
 def upgraded_managed_fields(managed_fields: list[JsonObject]) -> list[JsonObject]:
-    """The managedFields after our Apply entry has taken over those of GCO's manager and of our own updates.
+    """Returns managedFields in which our Apply entry also owns the fields of GCO's manager and of our own updates.
 
-    Like client-go's csaupgrade: otherwise, an apply never removes a field that only the old manager owns. Entries of
-    subresources, of other API versions and of other managers are unchanged.
+    This follows client-go's csaupgrade. Without it, an apply would never remove a field that only the old manager owns.
+    Entries for subresources, for other API versions and of other managers do not change.
     """
     own_entry = next((entry for entry in managed_fields if _is_apply(entry)), None)
     merged = [entry for entry in managed_fields if entry is own_entry or _is_upgraded(entry, own_entry)]

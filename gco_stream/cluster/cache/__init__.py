@@ -1,1 +1,1 @@
-"""An in-memory cache of the cluster's objects, kept current by list and watch."""
+"""In-memory cache of the cluster's objects, kept current by list and watch."""

@@ -1,7 +1,7 @@
-"""In-memory cache of live objects: every kind in every allowed namespace, each with its own watch.
+"""In-memory cache of live objects, with one watch for each kind in each allowed namespace.
 
-Workers read the cache instead of the API server and store the responses to their writes in it, so that they never plan
-on a state older than their own last write.
+Workers read the cache instead of the API server. They also store the responses to their writes in it, so they never
+plan from a state that is older than their last write.
 """
 
 import asyncio
@@ -23,7 +23,10 @@ _NAMED_AFTER_ENDPOINT: Final = (Kind.DEPLOYMENT, Kind.SERVICE)
 
 @dataclass(frozen=True, slots=True)
 class CacheSnapshot:
-    """Health of the cache. `unsynced`: the reason for each namespace whose objects are not, or no longer, known."""
+    """Health of the cache.
+
+    `unsynced`: namespaces whose objects are not completely known, each with the reason. `objects`: number of objects.
+    """
 
     synced: bool
     unsynced: dict[str, str]
@@ -32,10 +35,10 @@ class CacheSnapshot:
 
 
 class ClusterCache:
-    """Informer for all objects that belong to endpoints.
+    """Cache of all objects that belong to endpoints.
 
-    `on_change` receives the names of endpoints that are affected by a change that is new to the cache. It is called in
-    the event loop and must not block.
+    `on_change` receives the names of endpoints that a newly observed change may affect. It is called on the event loop
+    and must not block. `inactivity`: seconds without events after which a watch is restarted.
     """
 
     def __init__(
@@ -67,26 +70,26 @@ class ClusterCache:
                 )
 
     def on_synced(self, callback: Callable[[str], None]) -> None:
-        """Call `callback` with each namespace that becomes completely known, for the first time or again.
+        """Registers `callback`, which receives each namespace that becomes synced, initially or after a problem.
 
-        It is called in the event loop and must not block. A later callback replaces it.
+        It is called on the event loop and must not block. It replaces the previous callback.
         """
         self._on_synced = callback
 
     async def run(self) -> None:
-        """Watch the cluster until cancelled."""
+        """Watches the cluster until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for (kind, namespace), reflector in self._reflectors.items():
                 tasks.create_task(reflector.run(), name=f"watch {kind} {namespace}")
 
     @property
     def synced(self) -> bool:
-        """Whether every collection has been listed and none is currently refused."""
+        """Whether every collection has been listed and access to none is currently denied."""
         return all(reflector.synced for reflector in self._reflectors.values())
 
     @property
     def unsynced(self) -> dict[str, str]:
-        """Namespaces that are not completely known, each with the reason."""
+        """Namespaces whose objects are not completely known, each with the reason."""
         reasons: dict[str, str] = {}
         for (_, namespace), reflector in self._reflectors.items():
             if not reflector.synced:
@@ -94,15 +97,15 @@ class ClusterCache:
         return reasons
 
     async def wait_synced(self) -> None:
-        """Wait until everything has been listed, including namespaces that are refused now."""
+        """Waits until every collection has been listed, even if access to some is currently denied."""
         await self._wait(lambda: self.synced)
 
     async def wait_settled(self) -> None:
-        """Wait until every collection has been listed or refused: one bad namespace must not block the others."""
+        """Waits until every collection has been listed or has failed, so a bad namespace does not block the others."""
         await self._wait(lambda: all(reflector.synced or reflector.problem for reflector in self._reflectors.values()))
 
     def snapshot(self) -> CacheSnapshot:
-        """Current health."""
+        """Returns the current health."""
         now = asyncio.get_running_loop().time()
         return CacheSnapshot(
             synced=self.synced,
@@ -112,7 +115,7 @@ class ClusterCache:
         )
 
     def observed(self, endpoint_name: str) -> Observed:
-        """All objects that may belong to the endpoint, in every allowed namespace."""
+        """Returns all objects that may belong to the endpoint, in every allowed namespace."""
         found = {}
         for store, name in self._stores_of_endpoint(endpoint_name):
             one = store.get(name)
@@ -121,13 +124,16 @@ class ClusterCache:
         return Observed(found)
 
     def token(self, endpoint_name: str) -> tuple[str, ...]:
-        """A value that changes whenever an object in `observed` changes; cheap to compute and to keep."""
+        """Returns a value that changes whenever the result of `observed` changes; cheap to compute and to store."""
         versions = (store.version(name) for store, name in self._stores_of_endpoint(endpoint_name))
-        # One string instead of six, because a token is kept for each of thousands of endpoints.
+        # One string instead of six per namespace, because a token is stored for each of thousands of endpoints.
         return (",".join("" if version is None else str(version) for version in versions),)
 
     def endpoint_names(self) -> frozenset[str]:
-        """Endpoints that objects name in their annotation or, without one, may belong to by their name."""
+        """Returns the names of all endpoints to which cached objects may belong.
+
+        An object belongs to the endpoint in its gco.io/endpoint annotation. Without one, its name decides.
+        """
         found: set[str] = set()
         for (kind, _), store in self._stores.items():
             for name, endpoint in store.endpoints():
@@ -140,31 +146,34 @@ class ClusterCache:
         return frozenset(found)
 
     def named(self, kind: Kind) -> Iterator[tuple[str, str, str | None]]:
-        """Every object of a kind: its namespace, its name and its gco.io/endpoint annotation."""
+        """Yields the namespace, name and gco.io/endpoint annotation of every object of a kind."""
         for namespace in self.namespaces:
-            # A copy, because callers yield to the event loop while they iterate over thousands of objects.
+            # A copy, because the store may change whenever a caller yields to the event loop between two objects.
             for name, endpoint in tuple(self._stores[kind, namespace].endpoints()):
                 yield namespace, name, endpoint
 
     def has(self, ref: ObjectRef) -> bool:
-        """Whether the object exists, including while it is terminating."""
+        """Returns whether the object is in the cache; a terminating object still is."""
         return self._store_of(ref).version(ref.name) is not None
 
     def put(self, raw: JsonObject) -> ObservedObject:
-        """Stores an object from a response of the server, so that we read our own writes.
+        """Stores the object in an API response, so that our own writes are visible to the next read, and returns it.
 
-        Raises ServerError if the response is not such an object.
+        Raises ServerError if the response is not an object of a cached kind.
         """
         if checked(raw).get("kind") not in _KINDS:
             raise ServerError(200, "", "the response is an object of another kind")
         return self._store_of(ref_of(raw)).put(raw)
 
     def forget(self, ref: ObjectRef, uid: str) -> None:
-        """Record that the object with this uid is gone; late events must not bring it back."""
+        """Records that the object with this uid is gone; later updates for it are ignored."""
         self._store_of(ref).forget(ref.name, uid)
 
     async def refresh(self, ref: ObjectRef) -> ObservedObject | None:
-        """Reads one object from the server, ours or not; None if it does not exist. Raises ClusterError."""
+        """Reads an object from the server, even if it is not ours, and stores it.
+
+        Returns None if it does not exist. Raises ClusterError.
+        """
         return await self._store_of(ref).refresh(ref.name)
 
     def _on_state(self) -> None:

@@ -1,8 +1,8 @@
 """Compact records of cached objects: a few hundred bytes each, instead of tens of kilobytes as dicts.
 
-10,000 endpoints have 30,000 objects. A record is one bytes object, so the garbage collector has nothing to traverse: a
-header with the values that are read often (resourceVersion, flags, uid), then the rest as deflated JSON. The preset
-dictionary is a typical object of the same kind, which leaves little more than names and numbers to store.
+10,000 endpoints have about 30,000 objects. Each record is a single bytes object, so the garbage collector has nothing
+to traverse. It starts with the values that are read often (resourceVersion, flags, uid); the rest is deflated JSON. The
+preset compression dictionary is a typical object of the same kind, so little more than names and numbers remains.
 """
 
 import struct
@@ -21,17 +21,18 @@ from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
 _HEADER: Final = struct.Struct(">QB")
 # Flags that can be read without inflating the record.
 _DELETING, _APPLIED, _STAMPED, _LEGACY, _REPLICAS = 1, 2, 4, 8, 16
-# How gco.io/endpoint derives from the object's name: absent, equal, without prefix or suffix, or stored in full.
+# How the gco.io/endpoint annotation is encoded in the flags: it is absent, equal to the object's name, the name without
+# the Ingress prefix or the canary suffix, or any other value, which has to be read from the JSON.
 _ENDPOINT_SHIFT: Final = 5
 _ABSENT, _SAME, _INGRESS, _CANARY, _EXPLICIT = range(5)
 
 _LEVEL: Final = 3  # measured with these dictionaries: smaller output than levels 1, 2 and 4, and no slower
-_WINDOW: Final = 14  # 16 KiB holds dictionary and object; a larger window takes longer to set up
+_WINDOW: Final = 14  # 16 KiB, enough for the dictionary and an object; a larger window takes longer to set up
 _MEMORY: Final = 6
 
 
 def pack(observed: ObservedObject) -> bytes:
-    """Pack an object into a record."""
+    """Packs an object into a record."""
     ownership = observed.ownership
     flags = (
         observed.deleting * _DELETING
@@ -55,7 +56,7 @@ def pack(observed: ObservedObject) -> bytes:
 
 
 def unpack(ref: ObjectRef, record: bytes) -> ObservedObject:
-    """Unpack a record; every call returns new values."""
+    """Unpacks a record into newly created values."""
     version, flags = _HEADER.unpack_from(record)
     start = _content_start(record)
     inflater = zlib.decompressobj(-_WINDOW, zdict=_DICTIONARIES[ref.kind])
@@ -84,29 +85,29 @@ def unpack(ref: ObjectRef, record: bytes) -> ObservedObject:
 
 
 def uid_of(record: bytes) -> str:
-    """The uid of a record's object."""
+    """Returns the uid of a record's object."""
     return record[_HEADER.size + 1 : _content_start(record)].decode()
 
 
 def version_of(record: bytes) -> int:
-    """The resourceVersion of a record's object."""
+    """Returns the resourceVersion of a record's object."""
     version, _ = _HEADER.unpack_from(record)
     return int(version)
 
 
 def same_but_version(one: bytes, other: bytes) -> bool:
-    """Whether two records are equal except for resourceVersion: nothing that planning reads has changed."""
+    """Returns whether two records differ at most in their resourceVersion, which planning does not read."""
     return one[8:] == other[8:]
 
 
 def may_be_applied_by_us(record: bytes) -> bool:
-    """Whether we manage the object even if its labels are missing (`objects.is_ours`)."""
+    """Returns whether we applied the object and it has a gco.io/endpoint annotation, like `is_applied_by_us`."""
     flags = record[8]
     return bool(flags & _APPLIED) and flags >> _ENDPOINT_SHIFT != _ABSENT
 
 
 def endpoint_of(ref: ObjectRef, record: bytes) -> str | None:
-    """The object's gco.io/endpoint annotation."""
+    """Returns the object's gco.io/endpoint annotation, or None if it has none."""
     match record[8] >> _ENDPOINT_SHIFT:
         case 0:
             return None

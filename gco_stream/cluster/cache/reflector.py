@@ -1,9 +1,9 @@
-"""Reflector for one collection: lists it page by page, watches it, and lists again if events may have been missed.
+"""Reflector for one collection: lists it page by page, watches it, and lists it again if events may have been missed.
 
-A watch that ends is resumed from its last resourceVersion. The collection is listed again, without a resourceVersion so
-that the response is the most recent state, if the server reports that the version is too old (410) or if the watch is
-silent: bookmarks arrive about once a minute, and a version from the future (etcd restored from a backup) produces
-neither events nor an error.
+A watch that ends is resumed from its last resourceVersion. The collection is listed again if the server reports that
+this version is too old (410), if access is denied, or if the watch receives nothing, although bookmarks are due about
+once a minute. A version from the future, which is possible after etcd was restored from a backup, produces neither
+events nor an error. Lists have no resourceVersion, so they return the most recent state.
 """
 
 import asyncio
@@ -34,29 +34,33 @@ INACTIVITY_SECONDS: Final = 100
 _WATCH_SECONDS: Final = (300, 600)
 _MIN_DELAY: Final = 0.2
 _MAX_DELAY: Final = 30.0
-# Minimum seconds per watch: a load balancer may end every watch after its first event.
+# Minimum seconds between the starts of two watches, because a load balancer may end every watch after its first event.
 _MIN_WATCH_SECONDS: Final = 1.0
 
 
 class ReflectorStore(Protocol):
-    """Receiver of what a watch reports. Calls are sequential."""
+    """Store that a Reflector keeps current. Its methods are never called concurrently."""
 
     def begin_list(self) -> None:
-        """Starts a new list; objects that are written from now on may be newer than it."""
+        """Starts a new list. Objects that are stored from now on may be newer than the list."""
 
     async def add_page(self, items: list[JsonObject]) -> None:
-        """Takes a page of the list; the caller does not need the items afterwards."""
+        """Adds a page to the list; may modify `items`."""
 
     async def end_list(self, version: int) -> None:
-        """Complete the list; `version` is its resourceVersion."""
+        """Completes the list; `version` is its resourceVersion."""
 
     async def handle_event(self, type_: str, item: JsonObject) -> None:
-        """Handle an ADDED, MODIFIED, DELETED or BOOKMARK event."""
+        """Handles an ADDED, MODIFIED, DELETED or BOOKMARK event."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReflectorSnapshot:
-    """State of one watch. `age`: seconds since the server last sent anything; None: never."""
+    """State of one collection's list and watch.
+
+    `name`: API path. `age`: seconds since the server last sent anything (None: never). `lists`, `watches`: how many
+    were started.
+    """
 
     name: str
     synced: bool
@@ -67,7 +71,10 @@ class ReflectorSnapshot:
 
 
 class Reflector:
-    """Lists and watches one collection for a sink."""
+    """Lists and watches one collection and passes its objects to `store`.
+
+    `on_state` is called whenever `synced` or `problem` may have changed.
+    """
 
     def __init__(
         self,
@@ -97,7 +104,7 @@ class Reflector:
         self.problem: str | None = None
 
     def snapshot(self, now: float) -> ReflectorSnapshot:
-        """Current state; `now` is the running loop's time."""
+        """Returns the current state; `now` is the event loop's time."""
         age = None if self._last_received is None else now - self._last_received
         return ReflectorSnapshot(self._path, self.synced, self.problem, age, self._lists, self._watches)
 
@@ -133,13 +140,14 @@ class Reflector:
         retry_after = error.retry_after or 0
         await asyncio.sleep(retry_after)
         if isinstance(error, Unreachable | ServerError) and self._may_be_woken:
-            # Only once: if this path alone fails, responses on other paths do not mean that it has recovered.
+            # At most one early wake-up until the next event: if only this path fails, responses on other paths do not
+            # mean that it has recovered.
             self._may_be_woken = await self._client.wait_for_retry(delay - retry_after)
         else:
             await asyncio.sleep(delay - retry_after)
 
     def _watch_seconds(self) -> float:
-        """Seconds since the last watch was accepted; 0 if none was since the last pause."""
+        """Returns the seconds since the last watch was accepted, or 0 if none was accepted since the last pause."""
         opened, self._opened_at = self._opened_at, None
         return 0.0 if opened is None else asyncio.get_running_loop().time() - opened
 
@@ -155,7 +163,7 @@ class Reflector:
         return version
 
     async def _watch(self) -> None:
-        """Pass events to the sink until the watch ends; each handled event advances the resourceVersion."""
+        """Passes events to the store until the watch ends. Each handled event advances the resourceVersion."""
         self._watches += 1
         heard = False
         query = {

@@ -1,8 +1,8 @@
 """Store for all objects of one kind in one namespace, with the rules for accepting updates.
 
-Updates come from lists, from watch events and from responses to our own writes. The higher resourceVersion wins. A new
-list is authoritative, even if the server's versions went backwards, except for objects that were written while it was
-being read.
+Updates come from lists, watch events, and responses to our own reads and writes. The higher resourceVersion wins. A
+complete list replaces all stored objects, even if the server's versions went backwards, except for objects that were
+stored while the list was being read.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from gco_stream.cluster.cache import packed_object as compact
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 
-# Deleted uids to remember, so that late updates do not bring them back. Fewer objects are deleted between two events.
+# Maximum number of deleted uids to remember, so that late updates do not bring their objects back. Far fewer objects
+# are deleted while an update is on its way.
 _MAX_TOMBSTONES: Final = 4096
 _MAX_VERSION: Final = 2**64
 # Objects processed before yielding to the event loop.
@@ -22,10 +23,10 @@ _BATCH: Final = 50
 
 
 class Store:
-    """Objects of one kind in a namespace; the sink of their watch.
+    """Cached objects of one kind in one namespace; implements ReflectorStore.
 
-    `fetch` reads one object (None: it does not exist). `report` receives the names of endpoints that may need a new
-    plan.
+    `fetch` reads one object from the server (None: it does not exist). `report` receives the names of endpoints that
+    may need a new plan.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class Store:
         self._report = report
         self._records: dict[str, bytes] = {}
         self._tombstones: dict[str, int] = {}
-        # Objects of interest that the watch's selector does not match, so no event reports their changes.
+        # Names of stored objects that the watch's label selector does not match, so the watch does not report their
+        # changes.
         self._unselected: set[str] = set()
         self._listed: dict[str, bytes] | None = None
         self._written: set[str] = set()
@@ -51,36 +53,36 @@ class Store:
         return len(self._records)
 
     def ref(self, name: str) -> ObjectRef:
-        """Reference to an object of this collection."""
+        """Returns a reference to the object with this name."""
         return ObjectRef(self._kind, self._namespace, name)
 
     def get(self, name: str) -> ObservedObject | None:
-        """The object with this name."""
+        """Returns the object with this name, or None if it is not stored."""
         record = self._records.get(name)
         return None if record is None else compact.unpack(self.ref(name), record)
 
     def version(self, name: str) -> int | None:
-        """The resourceVersion of the object with this name."""
+        """Returns the resourceVersion of the object with this name, or None if it is not stored."""
         record = self._records.get(name)
         return None if record is None else compact.version_of(record)
 
     def endpoints(self) -> Iterator[tuple[str, str | None]]:
-        """Every object's name and its gco.io/endpoint annotation."""
+        """Yields the name and gco.io/endpoint annotation of every object."""
         for name, record in self._records.items():
             yield name, compact.endpoint_of(self.ref(name), record)
 
     def put(self, raw: JsonObject) -> ObservedObject:
-        """Stores the response to one of our reads or writes; it is not reported, since the caller already knows it."""
+        """Stores an object from a response without reporting the change, because the caller already knows about it."""
         observed = observe(raw, self._kind)
         unknown = observed.ref.name not in self._records and is_selected(observed)
         if not unknown or int(observed.resource_version) > self._list_version:
             self._put(observed)
-        # An object older than the list and missing from it was deleted before this response arrived; no event will
-        # follow.
+        # Otherwise, the object is older than the list but missing from it: it was deleted before this response arrived,
+        # and no event will report that.
         return observed
 
     def forget(self, name: str, uid: str) -> None:
-        """Record that the object with this uid is gone; later updates for it are ignored."""
+        """Records that the object with this uid is gone; later updates for it are ignored."""
         self._entomb(uid, _MAX_VERSION)
         self._mark_written(name)
         stored = self._records.get(name)
@@ -88,7 +90,10 @@ class Store:
             self._remove(name)
 
     async def refresh(self, name: str) -> ObservedObject | None:
-        """Reads the object from the server and reports it if it changed. Raises ClusterError."""
+        """Reads the object from the server, stores it, and reports it if it changed.
+
+        Returns None if it does not exist. Raises ClusterError.
+        """
         stored = self._records.get(name)
         raw = await self._fetch(self.ref(name))
         if raw is None:
@@ -101,26 +106,29 @@ class Store:
         return observed
 
     def begin_list(self) -> None:
-        """Starts a list; uids that were deleted before cannot appear in it."""
+        """Starts a list and clears the tombstones, because an object that is already deleted cannot appear in it."""
         self._listed = {}
         self._written = set()
         self._tombstones.clear()
 
     async def add_page(self, items: list[JsonObject]) -> None:
-        """Add items to the list."""
+        """Adds `items` to the list and empties it."""
         listed = self._listed if self._listed is not None else {}
         while items:
             for item in items[-_BATCH:]:
                 observed = observe(item, self._kind)
                 record = compact.pack(observed)
                 stored = self._records.get(observed.ref.name)
-                # Equal bytes are reused; a second copy would be held until the list is complete.
+                # An unchanged record is reused, so there is no second copy of it while the list is incomplete.
                 listed[observed.ref.name] = stored if stored == record else record
             del items[-_BATCH:]
             await asyncio.sleep(0)
 
     async def end_list(self, version: int) -> None:
-        """Complete the list as of `version`: it replaces the store, except for objects written meanwhile."""
+        """Completes the list. It replaces the stored objects, except for those that were stored meanwhile.
+
+        `version`: resourceVersion of the list.
+        """
         self._list_version = version
         old, new = self._records, self._listed or {}
         self._listed = None
@@ -134,7 +142,8 @@ class Store:
                 new.pop(name, None)
             else:
                 new[name] = newest
-        # Missing from the list: deleted, or its labels were removed. Objects that may be ours are read one by one.
+        # An object that is missing from the list was deleted or lost its labels. Those that may be ours are read one by
+        # one to find out.
         to_recheck = [
             name
             for name in old.keys() - new.keys()
@@ -150,7 +159,7 @@ class Store:
             await self._recheck(name)
 
     async def handle_event(self, type_: str, item: JsonObject) -> None:
-        """Handle a watch event."""
+        """Handles a watch event."""
         if type_ == "BOOKMARK":
             for name in tuple(self._unselected):
                 await self._recheck(name)
@@ -164,14 +173,14 @@ class Store:
                 self._on_changed(name, stored, observed)
         elif stored is not None and compact.uid_of(stored) == uid and compact.version_of(stored) < version:
             if compact.may_be_applied_by_us(stored) and "deletionTimestamp" not in metadata:
-                # The watch also sends DELETED for an object whose labels were removed.
+                # The watch also sends DELETED for an object that no longer matches the label selector.
                 self._unselected.add(name)
                 await self._recheck(name)
             else:
                 self._on_deleted(name, stored, version)
 
     async def _recheck(self, name: str) -> None:
-        """Reads an object that the watch does not report, and drops it if it is no longer ours."""
+        """Reads an object that the watch does not report, and removes it from the store if it is no longer ours."""
         observed = await self.refresh(name)
         if observed is None or is_selected(observed) or is_applied_by_us(observed):
             return
@@ -180,7 +189,7 @@ class Store:
             self._on_deleted(name, stored, int(observed.resource_version) - 1)
 
     def _put(self, observed: ObservedObject) -> bool:
-        """Stores an object unless it is outdated, and returns whether it was stored."""
+        """Stores an object unless it is outdated; returns whether it was stored."""
         name, version = observed.ref.name, int(observed.resource_version)
         stored = self._records.get(name)
         if version <= self._tombstones.get(observed.uid, -1) or (

@@ -1,1 +1,1 @@
-"""Writes and reads Kubernetes Events."""
+"""Recorder and reader of Kubernetes Events."""

@@ -1,4 +1,4 @@
-"""Reads Kubernetes Events about given objects, from any source, when a person views one endpoint."""
+"""Reader of the Kubernetes Events about given objects, from any controller; used when a user views an endpoint."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,7 +18,11 @@ _MAX_FIELD_LENGTH: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class ListedEvent:
-    """Kubernetes Event. `at`: when it was last seen, RFC 3339 ("" if unknown); `about`: Kind/name."""
+    """A Kubernetes Event.
+
+    `at`: when it was last observed, in RFC 3339 ("" if unknown). `about`: the object, as Kind/name. `source`: the
+    reporting controller.
+    """
 
     at: str
     type: str
@@ -36,7 +40,7 @@ async def list_events(
     *,
     timeout: float,  # noqa: ASYNC109 - for each call, including the wait for a connection
 ) -> tuple[ListedEvent, ...]:
-    """Events about the objects with these names, newest first, at most 100 per name. Raises ClusterError."""
+    """Returns the Events about objects with these names, newest first, at most 100 per name. Raises ClusterError."""
 
     async def of(name: str) -> JsonObject:
         query = {"fieldSelector": f"regarding.name={name}", "limit": str(_LIMIT)}

@@ -1,7 +1,7 @@
-"""Kubernetes Events on the objects that users look at: what was done or what is wrong, in one sentence.
+"""Recorder of Kubernetes Events that describe, in one sentence, an action on an object or a problem with it.
 
-Events are best effort: nothing waits for them or fails because of them. A repeat increments the count of the existing
-Event, at a low rate. Events beyond the rate limit are dropped and counted.
+Events are best effort: no caller waits for them or fails because of them. A repeat increases the count of the existing
+Event, which is written at most every 10 minutes. Events beyond the rate limit are dropped and counted.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from gco_stream.model.objects import API_VERSIONS, JsonObject, ObjectRef
 EventType = Literal["Normal", "Warning"]
 
 CONTROLLER: Final = "gco-stream"
-# In bytes, because that is what the server counts.
+# In bytes, as the server counts it.
 MAX_NOTE: Final = 1024
 _MAX_SHORT: Final = 128
 _ACTION: Final = "Reconcile"
@@ -40,12 +40,13 @@ _API_VERSION: Final = "events.k8s.io/v1"
 
 _QUEUE: Final = 500
 _MAX_SERIES: Final = 2000
-# A repeat is written at most this often. Events expire after an hour, so a later repeat is written as a new Event.
+# Minimum seconds between two writes of an Event.
 _QUIET_SECONDS: Final = 600.0
+# Seconds after which a repeat is written as a new Event, because the server deletes Events after an hour.
 _FORGET_SECONDS: Final = 3000.0
 _BURST: Final = 50
 _PER_SECOND: Final = 5.0
-# Limit per object, so that one flapping object leaves room for the others.
+# Limits per object, so that one flapping object leaves room for the others.
 _OBJECT_BURST: Final = 25
 _OBJECT_PER_SECOND: Final = 1 / 60
 _MAX_ATTEMPTS: Final = 3
@@ -58,7 +59,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class TokenBucket:
-    """Token bucket: `burst` tokens at most, refilled at `rate` per second."""
+    """Token bucket with at most `burst` tokens, refilled at `rate` tokens per second.
+
+    `at`: when `tokens` was last updated, in monotonic seconds.
+    """
 
     burst: float
     rate: float
@@ -67,24 +71,24 @@ class TokenBucket:
 
     @classmethod
     def full(cls, burst: float, rate: float, now: float) -> "TokenBucket":
-        """A full bucket."""
+        """Creates a full bucket."""
         return cls(burst, rate, burst, now)
 
     def wait(self, now: float) -> float:
-        """Seconds until a token is available."""
+        """Returns the seconds until a token is available."""
         self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
         self.at = now
         return max(0.0, (1 - self.tokens) / self.rate)
 
     def try_take(self, now: float) -> bool:
-        """Takes a token if one is available."""
+        """Takes a token if one is available; returns whether it did."""
         if self.wait(now) > 0:
             return False
         self.spend()
         return True
 
     def spend(self) -> None:
-        """Takes a token after waiting for it."""
+        """Takes a token without checking whether one is available."""
         self.tokens -= 1
 
 
@@ -99,9 +103,11 @@ class _Key:
 
 @dataclass(slots=True)
 class _Series:
-    """One Event and its repeats. `first`, `last`: wall time, microseconds; `written`: monotonic time of the last write.
+    """An Event and its repeats.
 
-    We choose the name, so that a retry after a lost response finds the Event that the first attempt created.
+    `first`, `last`: wall-clock times in microseconds since 1970. `written`: time of the last write, in monotonic
+    seconds. `name`: the Event's name, chosen by the client so that a retry after a lost response does not create a
+    second Event.
     """
 
     first: int
@@ -114,9 +120,10 @@ class _Series:
 
 
 class EventRecorder:
-    """Writes events.k8s.io Events; `instance` is this replica's name.
+    """Queue and writer of events.k8s.io Events.
 
-    `emit` never waits and never raises; `run` writes until cancelled.
+    `instance`: this replica's name. `clock` returns monotonic seconds, `wall` microseconds since 1970. `emit` neither
+    waits nor raises.
     """
 
     def __init__(
@@ -139,7 +146,10 @@ class EventRecorder:
         self.dropped = 0
 
     def emit(self, ref: ObjectRef, uid: str, type_: EventType, reason: str, note: str) -> None:
-        """Queue an Event on an object. `reason` is one CamelCase word, `note` a sentence (truncated to 1024 bytes)."""
+        """Queues an Event about an object.
+
+        `reason` is one CamelCase word. `note` is a sentence; it is truncated to 1024 bytes.
+        """
         key = _Key(ref, uid, type_, reason[:_MAX_SHORT], truncate_note(note))
         now, wall = self._clock(), self._wall()
         series = self._series.get(key)
@@ -164,7 +174,7 @@ class EventRecorder:
             self._series.popitem(last=False)
 
     async def run(self) -> None:
-        """Write queued Events until cancelled; failures are logged."""
+        """Writes queued Events until cancelled; failures are logged."""
         while True:
             while not self._queue:
                 self._arrived.clear()
@@ -178,7 +188,7 @@ class EventRecorder:
                 self._drop(key, "too many events")
 
     async def _write(self, key: _Key, series: _Series) -> None:
-        # Repeats from here on are part of the next write.
+        # Repeats that arrive from here on are part of the next write.
         series.queued = False
         series.written = self._clock()
         try:
@@ -203,7 +213,7 @@ class EventRecorder:
         try:
             await self._send("PATCH", key, f"/{series.name}", patch)
         except NotFound:
-            # Events expire on the server.
+            # The server has deleted the expired Event.
             series.first, series.count, series.name, series.created = series.last, 1, _name(key.ref), False
             await self._create(key, series)
 
@@ -266,7 +276,7 @@ def _name(ref: ObjectRef) -> str:
 
 
 def truncate_note(note: str) -> str:
-    """Truncate a note to the server's limit of 1024 bytes, ending in … if anything was removed."""
+    """Truncates a note to the server's limit of 1024 bytes; a truncated note ends with …."""
     raw = note.encode("utf-8", "replace")
     if len(raw) <= MAX_NOTE:
         return raw.decode()

@@ -1,7 +1,8 @@
-"""Leader election with a Lease: at most one replica leads, and one that cannot renew stops before another may start.
+"""Leader election with a Lease: at most one replica leads at a time.
 
-The rules are in `lease`; this module applies them. A term lasts from acquiring the Lease to its release or loss. Its
-deadline is an event loop timer, which fires without any response from the server.
+A leader that cannot renew the Lease stops before another replica may start. The rules are pure functions in the
+`record` module; this module applies them. A term lasts from acquiring the Lease to its release or loss. Its deadline is
+a timer of the event loop, which fires even if the server does not respond.
 """
 
 import asyncio
@@ -25,18 +26,19 @@ from gco_stream.cluster.leaderelection.record import LeaseRef, Timing
 from gco_stream.cluster.leaderelection.self_fence import SelfFence, no_fence
 from gco_stream.cluster.leaderelection.term import Term
 
-# Nothing is sent in the last second of a lease, so that requests in flight arrive before another replica may lead.
+# Nothing is sent in the last second of a lease, so that requests in flight arrive before another replica can lead.
 _MARGIN: Final = 1.0
-# The process is ended this many seconds before expiry, in case a request that passed that check is still unsent.
+# The fence ends the process this many seconds before the lease expires, in case a request that was still allowed by
+# _MARGIN has not been sent yet.
 _MAX_TRANSIT_SECONDS: Final = 0.25
-# Other clients may change the Lease (for example, its annotations) between our read and our write, but rarely this
-# many times in a row.
+# Attempts to write the Lease. Other clients may change it (for example, its annotations) between our read and our
+# write, but rarely this many times in a row.
 _MAX_ATTEMPTS: Final = 4
-# Attempts that fit between a renewal and its deadline even if each one hangs.
+# Number of attempts that fit before the renew deadline, even if each one times out.
 _TRIES_PER_DEADLINE: Final = 3
-# Resolution of event loop timers; a shorter wait may return immediately.
+# Resolution of event loop timers, in seconds; a shorter wait may return immediately.
 _TICK: Final = 0.001
-# After a lost race, the Lease is read again within 1/10 of a retry period.
+# Divisor of the retry period: the Lease is read again after 1/10 of it if another client changed the Lease first.
 _QUICK: Final = 10
 
 _log = structlog.get_logger(__name__)
@@ -46,8 +48,9 @@ _log = structlog.get_logger(__name__)
 class ElectionSnapshot:
     """State of the election as this replica sees it.
 
-    `holder`: holder of the Lease ("" if none). `since`: when it acquired the Lease, by its own clock, if recorded.
-    `problem`: why the Lease cannot be read or written at present (this replica is then not ready).
+    `identity`: this replica's identity. `holder`: identity of the Lease's holder ("" if none). `since`: when the holder
+    acquired the Lease, by its own clock, if recorded. `problem`: why the Lease currently cannot be read or written; the
+    replica is then not ready.
     """
 
     identity: str
@@ -58,7 +61,7 @@ class ElectionSnapshot:
 
 
 class Leadership:
-    """The leader's access to its own term."""
+    """Handle of the current term, passed to the leader's task."""
 
     def __init__(self, elector: "LeaderElector", term: Term) -> None:
         self._elector = elector
@@ -66,43 +69,49 @@ class Leadership:
 
     @property
     def epoch(self) -> int:
-        """Fencing token of this term in microseconds, higher than that of every earlier term."""
+        """Fencing token of this term, in microseconds since 1970; higher than that of every earlier term."""
         return self._term.epoch
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """The Lease's annotations as last observed (the watch keeps them current)."""
+        """The Lease's annotations as last observed; the watch keeps them current."""
         return self._elector.annotations
 
     def on_lease_change(self, callback: Callable[[], None]) -> None:
-        """Call `callback` when the watch shows that the Lease may have changed, until the term ends.
+        """Registers `callback`, which is called when the Lease may have changed, until the term ends.
 
-        It is called in the event loop and must not block.
+        It is called on the event loop and must not block.
         """
         self._term.on_lease_change = callback
 
     def remaining(self) -> float:
-        """Seconds for which this process may still write; 0 or less: it may not."""
+        """Returns the seconds for which this process may still write; 0 or less means that it may not."""
         return self._elector.remaining(self._term)
 
     async def raise_epoch(self, above: int) -> int:
-        """Raises the epoch above `above` and returns it. Raises NotLeading, Rejected (no such time), ClusterError."""
+        """Increases the epoch to a value greater than `above` and returns it.
+
+        Raises Rejected if a MicroTime cannot represent that value, and NotLeading or another ClusterError.
+        """
         if above >= lease.MAX_EPOCH:
             raise Rejected(0, "EpochTooHigh", f"epoch {above} is not below {lease.MAX_EPOCH}, the largest MicroTime")
         await self._elector.renew(self._term, above=above)
         return self._term.epoch
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
-        """Sets annotations of the Lease (None: remove); all others are kept. Raises NotLeading, ClusterError."""
+        """Sets annotations of the Lease (a None value removes one) and keeps all others.
+
+        Raises NotLeading or another ClusterError.
+        """
         await self._elector.renew(self._term, annotations=annotations)
 
 
 class LeaderElector:
-    """Competes for the Lease `ref` and runs the leader's task while it holds it.
+    """Competes for the Lease `ref` and runs the leader's task while this replica holds it.
 
-    The elector should have a client of its own, so that renewals do not wait behind other calls. `fence` ends this
-    process if the leader's task has not ended in time. `clock` is monotonic and in seconds, `wall` returns microseconds
-    since 1970, and neither is ever compared with another machine's.
+    `client` should not be used for anything else, so that renewals do not wait for other calls. `fence` ends this
+    process if the leader's task does not end in time. `clock` returns monotonic seconds and `wall` microseconds since
+    1970; neither is compared with another machine's clock.
     """
 
     def __init__(
@@ -129,7 +138,8 @@ class LeaderElector:
         self._lease = LeaseLock(client, ref, timing, timeout=self._try_seconds, clock=clock, on_change=self._on_change)
         self._term: Term | None = None
         self._sent_epoch: int | None = None
-        # Consecutive attempts to acquire without a response, and until when other replicas go first because of them.
+        # Consecutive attempts to acquire the Lease without a response, and the time until which this replica therefore
+        # leaves the Lease to others.
         self._unconfirmed = 0
         self._yield_until = -math.inf
         self._problem: str | None = None
@@ -142,7 +152,7 @@ class LeaderElector:
         return MappingProxyType(dict(lease.annotations_of(self._lease.raw)))
 
     def snapshot(self) -> ElectionSnapshot:
-        """State of the election, for health checks, metrics and the status page."""
+        """Returns the state of the election, for health checks, metrics and the status page."""
         record = self._lease.observed.record if self._lease.observed else None
         leading = self._term is not None and self.remaining(self._term) > 0
         since = lease.moment(record.acquired) if record and record.holder and record.acquired is not None else None
@@ -152,10 +162,10 @@ class LeaderElector:
         return ElectionSnapshot(self._identity, record.holder if record else "", leading, since, self._problem)
 
     async def run(self, lead: Callable[[Leadership], Awaitable[None]], stop: asyncio.Event) -> None:
-        """Compete for the Lease until `stop` is set; then wait for `lead`, release the Lease, and return.
+        """Competes for the Lease until `stop` is set, then waits for `lead`, releases the Lease, and returns.
 
-        `lead` runs once per term, checks `stop` itself, and is cancelled when the lease is lost or has not been renewed
-        by the renew deadline. Its exceptions are raised (in a group) after the Lease has been released. If this
+        `lead` runs once per term and must check `stop` itself. It is cancelled when the Lease is lost or has not been
+        renewed by the renew deadline. Its exceptions are raised in a group, after the Lease has been released. If this
         coroutine is cancelled, the Lease is not released, and the next leader waits until it expires.
         """
         async with asyncio.TaskGroup() as group:
@@ -177,7 +187,7 @@ class LeaderElector:
                 helper.cancel()
 
     async def _acquire(self, stop: asyncio.Event) -> Term | None:
-        """Wait for the Lease and acquire it. Returns None if stopped first."""
+        """Waits until the Lease can be acquired and acquires it. Returns None if `stop` is set first."""
         while not stop.is_set():
             pause = self._jittered()
             try:
@@ -200,7 +210,8 @@ class LeaderElector:
                 self._failed(error)
                 pause = max(pause, error.retry_after or 0)
                 if self._unconfirmed >= _TRIES_PER_DEADLINE:
-                    # Acquiring without ever getting a response keeps the Lease from replicas that could lead.
+                    # The attempts may have succeeded on the server. They would then prevent replicas with a working
+                    # connection from leading.
                     self._unconfirmed = 0
                     self._yield_until = self._clock() + self._duration + 2 * self._retry_period
             await self._pause(pause)
@@ -231,12 +242,12 @@ class LeaderElector:
             deadline=sent + self._renew_deadline,
         )
         self._problem = None
-        # The watch may have reported a newer change before the response arrived, or the response may have come too
+        # The watch may have reported a newer change before the response arrived, or the response may have arrived too
         # late.
         return term if self._holds(term) and self.remaining(term) > 0 else None
 
     async def _lead(self, term: Term, lead: Callable[[Leadership], Awaitable[None]]) -> None:
-        """Run `lead` until it returns or the term ends."""
+        """Runs `lead` until it returns or the term ends."""
         self._term = term
         self._arm_fence(term)
         self._log.info("lease acquired", epoch=term.epoch)
@@ -258,7 +269,7 @@ class LeaderElector:
                 try:
                     await lead(Leadership(self, term))
                 finally:
-                    # Once the task is ending, for any reason, it cannot be extended.
+                    # A task that is ending must not be given more time by a renewal.
                     expired, term.scope = scope.expired(), None
         except TimeoutError:
             if not expired:
@@ -269,7 +280,7 @@ class LeaderElector:
             self._log.warning("leadership lost", reason=reason, problem=self._problem)
 
     async def _renew_loop(self, term: Term) -> None:
-        """Renew until cancelled or until the term ends."""
+        """Renews the Lease until cancelled or until the term ends."""
         due, retry_at = self._clock() + self._jittered(), -math.inf
         while not term.ended:
             await self._pause(max(due, retry_at) - self._clock())
@@ -282,13 +293,16 @@ class LeaderElector:
                 return
             except ClusterError as error:
                 self._failed(error)
-                # Retry-After is honored, but never beyond the last attempt that fits before the deadline.
+                # Retry-After is honored, but must leave time for one more attempt before the deadline.
                 retry_at = min(self._clock() + (error.retry_after or 0), term.deadline - self._try_seconds)
 
     async def renew(
         self, term: Term, *, above: int | None = None, annotations: Mapping[str, str | None] | None = None
     ) -> None:
-        """Renews the Lease, with a higher epoch or new annotations if given. Raises NotLeading, ClusterError."""
+        """Renews the Lease, optionally with an epoch greater than `above` or with changed `annotations`.
+
+        Raises NotLeading or another ClusterError.
+        """
         async with self._writing:
             for _ in range(_MAX_ATTEMPTS):
                 if self._lease.stale:
@@ -316,11 +330,11 @@ class LeaderElector:
         term.extend(term.deadline - self._clock())
 
     def _arm_fence(self, term: Term) -> None:
-        # By then the leader's task, cancelled at the renew deadline, has had time to end.
+        # The leader's task is cancelled at the renew deadline, so it has time to end before the fence fires.
         self._fence(term.expiry - _MAX_TRANSIT_SECONDS - self._clock())
 
     async def _release(self, term: Term) -> None:
-        """Release the Lease so that another replica can lead at once; if this fails, it expires on its own."""
+        """Releases the Lease so that another replica can lead at once. If this fails, the Lease expires on its own."""
         if term.over or not self._holds(term):
             return
         term.over = True
@@ -340,11 +354,11 @@ class LeaderElector:
             self._log.warning("failed to release the lease; it expires on its own", error=str(error))
 
     def remaining(self, term: Term) -> float:
-        """Seconds for which the term's leader may still write."""
+        """Returns the seconds for which the leader may still write in this term."""
         return 0.0 if term.ended else term.expiry - self._clock() - _MARGIN
 
     def _holds(self, term: Term) -> bool:
-        """Whether the term is still valid; ends it if the Lease is held by another replica or deleted."""
+        """Returns whether the term is still valid; ends it if the Lease was deleted or has another holder."""
         if (
             not term.ended
             and self._lease.observed
@@ -363,7 +377,7 @@ class LeaderElector:
         self._changed.set()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait for `seconds`, or until the watch reports a change or `stop` is set."""
+        """Waits for `seconds`, or until the watch reports a change or `stop` is set."""
         await wait_for_event(self._changed, max(seconds, _TICK))
         self._changed.clear()
 

@@ -1,7 +1,6 @@
-"""Lease client that caches the Lease and keeps it current from every response and from a watch.
+"""Client for one Lease, which it caches and updates from every response and from a watch.
 
-Writes are PUTs of the cached object with its resourceVersion and uid, so a stale cache costs a conflict and nothing
-else.
+Updates send the cached Lease's resourceVersion and uid, so a stale cache can only cause a conflict.
 """
 
 import asyncio
@@ -30,7 +29,8 @@ _log = structlog.get_logger(__name__)
 class LeaseLock:
     """Reads, writes and watches one Lease.
 
-    `timeout`: seconds for one call. `on_change` is called whenever the watch reports a change; it must not block.
+    `timeout`: seconds for one call. `clock` returns monotonic seconds. `on_change` is called when the watch opens, ends
+    or reports a change; it must not block.
     """
 
     def __init__(
@@ -58,16 +58,16 @@ class LeaseLock:
 
     @property
     def observed(self) -> ObservedRecord | None:
-        """Last observed record; None before the first read."""
+        """Last observation of the Lease; None before the first one."""
         return self._observed
 
     @property
     def raw(self) -> JsonObject:
-        """Last observed object (do not modify it in place); an empty Lease if there is none."""
+        """Last observed object, or a Lease without a spec if there is none. Do not modify it in place."""
         return self._raw or self._absent
 
     async def read(self) -> ObservedRecord:
-        """Reads the Lease from the server; a missing Lease is not an error. Raises ClusterError."""
+        """Reads the Lease from the server. A missing Lease is not an error. Raises ClusterError."""
         self.stale = False
         try:
             raw = _checked(await self._client.request("GET", self._path, timeout=self._timeout))
@@ -79,10 +79,10 @@ class LeaseLock:
         return self._store(raw)
 
     async def write(self, raw: JsonObject, *, within: float = math.inf) -> bool:
-        """Write `raw` as the new Lease. Returns False on a conflict, in which case nothing was written.
+        """Creates or updates the Lease. Returns False on a conflict, in which case nothing was written.
 
-        `within`: seconds after which the write must no longer be applied. Raises ClusterError; the write may have been
-        applied regardless.
+        `within`: upper limit for the timeout, in seconds. Raises ClusterError, in which case the write may still have
+        been applied.
         """
         absent = "uid" not in raw["metadata"]
         method, path = ("POST", self._collection_path) if absent else ("PUT", self._path)
@@ -106,9 +106,10 @@ class LeaseLock:
         return True
 
     async def watch(self, pause: Callable[[], float]) -> None:
-        """Watch the Lease until cancelled; `pause()` returns the seconds between attempts. Retries every ClusterError.
+        """Watches the Lease until cancelled and retries after every ClusterError.
 
-        Without a watch (not allowed, or the server is down), the cached Lease is only as fresh as the last read.
+        `pause` returns the seconds to wait before the next attempt. While there is no watch (access is denied, or the
+        server is down), the cached Lease is only as current as the last response.
         """
         problem = ""
         while True:
@@ -116,7 +117,7 @@ class LeaseLock:
                 "fieldSelector": f"metadata.name={self._name}",
                 "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311 - spreads load
             }
-            # Without a resourceVersion the watch starts with the most recent state.
+            # Without a resourceVersion, the watch starts with the most recent state.
             events = self._client.watch(
                 self._collection_path, query, inactivity=self._timing.inactivity, on_open=self._opened
             )
@@ -135,7 +136,7 @@ class LeaseLock:
             await asyncio.sleep(pause())
 
     def _opened(self) -> None:
-        # A watch does not report that the Lease is missing, so it must be read.
+        # A watch does not report that the Lease does not exist, so the Lease must be read.
         self.watching = self.stale = True
         self._on_change()
 
@@ -159,7 +160,7 @@ class LeaseLock:
 
 
 def _checked(raw: object) -> JsonObject:
-    """Return `raw` if it is a stored object, not a proxy's response. Raises ServerError."""
+    """Returns `raw` if it is an object with a uid and not, for example, a proxy's response. Raises ServerError."""
     metadata = raw.get("metadata") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or not isinstance(metadata, dict) or not metadata.get("uid"):
         raise ServerError(200, "", "the response is not a Lease")

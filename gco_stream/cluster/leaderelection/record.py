@@ -1,8 +1,8 @@
-"""Leader election rules as pure functions: who may lead, and what to write into the Lease.
+"""Rules of leader election as pure functions: who may lead, and what to write into the Lease.
 
-The algorithm is client-go's: clocks of different machines are never compared. A standby counts from when it saw the
-record change, by its own monotonic clock; the holder counts from before it sent the renewal. The holder's count always
-starts first, so the holder stops before a standby starts.
+As in client-go, clocks of different machines are never compared. A standby measures the lease duration with its own
+monotonic clock from the moment at which it observed the last change of the record. The holder measures it from before
+it sent the renewal. The holder therefore always starts first, and stops before a standby may lead.
 """
 
 import re
@@ -21,9 +21,9 @@ MAX_EPOCH: Final = 253_402_300_799_999_999
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# Suffix of our replicas' identities. Neither GCO's monitor nor people use it.
+# UUID at the end of gco-stream identities. It distinguishes them from those of GCO's monitor and from manual entries.
 _GCO_STREAM_SUFFIX: Final = re.compile(r"_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-# GCO's monitor takes over from another monitor that has missed this many cycles.
+# GCO's monitor considers another monitor dead after this many missed cycles.
 _LEGACY_CYCLES: Final = 3
 
 
@@ -35,7 +35,7 @@ class LeaseRef:
     name: str
 
     def __str__(self) -> str:
-        """`<namespace>/<name>`."""
+        """Returns `<namespace>/<name>`."""
         return f"{self.namespace}/{self.name}"
 
     @property
@@ -53,9 +53,9 @@ class LeaseRef:
 class Timing:
     """Timing of an election, in seconds.
 
-    `duration`: how long a renewal of ours is valid. `renew_deadline`: when a leader that cannot renew steps down.
-    `retry_period`: the time between two renewals, or two attempts to acquire the Lease. `legacy_interval`: the time
-    between two renewals by GCO's monitor.
+    `duration`: how long the Lease is valid after a renewal by gco-stream. `renew_deadline`: how long a leader that
+    cannot renew the Lease keeps leading. `retry_period`: time between two renewals, or between two attempts to acquire
+    the Lease. `legacy_interval`: time between two renewals by GCO's monitor.
     """
 
     duration: int
@@ -65,13 +65,13 @@ class Timing:
 
     @property
     def inactivity(self) -> float:
-        """Seconds without events after which a watch is considered broken; GCO's monitor too renews more often."""
+        """Seconds without events after which a watch is considered broken; every holder renews more often than that."""
         return max(2 * self.duration, 3 * self.legacy_interval)
 
     def expiry_seconds(self, record: "LeaderElectionRecord | None") -> float:
-        """Seconds for which the record must not change before its holder is considered dead.
+        """Returns the seconds without a change of the record after which its holder is considered dead.
 
-        Never less than our own duration, which our replicas rely on even if the record was edited manually.
+        At least `duration`, because a gco-stream leader relies on it even if the record was edited manually.
         """
         recorded = max(self.duration, record.duration or 0) if record else self.duration
         if record and record.holder and not is_gco_stream_identity(record.holder):
@@ -81,7 +81,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class LeaderElectionRecord:
-    """Contents of a Lease. Times are microseconds since 1970; an empty holder means that nobody holds it."""
+    """Contents of a Lease.
+
+    `holder` is empty if nobody holds the Lease. `duration` is in seconds, `acquired` and `renewed` are in microseconds
+    since 1970.
+    """
 
     uid: str
     holder: str = ""
@@ -92,10 +96,10 @@ class LeaderElectionRecord:
 
     @property
     def released(self) -> bool:
-        """Whether the Lease was released, so that there is no holder to wait for.
+        """Whether the Lease was released by gco-stream, so that there is no holder to wait for.
 
-        Our release removes renewTime as well and keeps acquireTime. A Lease that was cleared manually, in part or
-        completely, looks different, and its holder may still be acting.
+        A release removes the holder and renewTime but keeps acquireTime. A Lease that was cleared manually looks
+        different, and its last holder may still be leading.
         """
         return not self.holder and self.renewed is None and self.acquired is not None
 
@@ -104,8 +108,9 @@ class LeaderElectionRecord:
 class ObservedRecord:
     """The Lease as last observed.
 
-    `record` is None if there is no Lease. `acquirable_at`: local monotonic time from which it may be acquired if it
-    does not change again. `epoch`: highest acquireTime ever observed, kept even if the Lease is deleted.
+    `record` is None if there is no Lease. `acquirable_at`: local monotonic time, in seconds, from which the Lease may
+    be acquired unless it changes again. `epoch`: highest acquireTime ever observed, in microseconds since 1970; it is
+    kept even if the Lease is deleted.
     """
 
     record: LeaderElectionRecord | None
@@ -114,16 +119,17 @@ class ObservedRecord:
 
 
 def is_gco_stream_identity(identity: str) -> bool:
-    """Whether the identity is that of a gco-stream replica, not of GCO's monitor."""
+    """Returns whether the identity is that of a gco-stream replica and not of GCO's monitor."""
     return _GCO_STREAM_SUFFIX.search(identity) is not None
 
 
 def observe(
     before: ObservedRecord | None, record: LeaderElectionRecord | None, now: float, timing: Timing
 ) -> ObservedRecord:
-    """Returns the new observation, given that `record` was read at the local monotonic time `now`.
+    """Returns the observation that follows `before` if `record` was read at the local monotonic time `now`.
 
-    A Lease that never existed may be created at once, a deleted one only when its last holder must have stopped.
+    A Lease that never existed may be created at once. A deleted Lease may be created only after its last holder must
+    have stopped.
     """
     epoch = max(before.epoch if before else 0, (record.acquired or 0) if record else 0)
     if before is None:
@@ -142,10 +148,11 @@ def observe(
 
 
 def wait_before_acquiring(observed: ObservedRecord, now: float, identity: str, sent_epoch: int | None) -> float:
-    """Seconds until the Lease may be acquired; 0 if it may be acquired now.
+    """Returns the seconds until the Lease may be acquired; 0 if it may be acquired now.
 
-    `sent_epoch` is the acquireTime that this process sent last. If the record has our identity and that time, we wrote
-    it ourselves (the response was lost, or we could not renew in time), and there is nobody to wait for.
+    `sent_epoch` is the acquireTime that this process sent last. If the record has our identity and that time, this
+    process wrote it (the response was lost, or the Lease was not renewed in time), so there is no other holder to wait
+    for.
     """
     record = observed.record
     if record is not None and record.holder == identity and sent_epoch is not None and record.acquired == sent_epoch:
@@ -154,12 +161,15 @@ def wait_before_acquiring(observed: ObservedRecord, now: float, identity: str, s
 
 
 def is_held(observed: ObservedRecord, uid: str, identity: str) -> bool:
-    """Whether the Lease that `identity` acquired still exists and `identity` still holds it."""
+    """Returns whether the Lease with this uid still exists and `identity` holds it."""
     return observed.record is not None and observed.record.uid == uid and observed.record.holder == identity
 
 
 def next_epoch(previous: int, now: int) -> int:
-    """An epoch (microseconds) above `previous`: the current time, unless `previous` is ahead of it."""
+    """Returns the current time `now`, or the epoch after `previous` if that is later; at most MAX_EPOCH.
+
+    Epochs and times are in microseconds since 1970.
+    """
     return min(max(now, previous + 1), MAX_EPOCH)
 
 
@@ -178,12 +188,12 @@ def parse(raw: JsonObject) -> LeaderElectionRecord:
 
 
 def new_lease(namespace: str, name: str) -> JsonObject:
-    """A Lease without a spec."""
+    """Returns a Lease without a spec."""
     return {"apiVersion": API_VERSION, "kind": "Lease", "metadata": {"name": name, "namespace": namespace}}
 
 
 def acquired(raw: JsonObject, identity: str, duration: int, epoch: int, now: int) -> JsonObject:
-    """`raw` with `identity` as its new holder; fields that are not ours are kept."""
+    """Returns `raw` with `identity` as its new holder; all other fields are kept."""
     spec = raw.get("spec") or {}
     transitions = spec.get("leaseTransitions") or 0
     if "uid" in raw["metadata"] and spec.get("holderIdentity") != identity:
@@ -201,8 +211,8 @@ def acquired(raw: JsonObject, identity: str, duration: int, epoch: int, now: int
 def renewed(
     raw: JsonObject, duration: int, epoch: int, now: int, annotations: Mapping[str, str | None] | None = None
 ) -> JsonObject:
-    """`raw` renewed by its holder, with `annotations` set (None: removed)."""
-    # Standbys detect a renewal as a change, so renewTime must change even if the clock stood still.
+    """Returns `raw` as renewed by its holder, with `annotations` set (a None value removes one)."""
+    # Standbys recognize a renewal by a changed record, so renewTime must change even if the clock did not advance.
     previous = parse(raw).renewed
     lease = _with_spec(
         raw,
@@ -220,10 +230,10 @@ def renewed(
 
 
 def released(raw: JsonObject, duration: int, epoch: int) -> JsonObject:
-    """`raw` released by its holder.
+    """Returns `raw` as released by its holder.
 
-    The duration is kept because GCO's monitor acquires the Lease without setting one, and acquireTime because the next
-    holder's epoch builds on it.
+    The duration is kept because GCO's monitor acquires the Lease without setting one. acquireTime is kept because the
+    next holder's epoch must be higher.
     """
     return _with_spec(
         raw, holderIdentity="", leaseDurationSeconds=duration, acquireTime=micro_time(epoch), renewTime=None
@@ -231,17 +241,17 @@ def released(raw: JsonObject, duration: int, epoch: int) -> JsonObject:
 
 
 def annotations_of(raw: JsonObject | None) -> Mapping[str, str]:
-    """The Lease's annotations; empty if there is no Lease."""
+    """Returns the Lease's annotations; empty if there is no Lease."""
     return (raw["metadata"].get("annotations") or {}) if raw else {}
 
 
 def micro_time(epoch: int) -> str:
-    """Format microseconds since 1970 as a MicroTime; the server requires exactly six fractional digits."""
+    """Formats microseconds since 1970 as a MicroTime; the server requires exactly six fractional digits."""
     return moment(epoch).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def moment(epoch: int) -> datetime:
-    """Convert microseconds since 1970 to a time in UTC."""
+    """Converts microseconds since 1970 to a time in UTC."""
     return _UNIX_EPOCH + epoch * _MICROSECOND
 
 

@@ -1,4 +1,4 @@
-"""One leadership term, from acquiring the Lease to its release or loss: how long it is valid, and how its task ends."""
+"""One leadership term: how long it is valid, and how the leader's task ends."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,11 @@ from datetime import datetime
 
 @dataclass(slots=True)
 class Term:
-    """Leadership term. `expiry` and `deadline` are local monotonic times, counted from before the last renewal."""
+    """Leadership term, from acquiring the Lease to its release or loss.
+
+    `expiry` (end of the lease) and `deadline` (time by which it must be renewed) are local monotonic times in seconds.
+    Both are computed from the time at which the last renewal was sent.
+    """
 
     uid: str
     epoch: int
@@ -25,12 +29,12 @@ class Term:
         return self.over or (self.scope is not None and self.scope.expired())
 
     def end(self) -> None:
-        """End the term: the leader's task is cancelled in the event loop's next iteration."""
+        """Ends the term. The leader's task is cancelled in the next iteration of the event loop."""
         if not self.over:
             self.over = True
             self.extend(0.0)
 
     def extend(self, seconds: float) -> None:
-        """Let the leader's task run for `seconds` from now."""
+        """Lets the leader's task run for `seconds` from now."""
         if self.scope is not None and not self.scope.expired():
             self.scope.reschedule(asyncio.get_running_loop().time() + seconds)

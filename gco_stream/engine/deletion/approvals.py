@@ -14,32 +14,32 @@ import structlog
 from gco_stream.engine.deletion.budget import LeaseAnnotations, short_digest
 
 APPROVED_ANNOTATION: Final = "gco.io/approved-deletes"
-# An approval of 10,000 endpoints takes 140 KB of the 256 KiB that all annotations of an object may have.
+# An approval of 10,000 endpoints takes 140 KB of the 256 KiB that an object's annotations may take in total.
 MAX_APPROVED: Final = 10_000
 VALID_SECONDS: Final = 3600
-# Tolerates clock skew: an approval is written on another machine.
+# Tolerance in seconds for clock skew, because an approval is written on another machine.
 _MAX_CLOCK_SKEW: Final = 300
 
 _log = structlog.get_logger(__name__)
 
 
 def entry_of(name: str, uids: Iterable[str]) -> str:
-    """Returns the digest of an endpoint and exactly these of its objects."""
+    """Returns the digest of an endpoint and the UIDs of the objects whose removal is approved."""
     return short_digest(name, *sorted(uids))
 
 
 def digest_of(entries: Iterable[str]) -> str:
-    """Returns the digest that identifies a whole list on the command line."""
+    """Returns the digest that identifies a list of entries on the command line."""
     return hashlib.sha256("\n".join(sorted(entries)).encode()).hexdigest()[:12]
 
 
 def approval_of(entries: Iterable[str], now: float) -> str:
-    """Returns the annotation that approves these entries for an hour from `now` (wall clock, in seconds)."""
+    """Returns the annotation that approves these entries for one hour. `now`: seconds since 1970."""
     return orjson.dumps({"until": int(now) + VALID_SECONDS, "entries": sorted(entries)}).decode()
 
 
 class Approvals:
-    """The removals that the Lease's annotation approves now. `now`: wall clock, in seconds."""
+    """The removals that the Lease's annotation approves. `now` returns seconds since 1970."""
 
     def __init__(self, lease: LeaseAnnotations, now: Callable[[], float]) -> None:
         self._lease = lease
@@ -48,7 +48,7 @@ class Approvals:
         self._announced: str | None = None
         self._until = 0.0
         self._entries: frozenset[str] = frozenset()
-        # An approved removal stays approved after some of its objects are gone.
+        # The UIDs and the expiry of each removal in progress, which stays approved as its objects disappear.
         self._started: dict[str, tuple[Set[str], float]] = {}
 
     def is_new(self) -> bool:
@@ -73,16 +73,19 @@ class Approvals:
 
     @property
     def _is_valid(self) -> bool:
-        # An approval that lasts longer was not written by the command.
+        # An approval that expires later than this was not written by `gco-stream approve-deletes`.
         return 0 < self._until - self._now() <= VALID_SECONDS + _MAX_CLOCK_SKEW
 
     async def remove_spent(self) -> None:
-        """Removes an approval that no longer holds from the Lease. Raises ClusterError."""
+        """Removes an expired or malformed approval from the Lease. Raises ClusterError."""
         if not self.any and self._text is not None:
             await self._lease.annotate({APPROVED_ANNOTATION: None})
 
     def covers(self, name: str, uids: Set[str]) -> bool:
-        """Whether the removal of exactly these objects, or of the rest of an approved removal, is approved."""
+        """Returns whether these objects may be removed.
+
+        They may if an approval lists exactly these objects, or if an approved removal of them is in progress.
+        """
         started, until = self._started.get(name, (frozenset(), 0.0))
         if uids and uids <= started and self._now() < until:
             return True
@@ -101,7 +104,7 @@ class Approvals:
 
 
 def _read(text: str) -> tuple[float, frozenset[str]]:
-    """Returns the expiry and the entries. A malformed annotation approves nothing."""
+    """Returns the expiry (seconds since 1970) and the entries. A malformed annotation approves nothing."""
     try:
         found: Any = orjson.loads(text)
         entries = found["entries"]

@@ -1,8 +1,8 @@
 """Limits how many endpoints are removed per hour without desired_state=deleted in their items.
 
-A wrong REGION, an emptied list of regions or a wiped table looks like many endpoints leaving at once; the budget limits
-the damage of such a mistake. Spending is recorded in an annotation of the Lease before the first deletion is sent, so
-neither a crash loop nor a new leader resets it.
+If REGION is wrong, target_regions is emptied or the table is wiped, many endpoints seem to leave the region at once.
+The budget limits the damage of these mistakes. Each removal is recorded in an annotation of the Lease before its first
+deletion is sent, so neither a crash loop nor a new leader resets the budget.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ import orjson
 import structlog
 
 REMOVALS_ANNOTATION: Final = "gco.io/removals"
-# A record of 2,000 removals takes 50 KiB of the 256 KiB that all annotations of an object may have.
+# A record of 2,000 removals takes 50 KiB of the 256 KiB that an object's annotations may take in total.
 MAX_REMOVALS: Final = 2000
 _HOUR: Final = 3600.0
 _MIN_REMOVALS: Final = 5
 _FRACTION: Final = 0.1
-# Stored in place of a name's digest: the whole budget is spent.
+# Recorded instead of a name's digest: the whole budget is spent.
 _ALL: Final = "*"
 _DIGEST_BYTES: Final = 8
 
@@ -35,7 +35,10 @@ class LeaseAnnotations(Protocol):
         """The annotations as last observed."""
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> None:
-        """Sets annotations; None removes one. Raises ClusterError; NotLeading if another process holds the Lease."""
+        """Sets annotations; the value None removes one.
+
+        Raises NotLeading if this process no longer holds the Lease, and other ClusterErrors.
+        """
 
 
 def short_digest(*words: str) -> str:
@@ -45,10 +48,10 @@ def short_digest(*words: str) -> str:
 
 
 class DeletionBudget:
-    """Counts removed endpoints, not objects. A reserved removal may finish.
+    """The hourly budget of removals. It counts endpoints, not objects, and a reserved removal may always finish.
 
-    `limit`: removals per hour; None means a tenth of the known endpoints, but at least 5. It is capped at 2,000.
-    `now`: wall clock, in seconds, because the count outlives this process.
+    `limit`: removals per hour, at most 2,000; None means a tenth of the known endpoints, but at least 5. `now` returns
+    seconds since 1970 and not a monotonic time, because the recorded times outlive this process.
     """
 
     def __init__(self, limit: int | None, lease: LeaseAnnotations, now: Callable[[], float]) -> None:
@@ -59,7 +62,7 @@ class DeletionBudget:
         text = lease.annotations.get(REMOVALS_ANNOTATION)
         recorded = {} if text is None else _read(text)
         if recorded is None:
-            # Someone has edited the annotation, so past removals are unknown. Removing nothing for an hour is safe.
+            # The annotation has been edited, so past removals are unknown. To be safe, nothing is removed for an hour.
             _log.warning(
                 "malformed deletion budget; unrequested removals are held back for one hour",
                 annotation=REMOVALS_ANNOTATION,
@@ -69,7 +72,7 @@ class DeletionBudget:
         self._spent: dict[str, float] = {_ALL: now()} if recorded is None else recorded
 
     def left(self, name: str, endpoint_count: int) -> int:
-        """Returns how many removals may still start; at least 1 for an endpoint whose removal has started.
+        """Returns how many removals may still start, but at least 1 if the removal of `name` has started.
 
         `endpoint_count`: the number of known endpoints.
         """
@@ -89,24 +92,27 @@ class DeletionBudget:
         return sorted(spent.values())[len(spent) - limit] + _HOUR - self._now()
 
     def reserve(self, name: str, endpoint_count: int) -> bool:
-        """Reserves a removal. Returns False if none is left. Never awaits, so two callers cannot take the last one."""
+        """Reserves a removal. Returns False if none is left.
+
+        The method is synchronous, so two workers cannot both reserve the last removal.
+        """
         if self.left(name, endpoint_count) <= 0:
             return False
         self._spent.setdefault(short_digest(name), self._now())
         return True
 
     def is_persisted_for(self, name: str) -> bool:
-        """Whether the start of this removal is recorded in the Lease, so that it may be carried out."""
+        """Returns whether this removal is recorded in the Lease and may therefore be carried out."""
         digest = short_digest(name)
         return digest in self._current() and digest in self._persisted
 
     @property
     def is_persisted(self) -> bool:
-        """Whether all spending is recorded in the Lease."""
+        """Whether all reserved removals are recorded in the Lease."""
         return self._current().keys() <= self._persisted
 
     async def store(self) -> None:
-        """Records all spending in the Lease; concurrent callers share one write. Raises ClusterError."""
+        """Records all reserved removals in the Lease. Concurrent callers share one write. Raises ClusterError."""
         async with self._lock:
             if self.is_persisted:
                 return
@@ -127,7 +133,7 @@ class DeletionBudget:
 
 
 def _read(text: str) -> dict[str, float] | None:
-    """Parses the annotation. Returns None if it is malformed."""
+    """Returns the recorded times by digest, in seconds since 1970, or None if the annotation is malformed."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:

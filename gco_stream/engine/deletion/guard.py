@@ -1,8 +1,8 @@
 """Checks plans that remove an endpoint although its item does not request it.
 
-An endpoint that leaves the region needs a place in the deletion budget. An endpoint without an item also needs evidence
-that the item is gone. An approved removal needs neither. The checks run synchronously with planning, so two workers
-cannot spend the same place, and a place is recorded in the Lease before it is used.
+The removal of an endpoint that leaves the region requires deletion budget. The removal of an endpoint without an item
+also requires evidence that the item is gone. An approved removal requires neither. Budget is reserved and recorded in
+the Lease before anything is deleted.
 """
 
 from collections.abc import Set
@@ -35,12 +35,12 @@ _log = structlog.get_logger(__name__)
 
 
 def unrequested_deletions(plan: Plan) -> frozenset[str]:
-    """Returns the UIDs of the objects that a plan deletes without a request in the item."""
+    """Returns the UIDs of the objects that a plan deletes although the item does not request it."""
     return frozenset(step.uid for step in plan.steps if isinstance(step, Delete) and step.spends_budget)
 
 
 class Guard:
-    """Decides on removals that no item requests. `held`: endpoints whose removal is held back."""
+    """Permits or holds back removals that no item requests. `held`: the endpoints whose removal is held back."""
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Guard:
 
     @property
     def state(self) -> str:
-        """One of gco_stream.ops.metrics.GUARD_STATES."""
+        """State of the guard, one of gco_stream.ops.metrics.GUARD_STATES."""
         if not self.held:
             return "idle"
         return "holding" if len(self._items) else "table_empty"
 
     @property
     def deletions_left(self) -> int:
-        """How many unrequested removals may still start within this hour."""
+        """Number of unrequested removals that may still start now."""
         return self._budget.left("", len(self._items))
 
     def plan(self, inputs: PlanInputs) -> tuple[Plan, PlanInputs]:
@@ -98,7 +98,10 @@ class Guard:
             self.held.discard(plan.endpoint)
 
     def permits(self, plan: Plan) -> bool:
-        """Whether the plan may be executed: it removes nothing unrequested, or the removal is approved or recorded."""
+        """Returns whether the plan may be executed.
+
+        It may if it deletes nothing unrequested, or if the removal is approved or recorded in the Lease.
+        """
         uids = unrequested_deletions(plan)
         if not uids:
             return True
@@ -109,23 +112,26 @@ class Guard:
         return self._budget.is_persisted_for(plan.endpoint)
 
     async def reserve(self, plan: Plan) -> None:
-        """Reserves a place in the budget for this removal, if one is left, and records it in the Lease.
+        """Reserves deletion budget for this removal, if any is left, and records it in the Lease.
 
-        The caller must plan again afterwards. Raises ClusterError if the Lease cannot be written; then nothing may be
-        deleted.
+        The caller must plan again afterwards. Raises ClusterError if the Lease cannot be written. In that case, nothing
+        may be deleted.
         """
         if self._budget.reserve(plan.endpoint, len(self._items)):
             await self._budget.store()
             self._metrics.removals.labels("budget").inc()
 
     def newly_approved(self) -> frozenset[str]:
-        """Returns the names whose removal an approval may permit that is new since the last call."""
+        """Returns the names whose removal may be permitted by an approval that is new since the last call."""
         if not self._approvals.is_new():
             return frozenset()
         return self.orphans.names | self.held
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
-        """Evaluates a complete scan that found these names. Returns the names without an item that must be planned."""
+        """Evaluates a complete scan that found the names `seen`.
+
+        Returns the names that have no item and must be planned.
+        """
         missing = await self.orphans.scan_ended(seen)
         await self._clean_up_lease()
         if self._approvals.any:
@@ -141,7 +147,7 @@ class Guard:
         )
 
     async def _clean_up_lease(self) -> None:
-        """Removes an expired approval from the Lease, and replaces a malformed budget."""
+        """Removes an expired or malformed approval from the Lease, and records the budget if it has changed."""
         try:
             await self._approvals.remove_spent()
             await self._budget.store()

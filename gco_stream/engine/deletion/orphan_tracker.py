@@ -1,7 +1,7 @@
 """Evidence that an endpoint's item is gone from the table: two consecutive complete scans did not find it.
 
-A stream record of the item's removal counts as one of them. A failed or interrupted scan does not count. A scan that
-finds the table empty proves nothing and resets all evidence. Before a deletion, the item is read once more.
+A stream record of the item's removal counts as one scan. A failed or interrupted scan does not count. A scan that finds
+the table empty proves nothing and resets all evidence. Before a deletion, the item is read again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _SLICE: Final = 50
 
 
 class OrphanEvidence(Enum):
-    """The evidence about an endpoint without an item."""
+    """The strength of the evidence that an endpoint's item is gone."""
 
     INSUFFICIENT = "missing from one scan at most"
     PROVEN = "the table has no such item"
@@ -34,9 +34,9 @@ def synced_objects(cache: ClusterCache, name: str) -> Observed:
 
 
 class OrphanTracker:
-    """Counts for each name how many times in a row it was missing from the table.
+    """Counts how many consecutive times each name was missing from the table.
 
-    Bounded by the names in the cluster: a name without removable objects is not kept.
+    Only names with removable objects in the cluster are kept.
     """
 
     def __init__(self, cache: ClusterCache, policy: Policy) -> None:
@@ -52,7 +52,7 @@ class OrphanTracker:
         return frozenset(self._missing_scans)
 
     def evidence(self, name: str) -> OrphanEvidence:
-        """Returns the evidence about an endpoint without an item."""
+        """Returns the evidence that the endpoint's item is gone."""
         if self._table_empty:
             return OrphanEvidence.TABLE_EMPTY
         return (
@@ -62,7 +62,7 @@ class OrphanTracker:
         )
 
     def item_seen(self, name: str) -> None:
-        """Records that the table has an item with this name."""
+        """Resets the evidence, because the table has an item with this name."""
         self._table_empty = False
         self._missing_scans.pop(name, None)
 
@@ -79,7 +79,7 @@ class OrphanTracker:
         self._removed_during_scan.clear()
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
-        """Records the names that a complete scan found. Returns the other names that have removable objects."""
+        """Evaluates a complete scan that found the names `seen`. Returns the missing names with removable objects."""
         self._table_empty = not seen
         if not seen:
             self._missing_scans.clear()
@@ -90,7 +90,7 @@ class OrphanTracker:
                 await asyncio.sleep(0)
             if self._has_objects(name):
                 with_objects.add(name)
-                # A page may be older than a removal that the stream reported during the scan: the next scan counts.
+                # A removal that the stream reported during this scan is already counted; only the next scan adds to it.
                 if seen and name not in self._removed_during_scan:
                     self._missing_scans[name] = min(_REQUIRED_SCANS, self._missing_scans.get(name, 0) + 1)
         for name in self._missing_scans.keys() - with_objects - self._removed_during_scan:

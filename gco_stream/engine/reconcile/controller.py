@@ -1,4 +1,4 @@
-"""The workers. Each takes a key, reconciles it and requeues it if necessary."""
+"""The controller: its workers take keys from the queue, reconcile them, and requeue them if necessary."""
 
 import asyncio
 import uuid
@@ -24,12 +24,12 @@ from gco_stream.planning.types.plan import FleetLimit, RequeueAfter
 _log = structlog.get_logger(__name__)
 
 _URGENT = frozenset({Trigger.STREAM, Trigger.REPORT})
-# An echo does not make a pending report more urgent.
+# A key with only these triggers may be an echo of our own write, which does not make a pending report more urgent.
 _ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})
 
 
 class Controller:
-    """Runs the reconciler on the queue's keys. `clock`: seconds of the queue's clock."""
+    """Reconciles the keys of the queue. `clock`: the queue's clock, in seconds."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Controller:
         return sum(one is limit for one in self._limited.values())
 
     async def run(self, count: int) -> None:
-        """Processes `count` keys at once, and more while some workers are blocked by a server.
+        """Processes `count` keys at a time, and more while workers are blocked by slow requests.
 
         Returns when the queue is shut down and in-flight work is finished.
         """
@@ -73,19 +73,19 @@ class Controller:
             finally:
                 self._queue.done(work.key)
                 self._metrics.queue.done(self._clock() - began)
-            # Reconciling a key that is in sync never awaits, so thousands in a row would block the event loop.
+            # The reconcile of a key that is in sync never yields, so thousands in a row would block the event loop.
             await asyncio.sleep(0)
 
     async def _reconcile(self, work: WorkItem) -> None:
         name, started = work.key, self._clock()
         if wait := self._retries.server_wait(name, started):
-            # The server has requested this wait, and a change to the endpoint does not shorten it.
+            # The server asked to wait, and a change to the endpoint does not shorten that wait.
             trigger = Trigger.STREAM if Trigger.STREAM in work.triggers else work.triggers[0]
             self._queue.add_after(name, wait, trigger, work.records)
             return
         if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and self._tokens.is_in_sync(name):
-            # The watch's echo of our own write: the last plan was made from the same objects. A requeue that arrives
-            # with it is not an echo, even though only the time has changed.
+            # This is the watch event of our own write: the last plan was made from the same objects. A key that was
+            # also queued by REQUEUE is reconciled, because its plan may depend on the time.
             if Trigger.REPORT in work.triggers:
                 self._report_later(work)
             return
@@ -93,7 +93,7 @@ class Controller:
             await self._reconcile_now(work, started)
 
     async def _reconcile_now(self, work: WorkItem, started: float) -> None:
-        """Reconciles the key. Every message that is logged meanwhile, by any module, has the reconcile's ID."""
+        """Reconciles the key, requeues it if necessary, and records the outcome."""
         name = work.key
         try:
             # During the backlog of a start, missing objects are more urgent than reports. Each report waits for its
@@ -109,7 +109,7 @@ class Controller:
             errors = (Cause(reason, str(error)),)
             outcome = ReconcileResult(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - it is logged
-            # A bug that one endpoint triggers must not stop the others (I8).
+            # A bug that one endpoint triggers must not stop the others (invariant I8 in docs/reliability.md).
             _log.exception("unexpected error in reconcile")
             message = f"{type(error).__name__}: {error}"
             outcome = ReconcileResult(Result.BROKEN, errors=(Cause(Reason.INTERNAL_ERROR, message),))
@@ -161,7 +161,7 @@ class Controller:
         self._queue.add(work.key, Priority.LOW, Trigger.REPORT, work.records)
 
     def on_cause_resolved(self, cause: str) -> None:
-        """Retries at once all keys that failed for this cause."""
+        """Wakes all keys that failed for this cause."""
         self._retries.cause_resolved(cause, self._clock())
 
     def _wake(self, name: str, wait: float) -> None:
@@ -204,15 +204,16 @@ class Controller:
 
 
 def _log_context(work: WorkItem) -> dict[str, object]:
-    """Returns the fields of every log message of a reconcile. `records` links them to messages of the stream, and
-    `reconcile` to the API calls of the same reconcile.
+    """Returns the fields that all log messages of a reconcile have in common.
+
+    `records` links them to the log messages about stream records, and `reconcile` to those about API calls.
     """
     about = {RECONCILE_ID: uuid.uuid4().hex[:8], "endpoint": work.key, "trigger": ", ".join(work.triggers)}
     return about | ({"records": list(work.records)} if work.records else {})
 
 
 def _result_label(outcome: ReconcileResult) -> ResultLabel:
-    """Returns the outcome in controller-runtime's terms."""
+    """Returns the result label that controller-runtime uses for this outcome."""
     if outcome.contested or outcome.result in {Result.FAILED, Result.BROKEN, Result.REJECTED}:
         return "error"
     if outcome.unreported:

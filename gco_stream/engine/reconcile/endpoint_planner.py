@@ -31,22 +31,27 @@ PodsOf = Callable[[str, str], Awaitable[Pods]]
 
 
 def unsynced_reason(item: Item, unsynced: Mapping[str, str], policy: Policy) -> str:
-    """Returns why an endpoint's live objects are unknown, "" if they are known. `unsynced`: reasons by namespace."""
+    """Returns why an endpoint's live objects are unknown, or "" if they are known. `unsynced`: reasons by namespace."""
     if not unsynced:
         return ""
     return "; ".join(f"namespace {name}: {unsynced[name]}" for name in namespaces_of(item, policy) if name in unsynced)
 
 
 def namespaces_of(item: Item, policy: Policy) -> tuple[str, ...]:
-    """Returns the namespaces that may have objects of an item; none for an invalid item, which is left unchanged."""
+    """Returns the namespaces that may contain the objects of an item.
+
+    There are none for an invalid item, because its objects are left unchanged.
+    """
     if isinstance(item, InvalidItem):
         return ()
     return policy.namespaces if item.is_deleted else (item.namespace or policy.namespace,)
 
 
 def names_claimed_by_others(name: str, item_of: ItemOf) -> frozenset[str]:
-    """Returns the names of an endpoint's objects that another item claims: the canary's name if there is an item with
-    that name, and its own name if that is the name of another endpoint's canary.
+    """Returns the names of an endpoint's objects that another item claims.
+
+    These are the name of its canary, if there is an item with that name, and its own name, if another endpoint's canary
+    has that name.
     """
     canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
     claimed = {canary} if item_of(canary) is not None else set()
@@ -60,7 +65,7 @@ class CensusTaker(Protocol):
     """Counts the fleet; see gco_stream.engine.state.fleet_census."""
 
     async def refresh(self) -> None:
-        """Counts the fleet unless the last count is recent enough."""
+        """Counts the endpoints, unless the last count is less than 15 seconds old."""
 
     def excluding(self, name: str) -> Census:
         """Returns the last count without this endpoint."""
@@ -155,7 +160,7 @@ class EndpointPlanner:
             self._cluster.census.record_withdrawal(planned.plan.endpoint)
 
     def unsynced_namespaces(self, item: Item) -> list[str]:
-        """Returns the namespaces of the item that cannot be read now."""
+        """Returns those namespaces of the item that cannot currently be read."""
         unsynced = self._cluster.cache.unsynced
         return [namespace for namespace in namespaces_of(item, self._policy) if namespace in unsynced]
 

@@ -1,7 +1,7 @@
-"""Publishes Kubernetes Events: changes to running objects, and problems that block an endpoint.
+"""Publishes Kubernetes Events about changes to existing objects and about problems that block an endpoint.
 
-Creations get no Event: Kubernetes' own controllers already report them, and a start with thousands of endpoints must
-not write an Event for each.
+A normal creation has no Event: Kubernetes' own controllers already report it, and creating thousands of endpoints must
+not write thousands of Events.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ _TARGET_KINDS = (Kind.DEPLOYMENT, Kind.INGRESS, Kind.SERVICE)
 
 
 class EventPublisher:
-    """Emits Events about reconciles on the endpoint's Deployment or, if it has none, on another of its objects.
+    """Emits the Events of reconciles for the endpoint's Deployment or, if it has none, its Ingress or Service.
 
-    Warnings are emitted when they change: the last ones are kept for each endpoint that has any.
+    A plan's warning is emitted only when it is new, so the last warnings of each endpoint are kept.
     """
 
     def __init__(self, emit: Emit, cache: ClusterCache) -> None:
@@ -34,8 +34,7 @@ class EventPublisher:
     def publish(self, name: str, outcome: ReconcileResult) -> None:
         """Emits the Events of one reconcile.
 
-        They are about the endpoint's Deployment, or what else exists of it. The Event of a deletion is about the
-        deleted object if nothing is left; all others need an object that exists.
+        If none of these objects exists, only the Events of deletions are emitted, for the deleted objects.
         """
         changes = [step for step in outcome.steps if isinstance(step, _PUBLISHED_STEPS) and _is_user_visible(step)]
         events = [(step, event) for step in outcome.steps if (event := event_of(step)) is not None]
@@ -54,7 +53,7 @@ class EventPublisher:
             return
         for step in changes:
             self._emit(about.ref, about.uid, "Normal", "Updated", str(step))
-        # A completed step may have emitted the same cause already, and a warning may also be an error.
+        # The Event of a completed step may already have this reason, and a cause may be both a warning and an error.
         emitted = {event.reason for _, event in events}
         for cause in dict.fromkeys((*warnings, *errors)):
             if cause.reason not in emitted:

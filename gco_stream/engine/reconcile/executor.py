@@ -36,10 +36,10 @@ _MAX_RETRY_PAUSE = 6 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class StepFailure:
-    """A step that the API server did not accept.
+    """A step that failed.
 
-    `final`: the step itself was rejected, so the same step is retried rarely, at `requeue_after`, or not at all.
-    `stale`: the objects that the plan was made from have changed; plan again at once.
+    `final`: the API server rejected the step itself. The same step is retried at `requeue_after`, or never if that is
+    None. `stale`: the live objects have changed since the plan was made, so a new plan is needed at once.
     """
 
     step: Step
@@ -50,7 +50,7 @@ class StepFailure:
 
     @property
     def cause(self) -> Cause:
-        """The cause as it is reported to the endpoint's author."""
+        """The cause to report in the endpoint's status."""
         if isinstance(self.error, Forbidden):
             message = f"{self.step.ref}: forbidden, or the namespace does not exist: {self.error.message}"
             return Cause(Reason.FORBIDDEN, message)
@@ -61,13 +61,13 @@ class StepFailure:
 
     @property
     def key(self) -> str:
-        """Failure key shared by all endpoints that a server, permission, namespace or webhook blocks."""
+        """Failure key shared by all endpoints with the same error for the same kind of object in the same namespace."""
         return f"{type(self.error).__name__} for {self.step.ref.kind} in {self.step.ref.namespace}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    """A rejected step, by its digest. It is retried at `until`, which is `pause` seconds after the last attempt."""
+    """The digest of a rejected step. The step is retried at `until`, `pause` seconds after the last attempt."""
 
     digest: str
     error: Rejected
@@ -84,11 +84,11 @@ class ExecutionResult:
 
 
 class PlanExecutor:
-    """Executes steps in order. A failed step blocks its own part only, a stale one blocks all later steps.
+    """Executes a plan's steps in order. A failed step blocks only its own part; a stale one blocks all later steps.
 
-    A rejected step is remembered, at most one per object, until the object accepts a step or its endpoint is gone. The
-    same step is retried after 30 seconds, then at growing intervals, because a policy or a quota may have rejected it.
-    `clock`: monotonic seconds. `now`: wall clock with a time zone.
+    The last rejected step of each object is remembered until another step on the object succeeds or the endpoint is
+    gone. The rejected step is retried after 30 seconds and then at growing intervals, because the policy or quota that
+    caused the rejection may change. `clock`: monotonic seconds. `now`: wall clock with a time zone.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class PlanExecutor:
         self._rejected: dict[ObjectRef, _Rejection] = {}
 
     async def execute(self, plan: Plan) -> ExecutionResult:
-        """Executes every step of the plan that it can. Raises NotLeading if this process may no longer write."""
+        """Executes the steps that are not blocked. Raises NotLeading if this process may no longer write."""
         result = ExecutionResult()
         stopped: set[Part] = set()
         for step in plan.steps:
@@ -122,7 +122,7 @@ class PlanExecutor:
                 failure = self._failure(step, error)
                 result.failures.append(failure)
                 if failure.stale:
-                    # Later steps may be wrong too, such as an Ingress for a Service that belongs to someone else.
+                    # Later steps may be wrong too, for example an Ingress for a Service that has another owner.
                     break
             else:
                 result.done.append(executed)
@@ -130,7 +130,7 @@ class PlanExecutor:
         return result
 
     async def _execute_step(self, step: Step) -> Step:
-        """Executes a step or its replacement, and returns the executed one."""
+        """Executes the step, or annotates the object instead if it is contested, and returns the executed step."""
         rejected = self._rejected.get(step.ref)
         if rejected is not None and self._clock() < rejected.until and rejected.digest == _digest(step):
             raise rejected.error
@@ -167,8 +167,9 @@ class PlanExecutor:
         return step
 
     async def _mark_contested(self, step: Apply, before: ObservedObject) -> Step:
-        """Annotates a Deployment as contested instead of restarting its pods again. Raises Rejected if it cannot be
-        annotated, so that the same apply is not retried either.
+        """Annotates a Deployment as contested instead of restarting its pods again.
+
+        If the Deployment cannot be annotated, this method raises Rejected, which prevents a retry of the apply.
         """
         annotate = contested.annotate_contested(before, step, self._now())
         try:
@@ -184,12 +185,12 @@ class PlanExecutor:
         annotated = await self._writer.annotate(step.ref, step.uid, step.annotations)
         is_marked = contested.contested_annotation(annotated) is not None
         if is_marked:
-            # The annotation now records the conflict. Removing it requests a retry, for which the count starts at zero.
+            # The annotation now records the conflict. If someone removes it, restarts are counted from zero again.
             self._restarts.forget(step.ref)
         return is_marked
 
     def forget(self, name: str) -> None:
-        """Drops the rejected steps and restarts of a deleted endpoint."""
+        """Drops the recorded rejections and restarts of a deleted endpoint."""
         for ref in [ref for ref in self._rejected if name in names.endpoints_of_object(ref.name, None)]:
             del self._rejected[ref]
         self._restarts.forget_endpoint(name)
@@ -197,8 +198,8 @@ class PlanExecutor:
     def _failure(self, step: Step, error: ClusterError) -> StepFailure:
         if isinstance(error, Rejected):
             return StepFailure(step, error, final=True, requeue_after=self._record_rejection(step, error))
-        # The live object is not the one that the plan was made from. The writer has read it, and the next plan decides
-        # who owns it. If a create gets NotFound, the namespace is missing.
+        # These errors mean that the live object is not the one that the plan was made from. The writer has refreshed
+        # the cache, so the next plan uses the live object. If a create gets NotFound, the namespace does not exist.
         gone = isinstance(error, NotFound) and not isinstance(step, Create)
         return StepFailure(step, error, stale=gone or isinstance(error, Conflict | UidMismatch))
 
@@ -206,7 +207,7 @@ class PlanExecutor:
         before, digest, now = self._rejected.get(step.ref), _digest(step), self._clock()
         same = before is not None and before.digest == digest
         if before is None or not same:
-            # Each retry would restart pods without effect, so there is none.
+            # A contested template is never retried, because each retry would restart pods without a lasting effect.
             pause = math.inf if error.reason == CONTESTED_REASON else _MIN_RETRY_PAUSE
             before = self._rejected[step.ref] = _Rejection(digest, error, pause, now + pause)
         elif now >= before.until:
@@ -217,7 +218,7 @@ class PlanExecutor:
 
 
 def _is_correction(step: Apply, before: ObservedObject) -> bool:
-    """Whether the item's template is unchanged, so that pods restart only because another program changed theirs."""
+    """Returns whether the item's template is unchanged, so the apply only reverts another program's change."""
     desired_hash: str = step.manifest["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION]
     return before.annotations.get(names.TEMPLATE_HASH_ANNOTATION) == desired_hash
 

@@ -1,4 +1,4 @@
-"""What observes a leader's work without influencing it."""
+"""The observers of a leader's work, which do not influence it."""
 
 from dataclasses import dataclass
 

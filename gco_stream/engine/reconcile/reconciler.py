@@ -1,7 +1,7 @@
 """Reconciles one endpoint: reads the item, observes the live objects, plans, executes the plan and reports.
 
-Reconciles are level-triggered: the trigger makes no difference. After a plan is executed, a new one is made from the
-responses, until nothing is left to do, so the report describes the live objects.
+Reconciles are level-triggered: their outcome does not depend on the trigger. After each executed plan, a new one is
+made from the API server's responses until nothing is left to do, so the report describes the live objects.
 """
 
 import asyncio
@@ -28,7 +28,11 @@ _FAILURES_BEFORE_REPORT = 3
 
 
 class Result(StrEnum):
-    """How a reconcile ended. FAILED is retried, REJECTED is final until something changes, BROKEN is a bug."""
+    """The result of a reconcile.
+
+    FAILED is retried with back-off. REJECTED means that the API server rejected every step that failed; the same steps
+    are retried rarely or never. BROKEN is a bug in the controller; it is retried like FAILED.
+    """
 
     IN_SYNC = "in_sync"
     CHANGED = "changed"
@@ -40,10 +44,10 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """How a reconcile ended.
+    """The outcome of a reconcile. `steps`: the executed steps. `plan`: the last plan, None if there was none.
 
-    `retry_after`: seconds that the server asked to wait. `contested`: another field manager keeps changing the object.
-    `unreported`: the report is not in the table yet. `failure_key`: shared by all endpoints that fail for the same
+    `retry_after`: seconds that the server asked to wait. `contested`: another field manager keeps changing an object.
+    `unreported`: the report is not in the table yet. `failure_key`: key shared by all endpoints that fail for the same
     cause, "" if the cause affects only this endpoint.
     """
 
@@ -67,7 +71,8 @@ def unreadable_namespace(namespace: str) -> str:
 class _Run:
     """The state of one reconcile across its rounds.
 
-    `applies` counts the applies to each object. `confirmed`: a read has confirmed that the endpoint has no item.
+    `applies`: how many times each object was applied or replaced. `confirmed`: the item has been marked
+    stale, so it is read again before a removal.
     """
 
     name: str
@@ -79,12 +84,12 @@ class _Run:
     confirmed: bool = False
 
     def finished(self, plan: Plan, *, unreported: bool = False) -> ReconcileResult:
-        """The result if nothing is left to do, or (`unreported`) nothing but the report."""
+        """Returns the outcome if nothing is left to do or, with `unreported`, nothing except the report."""
         result = Result.CHANGED if self.done or unreported else Result.IN_SYNC
         return ReconcileResult(result, tuple(self.done), plan.requeue_after, plan=plan, unreported=unreported)
 
     def failed(self, *errors: Cause, plan: Plan | None = None, key: str = "") -> ReconcileResult:
-        """The result of a failure that is retried."""
+        """Returns the outcome of a failure that is retried."""
         return ReconcileResult(Result.FAILED, tuple(self.done), errors=errors, plan=plan, failure_key=key)
 
 
@@ -116,8 +121,8 @@ class Reconciler:
     ) -> ReconcileResult:
         """Brings one endpoint to its desired state. Raises AWSError, and NotLeading if this process may not act.
 
-        `objects_first`: other endpoints wait for their objects, so the report is left for a later turn. `on_applied` is
-        called each time a plan made from the newest known item has been executed.
+        `objects_first`: leave the report for a later reconcile, because other endpoints are waiting for their objects.
+        `on_applied` is called each time a plan made from the newest known item has been executed.
         """
         run = _Run(name, objects_first, on_applied)
         for _ in range(_MAX_ROUNDS):
@@ -145,7 +150,7 @@ class Reconciler:
         return run.failed(Cause(Reason.NOT_CONVERGING, "the item or its objects change faster than they can be read"))
 
     def is_current(self, name: str) -> bool:
-        """Whether the cached item is the newest that is known of."""
+        """Returns whether the cached item is the newest known version."""
         return self._items.stale_mark(name) is None
 
     async def _report(self, item: Endpoint | InvalidItem, plan: Plan) -> None:
@@ -153,7 +158,10 @@ class Reconciler:
             await self._writer.write(item, plan.report)
 
     async def _execute(self, run: _Run, planned: Planned) -> ReconcileResult | None:
-        """Executes the steps, once the guard permits them. Returns None if the endpoint must be planned again."""
+        """Executes the steps if the guard permits them, and otherwise prepares the removal.
+
+        Returns None if the endpoint must be planned again.
+        """
         plan = planned.plan
         if not self._guard.permits(plan) or (planned.inputs.item is None and not run.confirmed):
             await self._reserve_deletion(run, plan)
@@ -193,7 +201,7 @@ class Reconciler:
 
     async def _fail_steps(self, run: _Run, planned: Planned, failures: list[StepFailure]) -> ReconcileResult:
         final = all(failure.final for failure in failures)
-        # A temporary error is reported only if it persists, so that an overloaded API server does not cause a storm of
+        # A temporary error is reported only if it persists. Otherwise, an overloaded API server would cause a storm of
         # table writes.
         if final or self._failures_of(run.name) + 1 >= _FAILURES_BEFORE_REPORT:
             await self._report_errors(planned, {failure.step.part: failure.cause for failure in failures})
@@ -209,7 +217,7 @@ class Reconciler:
         )
 
     async def _fail_contested(self, run: _Run, contested_refs: list[ObjectRef]) -> ReconcileResult:
-        """Annotates the objects that another field manager keeps changing, so that later plans leave them unchanged."""
+        """Annotates the objects that another field manager keeps changing, so later plans leave them unchanged."""
         planned = self._planner.plan_now(run.name)
         plan, inputs = planned.plan, planned.inputs
         if inputs.item is None:

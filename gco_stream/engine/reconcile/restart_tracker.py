@@ -1,7 +1,8 @@
 """Counts unrequested restarts: how often a pod template was restored after another program had changed it.
 
-An image updater changes a Deployment again a second or an hour after it was restored, never within one reconcile. Each
-round restarts GPU pods, so after a few rounds the other program's change is kept and reported.
+An image updater may change a Deployment again a second or an hour after it was restored, so the rounds of a single
+reconcile do not reveal the conflict. Each restore restarts GPU pods. Therefore, after a few restores, the other
+program's change is left in place and reported.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,8 @@ class _Restart:
 class RestartTracker:
     """Remembers the last restored template of each Deployment. `clock`: monotonic seconds.
 
-    The state is in memory only, because after TRIES restarts the object itself is annotated. There is at most one entry
-    per Deployment, and entries older than the window are dropped when another is added.
+    The state is only in memory, because after MAX_ATTEMPTS restarts the Deployment itself is annotated. There is at
+    most one entry per Deployment. `record` drops the entries whose restarts are all older than WINDOW.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -33,15 +34,16 @@ class RestartTracker:
         self._by_ref: dict[ObjectRef, _Restart] = {}
 
     def limit_reached(self, ref: ObjectRef, digest: str) -> bool:
-        """Whether this template was restored TRIES times within the window, so that it must not be restored again."""
+        """Returns whether this template was restored MAX_ATTEMPTS times within WINDOW, which is the limit."""
         restart = self._by_ref.get(ref)
         return restart is not None and restart.digest == digest and len(self._recent(restart)) >= MAX_ATTEMPTS
 
     def record(self, ref: ObjectRef, digest: str, *, corrects: bool) -> None:
         """Records that this template was applied to the Deployment. `corrects`: the item's template is unchanged.
 
-        The first apply of a new template is what the user requested. A program that reverts it may revert our
-        annotations too, so a second apply of the same template counts as a correction in any case.
+        The first apply of a new template is not counted, because the user requested it. A second apply of the same
+        template is always counted: a program that reverts the template may also revert the annotation from which
+        `corrects` is derived.
         """
         restart = self._by_ref.get(ref)
         if restart is None or restart.digest != digest:
@@ -54,11 +56,11 @@ class RestartTracker:
         self._by_ref[ref] = restart
 
     def forget(self, ref: ObjectRef) -> None:
-        """Drops a Deployment, because the object itself is annotated, or because a retry was requested."""
+        """Drops the entry of a Deployment that is now annotated as contested."""
         self._by_ref.pop(ref, None)
 
     def forget_endpoint(self, name: str) -> None:
-        """Drops the Deployments of a deleted endpoint."""
+        """Drops the entries of a deleted endpoint's Deployments."""
         for ref in [ref for ref in self._by_ref if ref.name in {name, names.canary_name(name)}]:
             del self._by_ref[ref]
 

@@ -1,7 +1,8 @@
 """The periodic full scan of the table: the fallback for missed events, and the only source of changes without a stream.
 
-A scan is only compared with the cache. If an item differs, its name is marked stale and a worker reads the item itself,
-so a page that is older than a write's response cannot undo anything. A failed or interrupted scan deletes nothing.
+A leader's first scan fills the cache. Later scans are only compared with it: if an item differs, it is marked stale and
+a worker reads it again, so an outdated page cannot undo a newer write. Nothing is deleted because of a failed or
+interrupted scan.
 """
 
 import asyncio
@@ -36,15 +37,16 @@ _MAX_RETRY_PAUSE = 64.0
 # table, the scan then finds it empty, and does not mistake a half-wiped table for an intended state.
 _QUIET_SECONDS = 5.0
 _MIN_SPACING_SECONDS = 30.0
-# A failed scan is retried within a minute, so after this time the loop is stuck.
+# A failed scan is retried after about a minute. If no scan is attempted for this long, the loop is stuck.
 _STUCK_INTERVALS = 3
 _STUCK_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class ScanTimes:
-    """Seconds between scans while changes arrive through the stream, and while the table is polled. `clock`: monotonic
-    seconds.
+    """The intervals between scans, in seconds: `streaming` in stream mode and `polling` in poll mode.
+
+    `clock`: monotonic seconds. `rng`: source of the jitter.
     """
 
     streaming: float
@@ -54,10 +56,10 @@ class ScanTimes:
 
 
 class Resync:
-    """Scans at once on request, otherwise at the interval of the current mode ±10%.
+    """Scans the table on request, and otherwise at the interval of the current mode ±10 %.
 
-    `guard` gets the result of each complete scan and returns the names without an item that must be planned. In the
-    mode "stream", a change that only a scan finds indicates a fault. In the mode "poll" it is expected and recorded.
+    `guard` evaluates each complete scan and returns the names without an item that must be planned. In stream mode, a
+    change that only a scan finds counts as missed by the stream. In poll mode, it is expected and goes to the history.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class Resync:
 
     @property
     def stalled_seconds(self) -> float:
-        """Seconds since the last attempt if scans are long overdue; 0 while they are attempted, even if they fail."""
+        """Seconds since the last attempt to scan if the loop is stuck, otherwise 0. A failed scan is an attempt."""
         idle = self._clock() - self._last_try
         return idle if idle > _STUCK_INTERVALS * self._interval + _STUCK_SECONDS else 0.0
 
@@ -110,17 +112,17 @@ class Resync:
         self._set_due(-math.inf)
 
     def request_soon(self) -> None:
-        """Requests a scan after the current burst of removals, to confirm them. The interval still applies."""
+        """Requests a scan after the current burst of removals, to confirm them. Regular scans are not postponed."""
         if self._requested_due == math.inf:
             self._due_changed.set()
         self._requested_due = max(self._clock() + _QUIET_SECONDS, self._last_request_served + _MIN_SPACING_SECONDS)
 
     def change_delivered(self, name: str) -> None:
-        """Records that the stream has delivered this name: its change was not missed, only slower than the scan."""
+        """Records that the stream delivered a change of this endpoint: it was late, but not missed."""
         self._missed_by_stream.discard(name)
 
     def set_mode(self, mode: Mode) -> None:
-        """Sets how changes arrive. If that is new, scans at once; the mode's interval applies from then on."""
+        """Sets the mode. If it changes, requests a scan at once; the new mode's interval applies from then on."""
         if mode == self.mode:
             return
         self.mode = mode
@@ -128,7 +130,7 @@ class Resync:
         self._set_due(-math.inf)
 
     async def first_scan(self) -> None:
-        """The first scan of a leader, which fills the cache. Retried until it succeeds."""
+        """Fills the cache with a leader's first scan. Retries until the scan succeeds."""
 
         def failed(state: RetryCallState) -> None:
             error = state.outcome and state.outcome.exception()
@@ -146,7 +148,7 @@ class Resync:
                 await self._scan(first=True)
 
     async def run(self) -> None:
-        """Scans until cancelled."""
+        """Runs periodic and requested scans until cancelled."""
         failures = 0
         while True:
             pause = self._interval * self._times.rng.uniform(1 - _JITTER, 1 + _JITTER)
@@ -194,7 +196,7 @@ class Resync:
             await asyncio.sleep(0)
         for name in self._items:
             if name not in seen:
-                # The item seems to be gone. A consistent read decides, because the scan alone is no proof.
+                # The item may be gone. The scan alone is no proof, so a worker checks with a consistent read.
                 self._changed += 1
                 self._items.mark_stale(name)
                 self._queue.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)
@@ -207,7 +209,7 @@ class Resync:
         self._metrics.endpoints.set(len(self._items))
         took = self.last_success - started
         self._metrics.resync_seconds.observe(took)
-        # Without a stream there is a scan every few seconds.
+        # In poll mode, a scan runs every few seconds, so only those that found changes are logged at info level.
         log = _log.info if first or self._changed else _log.debug
         log("table scanned", endpoints=len(seen), changed=self._changed, seconds=round(took, 3))
 

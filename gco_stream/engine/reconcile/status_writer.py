@@ -1,6 +1,6 @@
-"""Reads and writes one endpoint's item during a reconcile: fresh reads, status reports, rollout completion, purge.
+"""Reads and writes an endpoint's item during a reconcile: consistent reads, status reports, rollout completion, purge.
 
-Every write is conditional on what it was decided from, and its response updates the cache.
+Every write is conditional, and the item that it returns updates the cache.
 """
 
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from gco_stream.table.endpoints import EndpointTable
 
 
 class Epoch(Protocol):
-    """Orders the writes of a leader after those of its predecessor."""
+    """The leader's fencing token, which orders its writes after those of earlier leaders."""
 
     @property
     def epoch(self) -> int:
         """This leader's epoch, in microseconds."""
 
     async def raise_epoch(self, above: int) -> int:
-        """Returns a new epoch above `above`, the higher one that was found in the table."""
+        """Raises the epoch above `above`, which was found in the table, and returns the new epoch."""
 
 
 class StatusWriter:
-    """Writes to the items of `table` for `region`. `now`: wall clock with a time zone.
+    """Reads and writes the items of `table` on behalf of `region`. `now`: wall clock with a time zone.
 
-    `on_write` gets the kind of each write: status, promotion or purge.
+    `on_write` gets the kind of each successful write: status, promotion or purge.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class StatusWriter:
     async def write(self, item: Endpoint | InvalidItem, report: Report) -> None:
         """Writes this region's entry of region_status. Raises AWSError.
 
-        If the item is gone, it is read again. If the table holds a higher epoch, this leader's is raised above it.
+        If the item does not exist, it is marked stale. If a newer status is stored, nothing is written, and this
+        leader's epoch is raised above the epoch of that status.
         """
         status: dict[str, object] = {
             "state": str(report.state),
@@ -89,7 +90,7 @@ class StatusWriter:
     async def change_table(self, name: str, change: TableChange) -> bool:
         """Completes the rollout or purges the item. Returns False if the item is no longer cached. Raises AWSError.
 
-        If a user's write came first, the item is read again.
+        If the item has changed since it was read, nothing is written and it is marked stale.
         """
         last_read = self._items.wire(name)
         if last_read is None:

@@ -1,1 +1,1 @@
-"""What the leader knows: items, sync tokens, the fleet census and reconcile history."""
+"""The leader's in-memory state: cached items, sync tokens, fleet census and reconcile history."""

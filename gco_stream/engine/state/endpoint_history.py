@@ -6,11 +6,12 @@ from typing import Literal
 
 @dataclass(slots=True)
 class Change:
-    """The timestamps of an endpoint's last change, None if not reached or unknown.
+    """The last change of an endpoint. A time is None if it is unknown or has not been reached.
 
-    `clock` is the source of `changed`: the item's updated_at, or the stream's creation time (whole seconds). `ended`:
-    the state that the change ended in, "" while it is in progress. `sequence_number`: "" if a table scan found the
-    change. `counted`: whether its time to `applied` is in the metrics.
+    `event`: INSERT, MODIFY, REMOVE or scan. `sequence_number`: "" if a table scan found the change. `read`: when this
+    process learned of the change. `clock`: the source of `changed`, which is the item's updated_at or the stream's
+    creation time (whole seconds). `ended`: the state in which the change ended, "" while it is in progress. `counted`:
+    whether the time from `changed` to `applied` has been handed to the metrics.
     """
 
     event: str
@@ -28,8 +29,8 @@ class Change:
 class Reconciled:
     """One reconcile, or `times` identical ones in a row.
 
-    `at`: the end of the last one. `took`: its duration in seconds. `sequence_number`: the stream record that triggered
-    it, "" for other triggers. `lines`: what was done and reported.
+    `at`: when the last one ended. `took`: the duration of the last one in seconds. `sequence_number`: the stream record
+    that triggered the reconcile, "" for other triggers. `lines`: the steps, the errors and the report as text.
     """
 
     at: float
@@ -43,8 +44,9 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class EndpointHistory:
-    """The history of one endpoint, newest reconcile first. `out_of_sync_since`: None while it is in its desired
-    state.
+    """The history of one endpoint, newest reconcile first.
+
+    `out_of_sync_since`: None if the endpoint is in its desired state.
     """
 
     change: Change | None = None

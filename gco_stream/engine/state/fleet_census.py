@@ -1,7 +1,7 @@
-"""Census of the region: how many endpoints run, and how many of them have a withdrawn Ingress.
+"""The fleet census: how many endpoints run in this region, and how many of them have a withdrawn Ingress.
 
-Unhealthy endpoints are rare, so the census is taken only when a decision depends on it. It is counted from the live
-objects, is valid for a short time, and includes later withdrawals.
+Unhealthy endpoints are rare, so endpoints are counted only when a decision depends on the census. The count uses the
+cached live objects and is reused for 15 seconds. Withdrawals during that time are added to it.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.policy import Census, FleetState, Policy
 
 _TTL_SECONDS = 15.0
-# After this time the cache has observed the deletion of the Ingress.
+# After this many seconds, the cache has observed the deletion of the withdrawn Ingress.
 _RECENT = 60.0
 _SLICE = 200
 
 
 class FleetCensus:
-    """Counts the fleet. `clock`: monotonic seconds. `now`: wall clock with a time zone."""
+    """Takes and keeps the fleet census. `clock`: monotonic seconds. `now`: wall clock with a time zone."""
 
     def __init__(
         self,
@@ -47,19 +47,20 @@ class FleetCensus:
         self._recent: dict[str, float] = {}
 
     async def refresh(self) -> None:
-        """Counts the fleet unless the last count is recent enough."""
+        """Counts the endpoints, unless the last count is less than 15 seconds old."""
         async with self._lock:
             if self._clock() - self._counted_at >= _TTL_SECONDS:
                 await self._count()
 
     @property
     def current(self) -> Census:
-        """The last count, including later withdrawals."""
+        """The last count, including the withdrawals since then."""
         return Census(self._running, len(self._withdrawn | self._recent.keys()))
 
     def excluding(self, name: str) -> Census:
-        """Returns the census for a decision about this endpoint, without the endpoint itself: the decision may be
-        repeated once its report is written or after a failed deletion.
+        """Returns the census for a decision about this endpoint, without counting its own withdrawal.
+
+        The decision may be made again, for example after a failed deletion, and must then have the same result.
         """
         return Census(self._running, len((self._withdrawn | self._recent.keys()) - {name}))
 

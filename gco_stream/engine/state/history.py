@@ -1,4 +1,4 @@
-"""Recent history of each endpoint, bounded and in memory. It is shown to people, and no decision reads it.
+"""The recent history of endpoints, for the status page and metrics. No decision depends on it.
 
 It contains only endpoints with recent events. A repetition of the last reconcile is only counted. The worst case is
 10,000 endpoints that fail differently each time: 5 records each take 26 MB with one error of 170 characters per record,
@@ -32,7 +32,8 @@ _FINAL: Final = frozenset({RegionState.RUNNING, RegionState.STOPPED, RegionState
 _NOT_DESIRED_STATE: Final = frozenset({"region_status", "updated_at"})
 _STATE: Final = "desired_state"
 _PROMOTED: Final = ({"S": "deploying"}, {"S": "running"})
-# An item's time is trusted only if the stream could have delivered it by now: clocks differ, and people copy items.
+# Limits in seconds within which an item's updated_at is trusted: it may be old if the item was copied, and in the
+# future if clocks differ.
 _MAX_CHANGE_AGE: Final = 300.0
 _MAX_CLOCK_SKEW: Final = 1.0
 
@@ -43,7 +44,7 @@ class _Entry:
     out_of_sync_since: float | None = None
     records: tuple[Reconciled, ...] = ()
     report_hash: int = 0
-    # When a plan was last executed; when the endpoint last reached an end state, and which.
+    # `applied`: when a plan was last executed. `ended`: when the endpoint reached its end state, and that state.
     applied: float | None = None
     ended: tuple[float, str] | None = None
 
@@ -53,10 +54,10 @@ def _ignore(_: object) -> None:
 
 
 class ReconcileHistory:
-    """Histories of the most recently changed endpoints. `now`: seconds since 1970.
+    """Histories of the endpoints with the most recent events. `now` returns seconds since 1970.
 
-    `on_applied` and `on_ready` get the seconds from a change until its objects are accepted, and from there until the
-    endpoint is ready. `on_update` gets the name of an endpoint with a new entry.
+    `on_applied` gets the seconds from a change until the API server has accepted its objects, and `on_ready` the
+    seconds from then until the endpoint is ready. `on_update` gets the name of each endpoint whose history changes.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class ReconcileHistory:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     def record_change(self, record: StreamRecord, *, known: bool = False) -> None:
-        """Records a change of the desired state from the stream. `known`: the item was already cached, because the
-        response to one of our writes or a scan was faster.
+        """Records a change of the desired state that the stream delivered.
+
+        `known`: a read or the response to one of our own writes had already brought this change into the cache.
         """
         if _changes_nothing(record.old, record.new) or (
             record.event == "REMOVE" and self._has_ended(record.name, RegionState.DELETED)
@@ -87,7 +89,7 @@ class ReconcileHistory:
         changed, clock = _time_of_change(record.old, record.new, record.created, read)
         entry = self._entry(record.name)
         if known and entry.change is not None and (changed or 0.0) < (entry.change.changed or 0.0):
-            # A repeated record: its shard is read again.
+            # The record was delivered before: its shard is being read again.
             return
         entry.change = change = Change(
             record.event, record.sequence_number[:_MAX_SEQUENCE_LENGTH], read, changed, clock
@@ -97,7 +99,7 @@ class ReconcileHistory:
         self._on_update(record.name)
 
     def record_scan_change(self, name: str, old: WireItem | None, new: WireItem) -> None:
-        """Records a change that a scan found because no stream delivers changes."""
+        """Records a change that a scan found while no stream delivers changes."""
         if _changes_nothing(old, new):
             return
         read = self._now()
@@ -106,7 +108,7 @@ class ReconcileHistory:
         self._on_update(name)
 
     def _catch_up(self, change: Change, entry: _Entry, changed: float) -> None:
-        """Adds to a change what was done for it before the stream delivered it."""
+        """Adds the times of what was done for a change before the stream delivered it."""
         if entry.applied is not None and entry.applied >= changed:
             change.applied = entry.applied
             change.read = min(change.read, entry.applied)
@@ -115,7 +117,7 @@ class ReconcileHistory:
             self._settle(change, entry.ended[1], entry.ended[0])
 
     def record_applied(self, name: str) -> None:
-        """Records that the API server has accepted every object of a plan made from the newest item."""
+        """Records that the API server has accepted all steps of a plan made from the newest known item."""
         entry = self._entries.get(name) or self._entry(name)
         entry.applied = self._now()
         if (change := entry.change) is not None and not (change.ended or change.counted):
@@ -124,10 +126,10 @@ class ReconcileHistory:
     def record_reconcile(
         self, name: str, triggers: tuple[Trigger, ...], outcome: ReconcileResult, *, took: float, current: bool
     ) -> None:
-        """Records a reconcile. `current`: it used the newest known item."""
+        """Records a reconcile. `took`: its duration in seconds. `current`: it used the newest known item."""
         ended = _ended(outcome)
         entry = self._entries.get(name)
-        # Later records of the same change are echoes of our own reports.
+        # After the change has ended, further stream records are only echoes of our own status reports.
         change = entry.change if entry is not None and Trigger.STREAM in triggers else None
         is_first = change is not None and not change.ended
         if entry is not None and current:
@@ -161,7 +163,7 @@ class ReconcileHistory:
         return EndpointHistory(entry.change, tuple(reversed(entry.records)), entry.out_of_sync_since)
 
     def out_of_sync_since(self, name: str) -> float | None:
-        """Returns since when an endpoint has been out of sync, as far as this process has observed."""
+        """Returns when the endpoint went out of sync, or None if it is in sync or has no history."""
         entry = self._entries.get(name)
         return None if entry is None else entry.out_of_sync_since
 
@@ -195,7 +197,7 @@ class ReconcileHistory:
 
 
 def _ended(outcome: ReconcileResult) -> str:
-    """Returns the end state that the endpoint has reached, "" if it has reached none or is out of sync."""
+    """Returns the end state that the endpoint has reached, or "" if it is still in progress or out of sync."""
     if outcome.result is Result.GONE:
         return "gone"
     plan = outcome.plan
@@ -207,7 +209,7 @@ def _ended(outcome: ReconcileResult) -> str:
 
 
 def _changes_nothing(before: WireItem | None, after: WireItem | None) -> bool:
-    """Whether a change keeps the desired state: a region's report, or the completion of a rollout."""
+    """Returns whether the desired state is unchanged: only a region has reported, or the rollout was completed."""
     if before is None or after is None:
         return False
     old, new = (
@@ -221,8 +223,9 @@ def _changes_nothing(before: WireItem | None, after: WireItem | None) -> bool:
 def _time_of_change(
     before: WireItem | None, after: WireItem | None, created: datetime | None, read: float
 ) -> tuple[float | None, Literal["item", "stream", ""]]:
-    """Returns when a change was made, and by which clock. The stream's time is rounded down to a second, in DynamoDB
-    Local to a minute.
+    """Returns when a change was made, in seconds since 1970 or None if unknown, and the source of that time.
+
+    The stream rounds its time down to a second, and DynamoDB Local rounds it down to a minute.
     """
     new, old = _updated_at(after), _updated_at(before)
     if new and new != old:

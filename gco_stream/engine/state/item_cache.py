@@ -1,9 +1,10 @@
 """Cache of the table's items as last read, small enough to hold the whole table in memory.
 
-Each item is kept as compressed bytes with two digests; its model is built when a worker needs it. A stream record or a
-later scan only signals a change: if it differs from the cached item, the name is marked stale, and a worker reads the
-item with a consistent read before it acts. A record may be older than the cached item, and an outdated
-desired_state=deleted would delete pods.
+Each item is kept as compressed bytes with two digests. Its model is built when a worker needs it.
+
+A stream record or a later scan never changes the cached desired state, because it may be older than the cached item,
+and an outdated desired_state=deleted would delete pods. If it differs, the item is marked stale, and a worker reads the
+item with a consistent read before it acts.
 """
 
 import hashlib
@@ -25,10 +26,10 @@ from gco_stream.ops.metrics import ELSEWHERE, UNREPORTED
 _KEY = "endpoint_name"
 _NOT_DESIRED_STATE = frozenset({"region_status", "updated_at"})
 _DIGEST_BYTES = 16
-# Number of cached models: about as many as are in flight, because the model of a 400 KB item takes megabytes.
+# Number of cached models. It is about the number of items in flight, because a model can take megabytes.
 _DECOMPRESSED = 16
 _STATES = {str(state): str(state) for state in RegionState}
-# The value of an attribute named B or BS is an object, so these patterns match type tags only.
+# Matches the type tags B and BS but not attributes with these names, because the value of an attribute is an object.
 _HAS_BINARY = re.compile(rb'"B":"|"BS":\[')
 
 
@@ -49,7 +50,7 @@ class _Entry:
 
 
 class ItemCache:
-    """The items by name. Bounded by the table: one entry per item, and one stale mark per name."""
+    """The cached items by name, each with an optional stale mark."""
 
     def __init__(self, region: str) -> None:
         self._region = region
@@ -57,7 +58,7 @@ class ItemCache:
         self._entries: dict[str, _Entry] = {}
         self._stale: dict[str, int] = {}
         self._stale_counter = 0
-        # A reconcile reads its item several times, and equal bytes give equal models.
+        # A reconcile reads its item several times. Models are cached by the item's bytes, so they are never outdated.
         self._read = lru_cache(maxsize=_DECOMPRESSED)(_read)
 
     def put(self, item: WireItem) -> None:
@@ -77,39 +78,39 @@ class ItemCache:
             self._states[before.state] -= 1
 
     def get(self, name: str) -> Endpoint | InvalidItem | None:
-        """Returns the endpoint as last read, or None if there is none."""
+        """Returns the model of the item as last read, or None if it is not cached."""
         entry = self._entries.get(name)
         return None if entry is None else self._read(entry.blob)
 
     def wire(self, name: str) -> WireItem | None:
-        """Returns the item as last read in wire form, or None if there is none."""
+        """Returns the item as last read, in wire form, or None if it is not cached."""
         entry = self._entries.get(name)
         return None if entry is None else _wire(entry.blob)
 
     def item_digest(self, name: str) -> bytes | None:
-        """Returns a digest of the whole item, which changes with any attribute, or None if there is no item."""
+        """Returns a digest of the whole item, which changes with any attribute, or None if it is not cached."""
         entry = self._entries.get(name)
         return None if entry is None else entry.item_digest
 
     def mark_stale(self, name: str) -> None:
-        """Marks the cached item as stale: it must be read before the next action on it."""
+        """Marks the cached item as stale: it must be read from the table before a worker acts on it."""
         self._stale_counter += 1
         self._stale[name] = self._stale_counter
 
     def stale_mark(self, name: str) -> int | None:
-        """Returns the newest stale mark, or None if the cached item may be used. Call it before reading the item."""
+        """Returns the item's stale mark, to be passed to `clear_stale` after a read, or None if it is not stale."""
         return self._stale.get(name)
 
     def clear_stale(self, name: str, mark: int) -> None:
-        """Clears this mark after the item was read. A newer mark stays."""
+        """Clears the stale mark after the item was read, unless the item was marked again since `mark`."""
         if self._stale.get(name) == mark:
             del self._stale[name]
 
     def observe_record(self, name: str, image: WireItem | None) -> ChangeKind:
-        """Compares a stream record's new image with the cached item (None: no image, or the item was removed).
+        """Compares the new image of a stream record (None if it has none) with the cached item.
 
-        If only the status differs, the other regions' entries are copied to the cache. This region's own entry is kept,
-        because the responses to its writes are newer.
+        If more than the status differs, the item is marked stale. If only the status differs, the entries of other
+        regions are copied to the cache. This region's entry is kept, because the responses to its own writes are newer.
         """
         entry = self._entries.get(name)
         if image is None or entry is None or name in self._stale or _desired_part(image) != entry.desired_digest:
@@ -122,7 +123,7 @@ class ItemCache:
         return ChangeKind.STATUS_ONLY
 
     def compare(self, item: WireItem) -> ChangeKind:
-        """Compares a scanned item with the cached one. Changes nothing: a page may be older than a write's response."""
+        """Compares a scanned item with the cached one without changing the cache, which may be newer than the scan."""
         entry = self._entries.get(item[_KEY]["S"])
         if entry is None or entry.desired_digest != _desired_part(item):
             return ChangeKind.CHANGED
@@ -131,7 +132,7 @@ class ItemCache:
 
     @property
     def states(self) -> Mapping[str, int]:
-        """Number of items per state that this region reports (see ops.metrics.ENDPOINT_STATES)."""
+        """Number of items by the state that this region reports (see ops.metrics.ENDPOINT_STATES)."""
         return self._states
 
     def __contains__(self, name: object) -> bool:
@@ -175,14 +176,14 @@ def _digest(blob: bytes) -> bytes:
 
 
 def _binary(value: object) -> str:
-    # Binary attributes are not interpreted here, but writes are conditional on attributes of any type.
+    # The controller uses no binary values, but a spec may contain some, and conditional writes compare the whole spec.
     if isinstance(value, bytes | bytearray):
         return value.hex()
     raise TypeError(f"not an attribute value: {type(value).__name__}")
 
 
 def _restored(value: Any) -> Any:
-    """Returns an attribute value of a cached item with its binary content as it was read."""
+    """Returns a cached attribute value with its binary content converted back from hexadecimal text."""
     match next(iter(value.items())):
         case "B", str() as content:
             return {"B": bytes.fromhex(content)}

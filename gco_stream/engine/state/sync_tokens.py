@@ -7,10 +7,9 @@ _Token = tuple[bytes | None, tuple[str, ...]]
 
 
 class SyncTokens:
-    """One token per endpoint: the item's digest and the resourceVersions of its objects, as of the last plan that had
-    no steps.
+    """Tokens of the endpoints that are in sync: the item's digest and the resourceVersions of its objects.
 
-    A new process starts without tokens, so after an upgrade everything is planned once.
+    A new process starts without tokens, so after an upgrade every endpoint is planned at least once.
     """
 
     def __init__(self, items: ItemCache, cache: ClusterCache) -> None:
@@ -23,11 +22,11 @@ class SyncTokens:
         self._tokens[name] = self._token(name)
 
     def forget(self, name: str) -> None:
-        """Drops the token of an endpoint that is out of sync or gone."""
+        """Removes the token of an endpoint that is out of sync or gone."""
         self._tokens.pop(name, None)
 
     def is_in_sync(self, name: str) -> bool:
-        """Whether the item and the objects are unchanged since the endpoint was in sync."""
+        """Returns whether the item and the objects are unchanged since the last call of `settle`."""
         token = self._tokens.get(name)
         return token is not None and self.items.stale_mark(name) is None and token == self._token(name)
 

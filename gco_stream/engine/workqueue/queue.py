@@ -16,7 +16,7 @@ from gco_stream.aio.events import wait_for_event
 from gco_stream.engine.workqueue.triggers import Trigger
 
 _HIGH_IN_A_ROW = 4
-# Enough to trace a reconcile to its cause. If a key changes constantly, only the newest are kept.
+# Five sequence numbers are enough to trace a reconcile to its cause. If there are more, the newest are kept.
 _MAX_RECORDS = 5
 
 
@@ -29,10 +29,10 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A key to process. `since`: when it was queued, in seconds of the queue's clock.
+    """A key for a worker to process. `since`: when it was queued, in seconds of the queue's clock.
 
-    `triggers`: every trigger since the key was last taken, each once, oldest first. `records`: the sequence numbers of
-    the stream records that caused it, newest last, at most five.
+    `triggers`: the distinct triggers that queued the key, oldest first. `records`: the sequence numbers of the newest
+    stream records that queued it, at most five, newest last.
     """
 
     key: str
@@ -50,7 +50,7 @@ class _Waiting:
     records: tuple[str, ...] = ()
 
     def merged(self, other: "_Waiting") -> "_Waiting":
-        """Merges two entries: all triggers, and the priority and time of the more urgent one."""
+        """Returns an entry with the triggers and records of both, and the priority and time of the more urgent one."""
         since, priority = (
             (other.since, other.priority) if other.priority < self.priority else (self.since, self.priority)
         )
@@ -59,7 +59,7 @@ class _Waiting:
 
 
 class WorkQueue:
-    """Keys in two priorities, keys in flight, and delayed keys. Holds each key at most once in each.
+    """Waiting keys in two priorities, keys in flight, and delayed keys, each without duplicates.
 
     `clock`: monotonic seconds. `on_add`: called with the priority of each added key. `high_in_a_row`: after this many
     consecutive new changes a waiting resync key is taken, so that a stream of changes delays a resync by a bounded
@@ -122,7 +122,7 @@ class WorkQueue:
         self._changed.set()
 
     def cancel_delay(self, key: str) -> None:
-        """Drops the delay of a key, because a newer plan sets its own."""
+        """Removes a key from the delayed keys."""
         self._delayed.pop(key, None)
 
     async def get(self) -> WorkItem | None:
@@ -155,19 +155,19 @@ class WorkQueue:
         return WorkItem(key, waiting.since, priority, waiting.triggers, waiting.records)
 
     def done(self, key: str) -> None:
-        """Ends the processing of a key. If the key was added meanwhile, it is queued again."""
+        """Marks a key as processed. If it was added while in flight, it is queued again."""
         self.processing_since.pop(key, None)
         if (dirty := self._dirty.pop(key, None)) is not None:
             self._enqueue(key, dirty)
         self._changed.set()
 
     def shut_down(self) -> None:
-        """Stops handing out keys. Waiting tasks get None."""
+        """Stops handing out keys. Waiting workers get None."""
         self._shutting_down = True
         self._changed.set()
 
     def next_due(self) -> float | None:
-        """Returns when the earliest delayed key is due, or None if no key is delayed."""
+        """Returns the time at which the earliest delayed key is due, or None if no key is delayed."""
         while self._heap:
             due, key = self._heap[0]
             planned = self._delayed.get(key)
@@ -183,17 +183,17 @@ class WorkQueue:
             self._add(key, _Waiting(due, Priority.HIGH, (trigger,), records))
 
     def is_delayed(self, key: str) -> bool:
-        """Whether the key is delayed."""
+        """Returns whether the key is delayed."""
         return key in self._delayed
 
     @property
     def depth(self) -> int:
-        """Number of keys that can be taken now."""
+        """Number of waiting keys."""
         return len(self._queues[0]) + len(self._queues[1])
 
     @property
     def low_priority_depth(self) -> int:
-        """Number of waiting keys with resync priority."""
+        """Number of waiting keys with low priority."""
         return len(self._queues[Priority.LOW])
 
     @property

@@ -1,8 +1,8 @@
-"""Retries of failing keys: when each is retried, and which keys are woken once their common cause is gone.
+"""Schedules the retries of failing keys, and retries them early if their common cause is resolved.
 
-Endpoints seldom fail alone. If a server, a namespace, a permission or a webhook is missing, all endpoints that need it
-fail for the same cause, and no event reports that it is back. A few failing keys are therefore retried often and many
-take turns, and a key that recovers from a cause wakes the others that wait because of it.
+Endpoints seldom fail alone. If a server, namespace, permission or webhook is missing, all endpoints that need it fail
+for the same cause, and no event reports when it is available again. Therefore, failing keys are retried regularly. When
+one of them succeeds, all keys that failed for the same cause are retried as well.
 """
 
 import random
@@ -16,11 +16,11 @@ MAX_RETRY_AFTER = 300.0
 
 
 class ItemBackoff:
-    """Retry delays after consecutive failures of a key: exponential, capped, with jitter. Times in seconds.
+    """Exponential back-off with jitter for each failing key. All times are in seconds.
 
-    `floor` and `spacing`: if few keys fail, the delay is capped at `floor`. The cap grows with their number, up to
-    `cap`, so that about one of them is retried every `spacing` seconds. Holds a count for each failing key, so it is
-    bounded by the table's names.
+    The delay of a key starts at `base` and doubles with each consecutive failure. Its upper limit is `floor` if only a
+    few keys fail. The limit grows with the number of failing keys, up to `cap`, so that about one of these keys is
+    retried every `spacing` seconds.
     """
 
     def __init__(
@@ -37,23 +37,23 @@ class ItemBackoff:
         self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
 
     def failed(self, key: str) -> float:
-        """Counts a failure and returns how long to wait."""
+        """Counts a failure of the key and returns the delay before its next retry."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
         cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
         return jittered(delay_after(count, base=self._base, cap=cap), self._rng)
 
     def failures(self, key: str) -> int:
-        """Returns the number of consecutive failures."""
+        """Returns the number of consecutive failures of the key."""
         return self._failures.get(key, 0)
 
     def succeeded(self, key: str) -> None:
-        """Resets the count of failures."""
+        """Resets the failure count of the key."""
         self._failures.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Backoffs:
-    """How long keys wait that fail, and those whose objects are contested."""
+    """The back-off of failing keys, and of keys whose objects are contested."""
 
     failing: ItemBackoff
     contested: ItemBackoff
@@ -68,7 +68,7 @@ class _Failing:
 
 @dataclass(slots=True)
 class Retries:
-    """All keys that fail now, bounded by the table's names. `wake` is called with a key and the seconds to wait."""
+    """The keys that currently fail. `wake` is called with a key to retry early and the seconds until that retry."""
 
     backoff: ItemBackoff
     wake: Callable[[str, float], None]
@@ -77,30 +77,29 @@ class Retries:
     def failed(
         self, key: str, now: float, *, cause: str = "", retry_after: float | None = None, woken: bool = False
     ) -> float:
-        """Returns how long to wait before `key` is retried. Times are in seconds of a monotonic clock.
+        """Records a failure of `key` and returns the seconds until its retry. `now`: seconds of a monotonic clock.
 
-        `cause`: failure key shared by all keys with the same cause, "" if the cause affects only this one.
-        `retry_after`: the wait that the server requested. `woken`: this was a retry because another key had recovered
-        from the cause.
+        `cause`: failure key shared by all keys that fail for the same cause, "" if the cause affects only this key.
+        `retry_after`: seconds that the server asked to wait. `woken`: the failed attempt was an early retry.
         """
         before, requested = self._failing.get(key), min(retry_after or 0.0, MAX_RETRY_AFTER)
         wait = max(self.backoff.failed(key), requested)
-        # A woken key that fails again is not woken again before its own delay ends. Otherwise, if different causes
-        # have the same failure key, each recovery would retry all of its keys.
+        # If an early retry fails, the key waits for its regular retry. Different causes can have the same failure key,
+        # and each recovery would otherwise retry all keys that share it.
         self._failing[key] = _Failing(cause, now + requested, woken)
         if before is not None and before.cause != cause:
             self.cause_resolved(before.cause, now)
         return wait
 
     def succeeded(self, key: str, now: float) -> None:
-        """Records that the key succeeded, and wakes those that failed for the same cause."""
+        """Records a success of the key, and wakes the keys that failed for the same cause."""
         self.backoff.succeeded(key)
         before = self._failing.pop(key, None)
         if before is not None:
             self.cause_resolved(before.cause, now)
 
     def cause_resolved(self, cause: str, now: float) -> None:
-        """Wakes all keys that wait because of this cause."""
+        """Wakes all keys that failed for this cause, except those that have already been woken."""
         if not cause:
             return
         for key, failing in self._failing.items():
@@ -109,6 +108,6 @@ class Retries:
                 self.wake(key, max(0.0, failing.not_before - now))
 
     def server_wait(self, key: str, now: float) -> float:
-        """Returns the rest of the wait that the server requested for this key, in seconds; 0 if there is none."""
+        """Returns the remaining seconds of the wait that the server requested for this key, or 0."""
         failing = self._failing.get(key)
         return 0.0 if failing is None else max(0.0, failing.not_before - now)

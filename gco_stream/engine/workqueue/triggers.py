@@ -1,10 +1,13 @@
-"""Why an endpoint's key is queued. For logs, metrics and people, and to tell an urgent change from an echo."""
+"""The reasons for which an endpoint's key is queued.
+
+They are logged and shown on the status page, and they distinguish urgent changes from echoes of our own writes.
+"""
 
 from enum import StrEnum
 
 
 class Trigger(StrEnum):
-    """One value per source of keys."""
+    """The reason for which a key is queued."""
 
     STREAM = "stream"
     CLUSTER = "cluster"

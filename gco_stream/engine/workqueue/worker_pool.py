@@ -1,7 +1,7 @@
 """A worker pool that keeps N workers runnable by starting one extra worker per blocked one, up to 4N in total.
 
-A hanging request blocks its worker until the request times out. With a fixed number of workers, that many endpoints
-behind one slow webhook would block all others.
+A hanging request blocks its worker until the request times out. If the number of workers were fixed, N endpoints behind
+one slow webhook would block all other endpoints.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ _STALL_SECONDS = 2.0
 
 
 def max_concurrency(count: int) -> int:
-    """Returns how many endpoints may be in flight with `count` workers. Each of them needs a connection."""
+    """Returns the maximum number of endpoints in flight with `count` workers. Each one needs a connection."""
     return _MAX_WORKERS_PER_SLOT * count
 
 
 class WorkerPool:
-    """Workers in a task group: `count`, plus one for each blocked worker. `work` is the main loop of a worker.
+    """Workers in a task group: `count`, plus one for each blocked worker, within the limit of `max_concurrency`.
 
-    `stall_seconds`: seconds after which a worker counts as blocked.
+    `work` is the main loop of a worker. `stall_seconds`: seconds after which a worker counts as blocked.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class WorkerPool:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Marks work that may block. After `stall_seconds` seconds an extra worker is started."""
+        """Encloses work that may block. An extra worker is started if it takes longer than `stall_seconds`."""
         is_stalled = False
 
         def begin_to_wait() -> None:

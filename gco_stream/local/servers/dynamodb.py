@@ -1,7 +1,7 @@
 """Runs DynamoDB Local and creates clients for it.
 
-It accepts any credentials. It listens on all interfaces and has no option to restrict that. A single region is used,
-because -sharedDb ignores the region.
+DynamoDB Local accepts any credentials. It listens on all interfaces and has no option to restrict that. All clients use
+one region, because the region has no effect with -sharedDb.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ _HEAP = "512m"
 
 
 def recipe(java: Path, jars: Path, port: int, folder: Path) -> Recipe:
-    """DynamoDB Local on `port`, with its data in memory."""
+    """Returns the recipe for DynamoDB Local on `port`, with its data in memory."""
     return Recipe(
         name="dynamodb",
-        # The serial collector and a single compilation tier need a quarter of the memory and half the start time.
+        # The serial collector and tier 1 compilation reduce memory use to a quarter and the start time to half.
         command=[
             *(java, f"-Xmx{_HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             *("-cp", f"{jars}/*", _MAIN),
@@ -33,7 +33,7 @@ def recipe(java: Path, jars: Path, port: int, folder: Path) -> Recipe:
 
 
 def client(url: str, service: str = "dynamodb") -> Any:
-    """boto3 client for the DynamoDB Local at `url`. `service` is dynamodb or dynamodbstreams."""
+    """Returns a boto3 client for DynamoDB Local at `url`. `service` is dynamodb or dynamodbstreams."""
     import boto3  # noqa: PLC0415 - takes 0.2 s to import, and most commands need no client
 
     return boto3.client(

@@ -1,4 +1,4 @@
-"""Command lines of etcd, the Kubernetes servers and kwok, with the reasons for their flags."""
+"""Recipes for etcd, the Kubernetes servers and kwok."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ _CONTROLLERS = (
     "namespace-controller",
     "horizontal-pod-autoscaler-controller",
 )
-# ServiceAccount: pods name service accounts that do not exist here. TaintNodesByCondition: it taints new nodes, and
-# only the node lifecycle controller removes the taint. StorageObjectInUseProtection: its finalizers need a controller.
+# ServiceAccount would reject the endpoints' pods, because their service accounts do not exist here.
+# TaintNodesByCondition taints new nodes, and StorageObjectInUseProtection adds finalizers. The controllers that remove
+# these taints and finalizers do not run here.
 _NO_ADMISSION = ("ServiceAccount", "TaintNodesByCondition", "StorageObjectInUseProtection")
 
 
@@ -36,7 +37,7 @@ class ApiServerFiles:
 
 
 def etcd(binary: Path, port: int, peer_port: int, folder: Path) -> Recipe:
-    """etcd without fsync. Its data survives a restart of the process, but not a crash of the machine."""
+    """Returns the recipe for etcd without fsync. The data survives a restart of etcd, but not a machine crash."""
     client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
     return Recipe(
         name="etcd",
@@ -44,7 +45,7 @@ def etcd(binary: Path, port: int, peer_port: int, folder: Path) -> Recipe:
             binary,
             f"--data-dir={folder / 'data'}",
             "--unsafe-no-fsync",
-            # Same as kubeadm. Without it, the API server sends no bookmarks for resources that never change.
+            # Same value as in kubeadm. Without it, the API server sends no bookmarks for resources that never change.
             "--watch-progress-notify-interval=5s",
             "--log-level=warn",
             f"--listen-client-urls={client}",
@@ -70,7 +71,7 @@ def apiserver(
     folder: Path,
     ready: Callable[[], bool],
 ) -> Recipe:
-    """kube-apiserver with TLS, RBAC and an audit log."""
+    """Returns the recipe for kube-apiserver with TLS, RBAC and an audit log. `ready` is its readiness check."""
     return Recipe(
         name="kube-apiserver",
         command=[
@@ -79,7 +80,7 @@ def apiserver(
             "--bind-address=127.0.0.1",
             f"--secure-port={port}",
             "--external-hostname=127.0.0.1",
-            # The endpoint of the Service "kubernetes" must not be a loopback address.
+            # The API server cannot publish itself as the endpoint of the Service "kubernetes" on a loopback address.
             "--endpoint-reconciler-type=none",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
             f"--client-ca-file={files.authority}",
@@ -93,7 +94,7 @@ def apiserver(
             f"--disable-admission-plugins={','.join(_NO_ADMISSION)}",
             f"--audit-policy-file={files.audit_policy}",
             f"--audit-log-path={audit_log}",
-            # Two cores answer slowly in a load test. Rejecting requests would not make them faster.
+            # In a load test on a small machine, slow requests add up to more than the default limits allow.
             "--max-requests-inflight=1200",
             "--max-mutating-requests-inflight=600",
         ],
@@ -104,7 +105,10 @@ def apiserver(
 
 
 def controller_manager(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
-    """kube-controller-manager with the controllers that endpoints need, and a client rate limit of 500 QPS, not 20."""
+    """Returns the recipe for kube-controller-manager with only the controllers that endpoints need.
+
+    Its client may send 500 requests per second, instead of 20 by default.
+    """
     return Recipe(
         name="kube-controller-manager",
         command=[
@@ -121,7 +125,7 @@ def controller_manager(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
 
 
 def scheduler(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
-    """kube-scheduler, with the same raised client rate limit."""
+    """Returns the recipe for kube-scheduler, with the same client rate limit as kube-controller-manager."""
     return Recipe(
         name="kube-scheduler",
         command=[
@@ -137,7 +141,7 @@ def scheduler(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
 
 
 def kwok(binary: Path, kubeconfig: Path, folder: Path) -> Recipe:
-    """kwok, which simulates the kubelet of every node with the stages in stages.yaml."""
+    """Returns the recipe for kwok, which simulates the kubelets of all nodes with the stages in stages.yaml."""
     return Recipe(
         name="kwok",
         command=[

@@ -1,4 +1,4 @@
-"""Runs a server as a supervised process, which can be awaited, stopped, frozen and restarted."""
+"""Runs a server as a supervised process that can be stopped, suspended and restarted."""
 
 import os
 import signal
@@ -20,7 +20,11 @@ _FREEZE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to run a server. `ready` checks whether it serves. A server without this check is ready once it runs."""
+    """How to run a server.
+
+    `folder`: its working directory, also for its log. `ready` returns whether the server accepts requests; without it,
+    the server counts as ready as soon as its process runs. `environment` is added to PATH and HOME.
+    """
 
     name: str
     command: Sequence[str | Path]
@@ -31,7 +35,7 @@ class Recipe:
 
 
 class Server:
-    """A server, running or stopped. Its output is appended to `<folder>/<name>.log`, across restarts."""
+    """A server, running or stopped. Its output is appended to `<folder>/<name>.log`, also after restarts."""
 
     def __init__(self, recipe: Recipe):
         self.name = recipe.name
@@ -42,23 +46,23 @@ class Server:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Process ids of the supervisor and the server, in this order. Empty while stopped."""
+        """Process ids of the supervisor and the server, in this order. Empty if the server is stopped."""
         if self._process is None or self._process.poll() is not None:
             return ()
         return (self._process.pid, *_children(self._process.pid))
 
     @property
     def running(self) -> bool:
-        """Whether the process is alive."""
+        """Whether the supervisor is running, and with it the server."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Starts the server without waiting for it to be ready. Does nothing if it is running."""
+        """Starts the server without waiting until it is ready. Does nothing if it is already running."""
         if self.running:
             return
         self._recipe.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            # -I -S: the supervisor needs only the standard library, and starts faster this way.
+            # With -I -S, Python starts faster. The supervisor needs only the standard library.
             self._process = subprocess.Popen(  # noqa: S603 - our own servers
                 [sys.executable, "-I", "-S", supervise.__file__, str(os.getpid()), *self._recipe.command],
                 stdin=subprocess.PIPE,
@@ -70,10 +74,10 @@ class Server:
             )
 
     def wait_ready(self, deadline: float) -> None:
-        """Waits until the server is ready. `deadline` is on the clock of `time.monotonic`.
+        """Waits until the server is ready, at most until `deadline` on the `time.monotonic` clock.
 
         Raises:
-            StartError: it exited or was not ready in time. The message has the end of its log.
+            StartError: the server exited or was not ready in time. The message has the end of its log.
         """
         while True:
             if not self.running:
@@ -85,7 +89,7 @@ class Server:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Kills the server and waits for it to exit. It may be started again."""
+        """Kills the server and waits until it has exited. It can be started again."""
         if self._process is None:
             return
         if self._process.stdin is not None:
@@ -94,10 +98,10 @@ class Server:
         self._process = None
 
     def freeze(self) -> None:
-        """Suspends the server with SIGSTOP: connections stay open, but nothing answers once this call returns.
+        """Suspends the server with SIGSTOP. Its connections stay open, but it does not respond until `thaw`.
 
         Raises:
-            StartError: it is not running, or could not be suspended.
+            StartError: the server is not running, or was not suspended within a minute.
         """
         _, *servers = self.pids or (0,)
         if not servers:
@@ -111,7 +115,7 @@ class Server:
             time.sleep(_POLL_SECONDS)
 
     def thaw(self) -> None:
-        """Resumes the server after `freeze`. Does nothing if it is not running."""
+        """Resumes the server after `freeze`. Does nothing if the server is not running."""
         for pid in self.pids[1:]:
             os.kill(pid, signal.SIGCONT)
 
@@ -121,7 +125,7 @@ class Server:
         return all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in self.pids[1:])
 
     def tail(self, lines: int = _LOG_LINES) -> str:
-        """The last lines of the log."""
+        """Returns the last lines of the log."""
         try:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         except FileNotFoundError:
@@ -129,7 +133,7 @@ class Server:
 
 
 def listens(port: int) -> bool:
-    """Whether 127.0.0.1 accepts connections on `port`."""
+    """Returns whether a server accepts connections on `port` of 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,11 +1,11 @@
 """Runs a server that cannot outlive its parent: `python supervise.py PARENT_PID COMMAND...`.
 
-The parent holds the other end of the pipe on standard input. When the pipe closes for any reason, the server's process
-group is killed. On Linux, the kernel also kills the server if this supervisor is killed. The supervisor polls the
-parent's process id too, because a forked child may keep the pipe open after the parent has died.
+The parent holds the other end of the pipe on standard input. When the pipe closes for any reason, the supervisor kills
+the server's process group. It also polls the parent's process id, because a forked child may keep the pipe open after
+the parent has died. On Linux, the kernel kills the server if the supervisor itself is killed.
 
-Runs as a file and needs only the standard library, because each control plane has six supervisors. It sends only
-SIGKILL, because all data of these servers is disposable.
+There is one supervisor per server. To start fast, it runs as a file and imports only the standard library. It sends
+only SIGKILL, because all data of these servers is disposable.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _PARENT_CHECK_SECONDS = 2.0
 
 
 def main(parent: int, command: list[str]) -> int:
-    """Runs `command` until it or the parent exits. Returns the exit status of `command`."""
+    """Runs `command` until it or the parent exits. Returns its exit status, or 128 plus the signal that killed it."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)

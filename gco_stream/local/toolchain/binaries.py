@@ -1,11 +1,8 @@
-"""Finds or builds helm and kubectl. The order is: environment variable, PATH (exact version only), cache, build.
+"""Finds or builds helm, kubectl and promtool, which some tests need but the control plane does not.
 
-GCO_STREAM_HELM and GCO_STREAM_KUBECTL name the binaries. Their Go module exists only in a checkout, like the chart and
-the documentation that are tested with them. The control plane needs neither.
-
-Finds or builds promtool. The order is: GCO_STREAM_PROMTOOL, PATH (exact version only), cache, build.
-
-Its Go module exists only in a checkout, like the alerts that are tested with it.
+The order is: environment variable (GCO_STREAM_HELM, GCO_STREAM_KUBECTL or GCO_STREAM_PROMTOOL, the path of the binary),
+PATH (exact version only), cache, build. The Go modules of these tools exist only in a checkout, like the chart, the
+documentation and the alerts that are tested with them.
 """
 
 import os
@@ -29,12 +26,12 @@ _VERSION_FLAGS: Final = (
 
 
 def helm(cache: Cache) -> Path:
-    """Path of helm. The first build on a machine takes minutes. Raises BuildError if it fails."""
+    """Returns the path of helm. The first build on a machine takes minutes. Raises BuildError if it fails."""
     return _client(cache, "helm", HELM_VERSION, ("version", "--short"))
 
 
 def kubectl(cache: Cache) -> Path:
-    """Path of kubectl, which is built together with helm. Raises BuildError if the build fails."""
+    """Returns the path of kubectl, which is built together with helm. Raises BuildError if the build fails."""
     return _client(cache, "kubectl", KUBECTL_VERSION, ("version", "--client"))
 
 
@@ -46,7 +43,7 @@ def _client(cache: Cache, name: str, version: str, version_command: Sequence[str
             raise BuildError(f"{variable}: invalid value {given}: must be the path of {name} {version}")
         return Path(given).resolve()
     found = shutil.which(name)
-    # Official builds of Helm print v4.3.1+g1234567.
+    # Official builds of Helm append the commit: v4.3.1+g1234567.
     if found and version in toolchains.answer([found, *version_command]).replace("+", " ").split():
         return Path(found)
     module = toolchains.inputs().parent / "helm"
@@ -59,12 +56,12 @@ PROMTOOL_VERSION: Final = "3.10.0"
 """Version of Prometheus. Its Go module calls the same release v0.310.0."""
 
 _VERSION_FLAG: Final = f"-X github.com/prometheus/common/version.Version={PROMTOOL_VERSION}"
-# Service discovery clients for two dozen clouds would be most of the code to compile.
+# Leaves out the clients for service discovery, which are most of the code to compile.
 _TAGS: Final = "remove_all_sd"
 
 
 def promtool(cache: Cache) -> Path:
-    """Path of promtool. The first build on a machine takes minutes. Raises BuildError if it fails."""
+    """Returns the path of promtool. The first build on a machine takes minutes. Raises BuildError if it fails."""
     given = os.environ.get("GCO_STREAM_PROMTOOL")
     if given:
         if not os.access(given, os.X_OK):

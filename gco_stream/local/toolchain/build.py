@@ -1,8 +1,8 @@
-"""Finds or builds each binary of the control plane. The order is: environment variable, PATH, cache, build.
+"""Finds, builds or downloads the binaries of the control plane. Order: environment variable, PATH, cache, build.
 
-KUBEBUILDER_ASSETS names a folder with any of kube-apiserver, kube-controller-manager, kube-scheduler and etcd.
-GCO_STREAM_KWOK names the kwok binary, GCO_STREAM_DYNAMODB_LOCAL a folder with the jars of DynamoDB Local. A binary on
-PATH is used only if it has exactly the pinned version.
+KUBEBUILDER_ASSETS is a folder with any of kube-apiserver, kube-controller-manager, kube-scheduler and etcd.
+GCO_STREAM_KWOK is the path of kwok, and GCO_STREAM_DYNAMODB_LOCAL is a folder with the jars of DynamoDB Local. A binary
+on PATH is used only if it has exactly the pinned version.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _VERSION_FLAG = f"-X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSIO
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Paths of everything that a control plane runs."""
+    """Paths of the binaries of a control plane."""
 
     etcd: Path
     kube_apiserver: Path
@@ -40,7 +40,7 @@ class Binaries:
 
 
 def binaries(cache: Cache) -> Binaries:
-    """Finds or builds every binary. The first build on a machine takes minutes.
+    """Finds or builds all binaries. The first build on a machine takes minutes.
 
     Raises:
         BuildError: a binary could not be built; the message has the reason and the end of the tool's output.

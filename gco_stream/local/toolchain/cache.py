@@ -1,7 +1,8 @@
-"""Cache of everything built or unpacked on this machine, one folder per entry, named by the hash of its inputs.
+"""Cache of everything that is built or downloaded on this machine.
 
-An entry is filled in a staging folder next to it and renamed when complete, under a file lock. It is therefore either
-complete or absent, and two processes that need it at the same time build it once.
+Each entry is a folder with the hash of its inputs in its name. It is filled in a staging folder under a file lock, and
+renamed when it is complete. An entry is therefore either complete or absent, and two processes that need it at the same
+time build it only once.
 """
 
 import fcntl
@@ -20,12 +21,12 @@ _DURATIONS = "durations.json"
 
 
 def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/gco-stream`, or `~/.cache/gco-stream`."""
+    """Returns `$XDG_CACHE_HOME/gco-stream`, by default `~/.cache/gco-stream`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gco-stream"
 
 
 def digest(*inputs: str | bytes) -> str:
-    """Short hash of `inputs`. It depends on their content, their order and their boundaries."""
+    """Returns a short hash of `inputs`, which depends on their contents, their order and their boundaries."""
     hashed = hashlib.sha256()
     for value in inputs:
         data = value.encode() if isinstance(value, str) else value
@@ -35,7 +36,7 @@ def digest(*inputs: str | bytes) -> str:
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Holds the lock file `path` while the block runs. Calls `held` once if another process holds it."""
+    """Locks the file `path` while the block runs. Calls `waiting` first if another process holds the lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
@@ -47,16 +48,17 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
 
 
 class Cache:
-    """The entries under `root`, and how long each took to build."""
+    """The cache in the folder `root`, with the time that each entry took to build."""
 
     def __init__(self, root: Path, progress: Progress):
         self.root = root
         self.progress = progress
 
     def entry(self, name: str, key: str, title: str, fill: Callable[[Path], None]) -> Path:
-        """Folder of the entry `name` with the input hash `key`. Calls `fill(staging)` if the entry does not exist.
+        """Returns the folder of the entry `name` with the input hash `key`.
 
-        `title` is the progress message. If `fill` raises, the exception passes through and no entry is left.
+        If the entry does not exist, `fill` is called with an empty staging folder, and `title` is shown as progress. An
+        exception raised by `fill` is propagated, and no entry is created.
         """
         path = self.root / f"{name}-{key}"
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""Builds the programs that a Go module lists in its `tool` directives, once per pinned version."""
+"""Builds the programs in the `tool` directives of a Go module, and caches the binaries."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ from typing import Final
 from gco_stream.local.toolchain import toolchains
 from gco_stream.local.toolchain.cache import Cache, digest
 
-# Strips symbols and debug information, which are not needed here.
+# Omits the symbol table and debug information, to keep the binaries small.
 _STRIP_FLAGS: Final = "-s -w"
 
 
 def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, tags: str = "") -> Path:
-    """Folder with the binaries of the tools of `module`. `flags` are linker flags, `tags` build tags.
+    """Returns the folder with the binaries of the tools of `module`, built if the cache does not have them.
 
-    `title` is the progress message.
+    `name`: name of the cache entry. `title`: progress message. `flags`: linker flags. `tags`: build tags.
 
     Raises:
         BuildError: the build failed; the message has the end of its output.
@@ -35,7 +35,7 @@ def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, t
             "GO111MODULE": "on",
         }
         if go.brought:
-            # A machine without Go does not need Go's caches, which are larger than the binaries.
+            # Go's caches are larger than the binaries and useless on a machine without Go: delete them with `scratch`.
             environment |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache"), "GOENV": "off"}
         out = staging / "bin"
         toolchains.run(
@@ -45,7 +45,7 @@ def go_build(cache: Cache, name: str, module: Path, title: str, flags: str, *, t
             env=environment,
         )
         for binary in out.iterdir():
-            # etcd's package is called server, and Go names the binary after it.
+            # Go names the binary after its package, and etcd's package is named server.
             binary.rename(staging / ("etcd" if binary.name == "server" else binary.name))
         out.rmdir()
         shutil.rmtree(scratch, ignore_errors=True)

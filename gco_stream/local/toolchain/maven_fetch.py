@@ -1,7 +1,7 @@
-"""Fetches the files of a lock file with jgo, a Maven client in Python: `python maven_fetch.py LOCK REPOSITORY`.
+"""Fetches the artifacts in a lock file with jgo, a Maven client in Python: `python maven_fetch.py LOCK REPOSITORY`.
 
-Runs as a separate program because jgo is installed in the cache, not in this environment. It imports nothing from
-gco_stream and does not verify what it fetches; the caller does.
+Runs as a separate program because jgo is installed in the cache and not in this Python environment. It imports nothing
+from gco_stream. The caller verifies the checksums.
 """
 
 import sys
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 def main(lock: Path, repository: Path) -> None:
-    """Fetches every `<sha256>  <group>:<artifact>:<version>` of `lock` into `repository`, in Maven's layout."""
+    """Fetches the artifacts in `lock` (lines of `<sha256>  <group>:<artifact>:<version>`) into a Maven repository."""
     import truststore  # type: ignore[import-not-found]  # noqa: PLC0415 - on sys.path only in this program
 
-    # Same as pip: a company's certificate authority is in the system's store, not in certifi's.
+    # Uses the system's trust store, like pip: a company's certificate authority is there, but not in certifi.
     truststore.inject_into_ssl()
     from jgo.maven import MavenContext  # type: ignore[import-not-found]  # noqa: PLC0415 - must see the injection
 

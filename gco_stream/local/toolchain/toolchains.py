@@ -1,6 +1,6 @@
 """Finds Go, Java and a Maven client on this machine, or installs them as Python packages.
 
-This way, the control plane runs on a machine that has only Python. The packages are pinned by hash in the requirements
+A machine therefore needs only Python to run the control plane. The packages are pinned by hash in the requirements
 files next to the Go modules.
 """
 
@@ -23,7 +23,7 @@ _LOG_LINES = 15
 
 
 def inputs() -> Path:
-    """Folder with the Go modules and pinned requirements, from the installed package or the checkout."""
+    """Returns the folder with the Go modules and the requirements files. Raises BuildError if there is none."""
     here = Path(__file__).resolve()
     for folder in (here.parents[1] / "controlplane", here.parents[3] / "tools" / "controlplane"):
         if (folder / "go.mod").is_file():
@@ -32,7 +32,7 @@ def inputs() -> Path:
 
 
 def this_machine() -> str:
-    """Operating system and CPU architecture, which binaries depend on."""
+    """Returns the operating system and CPU architecture, for the cache keys of binaries."""
     return f"{sys.platform}-{platform.machine()}"
 
 
@@ -40,7 +40,7 @@ def run(command: list[str | Path], what: str, *, cwd: Path | None = None, env: M
     """Runs `command` and waits for it to finish.
 
     Raises:
-        BuildError: it did not start, or failed. The message has `what` and the end of its output.
+        BuildError: the command could not be started, or failed. The message has `what` and the end of the output.
     """
     try:
         done = subprocess.run(  # noqa: S603 - our own tools
@@ -54,7 +54,7 @@ def run(command: list[str | Path], what: str, *, cwd: Path | None = None, env: M
 
 
 def answer(command: list[str | Path], env: Mapping[str, str] | None = None) -> str:
-    """Output of `command`, from both streams. Empty if it cannot run."""
+    """Returns the standard output and standard error of `command`, or "" if it cannot run or takes longer than 30 s."""
     try:
         done = subprocess.run(  # noqa: S603 - our own tools
             command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
@@ -65,7 +65,7 @@ def answer(command: list[str | Path], env: Mapping[str, str] | None = None) -> s
 
 
 def python_packages(cache: Cache, name: str, title: str) -> Path:
-    """Folder with the packages of `python/<name>.txt`, each verified against its pinned hash."""
+    """Returns the folder with the packages in `python/<name>.txt`, installed with verification of their hashes."""
     requirements = inputs() / "python" / f"{name}.txt"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -94,14 +94,14 @@ def _pip(staging: Path) -> list[str | Path]:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """A Go toolchain. `brought`: it is installed from a Python package and is not the machine's own."""
+    """A Go toolchain. `brought`: it was installed from a Python package, because the machine has no suitable one."""
 
     command: Path
     brought: bool
 
 
 def go(cache: Cache, least: tuple[int, int]) -> Go:
-    """Go from PATH if it is at least version `least`, otherwise a pinned one."""
+    """Returns Go from PATH if its version is at least `least` (major, minor), otherwise a pinned toolchain."""
     found = shutil.which("go")
     if found and _go_version(found) >= least:
         return Go(Path(found), brought=False)
@@ -110,7 +110,7 @@ def go(cache: Cache, least: tuple[int, int]) -> Go:
 
 
 def min_go_version(module: Path) -> tuple[int, int]:
-    """Minimum Go version in the go.mod of `module`."""
+    """Returns the minimum Go version (major, minor) in the go.mod of `module`. Raises BuildError if it has none."""
     match = re.search(r"^go (\d+)\.(\d+)", (module / "go.mod").read_text(), re.MULTILINE)
     if match is None:
         raise BuildError(f"{module / 'go.mod'} has no go directive")
@@ -118,13 +118,13 @@ def min_go_version(module: Path) -> tuple[int, int]:
 
 
 def _go_version(command: str) -> tuple[int, int]:
-    # GOTOOLCHAIN=local reports the installed version, which builds use, and not one that Go would download.
+    # With GOTOOLCHAIN=local, Go reports the installed version, and not one that it would download.
     match = re.search(r"go(\d+)\.(\d+)", answer([command, "version"], {**os.environ, "GOTOOLCHAIN": "local"}))
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def java(cache: Cache) -> Path:
-    """Java 17 or newer from JAVA_HOME or PATH, otherwise a pinned runtime."""
+    """Returns the path of Java 17 or newer from JAVA_HOME or PATH, otherwise of a pinned runtime."""
     home = os.environ.get("JAVA_HOME")
     for found in ([str(Path(home, "bin", "java"))] if home else []) + [shutil.which("java") or ""]:
         if found and _java_version(found) >= _MIN_JAVA:

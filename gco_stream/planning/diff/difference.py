@@ -20,7 +20,7 @@ _IN_ENV = re.compile(r"\.env(\[|$)")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Difference:
-    """A field that differs, with plain JSON values. None means absent, so a field with `desired` None is removed."""
+    """A field whose live value (`observed`) differs from the desired value. None means that the field is absent."""
 
     path: str
     observed: Any
@@ -45,7 +45,7 @@ class Difference:
 
 
 def path_text(steps: Iterable[Step]) -> str:
-    """The text form of a path, such as `spec.template.spec.containers[inference].ports[8000/TCP].name`."""
+    """Returns the text form of a path, such as `spec.template.spec.containers[inference].ports[8000/TCP].name`."""
     text = ""
     for step in steps:
         match step:
@@ -64,7 +64,7 @@ def _truncated(value: Any) -> str:
 
 
 def _without_env(value: Any) -> Any:
-    """The value with the variables of containers and pods replaced by their names."""
+    """The value with all environment variables replaced by their names."""
     if isinstance(value, dict):
         return {
             name: [variable.get("name") for variable in inner]

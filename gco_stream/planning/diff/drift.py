@@ -2,8 +2,7 @@
 
 A server-side dry run gives the same answer but costs one call per object per resync. The comparison must be exact in
 both directions: drift that it misses is never corrected, and a false positive makes the controller apply the object
-again and again. Quantities are compared by value: the API server normalizes them (1000m to 1, 1024Mi to 1Gi), so
-comparing their text would report drift forever.
+again and again. Quantities are compared by value, because the API server normalizes them (1000m to 1, 1024Mi to 1Gi).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,13 +29,13 @@ def same_quantity(one: Any, other: Any) -> bool:
         return False
 
 
-# A path is a backward-linked list, (path of the parent, step), so nothing is formatted for an object in sync.
+# A linked list of (path of the parent, last step). The text form is built only for fields that differ.
 _Path = tuple[Any, Step] | None
 _Found = list[tuple[_Path, Any, Any]]
 
 _SPEC: _Path = (None, "spec")
 _METADATA: _Path = (None, "metadata")
-# Written only together with other changes, because any write of an annotation raises the generation of a Deployment.
+# Written only with other changes, because a changed annotation alone increments the generation of a Deployment.
 _NEVER_COMPARED = path_text(("metadata", "annotations", names.REVISION_ANNOTATION))
 
 
@@ -45,13 +44,12 @@ def differences(
 ) -> tuple[Difference, ...]:
     """Returns everything that an apply of `desired` would change; () means in sync.
 
-    `desired` is the complete manifest of the apply. Its labels, annotations and spec must be in `observed` with equal
-    values; quantities compare by value, lists by merge key, and nulls are ignored. A field that our Apply entry owns
-    and `desired` no longer has is a difference with `desired` None, because an apply removes it. Fields that the server
-    or other field managers added are not differences.
+    `desired` is the complete manifest of the apply. `observed` must have its labels, annotations and spec with equal
+    values. Quantities are compared by value and lists by merge key; nulls are ignored. A field that our Apply entry
+    owns but `desired` lacks is also a difference, because an apply removes it. Fields that the server or other field
+    managers added are not differences.
 
-    `exclude`: paths, as in Difference.path, that are ignored with everything below them because another field manager
-    owns them.
+    `exclude`: paths, in the form of `Difference.path`, that are ignored together with all fields below them.
     """
     found: _Found = []
     schema = SPEC_SCHEMAS[observed.ref.kind]
@@ -77,10 +75,10 @@ def differences(
 
 
 def in_observed_order(desired: JsonObject, observed: ObservedObject) -> JsonObject:
-    """Returns the manifest with all lists that merge by key in the order of the live object, followed by new items.
+    """Returns the manifest with its keyed lists in the order of the live object. New items come last.
 
-    The same variables, ports or volumes in a different order are a different pod template, which creates a ReplicaSet
-    and restarts all pods for nothing. `desired` is not modified; the result shares its unchanged parts.
+    Variables, ports or volumes in a different order would be a different pod template, which restarts all pods.
+    `desired` is not modified; the result shares its unchanged parts.
     """
     spec = desired.get("spec")
     if not spec:
@@ -146,7 +144,7 @@ def _compare_positions(
 
 
 def _absent(desired: Any, schema: MergeSchema, path: _Path, found: _Found) -> None:
-    """Adds the differences of an absent field: one per item or entry if it has items or entries."""
+    """Adds the differences for a field that the live object lacks: one for each list item or map entry."""
     if schema.keys:
         _compare_items(desired, (), schema, path, found)
     elif schema.elements is not None and not schema.atomic:
@@ -163,9 +161,10 @@ def _removed_fields(
     path: _Path,
     found: _Found,
 ) -> None:
-    """Adds what `owned` has and `desired` lacks.
+    """Adds the live fields that are in `owned` but not in `desired`.
 
-    Keys of fieldsV1: `f:` is a field, `k:` an item by its merge keys, `.` the value itself.
+    `owned` has the form of fieldsV1: the key `f:` stands for a field, `k:` for a list item with these merge keys, and
+    `.` for the value itself.
     """
     fields, other, free_names = schema.fields, schema.element, schema.elements is not None
     for key, below in owned.items():

@@ -1,7 +1,7 @@
 """Merge schema of the API types: which lists merge by key and which values are atomic.
 
-It is taken from the schema of server-side apply in Kubernetes 1.34 (client-go, applyconfigurations/internal). Fields
-that are not listed here are plain, and fields that the server adds to them are ignored.
+It is taken from the schema of server-side apply in Kubernetes 1.34 (client-go, applyconfigurations/internal). Maps that
+are not listed here are compared by field, and lists by position.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from gco_stream.model.objects import Kind
 class MergeSchema:
     """How the values of one field are compared.
 
-    `fields`: the schemas of the fields that are not plain, for a list those of its items' fields.
-    `keys`: the merge keys of a list, in alphabetical order. () for a list that compares by position.
-    `elements`: for a map with arbitrary names (labels), the schema of its values. "" is a value like any other there.
-    `atomic`: the value is atomic, so any addition is a difference. The server adds nothing to such a value, and
-    fieldsV1 does not show additions of other field managers.
+    `fields`: the schemas of the fields of a map, or of the items of a list.
+    `keys`: the merge keys of a list, in alphabetical order; () if the list is compared by position.
+    `elements`: the schema of the values of a map with arbitrary keys, such as labels. An empty value in such a map is
+    not the same as an absent one.
+    `atomic`: the value is owned as a whole, so any addition to it is a difference.
     `quantity`: the value is a Kubernetes quantity.
     """
 
@@ -33,7 +33,7 @@ class MergeSchema:
 
     @property
     def element(self) -> "MergeSchema":
-        """The schema of the fields that are not in `fields`."""
+        """The schema of all fields that are not in `fields`."""
         return self if self.atomic else self.elements or SCALAR
 
 

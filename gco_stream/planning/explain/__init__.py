@@ -1,1 +1,1 @@
-"""Explains a plan to people, object by object and field by field."""
+"""Explains a plan to operators: the status of each object, and each field that differs."""

@@ -8,7 +8,7 @@ from gco_stream.planning.types.policy import Policy
 
 
 def desired_summary(item: Endpoint | InvalidItem, policy: Policy) -> dict[str, str]:
-    """Labels and values in display order. An invalid item or spec has its errors instead."""
+    """Returns the values by label, in display order. For an invalid item or spec, these include the errors."""
     if isinstance(item, InvalidItem):
         return {"error": item.error}
     return dict(_of_item(item, policy)) | dict(_of_spec(item, policy))

@@ -1,4 +1,4 @@
-"""What the status of each object is explained from."""
+"""The inputs from which the status of each object is derived."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from gco_stream.planning.types.plan import Plan, Step
 class ExplainContext:
     """The inputs of an explanation.
 
-    `unrestricted_context`: the situation without a hold and without limits on the fleet. `unlimited_plan`: its plan.
-    `limit`: why the steps that only this plan has are not executed.
+    `unrestricted_context`: the context without a hold and without fleet-wide limits. `unlimited_plan`: its plan.
+    `limit`: why steps that are only in `unlimited_plan` are not executed.
     """
 
     context: ReconcileContext
@@ -31,21 +31,21 @@ class ExplainContext:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether the endpoint is removed from this region."""
+        """Whether the endpoint should be removed from this region."""
         endpoint = self.context.endpoint
         return endpoint.is_deleted or self.context.policy.region not in endpoint.target_regions
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the endpoint stays in this region without pods."""
+        """Whether the endpoint should be stopped in this region."""
         return not self.is_leaving and self.context.endpoint.desired_state is DesiredState.STOPPED
 
     def steps(self, ref: ObjectRef) -> list[Step]:
-        """The steps of the plan for one object."""
+        """Returns the steps of the plan for one object."""
         return [step for step in self.plan.steps if step.ref == ref]
 
     def steps_if_allowed(self, ref: ObjectRef) -> list[Step]:
-        """The steps for one object of the plan without a hold and limits."""
+        """Returns the steps of `unlimited_plan` for one object."""
         return [step for step in self.unlimited_plan.steps if step.ref == ref]
 
     def belongs_to_canary(self, ref: ObjectRef) -> bool:

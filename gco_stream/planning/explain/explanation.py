@@ -1,6 +1,6 @@
-"""Explanation of an endpoint's state in this region, made from its plan for the people who operate it.
+"""Explanation of an endpoint's state in this region, for operators.
 
-It makes no decisions of its own: everything comes from the plan, the item and the functions that made the plan.
+This module makes no decisions. It uses the plan, the item and the functions that made the plan.
 """
 
 import sys
@@ -33,10 +33,10 @@ _CHANGES: Mapping[TableChange, str] = MappingProxyType({TableChange.PROMOTE: "pr
 class Explanation:
     """The explanation of one endpoint in this region.
 
-    `cause`: why the endpoint is not in its desired state here. It is None if it is, even if a report is still to be
-    written to the table. `summary`: the state as a phrase. `asked`: the desired state, by label. `pending_change`: the
-    table change that requires reports of all regions ("promotion", "purge" or ""). `waits_for`: the regions that it
-    still waits for, and why. `notes`: the remaining notes of the plan.
+    `cause`: why the endpoint is not in its desired state here; None if it is, even if its report is not written yet.
+    `summary`: the state as a phrase. `desired`: the desired state as text, by label. `pending_change`: the pending
+    change to the table, which is "promotion", "purge" or "". `waits_for`: the regions whose reports it still requires,
+    with their current reports. `notes`: the notes of the plan that are not shown elsewhere.
     """
 
     endpoint: str
@@ -59,7 +59,7 @@ class Explanation:
 
     @property
     def headline(self) -> str:
-        """The state in one line, with the first cause if it is not the desired state."""
+        """The summary, with a prefix if the endpoint is not in its desired state."""
         return self.summary if self.cause is None else f"needs attention: {self.summary}"
 
     @property
@@ -69,7 +69,7 @@ class Explanation:
 
     @property
     def is_held(self) -> bool:
-        """Whether a hold or a limit prevents a change."""
+        """Whether the endpoint is on hold, or a fleet-wide limit prevents a change."""
         return self.hold is not None or any(
             one.state is ObjectState.HELD and one.without_limits for one in self.objects
         )
@@ -90,7 +90,7 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
         desired, reports = desired_summary(item, policy), tuple(_reports(item, policy))
         return Explanation(item.name, policy.region, None, summary, plan, desired, reports)
     statuses = object_statuses(ExplainContext(context, plan, unrestricted, unlimited, _limit(item, plan)))
-    # The hold is shown separately, and the state as if there were no hold.
+    # The hold is shown separately, so the state shown is the one without the hold.
     report = unlimited.report if item.hold is not None or plan.report is None else plan.report
     cause = _cause(context, plan, report, statuses)
     change, waits_for = _pending_change(item, policy, plan)
@@ -111,7 +111,7 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
 
 
 def _without_limits(context: ReconcileContext) -> ReconcileContext:
-    """The same situation without a hold and without limits on the fleet."""
+    """The same context without a hold and without fleet-wide limits."""
     fleet = context.fleet
     return replace(
         context,
@@ -130,7 +130,7 @@ def _limit(item: Endpoint, plan: Plan) -> Cause:
 
 
 def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tuple[ObjectStatus, ...]) -> Cause | None:
-    """The first cause of the endpoint not being in its desired state here, if any."""
+    """The main reason why the endpoint is not in its desired state here; None if it is."""
     if (refused := _refusal(context, plan)) is not None:
         return refused
     if report.error:
@@ -156,13 +156,13 @@ def _out_of_sync(context: ReconcileContext, acts: ObjectStatus) -> Cause:
 
 
 def _of_pods(observed: Observed) -> list[str]:
-    """The distinct reasons why pods of the main Deployment are not ready, if the pods were listed."""
+    """The first few reasons why pods of the main Deployment are not ready, if the pods were listed."""
     reasons = sorted({pod.reason for pod in observed.pods or () if pod.reason})
     return [f"a pod is not ready: {reason}" for reason in reasons[:_MAX_REASONS]]
 
 
 def _refusal(context: ReconcileContext, plan: Plan) -> Cause | None:
-    """The refusal by the API server that this region reported, which is more specific than the pending steps."""
+    """The reported error of the API server, if any. It is more specific than the pending steps."""
     written = context.reported
     if not plan.steps or written is None or is_for_another_intent(written, context.endpoint.intent):
         return None
@@ -199,7 +199,7 @@ def _summary(item: Endpoint, policy: Policy, report: Report, cause: Cause | None
 
 
 def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionHealth]:
-    """The reports, first of this region, then of the others by name."""
+    """Yields the report of this region, then those of the other regions by name."""
     reported = item.reported_regions if isinstance(item, Endpoint) else frozenset(item.region_status)
     regions = item.target_regions | reported | item.region_status.keys() | {policy.region}
     for region in sorted(regions, key=lambda name: (name != policy.region, name)):
@@ -207,7 +207,7 @@ def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionHea
 
 
 def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tuple[str, ...]]:
-    """The table change that requires reports of all regions, and those it still waits for."""
+    """The pending change to the table, and the regions whose reports it still requires."""
     change, waits_for = pending_change(item)
     if change is None:
         return "", ()
@@ -218,7 +218,7 @@ def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tu
 
 
 def _notes(plan: Plan, observed: Observed, statuses: tuple[ObjectStatus, ...], cause: Cause | None) -> tuple[str, ...]:
-    """Notes that are not already shown with an object or in the summary."""
+    """The notes that are not already shown with an object or in the summary."""
     shown = {(one.ref, text) for one in statuses for text in (one.message, *one.details)}
     notes = [str(note) for note in plan.notes if (note.ref, note.message) not in shown]
     shown_whys = {text for _, text in shown}

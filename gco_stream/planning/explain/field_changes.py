@@ -1,6 +1,6 @@
 """Description of a plan's changes to one object, with one line per field that differs.
 
-The reason of a step lists only the first fields, for logs and Events. An explanation lists all of them.
+The reason of a step, which is used in logs and Events, lists only the first few fields.
 """
 
 import json
@@ -28,14 +28,14 @@ _ANNOTATIONS = "metadata.annotations"
 
 @dataclass(frozen=True, slots=True)
 class FieldChanges:
-    """Why an object changes ("" if the fields are the reason), and its changes, one line each."""
+    """The changes to one object. `message`: the reason; "" if only fields differ. `details`: one line per change."""
 
     message: str
     details: tuple[str, ...]
 
 
 def field_changes(steps: Sequence[Step], observed: ObservedObject | None) -> FieldChanges:
-    """Describes what these steps, all for one object, change. `observed` is None if it does not exist."""
+    """Describes the changes that these steps make to one object. `observed`: None if the object does not exist."""
     why = ""
     details: list[str] = []
     for step in steps:
@@ -48,7 +48,7 @@ def field_changes(steps: Sequence[Step], observed: ObservedObject | None) -> Fie
 
 
 def lines_of(found: Sequence[Difference]) -> list[str]:
-    """One line per difference. Annotations come last because they do not affect pods."""
+    """Returns one line per difference. Annotations come last because they do not affect pods."""
     return [_line(one) for one in sorted(found, key=lambda difference: difference.path.startswith(_ANNOTATIONS))]
 
 
@@ -77,13 +77,13 @@ def _replicas(observed: ObservedObject | None) -> int:
 
 def _line(difference: Difference) -> str:
     if difference.path == f"{_ANNOTATIONS}[{names.WEIGHTED_ROUTING_ANNOTATION}]":
-        # The two values first differ beyond the length at which long values are truncated.
+        # Both values are long, and would be truncated before the part that differs.
         return f"traffic: is {_weights(difference.observed)}, should be {_weights(difference.desired)}"
     return str(difference)
 
 
 def _weights(text: object) -> str:
-    """The weights in an annotation with a forward action of the AWS Load Balancer Controller, for display."""
+    """The weights in a forward action of the AWS Load Balancer Controller, as text for people."""
     if text is None:
         return "all to the main Service"
     try:

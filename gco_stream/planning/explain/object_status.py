@@ -1,7 +1,7 @@
-"""The status of each object of one endpoint, and its reason.
+"""The status of each object of one endpoint, and the reason for it.
 
-The status of an object that would change comes from the steps of the plan, all others from the functions that made the
-plan, so an explanation always agrees with what is executed.
+If the plan has steps for an object, they determine its status. All other statuses come from the functions that made the
+plan, so they agree with it.
 """
 
 import math
@@ -34,7 +34,7 @@ from gco_stream.planning.types.plan import Apply, Create, Delete, Part, Step
 
 
 class ObjectState(StrEnum):
-    """The status of an object. It is WOULD_... if and only if the plan has steps for the object."""
+    """The status of an object. It is one of the WOULD_... values if and only if the plan has steps for the object."""
 
     IN_SYNC = "InSync"
     WOULD_CREATE = "WouldCreate"
@@ -76,9 +76,9 @@ _WORDS: Final[Mapping[ObjectState, str]] = MappingProxyType(
 class ObjectStatus:
     """The status of one object.
 
-    `details`: one line each; for a change, every field that differs. `without_limits`: for a held object, its status
-    without the hold. `upgrade`: for a Deployment with an older pod template, what the newest would change (() for
-    nothing); otherwise None. `reason`: the code of the obstacle, None if there is none.
+    `details`: lines of text; for a change, one line per field that differs. `without_limits`: the status without the
+    hold or limit, if it prevents steps; otherwise None. `upgrade`: one line per field that an upgrade of the pod
+    template would change; None if no newer version exists. `reason`: the code of the obstacle; None if there is none.
     """
 
     ref: ObjectRef
@@ -91,7 +91,7 @@ class ObjectStatus:
 
 
 def object_statuses(context: ExplainContext) -> tuple[ObjectStatus, ...]:
-    """The status of every desired or live object, main objects first."""
+    """Returns the status of every desired or live object, main objects first."""
     route = _route(context, context.context)
     blocked = _blocking_error(context)
     canary_error = None if blocked else _canary_error(context)
@@ -207,7 +207,7 @@ def _held(
 
 
 def _blocked_by_others(context: ExplainContext, observed: ObservedObject) -> ObjectStatus | None:
-    """The status of a terminating or contested object; None for all others."""
+    """The status of a terminating or contested object; None for any other object."""
     if observed.deleting:
         return _terminating(context, observed)
     if contested.contested_annotation(observed) is None or context.is_leaving:
@@ -253,7 +253,7 @@ def _scaled_by(context: ExplainContext, observed: ObservedObject) -> tuple[str, 
 
 
 def _upgrade(context: ExplainContext, observed: ObservedObject) -> tuple[str, ...] | None:
-    """What the newest pod template would change; None if the Deployment has it or a newer one."""
+    """The changes that the newest pod template would make; None if the object does not have an older one."""
     if observed.ref.kind is not Kind.DEPLOYMENT or observed.deleting:
         return None
     version, newest = deployments.version_of(observed), context.context.policy.renderings.current
@@ -303,7 +303,7 @@ def _decision(context: ExplainContext, observed: ObservedObject) -> Decision | N
 
 
 def _is_asked_for(context: ExplainContext, ref: ObjectRef) -> bool:
-    """Whether the object is in the desired state. With an invalid spec only main objects are."""
+    """Whether the desired state includes the object. With an invalid spec, it has no HPA and no canary."""
     spec = context.spec
     if context.belongs_to_canary(ref):
         return spec is not None and spec.canary is not None
@@ -340,7 +340,7 @@ def _blocking_error(context: ExplainContext) -> Cause | None:
 
 
 def _error_for(context: ExplainContext, ref: ObjectRef, blocked: Cause | None) -> Cause | None:
-    """The error that blocks this object. A stop continues around a main Deployment that cannot be scaled."""
+    """The error that blocks this object, if any. A stop continues despite an error of the main Deployment."""
     if blocked is not None and context.is_stopping and context.main is not None and ref != context.main.ref:
         decision = _decision(context, context.main)
         if decision is not None and decision.error is not None and decision.error.reason is blocked.reason:

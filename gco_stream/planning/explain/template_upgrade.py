@@ -1,7 +1,7 @@
-"""Upgrades of pod templates: which Deployments have an older one, and what the newest would change.
+"""Upgrades of pod templates: which Deployments have an older version, and what the newest version would change.
 
-A new release restarts no pods by itself. An upgrade is requested by an annotation (gco.io/upgrade) on the Deployments
-of one cluster, for a few endpoints at a time. This module selects these Deployments.
+A new release of the controller restarts no pods. To request an upgrade, an operator sets the gco.io/upgrade annotation
+on the Deployments of a few endpoints at a time. This module selects the endpoints.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,8 +25,8 @@ from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState, Policy
 
 _NOT_THE_TEMPLATES = ("metadata.annotations", "spec.replicas")
-# Defaults of the API server. The creator of an object by POST owns them too, so their removal changes nothing: the API
-# server sets them again.
+# Defaults of the API server. A client that creates an object by POST also owns the defaults. Their removal is not shown
+# as a change, because the API server sets them again.
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         "progressDeadlineSeconds": (600,),
@@ -52,7 +52,7 @@ _ALIAS = "serviceAccount"
 
 @dataclass(frozen=True, slots=True)
 class OutdatedDeployment:
-    """One Deployment (with this uid) with an older pod template: its version, and one line per field that changes."""
+    """A Deployment with an older version of the pod template. `changes`: one line per field that an upgrade changes."""
 
     ref: ObjectRef
     uid: str
@@ -76,10 +76,10 @@ class EndpointUpgrade:
 
 @dataclass(frozen=True, slots=True)
 class UpgradeSelection:
-    """A selection of endpoints, each field sorted by name.
+    """The selection of endpoints for an upgrade, each group sorted by name.
 
-    `selected`: to upgrade now. `deferred`: for later. `blocked`: cannot be upgraded. `rolling`: names of those still
-    rolling out.
+    `selected`: those to upgrade now. `deferred`: those to upgrade later. `blocked`: those that cannot be upgraded.
+    `rolling`: the names of those whose upgrade has not rolled out yet.
     """
 
     selected: tuple[EndpointUpgrade, ...]
@@ -91,10 +91,10 @@ class UpgradeSelection:
 def upgrade_of(
     item: Endpoint, observed: Observed, owned: Mapping[ObjectRef, Ownership], now: datetime, policy: Policy
 ) -> EndpointUpgrade:
-    """What an upgrade of one endpoint would change in this cluster.
+    """Returns what an upgrade of one endpoint would change in this cluster.
 
-    `observed` holds at least its Deployments. `owned`: their field ownership after their fields are taken over, because
-    the upgrade of an adopted Deployment removes fields that GCO set.
+    `observed` must contain at least the endpoint's Deployments. `owned`: their field ownership after GCO's fields are
+    taken over. It is required because the upgrade of an adopted Deployment removes fields that GCO set.
     """
     context = ReconcileContext(item, observed, FleetState(), now, policy)
     deployments = list(_deployments(context))
@@ -129,14 +129,14 @@ def _deployments(context: ReconcileContext) -> Iterator[ObservedObject]:
 
 
 def _template_version(observed: ObservedObject) -> int:
-    """The version of its template; a Deployment of GCO has none and counts as adopted."""
+    """The version of the pod template. A Deployment that GCO created has none and counts as adopted."""
     return version_of(observed) or ADOPTED_VERSION
 
 
 def _is_old(observed: ObservedObject, policy: Policy) -> bool:
     renderings, version = policy.renderings, version_of(observed)
     if version is None and observed.ownership.applied:
-        # Its annotation was removed; the controller restores the matching version.
+        # The version annotation was removed. The controller restores it with the version of the live template.
         return False
     known = version in {None, ADOPTED_VERSION} or renderings.can_render(_template_version(observed))
     return known and _template_version(observed) < renderings.current
@@ -155,7 +155,7 @@ def _is_rolling(observed: ObservedObject, policy: Policy) -> bool:
 def _preview(
     context: ReconcileContext, outdated: list[ObservedObject], owned: Mapping[ObjectRef, Ownership]
 ) -> tuple[dict[ObjectRef, tuple[str, ...]], str]:
-    """What the plan would change in each Deployment if the upgrade were requested, and why it would not."""
+    """The changes to each Deployment if an upgrade were requested, and why it would have no effect ("" if it would)."""
     newest = str(context.policy.renderings.current)
     annotated = {
         obj.ref: replace(obj, annotations={**obj.annotations, names.UPGRADE_ANNOTATION: newest}) for obj in outdated

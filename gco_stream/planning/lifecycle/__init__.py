@@ -1,1 +1,1 @@
-"""What each desired state means: running, stopped, deleted, orphaned, and rollout completion."""
+"""Plans running, stopped, deleted and orphaned endpoints, their reports, and changes to the table."""

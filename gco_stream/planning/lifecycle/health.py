@@ -63,7 +63,7 @@ class RegionHealth:
 
     @property
     def counts(self) -> str:
-        """The reported number of ready replicas, and whether it is for an older spec; "" without a report."""
+        """The reported replica counts, and whether they are for an older spec; "" without a report."""
         if self.status is None:
             return ""
         words = f"{self.status.replicas_ready} of {self.status.replicas_desired} ready"
@@ -96,7 +96,7 @@ def final_state(endpoint: Endpoint, region: str) -> RegionState:
 
 
 def is_for_another_intent(written: RegionStatus, intent: str) -> bool:
-    """Whether an entry was written for a different desired state than the item's current one."""
+    """Whether an entry is about a desired state other than the current one."""
     return written.intent is not None and written.intent.startswith(INTENT_PREFIX) and written.intent != intent
 
 

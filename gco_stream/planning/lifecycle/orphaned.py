@@ -1,8 +1,8 @@
-"""Orphans: endpoints with objects in the cluster but without an item in the table.
+"""Plans the removal of orphans: endpoints with objects in the cluster, but without an item in the table.
 
-The engine proves that the item is gone. This module selects the objects that may then be deleted: only those whose
-name, annotations and managedFields all identify them as created by this installation, because objects also look
-orphaned if the table is the wrong one or their labels were copied.
+The engine verifies that the item is gone. This module selects the objects that may be deleted. Their name, annotations
+and managedFields must all identify this installation as the owner, because objects also look orphaned if the controller
+reads the wrong table or if their labels were copied.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _DELETION_ORDER = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
 
 
 def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy) -> Plan:
-    """Plans the removal of an endpoint without an item. `observed` holds only objects with this endpoint's names."""
+    """Plans the removal of an endpoint without an item. `observed`: only objects that may belong to the endpoint."""
     notes = tuple(_kept_objects(name, observed, fleet, policy))
     steps = tuple(
         Delete(obj.ref, obj.uid, NO_ITEM, Part.MAIN, spends_budget=True)
@@ -39,7 +39,7 @@ def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy
 
 
 def removable(name: str, observed: Observed, policy: Policy) -> list[ObservedObject]:
-    """The objects of an endpoint without an item that may be deleted, in the order of deletion."""
+    """Returns the objects of an endpoint without an item that may be deleted, in the order of deletion."""
     found = [obj for obj in observed.objects.values() if _is_certainly_owned(name, obj, policy)]
     return sorted(found, key=lambda obj: (_DELETION_ORDER.index(obj.ref.kind), obj.ref))
 

@@ -1,4 +1,4 @@
-"""Changes to the table once all regions have reported: promotion of a deploying item, purge of a deleted one."""
+"""Changes to the table after all regions have reported: rollout completion (deploying to running) and purge."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _AGREED_STATES: Final = {"deploying": "running", "deleted": "deleted"}
 
 
 def may_complete_or_purge(image: WireItem) -> bool:
-    """Whether `table_change` may return a change for an item: a cheap check of its wire form."""
+    """Whether `table_change` may return a change. This is a cheap check of an item in wire form."""
     entries = image.get("region_status", {}).get("M", {}).values()
     states = {entry.get("M", {}).get("state", {}).get("S") for entry in entries}
     awaited_state = _AGREED_STATES.get(image.get("desired_state", {}).get("S", "deploying"))

@@ -1,4 +1,4 @@
-"""Region status: the report on an endpoint, and when it is written to the item."""
+"""The report of this region on an endpoint, and when to write it to the item."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ _UNUSED = frozenset({RegionState.CREATING, RegionState.DELETED, RegionState.DELE
 
 
 def running(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple[Cause, ...]) -> Report:
-    """The report on an endpoint that should run. `pending`: the plan still has steps."""
+    """Returns the report on an endpoint that should run. `pending`: the plan still has steps."""
     observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     ready, desired = _replica_counts(context, observed)
     is_running = not pending and deployments.rolled_out(observed)
@@ -26,7 +26,7 @@ def running(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple
 
 
 def stopped(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple[Cause, ...]) -> Report:
-    """The report on an endpoint that should be stopped. Its state is `stopping` until the last pod is gone."""
+    """Returns the report on an endpoint that should be stopped. The state is stopping until all pods are gone."""
     remaining = [
         obj
         for name in (context.endpoint.name, context.canary)
@@ -38,13 +38,13 @@ def stopped(context: ReconcileContext, *, pending: bool, degraded_reasons: tuple
 
 
 def removed(context: ReconcileContext, *, degraded_reasons: tuple[Cause, ...] = ()) -> Report:
-    """The report on an endpoint that should be removed: deleting until none of its objects are left."""
+    """Returns the report on an endpoint that should be removed. The state is deleting until all objects are gone."""
     state = RegionState.DELETING if context.all_owned() else RegionState.DELETED
     return Report.of(state, degraded_reasons)
 
 
 def failed(context: ReconcileContext, errors: tuple[Cause, ...]) -> Report:
-    """The report on an endpoint that cannot reach its desired state and whose objects are left unchanged."""
+    """Returns the report on an endpoint that cannot reach its desired state because of these errors."""
     observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     ready, desired = _replica_counts(context, observed)
     return Report.of(RegionState.ERROR, errors, ready=ready, desired=desired)
@@ -53,10 +53,10 @@ def failed(context: ReconcileContext, errors: tuple[Cause, ...]) -> Report:
 def is_due(
     item: Endpoint | InvalidItem, region: str, report: Report, now: datetime, *, interval: float, heartbeat: float
 ) -> tuple[bool, RequeueAfter | None]:
-    """Whether to write the report now, otherwise when.
+    """Returns whether to write the report now and, if not, the requeue for it.
 
-    A changed state or error is written at once, changed counts at most every `interval` seconds, and an unchanged
-    report every `heartbeat` seconds, or never if that is 0.
+    A changed state, error or reason is written immediately. Changed replica counts are written at most every `interval`
+    seconds. An unchanged report is written every `heartbeat` seconds; with a `heartbeat` of 0, it is never written.
     """
     written = item.region_status.get(region)
     if written is None or _is_changed(written, report, item.intent):
@@ -73,7 +73,7 @@ def is_due(
 def _is_changed(written: RegionStatus, report: Report, intent: str) -> bool:
     if (written.state, written.error, written.reason) != (report.state, report.error, report.reason or ""):
         return True
-    # For an entry without our intent (written by GCO) only the state counts.
+    # An entry without an intent was written by GCO and counts as current.
     return is_for_another_intent(written, intent)
 
 

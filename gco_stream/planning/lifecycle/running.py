@@ -1,4 +1,4 @@
-"""Plans an endpoint that should run: Service, Ingress, Deployment and HPA in this order, then the canary."""
+"""Plans an endpoint that should run: its Service, Ingress, Deployment, HPA and canary."""
 
 from dataclasses import dataclass, replace
 
@@ -34,8 +34,9 @@ from gco_stream.planning.types.plan import (
 
 @dataclass(frozen=True, slots=True)
 class EndpointDecision:
-    """What the objects need. `errors` set the region's state to error; `degraded_reasons` are reported with any
-    state.
+    """The decision on the objects of one endpoint.
+
+    `errors`: causes that set the region's state to error. `degraded_reasons`: causes that do not change the state.
     """
 
     steps: tuple[Step, ...] = ()
@@ -49,7 +50,7 @@ class EndpointDecision:
 
 
 def inputs_of(context: ReconcileContext, spec: EndpointSpec) -> TemplateInputs:
-    """The inputs of the main Deployment's pod template in this region."""
+    """Returns the inputs of the main Deployment's pod template in this region."""
     return template.main_inputs(
         context.endpoint.name,
         spec,
@@ -60,7 +61,7 @@ def inputs_of(context: ReconcileContext, spec: EndpointSpec) -> TemplateInputs:
 
 
 def replicas_of(spec: EndpointSpec) -> Replicas:
-    """The replicas of the main Deployment: a fixed count or bounds for the HPA."""
+    """Returns the replicas of the main Deployment: a fixed count, or bounds for the HPA."""
     scaling = spec.autoscaling
     if scaling.enabled:
         return AutoscaledReplicas(spec.replicas, scaling.min_replicas, scaling.max_replicas)
@@ -68,7 +69,7 @@ def replicas_of(spec: EndpointSpec) -> Replicas:
 
 
 def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecision:
-    """All steps towards the desired state of a running endpoint."""
+    """Plans all objects of an endpoint that should run."""
     name, ingress = context.endpoint.name, names.ingress_name(context.endpoint.name)
     needed = [(Kind.SERVICE, name), (Kind.INGRESS, ingress), (Kind.DEPLOYMENT, name), (Kind.HPA, name)]
     observed = context.owned(Kind.DEPLOYMENT, name)
@@ -86,7 +87,7 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
     )
     if main.error is not None:
         return EndpointDecision(errors=(main.error,))
-    # If only labels of the main Deployment are contested, a promoted canary is still removed.
+    # Contested labels of the main Deployment do not count, so that a promoted canary can be removed.
     corrections = contested.defer_corrections(main.steps, context.observed.objects, context.now)
     settled = not (corrections.steps or corrections.errors) and deployments.rolled_out(observed)
     canary = _canary(context, spec, inputs, settled=settled)
@@ -114,10 +115,10 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
 
 
 def _ingress_without_pods(context: ReconcileContext, ingress: str) -> tuple[Step, ...]:
-    """Deletes an Ingress without any backend pods, created before an object of another owner was found.
+    """Returns the steps that delete the Ingress of an endpoint with a name conflict if the endpoint has no Deployment.
 
-    Without a Deployment, ours or not, the endpoint's Service has no pods, and a Service of another owner routes to
-    that owner's pods.
+    Without a Deployment, the endpoint's own Service has no pods. If the Service belongs to another owner, the Ingress
+    would send traffic to the pods of that owner.
     """
     name, namespace = context.endpoint.name, context.namespace
     deployments_there = [
@@ -193,9 +194,9 @@ def _ingress(
 
 
 def _remove_foreign_clocks(manifest: JsonObject, ingress: ObservedObject | None) -> tuple[Step, ...]:
-    """Removes clock annotations of other field managers.
+    """Returns the step that removes draining-since and unready-since annotations of other field managers.
 
-    An apply removes only our own annotations, and a stale clock would expire at once.
+    An apply removes only our own annotations. A stale time would be mistaken for the start of the next period.
     """
     if ingress is None or ingress.deleting:
         return ()
@@ -213,7 +214,7 @@ def _remove_foreign_clocks(manifest: JsonObject, ingress: ObservedObject | None)
 def _canary_removed_event(
     context: ReconcileContext, ingress: ObservedObject | None, canary: CanaryDecision
 ) -> StepEvent | None:
-    """The Event for a canary that loses its traffic although the spec has it."""
+    """The Event for a canary that loses its traffic because it has no ready replicas; None for any other canary."""
     weight = canaries.routed_weight(ingress, context.canary)
     if not weight or canary.weight or not canary.waits_for_pods:
         return None

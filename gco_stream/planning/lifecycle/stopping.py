@@ -1,6 +1,6 @@
-"""Plans an endpoint that should not run here: it is stopped, deleted or no longer targets this region.
+"""Plans an endpoint that is stopped or deleted, or that no longer targets this region.
 
-None of this requires a valid spec, so an endpoint with an invalid one can always be stopped and deleted.
+These plans do not require a valid spec, so an endpoint with an invalid spec can be stopped and deleted.
 """
 
 from gco_stream.model import names
@@ -19,7 +19,7 @@ BUDGET_RESET_REASON = "the limit on removals allows one more endpoint"
 
 
 def plan_stopped(context: ReconcileContext) -> EndpointDecision:
-    """Removes pods, Ingress and HPA; Service and Deployment stay for the next start. Creates nothing."""
+    """Plans a stop: deletes Ingress and HPA, and scales to 0. Service and Deployment are kept for the next start."""
     name = context.endpoint.name
     steps: list[Step] = [
         *delete_steps(context.owned(Kind.INGRESS, names.ingress_name(name)), "the endpoint is stopped", Part.ROUTE),
@@ -38,7 +38,7 @@ def plan_stopped(context: ReconcileContext) -> EndpointDecision:
 
 
 def plan_removal(context: ReconcileContext, why: str, *, spends_budget: bool) -> EndpointDecision:
-    """Deletes all objects of the endpoint in all allowed namespaces. `spends_budget`: the limit on removals applies."""
+    """Plans the deletion of all objects in all allowed namespaces. `spends_budget`: the limit on removals applies."""
     steps = tuple(
         step for obj in context.all_owned() for step in delete_steps(obj, why, Part.MAIN, spends_budget=spends_budget)
     )
@@ -53,7 +53,7 @@ def plan_removal(context: ReconcileContext, why: str, *, spends_budget: bool) ->
 
 
 def budget_exhausted(why: str) -> Cause:
-    """The cause to report for an endpoint that is not removed because the limit is reached."""
+    """Returns the cause to report for an endpoint that is not removed because the limit on removals is reached."""
     message = (
         f"not removed, although {why}: the limit on removals per hour is reached; "
         "`gco-stream approve-deletes` lists the pending removals and approves them"

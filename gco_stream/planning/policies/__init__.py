@@ -1,1 +1,1 @@
-"""Rules that change or block a plan: canary, watchdog, contested objects, stuck finalizers."""
+"""Policies that plans follow: canary, health watchdog, contested objects, stuck finalizers and other blockers."""

@@ -1,7 +1,6 @@
-"""Blockers caused outside this controller: contested objects, stuck deletions and paused Deployments.
+"""Blockers from outside this controller: contested objects, stuck deletions and paused Deployments.
 
-They are handled in one pass over the steps of a plan, for all kinds and parts, so that the other policies can ignore
-them.
+They are handled in one place, after all steps are known, so the other policies can ignore them.
 """
 
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from gco_stream.planning.types.plan import Annotate, Part, soonest
 
 
 def with_blockers(context: ReconcileContext, outcome: EndpointDecision) -> EndpointDecision:
-    """The outcome of an endpoint that stays in this region, without blocked steps and with the causes to report."""
+    """Removes the blocked steps of an endpoint that stays in this region, and adds the causes to report."""
     corrections = contested.defer_corrections(outcome.steps, context.observed.objects, context.now)
     desired = tuple(_desired_deployments(context))
     slow = terminating.decide(_terminating(context), desired, context.now)
-    # If an error blocks all steps, the absence of a step does not mean that an object is in sync.
+    # If an error blocks all steps, an object without a step may still be out of sync.
     is_complete = not outcome.errors and context.endpoint.spec is not None
     settled = tuple(_settled_contests(context, outcome)) if is_complete else ()
     return replace(
@@ -40,7 +39,7 @@ def with_blockers(context: ReconcileContext, outcome: EndpointDecision) -> Endpo
 
 
 def with_stuck_finalizers(context: ReconcileContext, outcome: EndpointDecision) -> EndpointDecision:
-    """The outcome of an endpoint that is being removed, with what the removal waits for."""
+    """Adds the causes to report for an endpoint whose removal waits for finalizers."""
     stuck = terminating.decide(_terminating(context), (), context.now)
     return replace(
         outcome,
@@ -55,7 +54,7 @@ def _terminating(context: ReconcileContext) -> Iterator[ObservedObject]:
 
 
 def _desired_deployments(context: ReconcileContext) -> Iterator[tuple[ObjectRef, Part]]:
-    """The Deployments in the desired state."""
+    """Yields the Deployments that the desired state includes, with their parts."""
     endpoint, spec = context.endpoint, context.endpoint.spec
     if spec is None or not endpoint.is_wanted_in(context.policy.region):
         return

@@ -1,8 +1,8 @@
 """The canary: a second version that serves a share of the traffic.
 
-Its traffic must never be sent to an empty target group. The Ingress therefore routes to the canary only while it is
-ready and its weight is above 0, and on removal the route is deleted first and the objects after the load balancer has
-drained. A promoted canary keeps serving until the main Deployment has rolled out.
+Traffic must never be sent to an empty target group. The Ingress therefore routes to the canary only while the canary
+has ready replicas. On removal, the route is deleted first; the objects are deleted after the load balancer has drained
+the connections. A promoted canary keeps serving until the main Deployment has rolled out.
 """
 
 import json
@@ -24,10 +24,11 @@ from gco_stream.planning.types.plan import Note, Part, RequeueAfter, Step
 
 @dataclass(frozen=True, slots=True)
 class CanaryDecision:
-    """Steps for the canary's own objects, and its route in the Ingress.
+    """The decision on the canary's objects, and on its route in the Ingress.
 
-    `weight`: its share of the traffic in percent, 0 for no route. `waits_for_pods`: it has no route because none of its
-    replicas is ready. `draining_since`: value of the annotation on the Ingress while the canary's connections drain.
+    `weight`: its share of the traffic in percent; 0 for no route. `waits_for_pods`: it has no route because it has no
+    ready replicas. `draining_since`: the value of the gco.io/draining-since annotation of the Ingress; None if no
+    connections drain.
     """
 
     weight: int = 0
@@ -42,7 +43,7 @@ class CanaryDecision:
 def plan_canary(
     context: ReconcileContext, canary: Canary, main: TemplateInputs, *, serving: bool = True
 ) -> CanaryDecision:
-    """Decides on a canary that the spec has. `serving` False: the endpoint is stopped, and so are the canary's pods."""
+    """Plans a canary that is in the spec. `serving`: False if the endpoint is stopped, so the canary is scaled to 0."""
     name = context.canary
     if foreign := context.name_conflicts((Kind.SERVICE, name), (Kind.DEPLOYMENT, name)):
         return CanaryDecision(errors=foreign)
@@ -84,10 +85,10 @@ def plan_canary(
 def plan_canary_removal(
     context: ReconcileContext, main: TemplateInputs | None, *, main_settled: bool
 ) -> CanaryDecision:
-    """Removes the remaining objects of a canary that the spec does not have, its route first.
+    """Plans the removal of a canary that is not in the spec: first its route, then its objects.
 
-    `main` is None if the endpoint is stopped and has no route. `main_settled`: the main Deployment is in the desired
-    state and rolled out.
+    `main`: None if the endpoint is stopped and therefore has no route. `main_settled`: the main Deployment is in its
+    desired state and has rolled out.
     """
     leftovers = [obj for obj in context.all_owned() if _belongs_to_canary(context, obj)]
     if not leftovers:
@@ -106,7 +107,7 @@ def plan_canary_removal(
 
 
 def routed_weight(ingress: ObservedObject | None, canary: str) -> int:
-    """The canary's current share of the traffic in percent; 0 if the Ingress has no canary route or an invalid one."""
+    """Returns the canary's current share of the traffic in percent; 0 if its route is missing or invalid."""
     if ingress is None:
         return 0
     try:
@@ -133,9 +134,9 @@ class _Draining:
 
 
 def _draining(context: ReconcileContext, ingress: ObservedObject | None) -> _Draining | None:
-    """The drain period of the canary's connections after its route is removed; None if nothing drains.
+    """The remaining drain period of the canary's connections; None if there is nothing to drain.
 
-    While the route still exists the period starts now, regardless of the annotation.
+    While the route still exists, the period starts now, regardless of the annotation.
     """
     if ingress is None:
         return None
@@ -144,7 +145,7 @@ def _draining(context: ReconcileContext, ingress: ObservedObject | None) -> _Dra
     remaining = drain - seconds_since(since, context.now) if since is not None else 0.0
     if _is_routed(ingress):
         since, remaining = context.now.isoformat(), drain
-    # We never write a time in the far future, and such a time must not keep the canary forever.
+    # A time in the far future was not written by this controller, and must not keep the canary forever.
     if since is None or not 0 < remaining <= 2 * drain:
         return None
     return _Draining(since, RequeueAfter(remaining, "the canary's connections are draining"))

@@ -1,8 +1,8 @@
-"""Contested objects, which another field manager keeps changing back.
+"""Contested objects, which another controller or a mutating webhook keeps changing back.
 
-After a few tries such an object is left unchanged and reported. Otherwise this controller and a mutating webhook or an
-image updater would overwrite each other forever, and a conflict over a pod template would restart GPU pods forever.
-The state is the annotation gco.io/contested on the object itself, so a restart or a change of leader keeps it.
+After a few attempts, a contested object is reported and restored only at growing intervals. A contested pod template is
+not restored until the desired template changes, because every change restarts GPU pods. The state is stored in the
+gco.io/contested annotation of the object, so it survives a restart and a change of leader.
 """
 
 import math
@@ -42,7 +42,7 @@ MAX_ATTEMPTS = 3
 _MIN_WAIT = 60.0
 _MAX_WAIT = 6 * 3600.0
 _TEMPLATE, _OBJECT = "template", "object"
-# Their values contain times, so a new value is not a change of the desired state.
+# The values of these annotations are times. A new value is not a change of the desired state.
 _CLOCKS = frozenset({names.REVISION_ANNOTATION, names.DRAINING_SINCE_ANNOTATION, names.UNREADY_SINCE_ANNOTATION})
 
 Correction = Apply | Replace
@@ -51,10 +51,10 @@ Correction = Apply | Replace
 
 @dataclass(frozen=True, slots=True)
 class ContestedAnnotation:
-    """The parsed annotation of a contested object.
+    """The parsed gco.io/contested annotation of an object.
 
-    `digest`: of the desired state. `attempts`: how often it was reverted. `at`: time of the last try. `of_template`:
-    the pod template is contested, and `digest` is of the template only.
+    `digest`: the digest of the desired object. `attempts`: how often the object was annotated with this digest. `at`:
+    when it was last annotated. `of_template`: the pod template is contested, and `digest` covers only the template.
     """
 
     digest: str
@@ -68,10 +68,10 @@ class ContestedAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """Steps without those that would continue a contest, and the causes to report.
+    """The steps of a plan without the corrections that must wait, and the causes to report for these.
 
-    `errors`: the spec of an object is contested. `degraded_reasons`: only labels and annotations are, or the object is
-    the canary's.
+    `errors`: causes for objects with a contested spec. `degraded_reasons`: causes for objects of the canary, and for
+    objects with only contested labels or annotations.
     """
 
     steps: tuple[Step, ...]
@@ -93,12 +93,12 @@ def parse_annotation(text: str | None) -> ContestedAnnotation | None:
 
 
 def contested_annotation(observed: ObservedObject) -> ContestedAnnotation | None:
-    """The parsed annotation of an object; None if it has none or an invalid one."""
+    """Returns the parsed annotation of an object; None if it is missing or invalid."""
     return parse_annotation(observed.annotations.get(names.CONTESTED_ANNOTATION))
 
 
 def retry_delay(observed: ObservedObject, step: Correction, now: datetime) -> float:
-    """Seconds until this correction may be retried: 0 for now, infinity for not until the desired state changes."""
+    """Returns the seconds until this correction may be retried; infinity if not before the desired state changes."""
     annotation = contested_annotation(observed)
     if annotation is None:
         return 0.0
@@ -113,7 +113,7 @@ def retry_delay(observed: ObservedObject, step: Correction, now: datetime) -> fl
 
 
 def annotate_contested(observed: ObservedObject, step: Correction, now: datetime) -> Annotate:
-    """The step that annotates an object as contested after this correction was reverted."""
+    """Returns the step that annotates an object as contested after this correction was reverted."""
     of_template = bool(template_fields(step, observed))
     digest, before = _digest(step, of_template=of_template), contested_annotation(observed)
     is_same = before is not None and (before.digest, before.of_template) == (digest, of_template)
@@ -129,7 +129,7 @@ def annotate_all_contested(
     objects: Mapping[ObjectRef, ObservedObject],
     now: datetime,
 ) -> tuple[Annotate, ...]:
-    """The steps that annotate those contested objects that the plan still corrects."""
+    """Returns the steps that annotate the contested objects for which `steps` has a correction."""
     return tuple(
         annotate_contested(objects[ref], step, now)
         for ref, step in _corrections(steps).items()
@@ -162,22 +162,22 @@ def defer_corrections(steps: Sequence[Step], objects: Mapping[ObjectRef, Observe
 
 
 def is_over(observed: ObservedObject, steps: Sequence[Step]) -> bool:
-    """Whether an object is still annotated as contested even though no step of the complete plan changes it."""
+    """Whether an object is annotated as contested but in sync. `steps`: all steps of the plan."""
     return contested_annotation(observed) is not None and all(step.ref != observed.ref for step in steps)
 
 
 def clear_contested(observed: ObservedObject, part: Part) -> Annotate:
-    """The step that removes the annotation."""
+    """Returns the step that removes the annotation."""
     return Annotate(observed.ref, observed.uid, {names.CONTESTED_ANNOTATION: None}, "it is in sync again", part)
 
 
 def template_fields(step: Correction, observed: ObservedObject) -> tuple[str, ...]:
-    """The fields of the pod template that a correction would change, which restarts pods."""
+    """Returns the paths of the pod template that a correction changes. Changing them restarts pods."""
     return tuple(one.path for one in _found(step, observed) if one.path.startswith(TEMPLATE_PATH))
 
 
 def restart_digest(step: Apply, observed: ObservedObject) -> str:
-    """A digest of the pod template that an apply restores and of the fields that it changes.
+    """Returns a digest of the desired pod template and of the fields that an apply changes in it.
 
     Returns "" if the apply restarts no pods.
     """
@@ -186,7 +186,7 @@ def restart_digest(step: Apply, observed: ObservedObject) -> str:
 
 
 def contest_message(observed: ObservedObject, step: Correction) -> str:
-    """The message about a contested object. It has no times and no counts, so the same contest keeps its message."""
+    """Returns the message about a contested object. It has no times or attempts, so a retry does not change it."""
     fields = describe(_found(step, observed)) if isinstance(step, Apply) else step.reason
     if template_fields(step, observed):
         rest = f"it is left unchanged until the item's pod template changes or {names.CONTESTED_ANNOTATION} is removed"
@@ -219,7 +219,7 @@ def _digest(step: Correction, *, of_template: bool) -> str:
 
 
 def _sorted_by_keys(value: Any, schema: MergeSchema) -> Any:
-    """The value with lists sorted by merge key. An apply uses the order of the live object instead."""
+    """The value with its lists sorted by merge key, so that the order in the live object does not affect the digest."""
     if isinstance(value, dict):
         return {name: _sorted_by_keys(inner, schema.fields.get(name, schema.element)) for name, inner in value.items()}
     if not isinstance(value, list | tuple):
@@ -237,7 +237,7 @@ def _stable_metadata(metadata: JsonObject) -> Iterator[tuple[str, Any]]:
 
 
 def _scaled(steps: Sequence[Step], step: Correction, observed: ObservedObject) -> Iterator[Scale]:
-    """The scaling of a Deployment that is otherwise left unchanged."""
+    """Yields the step that scales a Deployment that is otherwise left unchanged, if its replicas differ."""
     if observed.ref.kind is not Kind.DEPLOYMENT or not isinstance(step, Apply):
         return
     count, observed_count = step.manifest["spec"].get("replicas"), observed.spec.get("replicas", 1)

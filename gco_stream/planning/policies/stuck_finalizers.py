@@ -1,7 +1,7 @@
-"""Stuck deletions: terminating objects whose finalizers may never complete.
+"""Stuck deletions: terminating objects whose finalizers are not removed in time.
 
-Pods on a lost node never terminate. If their Deployment has to be recreated, it is deleted again without waiting for
-them. Any other finalizer means that its owner still has to clean up, so it is only reported.
+Pods on a lost node never terminate. If their Deployment must be recreated, it is deleted again without waiting for
+them. Any other finalizer is only reported, because its controller still has to clean up.
 """
 
 from collections.abc import Collection, Iterable
@@ -21,7 +21,7 @@ _PODS = "foregroundDeletion"
 
 @dataclass(frozen=True, slots=True)
 class StuckFinalizers:
-    """Deletions to repeat, causes that name what a deletion waits for, and when the next deletion counts as stuck."""
+    """The deletions to repeat, the causes to report, and the requeue for deletions that may become stuck."""
 
     steps: tuple[Delete, ...] = ()
     degraded_reasons: tuple[Cause, ...] = ()
@@ -31,7 +31,7 @@ class StuckFinalizers:
 def decide(
     terminating: Iterable[ObservedObject], to_recreate: Collection[tuple[ObjectRef, Part]], now: datetime
 ) -> StuckFinalizers:
-    """Decides what to do about terminating objects of ours. `to_recreate`: the Deployments that must be recreated."""
+    """Decides how to handle the terminating objects of an endpoint. `to_recreate`: the Deployments to recreate."""
     steps: list[Delete] = []
     degraded_reasons: list[Cause] = []
     requeue_after: RequeueAfter | None = None

@@ -1,8 +1,9 @@
-"""The health watchdog: when the Ingress of an endpoint that should run is created and when it is withdrawn.
+"""The health watchdog, which creates and withdraws the Ingress of an endpoint that should run.
 
-All endpoints of a region share one load balancer, and a target group without a healthy target makes the whole of it
-unhealthy to Global Accelerator. Hence one rule: the Ingress is created once a pod's containers are ready, and withdrawn
-once no replica has been ready for the threshold. The clock is an annotation of the Ingress, so it survives restarts.
+All endpoints of a region share one load balancer. If a target group has no healthy target, Global Accelerator treats
+the whole load balancer as unhealthy. The Ingress is therefore created when the containers of a pod are ready, and
+withdrawn when no replica has been ready for `Policy.unhealthy_threshold` seconds. The start of this period is stored in
+an annotation of the Ingress, so it survives restarts of the controller.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,10 @@ from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.plan import MissingInput, Note, RequeueAfter, StepEvent
 from gco_stream.planning.types.policy import Census
 
-# There is no event for containers that are ready behind a readiness gate, so these pods are listed this often.
+# Seconds between lists of pods with readiness gates. Until the gates are met, the Deployment's status does not show
+# whether the containers are ready.
 _GATED_PERIOD = 15.0
-# Without gates the Deployment's counts change; this covers pods that are given gates later.
+# The same for pods without readiness gates. The Deployment's status covers these pods, but new pods may have gates.
 _UNGATED_PERIOD = 60.0
 _RUNS = frozenset({RegionState.RUNNING, RegionState.UPDATING})
 _WITHDRAWN = Cause(
@@ -32,11 +34,11 @@ _WAITING = Note("the Ingress is created once a pod's containers are ready")
 
 @dataclass(frozen=True, slots=True)
 class RouteDecision:
-    """Whether the Ingress should exist.
+    """The decision on the Ingress.
 
-    `unready_since`: the value of its clock annotation. `withdraws`: it exists and is deleted. `refused`: it would be
-    deleted without the limit on the fleet. `error` sets the region's state to error. `event`: the Event for creating or
-    withdrawing it.
+    `exists`: whether it should exist. `unready_since`: the value of its gco.io/unready-since annotation. `withdraws`:
+    the existing Ingress is deleted. `refused`: a fleet-wide limit prevents its deletion. `error`: sets the region's
+    state to error. `event`: the Event for its creation or withdrawal.
     """
 
     exists: bool
@@ -54,7 +56,7 @@ class RouteDecision:
 def decide(
     context: ReconcileContext, deployment: ObservedObject | None, ingress: ObservedObject | None
 ) -> RouteDecision:
-    """Decides on the Ingress of an endpoint that should run replicas. `deployment`, `ingress`: owned by it, or None."""
+    """Decides whether the Ingress of an endpoint with replicas should exist. Both objects must belong to it."""
     if ingress is None or ingress.deleting:
         return _absent(context, deployment)
     if deployment is not None and (deployments.is_at_zero(deployment) or deployments.ready_replicas(deployment)):
@@ -63,7 +65,7 @@ def decide(
 
 
 def is_withdrawn(context: ReconcileContext) -> bool:
-    """Whether an endpoint that should run has lost its Ingress because none of its replicas is ready."""
+    """Whether the Ingress of an endpoint that should run is withdrawn because no replica is ready."""
     ingress = context.owned(Kind.INGRESS, names.ingress_name(context.endpoint.name))
     deployment = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     if deployment is None or deployment.deleting or not (ingress is None or ingress.deleting):
@@ -75,8 +77,8 @@ def is_withdrawn(context: ReconcileContext) -> bool:
 def was_routed(context: ReconcileContext) -> bool:
     """Whether this region reported that the endpoint ran, or that its Ingress was withdrawn.
 
-    It decides only whether an endpoint without an Ingress is reported as an error or as creating, never whether the
-    Ingress is created.
+    If it did, a missing Ingress is reported as an error. Otherwise, the endpoint is reported as creating. The result
+    does not affect whether the Ingress is created.
     """
     written = context.reported
     return written is not None and (written.state in _RUNS or written.reason == Reason.INGRESS_WITHDRAWN)
@@ -120,7 +122,7 @@ def _unready(context: ReconcileContext, ingress: ObservedObject) -> RouteDecisio
     duration = f"no replica has been ready for {threshold:.0f} s"
     kept = RouteDecision(exists=True, unready_since=clock, notes=_unready_pods(pods), requeue_after=_check_pods(pods))
     if any(pod.containers_ready for pod in pods):
-        # Without its Ingress the load balancer could never report the pod healthy.
+        # Without the Ingress, the load balancer would not check the pod, so its readiness gate would never be met.
         message = f"{duration}: a pod's containers are ready, but the load balancer does not report it healthy"
         return replace(kept, error=Cause(Reason.LOAD_BALANCER_UNHEALTHY, message))
     if census.withdrawn >= _max_withdrawn(census):
@@ -135,9 +137,9 @@ def _unready(context: ReconcileContext, ingress: ObservedObject) -> RouteDecisio
 
 
 def _unready_since(now: datetime, ingress: ObservedObject) -> tuple[datetime, str]:
-    """The time since when no replica has been ready, and the annotation's text.
+    """The time since which no replica has been ready, and its text for the annotation.
 
-    An invalid or future time starts the clock now, so that it always expires.
+    A missing, invalid or future time is replaced with the current time, so that the threshold is always reached.
     """
     text = ingress.annotations.get(names.UNREADY_SINCE_ANNOTATION, "")
     since = parse_time(text, default_zone=None)

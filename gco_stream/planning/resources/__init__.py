@@ -1,1 +1,1 @@
-"""Builds the manifests of each resource and decides how to create, adopt or update it."""
+"""Manifests of an endpoint's objects, and the steps that create, adopt or update them."""

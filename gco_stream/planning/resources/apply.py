@@ -11,14 +11,14 @@ _MAX_DIFFERENCES = 3
 
 
 def steps_for(manifest: JsonObject, observed: ObservedObject | None, part: Part) -> tuple[Step, ...]:
-    """Steps that bring an object, ours or absent, to its manifest. There are none while it is terminating."""
+    """Returns the steps that create, adopt or restore an object. `observed`: None if the object does not exist."""
     if observed is None:
         return (Create(manifest, "it does not exist", part),)
     if observed.deleting:
         return ()
     ordered = in_observed_order(manifest, observed)
     if not observed.ownership.applied:
-        # Fields of the previous manager would stay forever, so its entry is taken over before the apply.
+        # An apply cannot remove fields that another field manager owns, so these fields are taken over first.
         return (
             UpgradeManagedFields(observed, "it was created by another controller", part),
             Apply(ordered, observed.uid, "adopted from another controller", part),
@@ -33,8 +33,8 @@ def steps_for(manifest: JsonObject, observed: ObservedObject | None, part: Part)
 def _unmergeable_ports(manifest: JsonObject, observed: ObservedObject) -> str:
     """Describes Service ports that an apply cannot remove; "" if there are none.
 
-    Ports merge by number, so a renumbered port would stay beside ours, and the API server rejects two ports without
-    names.
+    An apply merges ports by number, so a port with another number would remain next to ours. The API server rejects
+    two ports without names.
     """
     if observed.ref.kind is not Kind.SERVICE:
         return ""
@@ -46,14 +46,14 @@ def _unmergeable_ports(manifest: JsonObject, observed: ObservedObject) -> str:
 def delete_steps(
     observed: ObservedObject | None, why: str, part: Part, *, spends_budget: bool = False
 ) -> tuple[Step, ...]:
-    """The step that deletes an object of ours, unless it is absent or already terminating."""
+    """Returns the step that deletes an object; () if the object is absent or already terminating."""
     if observed is None or observed.deleting:
         return ()
     return (Delete(observed.ref, observed.uid, why, part, spends_budget),)
 
 
 def describe(found: Sequence[Difference]) -> str:
-    """The first differences in one line, and the number of the remaining ones. Annotations come last."""
+    """Joins the first few differences into one line and appends the number of the others. Annotations come last."""
     ordered = sorted(found, key=lambda difference: difference.path.startswith("metadata.annotations"))
     words = "; ".join(map(str, ordered[:_MAX_DIFFERENCES]))
     more = len(ordered) - _MAX_DIFFERENCES

@@ -1,6 +1,6 @@
-"""Decisions about one Deployment, main or canary.
+"""Decisions on one Deployment, main or canary: create, adopt, scale, roll out or restore it.
 
-It is created, adopted, scaled, rolled out or restored, and its pods are never restarted without a request.
+Neither the adoption of a Deployment nor a new release of this controller restarts pods by itself.
 """
 
 from collections.abc import Mapping
@@ -45,8 +45,9 @@ class FixedReplicas:
 
 @dataclass(frozen=True, slots=True)
 class AutoscaledReplicas:
-    """A replica count that the HPA manages between `low` and `high`. `spec_count` is the item's count, used for a
-    start.
+    """A replica count that the HPA manages between `low` and `high`.
+
+    `spec_count`: the count in the item, which is used only for a new or restarted Deployment.
     """
 
     spec_count: int
@@ -59,7 +60,7 @@ class AutoscaledReplicas:
         return self.clamped(self.spec_count)
 
     def clamped(self, count: int) -> int:
-        """The nearest count within the bounds. It is never 0, because an HPA does not scale from 0."""
+        """Returns the nearest count within the bounds. It is at least 1, because an HPA does not scale up from 0."""
         return max(self.low, min(self.high, count))
 
 
@@ -68,7 +69,7 @@ Replicas = FixedReplicas | AutoscaledReplicas
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Steps for one object, the notes on why it is left unchanged, or the error."""
+    """The decision on one Deployment: steps, notes on what is left unchanged, or an error."""
 
     steps: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -79,8 +80,8 @@ class Decision:
 class _Rendering:
     """The selected rendering of a pod template.
 
-    `version` is None if the live template is kept. `why`: the reason for that or for a change. `upgrades`: the change
-    is a requested upgrade.
+    `version`: None if the live pod template is left unchanged. `why`: the reason for this or for a new rendering.
+    `upgrades`: the new rendering is a requested upgrade.
     """
 
     version: int | None
@@ -100,7 +101,7 @@ class _Desired:
     renderings: Renderings
 
     def manifest(self, version: int, count: int | None) -> JsonObject:
-        """The manifest with the pod template of a version. `count` None leaves the replicas to the HPA."""
+        """Returns the manifest with this version of the pod template. `count`: None leaves the replicas to the HPA."""
         annotations = {
             **self.annotations,
             names.TEMPLATE_HASH_ANNOTATION: self.inputs.hash(),
@@ -120,7 +121,7 @@ def decide(
     part: Part,
     renderings: Renderings = RENDERINGS,
 ) -> Decision:
-    """Decides what to do with this Deployment. `observed` is owned by the endpoint, or None."""
+    """Decides how to create or change a Deployment. `observed`: the live Deployment; None if it does not exist."""
     desired = _Desired(inputs, replicas, namespace, annotations, part, renderings)
     if observed is None:
         manifest = desired.manifest(renderings.current, replicas.start)
@@ -149,13 +150,13 @@ def decide(
 
 
 def version_of(observed: ObservedObject) -> int | None:
-    """The version of the pod template, from the Deployment's annotation; None if it is missing or invalid."""
+    """Returns the version of the pod template from the Deployment's annotation; None if it is missing or invalid."""
     text = observed.annotations.get(names.TEMPLATE_VERSION_ANNOTATION, "")
     return int(text) if text.isdecimal() else None
 
 
 def requested_version(observed: ObservedObject) -> int:
-    """The requested version of the pod template, from the Deployment's annotation; 0 if no upgrade was requested."""
+    """Returns the requested version of the pod template from the Deployment's annotation; 0 without a valid request."""
     text = observed.annotations.get(names.UPGRADE_ANNOTATION) or ""
     return int(text) if text.isdecimal() else 0
 
@@ -165,15 +166,15 @@ def _has_template_hash(observed: ObservedObject) -> bool:
 
 
 def _is_awaited_by_user(desired: _Desired, observed: ObservedObject) -> bool:
-    """Whether the user requests a rollout of a Deployment that another controller created."""
+    """Whether the user has requested a new image or an upgrade for a Deployment that another controller created."""
     return image_of(observed) != desired.inputs.image or requested_version(observed) > ADOPTED_VERSION
 
 
 def _rendering(desired: _Desired, observed: ObservedObject) -> _Rendering:
     """Selects the rendering of the pod template.
 
-    A missing hash annotation counts as unchanged, and a missing version is derived from the live template, so losing an
-    annotation restarts no pods. A template never goes back to an older rendering.
+    A missing hash annotation counts as unchanged, and a missing version is derived from the live template. If someone
+    removes these annotations, pods are not restarted.
     """
     newest = desired.renderings.current
     stamped_hash, version = observed.annotations.get(names.TEMPLATE_HASH_ANNOTATION), version_of(observed)
@@ -192,7 +193,7 @@ def _rendering(desired: _Desired, observed: ObservedObject) -> _Rendering:
 
 
 def _matching_version(desired: _Desired, observed: ObservedObject) -> int:
-    """The newest rendering that produces the live pod template, otherwise the newest of all."""
+    """The newest version whose rendering equals the live pod template; if there is none, the newest version of all."""
     for version in sorted(desired.renderings.by_version, reverse=True):
         found = differences(desired.manifest(version, None), observed)
         if not any(one.path.startswith(TEMPLATE_PATH) for one in found):
@@ -203,14 +204,14 @@ def _matching_version(desired: _Desired, observed: ObservedObject) -> int:
 def scale_only(
     observed: ObservedObject | None, count: int, part: Part, why: str, *, from_differences: bool = False
 ) -> Decision:
-    """Sets only the replicas of a Deployment whose pod template cannot be rendered or is not ours."""
+    """Scales a Deployment without other changes, for example if its pod template cannot be rendered."""
     if observed is None or observed.deleting or observed.spec.get("replicas", 1) == count:
         return Decision()
     return Decision((Scale(observed.ref, observed.uid, count, why, part, from_differences),))
 
 
 def image_of(observed: ObservedObject) -> str | None:
-    """The image of the first container, which is the serving one."""
+    """Returns the image of the first container, which is the inference server."""
     containers = observed.spec.get("template", {}).get("spec", {}).get("containers") or [{}]
     image: str | None = containers[0].get("image")
     return image
@@ -281,8 +282,8 @@ def _transfer_replicas(observed: ObservedObject, replicas: AutoscaledReplicas, p
 def rolled_out(observed: ObservedObject | None) -> bool:
     """Whether all desired replicas are updated and available and no older replicas are left.
 
-    This is based on counts, not conditions: after an image change `Available` stays True because of the old pod, and a
-    paused Deployment has a current observedGeneration and no updatedReplicas. An absent count is 0.
+    The result is based on counts, not on conditions: after an image change, the condition Available stays True because
+    of the old pods. An absent count means 0.
     """
     if observed is None or observed.deleting:
         return False
@@ -294,7 +295,7 @@ def rolled_out(observed: ObservedObject | None) -> bool:
 
 
 def ready_replicas(observed: ObservedObject | None) -> int:
-    """Number of ready replicas; 0 without a Deployment."""
+    """Returns the number of ready replicas; 0 if there is no Deployment."""
     return int(observed.status.get("readyReplicas", 0)) if observed is not None else 0
 
 

@@ -32,7 +32,7 @@ def _object(kind: Kind, namespace: str, name: str, app: str, annotations: Mappin
 def deployment(
     namespace: str, app: str, template: JsonObject, replicas: int | None, annotations: Mapping[str, str]
 ) -> JsonObject:
-    """The Deployment. `replicas` None leaves the count to the HPA."""
+    """Returns the Deployment. `replicas`: None leaves the count to the HPA."""
     manifest = _object(Kind.DEPLOYMENT, namespace, app, app, annotations)
     manifest["spec"] = {"selector": {"matchLabels": {names.APP_LABEL: app}}, "template": template}
     if replicas is not None:
@@ -41,7 +41,7 @@ def deployment(
 
 
 def service(namespace: str, app: str, port: int, annotations: Mapping[str, str]) -> JsonObject:
-    """The Service of one Deployment, which forwards port 80 to the container's port."""
+    """Returns the Service of one Deployment, which forwards port 80 to `port` of the container."""
     manifest = _object(Kind.SERVICE, namespace, app, app, annotations)
     manifest["spec"] = {
         "type": "ClusterIP",
@@ -60,7 +60,7 @@ def ingress(
     canary_weight: int,
     annotations: Mapping[str, str],
 ) -> JsonObject:
-    """The Ingress. With a `canary_weight` of 0 it has a plain backend for the main Service."""
+    """Returns the Ingress. `canary_weight`: the canary's share of the traffic in percent; 0 for no canary route."""
     manifest = _object(Kind.INGRESS, namespace, names.ingress_name(endpoint), endpoint, annotations)
     metadata = manifest["metadata"]
     metadata["annotations"] |= {
@@ -82,7 +82,7 @@ def ingress(
 
 
 def weighted_routing(endpoint: str, canary_weight: int) -> str:
-    """The annotation with the forward action of the AWS Load Balancer Controller, in the form that GCO writes."""
+    """Returns the annotation value for a forward action of the AWS Load Balancer Controller, formatted as by GCO."""
     groups = ((endpoint, 100 - canary_weight), (names.canary_name(endpoint), canary_weight))
     action = {
         "type": "forward",
@@ -96,9 +96,9 @@ def weighted_routing(endpoint: str, canary_weight: int) -> str:
 def autoscaler(
     namespace: str, endpoint: str, autoscaling: Autoscaling, annotations: Mapping[str, str]
 ) -> tuple[JsonObject, list[str]]:
-    """The HPA, and warnings about its metrics.
+    """Returns the HPA, and warnings about its metrics.
 
-    Metrics other than cpu and memory are ignored. If none is left, the HPA scales on cpu at 70%, as in GCO.
+    Metrics other than cpu and memory are ignored. If no metric remains, the HPA scales on cpu at 70%, as in GCO.
     """
     known = [(metric.type, metric.target) for metric in autoscaling.metrics if metric.type in _KNOWN_METRICS]
     unknown = dict.fromkeys(metric.type for metric in autoscaling.metrics if metric.type not in _KNOWN_METRICS)

@@ -1,7 +1,7 @@
 """The pod template of an endpoint.
 
 A changed template causes a rollout, and GPU pods take many minutes to load a model. Renderings are therefore versioned:
-a Deployment with unchanged inputs keeps the rendering that created it, so a new release restarts no pods.
+while its inputs do not change, a Deployment keeps the version that created it. A new release restarts no pods.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,11 +30,12 @@ _MODEL_VOLUME = "model-storage"
 
 @dataclass(frozen=True, slots=True)
 class TemplateInputs:
-    """Exactly the inputs of the pod template of one Deployment.
+    """The inputs of the pod template of one Deployment.
 
-    `app`: the Deployment's name. `model_folder`: the endpoint's name, because main and canary read the same model.
-    `image`: the image for this region. `args`: the arguments, including the root path. `probe_path`: the path of the
-    health checks by kubelet and load balancer.
+    `app`: the name of the Deployment. `model_folder`: the name of the endpoint, because main and canary read the same
+    model. `image`: the image in this region. `args`: the arguments of the container, including the root path.
+    `probe_path`: the path for health checks by the kubelet and the load balancer. `gpu_type`: None if it is not set or
+    ignored.
     """
 
     app: str
@@ -46,7 +47,7 @@ class TemplateInputs:
     gpu_type: str | None
 
     def hash(self) -> str:
-        """A digest of the inputs, which changes only if the user changes something in the pod template."""
+        """Returns a digest of the inputs. It does not depend on the version of the rendering."""
         spec = self.spec
         return canonical_hash(
             {
@@ -69,7 +70,7 @@ class TemplateInputs:
 def main_inputs(
     name: str, spec: EndpointSpec, *, region: str, ingress_path: str, honor_gpu_type: bool
 ) -> TemplateInputs:
-    """The inputs of the main Deployment's template."""
+    """Returns the inputs of the main Deployment's pod template."""
     image = spec.image_in(region)
     args, prefix = _with_root_path(spec, image, ingress_path)
     return TemplateInputs(
@@ -84,9 +85,9 @@ def main_inputs(
 
 
 def canary_inputs(main: TemplateInputs, image: str) -> TemplateInputs:
-    """The inputs of the canary's template, which differ from the main's in name and image.
+    """Returns the inputs of the canary's pod template. They differ from those of the main one in name and image.
 
-    Root path and probe path are the main's, because both are behind the same Ingress path.
+    The root path and the probe path are the same, because both Deployments serve the same Ingress path.
     """
     return TemplateInputs(
         app=names.canary_name(main.app),
@@ -100,10 +101,10 @@ def canary_inputs(main: TemplateInputs, image: str) -> TemplateInputs:
 
 
 def _with_root_path(spec: EndpointSpec, image: str, ingress_path: str) -> tuple[tuple[str, ...], str]:
-    """The container's args and the path prefix of its server ("" for none).
+    """The container's args, and the path prefix of its server ("" for none).
 
-    Servers known to support --root-path get the Ingress path, because the load balancer does not strip it. A
-    --root-path or a command in the spec is not changed.
+    A server that is known to support --root-path gets the Ingress path, because the load balancer does not strip it
+    from requests. If the spec has its own --root-path or a command, the args are not changed.
     """
     if spec.own_root_path is not None:
         return spec.args, _prefix(spec.own_root_path)
@@ -120,8 +121,8 @@ def _prefix(path: str) -> str:
 class Renderings:
     """The renderings of the pod template by version, starting at 1; the highest version is the newest.
 
-    An older rendering is kept as long as Deployments created by it may exist. It is never modified, because a different
-    template for the same inputs would restart their pods.
+    An older rendering is kept while Deployments that were created with it may exist. It must not be modified, because a
+    different template for the same inputs would restart their pods.
     """
 
     by_version: Mapping[int, Callable[[TemplateInputs], JsonObject]] = field(hash=False)
@@ -132,7 +133,7 @@ class Renderings:
         return max(self.by_version)
 
     def can_render(self, version: int) -> bool:
-        """Whether the version is known here; those of adopted templates and of newer releases are not."""
+        """Whether this release can render the version. Adopted templates and newer versions cannot be rendered."""
         return version in self.by_version
 
     def render(self, inputs: TemplateInputs, version: int) -> JsonObject:
@@ -204,7 +205,7 @@ def _node_selector(spec: EndpointSpec, gpu_type: str | None) -> dict[str, str]:
 
 
 def _model_sync(source: str, target: str) -> JsonObject:
-    # The entry point of the image is `aws` and the source is an argument, so no text of an item reaches a shell.
+    # The entry point of the image is `aws` and the source is an argument, so no text from an item reaches a shell.
     return {
         "name": "model-sync",
         "image": "amazon/aws-cli:latest",

@@ -1,1 +1,1 @@
-"""The values that planning takes and returns: plan, policy, context and ownership."""
+"""Types that planning uses: plan, policy and context, with the ownership checks."""

@@ -1,4 +1,4 @@
-"""The inputs of one plan, and the ownership checks that all policies share."""
+"""The inputs of one plan, with the ownership checks that all policies share."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from gco_stream.planning.types.policy import FleetState, Policy
 
 @dataclass(frozen=True, slots=True)
 class ReconcileContext:
-    """One valid endpoint, its live objects, and the limits and settings that apply. `now` has a time zone."""
+    """One valid endpoint, its live objects, and the settings and limits for its plan. `now` has a time zone."""
 
     endpoint: Endpoint
     observed: Observed
@@ -45,18 +45,18 @@ class ReconcileContext:
         return self.endpoint.region_status.get(self.policy.region)
 
     def get(self, kind: Kind, name: str) -> ObservedObject | None:
-        """The object with this name in the endpoint's namespace, regardless of its owner."""
+        """Returns the object with this name, regardless of its owner; None if it does not exist."""
         return self.observed.get(kind, self.namespace, name)
 
     def owned(self, kind: Kind, name: str) -> ObservedObject | None:
-        """The object with this name, if it belongs to the endpoint."""
+        """Returns the object with this name if it belongs to the endpoint, otherwise None."""
         found = self.get(kind, name)
         return found if found is not None and self.owns(found) else None
 
     def owns(self, observed: ObservedObject) -> bool:
         """Whether the object belongs to this endpoint.
 
-        It does not if it has no endpoint annotation and another item claims its name.
+        An object without the gco.io/endpoint annotation does not belong to it if another item claims the object's name.
         """
         if observed.endpoint is None and observed.ref.name in self.fleet.names_claimed_by_others:
             return False
@@ -65,20 +65,20 @@ class ReconcileContext:
         )
 
     def app_of(self, observed: ObservedObject) -> str:
-        """The required `app` label of this object."""
+        """Returns the value that the `app` label of this object must have."""
         name = observed.ref.name
         return self.endpoint.name if observed.ref.kind is Kind.INGRESS else name
 
     def name_conflicts(self, *required: tuple[Kind, str]) -> tuple[Cause, ...]:
-        """A cause for each of these objects that exists and belongs to another owner."""
+        """Returns a cause for each of these objects that exists but does not belong to the endpoint."""
         found = (self.get(kind, name) for kind, name in required)
         return tuple(not_owned(obj, self.policy.table_arn) for obj in found if obj is not None and not self.owns(obj))
 
     def all_owned(self) -> list[ObservedObject]:
-        """Every object of this endpoint in all allowed namespaces, in the order of deletion.
+        """Returns every object of this endpoint in all allowed namespaces, in the order of deletion.
 
-        An object with the canary's name but without gco.io/endpoint is included only if no other item claims its name
-        and this endpoint's Ingress has a canary.
+        An object with the canary's name but without the gco.io/endpoint annotation is included only if no other item
+        claims its name and the endpoint's Ingress has the gco.io/canary label.
         """
         owned = [
             obj
@@ -93,7 +93,7 @@ class ReconcileContext:
         return not self.has_canary_route(obj.ref.namespace)
 
     def has_canary_route(self, namespace: str) -> bool:
-        """Whether the endpoint's Ingress in this namespace has the label for a canary route."""
+        """Whether the endpoint's Ingress in this namespace has the gco.io/canary label."""
         ingress = self.observed.get(Kind.INGRESS, namespace, names.ingress_name(self.endpoint.name))
         return ingress is not None and names.CANARY_LABEL in ingress.labels
 

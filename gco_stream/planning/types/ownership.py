@@ -1,4 +1,4 @@
-"""Ownership of objects. An object that is not ours is never changed or deleted."""
+"""Ownership of live objects. The controller never changes or deletes an object that it does not own."""
 
 from gco_stream.model import names
 from gco_stream.model.objects import ObservedObject
@@ -8,8 +8,9 @@ from gco_stream.model.reasons import Cause, Reason
 def is_owned_by(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str) -> bool:
     """Whether the object belongs to this endpoint of this table.
 
-    It does not if its annotations name another endpoint or another table. Otherwise it does if it has GCO's labels or,
-    in case a label was removed, if it has both our entry in managedFields and the endpoint's annotation.
+    An object does not belong to it if an annotation names another endpoint or table. Otherwise, it does if it has the
+    labels of `app`. If a label was removed, the object must have the endpoint's annotation and an entry of our field
+    manager in managedFields.
     """
     if observed.endpoint not in {None, endpoint}:
         return False
@@ -21,7 +22,7 @@ def is_owned_by(observed: ObservedObject, *, endpoint: str, app: str, table_arn:
 
 
 def not_owned(observed: ObservedObject, table_arn: str) -> Cause:
-    """The cause to report for an object whose name is taken by another owner."""
+    """Returns the cause to report for an object that belongs to another owner."""
     owner = observed.endpoint
     if observed.annotations.get(names.TABLE_ANNOTATION) not in {None, table_arn}:
         message = f"{observed.ref} belongs to another installation (another table); it is left unchanged"

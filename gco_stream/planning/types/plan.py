@@ -1,4 +1,4 @@
-"""A plan as a value: the steps and their order, the report, the requeue, and the reasons."""
+"""The plan for one endpoint and its parts: steps, report, requeue, notes and warnings."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """An Event to publish after a step was executed. `reason` is a CamelCase word, `message` a sentence."""
+    """A Kubernetes Event to emit after a step has been executed. `warning`: the type is Warning instead of Normal."""
 
     reason: str
     message: str
@@ -32,7 +32,7 @@ class StepEvent:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Creates an object. The API server rejects it if an object with the name exists."""
+    """Creates an object. The step fails if the object already exists."""
 
     manifest: JsonObject
     reason: str
@@ -50,9 +50,9 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Changes an existing object (with this uid) to the manifest by server-side apply.
+    """Applies the manifest to the existing object with this uid, by server-side apply.
 
-    `from_differences`: `reason` only summarizes the fields that differ.
+    `from_differences`: `reason` is only a summary of the fields that differ.
     """
 
     manifest: JsonObject
@@ -73,7 +73,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class TransferReplicas:
-    """Moves spec.replicas to a separate field manager, so that the HPA can take it over without a dip in the count."""
+    """Moves spec.replicas to a second field manager, so that an apply can omit the field without resetting it."""
 
     ref: ObjectRef
     uid: str
@@ -87,9 +87,9 @@ class TransferReplicas:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Sets the replicas through the scale subresource and changes nothing else.
+    """Sets the replicas through the scale subresource, without other changes.
 
-    `from_differences`: `reason` only states the replicas that differ.
+    `from_differences`: `reason` only states that the replicas differ.
     """
 
     ref: ObjectRef
@@ -105,7 +105,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Annotate:
-    """Sets only annotations, by a merge patch in which None removes one. It does not affect pods."""
+    """Sets annotations by a merge patch, and removes those whose value is None. This does not affect pods."""
 
     ref: ObjectRef
     uid: str
@@ -120,7 +120,7 @@ class Annotate:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Replaces the value of a field (`field` is a JSON pointer) that an apply would only merge."""
+    """Replaces a value that an apply would only merge. `field`: a JSON pointer, such as /spec/ports."""
 
     ref: ObjectRef
     uid: str
@@ -135,7 +135,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class UpgradeManagedFields:
-    """Takes over the fields that GCO's field manager owns, so that fields dropped later are removed."""
+    """Takes over the fields that GCO's field manager owns. Otherwise, an apply could not remove them."""
 
     observed: ObservedObject
     reason: str
@@ -143,7 +143,7 @@ class UpgradeManagedFields:
 
     @property
     def ref(self) -> ObjectRef:
-        """The object whose managed fields change their owner."""
+        """The object whose managedFields change."""
         return self.observed.ref
 
     def __str__(self) -> str:
@@ -154,8 +154,8 @@ class UpgradeManagedFields:
 class Delete:
     """Deletes the object with this uid.
 
-    `spends_budget`: the deletion was not requested by desired_state=deleted. `withdraws`: it removes the route of an
-    endpoint that should run. `background`: it does not wait for dependents.
+    `spends_budget`: the limit on removals applies. `withdraws`: the object is the Ingress of an endpoint that should
+    run. `background`: the deletion does not wait for the pods of a Deployment.
     """
 
     ref: ObjectRef
@@ -175,16 +175,16 @@ Step = Create | Apply | TransferReplicas | Scale | Annotate | Replace | UpgradeM
 
 
 def event_of(step: Step) -> StepEvent | None:
-    """The Event of a step, if it has one."""
+    """Returns the Event of a step; None if it has none."""
     return step.event if isinstance(step, Create | Apply | Annotate | Delete) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The desired entry of this region in region_status.
+    """The report of this region, which is its desired entry in region_status.
 
-    `error` may contain text of the API server or another program. It is made printable, and truncated to fit into the
-    item. `reason` is its code; None without an error.
+    `ready` and `desired`: replicas of the main Deployment. `error`: may contain text from the API server, so it is made
+    printable and truncated. `reason`: the code for `error`; None if there is no error.
     """
 
     state: RegionState
@@ -198,7 +198,7 @@ class Report:
 
     @classmethod
     def of(cls, state: RegionState, causes: Iterable[Cause] = (), *, ready: int = 0, desired: int = 0) -> "Report":
-        """A report of these causes, with the reason of the first one and the messages of all."""
+        """Returns a report with the reason of the first cause and the messages of all causes."""
         causes = tuple(causes)
         error = "; ".join(cause.message for cause in causes)
         return cls(state, ready, desired, error, causes[0].reason if causes else None)
@@ -209,14 +209,14 @@ class Report:
 
 
 class TableChange(StrEnum):
-    """A change to the table that requires reports of all regions."""
+    """A change to the table that depends on the reports of all regions."""
 
     PROMOTE = "promote"
     PURGE = "purge"
 
     @property
     def description(self) -> str:
-        """The description of the change."""
+        """The change as text for people."""
         if self is TableChange.PROMOTE:
             return "set desired_state to running: every target region runs the current spec"
         return "delete the item: the endpoint is deleted in every region"
@@ -224,7 +224,7 @@ class TableChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequeueAfter:
-    """A requeue after a number of seconds, because the plan then changes without an event, and its reason."""
+    """A requeue after `after` seconds, because the plan may then change without an event. `message`: the reason."""
 
     after: float
     message: str
@@ -234,19 +234,19 @@ class RequeueAfter:
 
 
 def soonest(*times: RequeueAfter | None) -> RequeueAfter | None:
-    """The earliest requeue; None if there is none."""
+    """Returns the earliest requeue; None if there is none."""
     return min((time for time in times if time is not None), key=lambda time: time.after, default=None)
 
 
 class MissingInput(StrEnum):
-    """A missing input of a plan. It has to be fetched, and the plan computed again."""
+    """An input that a plan lacks. The caller must read it and plan again."""
 
     PODS = "pods"
     CENSUS = "census"
 
 
 class FleetLimit(StrEnum):
-    """The fleet-wide limit that prevents a step of this endpoint."""
+    """A fleet-wide limit that prevents steps of an endpoint."""
 
     WITHDRAWAL = "withdrawal"
     REMOVAL = "removal"
@@ -254,7 +254,7 @@ class FleetLimit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Why something is left unchanged. `ref` is the object, or None for the endpoint as a whole."""
+    """A note on what is left unchanged, and why. `ref`: the object; None for the endpoint as a whole."""
 
     message: str
     ref: ObjectRef | None = None
@@ -265,12 +265,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that one endpoint needs now. The steps of one part are executed in order; no steps means in sync.
+    """The plan for one endpoint in this region. The steps are executed in order.
 
-    `report` is None if the endpoint does not concern this region. `write_report`: the report has to be written now;
-    `report_first`: before the steps. `withheld`: the steps that a hold prevents. `notes`: what is left unchanged and
-    why. `warnings`: what requires attention. `missing_inputs`: the missing inputs; the plan leaves out whatever depends
-    on them. `limited_by`: the fleet-wide limit that is reached.
+    `report`: None if there is nothing to report. `write_report`: the report must be written now. `report_first`: it
+    must be written before the steps are executed. `withheld`: the steps that a hold prevents. `warnings`: what needs
+    attention. `missing_inputs`: inputs that the plan lacks; it omits all steps that depend on them. `limited_by`: the
+    fleet-wide limit that prevents steps. `intent`: the digest of the desired state.
     """
 
     endpoint: str
@@ -289,11 +289,11 @@ class Plan:
 
     @property
     def in_sync(self) -> bool:
-        """Whether the plan changes nothing."""
+        """Whether the plan changes neither the objects nor the table."""
         return not self.steps and not self.write_report and self.table_change is None
 
     def lines(self) -> list[str]:
-        """The plan as text, one line per step, report, change, note and warning."""
+        """Returns the plan as lines of text."""
         lines = [str(step) for step in self.steps] or ["objects: in sync"]
         if self.report is not None:
             lines.append(f"{'report' if self.write_report else 'reported'} {self.report}")
@@ -306,5 +306,5 @@ class Plan:
 
 
 def ref_of(manifest: Mapping[str, Any]) -> ObjectRef:
-    """The reference of the object in a manifest."""
+    """Returns the reference to the object in a manifest."""
     return ObjectRef(Kind(manifest["kind"]), manifest["metadata"]["namespace"], manifest["metadata"]["name"])

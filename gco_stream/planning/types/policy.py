@@ -1,4 +1,4 @@
-"""Settings of the installation that affect plans, and the current limits on the whole fleet."""
+"""Settings of the installation that affect plans, and the current limits on the fleet."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,11 @@ from gco_stream.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings of an installation that decisions depend on. Times are in seconds.
+    """The settings of the installation that affect plans. Times are in seconds.
 
-    `namespaces`: the allowed namespaces, the default one first. `table_arn`: ARN of the home table. `renderings`: the
-    known renderings of the pod template.
+    `namespaces`: the allowed namespaces, the default one first. `table_arn`: the ARN of the home table.
+    `status_heartbeat`: the interval of unchanged reports; 0 for none. `renderings`: the renderings of the pod template
+    that this release has.
     """
 
     region: str
@@ -26,16 +27,15 @@ class Policy:
 
     @property
     def namespace(self) -> str:
-        """The namespace of endpoints whose item has none."""
+        """The default namespace, for items without a namespace."""
         return self.namespaces[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Counts over the endpoints of this region.
+    """Counts of the endpoints in this region.
 
-    `running`: endpoints that should run and whose Deployment is not scaled to 0. `withdrawn`: those of them whose
-    Ingress is withdrawn.
+    `running`: endpoints whose Ingress exists or is withdrawn. `withdrawn`: endpoints whose Ingress is withdrawn.
     """
 
     running: int
@@ -46,11 +46,11 @@ class Census:
 class FleetState:
     """State of the whole region that limits the plan of one endpoint.
 
-    `deletions_left`: how many endpoints, including this one, may still be removed now without `desired_state=deleted`.
-    `next_deletion_in`: if none may, seconds until one more may.
-    `names_claimed_by_others`: names of this endpoint's objects that another item needs too (`a` with a canary, and
-    `a-canary`). Such an object belongs to this endpoint only if its annotation says so.
-    `census`: None if not counted yet; a plan that depends on it requests it in `missing_inputs`.
+    `deletions_left`: how many endpoints may now be removed although their desired_state is not deleted.
+    `next_deletion_in`: seconds until another endpoint may be removed, if none may be removed now.
+    `names_claimed_by_others`: names of this endpoint's objects that another item claims as well. For example, the
+    canary of `a` and the endpoint `a-canary` both claim the name `a-canary`.
+    `census`: None if it has not been taken; a plan that depends on it requests it in `missing_inputs`.
     """
 
     deletions_left: int = 5
@@ -60,7 +60,7 @@ class FleetState:
 
 
 def policy_of(settings: Settings, table_arn: str, renderings: Renderings = RENDERINGS) -> Policy:
-    """Returns the planning policy for these settings. `renderings`: the pod template versions that can be rendered."""
+    """Returns the policy for these settings. `renderings`: the renderings of the pod template."""
     return Policy(
         region=settings.region,
         namespaces=settings.namespaces,
