@@ -55,7 +55,7 @@ class DryRun:
 
 
 async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> DryRun:
-    """Plans the selected endpoints, or all of them. Changes nothing. Raises TableError, ClusterError."""
+    """Plans the selected endpoints, or all of them. Changes nothing. Raises AWSError, ClusterError."""
     async with connect(settings) as installation:
         cache = await snapshot(installation.client, settings.namespaces)
         # Read after the cluster, so that every object in the snapshot already has its item.
@@ -111,7 +111,7 @@ class _DryRunPlanner:
         self._warnings: tuple[Cause, ...] = ()
 
     async def plan(self, name: str, *, explain_pods: bool = False) -> Planned:
-        """Plans an endpoint. A removal spends the budget for later calls, as in the leader. Raises TableError."""
+        """Plans an endpoint. A removal spends the budget for later calls, as in the leader. Raises AWSError."""
         planned = await self._planner.plan(name, explain_pods=explain_pods)
         removes = bool(unrequested_deletions(planned.plan))
         if not removes and MissingInput.CENSUS not in planned.plan.missing_inputs:

@@ -26,7 +26,7 @@ class Installation:
 
 @asynccontextmanager
 async def connect(settings: Settings, renderings: Renderings = RENDERINGS) -> AsyncIterator[Installation]:
-    """Connects to the cluster, and to the table, which must exist. Raises TableError, ClusterError."""
+    """Connects to the cluster, and to the table, which must exist. Raises AWSError, ClusterError."""
     timeout = settings.dynamodb_timeout_seconds
     async with (
         KubeClient.connect(timeout=settings.k8s_api_timeout) as client,

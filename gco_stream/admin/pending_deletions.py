@@ -66,7 +66,7 @@ class PendingDeletions:
 
 
 async def pending_deletions(settings: Settings) -> PendingDeletions:
-    """Returns the removals that are pending now. Changes nothing. Raises TableError and ClusterError."""
+    """Returns the removals that are pending now. Changes nothing. Raises AWSError and ClusterError."""
     async with connect(settings) as installation:
         return await _collect(installation)
 
@@ -74,7 +74,7 @@ async def pending_deletions(settings: Settings) -> PendingDeletions:
 async def approve(settings: Settings, digest: str) -> PendingDeletions:
     """Approves the current list for one hour if its digest is `digest`, and returns the list.
 
-    Raises NotApproved, TableError and ClusterError.
+    Raises NotApproved, AWSError, ClusterError.
     """
     async with connect(settings) as installation:
         pending = await _collect(installation)

@@ -13,7 +13,15 @@ import orjson
 
 from gco_stream.admin.installation import connect
 from gco_stream.cluster.api.client import KubeClient
-from gco_stream.cluster.api.objects import collection_path, object_path, observe, ownership_of, upgraded_managed_fields
+from gco_stream.cluster.api.objects import (
+    collection_path,
+    items_of,
+    object_path,
+    observe,
+    ownership_of,
+    upgraded_managed_fields,
+)
+from gco_stream.cluster.paging import LARGE_PAGE_SIZE, list_pages
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, read_endpoint
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
@@ -30,7 +38,6 @@ from gco_stream.settings import Settings
 from gco_stream.table.endpoints import EndpointTable
 
 _MERGE: Final = "application/merge-patch+json"
-_PAGE: Final = "500"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,8 @@ async def request_upgrade(
 ) -> UpgradeRequest:
     """Requests the newest pod template for the endpoint `name`, or for all endpoints if it is None.
 
-    At most `limit` endpoints roll out at the same time, and the others are deferred. `on_each` is called for each
-    selected endpoint after the request. With `dry_run`, nothing is requested. Raises TableError and ClusterError, but
-    earlier requests remain in effect.
+    `on_each` gets each endpoint once its upgrade is requested (or would be: `dry_run`). Raises AWSError and
+    ClusterError; earlier requests remain in effect.
     """
     async with connect(settings, renderings) as installation:
         client, table, policy = installation.client, installation.table, installation.policy
@@ -93,17 +99,12 @@ async def _deployments(
     found: dict[ObjectRef, ObservedObject] = {}
     owned: dict[ObjectRef, Ownership] = {}
     for namespace in policy.namespaces:
-        query = {"labelSelector": names.OWNED_SELECTOR, "limit": _PAGE}
-        while True:
-            page = await client.request("GET", collection_path(Kind.DEPLOYMENT, namespace), query=query)
-            for raw in page.get("items") or ():
+        path, query = collection_path(Kind.DEPLOYMENT, namespace), {"labelSelector": names.OWNED_SELECTOR}
+        async for page in list_pages(client, path, query, page_size=LARGE_PAGE_SIZE):
+            for raw in items_of(page):
                 one = observe(raw, Kind.DEPLOYMENT)
                 found[one.ref] = one
                 owned[one.ref] = ownership_of(upgraded_managed_fields(raw["metadata"].get("managedFields") or []))
-            rest = page["metadata"].get("continue")
-            if not rest:
-                break
-            query = {**query, "continue": rest}
     return found, owned
 
 

@@ -1,1 +1,1 @@
-"""General-purpose helpers: rate limiting, backoff, clocks and a short-lived cache."""
+"""Helpers that depend on nothing else here: backoff, rate limiting, waiting, a clock and a short-lived cache."""

@@ -1,30 +1,30 @@
-"""Rate limiting of calls, and backoff after failed calls."""
+"""Delays after consecutive failures: exponential, capped, with jitter. The only implementation of them here.
 
-import asyncio
+A call that is retried in place uses tenacity (`Retrying`, `AsyncRetrying`). Its wait strategies do not fit the other
+callers: they need the attempt's RetryCallState, but these callers continue in a loop, a queue or a plan between two
+attempts, and log or store the delay. And tenacity draws its jitter from the global random generator, not from the
+caller's seeded one.
+"""
+
 import random
 
 
-class RateLimiter:
-    """Keeps the calls of all callers at least `interval` seconds apart."""
+def delay_after(failures: int, *, base: float, cap: float) -> float:
+    """Seconds to wait after `failures` consecutive failures: `base`, doubled after each further one, at most `cap`."""
+    # Bounded, because a large exponent overflows a float.
+    return min(cap, base * 2.0 ** min(failures - 1, 32))
 
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._lock = asyncio.Lock()
-        self._next = float("-inf")
 
-    async def acquire(self) -> None:
-        """Waits until the next call may be made."""
-        clock = asyncio.get_running_loop().time
-        async with self._lock:
-            await asyncio.sleep(max(0.0, self._next - clock()))
-            self._next = clock() + self._interval
+def jittered(delay: float, rng: random.Random) -> float:
+    """Shortens a delay at random, so that callers that failed together do not retry together.
+
+    By at most half, so that delays still grow.
+    """
+    return delay * rng.uniform(0.5, 1)
 
 
 class Backoff:
-    """Exponential backoff: delays that double from `base` to `cap` seconds with each consecutive failure, with jitter.
-
-    Jitter keeps callers that failed together from retrying together. It shortens a delay by at most half.
-    """
+    """Delays in seconds after the consecutive failures of one caller, with jitter; see `delay_after`."""
 
     def __init__(self, rng: random.Random, *, base: float, cap: float) -> None:
         self._rng = rng
@@ -34,10 +34,8 @@ class Backoff:
 
     def after_failure(self) -> float:
         """Records a failure and returns the delay before the next attempt, in seconds."""
-        # The exponent is bounded, because a large one would overflow the float.
-        delay = min(self._cap, self._base * 2.0 ** min(self._failures, 32))
         self._failures += 1
-        return delay * self._rng.uniform(0.5, 1)
+        return jittered(delay_after(self._failures, base=self._base, cap=self._cap), self._rng)
 
     def succeeded(self) -> None:
         """Resets the delay to `base`."""

@@ -1,19 +1,22 @@
-"""Conversion of botocore and DynamoDB errors to TableError, and validation of responses to writes."""
+"""Translation of botocore's and DynamoDB's errors into AWSErrors."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
 
-from gco_stream.aws.table_errors import (
+from gco_stream.aws.errors import (
+    AccessDenied,
+    AWSError,
     ItemTooLarge,
-    TableAccessDenied,
-    TableError,
-    TableMissing,
-    TableRejected,
-    TableThrottled,
-    TableUnreachable,
+    IteratorExpired,
+    NotFound,
+    Rejected,
+    Throttled,
+    Trimmed,
+    Unreachable,
 )
 
 CONDITION_FAILED: Final = "ConditionalCheckFailedException"
@@ -42,7 +45,7 @@ _DENIED: Final = frozenset(
         "OptInRequired",
     }
 )
-_NO_ANSWER = (aws.HTTPClientError, aws.ConnectionError, aws.ChecksumError)
+_NO_ANSWER = (aws.HTTPClientError, aws.ConnectionError, aws.ChecksumError, ResponseParserError, OSError)
 _NO_CREDENTIALS = (
     aws.NoCredentialsError,
     aws.PartialCredentialsError,
@@ -61,38 +64,37 @@ _CREDENTIALS_LATER = (aws.MetadataRetrievalError,)
 
 
 @contextmanager
-def table_errors(table: str = "") -> Iterator[None]:
-    """Converts botocore errors and TimeoutError to TableError, with the original error as its cause.
+def aws_errors(table: str = "", *, service: str = "DynamoDB") -> Iterator[None]:
+    """Converts the errors of a call into AWSError, with the original error as its cause.
 
-    `table`: name of the table for error messages, if the call concerns one.
+    `table` and `service` are the table, if the call concerns one, and the service that messages name.
     """
     try:
         yield
     except TimeoutError as error:
-        raise TableUnreachable("DynamoDB did not respond in time", "Timeout") from error
-    except (aws.BotoCoreError, aws.ClientError) as error:
-        raise table_error(error, table) from error
+        raise Unreachable(f"{service} did not respond in time", "Timeout") from error
+    except (aws.BotoCoreError, aws.ClientError, ResponseParserError, OSError) as error:
+        raise _converted(error, table, service) from error
 
 
 @contextmanager
 def configuration_errors() -> Iterator[None]:
-    """Converts the ValueError that botocore raises for an invalid endpoint URL to TableRejected."""
+    """Converts the ValueError that botocore raises for an invalid endpoint URL into Rejected."""
     try:
         yield
     except ValueError as error:
-        raise TableRejected(f"cannot create the DynamoDB client: {error}", "Configuration") from error
+        raise Rejected(f"cannot create the DynamoDB client: {error}", "Configuration") from error
 
 
-def table_error(error: Exception, table: str = "") -> TableError:
-    """Returns the TableError for a botocore error (BotoCoreError or ClientError)."""
+def _converted(error: Exception, table: str, service: str) -> AWSError:
     if isinstance(error, aws.ClientError):
-        return _answered(error, table)
+        return _answered(error, table, service)
     code, message = type(error).__name__, " ".join(str(error).split())
     if isinstance(error, _NO_CREDENTIALS):
-        return TableAccessDenied(f"no usable AWS credentials: {message}", code)
+        return AccessDenied(f"no usable AWS credentials: {message}", code)
     if isinstance(error, _NO_ANSWER + _CREDENTIALS_LATER):
-        return TableUnreachable(f"DynamoDB cannot be reached: {message}", code)
-    return TableRejected(f"invalid request: {message}", code)
+        return Unreachable(f"{service} cannot be reached: {message}", code)
+    return Rejected(f"invalid request: {message}", code)
 
 
 def code_of(error: aws.ClientError) -> str:
@@ -113,29 +115,33 @@ def old_item(error: aws.ClientError) -> dict[str, Any] | None:
     return error.response.get("Item") or None
 
 
-def _answered(error: aws.ClientError, table: str) -> TableError:
+def _answered(error: aws.ClientError, table: str, service: str) -> AWSError:
     code, message = code_of(error), " ".join(message_of(error).split())[:500]
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     details = f"{code}: {message}" if message else code
     if code in _MISSING:
-        return TableMissing(f"table {table} does not exist" if table else message or "resource does not exist", code)
+        return NotFound(f"table {table} does not exist" if table else details, code)
+    if code == "ExpiredIteratorException":
+        return IteratorExpired(details, code)
+    if code == "TrimmedDataAccessException":
+        return Trimmed(details, code)
     if code in _THROTTLED or status == 429:
-        return TableThrottled(f"DynamoDB throttled the request: {details}", code)
+        return Throttled(f"{service} throttled the request: {details}", code)
     if code in _DENIED or status in {401, 403}:
-        return TableAccessDenied(f"DynamoDB denied access: {details}", code)
+        return AccessDenied(f"{service} denied access: {details}", code)
     if status >= 500 or status < 400:
-        return TableUnreachable(f"DynamoDB server error: {details}", code)
+        return Unreachable(f"{service} server error: {details}", code)
     if message.startswith("Item size"):
         return ItemTooLarge(f"item too large: {details}", code)
-    return TableRejected(f"DynamoDB rejected the request: {details}", code)
+    return Rejected(f"{service} rejected the request: {details}", code)
 
 
 def returned_item(response: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the item from the response to a write.
 
-    Raises TableUnreachable if the response contains no item, in which case the write may have succeeded.
+    Raises Unreachable if the response is truncated, in which case the write may have succeeded.
     """
     item = response.get("Attributes")
     if not item or "endpoint_name" not in item:
-        raise TableUnreachable("DynamoDB's response to a write contains no item", "BadBody")
+        raise Unreachable("DynamoDB's response to a write contains no item", "BadBody")
     return dict(item)

@@ -13,7 +13,7 @@ from aiobotocore.parsers import AioResponseParserFactory
 from aiobotocore.session import AioSession, get_session
 
 from gco_stream import __version__
-from gco_stream.aws.botocore_errors import configuration_errors, table_errors
+from gco_stream.aws.botocore_errors import aws_errors, configuration_errors
 from gco_stream.aws.credentials import credentials_of
 from gco_stream.aws.item_parser import ItemParserFactory
 
@@ -53,7 +53,7 @@ def table_client(
 ) -> AbstractAsyncContextManager[Any]:
     """Returns a context manager that creates a "dynamodb" client for the table in `region`.
 
-    Entering it raises TableAccessDenied or TableRejected if botocore's configuration is invalid.
+    Entering it raises AccessDenied or Rejected if botocore's configuration is invalid.
     """
     return _client("dynamodb", region, client_config(timeout=timeout, connections=connections), session)
 
@@ -71,7 +71,7 @@ def streams_client(
 @asynccontextmanager
 async def _client(service: str, region: str, config: AioConfig, session: AioSession | None) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
-        with table_errors(), configuration_errors():
+        with aws_errors(), configuration_errors():
             creation = (session or new_session()).create_client(service, region_name=region, config=config)
             client = await stack.enter_async_context(creation)
         yield client

@@ -5,7 +5,7 @@ The failure of a command, with a one-line message and an exit code.
 
 from typing import Final
 
-from gco_stream.aws import table_errors as table
+from gco_stream.aws import errors as aws
 from gco_stream.cluster.api import errors as cluster
 
 OK = 0
@@ -26,13 +26,13 @@ class CommandError(Exception):
 
 # The first match applies, so subclasses come before their base classes.
 _EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
-    (table.ItemNotFound, NOT_FOUND),
-    (table.AlreadyExists, CONFLICT),
-    (table.ConcurrentUpdate, CONFLICT),
-    (table.Contended, CONFLICT),
-    (table.TableUnreachable, UNREACHABLE),
-    (table.TableThrottled, UNREACHABLE),
-    (table.TableError, FAILED),
+    (aws.ItemNotFound, NOT_FOUND),
+    (aws.AlreadyExists, CONFLICT),
+    (aws.ConcurrentUpdate, CONFLICT),
+    (aws.Contended, CONFLICT),
+    (aws.Unreachable, UNREACHABLE),
+    (aws.Throttled, UNREACHABLE),
+    (aws.AWSError, FAILED),
     (cluster.Unreachable, UNREACHABLE),
     (cluster.ServerError, UNREACHABLE),
     (cluster.TooManyRequests, UNREACHABLE),
@@ -46,7 +46,7 @@ def command_error_of(error: Exception) -> CommandError | None:
     """The failure for an error, None for a bug in this program."""
     if isinstance(error, CommandError):
         return error
-    if isinstance(error, table.TableMissing):
+    if isinstance(error, aws.NotFound):
         return CommandError(
             f"{error}; `gco-stream table create` creates it, --table and --region select another", NOT_FOUND
         )

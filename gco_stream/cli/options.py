@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from gco_stream.aws.table_errors import TableError
+from gco_stream.aws.errors import AWSError
 from gco_stream.cli.errors import NOT_FOUND, USAGE, CommandError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def complete_endpoint(context: typer.Context, incomplete: str) -> list[str]:
     """Endpoint names with this prefix, for shell completion. Returns none on errors, which a shell could not show."""
     region = context.params.get("region") or next(filter(None, map(os.environ.get, REGION_VARIABLES)), None)
     table = context.params.get("table") or os.environ.get(TABLE_VARIABLE) or DEFAULT_TABLE
-    with suppress(TableError, CommandError):
+    with suppress(AWSError, CommandError):
         return [name for name in _names(locate(table, region)) if name.startswith(incomplete)]
     return []
 

@@ -1,16 +1,19 @@
 """Output of commands: tables on a terminal, aligned columns in a pipe, and JSON, YAML or names on request."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.model.text import printable, terminal_safe
+from gco_stream.model.times import parse_time
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,18 +36,40 @@ _COLOURS: Final[Mapping[str, str]] = {
 
 
 class Format(StrEnum):
-    """Output formats other than the table."""
+    """Output formats of all commands. Each command accepts a subset."""
 
+    TEXT = "text"
     JSON = "json"
     YAML = "yaml"
     NAME = "name"
 
 
-OutputOption = Annotated[
+def _output_option(*formats: Format, help_text: str, show_default: bool = True) -> Any:
+    allowed = f"{', '.join(formats[:-1])} or {formats[-1]}"
+
+    def parse(text: str) -> Format:
+        if text not in formats:
+            raise CommandError(f"--output: invalid value {text!r}: must be {allowed}", USAGE)
+        return Format(text)
+
+    return typer.Option(
+        "--output",
+        "-o",
+        parser=parse,
+        autocompletion=lambda: list(formats),
+        help=help_text,
+        metavar=f"[{'|'.join(formats)}]",
+        show_default=show_default,
+    )
+
+
+ItemsOutputOption = Annotated[
     Format | None,
-    typer.Option("--output", "-o", help="Output format. The default is a table.", show_default=False),
+    _output_option(
+        Format.JSON, Format.YAML, Format.NAME, help_text="Output format. The default is a table.", show_default=False
+    ),
 ]
-TextOrJsonOption = Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.", metavar="FORMAT")]
+TextOutputOption = Annotated[Format, _output_option(Format.TEXT, Format.JSON, help_text="Output format.")]
 SecretsOption = Annotated[
     bool, typer.Option("--show-secrets", help="Show the values of env in JSON and YAML. They are redacted otherwise.")
 ]
@@ -89,6 +114,27 @@ def show_rows(rows: Rows) -> None:
     else:
         for line in aligned(rows):
             typer.echo(line)
+
+
+def print_changes(look: Callable[[], Rows], interval: float, *, ignore: str, gone: str) -> None:
+    """Prints the rows, then those that changed every `interval` seconds, until interrupted.
+
+    The first column identifies a row. `ignore`: heading of a column that changes all the time. `gone`: what to print
+    for a row that no longer exists.
+    """
+    shown: dict[str, list[str]] | None = None
+    while True:
+        rows = look()
+        ignored = rows.headings.index(ignore)
+        current = {row[0]: [*row[:ignored], *row[ignored + 1 :]] for row in rows.rows}
+        before = shown or {}
+        changed = [row for row in rows.rows if before.get(row[0]) != current[row[0]]]
+        for line in aligned(Rows(rows.headings, changed))[0 if shown is None else 1 :]:
+            say(line)
+        for name in sorted(before.keys() - current.keys()):
+            say(f"{name}  {gone}")
+        shown = current
+        time.sleep(interval)
 
 
 def as_table(rows: Rows) -> "Table":
@@ -147,12 +193,9 @@ def _in_order(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def age(text: str, now: datetime) -> str:
     """The age of an ISO 8601 time: 40s, 12m, 3h, 5d, or "-" if the time is invalid."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+    moment = parse_time(text)
+    if moment is None:
         return "-"
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     seconds = max(0, int((now - moment).total_seconds()))
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:

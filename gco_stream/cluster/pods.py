@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.objects import items_of
+from gco_stream.cluster.paging import LARGE_PAGE_SIZE, list_pages
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, PodHealth
 
 # Maximum number of pods to read for an endpoint. More pods add little information, and a plan waits for the read.
 MAX_PODS: Final = 500
-_PAGE: Final = 250
 _MAX_REASON_LENGTH: Final = 200
 _ENDED: Final = ("Succeeded", "Failed")
 _SELECTED: Final = ",".join(f"status.phase!={phase}" for phase in _ENDED)
@@ -34,19 +34,15 @@ async def pods_of(client: KubeClient, namespace: str, app: str, *, timeout: floa
 
     `timeout`: seconds for all pages together. Raises ClusterError.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
-    query = {"labelSelector": f"{names.APP_LABEL}={app}", "fieldSelector": _SELECTED, "limit": str(_PAGE)}
-    found: list[PodHealth] = []
-    for _ in range(MAX_PODS // _PAGE):
-        path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-        page = await client.request("GET", path, query=query, timeout=deadline - loop.time())
-        found += [health_of(pod) for pod in items_of(page) if _is_active(pod)]
-        following = (page.get("metadata") or {}).get("continue")
-        if not following:
-            break
-        query["continue"] = following
-    return tuple(found)
+    pages = list_pages(
+        client,
+        _path(namespace),
+        {"labelSelector": f"{names.APP_LABEL}={app}", "fieldSelector": _SELECTED},
+        page_size=LARGE_PAGE_SIZE,
+        max_pages=MAX_PODS // LARGE_PAGE_SIZE,
+        deadline=asyncio.get_running_loop().time() + timeout,
+    )
+    return tuple([health_of(pod) async for page in pages for pod in items_of(page) if _is_active(pod)])
 
 
 async def pods_by_app(client: KubeClient, namespace: str, *, timeout: float) -> dict[str, tuple[PodHealth, ...]]:  # noqa: ASYNC109
@@ -54,18 +50,18 @@ async def pods_by_app(client: KubeClient, namespace: str, *, timeout: float) -> 
 
     `timeout`: seconds for each page. Raises ClusterError.
     """
-    query = {"labelSelector": names.OWNED_SELECTOR, "fieldSelector": _SELECTED, "limit": str(_PAGE)}
-    path = f"/api/v1/namespaces/{quote(namespace)}/pods"
+    query = {"labelSelector": names.OWNED_SELECTOR, "fieldSelector": _SELECTED}
     found: dict[str, tuple[PodHealth, ...]] = {}
-    while True:
-        page = await client.request("GET", path, query=query, timeout=timeout)
+    async for page in list_pages(client, _path(namespace), query, page_size=LARGE_PAGE_SIZE, timeout=timeout):
         for pod in items_of(page):
             if _is_active(pod):
                 app = pod["metadata"]["labels"].get(names.APP_LABEL, "")
                 found[app] = (*found.get(app, ()), health_of(pod))
-        query["continue"] = (page.get("metadata") or {}).get("continue") or ""
-        if not query["continue"]:
-            return found
+    return found
+
+
+def _path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace)}/pods"
 
 
 def health_of(pod: JsonObject) -> PodHealth:

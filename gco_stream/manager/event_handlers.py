@@ -9,7 +9,7 @@ from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.reconcile.resync import Resync
 from gco_stream.engine.state.item_cache import ChangeKind, ItemCache
-from gco_stream.engine.workqueue.queue import Dispatcher, Priority
+from gco_stream.engine.workqueue.queue import Priority, WorkQueue
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.planning.lifecycle.promotion import may_complete_or_purge
 from gco_stream.stream.consumer import Mode, StreamRecord
@@ -22,11 +22,9 @@ _TABLE_CHANGE_DELAY = 1.0
 class EventHandlers:
     """The RecordProcessor of the stream consumer, and the handlers of cluster and Lease changes."""
 
-    def __init__(
-        self, items: ItemCache, dispatcher: Dispatcher, guard: Guard, resync: Resync, observers: Observers
-    ) -> None:
+    def __init__(self, items: ItemCache, queue: WorkQueue, guard: Guard, resync: Resync, observers: Observers) -> None:
         self._items = items
-        self._dispatcher = dispatcher
+        self._queue = queue
         self._guard = guard
         self._resync = resync
         self._metrics = observers.metrics
@@ -52,11 +50,11 @@ class EventHandlers:
         change = self._items.observe_record(record.name, image)
         self._history.record_change(record, known=change is not ChangeKind.CHANGED)
         if change is ChangeKind.CHANGED:
-            self._dispatcher.add(record.name, Priority.HIGH, Trigger.STREAM, (record.sequence_number,))
+            self._queue.add(record.name, Priority.HIGH, Trigger.STREAM, (record.sequence_number,))
         elif change is ChangeKind.STATUS_ONLY and image is not None and may_complete_or_purge(image):
-            # The last region to report usually completes the rollout or purges the item at once. This region does so
-            # after a delay, in case that region has failed since its report.
-            self._dispatcher.add_after(record.name, _TABLE_CHANGE_DELAY, Trigger.ALL_REPORTED)
+            # The region that reports last acts at once. This covers reports of other regions, and a last region that
+            # has failed since.
+            self._queue.add_after(record.name, _TABLE_CHANGE_DELAY, Trigger.ALL_REPORTED)
 
     def on_gap(self, reason: str) -> None:
         """Requests a scan, because the stream may have missed records."""
@@ -84,9 +82,9 @@ class EventHandlers:
         """Queues the endpoints whose objects have changed in the cluster."""
         for name in keys:
             if name in self._items or name in self._guard.held:
-                self._dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
+                self._queue.add(name, Priority.HIGH, Trigger.CLUSTER)
 
     def on_lease_change(self) -> None:
         """Queues the endpoints whose removal may be permitted by a new approval in the Lease."""
         for name in self._guard.newly_approved():
-            self._dispatcher.add(name, Priority.HIGH, Trigger.APPROVAL)
+            self._queue.add(name, Priority.HIGH, Trigger.APPROVAL)

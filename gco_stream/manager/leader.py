@@ -32,8 +32,8 @@ from gco_stream.engine.reconcile.status_writer import StatusWriter
 from gco_stream.engine.state.fleet_census import FleetCensus
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
-from gco_stream.engine.workqueue.retries import Backoffs
+from gco_stream.engine.workqueue.queue import Priority, WorkQueue
+from gco_stream.engine.workqueue.retries import Backoffs, ItemBackoff
 from gco_stream.manager.event_handlers import EventHandlers
 from gco_stream.planning.types.decision import FleetLimit
 from gco_stream.planning.types.policy import Policy
@@ -88,9 +88,7 @@ class LeaderRunnables:
         self._metrics = metrics = observers.metrics
         self._clock = clock.monotonic
         rng = random.Random()  # noqa: S311 - jitter
-        self.dispatcher = Dispatcher(
-            WorkQueue(), clock.monotonic, lambda priority: metrics.queue.added(_PRIORITY_LABELS[priority])
-        )
+        self.queue = WorkQueue(clock.monotonic, on_add=lambda priority: metrics.queue.added(_PRIORITY_LABELS[priority]))
         self.items = ItemCache(settings.region)
         self.guard = Guard(
             orphans=OrphanTracker(cache, policy),
@@ -106,8 +104,8 @@ class LeaderRunnables:
             clock=clock.monotonic,
             rng=rng,
         )
-        self.resync = Resync(connections.table, tokens, self.dispatcher, self.guard, times, observers)
-        self._handlers = EventHandlers(self.items, self.dispatcher, self.guard, self.resync, observers)
+        self.resync = Resync(connections.table, tokens, self.queue, self.guard, times, observers)
+        self._handlers = EventHandlers(self.items, self.queue, self.guard, self.resync, observers)
         self.on_cluster_change = self._handlers.on_cluster_change
         leadership.on_lease_change(self._handlers.on_lease_change)
         self.consumer = StreamConsumer(
@@ -139,7 +137,7 @@ class LeaderRunnables:
             self.guard,
             failures_of=backoffs.failing.failures,
         )
-        self._controller = Controller(self.dispatcher, reconciler, tokens, backoffs, observers, clock.monotonic)
+        self._controller = Controller(self.queue, reconciler, tokens, backoffs, observers, clock.monotonic)
         cache.on_synced(lambda namespace: self._controller.on_cause_resolved(unreadable_namespace(namespace)))
         self.is_working = False
 
@@ -148,7 +146,7 @@ class LeaderRunnables:
         async with asyncio.TaskGroup() as group:
             working = group.create_task(self._work(), name="tenure")
             await stop.wait()
-            self.dispatcher.shut_down()
+            self.queue.shut_down()
             if self.is_working:
                 await asyncio.wait({working}, timeout=_DRAIN_SECONDS)
             working.cancel()
@@ -174,8 +172,8 @@ class LeaderRunnables:
     def observe(self) -> None:
         """Updates the gauges; called before each scrape."""
         metrics, now = self._metrics, self._clock()
-        processing_seconds = (now - since for since in self.dispatcher.processing_since.values())
-        metrics.queue.observe(self.dispatcher.queue.depth, processing_seconds, self._settings.reconcile_workers)
+        processing_seconds = (now - since for since in self.queue.processing_since.values())
+        metrics.queue.observe(self.queue.depth, processing_seconds, self._settings.reconcile_workers)
         metrics.endpoints.set(len(self.items))
         metrics.set_endpoint_states(self.items.states)
         metrics.set_guard_state(self.guard.state)

@@ -11,9 +11,11 @@ from typing import Any
 import structlog
 
 from gco_stream import __version__
+from gco_stream.aio.backoff import delay_after
 from gco_stream.aio.clock import Clock
+from gco_stream.aio.events import wait_for_event
+from gco_stream.aws.errors import AWSError
 from gco_stream.aws.session import new_session, streams_client, table_client
-from gco_stream.aws.table_errors import TableError
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.cluster.events.recorder import EventRecorder
@@ -76,7 +78,7 @@ class Manager:
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop` is set and in-flight reconciles are finished.
 
-        Raises Misconfigured or TableError if a client cannot be created, and OSError if the HTTP port cannot be opened.
+        Raises Misconfigured or AWSError if a client cannot be created, and OSError if the HTTP port cannot be opened.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
@@ -193,18 +195,16 @@ class Manager:
 
     async def _table_arn(self, table: EndpointTable, stop: asyncio.Event) -> str | None:
         """Calls DescribeTable until it succeeds and returns the table's ARN, or None if `stop` is set first."""
-        wait = _RETRY_AFTER
+        failures = 0
         while not stop.is_set():
             try:
                 info = await table.describe()
-            except TableError as error:
+            except AWSError as error:
+                failures += 1
+                wait = delay_after(failures, base=_RETRY_AFTER, cap=_RETRY_CAP)
                 self._table_problem = str(error)
                 _log.error("table is unavailable; reconciliation is blocked", error=str(error), retry_s=wait)
-                try:
-                    async with asyncio.timeout(wait):
-                        await stop.wait()
-                except TimeoutError:
-                    wait = min(_RETRY_CAP, wait * 2)
+                await wait_for_event(stop, wait)
             else:
                 self._table_problem = ""
                 return info.arn
@@ -222,7 +222,7 @@ class Manager:
             now = self._clock.monotonic()
             problems += [
                 f"the reconcile of {name} has been running for {now - since:.0f} s"
-                for name, since in self._leader.dispatcher.processing_since.items()
+                for name, since in self._leader.queue.processing_since.items()
                 if now - since > _STUCK_SECONDS
             ]
             if idle := self._leader.resync.stalled_seconds:
@@ -256,8 +256,8 @@ class Manager:
             "working": leader is not None and leader.is_working,
             "stream": asdict(leader.consumer.snapshot()) if leader is not None else None,
             "endpoints": len(leader.items) if leader is not None else None,
-            "queue": leader.dispatcher.queue.depth if leader is not None else None,
-            "in_work": sorted(leader.dispatcher.queue.processing) if leader is not None else [],
+            "queue": leader.queue.depth if leader is not None else None,
+            "in_work": sorted(leader.queue.processing_since) if leader is not None else [],
             "cache": asdict(self._cache.snapshot()) if self._cache is not None else None,
         }
 

@@ -1,4 +1,4 @@
-"""Client for DynamoDB Streams with a timeout per call, checks for incomplete responses, and StreamError for failures.
+"""Client for DynamoDB Streams with a timeout per call, checks for incomplete responses, and AWSError for failures.
 
 Neither the SDK nor this client retries a call. The caller decides when to retry, because it knows which other calls are
 waiting.
@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gco_stream.aio.backoff import RateLimiter
-from gco_stream.aws.stream_errors import StreamError, Unreachable, stream_errors
+from gco_stream.aio.rate_limiter import RateLimiter
+from gco_stream.aws.botocore_errors import aws_errors
+from gco_stream.aws.errors import AWSError, Unreachable
 from gco_stream.stream.lineage import Shard, ShardIteratorType
 
 PAGE_RECORDS: Final = 1000
@@ -50,10 +51,10 @@ class RecordsPage:
 
 
 class StreamsClient:
-    """Wrapper around an aiobotocore "dynamodbstreams" client. All methods raise StreamError.
+    """DynamoDB Streams, accessed by an aiobotocore "dynamodbstreams" client. All methods raise AWSError.
 
     `timeout`: seconds per call. `on_call` is called after each call with the operation, the result and the duration in
-    seconds. The result is "ok", "Cancelled" or the name of the StreamError subclass. `errors` counts failed calls by
+    seconds. The result is "ok", "Cancelled" or the name of the AWSError subclass. `errors` counts failed calls by
     error code.
     """
 
@@ -106,7 +107,7 @@ class StreamsClient:
         try:
             async with self._slots:
                 response = await self._timed(operation, required, parameters)
-        except StreamError as error:
+        except AWSError as error:
             known = error.code in self.errors or len(self.errors) < _MAX_ERROR_CODES
             self.errors[error.code if known else "other"] += 1
             raise
@@ -115,14 +116,14 @@ class StreamsClient:
     async def _timed(self, operation: str, required: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         began, result = time.monotonic(), "Cancelled"
         try:
-            with stream_errors():
+            with aws_errors(service="DynamoDB Streams"):
                 async with asyncio.timeout(self._timeout):
                     response: Mapping[str, Any] = await getattr(self._client, operation)(**parameters)
             if response.get(required) is None:
                 # botocore treats an empty or truncated body, or one from another server, as a success without content.
                 raise Unreachable(f"response to {operation} has no {required}", "BadBody")
             result = "ok"
-        except StreamError as error:
+        except AWSError as error:
             result = type(error).__name__
             raise
         finally:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Protocol
 import structlog
 
 from gco_stream.aio.backoff import Backoff
-from gco_stream.aws.stream_errors import AccessDenied, NoStream, StreamEnded, StreamError, Unreachable
+from gco_stream.aws.errors import AccessDenied, AWSError, NoStream, StreamEnded, Unreachable
 from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.records import StreamRecord
 from gco_stream.stream.shard_reader import ShardCallbacks, ShardSnapshot
@@ -143,7 +143,7 @@ class StreamConsumer:
                         self._tail = await self._pinned_tail()
                     except (NoStream, AccessDenied):
                         raise
-                    except StreamError as error:
+                    except AWSError as error:
                         problem = error.message
                         await asyncio.sleep(self._backoff.after_failure())
         except (NoStream, AccessDenied) as error:
@@ -168,7 +168,7 @@ class StreamConsumer:
                 _log.warning("stream ended", arn=self._tail.arn, reason=error.message)
                 self._tail = None
                 pause = await self._attach(error.message)
-            except StreamError as error:
+            except AWSError as error:
                 self._tail = None
                 # Each new pin causes a gap and so a full resync. An immediate pin could repeat that in a tight loop.
                 pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)
@@ -195,7 +195,7 @@ class StreamConsumer:
         was_polling = self._mode == "poll"
         try:
             self._tail = await self._pinned_tail()
-        except StreamError as error:
+        except AWSError as error:
             self._set_mode("poll", error.message)
             if not was_polling:
                 self._processor.on_gap(why)
@@ -213,7 +213,7 @@ class StreamConsumer:
         async def is_current_stream() -> bool:
             try:
                 return await self._location() == StreamLocation(arn, enabled=True)
-            except StreamError as error:
+            except AWSError as error:
                 _log.info("stream lookup failed; the current stream is kept", error=error.message)
                 return True
 

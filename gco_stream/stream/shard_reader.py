@@ -15,12 +15,12 @@ from typing import Any, Final
 import structlog
 
 from gco_stream.aio.backoff import Backoff
-from gco_stream.aws.stream_errors import (
+from gco_stream.aws.errors import (
     AccessDenied,
+    AWSError,
     IteratorExpired,
     NotFound,
     Rejected,
-    StreamError,
     Throttled,
     Trimmed,
 )
@@ -115,11 +115,11 @@ class ShardReader:
         self._gap = f"shard {start.shard_id} was temporarily unreadable" if start.gap else ""
 
     async def pin(self) -> None:
-        """Reads one page, which fixes the position after which all records are delivered. Raises StreamError."""
+        """Reads one page, which fixes the position after which all records are delivered. Raises AWSError."""
         await self._read()
         self._pause = self._poll_interval
 
-    def pin_failed(self, error: StreamError) -> None:
+    def pin_failed(self, error: AWSError) -> None:
         """Records a temporary failure to pin. `run` retries, and reports a gap after its first successful read."""
         self._pause = self._failed(error)
         self._gap = self._gap or f"shard {self.shard_id} was not readable when the stream was pinned"
@@ -136,7 +136,7 @@ class ShardReader:
             except NotFound as error:
                 _log.warning("shard not found before its end was read", shard=self.shard_id, error=error.message)
                 return ShardReadResult.LOST
-            except StreamError as error:
+            except AWSError as error:
                 self._pause, in_a_row = self._failed(error), 0
                 if self._trims >= _MAX_TRIMS_IN_A_ROW:
                     _log.warning("shard trimmed before its end was read", shard=self.shard_id)
@@ -188,7 +188,7 @@ class ShardReader:
         self._last_sequence_number, self._last_created = record.sequence_number, record.created
         return True
 
-    def _failed(self, error: StreamError) -> float:
+    def _failed(self, error: AWSError) -> float:
         """Handles a failure and returns the delay before the next attempt, in seconds."""
         now = asyncio.get_running_loop().time()
         if self._failing_since is None:

@@ -14,14 +14,15 @@ from typing import Final, NoReturn
 
 import structlog
 
-from gco_stream.aio.backoff import Backoff
-from gco_stream.aws.stream_errors import (
+from gco_stream.aio.backoff import Backoff, delay_after
+from gco_stream.aio.events import wait_for_event
+from gco_stream.aws.errors import (
     AccessDenied,
+    AWSError,
     IteratorExpired,
     NotFound,
     Rejected,
     StreamEnded,
-    StreamError,
     Trimmed,
 )
 from gco_stream.stream.client import StreamDescription, StreamsClient
@@ -74,9 +75,9 @@ class StreamTail:
         self._attempts = 0
 
     async def pin(self) -> None:
-        """Fixes the position in every open shard after which all records are delivered.
+        """Fixes the position after which all records are delivered, on every open shard. Raises AWSError.
 
-        A shard that fails temporarily is pinned later and then reports a gap. Raises StreamError if the shards cannot
+        A shard that fails temporarily is pinned later and then reports a gap. Raises AWSError if the shards cannot
         be listed, if access is denied, or if no shard can be pinned.
         """
         description = await self._client.describe(self.arn)
@@ -84,7 +85,7 @@ class StreamTail:
             raise StreamEnded(f"the stream is {description.status}")
         self._lineage, starts = Lineage.pinned(description.shards)
         self._add_readers(starts)
-        failures: list[StreamError] = []
+        failures: list[AWSError] = []
         async with stream_tasks() as tasks:
             for start in starts:
                 tasks.start(partial(self._pin, start.shard_id, failures), f"pin {start.shard_id}")
@@ -108,7 +109,7 @@ class StreamTail:
             *(ShardSnapshot(id_, ShardState.WAITING.value) for id_ in waiting),
         )
 
-    async def _pin(self, shard_id: str, failures: list[StreamError]) -> None:
+    async def _pin(self, shard_id: str, failures: list[AWSError]) -> None:
         reader = self._readers[shard_id]
         try:
             await reader.pin()
@@ -120,7 +121,7 @@ class StreamTail:
             del self._readers[shard_id]
             self._lineage, starts = self._lineage.ended(shard_id, lost=True)
             self._add_readers(starts)
-        except StreamError as error:
+        except AWSError as error:
             # A temporary failure of one shard must not prevent the others from being read.
             reader.pin_failed(error)
             failures.append(error)
@@ -159,9 +160,8 @@ class StreamTail:
         clock = asyncio.get_running_loop().time
         while True:
             soon = self._attempts < _MAX_ATTEMPTS and bool(self._lineage.childless())
-            is_periodic = (
-                await self._pause(_MIN_SYNC_DELAY * 2**self._attempts if soon else SHARD_SYNC_SECONDS) and not soon
-            )
+            delay = delay_after(self._attempts + 1, base=_MIN_SYNC_DELAY, cap=SHARD_SYNC_SECONDS)
+            is_periodic = await self._pause(delay if soon else SHARD_SYNC_SECONDS) and not soon
             began = clock()
             while (description := await self._describe_stream()) is None:
                 if clock() - began >= DEGRADED_AFTER_SECONDS:
@@ -177,10 +177,7 @@ class StreamTail:
 
     async def _pause(self, seconds: float) -> bool:
         """Waits up to `seconds` for a shard to end. Returns True if none has ended."""
-        try:
-            async with asyncio.timeout(seconds * self._rng.uniform(1 - _SYNC_JITTER, 1)):
-                await self._shard_ended.wait()
-        except TimeoutError:
+        if not await wait_for_event(self._shard_ended, seconds * self._rng.uniform(1 - _SYNC_JITTER, 1)):
             return True
         self._shard_ended.clear()
         return False
@@ -192,7 +189,7 @@ class StreamTail:
             raise
         except NotFound as error:
             raise StreamEnded(f"the stream no longer exists: {error.message}", error.code) from error
-        except StreamError as error:
+        except AWSError as error:
             _log.debug("listing shards failed", error=error.message)
             return None
 

@@ -1,21 +1,21 @@
-"""Task group in which a StreamError ends all tasks, and a cancellation always takes effect.
+"""Task group in which an AWSError ends all tasks, and a cancellation always takes effect.
 
 Before Python 3.13, a TaskGroup can lose its own cancellation if one of its tasks fails at the same moment. A caller
-that handles the failure then keeps running. A StreamError is therefore not passed to the group as an exception.
+that handles the failure then keeps running. An AWSError is therefore not passed to the group as an exception.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from gco_stream.aws.stream_errors import StreamError
+from gco_stream.aws.errors import AWSError
 
 
 class StreamTasks:
-    """The tasks of one group, created by `stream_tasks`. `failure` is the first StreamError raised by a task."""
+    """Created by `stream_tasks`. `failure` is the first AWSError raised by a task."""
 
     def __init__(self, group: asyncio.TaskGroup) -> None:
-        self.failure: StreamError | None = None
+        self.failure: AWSError | None = None
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -28,7 +28,7 @@ class StreamTasks:
     async def _until_failure(self, run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
-        except StreamError as error:
+        except AWSError as error:
             self.failure = self.failure or error
             for task in self._tasks - {asyncio.current_task()}:
                 task.cancel()
@@ -36,9 +36,9 @@ class StreamTasks:
 
 @asynccontextmanager
 async def stream_tasks() -> AsyncIterator[StreamTasks]:
-    """Waits for all tasks. A StreamError cancels them and is raised unchanged; other errors form an ExceptionGroup.
+    """Waits for all tasks. A AWSError cancels them and is raised as it is, any other error as an ExceptionGroup.
 
-    The block itself must not await anything, because a StreamError cancels the tasks but not the block.
+    The block itself must not await anything, because an AWSError cancels the tasks but not the block.
     """
     async with asyncio.TaskGroup() as group:
         tasks = StreamTasks(group)

@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gco_stream.aws.botocore_errors import table_errors
-from gco_stream.aws.table_errors import AlreadyExists, TableError, TableRejected, TableUnreachable
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
+from gco_stream.aws.botocore_errors import aws_errors
+from gco_stream.aws.errors import AlreadyExists, AWSError, Rejected, Unreachable
 from gco_stream.table.info import TableInfo, table_info
 
 _KEY: Final = "endpoint_name"
@@ -29,8 +31,8 @@ class CreatedTable:
 
 
 def describe(client: Any, name: str) -> TableInfo:
-    """Returns the table's description. Raises TableMissing and other TableErrors."""
-    with table_errors(_where(client, name)):
+    """Describes the table. Raises NotFound and other AWSErrors."""
+    with aws_errors(_where(client, name)):
         return table_info(client.describe_table(TableName=name))
 
 
@@ -38,10 +40,10 @@ def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
     """Creates the table in on-demand mode with its stream, and waits up to `timeout` seconds until it is active.
 
     Enables point-in-time recovery if possible. Raises AlreadyExists, TableUnreachable after the timeout, and other
-    TableErrors.
+    AWSErrors.
     """
     try:
-        with table_errors(_where(client, name)):
+        with aws_errors(_where(client, name)):
             client.create_table(
                 TableName=name,
                 AttributeDefinitions=[{"AttributeName": _KEY, "AttributeType": "S"}],
@@ -49,7 +51,7 @@ def create(client: Any, name: str, *, timeout: float = 120) -> CreatedTable:
                 BillingMode="PAY_PER_REQUEST",
                 StreamSpecification=_STREAM,
             )
-    except TableRejected as error:
+    except Rejected as error:
         if error.code == "ResourceInUseException":
             raise AlreadyExists(f"table {name} already exists", error.code) from error
         raise
@@ -61,12 +63,12 @@ def enable_stream(client: Any, name: str, *, timeout: float = 120) -> tuple[Tabl
     """Enables the table's stream and waits up to `timeout` seconds until it is enabled.
 
     Returns the table's description and whether anything was changed. A stream that is already enabled is left
-    unchanged, because every view type is supported. Raises TableError.
+    unchanged, because every view type is supported. Raises AWSError.
     """
     info = describe(client, name)
     if info.stream_enabled:
         return info, False
-    with table_errors(_where(client, name)):
+    with aws_errors(_where(client, name)):
         client.update_table(TableName=name, StreamSpecification=_STREAM)
     return _wait(client, name, timeout), True
 
@@ -77,9 +79,9 @@ def backups_enabled(client: Any, name: str) -> bool | None:
     This is the case without the permission, or with DynamoDB Local.
     """
     try:
-        with table_errors(_where(client, name)):
+        with aws_errors(_where(client, name)):
             answer = client.describe_continuous_backups(TableName=name)
-    except TableError:
+    except AWSError:
         return None
     recovery = answer.get("ContinuousBackupsDescription", {}).get("PointInTimeRecoveryDescription", {})
     return bool(recovery.get("PointInTimeRecoveryStatus") == "ENABLED")
@@ -92,29 +94,29 @@ def _wait(client: Any, name: str, timeout: float) -> TableInfo:
         if info.status == "ACTIVE" and info.stream_enabled and info.stream_arn:
             return info
         if time.monotonic() > deadline:
-            raise TableUnreachable(
+            raise Unreachable(
                 f"table {name} is still {info.status or 'in an unknown state'} after {timeout:g} s", "Timeout"
             )
         time.sleep(_PAUSE)
 
 
 def _turn_backups_on(client: Any, name: str) -> str | None:
-    problem = None
-    for attempt in range(_MAX_BACKUP_ATTEMPTS):
-        try:
-            with table_errors(_where(client, name)):
+    retrying = Retrying(
+        # A new table does not support it for some seconds. Other errors are not retried.
+        retry=retry_if_exception(lambda error: getattr(error, "code", "") == "ContinuousBackupsUnavailableException"),
+        wait=wait_exponential(multiplier=_PAUSE),
+        stop=stop_after_attempt(_MAX_BACKUP_ATTEMPTS),
+        reraise=True,
+    )
+    try:
+        for attempt in retrying:
+            with attempt, aws_errors(_where(client, name)):
                 client.update_continuous_backups(
                     TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
                 )
-        except TableError as error:
-            problem = error.message
-            # DynamoDB returns this error for a few seconds after a table is created. Other errors are not retried.
-            if error.code != "ContinuousBackupsUnavailableException":
-                return problem
-            time.sleep(_PAUSE * 2**attempt)
-        else:
-            return None
-    return problem
+    except AWSError as error:
+        return error.message
+    return None
 
 
 def _where(client: Any, name: str) -> str:

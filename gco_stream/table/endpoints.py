@@ -13,15 +13,15 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from gco_stream.aws.botocore_errors import CONDITION_FAILED, old_item, returned_item, table_errors
-from gco_stream.aws.table_errors import (
+from gco_stream.aws.botocore_errors import CONDITION_FAILED, aws_errors, old_item, returned_item
+from gco_stream.aws.errors import (
+    AWSError,
     Contended,
     Fenced,
     ItemNotFound,
-    TableError,
-    TableRejected,
-    TableThrottled,
-    TableUnreachable,
+    Rejected,
+    Throttled,
+    Unreachable,
 )
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
@@ -48,9 +48,8 @@ _DECISION_ATTRIBUTES: Final = ("desired_state", "target_regions", "spec", "creat
 class EndpointTable:
     """The table `name`, accessed through an aiobotocore "dynamodb" client that does not retry failed calls.
 
-    `timeout`: seconds per call, including the wait for a connection. `page_items`: maximum number of items per page of
-    a scan. `on_call` is called after each call with the operation, the result ("ok" or the kind of failure) and the
-    duration in seconds. All methods raise TableError.
+    `timeout` is in seconds per call, including the wait for a connection. `on_call` is called after each call with the
+    operation, "ok" or the kind of failure, and the duration in seconds. All methods raise AWSError.
     """
 
     def __init__(
@@ -75,15 +74,15 @@ class EndpointTable:
         return self._name
 
     async def describe(self) -> TableInfo:
-        """Returns the table's description. Raises TableMissing and other TableErrors."""
+        """Returns the table's ARN, stream and status. Raises NotFound, AccessDenied, Unreachable, …"""
         response = await self._call("describe_table")
         return table_info(response)
 
     async def scan(self) -> AsyncIterator[list[WireItem]]:
         """Yields all items as one list per page, using consistent reads.
 
-        A page is requested up to four times if it fails with TableThrottled or TableUnreachable. If an error is raised,
-        the scan is incomplete.
+        A page that fails temporarily (Throttled, Unreachable) is requested up to four times. An error means
+        that the scan is incomplete.
         """
         start: Mapping[str, Any] | None = None
         while True:
@@ -182,7 +181,7 @@ class EndpointTable:
             raise Fenced(
                 f"{name}: status of {region} is superseded: its epoch is {stored}, ours is {epoch}", stored
             ) from failed
-        except TableRejected as error:
+        except Rejected as error:
             if error.code == "ValidationException" and "document path" in error.message:
                 raise _NoStatusMap from error
             raise
@@ -210,7 +209,7 @@ class EndpointTable:
         if start:
             parameters["ExclusiveStartKey"] = start
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((TableThrottled, TableUnreachable)),
+            retry=retry_if_exception_type((Throttled, Unreachable)),
             wait=wait_random_exponential(multiplier=0.2, max=3),
             stop=stop_after_attempt(_MAX_PAGE_ATTEMPTS),
             reraise=True,
@@ -219,14 +218,14 @@ class EndpointTable:
                 response = await self._call("scan", **parameters)
                 items = response.get("Items")
                 if not isinstance(items, list) or response.get("Count") != len(items):
-                    raise TableUnreachable("incomplete page of the table scan", "BadBody")
+                    raise Unreachable("incomplete page of the table scan", "BadBody")
         return response
 
     async def _write(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Performs a conditional write. Raises _ConditionFailed if the condition does not hold, and TableError."""
+        """Performs a conditional write. Raises _ConditionFailed if the condition does not hold, and AWSError."""
         try:
             return await self._call(operation, **parameters)
-        except TableRejected as error:
+        except Rejected as error:
             cause = error.__cause__
             if isinstance(cause, ClientError) and error.code == CONDITION_FAILED:
                 raise _ConditionFailed(old_item(cause)) from cause
@@ -235,15 +234,15 @@ class EndpointTable:
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         began, result = time.monotonic(), "Cancelled"
         try:
-            with table_errors(self._where):
+            with aws_errors(self._where):
                 async with asyncio.timeout(self._timeout):
                     response: dict[str, Any] = await getattr(self._client, operation)(
                         TableName=self._name, **parameters
                     )
             result = "ok"
-        except TableError as error:
+        except AWSError as error:
             is_condition = error.code == CONDITION_FAILED
-            result = "ConditionFailed" if is_condition else type(error).__name__.removeprefix("Table")
+            result = "ConditionFailed" if is_condition else type(error).__name__
             raise
         finally:
             self._on_call(operation, result, time.monotonic() - began)

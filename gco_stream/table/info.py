@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gco_stream.aws.table_errors import TableRejected, TableUnreachable
+from gco_stream.aws.errors import Rejected, Unreachable
 
 _KEY = "endpoint_name (S)"
 
@@ -30,15 +30,15 @@ class TableInfo:
 def table_info(response: Mapping[str, Any]) -> TableInfo:
     """Parses the response of DescribeTable.
 
-    Raises TableUnreachable if the response is incomplete, and TableRejected if the table's key is not endpoint_name (a
-    string).
+    Raises Unreachable if it is truncated, and Rejected if the table's key is not that of a table of
+    endpoints.
     """
     table = response.get("Table")
     if not table or "TableArn" not in table:
-        raise TableUnreachable("incomplete response to DescribeTable", "BadBody")
+        raise Unreachable("incomplete response to DescribeTable", "BadBody")
     key = _key_of(table)
     if key not in {"", _KEY}:
-        raise TableRejected(f"{table['TableArn']} is not a table of endpoints: its key is {key}, but must be {_KEY}")
+        raise Rejected(f"{table['TableArn']} is not a table of endpoints: its key is {key}, but must be {_KEY}")
     stream = table.get("StreamSpecification") or {}
     enabled = bool(stream.get("StreamEnabled"))
     return TableInfo(

@@ -17,13 +17,13 @@ from botocore.exceptions import ClientError
 
 from gco_stream.aws.botocore_errors import (
     CONDITION_FAILED,
+    aws_errors,
     code_of,
     configuration_errors,
     old_item,
     returned_item,
-    table_errors,
 )
-from gco_stream.aws.table_errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, TableUnreachable
+from gco_stream.aws.errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, Unreachable
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from gco_stream.table.expressions import Path, changes, unchanged_since
@@ -32,15 +32,15 @@ from gco_stream.table.expressions import Path, changes, unchanged_since
 def dynamodb(region: str, *, attempts: int = 3, timeout: float = 8) -> Any:
     """Creates a boto3 "dynamodb" client. `attempts`: maximum number of attempts per call.
 
-    `timeout`: read timeout in seconds; the connect timeout is the same, but at most 3 seconds. Credentials and the
-    endpoint URL come from the standard AWS configuration. Raises TableError if the client cannot be created.
+    The timeout for connecting is shorter. Credentials and endpoint come from botocore's own variables. Raises
+    AWSError if the client cannot be created.
     """
     config = Config(
         connect_timeout=min(3, timeout),
         read_timeout=timeout,
         retries={"total_max_attempts": attempts, "mode": "standard"},
     )
-    with table_errors(), configuration_errors():
+    with aws_errors(), configuration_errors():
         return boto3.session.Session().client("dynamodb", region_name=region, config=config)
 
 
@@ -50,11 +50,11 @@ _WITH_OLD: Final = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 class SyncEndpointTable:
-    """The table `name`, accessed through a boto3 "dynamodb" client. All methods raise TableError.
+    """The table `name`, accessed through a boto3 "dynamodb" client. All methods raise AWSError.
 
-    Items are in wire form; attributes to write are plain values. Methods that change an item return the resulting item.
-    They raise ItemNotFound if it does not exist. If its desired state or hold has changed since `last_read`, they write
-    nothing and raise ConcurrentUpdate.
+    Items are in wire form, attributes to write are plain values. Methods that write return the resulting item and raise
+    Gone (the item does not exist), Changed (the item was changed in the meantime; nothing was written) and other
+    AWSErrors.
     """
 
     def __init__(self, client: Any, name: str) -> None:
@@ -64,7 +64,7 @@ class SyncEndpointTable:
 
     def get(self, name: str) -> WireItem | None:
         """Returns the current item, or None if it does not exist."""
-        with table_errors(self._where):
+        with aws_errors(self._where):
             response = self._client.get_item(
                 TableName=self._name, Key={"endpoint_name": {"S": name}}, ConsistentRead=True
             )
@@ -81,10 +81,10 @@ class SyncEndpointTable:
             names = {f"#a{number}": attribute for number, attribute in enumerate(attributes_wanted)}
             parameters |= {"ProjectionExpression": ", ".join(names), "ExpressionAttributeNames": names}
         while True:
-            with table_errors(self._where):
+            with aws_errors(self._where):
                 page = self._client.scan(**parameters)
             if page.get("Count") != len(page.get("Items", ())):
-                raise TableUnreachable("incomplete page of the table scan", "BadBody")
+                raise Unreachable("incomplete page of the table scan", "BadBody")
             yield from page["Items"]
             if not page.get("LastEvaluatedKey"):
                 return
@@ -99,7 +99,7 @@ class SyncEndpointTable:
         item = wire.encode(
             {"desired_state": "deploying", **plain, "created_at": now, "updated_at": now, "region_status": {}}
         )
-        with table_errors(self._where):
+        with aws_errors(self._where):
             try:
                 self._client.put_item(
                     TableName=self._name,
@@ -168,7 +168,7 @@ class SyncEndpointTable:
         raise ConcurrentUpdate(f"endpoint {name} keeps changing; nothing was written")
 
     def _write(self, **parameters: Any) -> WireItem:
-        with table_errors(self._where):
+        with aws_errors(self._where):
             try:
                 response = self._client.update_item(
                     TableName=self._name, ReturnValues="ALL_NEW", **_WITH_OLD, **parameters

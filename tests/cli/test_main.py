@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gco_stream import __version__
-from gco_stream.aws import table_errors as table
+from gco_stream.aws import errors as aws
 from gco_stream.cli.errors import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE, command_error_of
 from gco_stream.cli.main import main
 from gco_stream.cli.options import DEFAULT_TABLE, REGION_VARIABLES, TABLE_VARIABLE, complete_endpoint
@@ -112,14 +112,14 @@ def test_showing_help_loads_neither_boto3_nor_the_models() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (table.TableMissing("x"), NOT_FOUND),
-        (table.ItemNotFound("x"), NOT_FOUND),
-        (table.ConcurrentUpdate("x"), CONFLICT),
-        (table.AlreadyExists("x"), CONFLICT),
-        (table.TableUnreachable("x"), UNREACHABLE),
-        (table.TableThrottled("x"), UNREACHABLE),
-        (table.TableAccessDenied("x"), FAILED),
-        (table.ItemTooLarge("x"), FAILED),
+        (aws.NotFound("x"), NOT_FOUND),
+        (aws.ItemNotFound("x"), NOT_FOUND),
+        (aws.ConcurrentUpdate("x"), CONFLICT),
+        (aws.AlreadyExists("x"), CONFLICT),
+        (aws.Unreachable("x"), UNREACHABLE),
+        (aws.Throttled("x"), UNREACHABLE),
+        (aws.AccessDenied("x"), FAILED),
+        (aws.ItemTooLarge("x"), FAILED),
         (cluster.Unreachable(0, "", "x"), UNREACHABLE),
         (cluster.NotFound(404, "", "x"), NOT_FOUND),
         (cluster.Conflict(409, "", "x"), CONFLICT),

@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from gco_stream.cli.commands.endpoint.get import endpoint_rows, facts, region_rows
-from gco_stream.cli.output import Format, Rows, age, aligned, as_table, say, show_items, show_rows
+from gco_stream.cli.output import Format, Rows, age, aligned, as_table, print_changes, say, show_items, show_rows
 from tests.support.items import endpoint, item, read
 
 NOW = datetime(2026, 11, 21, 9, 3, tzinfo=UTC)
@@ -113,3 +113,21 @@ def test_items_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     assert shown.replace("\x1b[31m", "").replace("\x1b[0m", "").replace("\n", "").isprintable()
     assert len(shown.splitlines()) == 3
+
+
+def test_only_changed_rows_are_printed_after_the_first_update(capsys: pytest.CaptureFixture[str]) -> None:
+    updates = iter([[("a", "1s", "up")], [("a", "2s", "up")], [("a", "3s", "down"), ("b", "1s", "up")], [], []])
+
+    def look() -> Rows:
+        return Rows(("NAME", "SINCE", "STATE"), next(updates))
+
+    with pytest.raises(StopIteration):
+        print_changes(look, 0, ignore="SINCE", gone="deleted")
+    assert capsys.readouterr().out.splitlines() == [
+        "NAME  SINCE  STATE",
+        "a     1s     up",
+        "a     3s     down",
+        "b     1s     up",
+        "a  deleted",
+        "b  deleted",
+    ]

@@ -178,7 +178,7 @@ async def test_a_stop_finishes_in_flight_work_and_takes_no_more() -> None:
         bench.gate.clear()
         for name in ("in-flight", "waits"):
             bench.write(name)
-        await bench.until(lambda: bench.begun and bench.tenure.dispatcher.queue.depth)
+        await bench.until(lambda: bench.begun and bench.tenure.queue.depth)
         bench.stop.set()
         await asyncio.sleep(1)
         assert not running.done()

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.engine.workqueue.queue import Dispatcher, Priority, WorkQueue
+from gco_stream.engine.workqueue.queue import Priority, WorkQueue
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
@@ -89,7 +89,7 @@ async def test_distinct_error_messages_do_not_add_series() -> None:
     bench = ControllerFixture(answer)
     known = series(bench.metrics).keys()
     for number in range(300):
-        bench.dispatcher.add(f"e-{number}{HOSTILE[2]}", Priority.HIGH, list(Trigger)[number % len(Trigger)])
+        bench.queue.add(f"e-{number}{HOSTILE[2]}", Priority.HIGH, list(Trigger)[number % len(Trigger)])
     await bench.drain()
     after = series(bench.metrics)
     assert after.keys() == known
@@ -101,9 +101,9 @@ async def test_distinct_error_messages_do_not_add_series() -> None:
 async def test_a_former_leader_resets_its_metrics() -> None:
     metrics = Metrics()
     fresh = series(metrics)
-    queue = Dispatcher(WorkQueue(), asyncio.get_running_loop().time)
+    queue = WorkQueue(asyncio.get_running_loop().time)
     queue.add("chat", Priority.HIGH, Trigger.STREAM)
-    metrics.queue.observe(queue.queue.depth, [3.0], 16)
+    metrics.queue.observe(queue.depth, [3.0], 16)
     metrics.set_mode("poll")
     metrics.set_guard_state("holding")
     metrics.set_endpoint_states({"error": 3})

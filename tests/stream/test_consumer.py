@@ -165,7 +165,8 @@ async def test_denied_access_means_poll_mode_with_a_reason_and_backoff(streams, 
     streams.fail(operation, Refuse("AccessDeniedException", "not authorized to perform this"), times=10)
     async with heard.running():
         assert heard.said == [("mode", "poll")]
-        assert heard.reasons == ["AccessDeniedException: not authorized to perform this"]
+        (reason,) = heard.reasons
+        assert reason == "DynamoDB Streams denied access: AccessDeniedException: not authorized to perform this"
         await heard.until(lambda: heard.mode == "stream")
         streams.record("new", "s1")
         await heard.until(lambda: heard.names)

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from gco_stream.aws.stream_errors import StreamError
+from gco_stream.aws.errors import AWSError
 from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.consumer import StreamTimes
 from gco_stream.stream.lineage import ShardIteratorType
@@ -40,7 +40,7 @@ async def failure(streams, connect, misfortune):
         streams.record("a", "s1")
         streams.fail("GetRecords", misfortune)
         client = impatient if isinstance(misfortune, Hang | Slow) else patient
-        with pytest.raises(StreamError) as raised:
+        with pytest.raises(AWSError) as raised:
             await StreamsClient(client, timeout=60).get_records(iterator)
         assert len((await api.get_records(iterator)).records) == 1
         return type(raised.value), raised.value.code

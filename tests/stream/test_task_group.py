@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gco_stream.aws.stream_errors import StreamEnded
+from gco_stream.aws.errors import StreamEnded
 from gco_stream.stream.task_group import stream_tasks
 
 

@@ -15,13 +15,13 @@ from aiohttp.test_utils import TestServer
 from tenacity import wait_none
 
 from gco_stream.aws import session as clients
-from gco_stream.aws.table_errors import (
-    TableAccessDenied,
-    TableError,
-    TableMissing,
-    TableRejected,
-    TableThrottled,
-    TableUnreachable,
+from gco_stream.aws.errors import (
+    AccessDenied,
+    AWSError,
+    NotFound,
+    Rejected,
+    Throttled,
+    Unreachable,
 )
 from gco_stream.local.certificates import Authority
 from gco_stream.table import endpoints
@@ -104,23 +104,23 @@ NOT_A_PAGE = {
 @pytest.mark.parametrize("body", NOT_A_PAGE.values(), ids=NOT_A_PAGE)
 async def test_an_invalid_page_is_an_error_and_not_an_empty_table(body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(body), monkeypatch) as table:
-        with pytest.raises(TableUnreachable):
+        with pytest.raises(Unreachable):
             await anext(aiter(table.scan()))
 
 
 @pytest.mark.parametrize("body", [b"", b'{"Item": {', b"<html></html>", b"null", b"[]"])
 async def test_a_foreign_body_is_not_a_missing_item(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(body), monkeypatch) as table:
-        with pytest.raises(TableUnreachable):
+        with pytest.raises(Unreachable):
             await table.get("chat")
 
 
 @pytest.mark.parametrize("status", [201, 204])
 async def test_any_other_success_status_is_an_error(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(b"" if status == 204 else {}, status), monkeypatch) as table:
-        with pytest.raises(TableUnreachable):
+        with pytest.raises(Unreachable):
             await table.get("chat")
-        with pytest.raises(TableUnreachable):
+        with pytest.raises(Unreachable):
             await anext(aiter(table.scan()))
 
 
@@ -136,16 +136,16 @@ async def test_errors_specific_to_writes_reject_any_other_call(
 ) -> None:
     async with answering(answer, monkeypatch) as table:
         for call in (table.get("chat"), table.describe(), anext(aiter(table.scan()))):
-            with pytest.raises(TableRejected):
+            with pytest.raises(Rejected):
                 await call
 
 
 async def test_an_invalid_document_path_rejects_a_promotion_or_purge(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {"endpoint_name": {"S": "chat"}}
     async with answering(error("ValidationException", "The document path is invalid"), monkeypatch) as table:
-        with pytest.raises(TableRejected):
+        with pytest.raises(Rejected):
             await table.promote(seen)
-        with pytest.raises(TableRejected):
+        with pytest.raises(Rejected):
             await table.purge(seen)
 
 
@@ -154,37 +154,37 @@ async def test_a_truncated_response_leaves_the_outcome_of_a_write_unknown(
     body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with answering(always(body), monkeypatch) as table:
-        with pytest.raises(TableUnreachable):
+        with pytest.raises(Unreachable):
             await table.write_status("chat", "us-east-1", {"state": "running"}, epoch=1)
-        with pytest.raises(TableUnreachable):
+        with pytest.raises(Unreachable):
             await table.promote({"endpoint_name": {"S": "chat"}})
 
 
 @pytest.mark.parametrize(
     ("handler", "kind"),
     [
-        (error("ResourceNotFoundException"), TableMissing),
-        (error("AccessDeniedException"), TableAccessDenied),
-        (error("UnrecognizedClientException"), TableAccessDenied),
-        (error("ExpiredTokenException"), TableAccessDenied),
-        (error("ProvisionedThroughputExceededException"), TableThrottled),
-        (error("ThrottlingException"), TableThrottled),
-        (error("RequestLimitExceeded"), TableThrottled),
-        (error("ValidationException"), TableRejected),
-        (error("InternalServerError", status=500), TableUnreachable),
-        (error("ServiceUnavailable", status=503), TableUnreachable),
-        (always(b"", 500), TableUnreachable),
-        (always(b"<html>bad gateway</html>", 502), TableUnreachable),
-        (always(b"forbidden by the proxy", 403), TableAccessDenied),
-        (always([], 400), TableUnreachable),
-        (always("hello", 404), TableUnreachable),
+        (error("ResourceNotFoundException"), NotFound),
+        (error("AccessDeniedException"), AccessDenied),
+        (error("UnrecognizedClientException"), AccessDenied),
+        (error("ExpiredTokenException"), AccessDenied),
+        (error("ProvisionedThroughputExceededException"), Throttled),
+        (error("ThrottlingException"), Throttled),
+        (error("RequestLimitExceeded"), Throttled),
+        (error("ValidationException"), Rejected),
+        (error("InternalServerError", status=500), Unreachable),
+        (error("ServiceUnavailable", status=503), Unreachable),
+        (always(b"", 500), Unreachable),
+        (always(b"<html>bad gateway</html>", 502), Unreachable),
+        (always(b"forbidden by the proxy", 403), AccessDenied),
+        (always([], 400), Unreachable),
+        (always("hello", 404), Unreachable),
     ],
 )
 async def test_each_error_response_maps_to_its_error_class(
-    handler: Handler, kind: type[TableError], monkeypatch: pytest.MonkeyPatch
+    handler: Handler, kind: type[AWSError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with answering(handler, monkeypatch) as table:
-        with pytest.raises(TableError) as caught:
+        with pytest.raises(AWSError) as caught:
             await table.get("chat")
         assert type(caught.value) is kind
         assert "\n" not in str(caught.value)
@@ -214,7 +214,7 @@ async def test_a_denied_scan_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> 
         return await error("AccessDeniedException")(request)
 
     async with answering(handler, monkeypatch) as table:
-        with pytest.raises(TableAccessDenied):
+        with pytest.raises(AccessDenied):
             await anext(aiter(table.scan()))
     assert len(asked) == 1
 
@@ -232,7 +232,7 @@ async def test_a_write_is_sent_once_regardless_of_the_response(
         return await handler(request)
 
     async with answering(counting, monkeypatch) as table:
-        with pytest.raises(TableError):
+        with pytest.raises(AWSError):
             await table.write_status("chat", "us-east-1", {"state": "running"}, epoch=1)
     assert len(sent) == 1
 
@@ -250,7 +250,7 @@ async def test_a_timeout_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None
         return response
 
     async with answering(trickle, monkeypatch, seconds=0.2) as table:
-        with pytest.raises(TableUnreachable, match="in time"):
+        with pytest.raises(Unreachable, match="in time"):
             await table.get("chat")
         hang_up.set()
 
@@ -260,7 +260,7 @@ async def test_a_refused_connection_is_unreachable(monkeypatch: pytest.MonkeyPat
         gone = str(server.make_url("/"))
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", gone)
     async with clients.table_client("us-east-1", session=aws_session()) as client:
-        with pytest.raises(TableUnreachable, match="cannot be reached"):
+        with pytest.raises(Unreachable, match="cannot be reached"):
             await EndpointTable(client, "endpoints").describe()
 
 
@@ -271,12 +271,12 @@ async def test_missing_credentials_are_reported(monkeypatch: pytest.MonkeyPatch,
     for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(variable, str(tmp_path / "none"))
     async with answering(always(PAGE), monkeypatch, session=clients.new_session()) as table:
-        with pytest.raises(TableAccessDenied, match="credentials"):
+        with pytest.raises(AccessDenied, match="credentials"):
             await table.describe()
 
 
 async def test_an_unknown_profile_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    with pytest.raises(TableAccessDenied, match="nobody"):
+    with pytest.raises(AccessDenied, match="nobody"):
         async with clients.table_client("us-east-1"):
             pass

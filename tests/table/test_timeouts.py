@@ -8,8 +8,8 @@ import pytest
 from aiobotocore.session import AioSession
 from tenacity import wait_none
 
+from gco_stream.aws.errors import Unreachable
 from gco_stream.aws.session import new_session
-from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.table import endpoints
 from gco_stream.table.endpoints import EndpointTable
 from tests.stream.scripted.doors import client_in_memory
@@ -59,7 +59,7 @@ async def test_a_call_without_a_response_times_out(
 ) -> None:
     streams.fail(operation, Hang())
     began = asyncio.get_running_loop().time()
-    with pytest.raises(TableUnreachable, match="in time"):
+    with pytest.raises(Unreachable, match="in time"):
         await call(table)
     assert asyncio.get_running_loop().time() - began == pytest.approx(SECONDS, abs=0.1)
     assert [sent.operation for sent in streams.calls] == [operation]
@@ -71,7 +71,7 @@ async def test_a_page_without_a_response_fails_the_scan_after_four_attempts(
     monkeypatch.setattr(endpoints, "wait_random_exponential", lambda **_: wait_none())
     streams.fail("Scan", Hang(), times=100)
     began = asyncio.get_running_loop().time()
-    with pytest.raises(TableUnreachable, match="in time"):
+    with pytest.raises(Unreachable, match="in time"):
         await anext(aiter(table.scan()))
     assert asyncio.get_running_loop().time() - began == pytest.approx(PAGE_TRIES * SECONDS, abs=0.1)
     assert len(streams.calls) == PAGE_TRIES

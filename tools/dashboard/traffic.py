@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from gco_stream.aws.table_errors import ConcurrentUpdate, ItemNotFound
+from gco_stream.aws.errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire

@@ -7,10 +7,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from gco_stream.admin.doctor.findings import Finding, fail, ok, warn
-from gco_stream.aws.botocore_errors import table_errors
+from gco_stream.aws.botocore_errors import aws_errors
+from gco_stream.aws.errors import AccessDenied, AWSError, NotFound
 from gco_stream.aws.session import new_session, streams_client, table_client
-from gco_stream.aws.stream_errors import StreamError
-from gco_stream.aws.table_errors import TableAccessDenied, TableError, TableMissing
 from gco_stream.settings import Settings
 from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.lineage import ShardIteratorType
@@ -38,10 +37,10 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
             client = await stack.enter_async_context(
                 table_client(settings.home_region, timeout=timeout, connections=2, session=session)
             )
-            with table_errors(f"{name} in {settings.home_region}"):
+            with aws_errors(f"{name} in {settings.home_region}"):
                 answer = await client.describe_table(TableName=name)
             info = table_info(answer)
-        except TableError as error:
+        except AWSError as error:
             yield _no_table(settings, error)
             return
         yield ok("table", f"{info.arn}: {info.status.lower()}, about {info.items} endpoints")
@@ -54,9 +53,9 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
                 replica = await stack.enter_async_context(
                     table_client(settings.streams_region, timeout=timeout, connections=2, session=session)
                 )
-                with table_errors(f"{name} in {settings.streams_region}"):
+                with aws_errors(f"{name} in {settings.streams_region}"):
                     info = table_info(await replica.describe_table(TableName=name))
-            except TableError as error:
+            except AWSError as error:
                 yield warn("stream", str(error), _FIX_STREAM)
                 return
         if not info.stream_enabled or not info.stream_arn:
@@ -72,10 +71,10 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
         yield await _stream(settings, info, StreamsClient(streams, timeout=timeout))
 
 
-def _no_table(settings: Settings, error: TableError) -> Finding:
-    if isinstance(error, TableMissing):
+def _no_table(settings: Settings, error: AWSError) -> Finding:
+    if isinstance(error, NotFound):
         return fail("table", str(error), f"gco-stream table create --region {settings.home_region}")
-    if isinstance(error, TableAccessDenied):
+    if isinstance(error, AccessDenied):
         return fail(
             "table",
             str(error),
@@ -114,9 +113,9 @@ async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
     allowed: list[str] = []
     for action, call in calls.items():
         try:
-            with table_errors(name):
+            with aws_errors(name):
                 await call(client, name)
-        except TableError as error:
+        except AWSError as error:
             if error.code != _CONDITION_FAILED:
                 yield fail(action, str(error), f"allow {action} on the table in the IAM role")
                 continue
@@ -132,7 +131,7 @@ async def _stream(settings: Settings, info: TableInfo, api: StreamsClient) -> Fi
         shard = next((shard for shard in listing.shards if not shard.closed), None)
         if shard is not None:
             await api.get_records(await api.get_shard_iterator(arn, shard.id, ShardIteratorType.LATEST, None))
-    except StreamError as error:
+    except AWSError as error:
         return warn(
             "stream",
             f"cannot be read: {error}; changes are found by scans every {settings.reconcile_interval_seconds:g} s",

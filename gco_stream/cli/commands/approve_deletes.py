@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gco_stream.cli.errors import CONFLICT, CommandError
-from gco_stream.cli.output import Rows, say, say_json, show_rows, warn
+from gco_stream.cli.output import Format, Rows, TextOutputOption, say, say_json, show_rows, warn
 
 if TYPE_CHECKING:
     from gco_stream.admin.pending_deletions import PendingDeletions
@@ -17,7 +17,7 @@ def approve_deletes(
         str | None,
         typer.Argument(help="Digest of the list to approve. Without it, the list is shown.", metavar="DIGEST"),
     ] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.")] = "text",
+    form: TextOutputOption = Format.TEXT,
 ) -> None:
     """List removals that wait for approval, or approve them.
 
@@ -38,14 +38,11 @@ def approve_deletes(
       gco-stream approve-deletes 3f2a9c1b7d04
     """
     from gco_stream.admin.pending_deletions import NotApproved, approve, pending_deletions
-    from gco_stream.cli.errors import USAGE
     from gco_stream.settings import load_settings
 
-    if output not in {"text", "json"}:
-        raise CommandError(f"--output: invalid value {output!r}: must be text or json", USAGE)
     settings = load_settings()
     if digest is None:
-        _show(asyncio.run(pending_deletions(settings)), output)
+        _show(asyncio.run(pending_deletions(settings)), form)
         return
     try:
         approved = asyncio.run(approve(settings, digest))
@@ -54,8 +51,8 @@ def approve_deletes(
     say(f"{_removals(len(approved.deletions))} approved for one hour")
 
 
-def _show(pending: "PendingDeletions", output: str) -> None:
-    if output == "json":
+def _show(pending: "PendingDeletions", form: Format) -> None:
+    if form is Format.JSON:
         shown = {
             "digest": pending.digest,
             "endpoints": [

@@ -1,12 +1,10 @@
 """`gco-stream doctor`: checks the controller's environment and prints a fix for each problem."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
-
-from gco_stream.cli.errors import FAILED, USAGE
-from gco_stream.cli.output import say, say_json
+from gco_stream.cli.errors import FAILED
+from gco_stream.cli.output import Format, TextOutputOption, say, say_json
 
 if TYPE_CHECKING:
     from gco_stream.admin.doctor.findings import Finding
@@ -15,7 +13,7 @@ _WIDTH: Final = len("WARN")
 
 
 def doctor(
-    output: Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.")] = "text",
+    form: TextOutputOption = Format.TEXT,
 ) -> None:
     """Check settings, AWS, table, stream, cluster, permissions and leader, and print a fix for each problem.
 
@@ -40,8 +38,6 @@ def doctor(
     from gco_stream.cli.errors import CommandError
     from gco_stream.settings import load_settings
 
-    if output not in {"text", "json"}:
-        raise CommandError(f"--output: invalid value {output!r}: must be text or json", USAGE)
     settings = load_settings()
     summary = f"gco-stream {__version__}, region {settings.region}, namespaces {', '.join(settings.namespaces)}"
     findings = [ok("settings", summary)]
@@ -52,10 +48,10 @@ def doctor(
                 findings.append(finding)
                 show(finding)
 
-    show = _show if output == "text" else lambda _: None
+    show = _show if form is Format.TEXT else lambda _: None
     show(findings[0])
     asyncio.run(run_checks())
-    if output == "json":
+    if form is Format.JSON:
         say_json([_as_json(finding) for finding in findings])
     failed = sum(finding.status is CheckStatus.FAIL for finding in findings)
     if failed:

@@ -9,6 +9,7 @@ import typer
 
 from gco_stream.cli import output
 from gco_stream.cli.errors import NOT_FOUND, UNREACHABLE, USAGE, CommandError
+from gco_stream.cli.output import Format, TextOutputOption
 from gco_stream.cli.render import explain as explained
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def explain(
     details: Annotated[
         bool, typer.Option("--details", help="With --all, also show details of endpoints in their desired state.")
     ] = False,
-    form: Annotated[str, typer.Option("--output", "-o", help="Output format: text or json.")] = "text",
+    form: TextOutputOption = Format.TEXT,
 ) -> None:
     """Show the state of an endpoint in this region, and what the controller would do now and why. Changes nothing.
 
@@ -59,10 +60,8 @@ def explain(
         raise CommandError("pass either NAME or --all", USAGE)
     if details and not every:
         raise CommandError("--details requires --all", USAGE)
-    if form not in {"text", "json"}:
-        raise CommandError(f"--output: invalid value {form!r}: must be text or json", USAGE)
     result = _make_dry_run(load_settings(), [name] if name else None)
-    if form == "json":
+    if form is Format.JSON:
         typer.echo(orjson.dumps(_as_json(result), option=orjson.OPT_INDENT_2).decode())
     elif every:
         _show_every(result, details=details)

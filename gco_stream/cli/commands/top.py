@@ -13,7 +13,7 @@ import typer
 from gco_stream.cli import output
 from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableOption, open_table
-from gco_stream.cli.output import TextOrJsonOption
+from gco_stream.cli.output import Format, TextOutputOption
 
 if TYPE_CHECKING:
     from gco_stream.cli.render.fleet_rows import FleetRow, Order
@@ -65,7 +65,7 @@ def top(
             show_default=False,
         ),
     ] = None,
-    form: TextOrJsonOption = "text",
+    form: TextOutputOption = Format.TEXT,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
 ) -> None:
@@ -98,15 +98,13 @@ def top(
         ["error", "waiting"] if needs_attention or not_as_asked else list(_STATUSES)
     )
     order = Order(_checked("--sort", [sort], _ORDERS)[0])
-    if form not in {"text", "json"}:
-        raise CommandError(f"--output: invalid value {form!r}: must be text or json", USAGE)
     fleet = _Fleet(open_table(table, region), in_region, pods)
 
     def look() -> "View":
         return fleet.snapshot(frozenset(map(HealthStatus, statuses)), order)
 
     with suppress(KeyboardInterrupt):
-        if form == "json":
+        if form is Format.JSON:
             fleet_view.documents(look, None if once else interval)
         elif once:
             fleet_view.show(look())
@@ -134,14 +132,14 @@ class _Fleet:
         self._retry_at = 0.0
 
     def snapshot(self, statuses: "frozenset[HealthStatus]", order: "Order") -> "View":
-        from gco_stream.aws.table_errors import TableError
+        from gco_stream.aws.errors import AWSError
         from gco_stream.cli.render.fleet_rows import in_order, with_pods
         from gco_stream.cli.render.top import View
 
         notes = []
         try:
             self._last_pods = list(self._read())
-        except TableError as error:
+        except AWSError as error:
             if self._last_pods is None:
                 raise
             notes.append(f"showing the last known state: {error.message}")

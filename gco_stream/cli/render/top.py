@@ -88,23 +88,17 @@ def _cut(text: str, limit: int) -> str:
 
 def changes(look: Callable[[], View], interval: float) -> None:
     """Prints the fleet and then, after each snapshot, the rows that changed, until interrupted."""
-    shown: dict[str, tuple[str, ...]] = {}
-    note, first = "", True
-    while True:
+    note = ""
+
+    def rows() -> Rows:
+        nonlocal note
         view = look()
         if view.note and view.note != note:
             output.warn(view.note)
-        note, rows = view.note, _rows(view, view.shown)
-        # Without SINCE, which changes all the time.
-        current = {row[0]: (*row[:-2], row[-1]) for row in rows.rows}
-        changed = [row for row in rows.rows if shown.get(row[0]) != current[row[0]]]
-        if first or changed:
-            for line in output.aligned(Rows(rows.headings, changed))[0 if first else 1 :]:
-                output.say(line)
-        for name in sorted(shown.keys() - current.keys()):
-            output.say(f"{name}  no longer listed")
-        shown, first = current, False
-        time.sleep(interval)
+        note = view.note
+        return _rows(view, view.shown)
+
+    output.print_changes(rows, interval, ignore="SINCE", gone="no longer listed")
 
 
 def documents(look: Callable[[], View], interval: float | None) -> None:

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gco_stream.aio.backoff import Backoff
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import (
     ClusterError,
@@ -25,11 +26,9 @@ from gco_stream.cluster.api.errors import (
     WatchStalled,
 )
 from gco_stream.cluster.api.objects import items_of, version_of
+from gco_stream.cluster.paging import list_pages
 from gco_stream.model.objects import JsonObject
 
-# Objects per page of a list. All collections are listed at the same time, and a page's dicts take megabytes of memory:
-# with 500 objects per page, the process permanently needs 30 MiB more.
-PAGE: Final = 100
 INACTIVITY_SECONDS: Final = 100
 # The server ends a watch after this many seconds; randomized so that watches do not all reconnect at once.
 _WATCH_SECONDS: Final = (300, 600)
@@ -96,7 +95,8 @@ class Reflector:
         self._version: str | None = None
         self._lists = self._watches = 0
         self._last_received: float | None = None
-        self._failures = 0
+        # Twice the minimum, because jitter may halve a delay.
+        self._backoff = Backoff(random.Random(), base=2 * _MIN_DELAY, cap=_MAX_DELAY)  # noqa: S311 - spreads load
         self._delay = 0.0
         self._opened_at: float | None = None
         self._may_be_woken = True
@@ -134,11 +134,9 @@ class Reflector:
 
     async def _pause(self, error: ClusterError) -> None:
         if self._watch_seconds() > self._delay:
-            # A watch that stayed open longer than the last delay was healthy, even if no object changed meanwhile.
-            self._failures = 0
-        self._failures += 1
-        longest = min(_MIN_DELAY * 2 ** min(self._failures, 10), _MAX_DELAY)
-        self._delay = delay = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+            # A watch of objects that do not change can be healthy without any event.
+            self._backoff.succeeded()
+        self._delay = delay = self._backoff.after_failure()
         retry_after = error.retry_after or 0
         await asyncio.sleep(retry_after)
         if isinstance(error, Unreachable | ServerError) and self._may_be_woken:
@@ -156,19 +154,13 @@ class Reflector:
     async def _list(self) -> str:
         self._lists += 1
         self._store.begin_list()
-        query = {"labelSelector": self._selector, "limit": str(PAGE)}
-        while True:
-            answer = await self._client.request("GET", self._path, query=query)
+        version = ""
+        async for page in list_pages(self._client, self._path, {"labelSelector": self._selector}):
             self._last_received = asyncio.get_running_loop().time()
-            metadata = answer.get("metadata") or {}
-            items, version, following = items_of(answer), version_of(metadata), metadata.get("continue")
+            items, version = items_of(page), version_of(page.get("metadata"))
             await self._store.add_page(items)
-            if not following:
-                await self._store.end_list(int(version))
-                return version
-            if following == query.get("continue"):
-                raise ServerError(200, "", f"{self._path}: the list returned the same continue token twice")
-            query["continue"] = str(following)
+        await self._store.end_list(int(version))
+        return version
 
     async def _watch(self) -> None:
         """Passes events to the store until the watch ends. Each handled event advances the resourceVersion."""
@@ -189,7 +181,8 @@ class Reflector:
                 self._last_received = asyncio.get_running_loop().time()
                 await self._store.handle_event(type_, item)
                 self._version = version
-                self._failures, self._may_be_woken = 0, True
+                self._backoff.succeeded()
+                self._may_be_woken = True
                 heard = True
         if not heard:
             raise WatchStalled(0, "", f"watch of {self._path} ended without an event")

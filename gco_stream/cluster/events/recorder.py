@@ -15,6 +15,14 @@ from typing import Final, Literal
 
 import orjson
 import structlog
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Conflict, Forbidden, NotFound, Rejected, Unauthorized
@@ -44,6 +52,7 @@ _OBJECT_BURST: Final = 25
 _OBJECT_PER_SECOND: Final = 1 / 60
 _MAX_ATTEMPTS: Final = 3
 _FIRST_DELAY: Final = 1.0
+_PERMANENT: Final = (Forbidden, NotFound, Rejected, Unauthorized)
 _TIMEOUT: Final = 10.0
 
 _log = structlog.get_logger(__name__)
@@ -183,21 +192,17 @@ class EventRecorder:
         # Repeats that arrive from here on are part of the next write.
         series.queued = False
         series.written = self._clock()
-        delay = _FIRST_DELAY
-        for attempt in range(1, _MAX_ATTEMPTS + 1):
-            try:
-                await (self._repeat(key, series) if series.created else self._create(key, series))
-            except (Forbidden, NotFound, Rejected, Unauthorized) as error:
-                self._drop(key, error.message)
-                return
-            except ClusterError as error:
-                if attempt == _MAX_ATTEMPTS:
-                    self._drop(key, error.message)
-                    return
-                await asyncio.sleep(error.retry_after or delay)
-                delay *= 2
-            else:
-                return
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(ClusterError) & retry_if_not_exception_type(_PERMANENT),
+                wait=_retry_delay,
+                stop=stop_after_attempt(_MAX_ATTEMPTS),
+                reraise=True,
+            ):
+                with attempt:
+                    await (self._repeat(key, series) if series.created else self._create(key, series))
+        except ClusterError as error:
+            self._drop(key, error.message)
 
     async def _create(self, key: _Key, series: _Series) -> None:
         with suppress(Conflict):
@@ -259,6 +264,12 @@ class EventRecorder:
     def _drop(self, key: _Key, cause: str) -> None:
         self.dropped += 1
         _log.info("event dropped", object=str(key.ref), reason=key.reason, note=key.note, cause=cause)
+
+
+def _retry_delay(state: RetryCallState) -> float:
+    error = state.outcome and state.outcome.exception()
+    retry_after = error.retry_after if isinstance(error, ClusterError) else None
+    return retry_after or wait_exponential(multiplier=_FIRST_DELAY)(state)
 
 
 def _name(ref: ObjectRef) -> str:

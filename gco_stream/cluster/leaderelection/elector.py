@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from gco_stream.aio.events import wait_for_event
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
 from gco_stream.cluster.leaderelection import record as lease
@@ -180,9 +181,8 @@ class LeaderElector:
                     await self._release(term)
                     raise
                 await self._release(term)
-                # Gives other replicas a chance to lead, and keeps a task that ends immediately from restarting in a
-                # tight loop.
-                await _sleep_unless(stop, self._jittered())
+                # Another replica may go first, and a task that ends immediately must not be restarted immediately.
+                await wait_for_event(stop, self._jittered())
             for helper in helpers:
                 helper.cancel()
 
@@ -378,7 +378,7 @@ class LeaderElector:
 
     async def _pause(self, seconds: float) -> None:
         """Waits for `seconds`, or until the watch reports a change or `stop` is set."""
-        await _sleep_unless(self._changed, max(seconds, _TICK))
+        await wait_for_event(self._changed, max(seconds, _TICK))
         self._changed.clear()
 
     def _jittered(self) -> float:
@@ -388,11 +388,3 @@ class LeaderElector:
         if error.message != self._problem:
             self._log.warning("failed to read or update the lease", error=error.message, status=error.status)
         self._problem = error.message
-
-
-async def _sleep_unless(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

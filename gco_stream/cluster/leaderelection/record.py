@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gco_stream.model.objects import JsonObject
+from gco_stream.model.times import parse_time
 
 API_VERSION: Final = "coordination.k8s.io/v1"
 MAX_TRANSITIONS: Final = 2**31 - 1
@@ -255,13 +256,8 @@ def moment(epoch: int) -> datetime:
 
 
 def _microseconds(text: Any) -> int | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _UNIX_EPOCH) // _MICROSECOND
+    time = parse_time(text)
+    return None if time is None else (time - _UNIX_EPOCH) // _MICROSECOND
 
 
 def _with_spec(raw: JsonObject, **changes: Any) -> JsonObject:

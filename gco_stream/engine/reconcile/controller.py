@@ -7,12 +7,12 @@ from functools import partial
 
 import structlog
 
-from gco_stream.aws.table_errors import TableError
+from gco_stream.aws.errors import AWSError
 from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult, Result
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, Priority, WorkItem
+from gco_stream.engine.workqueue.queue import Priority, WorkItem, WorkQueue
 from gco_stream.engine.workqueue.retries import Backoffs, Retries
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.engine.workqueue.worker_pool import WorkerPool
@@ -33,14 +33,14 @@ class Controller:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        queue: WorkQueue,
         reconciler: Reconciler,
         tokens: SyncTokens,
         backoffs: Backoffs,
         observers: Observers,
         clock: Callable[[], float],
     ) -> None:
-        self._dispatcher = dispatcher
+        self._queue = queue
         self._reconciler = reconciler
         self._tokens = tokens
         self._retries = Retries(backoffs.failing, self._wake)
@@ -58,20 +58,20 @@ class Controller:
     async def run(self, count: int) -> None:
         """Processes `count` keys at a time, and more while workers are blocked by slow requests.
 
-        Returns after the dispatcher is shut down and in-flight reconciles are finished.
+        Returns when the queue is shut down and in-flight work is finished.
         """
         async with asyncio.TaskGroup() as group:
             WorkerPool(group, count, self._work)
 
     async def _work(self, pool: WorkerPool) -> None:
-        while not pool.has_surplus and (work := await self._dispatcher.get()) is not None:
+        while not pool.has_surplus and (work := await self._queue.get()) is not None:
             began = self._clock()
             self._metrics.queue.got(began - work.since)
             try:
                 with pool.running():
                     await self._reconcile(work)
             finally:
-                self._dispatcher.done(work.key)
+                self._queue.done(work.key)
                 self._metrics.queue.done(self._clock() - began)
             # The reconcile of a key that is in sync never yields, so thousands in a row would block the event loop.
             await asyncio.sleep(0)
@@ -81,7 +81,7 @@ class Controller:
         if wait := self._retries.server_wait(name, started):
             # The server asked to wait, and a change to the endpoint does not shorten that wait.
             trigger = Trigger.STREAM if Trigger.STREAM in work.triggers else work.triggers[0]
-            self._dispatcher.add_after(name, wait, trigger, work.records)
+            self._queue.add_after(name, wait, trigger, work.records)
             return
         if Trigger.CLUSTER in work.triggers and _ECHO.issuperset(work.triggers) and self._tokens.is_in_sync(name):
             # This is the watch event of our own write: the last plan was made from the same objects. A key that was
@@ -96,16 +96,16 @@ class Controller:
         """Reconciles the key, requeues it if necessary, and records the outcome."""
         name = work.key
         try:
-            # While many endpoints are queued, for example after a start, missing objects are more urgent than reports.
-            # A report is then written in a later reconcile, unless a user is waiting for it.
-            urgent = not _URGENT.isdisjoint(work.triggers) or not self._dispatcher.queue.low_priority_depth
+            # During the backlog of a start, missing objects are more urgent than reports. Each report waits for its
+            # own turn, unless a user is waiting for it.
+            urgent = not _URGENT.isdisjoint(work.triggers) or not self._queue.low_priority_depth
             outcome = await self._reconciler.reconcile(
                 name, objects_first=not urgent, on_applied=partial(self._history.record_applied, name)
             )
-        except (TableError, ClusterError) as error:
-            # This includes NotLeading: either the Lease is renewed before the retry, or this task is cancelled.
+        except (AWSError, ClusterError) as error:
+            # This includes NotLeading: the Lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None
-            reason = Reason.TABLE_ERROR if isinstance(error, TableError) else Reason.API_ERROR
+            reason = Reason.TABLE_ERROR if isinstance(error, AWSError) else Reason.API_ERROR
             errors = (Cause(reason, str(error)),)
             outcome = ReconcileResult(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - it is logged
@@ -126,14 +126,14 @@ class Controller:
 
     def _requeue_or_forget(self, work: WorkItem, outcome: ReconcileResult) -> None:
         name, now = work.key, self._clock()
-        self._dispatcher.queue.cancel_delay(name)
+        self._queue.cancel_delay(name)
         if outcome.plan is not None and outcome.plan.limited_by is not None:
             self._limited[name] = outcome.plan.limited_by
         else:
             self._limited.pop(name, None)
         if outcome.contested:
             self._tokens.forget(name)
-            self._dispatcher.add_after(name, self._contested.failed(name), Trigger.CONTESTED, work.records)
+            self._queue.add_after(name, self._contested.failed(name), Trigger.CONTESTED, work.records)
             return
         self._contested.succeeded(name)
         if outcome.result in {Result.FAILED, Result.BROKEN}:
@@ -143,7 +143,7 @@ class Controller:
                 name, now, cause=outcome.failure_key, retry_after=outcome.retry_after, woken=woken
             )
             self._metrics.queue.retried()
-            self._dispatcher.add_after(name, wait, Trigger.RETRY, work.records)
+            self._queue.add_after(name, wait, Trigger.RETRY, work.records)
             return
         self._retries.succeeded(name, now)
         if outcome.unreported:
@@ -158,7 +158,7 @@ class Controller:
             self._requeue(name, outcome.requeue_after)
 
     def _report_later(self, work: WorkItem) -> None:
-        self._dispatcher.add(work.key, Priority.LOW, Trigger.REPORT, work.records)
+        self._queue.add(work.key, Priority.LOW, Trigger.REPORT, work.records)
 
     def on_cause_resolved(self, cause: str) -> None:
         """Wakes all keys that failed for this cause."""
@@ -166,13 +166,13 @@ class Controller:
 
     def _wake(self, name: str, wait: float) -> None:
         if wait:
-            self._dispatcher.add_after(name, wait, Trigger.RECOVERED)
+            self._queue.add_after(name, wait, Trigger.RECOVERED)
         else:
-            # Thousands of keys may be woken at once, and users' changes take precedence over them.
-            self._dispatcher.add(name, Priority.LOW, Trigger.RECOVERED)
+            # There may be thousands of them, and a user's change goes first.
+            self._queue.add(name, Priority.LOW, Trigger.RECOVERED)
 
     def _requeue(self, name: str, requeue: RequeueAfter) -> None:
-        self._dispatcher.add_after(name, requeue.after, Trigger.REQUEUE)
+        self._queue.add_after(name, requeue.after, Trigger.REQUEUE)
 
     def _record_metrics(self, work: WorkItem, outcome: ReconcileResult, started: float) -> None:
         ended = self._clock()

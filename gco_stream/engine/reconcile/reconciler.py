@@ -121,7 +121,7 @@ class Reconciler:
     async def reconcile(
         self, name: str, *, objects_first: bool = False, on_applied: Callable[[], None] = lambda: None
     ) -> ReconcileResult:
-        """Brings one endpoint to its desired state. Raises TableError and ClusterError.
+        """Brings one endpoint to its desired state. Raises AWSError, and NotLeading if this process may not act.
 
         `objects_first`: leave the report for a later reconcile, because other endpoints are waiting for their objects.
         `on_applied` is called each time a plan made from the newest known item has been executed.

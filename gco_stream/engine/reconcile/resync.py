@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from gco_stream.aws.table_errors import TableError
+from gco_stream.aio.backoff import delay_after
+from gco_stream.aio.events import wait_for_event
+from gco_stream.aws.errors import AWSError
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.state.item_cache import ChangeKind
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, Priority
+from gco_stream.engine.workqueue.queue import Priority, WorkQueue
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model.wire import WireItem
 from gco_stream.stream.consumer import Mode
@@ -29,8 +32,9 @@ _log = structlog.get_logger(__name__)
 _JITTER = 0.1
 _RETRY_AFTER = 2.0
 _RETRY_CAP = 15.0
-# Items are removed in bursts, so the scan that confirms removals waits for the end of the burst. If someone is wiping
-# the table, the scan then finds it empty. A half-wiped table would look as if the removals were intended.
+_MAX_RETRY_PAUSE = 64.0
+# Items are removed in bursts, so the scan that confirms removals waits for the end of the burst. If someone wipes the
+# table, the scan then finds it empty, and does not mistake a half-wiped table for an intended state.
 _QUIET_SECONDS = 5.0
 _MIN_SPACING_SECONDS = 30.0
 # A failed scan is retried after about a minute. If no scan is attempted for this long, the loop is stuck.
@@ -62,7 +66,7 @@ class Resync:
         self,
         table: EndpointTable,
         tokens: SyncTokens,
-        dispatcher: Dispatcher,
+        queue: WorkQueue,
         guard: Guard,
         times: ScanTimes,
         observers: Observers,
@@ -70,7 +74,7 @@ class Resync:
         self._table = table
         self._items = tokens.items
         self._tokens = tokens
-        self._dispatcher = dispatcher
+        self._queue = queue
         self._guard = guard
         self._times = times
         self._clock = times.clock
@@ -127,18 +131,21 @@ class Resync:
 
     async def first_scan(self) -> None:
         """Fills the cache with a leader's first scan. Retries until the scan succeeds."""
-        failures = 0
-        while True:
-            try:
-                await self._scan(first=True)
-            except TableError as error:
-                failures += 1
+
+        def failed(state: RetryCallState) -> None:
+            error = state.outcome and state.outcome.exception()
+            if isinstance(error, AWSError):
                 self._failed(error)
-                wait = min(_RETRY_CAP, _RETRY_AFTER * 2 ** (failures - 1))
-                _log.error("first table scan failed; reconciliation is blocked", error=str(error), retry_s=wait)
-                await asyncio.sleep(wait)
-            else:
-                return
+            wait = state.upcoming_sleep
+            _log.error("first table scan failed; reconciliation is blocked", error=str(error), retry_s=wait)
+
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(AWSError),
+            wait=wait_exponential(multiplier=_RETRY_AFTER, max=_RETRY_CAP),
+            before_sleep=failed,
+        ):
+            with attempt:
+                await self._scan(first=True)
 
     async def run(self) -> None:
         """Runs periodic and requested scans until cancelled."""
@@ -146,19 +153,19 @@ class Resync:
         while True:
             pause = self._interval * self._times.rng.uniform(1 - _JITTER, 1 + _JITTER)
             if failures:
-                pause = min(pause, _RETRY_AFTER * 2 ** min(failures - 1, 5))
+                pause = min(pause, delay_after(failures, base=_RETRY_AFTER, cap=_MAX_RETRY_PAUSE))
             self._set_due(self._clock() + pause)
             await self._wait_until_due()
             self._due = math.inf
             try:
                 await self._scan(first=False)
                 failures = 0
-            except TableError as error:
+            except AWSError as error:
                 failures += 1
                 self._failed(error)
                 _log.warning("table scan failed; result discarded", error=str(error))
 
-    def _failed(self, error: TableError) -> None:
+    def _failed(self, error: AWSError) -> None:
         self._last_try, self._fault = self._clock(), error.message
         self._metrics.resync_failures.inc()
 
@@ -170,11 +177,7 @@ class Resync:
     async def _wait_until_due(self) -> None:
         while (left := min(self._due, self._requested_due) - self._clock()) > 0:
             self._due_changed.clear()
-            try:
-                async with asyncio.timeout(left):
-                    await self._due_changed.wait()
-            except TimeoutError:
-                continue
+            await wait_for_event(self._due_changed, left)
 
     async def _scan(self, *, first: bool) -> None:
         started = self._clock()
@@ -196,11 +199,11 @@ class Resync:
                 # The item may be gone. The scan alone is no proof, so a worker checks with a consistent read.
                 self._changed += 1
                 self._items.mark_stale(name)
-                self._dispatcher.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)
+                self._queue.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)
         for name in await self._guard.scan_ended(seen):
-            self._dispatcher.add(name, Priority.LOW, Trigger.NO_ITEM)
+            self._queue.add(name, Priority.LOW, Trigger.NO_ITEM)
         for name in self._guard.newly_approved():
-            self._dispatcher.add(name, Priority.LOW, Trigger.APPROVAL)
+            self._queue.add(name, Priority.LOW, Trigger.APPROVAL)
         self._last_try = self.last_success = self._clock()
         self._fault = ""
         self._metrics.endpoints.set(len(self._items))
@@ -215,7 +218,7 @@ class Resync:
         self._guard.orphans.item_seen(name)
         if first and name not in self._items:
             self._items.put(item)
-            self._dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
+            self._queue.add(name, Priority.LOW, Trigger.FIRST_SCAN)
             return name
         change = self._items.compare(item)
         self._changed += change is ChangeKind.CHANGED
@@ -227,5 +230,5 @@ class Resync:
                     self._history.record_scan_change(name, self._items.wire(name), item)
             self._items.mark_stale(name)
         if change is not ChangeKind.UNCHANGED or not self._tokens.is_in_sync(name):
-            self._dispatcher.add(name, Priority.LOW, Trigger.RESYNC)
+            self._queue.add(name, Priority.LOW, Trigger.RESYNC)
         return name

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from gco_stream.aws.table_errors import Fenced, ItemNotFound
+from gco_stream.aws.errors import Fenced, ItemNotFound
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model.endpoint import Endpoint, InvalidItem
 from gco_stream.planning.types.plan import Report, TableChange
@@ -49,7 +49,7 @@ class StatusWriter:
         self._on_write = on_write
 
     async def read_if_stale(self, name: str) -> None:
-        """Reads the item if the cached one is marked stale. Raises TableError."""
+        """Reads the item if the cached one is marked stale. Raises AWSError."""
         mark = self._items.stale_mark(name)
         if mark is None:
             return
@@ -61,7 +61,7 @@ class StatusWriter:
         self._items.clear_stale(name, mark)
 
     async def write(self, item: Endpoint | InvalidItem, report: Report) -> None:
-        """Writes this region's entry in region_status. Raises TableError and ClusterError.
+        """Writes this region's entry of region_status. Raises AWSError.
 
         If the item does not exist, it is marked stale. If a newer status is stored, nothing is written, and this
         leader's epoch is raised above the epoch of that status.
@@ -88,7 +88,7 @@ class StatusWriter:
             self._items.put(image)
 
     async def change_table(self, name: str, change: TableChange) -> bool:
-        """Completes the rollout or purges the item. Returns False if the item is no longer cached. Raises TableError.
+        """Completes the rollout or purges the item. Returns False if the item is no longer cached. Raises AWSError.
 
         If the item has changed since it was read, nothing is written and it is marked stale.
         """

@@ -1,1 +1,1 @@
-"""The work queue with its dispatcher, retries and worker pool."""
+"""The work queue, retries and worker pool."""

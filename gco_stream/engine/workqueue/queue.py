@@ -1,21 +1,18 @@
 """The work queue: keys of endpoints that may need work, each processed by one worker at a time.
 
-New changes take precedence over the keys of a resync, but never starve them. A key that is added while in flight is
-queued again when its processing ends. A key can also be delayed, for a retry or a requeue. If it is delayed more than
-once, the earliest time applies.
-
-`WorkQueue` decides which key is next and takes the time as an argument. `Dispatcher` lets workers wait for that key.
-`ItemBackoff` computes the delays of retries.
+New changes go before the keys of a resync, and a resync is never starved. A key that is added while it is in flight is
+queued again afterwards and never processed in parallel. Delays and back-off are entries of the same queue: one per key,
+and the earliest wins.
 """
 
 import asyncio
 import heapq
-import random
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from gco_stream.aio.events import wait_for_event
 from gco_stream.engine.workqueue.triggers import Trigger
 
 _HIGH_IN_A_ROW = 4
@@ -64,23 +61,41 @@ class _Waiting:
 class WorkQueue:
     """Waiting keys in two priorities, keys in flight, and delayed keys, each without duplicates.
 
-    `high_in_a_row`: number of consecutive high-priority keys after which a waiting low-priority key is next. A constant
-    stream of changes therefore slows a resync down but does not starve it.
+    `clock`: monotonic seconds. `on_add`: called with the priority of each added key. `high_in_a_row`: after this many
+    consecutive new changes a waiting resync key is taken, so that a stream of changes delays a resync by a bounded
+    factor only. `processing_since`: when each key in flight was taken.
     """
 
-    def __init__(self, *, high_in_a_row: int = _HIGH_IN_A_ROW) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        on_add: Callable[[Priority], None] = lambda _: None,
+        high_in_a_row: int = _HIGH_IN_A_ROW,
+    ) -> None:
+        self._clock = clock
+        self._on_add = on_add
         self._queues: tuple[OrderedDict[str, _Waiting], ...] = (OrderedDict(), OrderedDict())
-        self._processing: set[str] = set()
+        self.processing_since: dict[str, float] = {}
         self._dirty: dict[str, _Waiting] = {}
         self._delayed: dict[str, tuple[float, Trigger, tuple[str, ...]]] = {}
         self._heap: list[tuple[float, str]] = []
         self._high_in_a_row = high_in_a_row
         self._streak = 0
+        self._changed = asyncio.Event()
+        self._shutting_down = False
 
-    def add(self, key: str, priority: Priority, now: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """Queues a key now. A waiting key keeps its triggers, and its priority rises if `priority` is higher."""
-        waiting = _Waiting(now, priority, (trigger,), records)
-        if key in self._processing:
+    def add(self, key: str, priority: Priority, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
+        """Queues a key now. A waiting key moves up if its priority rises, and keeps all its triggers.
+
+        `records`: the sequence numbers of the stream records that caused it.
+        """
+        self._add(key, _Waiting(self._clock(), priority, (trigger,), records))
+        self._on_add(priority)
+        self._changed.set()
+
+    def _add(self, key: str, waiting: _Waiting) -> None:
+        if key in self.processing_since:
             before = self._dirty.get(key)
             self._dirty[key] = before.merged(waiting) if before else waiting
         else:
@@ -97,20 +112,34 @@ class WorkQueue:
             del queued[key]
         self._queues[waiting.priority][key] = waiting
 
-    def add_at(self, key: str, due: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """Delays a key until `due`. If the key is already delayed, the earlier time applies."""
-        planned = self._delayed.get(key)
+    def add_after(self, key: str, seconds: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
+        """Queues a key after a delay. The earliest of several delays wins."""
+        due, planned = self._clock() + seconds, self._delayed.get(key)
         if planned is not None and planned[0] <= due:
             return
         self._delayed[key] = (due, trigger, records)
         heapq.heappush(self._heap, (due, key))
+        self._changed.set()
 
     def cancel_delay(self, key: str) -> None:
         """Removes a key from the delayed keys."""
         self._delayed.pop(key, None)
 
-    def get(self, now: float) -> WorkItem | None:
-        """Returns the next key, or None if no key is waiting. The caller must call `done` after processing it."""
+    async def get(self) -> WorkItem | None:
+        """Waits for the next key and returns it; see `get_nowait`. Returns None once shut down."""
+        while not self._shutting_down:
+            self._changed.clear()
+            if (work := self.get_nowait()) is not None:
+                if self.depth:
+                    self._changed.set()
+                return work
+            due = self.next_due()
+            await wait_for_event(self._changed, None if due is None else max(0.0, due - self._clock()))
+        return None
+
+    def get_nowait(self) -> WorkItem | None:
+        """Returns the next key, or None. The caller must call `done` when the key is processed."""
+        now = self._clock()
         self._enqueue_due(now)
         high, low = self._queues
         if high and not (low and self._streak >= self._high_in_a_row):
@@ -122,14 +151,20 @@ class WorkQueue:
         else:
             return None
         key, waiting = self._queues[priority].popitem(last=False)
-        self._processing.add(key)
+        self.processing_since[key] = now
         return WorkItem(key, waiting.since, priority, waiting.triggers, waiting.records)
 
     def done(self, key: str) -> None:
         """Marks a key as processed. If it was added while in flight, it is queued again."""
-        self._processing.discard(key)
+        self.processing_since.pop(key, None)
         if (dirty := self._dirty.pop(key, None)) is not None:
             self._enqueue(key, dirty)
+        self._changed.set()
+
+    def shut_down(self) -> None:
+        """Stops handing out keys. Waiting workers get None."""
+        self._shutting_down = True
+        self._changed.set()
 
     def next_due(self) -> float | None:
         """Returns the time at which the earliest delayed key is due, or None if no key is delayed."""
@@ -145,7 +180,7 @@ class WorkQueue:
         while (due := self.next_due()) is not None and due <= now:
             _, key = heapq.heappop(self._heap)
             _, trigger, records = self._delayed.pop(key)
-            self.add(key, Priority.HIGH, due, trigger, records)
+            self._add(key, _Waiting(due, Priority.HIGH, (trigger,), records))
 
     def is_delayed(self, key: str) -> bool:
         """Returns whether the key is delayed."""
@@ -167,106 +202,6 @@ class WorkQueue:
         return len(self._delayed)
 
     @property
-    def processing(self) -> frozenset[str]:
-        """Keys in flight."""
-        return frozenset(self._processing)
-
-    @property
     def idle(self) -> bool:
         """Whether no key is waiting or in flight. Delayed keys do not count."""
-        return not (self.depth or self._processing)
-
-
-class ItemBackoff:
-    """Exponential back-off with jitter for each failing key. All times are in seconds.
-
-    The delay of a key starts at `base` and doubles with each consecutive failure. Its upper limit is `floor` if only a
-    few keys fail. The limit grows with the number of failing keys, up to `cap`, so that about one of these keys is
-    retried every `spacing` seconds.
-    """
-
-    def __init__(
-        self,
-        *,
-        base: float = 0.25,
-        cap: float = 300.0,
-        floor: float = 300.0,
-        spacing: float = 0.0,
-        rng: random.Random | None = None,
-    ) -> None:
-        self._base, self._cap, self._floor, self._spacing = base, cap, floor, spacing
-        self._failures: dict[str, int] = {}
-        self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
-
-    def failed(self, key: str) -> float:
-        """Counts a failure of the key and returns the delay before its next retry."""
-        count = self._failures[key] = self._failures.get(key, 0) + 1
-        cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
-        longest = min(cap, self._base * 2.0 ** min(count - 1, 30))
-        return longest * self._rng.uniform(0.5, 1.0)
-
-    def failures(self, key: str) -> int:
-        """Returns the number of consecutive failures of the key."""
-        return self._failures.get(key, 0)
-
-    def succeeded(self, key: str) -> None:
-        """Resets the failure count of the key."""
-        self._failures.pop(key, None)
-
-
-class Dispatcher:
-    """Lets workers wait for the next key of a `WorkQueue`. `clock`: monotonic seconds.
-
-    `on_add` is called with the priority of each key that is queued without a delay. `processing_since` maps each key in
-    flight to the time at which a worker took it.
-    """
-
-    def __init__(
-        self, queue: WorkQueue, clock: Callable[[], float], on_add: Callable[[Priority], None] = lambda _: None
-    ) -> None:
-        self.queue = queue
-        self._on_add = on_add
-        self._clock = clock
-        self._changed = asyncio.Event()
-        self._shutting_down = False
-        self.processing_since: dict[str, float] = {}
-
-    def add(self, key: str, priority: Priority, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """Queues a key now. `records`: the sequence numbers of the stream records that caused it."""
-        self.queue.add(key, priority, self._clock(), trigger, records)
-        self._on_add(priority)
-        self._changed.set()
-
-    def add_after(self, key: str, seconds: float, trigger: Trigger, records: tuple[str, ...] = ()) -> None:
-        """Queues a key after a delay."""
-        self.queue.add_at(key, self._clock() + seconds, trigger, records)
-        self._changed.set()
-
-    def done(self, key: str) -> None:
-        """Marks a key as processed."""
-        self.processing_since.pop(key, None)
-        self.queue.done(key)
-        self._changed.set()
-
-    def shut_down(self) -> None:
-        """Stops handing out keys. Waiting workers get None."""
-        self._shutting_down = True
-        self._changed.set()
-
-    async def get(self) -> WorkItem | None:
-        """Waits for the next key and returns it, or returns None after `shut_down`."""
-        while not self._shutting_down:
-            self._changed.clear()
-            now = self._clock()
-            if (work := self.queue.get(now)) is not None:
-                self.processing_since[work.key] = now
-                if self.queue.depth:
-                    self._changed.set()
-                return work
-            due = self.queue.next_due()
-            try:
-                async with asyncio.timeout(None if due is None else max(0.0, due - now)):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
-        return None
+        return not (self.depth or self.processing_since)

@@ -5,13 +5,50 @@ for the same cause, and no event reports when it is available again. Therefore, 
 one of them succeeds, all keys that failed for the same cause are retried as well.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gco_stream.engine.workqueue.queue import ItemBackoff
+from gco_stream.aio.backoff import delay_after, jittered
 
 MAX_RETRY_AFTER = 300.0
 """Longest wait that a server may request, in seconds. A proxy in between may send any value."""
+
+
+class ItemBackoff:
+    """Exponential back-off with jitter for each failing key. All times are in seconds.
+
+    The delay of a key starts at `base` and doubles with each consecutive failure. Its upper limit is `floor` if only a
+    few keys fail. The limit grows with the number of failing keys, up to `cap`, so that about one of these keys is
+    retried every `spacing` seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        base: float = 0.25,
+        cap: float = 300.0,
+        floor: float = 300.0,
+        spacing: float = 0.0,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._base, self._cap, self._floor, self._spacing = base, cap, floor, spacing
+        self._failures: dict[str, int] = {}
+        self._rng = rng or random.Random()  # noqa: S311  (jitter, not a secret)
+
+    def failed(self, key: str) -> float:
+        """Counts a failure of the key and returns the delay before its next retry."""
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        cap = min(self._cap, max(self._floor, self._spacing * len(self._failures)))
+        return jittered(delay_after(count, base=self._base, cap=cap), self._rng)
+
+    def failures(self, key: str) -> int:
+        """Returns the number of consecutive failures of the key."""
+        return self._failures.get(key, 0)
+
+    def succeeded(self, key: str) -> None:
+        """Resets the failure count of the key."""
+        self._failures.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The status of an object that would change comes from the steps of the plan, all 
 was made from, so an explanation always agrees with what is executed.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +18,7 @@ from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import ROUTE_REASONS, Cause, Reason
+from gco_stream.model.times import seconds_since
 from gco_stream.planning.explain.explain_context import ExplainContext
 from gco_stream.planning.explain.field_changes import field_changes
 from gco_stream.planning.explain.template_upgrade import upgrade_changes
@@ -210,11 +212,8 @@ def _terminating(context: ExplainContext, observed: ObservedObject) -> ObjectSta
 
 
 def _for_how_long(observed: ObservedObject, now: datetime) -> str:
-    try:
-        since = datetime.fromisoformat(observed.deleting_since)
-        return f"for {max(0.0, (now - since).total_seconds()):.0f} s"
-    except (ValueError, TypeError):
-        return ""
+    seconds = seconds_since(observed.deleting_since, now)
+    return "" if math.isinf(seconds) else f"for {max(0.0, seconds):.0f} s"
 
 
 def _in_sync(context: ExplainContext, observed: ObservedObject) -> ObjectStatus:

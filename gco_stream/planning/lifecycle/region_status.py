@@ -1,10 +1,11 @@
 """The report of this region on an endpoint, and when to write it to the item."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.reasons import Cause
+from gco_stream.model.times import seconds_since
 from gco_stream.planning.lifecycle.health import is_for_another_intent
 from gco_stream.planning.lifecycle.running import replicas_of
 from gco_stream.planning.resources import deployment as deployments
@@ -78,12 +79,9 @@ def _is_changed(written: RegionStatus, report: Report, intent: str) -> bool:
 
 
 def _age(written: RegionStatus, now: datetime) -> float:
-    try:
-        age = now - datetime.fromisoformat(written.last_sync)
-    except (ValueError, TypeError):
-        return float("inf")
+    age = seconds_since(written.last_sync, now)
     # A time in the future (clock skew) must not suppress the report forever.
-    return age.total_seconds() if age > timedelta(seconds=-1) else float("inf")
+    return age if age > -1 else float("inf")
 
 
 def _is_empty(deployment: ObservedObject) -> bool:

@@ -7,11 +7,11 @@ the connections. A promoted canary keeps serving until the main Deployment has r
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.spec import Canary
+from gco_stream.model.times import seconds_since
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import delete_steps, steps_for
@@ -124,7 +124,8 @@ def _draining(context: ReconcileContext, ingress: ObservedObject | None) -> _Dra
     if ingress is None:
         return None
     drain, since = context.policy.canary_drain, ingress.annotations.get(names.DRAINING_SINCE_ANNOTATION)
-    remaining = drain - _elapsed(since, context.now) if since is not None else 0.0
+    # An edited annotation counts as long past, so that the canary is removed and does not stay forever.
+    remaining = drain - seconds_since(since, context.now) if since is not None else 0.0
     if _is_routed(ingress):
         since, remaining = context.now.isoformat(), drain
     # A time in the far future was not written by this controller, and must not keep the canary forever.
@@ -148,11 +149,3 @@ def _belongs_to_canary(context: ReconcileContext, obj: ObservedObject) -> bool:
 
 def _removals(leftovers: list[ObservedObject], why: str) -> tuple[Step, ...]:
     return tuple(step for obj in leftovers for step in delete_steps(obj, why, Part.CANARY))
-
-
-def _elapsed(since: str, now: datetime) -> float:
-    try:
-        return (now - datetime.fromisoformat(since)).total_seconds()
-    except (ValueError, TypeError):
-        # An invalid annotation counts as expired. Otherwise, the canary would never be removed.
-        return float("inf")

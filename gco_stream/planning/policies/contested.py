@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from gco_stream.aio.backoff import delay_after
 from gco_stream.model import names
 from gco_stream.model.hashing import canonical_hash
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
+from gco_stream.model.times import parse_time
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences
 from gco_stream.planning.diff.merge_schema import SPEC_SCHEMAS, MergeSchema
@@ -81,11 +83,12 @@ def parse_annotation(text: str | None) -> ContestedAnnotation | None:
     """Parses the text of the annotation. Returns None if it is missing or invalid."""
     try:
         scope, digest, attempts, at = (text or "").split()
-        annotation = ContestedAnnotation(digest, int(attempts), datetime.fromisoformat(at), scope == _TEMPLATE)
+        count, time = int(attempts), parse_time(at, default_zone=None)
     except ValueError:
         return None
-    sound = scope in {_TEMPLATE, _OBJECT} and annotation.attempts > 0 and annotation.at.tzinfo is not None
-    return annotation if sound else None
+    if time is None or count <= 0 or scope not in {_TEMPLATE, _OBJECT}:
+        return None
+    return ContestedAnnotation(digest, count, time, scope == _TEMPLATE)
 
 
 def contested_annotation(observed: ObservedObject) -> ContestedAnnotation | None:
@@ -103,7 +106,7 @@ def retry_delay(observed: ObservedObject, step: Correction, now: datetime) -> fl
         return 0.0
     if of_template:
         return math.inf
-    wait = min(_MAX_WAIT, _MIN_WAIT * 2.0 ** min(annotation.attempts - 1, 30))
+    wait = delay_after(annotation.attempts, base=_MIN_WAIT, cap=_MAX_WAIT)
     # A time in the future (clock skew, a manual edit) must not extend the wait.
     return max(0.0, wait - max(0.0, (now - annotation.at).total_seconds()))
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from gco_stream.model.objects import ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
+from gco_stream.model.times import seconds_since
 from gco_stream.planning.types.decision import RequeueAfter, soonest
 from gco_stream.planning.types.steps import Delete, Part, StepEvent
 
@@ -37,7 +38,7 @@ def decide(
     requeue_after: RequeueAfter | None = None
     parts = dict(to_recreate)
     for observed in terminating:
-        remaining = FINALIZER_TIMEOUT - _elapsed(observed.deleting_since, now)
+        remaining = FINALIZER_TIMEOUT - seconds_since(observed.deleting_since, now)
         if remaining > 0:
             requeue_after = soonest(requeue_after, RequeueAfter(remaining, f"{observed.ref} is terminating"))
         elif _PODS in observed.finalizers and observed.ref in parts:
@@ -65,10 +66,3 @@ def _pending_finalizers(observed: ObservedObject) -> str:
     if others:
         waits.append(f"{'the finalizers' if len(others) > 1 else 'the finalizer'} {', '.join(others)}")
     return " and ".join(waits)
-
-
-def _elapsed(since: str, now: datetime) -> float:
-    try:
-        return (now - datetime.fromisoformat(since)).total_seconds()
-    except (ValueError, TypeError):
-        return float("inf")

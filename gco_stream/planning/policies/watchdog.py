@@ -14,6 +14,7 @@ from gco_stream.model import names
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
+from gco_stream.model.times import parse_time
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.decision import FleetLimit, MissingInput, Note, RequeueAfter, RouteDecision
@@ -121,11 +122,8 @@ def _unready_since(now: datetime, ingress: ObservedObject) -> tuple[datetime, st
     A missing, invalid or future time is replaced with the current time, so that the threshold is always reached.
     """
     text = ingress.annotations.get(names.UNREADY_SINCE_ANNOTATION, "")
-    try:
-        since = datetime.fromisoformat(text)
-    except ValueError:
-        return now, now.isoformat()
-    if since.tzinfo is None or since > now:
+    since = parse_time(text, default_zone=None)
+    if since is None or since > now:
         return now, now.isoformat()
     return since, text
 

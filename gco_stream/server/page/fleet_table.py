@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
@@ -17,6 +16,7 @@ from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.text import truncate
+from gco_stream.model.times import parse_time
 from gco_stream.planning.lifecycle.health import region_health
 from gco_stream.server.page.view_models import ELSEWHERE, NOT_REPORTED, UNREADABLE, Fleet, Row
 
@@ -184,8 +184,5 @@ def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
 
 def seconds_of(text: str) -> float | None:
     """Converts an ISO 8601 time to seconds since 1970, in UTC if it has no time zone. None if it is invalid."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    time = parse_time(text)
+    return None if time is None else time.timestamp()

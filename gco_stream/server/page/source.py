@@ -24,7 +24,7 @@ from gco_stream.engine.state.endpoint_history import EndpointHistory
 from gco_stream.engine.state.fleet_census import FleetCensus
 from gco_stream.engine.state.history import ReconcileHistory
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.engine.workqueue.queue import Dispatcher
+from gco_stream.engine.workqueue.queue import WorkQueue
 from gco_stream.model import names
 from gco_stream.model.objects import Observed, PodHealth
 from gco_stream.model.reasons import Reason
@@ -48,7 +48,7 @@ class Leader(Protocol):
     items: ItemCache
     guard: Guard
     census: FleetCensus
-    dispatcher: Dispatcher
+    queue: WorkQueue
     resync: Resync
     consumer: StreamConsumer
 
@@ -111,8 +111,8 @@ class PageSource:
             site,
             is_working=leader.is_working,
             stream=self._stream(leader),
-            queue=leader.dispatcher.queue.depth,
-            processing=len(leader.dispatcher.queue.processing),
+            queue=leader.queue.depth,
+            processing=len(leader.queue.processing_since),
             last_scan=None if last is None else time.time() - (time.monotonic() - last),
         )
 

@@ -7,8 +7,10 @@ of listeners is limited.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
+
+from gco_stream.aio.events import wait_for_event
 
 MAX_SUBSCRIBERS: Final = 24
 MIN_INTERVAL: Final = 0.5
@@ -67,9 +69,7 @@ class ChangeBroadcaster:
         seconds.
         """
         while not self._closed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(keepalive):
-                    await subscriber.notified.wait()
+            await wait_for_event(subscriber.notified, keepalive)
             if self._closed:
                 return
             changed = subscriber.notified.is_set()

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gco_stream.aws.errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.aws.session import streams_client
-from gco_stream.aws.table_errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers import dynamodb

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import urllib3
 
-from gco_stream.aws.table_errors import ConcurrentUpdate
+from gco_stream.aws.errors import ConcurrentUpdate
 from gco_stream.local.audit import Call
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of

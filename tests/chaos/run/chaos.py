@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gco_stream.aws.table_errors import TableError
+from gco_stream.aws.errors import AWSError
 from gco_stream.local.errors import KubeError
 from tests.chaos.run import verdict
 from tests.chaos.run.actors.cluster_edits import ClusterActors
@@ -170,7 +170,7 @@ class _Run:
         wrong: list[str] = []
         while time.monotonic() < deadline:
             self._look()
-            with suppress(KubeError, TableError, ConnectionError, TimeoutError, subprocess.TimeoutExpired):
+            with suppress(KubeError, AWSError, ConnectionError, TimeoutError, subprocess.TimeoutExpired):
                 wrong = self._out_of_sync()
                 if not wrong:
                     settled = time.time()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.aio.clock import Clock
-from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.aws import errors as aws
 from gco_stream.cluster.api.errors import Unreachable
 from gco_stream.engine.deletion.approvals import entry_of
 from gco_stream.engine.deletion.budget import REMOVALS_ANNOTATION
@@ -69,7 +69,7 @@ class ReconcilerFixture:
     async def get(self, name: str) -> wire.WireItem | None:
         await asyncio.sleep(0)
         if self.away:
-            raise TableUnreachable("away", "Timeout")
+            raise aws.Unreachable("away", "Timeout")
         self.happened.append(f"read {name}")
         return self.items.get(name)
 
@@ -139,7 +139,7 @@ async def test_nothing_is_deleted_if_the_item_cannot_be_read() -> None:
     bench = ReconcilerFixture("gone")
     await bench.parts.proven()
     bench.away = True
-    with pytest.raises(TableUnreachable):
+    with pytest.raises(aws.Unreachable):
         await bench.run("gone")
     assert bench.deleted == []
     bench.away = False

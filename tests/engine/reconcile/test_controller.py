@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.aws.errors import Unreachable
 from gco_stream.engine.reconcile.controller import Controller
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, ItemBackoff, Priority, WorkQueue
-from gco_stream.engine.workqueue.retries import Backoffs
+from gco_stream.engine.workqueue.queue import Priority, WorkQueue
+from gco_stream.engine.workqueue.retries import Backoffs, ItemBackoff
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
@@ -41,7 +41,7 @@ class ControllerFixture:
         self.answer = answer
         self.calls: list[tuple[str, bool]] = []
         clock = asyncio.get_running_loop().time
-        self.dispatcher = Dispatcher(WorkQueue(), clock)
+        self.queue = WorkQueue(clock)
         self.desired = ItemCache(REGION)
         for name in names:
             self.desired.put(wire.encode(item(name)))
@@ -49,7 +49,7 @@ class ControllerFixture:
         self.backoff = ItemBackoff(base=1, cap=1, rng=random.Random(0))
         self.metrics = Metrics()
         self.workers = Controller(
-            self.dispatcher,
+            self.queue,
             self,  # type: ignore[arg-type]
             self.tokens,
             Backoffs(self.backoff, contested=ItemBackoff(base=60, cap=60, rng=random.Random(0))),
@@ -73,11 +73,11 @@ class ControllerFixture:
             group.create_task(self.workers.run(1))
             yield
             await self.idle()
-            self.dispatcher.shut_down()
+            self.queue.shut_down()
 
     async def idle(self) -> None:
         """Waits until no key is waiting or in flight."""
-        while not self.dispatcher.queue.idle:  # noqa: ASYNC110 - the queue has no events
+        while not self.queue.idle:  # noqa: ASYNC110 - the queue has no events
             await asyncio.sleep(0)
 
     async def drain(self) -> None:
@@ -92,7 +92,7 @@ def startup_answer(name: str, objects_first: bool) -> ReconcileResult:
 async def test_during_a_startup_backlog_reports_wait_for_their_own_turn() -> None:
     bench = ControllerFixture(startup_answer, "a", "b", "c")
     for name in "abc":
-        bench.dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
+        bench.queue.add(name, Priority.LOW, Trigger.FIRST_SCAN)
     await bench.drain()
     assert bench.calls == [(name, first) for first in (True, False) for name in "abc"]
 
@@ -100,8 +100,8 @@ async def test_during_a_startup_backlog_reports_wait_for_their_own_turn() -> Non
 async def test_a_users_change_is_reported_at_once_despite_a_backlog() -> None:
     bench = ControllerFixture(startup_answer, "a", "b", "c")
     for name in "ab":
-        bench.dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
-    bench.dispatcher.add("c", Priority.HIGH, Trigger.STREAM)
+        bench.queue.add(name, Priority.LOW, Trigger.FIRST_SCAN)
+    bench.queue.add("c", Priority.HIGH, Trigger.STREAM)
     await bench.drain()
     assert bench.calls[0] == ("c", False)
     assert [name for name, _ in bench.calls].count("c") == 1
@@ -111,14 +111,14 @@ async def test_a_pending_report_is_neither_dropped_nor_hurried_by_a_watch_echo()
     def answer(name: str, objects_first: bool) -> ReconcileResult:
         # One echo of its own writes arrives while it is in flight, and a late one while its report is pending.
         if objects_first:
-            bench.dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
+            bench.queue.add(name, Priority.HIGH, Trigger.CLUSTER)
             if name == "b":
-                bench.dispatcher.add("a", Priority.HIGH, Trigger.CLUSTER)
+                bench.queue.add("a", Priority.HIGH, Trigger.CLUSTER)
         return startup_answer(name, objects_first)
 
     bench = ControllerFixture(answer, "a", "b", "c")
     for name in "abc":
-        bench.dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
+        bench.queue.add(name, Priority.LOW, Trigger.FIRST_SCAN)
     await bench.drain()
     assert bench.calls[:3] == [(name, True) for name in "abc"]
     assert sorted(bench.calls[3:]) == [(name, False) for name in "abc"]
@@ -128,12 +128,12 @@ async def test_a_cluster_change_is_reconciled_while_a_report_is_pending() -> Non
     def answer(name: str, objects_first: bool) -> ReconcileResult:
         if bench.calls == [("a", True), ("b", True)]:
             bench.desired.mark_stale("a")
-            bench.dispatcher.add("a", Priority.HIGH, Trigger.CLUSTER)
+            bench.queue.add("a", Priority.HIGH, Trigger.CLUSTER)
         return startup_answer(name, objects_first)
 
     bench = ControllerFixture(answer, "a", "b", "c")
     for name in "abc":
-        bench.dispatcher.add(name, Priority.LOW, Trigger.FIRST_SCAN)
+        bench.queue.add(name, Priority.LOW, Trigger.FIRST_SCAN)
     await bench.drain()
     assert bench.calls[:4] == [("a", True), ("b", True), ("a", False), ("c", True)]
 
@@ -141,13 +141,13 @@ async def test_a_cluster_change_is_reconciled_while_a_report_is_pending() -> Non
 async def test_an_echo_of_our_own_write_is_skipped_and_a_changed_item_is_not() -> None:
     bench = ControllerFixture(lambda _name, _first: ReconcileResult(Result.IN_SYNC), "a")
     async with bench.working():
-        bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM)
+        bench.queue.add("a", Priority.HIGH, Trigger.STREAM)
         await bench.idle()
-        bench.dispatcher.add("a", Priority.HIGH, Trigger.CLUSTER)
+        bench.queue.add("a", Priority.HIGH, Trigger.CLUSTER)
         await bench.idle()
         assert len(bench.calls) == 1
         bench.desired.mark_stale("a")
-        bench.dispatcher.add("a", Priority.HIGH, Trigger.CLUSTER)
+        bench.queue.add("a", Priority.HIGH, Trigger.CLUSTER)
         await bench.idle()
         assert len(bench.calls) == 2
 
@@ -156,9 +156,9 @@ async def test_a_requeue_is_scheduled_for_its_due_time() -> None:
     bench = ControllerFixture(
         lambda _name, _first: ReconcileResult(Result.IN_SYNC, requeue_after=RequeueAfter(30, "drain")), "a"
     )
-    bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM)
+    bench.queue.add("a", Priority.HIGH, Trigger.STREAM)
     await bench.drain()
-    due = bench.dispatcher.queue.next_due()
+    due = bench.queue.next_due()
     assert due is not None
     assert due - asyncio.get_running_loop().time() == pytest.approx(30, abs=5)
 
@@ -169,19 +169,19 @@ async def test_a_requeue_is_not_lost_to_an_echo_that_came_before_it(meanwhile: b
         if len(bench.calls) > 1:
             return ReconcileResult(Result.IN_SYNC)
         if meanwhile:
-            bench.dispatcher.add(name, Priority.HIGH, Trigger.CLUSTER)
+            bench.queue.add(name, Priority.HIGH, Trigger.CLUSTER)
         return ReconcileResult(Result.CHANGED, requeue_after=RequeueAfter(0, "the rest goes on"))
 
     bench = ControllerFixture(answer, "a")
     async with bench.working():
-        bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM)
+        bench.queue.add("a", Priority.HIGH, Trigger.STREAM)
         await bench.idle()
         if not meanwhile:
-            bench.dispatcher.add("a", Priority.HIGH, Trigger.CLUSTER)
+            bench.queue.add("a", Priority.HIGH, Trigger.CLUSTER)
     assert bench.calls == [("a", False)] * 2
 
 
-@pytest.mark.parametrize("fault", [TableUnreachable("away", "Timeout"), RuntimeError("a bug")])
+@pytest.mark.parametrize("fault", [Unreachable("away", "Timeout"), RuntimeError("a bug")])
 async def test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other(fault: Exception) -> None:
     def answer(name: str, _first: bool) -> ReconcileResult:
         if name == "bad":
@@ -190,11 +190,11 @@ async def test_a_failure_of_one_endpoint_is_retried_and_blocks_no_other(fault: E
 
     bench = ControllerFixture(answer, "bad", "good")
     for name in ("bad", "good"):
-        bench.dispatcher.add(name, Priority.HIGH, Trigger.STREAM)
+        bench.queue.add(name, Priority.HIGH, Trigger.STREAM)
     await bench.drain()
     assert [name for name, _ in bench.calls] == ["bad", "good"]
-    assert bench.dispatcher.queue.is_delayed("bad")
-    assert not bench.dispatcher.queue.is_delayed("good")
+    assert bench.queue.is_delayed("bad")
+    assert not bench.queue.is_delayed("good")
     assert bench.backoff.failures("bad") == 1
 
 
@@ -211,10 +211,10 @@ async def test_one_success_retries_all_keys_with_the_same_cause_at_once() -> Non
     bench = ControllerFixture(answer, "a", "b", "c")
     async with bench.working():
         for name in "abc":
-            bench.dispatcher.add(name, Priority.HIGH, Trigger.STREAM)
+            bench.queue.add(name, Priority.HIGH, Trigger.STREAM)
         await bench.idle()
         away.clear()
-        bench.dispatcher.add("b", Priority.HIGH, Trigger.STREAM)
+        bench.queue.add("b", Priority.HIGH, Trigger.STREAM)
         await bench.idle()
         assert sorted(name for name, _ in bench.calls) == ["a", "a", "b", "b", "c", "c"]
 
@@ -223,19 +223,19 @@ async def test_events_do_not_shorten_the_wait_that_the_server_requested() -> Non
     bench = ControllerFixture(lambda _name, _first: ReconcileResult(Result.FAILED, errors=NO, retry_after=30), "a")
     async with bench.working():
         for trigger in (Trigger.STREAM, Trigger.CLUSTER, Trigger.STREAM):
-            bench.dispatcher.add("a", Priority.HIGH, trigger)
+            bench.queue.add("a", Priority.HIGH, trigger)
             await bench.idle()
         assert len(bench.calls) == 1
-        due = bench.dispatcher.queue.next_due()
+        due = bench.queue.next_due()
         assert due is not None
         assert due - asyncio.get_running_loop().time() > 20
 
 
 async def test_a_contested_endpoint_is_retried_only_after_a_long_delay() -> None:
     bench = ControllerFixture(lambda _name, _first: ReconcileResult(Result.FAILED, errors=NO, contested=True), "a")
-    bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM)
+    bench.queue.add("a", Priority.HIGH, Trigger.STREAM)
     await bench.drain()
-    due = bench.dispatcher.queue.next_due()
+    due = bench.queue.next_due()
     assert due is not None
     assert due - asyncio.get_running_loop().time() > 20
 
@@ -247,7 +247,7 @@ async def test_every_message_of_a_reconcile_has_its_id_and_its_stream_records() 
 
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         bench = ControllerFixture(answer, "a")
-        bench.dispatcher.add("a", Priority.HIGH, Trigger.STREAM, ("7", "8"))
+        bench.queue.add("a", Priority.HIGH, Trigger.STREAM, ("7", "8"))
         async with bench.working():
             while len(bench.calls) < 2:  # noqa: ASYNC110 - a retry is due after a delay
                 await asyncio.sleep(0.01)

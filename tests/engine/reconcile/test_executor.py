@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.aws.table_errors import Fenced, ItemNotFound
+from gco_stream.aws.errors import Fenced, ItemNotFound
 from gco_stream.cluster.api.errors import ClusterError, Conflict, NotLeading, Rejected, Unreachable
 from gco_stream.engine.reconcile.endpoint_planner import unsynced_reason
 from gco_stream.engine.reconcile.executor import ExecutionResult, PlanExecutor

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.aws.errors import Unreachable
 from gco_stream.engine.reconcile.executor import ExecutionResult as Steps
 from gco_stream.engine.reconcile.reconciler import Result
 from gco_stream.model import names, wire
@@ -27,7 +27,7 @@ class ReportingFixture(test_removal.ReconcilerFixture):
 
     async def write_status(self, name: str, region: str, status: dict[str, Any], epoch: int) -> wire.WireItem:
         if self.away:
-            raise TableUnreachable("away", "Timeout")
+            raise Unreachable("away", "Timeout")
         self.happened.append(f"report {status['state']}, {status.get('reason', 'no reason')}")
         return await super().write_status(name, region, status, epoch)
 
@@ -123,6 +123,6 @@ async def test_an_ingress_without_a_clock_gets_one_and_the_whole_threshold(state
 async def test_without_the_table_only_an_ingress_whose_endpoint_ran_is_withdrawn(state: str, stays: bool) -> None:
     bench = unready(state)
     bench.away = True
-    with pytest.raises(TableUnreachable):
+    with pytest.raises(Unreachable):
         await bench.run("chat")
     assert (INGRESS in bench.cluster.objects) is stays

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gco_stream.aws.table_errors import TableUnreachable
+from gco_stream.aws.errors import Unreachable
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence
 from gco_stream.engine.reconcile.resync import Resync, ScanTimes
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
+from gco_stream.engine.workqueue.queue import WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
@@ -37,7 +37,7 @@ class Table:
         self.begun.append(asyncio.get_running_loop().time())
         for number, page in enumerate(self.pages):
             if number and self.breaks:
-                raise TableUnreachable("incomplete page of the table scan", "BadBody")
+                raise Unreachable("incomplete page of the table scan", "BadBody")
             yield [wire.encode(item(name)) for name in page]
 
 
@@ -57,11 +57,11 @@ class ResyncFixture:
         self.history = ScanHistory()
         self.table = table
         self.desired = ItemCache(REGION)
-        self.dispatcher = Dispatcher(WorkQueue(), clock)
+        self.queue = WorkQueue(clock)
         self.resync = Resync(
             table,  # type: ignore[arg-type]
             SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]
-            self.dispatcher,
+            self.queue,
             guard,
             ScanTimes(INTERVAL, INTERVAL, clock, random.Random(0)),
             observers(history=self.history),  # type: ignore[arg-type]
@@ -83,9 +83,9 @@ class ResyncFixture:
 
     def queued(self) -> set[str]:
         taken = set()
-        while (one := self.dispatcher.queue.get(0)) is not None:
+        while (one := self.queue.get_nowait()) is not None:
             taken.add(one.key)
-            self.dispatcher.done(one.key)
+            self.queue.done(one.key)
         return taken
 
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gco_stream.engine.reconcile.resync import Resync, ScanTimes
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
+from gco_stream.engine.workqueue.queue import WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.ops.metrics import Metrics
@@ -32,12 +32,12 @@ class ResyncPlansFixture:
         self.table = Table(names)
         self.desired = ItemCache(REGION)
         self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
-        self.dispatcher = Dispatcher(WorkQueue(), clock)
+        self.queue = WorkQueue(clock)
         self.metrics = Metrics()
         self.resync = Resync(
             self.table,  # type: ignore[arg-type]
             self.tokens,
-            self.dispatcher,
+            self.queue,
             GuardBench().guard,
             ScanTimes(300.0, 300.0, clock, random.Random(0)),
             observers(self.metrics, self.history),  # type: ignore[arg-type]
@@ -67,9 +67,9 @@ class ResyncPlansFixture:
 
     def queued(self) -> set[str]:
         taken = set()
-        while (one := self.dispatcher.queue.get(0)) is not None:
+        while (one := self.queue.get_nowait()) is not None:
             taken.add(one.key)
-            self.dispatcher.done(one.key)
+            self.queue.done(one.key)
         return taken
 
 

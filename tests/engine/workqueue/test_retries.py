@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from gco_stream.engine.workqueue.queue import ItemBackoff
-from gco_stream.engine.workqueue.retries import Retries
+from gco_stream.engine.workqueue.retries import ItemBackoff, Retries
 
 
 class WokenKeys(list[tuple[str, float]]):

@@ -13,7 +13,7 @@ from gco_stream.cluster.api import errors
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.objects import collection_path, object_path
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
-from gco_stream.cluster.cache.reflector import PAGE
+from gco_stream.cluster.paging import PAGE_SIZE
 from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.model import names
@@ -143,7 +143,7 @@ async def test_somebody_elses_object_whose_labels_were_edited_away_is_no_longer_
 
 
 async def test_more_than_a_page_is_listed_whole(control_plane: ControlPlane, namespace: str) -> None:
-    count = PAGE + 3
+    count = PAGE_SIZE + 3
     async with KubeClient.connect(kubeconfig=str(control_plane.kubeconfig), connections=8) as client:
         await asyncio.gather(*(create(client, ingress(namespace, f"e{number}")) for number in range(count)))
     async with following(str(control_plane.kubeconfig), namespace) as world:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gco_stream.aws.table_errors import ConcurrentUpdate, ItemNotFound
+from gco_stream.aws.errors import ConcurrentUpdate, ItemNotFound
 from gco_stream.local.audit import Call
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.errors import KubeError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.aws.table_errors import ItemNotFound
+from gco_stream.aws.errors import ItemNotFound
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.model import wire
 from tests.integration.support.held_writes import HeldWrite, HeldWrites, held_writes, promotion, purge, report

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.aws import session as clients
-from gco_stream.aws.table_errors import Fenced, ItemNotFound, ItemTooLarge, TableMissing
+from gco_stream.aws.errors import Fenced, ItemNotFound, ItemTooLarge, NotFound
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers.dynamodb import CREDENTIALS
@@ -55,7 +55,7 @@ async def test_the_table_is_described_with_its_stream(endpoints: EndpointTable, 
 
 
 async def test_a_missing_table_is_named(client: Any) -> None:
-    with pytest.raises(TableMissing, match="no-such-table in us-east-1"):
+    with pytest.raises(NotFound, match="no-such-table in us-east-1"):
         await EndpointTable(client, "no-such-table").describe()
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.aws.table_errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, TableRejected
+from gco_stream.aws.errors import AlreadyExists, ConcurrentUpdate, ItemNotFound, Rejected
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.model import wire
 from gco_stream.table.sync_table import SyncEndpointTable
@@ -107,7 +107,7 @@ def test_a_write_retried_by_the_sdk_is_not_a_conflict(table: Table) -> None:
 def test_a_spec_that_is_no_map_cannot_be_scaled(endpoints: SyncEndpointTable, table: Table) -> None:
     seen = {**wire.encode(item()), "spec": {"S": "odd"}}
     table.client.put_item(TableName=table.name, Item=seen)
-    with pytest.raises(TableRejected):
+    with pytest.raises(Rejected):
         endpoints.scale(seen, 2)
     assert endpoints.get("chat") == seen
 

@@ -9,7 +9,7 @@ CONVERGENCE: Final = (
         name="failed-work-is-not-retried",
         invariant="I1",
         file="gco_stream/engine/reconcile/controller.py",
-        old="self._dispatcher.add_after(name, wait, Trigger.RETRY, work.records)",
+        old="self._queue.add_after(name, wait, Trigger.RETRY, work.records)",
         new="pass",
         breaks="an endpoint whose reconcile failed waits for the next event",
         tests=(
@@ -20,7 +20,7 @@ CONVERGENCE: Final = (
         name="looking-again-is-forgotten",
         invariant="I1",
         file="gco_stream/engine/reconcile/controller.py",
-        old="self._dispatcher.add_after(name, requeue.after, Trigger.REQUEUE)",
+        old="self._queue.add_after(name, requeue.after, Trigger.REQUEUE)",
         new="pass",
         breaks="a canary drain, a withdrawal or a count that is due later never happens",
         tests=("tests/engine/reconcile/test_controller.py::test_a_requeue_is_scheduled_for_its_due_time",),
@@ -259,7 +259,7 @@ CONVERGENCE: Final = (
         old="if response.get(required) is None:",
         new='if required != "Records" and response.get(required) is None:',
         breaks="after a truncated response the shard is skipped, or ends",
-        tests=("tests/aws/test_stream_errors.py::test_each_failure_is_a_counted_error_of_its_class",),
+        tests=("tests/aws/test_botocore_errors.py::test_each_failure_is_a_counted_error_of_its_class",),
     ),
     Mutant(
         name="reading-clears-a-newer-mark",
@@ -278,7 +278,7 @@ CONVERGENCE: Final = (
         file="gco_stream/engine/reconcile/resync.py",
         old=(
             "                self._items.mark_stale(name)\n"
-            "                self._dispatcher.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)\n"
+            "                self._queue.add(name, Priority.LOW, Trigger.NOT_IN_SCAN)\n"
         ),
         new="                pass\n",
         breaks="a removal that the stream did not deliver is never noticed",
@@ -297,7 +297,7 @@ CONVERGENCE: Final = (
         name="a-name-is-worked-on-twice-at-once",
         invariant="I3",
         file="gco_stream/engine/workqueue/queue.py",
-        old="        if key in self._processing:\n",
+        old="        if key in self.processing_since:\n",
         new="        if key in self._dirty:\n",
         breaks="two workers write to the objects of one endpoint concurrently",
         tests=("tests/engine/workqueue/test_queue.py::test_a_key_in_flight_is_not_handed_out_again_until_it_is_done",),

@@ -1,17 +1,17 @@
 """`gco-stream endpoint get` and `list`: shows desired states and the reports of the regions."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from gco_stream.cli import output
 from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
-from gco_stream.cli.output import OutputOption, Rows, SecretsOption
+from gco_stream.cli.output import ItemsOutputOption, Rows, SecretsOption
 
 if TYPE_CHECKING:
     from gco_stream.model.endpoint import Endpoint, InvalidItem
@@ -33,7 +33,7 @@ class StateFilter(StrEnum):
 
 def get(
     name: NameArgument,
-    form: OutputOption = None,
+    form: ItemsOutputOption = None,
     show_secrets: SecretsOption = False,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
@@ -73,7 +73,7 @@ def list_endpoints(
         str | None,
         typer.Option("--in-region", help="Show only endpoints in this region. By default, all.", metavar="REGION"),
     ] = None,
-    form: OutputOption = None,
+    form: ItemsOutputOption = None,
     show_secrets: SecretsOption = False,
     table: TableOption = DEFAULT_TABLE,
     region: RegionOption = None,
@@ -220,15 +220,4 @@ def _watch(rows: Callable[[], Rows]) -> None:
             while True:
                 time.sleep(_POLL_INTERVAL)
                 live.update(output.as_table(rows()), refresh=True)
-    shown: Mapping[str, Any] = {}
-    while True:
-        found = rows()
-        # Without UPDATED, which changes all the time.
-        current = {row[0]: (*row[:4], row[5]) for row in found.rows}
-        changed = [row for row in found.rows if shown.get(row[0]) != current[row[0]]]
-        for line in output.aligned(Rows(found.headings, changed))[0 if not shown else 1 :]:
-            output.say(line)
-        for name in sorted(shown.keys() - current.keys()):
-            output.say(f"{name}  deleted")
-        shown = current
-        time.sleep(_POLL_INTERVAL)
+    output.print_changes(rows, _POLL_INTERVAL, ignore="UPDATED", gone="deleted")

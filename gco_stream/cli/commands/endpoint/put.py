@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gco_stream.aws.table_errors import AlreadyExists, ConcurrentUpdate, ItemNotFound
+from gco_stream.aws.errors import AlreadyExists, ConcurrentUpdate, ItemNotFound
 from gco_stream.cli.commands.endpoint.input_files import Document, read_documents
 from gco_stream.cli.errors import CONFLICT, USAGE, CommandError
 from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableOption, open_table

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gco_stream.aws.table_errors import TableError
+from gco_stream.aws.errors import AWSError
 from gco_stream.model import wire
 from gco_stream.table.sync_table import SyncEndpointTable
 from tests.chaos.run.actors.roster import ELSEWHERE, IMAGE, Place, Roster
@@ -48,7 +48,7 @@ class TableActors:
         place = rng.choice(self._roster.touched)
         try:
             seen = self._table.get(place.name)
-        except (TableError, ClientError, BotoCoreError):
+        except (AWSError, ClientError, BotoCoreError):
             return
         what, write = self._choice(rng, number, place, seen)
         self._do(what, place.name, write)
@@ -140,6 +140,6 @@ class TableActors:
             if isinstance(written, dict):
                 mark = written.get("updated_at", {}).get("S", "")
             self.writes += 1
-        except (TableError, ClientError, BotoCoreError) as error:
+        except (AWSError, ClientError, BotoCoreError) as error:
             failed = str(error)
         self._journal.record_action(Action(began, time.time(), "user", what, name, mark=mark, failed=failed))

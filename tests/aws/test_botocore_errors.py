@@ -8,16 +8,16 @@ import pytest
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import ClientError, CredentialRetrievalError, NoCredentialsError
 
-from gco_stream.aws.stream_errors import (
+from gco_stream.aws.botocore_errors import aws_errors
+from gco_stream.aws.errors import (
     AccessDenied,
+    AWSError,
     IteratorExpired,
     NotFound,
     Rejected,
-    StreamError,
     Throttled,
     Trimmed,
     Unreachable,
-    stream_errors,
 )
 from gco_stream.stream.client import RecordsPage, StreamsClient
 from gco_stream.stream.lineage import Shard
@@ -84,7 +84,7 @@ def http(status, body, length=None):
 )
 async def test_each_failure_is_a_counted_error_of_its_class(answer, kind):
     async with answering(answer) as api:
-        with pytest.raises(StreamError) as raised:
+        with pytest.raises(AWSError) as raised:
             await api.get_records("somewhere")
         assert type(raised.value) is kind
         assert api.errors == {raised.value.code: 1}
@@ -126,12 +126,12 @@ async def test_an_endless_list_of_shards_is_an_error():
     "error", [NoCredentialsError(), CredentialRetrievalError(provider="p", error_msg="m")], ids=["none", "broken"]
 )
 def test_missing_credentials_mean_denied_access(error):
-    with pytest.raises(AccessDenied, match="credentials"), stream_errors():
+    with pytest.raises(AccessDenied, match="credentials"), aws_errors():
         raise error
 
 
 def test_programming_errors_are_not_converted():
-    with pytest.raises(LookupError), stream_errors():
+    with pytest.raises(LookupError), aws_errors():
         raise LookupError
 
 
@@ -140,7 +140,7 @@ def test_the_counts_by_code_are_bounded():
     async def fail_often():
         api = StreamsClient(Failing(), timeout=1)
         for _ in range(300):
-            with pytest.raises(StreamError):
+            with pytest.raises(AWSError):
                 await api.get_records("somewhere")
         return api.errors
 
