@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.blocking_calls import no_blocking
 
+pytest_plugins = ["gco_stream.local.pytest_plugin"]
+
 # Shared machines stall, so neither a slow example nor slow generation indicates a fault. Every run tries the same
 # examples, so that a failure is caused by the change under test; GCO_STREAM_EXAMPLES=N searches for new ones.
 settings.register_profile("gco-stream", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)

@@ -1,7 +1,8 @@
 """pytest fixtures with a real Kubernetes and DynamoDB, started once per run and only if a test requests them.
 
 All tests of a run share `control_plane`. Each test has its own `namespace`, `table` and `controller_env`, so tests do
-not see each other. `disposable_control_plane` starts one that a test may break. pytest imports this module at every
+not see each other. `disposable_control_plane` starts one that a test may break. To use the fixtures, set
+`pytest_plugins = ["gco_stream.local.pytest_plugin"]` in the top-level conftest.py. pytest imports this module at every
 start, hence the late imports.
 """
 
