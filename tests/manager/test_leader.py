@@ -15,7 +15,7 @@ from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from gco_stream.settings import Settings
 from gco_stream.table.info import TableInfo
-from tests.engine.deletion.test_orphan_tracker import Cluster
+from tests.engine.support.orphans import Cluster
 from tests.support.items import REGION, item
 from tests.support.observers import observers
 from tests.support.simulated_cluster import POLICY

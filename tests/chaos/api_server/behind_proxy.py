@@ -13,7 +13,8 @@ import urllib3
 
 from gco_stream.local.kube_api import path_of
 from tests.chaos.proxies.faulty_http import Fault, FaultyProxy, Request, SeenRequest
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 TIMEOUT = 120.0

@@ -34,7 +34,8 @@ from tests.chaos.proxies.faulty_http import (
     Silence,
     Trickle,
 )
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.fake_api_server import until
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.types.plan import Delete, Plan, Report, StepEvent
-from tests.engine.deletion.test_orphan_tracker import Cluster
+from tests.engine.support.orphans import Cluster
 from tests.support.simulated_cluster import NAMESPACE
 
 INGRESS = ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")

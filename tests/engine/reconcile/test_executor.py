@@ -20,7 +20,7 @@ from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Create, Part, Step
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
-from tests.engine.deletion.test_removal import ReconcilerFixture
+from tests.engine.support.reconcilers import ReconcilerFixture
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import CANARY, POLICY, SCALED, SimulatedCluster, running
 

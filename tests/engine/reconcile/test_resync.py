@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gco_stream.aws.table_errors import TableUnreachable
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence
 from gco_stream.engine.reconcile.resync import Resync, ScanTimes
@@ -16,39 +15,14 @@ from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
-from tests.engine.reconcile.test_controller import Versions
+from tests.engine.support.controllers import Versions
+from tests.engine.support.guards import GuardFixture as GuardBench
+from tests.engine.support.scans import ScanHistory, Table
 from tests.support.items import REGION, item
 from tests.support.observers import observers
 
 pytestmark = pytest.mark.looptime
 INTERVAL = 300.0
-
-
-class Table:
-    """Pages of items, by name. `breaks` makes a scan fail after its first page."""
-
-    def __init__(self, *pages: tuple[str, ...]) -> None:
-        self.pages = list(pages)
-        self.breaks = False
-        self.begun: list[float] = []
-
-    async def scan(self) -> AsyncIterator[list[WireItem]]:
-        self.begun.append(asyncio.get_running_loop().time())
-        for number, page in enumerate(self.pages):
-            if number and self.breaks:
-                raise TableUnreachable("incomplete page of the table scan", "BadBody")
-            yield [wire.encode(item(name)) for name in page]
-
-
-class ScanHistory:
-    """The changes that only a scan found."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[str, WireItem | None, WireItem]] = []
-
-    def record_scan_change(self, name: str, old: WireItem | None, new: WireItem) -> None:
-        self.found.append((name, old, new))
 
 
 class ResyncFixture:

@@ -15,8 +15,8 @@ from gco_stream.engine.workqueue.queue import Dispatcher, WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.ops.metrics import Metrics
-from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
-from tests.engine.reconcile.test_resync import ScanHistory, Table
+from tests.engine.support.guards import GuardFixture as GuardBench
+from tests.engine.support.scans import ScanHistory, Table
 from tests.support.items import REGION, item
 from tests.support.observers import observers
 

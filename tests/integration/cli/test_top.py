@@ -18,11 +18,10 @@ import pytest
 from gco_stream.cli.errors import FAILED, NOT_FOUND, USAGE
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
-from tests.integration.cli.test_endpoint import HERE, Shell, put, shell
-from tests.integration.conftest import PATIENCE, World
+from tests.integration.support.harness.program import PATIENCE
+from tests.integration.support.harness.shell import HERE, Shell, put
+from tests.integration.support.harness.world import World
 from tests.support.items import item
-
-__all__ = ["shell"]
 
 pytestmark = pytest.mark.integration
 RUNNING = {HERE: {"state": "running", "replicas_ready": 1, "replicas_desired": 1}}

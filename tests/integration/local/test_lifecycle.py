@@ -23,7 +23,7 @@ from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.progress import Progress
 from gco_stream.local.toolchain.build import Binaries, binaries
 from gco_stream.local.toolchain.cache import Cache, default_cache
-from tests.integration.conftest import PATIENCE
+from tests.integration.support.harness.program import PATIENCE
 
 pytestmark = pytest.mark.integration
 

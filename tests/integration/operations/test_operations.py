@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 LEASE = "inference-monitor-leader"

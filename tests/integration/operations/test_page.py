@@ -6,7 +6,8 @@ from collections.abc import Callable
 import urllib3
 
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import REGION, item
 
 SECRET = "hunter2-planted"  # noqa: S105 - looked for on every page

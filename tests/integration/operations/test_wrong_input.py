@@ -12,7 +12,8 @@ import pytest
 from gco_stream.cli.errors import FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.model import wire
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.forked_process import run_forked
 from tests.support.items import item
 

@@ -8,7 +8,8 @@ import pytest
 
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.legacy_objects import GCO, create_as_gco, edit, post, replica_sets, small
 from tests.support.items import item, parity_objects
 
