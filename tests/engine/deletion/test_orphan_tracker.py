@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def orphans(cluster: Cluster) -> OrphanTracker:
-    return OrphanTracker(cluster, POLICY)  # type: ignore[arg-type]
+    return OrphanTracker(cluster, POLICY)  # type: ignore[arg-type]  # a fake with only the methods that are called
 
 
 async def test_two_consecutive_complete_scans_are_proof_and_one_is_not() -> None:

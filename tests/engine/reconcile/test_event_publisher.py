@@ -22,7 +22,7 @@ class Emitted:
         self.events: list[tuple[str, str, str]] = []
         self.news = EventPublisher(
             lambda _ref, _uid, kind, reason, message: self.events.append((kind, reason, message)),
-            Cluster("chat"),  # type: ignore[arg-type]
+            Cluster("chat"),  # type: ignore[arg-type]  # a fake with only the methods that are called
         )
 
     def of(self, outcome: ReconcileResult) -> list[tuple[str, str, str]]:

@@ -33,12 +33,12 @@ class ResyncFixture:
         self.desired = ItemCache(REGION)
         self.dispatcher = Dispatcher(WorkQueue(), clock)
         self.resync = Resync(
-            table,  # type: ignore[arg-type]
-            SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]
+            table,  # type: ignore[arg-type]  # a fake with only the methods that are called
+            SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]  # a fake with only the methods that are called
             self.dispatcher,
             guard,
             ScanTimes(INTERVAL, INTERVAL, clock, random.Random(0)),
-            observers(history=self.history),  # type: ignore[arg-type]
+            observers(history=self.history),  # type: ignore[arg-type]  # a fake with only the methods that are called
         )
 
     @property

@@ -37,12 +37,12 @@ class ControllerFixture:
         self.desired = ItemCache(REGION)
         for name in names:
             self.desired.put(wire.encode(item(name)))
-        self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
+        self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]  # a fake with only the methods that are called
         self.backoff = ItemBackoff(base=1, cap=1, rng=random.Random(0))
         self.metrics = Metrics()
         self.workers = Controller(
             self.dispatcher,
-            self,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]  # a fake with only the methods that are called
             self.tokens,
             Backoffs(self.backoff, contested=ItemBackoff(base=60, cap=60, rng=random.Random(0))),
             observers(self.metrics),

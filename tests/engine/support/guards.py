@@ -33,7 +33,7 @@ class GuardFixture:
         self.lease = lease or Lease()
         self.desired = ItemCache(REGION)
         self.clock = Clock()
-        self.orphans = OrphanTracker(self.cluster, POLICY)  # type: ignore[arg-type]
+        self.orphans = OrphanTracker(self.cluster, POLICY)  # type: ignore[arg-type]  # a fake with only the methods that are called
         self.metrics = Metrics()
         self.guard = Guard(
             orphans=self.orphans,
@@ -45,7 +45,7 @@ class GuardFixture:
 
     def plan_orphan(self, name: str) -> Plan:
         """Plans a name without an item, and records the plan as a reconcile does."""
-        observed = synced_objects(self.cluster, name)  # type: ignore[arg-type]
+        observed = synced_objects(self.cluster, name)  # type: ignore[arg-type]  # a fake with only the methods that are called
         now = datetime.fromtimestamp(self.clock.now, UTC)
         plan, _ = self.guard.plan(PlanInputs(name, None, observed, FleetState(), now, POLICY))
         self.guard.record(plan, has_item=False)

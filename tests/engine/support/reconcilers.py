@@ -33,12 +33,12 @@ class ReconcilerFixture:
         self.written: list[str] = []
         items, guard = self.parts.desired, self.parts.guard
         clock = Clock(now=lambda: datetime.fromtimestamp(self.parts.clock.now, UTC))
-        view = ClusterView(self.cluster, self.pods_of, self)  # type: ignore[arg-type]
+        view = ClusterView(self.cluster, self.pods_of, self)  # type: ignore[arg-type]  # a fake with only the methods that are called
         self.reconciler = Reconciler(
             items,
             EndpointPlanner(items.get, view, policy, clock.now, guard),
-            self,  # type: ignore[arg-type]
-            StatusWriter(items, self, policy.region, self, now=clock.now, on_write=self.written.append),  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]  # a fake with only the methods that are called
+            StatusWriter(items, self, policy.region, self, now=clock.now, on_write=self.written.append),  # type: ignore[arg-type]  # a fake with only the methods that are called
             guard,
             failures_of=lambda _: 0,
         )

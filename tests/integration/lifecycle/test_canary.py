@@ -114,7 +114,7 @@ def test_a_canary_and_the_main_do_not_wait_for_one_another(world: World, control
 def test_a_removed_canary_is_unrouted_drained_and_deleted(world: World, program: Callable[..., Program]) -> None:
     controller = program(CANARY_DRAIN_SECONDS="600").wait_working()
     shared(world, controller)
-    uid = world.get("Deployment", "chat-canary")["metadata"]["uid"]  # type: ignore[index]
+    uid = world.uid("Deployment", "chat-canary")
     world.update_spec("chat", canary=None)
     controller.until(lambda: weights(world) == {}, "its route is removed first")
     assert world.get("Deployment", "chat-canary") is not None
@@ -123,7 +123,9 @@ def test_a_removed_canary_is_unrouted_drained_and_deleted(world: World, program:
     found = world.get("Deployment", "chat-canary")
     assert found is not None
     assert found["metadata"]["uid"] == uid
-    annotations = world.get("Ingress", INGRESS)["metadata"]["annotations"]  # type: ignore[index]
+    ingress = world.get("Ingress", INGRESS)
+    assert ingress is not None
+    annotations = ingress["metadata"]["annotations"]
     assert names.DRAINING_SINCE_ANNOTATION not in annotations
     world.update_spec("chat", canary=None)
     controller.until(lambda: weights(world) == {}, "its route is removed again")

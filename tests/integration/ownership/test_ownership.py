@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_gcos_objects_are_adopted_and_scaled_without_a_restart(
         world.user.scale(world.item_of(name), count + 1)
         controller.until(lambda: world.replicas(name) == count + 1, "the Deployment is scaled")
     for kind, other in (("Service", name), ("Ingress", f"inference-{name}")):
-        controller.until(lambda ref=(kind, other): is_taken_over(world, *ref), f"the {kind} is taken over")  # type: ignore[misc]
+        controller.until(partial(is_taken_over, world, kind, other), f"the {kind} is taken over")
     controller.until(
         lambda: deployment(world, name)["metadata"].get("annotations", {}).get("gco.io/template-version") == "0",
         "the Deployment is adopted",

@@ -52,6 +52,11 @@ class World:
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         return self.kube.find(path_of(kind, self.namespace, name))
 
+    def uid(self, kind: str, name: str) -> str:
+        found = self.get(kind, name)
+        assert found is not None, f"{kind}/{name} does not exist"
+        return str(found["metadata"]["uid"])
+
     def replicas(self, name: str) -> int | None:
         found = self.get("Deployment", name)
         return None if found is None else int(found["spec"]["replicas"])
