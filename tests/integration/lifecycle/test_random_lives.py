@@ -20,8 +20,8 @@ from tests.integration.support.harness.program import Program
 from tests.integration.support.harness.world import World
 from tests.integration.support.leases import release_lease
 from tests.integration.support.pods import unless_gone
-from tests.support.forked_process import run_forked
 from tests.support.items import item
+from tests.support.processes.forked_process import run_forked
 
 SETTINGS = {
     "RESYNC_INTERVAL_SECONDS": "3",

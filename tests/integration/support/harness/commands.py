@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from tests.integration.support.harness.program import PATIENCE
-from tests.support.forked_process import run_forked
+from tests.support.processes.forked_process import run_forked
 
 
 def gco_stream(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

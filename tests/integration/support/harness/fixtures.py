@@ -49,11 +49,13 @@ def program(
 ) -> Iterator[Callable[..., Program]]:
     """Returns a function: `program(SETTING="x")` starts a process, which is killed when the test ends.
 
-    `module`: what to run instead of `gco-stream run`.
+    `module` or `command`: what to run instead of `gco-stream run`.
     """
     started: list[Program] = []
 
-    def start(module: tuple[str, ...] = ("gco_stream", "run"), **settings: str) -> Program:
+    def start(
+        module: tuple[str, ...] = ("gco_stream", "run"), command: list[str] | None = None, **settings: str
+    ) -> Program:
         for further in filter(None, settings.get("ALLOWED_NAMESPACES", "").split(",")):
             if kube.find(path_of("Namespace", name=further)):
                 allow(kube, controller_user, further, charts_rules()[1])
@@ -66,7 +68,7 @@ def program(
             **LONG_LEASE,
             **settings,
         }
-        one = Program(environment, tmp_path / f"program-{len(started)}.log", module)
+        one = Program(environment, tmp_path / f"program-{len(started)}.log", module, command)
         started.append(one)
         return one.start()
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import urllib3
 
-from tests.support.forked_process import ForkedProcess
+from tests.support.processes.forked_process import ForkedProcess
 
 LOOK_EVERY = 0.02
 # Waits end as soon as their condition holds; only a fault or a stalled machine uses the whole timeout.
