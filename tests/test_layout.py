@@ -1,26 +1,24 @@
 """Tests of how the tests are laid out."""
 
-import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+_IMPORT = re.compile(r"^[ \t]*(?:from (tests[\w.]*) import (\([^)]*\)|.*)|import (tests[\w.]*))", re.MULTILINE)
 
 
-def modules_named_by(source: str) -> Iterator[str]:
-    """Yields each module that a source file may import. `from a import b` yields a and a.b."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
+def imported_modules(source: str) -> Iterator[str]:
+    """Yields each module of this folder that a source file may import. `from a import b` yields a and a.b."""
+    for package, names, module in _IMPORT.findall(source):
+        yield package or module
+        yield from (f"{package}.{name}" for name in re.findall(r"\w+", names))
 
 
 def is_collected(module: str) -> bool:
     """Returns whether pytest imports the module by itself: a test module or a conftest of this folder."""
     path = TESTS.parent / f"{module.replace('.', '/')}.py"
-    return path.is_file() and (path.name == "conftest.py" or path.name.startswith("test_"))
+    return path.name.startswith(("conftest.", "test_")) and path.is_file()
 
 
 def test_only_support_modules_are_imported_from() -> None:
@@ -28,17 +26,21 @@ def test_only_support_modules_are_imported_from() -> None:
     found = [
         f"{path.relative_to(TESTS.parent)}: {module}"
         for path in sorted(TESTS.rglob("*.py"))
-        for module in modules_named_by(path.read_text())
+        if path != Path(__file__)
+        for module in imported_modules(path.read_text())
         if is_collected(module)
     ]
     assert found == []
 
 
 def test_imports_from_test_modules_and_conftests_are_detected() -> None:
-    wrong = "import tests.conftest\nfrom tests import test_layout\nfrom tests.test_layout import is_collected\n"
-    assert [module for module in modules_named_by(wrong) if is_collected(module)] == [
-        "tests.conftest",
-        "tests.test_layout",
-        "tests.test_layout",
-    ]
-    assert not any(map(is_collected, modules_named_by("from tests.support.items import item\n")))
+    source = """
+import tests.conftest
+from tests import test_layout
+from tests.test_layout import (
+    is_collected,
+)
+from tests.support.items import item
+"""
+    found = [module for module in imported_modules(source) if is_collected(module)]
+    assert found == ["tests.conftest", "tests.test_layout", "tests.test_layout"]
