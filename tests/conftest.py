@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import os
 import random
+import signal
 import zlib
 from collections.abc import Iterator
 
@@ -12,11 +13,24 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.blocking_calls import no_blocking
 
+pytest_plugins = ["gco_stream.local.pytest_plugin"]
+
 # Shared machines stall, so neither a slow example nor slow generation indicates a fault. Every run tries the same
 # examples, so that a failure is caused by the change under test; GCO_STREAM_EXAMPLES=N searches for new ones.
 settings.register_profile("gco-stream", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.register_profile("search", parent=settings.get_profile("gco-stream"), derandomize=False)
 settings.load_profile("search" if "GCO_STREAM_EXAMPLES" in os.environ else "gco-stream")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_handle_signals() -> Iterator[None]:
+    # A shell without job control starts `make test &` with SIGINT ignored. The processes that tests start would ignore
+    # it too: they inherit ignored signals, but not handlers.
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

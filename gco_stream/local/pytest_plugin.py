@@ -1,9 +1,10 @@
 """pytest fixtures for a real Kubernetes API server and DynamoDB Local, started only if a test requests them.
 
 All tests of a run share `control_plane`. They are isolated from each other, because each test has its own `namespace`,
-`table` and `controller_env`. `disposable_control_plane` starts separate control planes, which a test may break.
+`table` and `controller_env`. `disposable_control_plane` starts separate control planes, which a test may break. To use
+the fixtures, set `pytest_plugins = ["gco_stream.local.pytest_plugin"]` in the top-level conftest.py.
 
-pytest loads this plugin at every start. Functions therefore import the slow modules only when they need them.
+pytest imports this module at every start. Functions therefore import the slow modules only when they need them.
 """
 
 # ruff: noqa: PLC0415

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.integration.conftest import controller, controller_env, program, world
+from tests.integration.support.harness.fixtures import controller, controller_env, program, world
 from tools.browser.chromium import chromium
 from tools.browser.devtools import Tab, opened, running
 

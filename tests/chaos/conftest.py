@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.leadership.replicas import replicas
-from tests.integration.conftest import controller, controller_env, program, unlimited_env, webhook, world
+from tests.integration.support.harness.fixtures import (
+    controller,
+    controller_env,
+    program,
+    unlimited_env,
+    webhook,
+    world,
+)
 
 __all__ = ["controller", "controller_env", "program", "replicas", "unlimited_env", "webhook", "world"]
 _TEST_SECONDS = 600.0

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration

@@ -15,10 +15,11 @@ from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import APPLY_PATCH, KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.planning.hostile.hostile_grammar import checked
 from tests.planning.hostile.hostile_items import ANSI, PRIVATE, items
-from tests.planning.hostile.test_hostile_items import LONGEST_REPORT, lives
+from tests.planning.support.lives import LONGEST_REPORT, lives
 from tests.support.items import item
 from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster
 

@@ -10,7 +10,8 @@ import pytest
 
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.pods import tell_pods
 from tests.support.items import item
 
@@ -82,8 +83,7 @@ def lives(world: World, one: Program) -> None:
     """Covers an endpoint's lifecycle: create, update, scale, canary, stop, withdrawal of the Ingress, delete."""
     world.put(item("whole", spec={"gpu_count": 0, "autoscaling": SCALING, "canary": CANARY}))
     world.put(item("ill", spec={"gpu_count": 0}))
-    for name in ("whole", "ill"):
-        one.until(lambda name=name: world.state(name) == "running", f"{name} is running")  # type: ignore[misc]
+    one.until(lambda: world.state("whole") == world.state("ill") == "running", "both endpoints are running")
     tell_pods(world, "false", "ill")
     one.until(lambda: world.get("Ingress", "inference-ill") is None, "the Ingress of the unready endpoint is withdrawn")
     one.until(lambda: world.report("ill").get("reason") == "IngressWithdrawn", "the withdrawal is reported")

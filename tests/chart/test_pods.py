@@ -7,14 +7,9 @@ import pytest
 import gco_stream
 from gco_stream.model.quantities import value_of
 from tests.chart.helm import Helm, Object, environment
+from tests.chart.support.labels import SELECTOR
 
 pytestmark = pytest.mark.slow
-
-SELECTOR = {
-    "app.kubernetes.io/name": "gco-stream",
-    "app.kubernetes.io/instance": "gco-stream",
-    "app.kubernetes.io/component": "controller",
-}
 
 
 def deployment(objects: dict[str, Object]) -> Any:

@@ -1,31 +1,15 @@
 """Tests of the chart's RBAC: the Roles grant exactly what the controller uses, to the controller only."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from gco_stream.cluster.permissions import Permission, required_permissions
+from gco_stream.cluster.permissions import required_permissions
 from gco_stream.settings import LEASE_NAME
-from tests.chart.helm import Helm, Object
+from tests.chart.helm import Helm
+from tests.chart.support.rights import granted
 
 pytestmark = pytest.mark.slow
 
 ROLE = "arn:aws:iam::111122223333:role/gco-stream"
-
-
-def granted(objects: dict[str, Object]) -> Iterator[Permission]:
-    """Yields each permission that the Roles grant."""
-    for role in objects.values():
-        if role["kind"] != "Role":
-            continue
-        for rule in role["rules"]:
-            for group in rule["apiGroups"]:
-                for resource in rule["resources"]:
-                    for verb in rule["verbs"]:
-                        for name in rule.get("resourceNames", [""]):
-                            plural, _, sub = resource.partition("/")
-                            namespace = role["metadata"]["namespace"]
-                            yield Permission(namespace, group, plural, verb, subresource=sub, name=name)
 
 
 @pytest.mark.parametrize("more", [(), ("team-a", "team-b"), ("gco-inference", "team-a", "team-a")])

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.chart.helm import Helm, Object
-from tests.chart.test_pods import SELECTOR
+from tests.chart.support.labels import SELECTOR
 from tests.support.items import parity_objects
 
 pytestmark = pytest.mark.slow

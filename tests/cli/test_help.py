@@ -9,7 +9,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from gco_stream.cli.help import EXIT_CODES, reflowed
 from gco_stream.cli.main import app
-from tests.cli.test_main import run
+from tests.cli.support.commands import run
 
 # Words that introduce the behaviour without an option.
 _DEFAULT = re.compile(r"\b(default|without|otherwise)\b", re.IGNORECASE)

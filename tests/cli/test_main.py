@@ -11,10 +11,10 @@ import pytest
 from gco_stream import __version__
 from gco_stream.aws import errors as aws
 from gco_stream.cli.errors import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE, command_error_of
-from gco_stream.cli.main import main
 from gco_stream.cli.options import DEFAULT_TABLE, REGION_VARIABLES, TABLE_VARIABLE, complete_endpoint
 from gco_stream.cluster.api import errors as cluster
 from gco_stream.settings import SettingsError
+from tests.cli.support.commands import run
 
 COMMANDS = [
     *(f"endpoint {name}" for name in ("put", "get", "list", "wait", "start", "stop", "scale", "delete", "hold")),
@@ -29,13 +29,6 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for variable in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(variable, str(tmp_path / "none"))
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:

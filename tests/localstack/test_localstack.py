@@ -14,7 +14,7 @@ from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.table import bootstrap
 from gco_stream.table.sync_table import SyncEndpointTable
-from tests.integration.conftest import Program
+from tests.integration.support.harness.program import Program
 
 ROOT = Path(__file__).parents[2]
 NAME = "load-0"

@@ -15,7 +15,7 @@ from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
 from gco_stream.settings import Settings
 from gco_stream.table.info import TableInfo
-from tests.engine.deletion.test_orphan_tracker import Cluster
+from tests.engine.support.orphans import Cluster
 from tests.support.items import REGION, item
 from tests.support.observers import observers
 from tests.support.simulated_cluster import POLICY
@@ -96,17 +96,17 @@ class LeaderFixture:
         self.stop = asyncio.Event()
         cache = SyncedCache()
         connections = Connections(
-            kube=SimpleNamespace(),  # type: ignore[arg-type]
-            table=self,  # type: ignore[arg-type]
-            replica_table=SimpleNamespace(describe=self.describe_replica),  # type: ignore[arg-type]
+            kube=SimpleNamespace(),  # type: ignore[arg-type]  # a fake with only the methods that are called
+            table=self,  # type: ignore[arg-type]  # a fake with only the methods that are called
+            replica_table=SimpleNamespace(describe=self.describe_replica),  # type: ignore[arg-type]  # a fake with only the methods that are called
             streams=self.streams,
         )
         self.tenure = LeaderRunnables(
             Settings(region=REGION, reconcile_workers=1),
             POLICY,
             connections,
-            cache,  # type: ignore[arg-type]
-            Leadership(),  # type: ignore[arg-type]
+            cache,  # type: ignore[arg-type]  # a fake with only the methods that are called
+            Leadership(),  # type: ignore[arg-type]  # a fake with only the methods that are called
             observers(),
             Clock(monotonic=asyncio.get_running_loop().time),
         )

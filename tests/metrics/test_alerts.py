@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,10 @@ import yaml
 
 from tests.chart.helm import Helm
 from tests.metrics.scenarios import HEALTHY, SCENARIOS, Series
+from tests.metrics.support.alerts import ALERTS, ROOT, RULES, promtool
 from tools.metrics.dashboard import DASHBOARD
 
-ROOT = Path(__file__).parent.parent.parent
-RULES = ROOT / "helm" / "gco-stream" / "alerts" / "gco-stream.yaml"
 RUNBOOKS = ROOT / "docs" / "operations.md"
-ALERTS: dict[str, dict[str, Any]] = {
-    rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
-}
-
-
-def promtool(binary: Path, *arguments: str | Path) -> str:
-    done = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def write_tests(file: Path, rules: Path, *groups: dict[str, Any]) -> Path:

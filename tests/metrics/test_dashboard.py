@@ -1,17 +1,13 @@
 """Tests of the dashboard: generated from the code, without overlapping panels, and with valid queries."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.metrics.test_alerts import promtool
+from tests.metrics.support.alerts import promtool
+from tests.metrics.support.panels import MADE, PANELS
 from tools.metrics.dashboard import DASHBOARD, dashboard
-
-MADE: dict[str, Any] = json.loads(DASHBOARD.read_text())
-PANELS = [panel for panel in MADE["panels"] if panel["type"] != "row"]
 
 
 def test_the_file_is_up_to_date() -> None:

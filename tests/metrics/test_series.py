@@ -12,7 +12,7 @@ from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.ops.metrics import ENDPOINT_STATES, Metrics
-from tests.engine.reconcile.test_controller import ControllerFixture
+from tests.engine.support.controllers import ControllerFixture
 from tests.support.items import REGION, item
 
 HOSTILE = ["", "a" * 10_000, 'x"} 1\nfake_metric 1', "\x00", "😀", "{{.}}", "running\n", "RUNNING"]

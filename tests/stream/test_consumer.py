@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 
 from gco_stream.stream.consumer import PIN_TIMEOUT, StreamRecord
-from tests.stream.conftest import POLL
 from tests.stream.scripted.faults import Hang, Refuse
 from tests.stream.scripted.shards import id_of, written
+from tests.stream.support.consumer_log import POLL
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 

@@ -5,9 +5,9 @@ import asyncio
 import looptime
 import pytest
 
-from tests.stream.schedules import Action, Delete, Fail, Merge, Schedule, Show, Split, Step, TurnOn
 from tests.stream.scripted.faults import Hang
-from tests.stream.test_random_schedules import live
+from tests.stream.support.lives import live
+from tests.stream.support.schedules import Action, Delete, Fail, Merge, Schedule, Show, Split, Step, TurnOn
 
 
 def run(*steps: tuple[float, Action]) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from gco_stream.stream.consumer import CALL_TIMEOUT, PIN_TIMEOUT, StreamLocation
 from gco_stream.table.endpoints import EndpointTable
-from tests.stream.conftest import ConsumerLog, aws_session
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.faults import Hang, Refuse
 from tests.stream.scripted.server import TABLE, ScriptedDynamoDB
 from tests.stream.scripted.shards import id_of
+from tests.stream.support.consumer_log import ConsumerLog, aws_session
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 

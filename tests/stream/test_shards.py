@@ -6,11 +6,11 @@ from itertools import pairwise
 import pytest
 
 from gco_stream.stream.consumer import CALL_TIMEOUT
-from tests.stream.conftest import POLL, ConsumerLog, aws_session
 from tests.stream.scripted.doors import client_in_memory
 from tests.stream.scripted.faults import Body, Cut, Empty, Hang, Refuse, Slow
 from tests.stream.scripted.iterators import LIFE
 from tests.stream.scripted.shards import id_of
+from tests.stream.support.consumer_log import POLL, ConsumerLog, aws_session
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 

@@ -9,11 +9,11 @@ from gco_stream.aws.errors import AWSError
 from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.consumer import StreamTimes
 from gco_stream.stream.lineage import ShardIteratorType
-from tests.stream.conftest import ConsumerLog, aws_session
 from tests.stream.scripted.doors import client_in_memory, client_of, listening
 from tests.stream.scripted.faults import Body, Cut, Hang, Refuse, Slow
 from tests.stream.scripted.server import ScriptedDynamoDB
 from tests.stream.scripted.shards import id_of
+from tests.stream.support.consumer_log import ConsumerLog, aws_session
 
 pytestmark = pytest.mark.slow
 

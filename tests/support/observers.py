@@ -10,4 +10,4 @@ from gco_stream.ops.metrics import Metrics
 def observers(metrics: Metrics | None = None, history: ReconcileHistory | None = None) -> Observers:
     """Returns observers whose Events are dropped."""
     events = SimpleNamespace(publish=lambda _name, _outcome: None)
-    return Observers(metrics or Metrics(), history or ReconcileHistory(), events)  # type: ignore[arg-type]
+    return Observers(metrics or Metrics(), history or ReconcileHistory(), events)  # type: ignore[arg-type]  # a fake with only the methods that are called

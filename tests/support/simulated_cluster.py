@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from gco_stream.model.endpoint import Endpoint, RegionStatus
+from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionStatus
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership, PodHealth
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Plan
@@ -166,7 +166,7 @@ class SimulatedCluster:
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def plan(self, endpoint: Endpoint, fleet: FleetState | None = None) -> Plan:
+    def plan(self, endpoint: Endpoint | InvalidItem, fleet: FleetState | None = None) -> Plan:
         observed = Observed(dict(self.objects), self.pods)
         return plan_endpoint(
             PlanInputs(endpoint.name, endpoint, observed, fleet or FleetState(), self.now, self.policy)

@@ -12,6 +12,7 @@ import typer
 
 from gco_stream.cli import output
 from gco_stream.cli.errors import USAGE, CommandError
+from gco_stream.cli.interrupt import enable_ctrl_c
 from gco_stream.cli.options import DEFAULT_TABLE, RegionOption, TableOption, open_table
 from gco_stream.cli.output import Format, TextOutputOption
 
@@ -103,6 +104,7 @@ def top(
     def look() -> "View":
         return fleet.snapshot(frozenset(map(HealthStatus, statuses)), order)
 
+    enable_ctrl_c()
     with suppress(KeyboardInterrupt):
         if form is Format.JSON:
             fleet_view.documents(look, None if once else interval)

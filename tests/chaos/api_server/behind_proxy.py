@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import urllib3
 
 from gco_stream.local.kube_api import path_of
 from tests.chaos.proxies.faulty_http import Fault, FaultyProxy, Request, SeenRequest
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 TIMEOUT = 120.0
@@ -96,14 +98,14 @@ class ProgramBehindProxy:
 
     def until_in_desired_state(self, *names: str, timeout: float = TIMEOUT) -> None:
         for name in names:
-            self.until(lambda name=name: self.is_in_desired_state(name), f"{name} is in the desired state", timeout)  # type: ignore[misc]
+            self.until(partial(self.is_in_desired_state, name), f"{name} is in the desired state", timeout)
 
     def until_gone(self, *names: str) -> None:
         for name in names:
-            self.until(
-                lambda name=name: self.world.item(name) is None and not self._exists(name),  # type: ignore[misc]
-                f"{name} is purged",
-            )
+            self.until(partial(self._is_purged, name), f"{name} is purged")
+
+    def _is_purged(self, name: str) -> bool:
+        return self.world.item(name) is None and not self._exists(name)
 
     def _exists(self, name: str) -> bool:
         return any(key.partition("/")[2].removeprefix("inference-") == name for key in self.world.objects())

@@ -29,7 +29,8 @@ from tests.chaos.proxies.faulty_http import (
     Swallow,
     Trickle,
 )
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 
 pytestmark = pytest.mark.integration
 

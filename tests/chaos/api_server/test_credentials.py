@@ -9,7 +9,8 @@ import pytest
 from gco_stream.local.certificates import Authority
 from tests.chaos.api_server.behind_proxy import SETTINGS, ProgramBehindProxy
 from tests.chaos.proxies.faulty_http import FaultyProxy
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 
 pytestmark = pytest.mark.integration
 Start = Callable[..., Program]

@@ -13,7 +13,8 @@ from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers.dynamodb import client
 from gco_stream.table.bootstrap import create
 from tests.chaos.api_server.behind_proxy import ProgramBehindProxy, program_behind
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 
 pytestmark = pytest.mark.integration
 NAMESPACE = "restarts"

@@ -10,8 +10,9 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
 from tests.chaos.api_server.behind_proxy import program_behind
-from tests.integration.conftest import Program, World
-from tests.integration.operations.test_wrong_surroundings import RIGHTS, grant
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
+from tests.integration.support.rights import RIGHTS, grant
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from tests.chaos.proxies.faulty_http import (
     Silence,
     Trickle,
 )
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.fake_api_server import until
 
 pytestmark = pytest.mark.integration
@@ -105,6 +107,10 @@ def lists(kind: str) -> Callable[[Request], bool]:
     return lambda request: request.method == "GET" and not request.is_watch and request.path.endswith(f"/{kind}")
 
 
+def were_injected_twice(one: ProgramBehindProxy, fates: Iterable[str]) -> bool:
+    return all(one.proxy.injected[name] == 2 for name in fates)
+
+
 def test_drift_is_repaired_after_any_watch_failure(one: ProgramBehindProxy) -> None:
     one.put("chat")
     one.put("idle")
@@ -119,7 +125,7 @@ def test_drift_is_repaired_after_any_watch_failure(one: ProgramBehindProxy) -> N
         one.proxy.drop_connections()
         kube.patch(path_of("Deployment", namespace, "chat"), {"spec": {"replicas": 3}})
         kube.patch(service, {"spec": {"ports": [{"name": "http", "port": 81, "targetPort": 8000, "protocol": "TCP"}]}})
-        one.until(lambda fates=fates: all(one.proxy.injected[name] == 2 for name in fates), f"faults hit: {[*fates]}")  # type: ignore[misc]
+        one.until(partial(were_injected_twice, one, fates), f"faults hit: {[*fates]}")
         one.until(
             lambda: [port["port"] for port in kube.get(service)["spec"]["ports"]] == [80], "the Service is repaired"
         )

@@ -9,7 +9,8 @@ import orjson
 from gco_stream.local.audit import AuditLog
 from gco_stream.local.kube_api import path_of
 from tests.chaos.proxies.faulty_http import Action, Answer, Fault, FaultyProxy, Request
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 
 THROTTLED = ("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded")
 STREAM_CALLS = ("DescribeStream", "GetShardIterator", "GetRecords")

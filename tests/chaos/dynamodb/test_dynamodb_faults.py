@@ -40,8 +40,9 @@ from tests.chaos.proxies.faulty_http import (
     Rewrite,
     Trickle,
 )
-from tests.integration.conftest import Program, World
-from tests.integration.deletion.test_guard import scans
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.removals import scans
+from tests.integration.support.harness.world import World
 from tests.integration.support.watch_history import GONE, history
 from tests.support.items import item
 

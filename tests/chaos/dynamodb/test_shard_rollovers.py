@@ -25,8 +25,9 @@ from gco_stream.table.bootstrap import create
 from tests.chaos.dynamodb.dynamodb_faults import requests_for, until_in_desired_state
 from tests.chaos.dynamodb.rolling_dynamodb import ITERATORS_LIVE, RECORDS_LIVE, RollingDynamoDB
 from tests.chaos.proxies.faulty_http import Answer, Fault, FaultyProxy
-from tests.integration.conftest import Program, World
-from tests.integration.deletion.test_guard import sample, scans
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.removals import sample, scans
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration

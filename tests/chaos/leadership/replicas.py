@@ -28,7 +28,8 @@ from gco_stream.settings import LEASE_NAME
 from tests.chaos.leadership import audited_writes as acting
 from tests.chaos.leadership.audited_writes import LeaderWrite
 from tests.chaos.proxies.relay import Relay
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 
 # The gap between deadline and duration lets a leader shut down even on a busy machine. A longer stall rightly costs the
 # leader its lease, so tests determine who leads.

@@ -12,8 +12,8 @@ from gco_stream.model.names import DRAINING_SINCE_ANNOTATION as DRAINING
 from gco_stream.model.names import UNREADY_SINCE_ANNOTATION as UNREADY
 from tests.chaos.leadership.audited_writes import terms
 from tests.chaos.leadership.replicas import Replica, Replicas
-from tests.integration.conftest import World
-from tests.integration.lifecycle.test_canary import weights
+from tests.integration.support.harness.states import weights
+from tests.integration.support.harness.world import World
 from tests.integration.support.pods import tell_pods
 from tests.support.items import item
 

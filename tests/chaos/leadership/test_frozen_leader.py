@@ -3,18 +3,23 @@
 import os
 import random
 import time
+from functools import partial
 
 import pytest
 
 from tests.chaos.leadership.audited_writes import terms
 from tests.chaos.leadership.replicas import BURNT, PATIENCE, Replica, Replicas, changing
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
 
 NAMES = [f"e{number:02}" for number in range(12)]
 FREEZES = int(os.environ.get("FREEZES") or 3)
+
+
+def has_ended_or_stands_by(replica: Replica) -> bool:
+    return replica.has_ended() or replica.is_standing_by()
 
 
 def test_a_leader_frozen_while_writing_writes_nothing_after_it_is_succeeded(
@@ -32,7 +37,7 @@ def test_a_leader_frozen_while_writing_writes_nothing_after_it_is_succeeded(
             one.freeze()
             replicas.next_to_write(but=one)
             one.thaw()
-            one.program.until(lambda one=one: one.has_ended() or one.is_standing_by(), "exits or stands by", PATIENCE)  # type: ignore[misc]
+            one.program.until(partial(has_ended_or_stands_by, one), "exits or stands by", PATIENCE)
             if one.has_ended():
                 assert one.program.stop() == BURNT
                 burnt += 1

@@ -20,7 +20,7 @@ from gco_stream.settings import LEASE_NAME
 from tests.chaos.leadership.audited_writes import changes
 from tests.chaos.leadership.replicas import DEADLINE, DURATION, RETRY, Replica, Replicas
 from tests.chaos.proxies.faulty_http import Delay, Fault, FaultyProxy, Request, Swallow
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.leadership.audited_writes import LeaderWrite, changes, terms
 from tests.chaos.leadership.replicas import Replica, Replicas, changing
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.local.control_plane import ControlPlane
 from tests.chaos.leadership.audited_writes import LeaderWrite, changes, terms
 from tests.chaos.leadership.replicas import DURATION, Replica, Replicas, changing
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 from tests.integration.support.held_writes import held_writes, report
 from tests.support.items import item
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import libfaketime  # type: ignore[import-untyped]
+import libfaketime  # type: ignore[import-untyped]  # the package has no types
 import orjson
 
 from gco_stream.local.certificates import write_private

@@ -10,7 +10,7 @@ from gco_stream.model.objects import Observed
 from gco_stream.planning.explain.object_status import ObjectState
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.types.policy import FleetState
-from tests.planning.explain.test_explanation import DEPLOYMENT, changed, explained
+from tests.planning.support.explanations import DEPLOYMENT, changed, explained
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import POLICY, SimulatedCluster, running
 

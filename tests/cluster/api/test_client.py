@@ -71,8 +71,12 @@ async def test_waiting_for_a_connection_counts_and_nothing_is_sent_late(tmp_path
     assert [request.path for request in seen.requests] == ["/first", "/third"]
 
 
+async def unused(_: web.Request) -> web.StreamResponse:
+    raise AssertionError("no request is expected")
+
+
 async def test_a_missing_server_is_reported_in_one_line(tmp_path: Path) -> None:
-    async with listening(lambda _: asyncio.sleep(0)) as (url, _):  # type: ignore[arg-type,return-value]
+    async with listening(unused) as (url, _):
         pass
     async with KubeClient.connect(kubeconfig=kubeconfig(tmp_path / "k", url, {})) as client:
         with pytest.raises(errors.Unreachable) as caught:

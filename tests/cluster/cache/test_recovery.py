@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gco_stream.cluster.api.errors import TooManyRequests, Unreachable
 from gco_stream.cluster.cache import reflector as watch
-from tests.cluster.cache.test_reflector import DEPLOYMENTS, running, running_cache
+from tests.cluster.support.caches import DEPLOYMENTS, running, running_cache
 from tests.support.fake_api_server import connected, json_answer, list_of, status_answer, stream, until
 
 pytestmark = pytest.mark.slow

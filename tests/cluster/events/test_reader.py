@@ -27,7 +27,7 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 async def read(*items: dict[str, Any]) -> list[Any]:
-    return list(await list_events(Api(*items), "gco-inference", ("chat",), timeout=1))  # type: ignore[arg-type]
+    return list(await list_events(Api(*items), "gco-inference", ("chat",), timeout=1))  # type: ignore[arg-type]  # a fake with only the methods that are called
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,6 @@ async def test_invalid_fields_are_left_out(odd: dict[str, Any]) -> None:
 
 async def test_events_are_requested_for_each_name_in_the_namespace() -> None:
     api = Api()
-    await list_events(api, "team-a", ("chat", "inference-chat"), timeout=1)  # type: ignore[arg-type]
+    await list_events(api, "team-a", ("chat", "inference-chat"), timeout=1)  # type: ignore[arg-type]  # a fake with only the methods that are called
     path = "/apis/events.k8s.io/v1/namespaces/team-a/events"
     assert api.asked == [(path, "regarding.name=chat"), (path, "regarding.name=inference-chat")]

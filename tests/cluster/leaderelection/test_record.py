@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -135,7 +136,7 @@ def test_missing_or_invalid_fields_are_unset(spec: object) -> None:
 
 
 def test_acquiring_sets_our_fields_and_keeps_all_others() -> None:
-    raw = {
+    raw: dict[str, Any] = {
         "metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"a": "1"}},
         "spec": {"holderIdentity": "old", "leaseDurationSeconds": 45, "leaseTransitions": 3, "strategy": "x"},
     }
@@ -150,7 +151,7 @@ def test_acquiring_sets_our_fields_and_keeps_all_others() -> None:
             "strategy": "x",
         },
     }
-    assert raw["spec"]["holderIdentity"] == "old"  # type: ignore[index]
+    assert raw["spec"]["holderIdentity"] == "old"
 
 
 def test_transitions_count_holder_changes_up_to_the_servers_limit() -> None:

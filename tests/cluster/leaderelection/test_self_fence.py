@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests.support.processes.child_process import child_process
+
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
@@ -51,7 +53,8 @@ def test_a_disarmed_or_rearmed_fence_does_not_end_the_process(body: str) -> None
 def test_a_stopped_process_does_nothing_more_when_it_resumes() -> None:
     # It writes in a tight loop of system calls and is stopped somewhere in between.
     body = 'fence(3.0); [os.write(1, b"still\\n") for _ in iter(int, 1)]'
-    with subprocess.Popen([sys.executable, "-c", PROGRAM.format(body=body)], stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", PROGRAM.format(body=body)]
+    with child_process(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         pipe = process.stdout.fileno()
         assert os.read(pipe, 1)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -16,24 +15,14 @@ from gco_stream.engine.deletion.approvals import (
     digest_of,
     entry_of,
 )
-from gco_stream.engine.deletion.budget import DeletionBudget, short_digest
-from gco_stream.engine.deletion.guard import Guard, unrequested_deletions
-from gco_stream.engine.deletion.orphan_tracker import OrphanTracker, synced_objects
-from gco_stream.engine.state.item_cache import ItemCache
+from gco_stream.engine.deletion.budget import short_digest
+from gco_stream.engine.deletion.guard import unrequested_deletions
 from gco_stream.model.reasons import Reason
-from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.types.decision import FleetLimit
 from gco_stream.planning.types.plan import Plan
-from gco_stream.planning.types.plan_inputs import PlanInputs
-from gco_stream.planning.types.policy import FleetState
-from tests.engine.deletion.test_budget import BEGAN, Clock, Lease
-from tests.engine.deletion.test_orphan_tracker import Cluster, scan
-from tests.support.items import REGION
-from tests.support.simulated_cluster import POLICY
-
-
-def approve(lease: Lease, *entries: str, now: float = BEGAN) -> None:
-    lease.annotations = {**lease.annotations, APPROVED_ANNOTATION: approval_of(entries, now)}
+from tests.engine.support.guards import GuardFixture, approve
+from tests.engine.support.leases import BEGAN, Clock, Lease
+from tests.engine.support.orphans import scan
 
 
 def test_an_entry_identifies_a_name_and_exactly_these_objects() -> None:
@@ -116,41 +105,6 @@ def test_a_new_approval_is_reported_once_even_after_it_was_used() -> None:
 def test_a_full_approval_fits_into_the_lease() -> None:
     text = approval_of([short_digest(str(number)) for number in range(MAX_APPROVED)], BEGAN)
     assert len(text) <= 141_000
-
-
-class GuardFixture:
-    """A guard over endpoints with live objects but without items."""
-
-    def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None) -> None:
-        self.cluster = Cluster(*made)
-        self.lease = lease or Lease()
-        self.desired = ItemCache(REGION)
-        self.clock = Clock()
-        self.orphans = OrphanTracker(self.cluster, POLICY)  # type: ignore[arg-type]
-        self.metrics = Metrics()
-        self.guard = Guard(
-            orphans=self.orphans,
-            budget=DeletionBudget(limit, self.lease, self.clock),
-            approvals=Approvals(self.lease, self.clock),
-            items=self.desired,
-            metrics=self.metrics,
-        )
-
-    def plan_orphan(self, name: str) -> Plan:
-        """Plans a name without an item, and records the plan as a reconcile does."""
-        observed = synced_objects(self.cluster, name)  # type: ignore[arg-type]
-        now = datetime.fromtimestamp(self.clock.now, UTC)
-        plan, _ = self.guard.plan(PlanInputs(name, None, observed, FleetState(), now, POLICY))
-        self.guard.record(plan, has_item=False)
-        return plan
-
-    async def proven(self) -> "GuardFixture":
-        for _ in range(2):
-            await scan(self.orphans, "another")
-        return self
-
-    def uids(self, name: str) -> set[str]:
-        return {obj.uid for obj in self.cluster.objects.values() if obj.endpoint == name}
 
 
 async def test_an_orphan_is_removed_once_it_is_proven_and_recorded_in_the_lease() -> None:

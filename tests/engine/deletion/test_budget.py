@@ -2,43 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
 
 import pytest
 
-from gco_stream.cluster.api.errors import ClusterError, Conflict
+from gco_stream.cluster.api.errors import Conflict
 from gco_stream.engine.deletion.budget import MAX_REMOVALS, REMOVALS_ANNOTATION, DeletionBudget, short_digest
-from tests.support.simulated_cluster import START
+from tests.engine.support.leases import BEGAN, Clock, Lease
 
-BEGAN = START.timestamp()
 HOUR = 3600.0
-
-
-class Lease:
-    """A Lease's annotations. Writes wait for `gate`, then raise `fails` if it is set."""
-
-    def __init__(self, **annotations: str) -> None:
-        self.annotations: Mapping[str, str] = annotations
-        self.fails: ClusterError | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.writes = 0
-
-    async def annotate(self, annotations: Mapping[str, str | None]) -> None:
-        self.writes += 1
-        await self.gate.wait()
-        if self.fails is not None:
-            raise self.fails
-        merged = {**self.annotations, **annotations}
-        self.annotations = {key: value for key, value in merged.items() if value is not None}
-
-
-class Clock:
-    def __init__(self, now: float = BEGAN) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def budget(limit: int | None, lease: Lease | None = None, clock: Clock | None = None) -> DeletionBudget:

@@ -1,88 +1,19 @@
 """Workers: when a report waits, when an echo is skipped, and what follows from each outcome."""
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 import structlog
 
 from gco_stream.aws.errors import Unreachable
-from gco_stream.engine.reconcile.controller import Controller
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
-from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.engine.state.sync_tokens import SyncTokens
-from gco_stream.engine.workqueue.queue import Priority, WorkQueue
-from gco_stream.engine.workqueue.retries import Backoffs, ItemBackoff
+from gco_stream.engine.workqueue.queue import Priority
 from gco_stream.engine.workqueue.triggers import Trigger
-from gco_stream.model import wire
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.types.decision import RequeueAfter
-from tests.support.items import REGION, item
-from tests.support.observers import observers
+from tests.engine.support.controllers import ControllerFixture
 
-Answer = Callable[[str, bool], ReconcileResult]
 NO = (Cause(Reason.REJECTED, "no"),)
-
-
-class Versions:
-    """The resourceVersions of an endpoint's objects in the cache."""
-
-    def token(self, name: str) -> tuple[str, ...]:
-        return (name,)
-
-
-class ControllerFixture:
-    """Workers with a reconciler that returns what the test specifies."""
-
-    def __init__(self, answer: Answer, *names: str) -> None:
-        self.answer = answer
-        self.calls: list[tuple[str, bool]] = []
-        clock = asyncio.get_running_loop().time
-        self.queue = WorkQueue(clock)
-        self.desired = ItemCache(REGION)
-        for name in names:
-            self.desired.put(wire.encode(item(name)))
-        self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
-        self.backoff = ItemBackoff(base=1, cap=1, rng=random.Random(0))
-        self.metrics = Metrics()
-        self.workers = Controller(
-            self.queue,
-            self,  # type: ignore[arg-type]
-            self.tokens,
-            Backoffs(self.backoff, contested=ItemBackoff(base=60, cap=60, rng=random.Random(0))),
-            observers(self.metrics),
-            clock,
-        )
-
-    async def reconcile(
-        self, name: str, *, objects_first: bool = False, on_applied: Callable[[], None] = lambda: None
-    ) -> ReconcileResult:
-        self.calls.append((name, objects_first))
-        return self.answer(name, objects_first)
-
-    def is_current(self, name: str) -> bool:
-        return self.desired.stale_mark(name) is None
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """Runs one worker, and stops it once the queue is idle after the block."""
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-            group.create_task(self.workers.run(1))
-            yield
-            await self.idle()
-            self.queue.shut_down()
-
-    async def idle(self) -> None:
-        """Waits until no key is waiting or in flight."""
-        while not self.queue.idle:  # noqa: ASYNC110 - the queue has no events
-            await asyncio.sleep(0)
-
-    async def drain(self) -> None:
-        async with self.working():
-            pass
 
 
 def startup_answer(name: str, objects_first: bool) -> ReconcileResult:

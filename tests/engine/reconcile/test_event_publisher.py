@@ -9,7 +9,7 @@ from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.types.plan import Plan, Report
 from gco_stream.planning.types.steps import Delete, StepEvent
-from tests.engine.deletion.test_orphan_tracker import Cluster
+from tests.engine.support.orphans import Cluster
 from tests.support.simulated_cluster import NAMESPACE
 
 INGRESS = ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")
@@ -23,7 +23,7 @@ class Emitted:
         self.events: list[tuple[str, str, str]] = []
         self.news = EventPublisher(
             lambda _ref, _uid, kind, reason, message: self.events.append((kind, reason, message)),
-            Cluster("chat"),  # type: ignore[arg-type]
+            Cluster("chat"),  # type: ignore[arg-type]  # a fake with only the methods that are called
         )
 
     def of(self, outcome: ReconcileResult) -> list[tuple[str, str, str]]:

@@ -20,7 +20,7 @@ from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 from gco_stream.planning.types.steps import Create, Part, Step
-from tests.engine.deletion.test_removal import ReconcilerFixture
+from tests.engine.support.reconcilers import ReconcilerFixture
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import CANARY, POLICY, SCALED, SimulatedCluster, running
 
@@ -46,7 +46,7 @@ async def executed(server: Server) -> ExecutionResult:
     plan = plan_endpoint(PlanInputs("chat", asked, Observed(kept), FleetState(), cluster.now, POLICY))
     assert {step.part for step in plan.steps} == {Part.MAIN, Part.ROUTE, Part.CANARY}
     assert all(isinstance(step, Create) for step in plan.steps)
-    return await PlanExecutor(server, lambda _: None).execute(plan)  # type: ignore[arg-type]
+    return await PlanExecutor(server, lambda _: None).execute(plan)  # type: ignore[arg-type]  # a fake with only the methods that are called
 
 
 def names(steps: list[Step]) -> set[str]:
@@ -75,7 +75,7 @@ async def test_a_rejected_step_is_retried_after_30_seconds_then_at_growing_inter
     clock = [0.0]
     refused: ClusterError | None = Rejected(403, "Forbidden", "denied by a policy")
     server = Server(lambda what: refused if what == "Service/chat" else None)
-    executor = PlanExecutor(server, lambda _: None, clock=lambda: clock[0])  # type: ignore[arg-type]
+    executor = PlanExecutor(server, lambda _: None, clock=lambda: clock[0])  # type: ignore[arg-type]  # a fake with only the methods that are called
     plan = plan_endpoint(
         PlanInputs("chat", endpoint("chat"), Observed({}), FleetState(), SimulatedCluster().now, POLICY)
     )
@@ -115,7 +115,7 @@ async def test_an_item_that_changes_faster_than_it_is_read_frees_its_worker() ->
     async def gone_and_there_again(name: str, *_: object) -> WireItem:
         raise ItemNotFound(f"{name}: item does not exist")
 
-    bench.write_status = gone_and_there_again  # type: ignore[assignment]
+    bench.write_status = gone_and_there_again  # type: ignore[assignment]  # replaces a method
     bench.put("chat", target_regions=["us-east-1"], spec={"image": ""})
     async with asyncio.timeout(5):
         (outcome,) = await bench.run("chat")
@@ -137,7 +137,7 @@ async def test_a_leader_that_finds_a_higher_epoch_raises_its_own_and_reports() -
         bench.epoch = above + 1
         return bench.epoch
 
-    bench.write_status, bench.raise_epoch = fenced, raised  # type: ignore[method-assign]
+    bench.write_status, bench.raise_epoch = fenced, raised  # type: ignore[method-assign]  # replaces methods
     bench.put("chat", spec={"image": ""})
     (outcome,) = await bench.run("chat")
     assert outcome.result is Ended.IN_SYNC

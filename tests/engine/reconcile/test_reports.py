@@ -14,7 +14,7 @@ from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Reason
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import Apply
-from tests.engine.deletion import test_removal
+from tests.engine.support.reconcilers import ReconcilerFixture
 from tests.support.items import REGION
 from tests.support.simulated_cluster import NAMESPACE, POLICY
 
@@ -22,7 +22,7 @@ INGRESS = ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")
 DEPLOYMENT = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat")
 
 
-class ReportingFixture(test_removal.ReconcilerFixture):
+class ReportingFixture(ReconcilerFixture):
     """A bench that also records reports and applies annotations."""
 
     async def write_status(self, name: str, region: str, status: dict[str, Any], epoch: int) -> wire.WireItem:

@@ -50,7 +50,7 @@ class Contest:
     def new_runner(self) -> PlanExecutor:
         """Returns a runner without memory, as after a restart."""
         return PlanExecutor(
-            self,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]  # a fake with only the methods that are called
             lambda _: None,
             clock=lambda: self.seconds,
             now=lambda: self.now,
@@ -151,7 +151,8 @@ async def test_a_template_that_an_updater_keeps_changing_is_restored_three_times
         assert [type(step) for step in await contest.update(after=every)] == [Apply]
         assert contest.image == "registry.example/serve:1.0"
     assert [type(step) for step in await contest.update(after=every)] == [Annotate]
-    assert contest.mark == contested.ContestedAnnotation(contest.mark.digest, 1, contest.now, of_template=True)  # type: ignore[union-attr]
+    assert contest.mark is not None
+    assert contest.mark == contested.ContestedAnnotation(contest.mark.digest, 1, contest.now, of_template=True)
     for _ in range(20):
         assert await contest.update(after=every) == []
     assert contest.image == THEIRS
@@ -250,8 +251,9 @@ async def test_an_annotation_that_is_stripped_does_not_count_as_contested(contes
     for _ in range(3):
         await contest.update()
     contest.api.edit(MAIN, UPDATER, IMAGE, THEIRS)
-    seen = {MAIN: contest.live_object(MAIN)}
-    marks = contested.annotate_all_contested(contest.plan().steps, [MAIN], seen, contest.now)  # type: ignore[arg-type]
+    live = contest.live_object(MAIN)
+    assert live is not None
+    marks = contested.annotate_all_contested(contest.plan().steps, [MAIN], {MAIN: live}, contest.now)
     await contest.runner.execute(Plan("chat", steps=marks))
     (failure,) = await contest.update()
     assert failure.final

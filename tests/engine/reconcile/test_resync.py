@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gco_stream.aws.errors import Unreachable
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence
 from gco_stream.engine.reconcile.resync import Resync, ScanTimes
@@ -16,39 +15,14 @@ from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.wire import WireItem
-from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
-from tests.engine.reconcile.test_controller import Versions
+from tests.engine.support.controllers import Versions
+from tests.engine.support.guards import GuardFixture as GuardBench
+from tests.engine.support.scans import ScanHistory, Table
 from tests.support.items import REGION, item
 from tests.support.observers import observers
 
 pytestmark = pytest.mark.looptime
 INTERVAL = 300.0
-
-
-class Table:
-    """Pages of items, by name. `breaks` makes a scan fail after its first page."""
-
-    def __init__(self, *pages: tuple[str, ...]) -> None:
-        self.pages = list(pages)
-        self.breaks = False
-        self.begun: list[float] = []
-
-    async def scan(self) -> AsyncIterator[list[WireItem]]:
-        self.begun.append(asyncio.get_running_loop().time())
-        for number, page in enumerate(self.pages):
-            if number and self.breaks:
-                raise Unreachable("incomplete page of the table scan", "BadBody")
-            yield [wire.encode(item(name)) for name in page]
-
-
-class ScanHistory:
-    """The changes that only a scan found."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[str, WireItem | None, WireItem]] = []
-
-    def record_scan_change(self, name: str, old: WireItem | None, new: WireItem) -> None:
-        self.found.append((name, old, new))
 
 
 class ResyncFixture:
@@ -59,12 +33,12 @@ class ResyncFixture:
         self.desired = ItemCache(REGION)
         self.queue = WorkQueue(clock)
         self.resync = Resync(
-            table,  # type: ignore[arg-type]
-            SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]
+            table,  # type: ignore[arg-type]  # a fake with only the methods that are called
+            SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]  # a fake with only the methods that are called
             self.queue,
             guard,
             ScanTimes(INTERVAL, INTERVAL, clock, random.Random(0)),
-            observers(history=self.history),  # type: ignore[arg-type]
+            observers(history=self.history),  # type: ignore[arg-type]  # a fake with only the methods that are called
         )
 
     @property

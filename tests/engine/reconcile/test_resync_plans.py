@@ -15,8 +15,8 @@ from gco_stream.engine.workqueue.queue import WorkQueue
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.ops.metrics import Metrics
-from tests.engine.deletion.test_approvals import GuardFixture as GuardBench
-from tests.engine.reconcile.test_resync import ScanHistory, Table
+from tests.engine.support.guards import GuardFixture as GuardBench
+from tests.engine.support.scans import ScanHistory, Table
 from tests.support.items import REGION, item
 from tests.support.observers import observers
 
@@ -31,16 +31,16 @@ class ResyncPlansFixture:
         self.history = ScanHistory()
         self.table = Table(names)
         self.desired = ItemCache(REGION)
-        self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]
+        self.tokens = SyncTokens(self.desired, Versions())  # type: ignore[arg-type]  # a fake with only the methods that are called
         self.queue = WorkQueue(clock)
         self.metrics = Metrics()
         self.resync = Resync(
-            self.table,  # type: ignore[arg-type]
+            self.table,  # type: ignore[arg-type]  # a fake with only the methods that are called
             self.tokens,
             self.queue,
             GuardBench().guard,
             ScanTimes(300.0, 300.0, clock, random.Random(0)),
-            observers(self.metrics, self.history),  # type: ignore[arg-type]
+            observers(self.metrics, self.history),  # type: ignore[arg-type]  # a fake with only the methods that are called
         )
 
     @property
@@ -115,7 +115,7 @@ async def test_a_page_that_is_older_than_the_cache_undoes_nothing() -> None:
 async def test_a_changed_object_or_item_is_no_longer_in_sync() -> None:
     items, versions = ItemCache(REGION), Versions()
     items.put(wire.encode(item("chat")))
-    tokens = SyncTokens(items, versions)  # type: ignore[arg-type]
+    tokens = SyncTokens(items, versions)  # type: ignore[arg-type]  # a fake with only the methods that are called
     tokens.settle("chat")
     assert tokens.is_in_sync("chat")
     versions.version = 2

@@ -5,7 +5,7 @@ from dataclasses import replace
 from gco_stream.engine.reconcile.reconciler import Result
 from gco_stream.model import wire
 from gco_stream.model.reasons import Reason
-from tests.engine.deletion.test_removal import ReconcilerFixture
+from tests.engine.support.reconcilers import ReconcilerFixture
 from tests.support.simulated_cluster import NAMESPACE, POLICY
 
 

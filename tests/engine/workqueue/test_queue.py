@@ -1,5 +1,6 @@
 import asyncio
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -157,15 +158,15 @@ operations = st.lists(
 
 
 @given(operations)
-def test_no_key_is_lost_duplicated_or_processed_twice_at_once(steps: list[tuple[str, object, object]]) -> None:
+def test_no_key_is_lost_duplicated_or_processed_twice_at_once(steps: list[tuple[str, Any, Any]]) -> None:
     queue, now, owed, working = QueueFixture(), 0.0, set[str](), list[str]()
     for kind, first, second in steps:
         now += 1
         if kind == "add":
-            queue.at(now).add(str(first), second, Trigger.STREAM)  # type: ignore[arg-type]
+            queue.at(now).add(str(first), second, Trigger.STREAM)
             owed.add(str(first))
         elif kind == "delay":
-            queue.at(now).add_after(str(first), second, Trigger.REQUEUE)  # type: ignore[arg-type]
+            queue.at(now).add_after(str(first), second, Trigger.REQUEUE)
             owed.add(str(first))
         elif kind == "take":
             work = queue.at(now).get_nowait()
@@ -173,7 +174,7 @@ def test_no_key_is_lost_duplicated_or_processed_twice_at_once(steps: list[tuple[
                 assert work.key not in working
                 working.append(work.key)
         elif working:
-            queue.done(working.pop(first % len(working)))  # type: ignore[operator]
+            queue.done(working.pop(first % len(working)))
     seen = set(working)
     for name in working:
         queue.done(name)
@@ -184,18 +185,18 @@ def test_no_key_is_lost_duplicated_or_processed_twice_at_once(steps: list[tuple[
 
 
 @given(operations)
-def test_an_added_key_is_always_handed_out_afterwards(steps: list[tuple[str, object, object]]) -> None:
+def test_an_added_key_is_always_handed_out_afterwards(steps: list[tuple[str, Any, Any]]) -> None:
     queue, now, owed, working = QueueFixture(), 0.0, set[str](), list[str]()
     for kind, first, second in steps:
         now += 1
         if kind == "add":
-            queue.at(now).add(str(first), second, Trigger.STREAM)  # type: ignore[arg-type]
+            queue.at(now).add(str(first), second, Trigger.STREAM)
             owed.add(str(first))
         elif kind == "take" and (work := queue.at(now).get_nowait()) is not None:
             owed.discard(work.key)
             working.append(work.key)
         elif kind == "done" and working:
-            queue.done(working.pop(first % len(working)))  # type: ignore[operator]
+            queue.done(working.pop(first % len(working)))
     for name in working:
         queue.done(name)
     assert owed <= set(drain(queue))
@@ -229,7 +230,7 @@ async def test_every_waiting_worker_gets_its_own_key() -> None:
         await asyncio.sleep(0)
         for name in "abcd":
             queue.add(name, Priority.HIGH, Trigger.STREAM)
-    assert {task.result().key for task in waiting if task.result()} == set("abcd")  # type: ignore[union-attr]
+    assert {work.key for task in waiting if (work := task.result())} == set("abcd")
 
 
 @pytest.mark.looptime

@@ -10,7 +10,7 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from tests.chart.helm import Helm
 from tests.integration.chart.release import Release
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 
 
 @pytest.fixture(scope="session")

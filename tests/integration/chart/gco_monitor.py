@@ -15,7 +15,7 @@ from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model import wire
 from gco_stream.settings import LEASE_NAME
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 
 NAME = "inference-monitor"
 CYCLE = 1

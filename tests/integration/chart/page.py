@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.support.forked_process import run_forked
+from tests.support.processes.forked_process import run_forked
 
 _SECONDS = 300.0
 

@@ -12,7 +12,8 @@ import yaml
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from tests.chart.helm import Helm, environment, laid_over
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.rights import charts_rules, may
 
 NAME = "gco-stream"

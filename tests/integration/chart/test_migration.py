@@ -12,8 +12,8 @@ from tests.chart.helm import Helm, laid_over
 from tests.integration.chart.gco_monitor import CYCLE, GcoMonitor
 from tests.integration.chart.page import Page
 from tests.integration.chart.release import Release
-from tests.integration.chart.test_rights import is_ready
-from tests.integration.conftest import World
+from tests.integration.support.harness.states import is_ready
+from tests.integration.support.harness.world import World
 from tests.integration.support.legacy_objects import create_as_gco, replica_sets
 
 PAGE = Path(__file__).parents[3] / "docs" / "migration.md"

@@ -10,10 +10,10 @@ from gco_stream.cluster.permissions import required_permissions
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.settings import LEASE_NAME
 from tests.chart.helm import Helm, environment
-from tests.chart.test_rights import granted
+from tests.chart.support.rights import granted
 from tests.integration.chart.page import Page
 from tests.integration.chart.release import NAME, Release
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 

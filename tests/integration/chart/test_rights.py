@@ -8,7 +8,6 @@ import asyncio
 from functools import partial
 
 import orjson
-import urllib3
 
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.events.recorder import EventRecorder
@@ -19,7 +18,9 @@ from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.settings import LEASE_NAME
 from tests.integration.chart.pod import WRITES
 from tests.integration.chart.release import Release
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.states import is_ready
+from tests.integration.support.harness.world import World
 from tests.integration.support.legacy_objects import create_as_gco
 from tests.integration.support.pods import tell_pods
 from tests.support.items import item, parity_item
@@ -70,13 +71,6 @@ def test_the_service_account_can_do_all_work_and_uses_every_permission(
             # For an apply that creates the object, the server checks both verbs.
             used.add(permission(verb="create", name=name))
     assert sorted(map(str, used ^ needs(world))) == []
-
-
-def is_ready(program: Program) -> bool:
-    try:
-        return program.http("/readyz")[0] == 200
-    except (StopIteration, urllib3.exceptions.HTTPError):
-        return False
 
 
 def lives(world: World, leader: Program, *adopted: str) -> None:

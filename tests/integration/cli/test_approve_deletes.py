@@ -11,9 +11,9 @@ import pytest
 from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MAX_APPROVED, approval_of, entry_of
 from gco_stream.engine.deletion.budget import MAX_REMOVALS, REMOVALS_ANNOTATION, short_digest
 from gco_stream.local.kube_api import APPLY_PATCH, path_of
-from tests.integration.cli.test_explain import gco_stream
-from tests.integration.conftest import Program, World
-from tests.integration.deletion.test_guard import (
+from tests.integration.support.harness.commands import gco_stream
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.removals import (
     LEASE,
     OFTEN,
     after_scans,
@@ -24,6 +24,7 @@ from tests.integration.deletion.test_guard import (
     uids,
     until_running,
 )
+from tests.integration.support.harness.world import World
 from tests.integration.support.leases import release_lease
 
 pytestmark = pytest.mark.integration

@@ -6,11 +6,10 @@ import pytest
 
 from gco_stream.cli.errors import CONFLICT, NOT_FOUND, USAGE
 from gco_stream.local.pytest_plugin import Table
-from tests.integration.cli.test_endpoint import Shell, put, shell, stored
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.shell import Shell, put, stored
+from tests.integration.support.harness.world import World
 from tests.support.items import item
-
-__all__ = ["shell"]
 
 NEW = "registry.example/serve:2.0"
 ELSEWHERE = "eu-west-1"

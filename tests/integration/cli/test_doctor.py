@@ -17,11 +17,9 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.settings import LEASE_NAME
-from tests.integration.cli.test_endpoint import Shell, shell
-from tests.integration.conftest import Program
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.shell import Shell
 from tests.integration.support.rights import may
-
-__all__ = ["shell"]
 
 RBAC = "rbac.authorization.k8s.io"
 

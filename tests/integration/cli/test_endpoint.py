@@ -2,70 +2,20 @@
 
 import json
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gco_stream.cli.errors import CONFLICT, FAILED, NOT_FOUND, UNREACHABLE, USAGE
-from gco_stream.cli.main import main
-from gco_stream.cli.options import TABLE_VARIABLE, complete_endpoint
+from gco_stream.cli.options import complete_endpoint
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
-from gco_stream.local.servers.dynamodb import CREDENTIALS
-from gco_stream.model import wire
+from tests.integration.support.harness.shell import HERE, Shell, put, stored
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
-HERE = "us-east-1"
 CHAT = "name: chat\nregions: [us-east-1]\nimage: x:1\nreplicas: 2\nenv: {TOKEN: s3cret}\n"
-
-
-class Shell:
-    """Runs commands in this process; `out` and `err` hold the output of the last one."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        self._capsys = capsys
-        self._folder = tmp_path
-        self.out = ""
-        self.err = ""
-
-    def __call__(self, line: str, *more: str) -> int:
-        with pytest.raises(SystemExit) as ended:
-            main([*line.split(), *more])
-        self.out, self.err = self._capsys.readouterr()
-        assert "Traceback" not in self.err
-        assert isinstance(ended.value.code, int)
-        return ended.value.code
-
-    def put(self, text: str, *options: str) -> int:
-        file = self._folder / "endpoints.yaml"
-        file.write_text(text)
-        return self("endpoint put -f", str(file), *options)
-
-
-@pytest.fixture
-def shell(
-    control_plane: ControlPlane,
-    table: Table,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> Shell:
-    settings = {"AWS_ENDPOINT_URL": control_plane.dynamodb_url, "REGION": HERE, TABLE_VARIABLE: table.name}
-    for variable, value in {**CREDENTIALS, **settings}.items():
-        monkeypatch.setenv(variable, value)
-    return Shell(capsys, tmp_path)
-
-
-def stored(table: Table, name: str = "chat") -> dict[str, Any] | None:
-    found = table.client.get_item(TableName=table.name, Key={"endpoint_name": {"S": name}}, ConsistentRead=True)
-    return wire.decode(found["Item"]) if "Item" in found else None
-
-
-def put(table: Table, **attributes: Any) -> None:
-    table.client.put_item(TableName=table.name, Item=wire.encode(item(**attributes)))
 
 
 def test_an_endpoint_is_created_once_and_then_compared(shell: Shell, table: Table) -> None:

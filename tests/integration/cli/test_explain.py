@@ -1,7 +1,5 @@
 """`explain` and `run --dry-run`: report state, planned changes and reasons, and change nothing."""
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,18 +8,15 @@ import pytest
 
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import PATIENCE, Program, World
+from tests.integration.support.harness.commands import gco_stream
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.leases import release_lease
-from tests.support.forked_process import run_forked
 from tests.support.items import item
 
 _WRITES = {"create", "update", "patch", "delete", "deletecollection"}
 ELSEWHERE = "eu-west-1"
 FINALIZER = "example.org/slow"
-
-
-def gco_stream(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run_forked(("gco_stream", *arguments), {"PATH": os.environ["PATH"], **environment}, PATIENCE)
 
 
 def asked(name: str = "chat", *, spec: dict[str, Any] | None = None, **attributes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import Queue
 
@@ -18,11 +18,11 @@ import pytest
 from gco_stream.cli.errors import FAILED, NOT_FOUND, USAGE
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
-from tests.integration.cli.test_endpoint import HERE, Shell, put, shell
-from tests.integration.conftest import PATIENCE, World
+from tests.integration.support.harness.program import PATIENCE
+from tests.integration.support.harness.shell import HERE, Shell, put
+from tests.integration.support.harness.world import World
 from tests.support.items import item
-
-__all__ = ["shell"]
+from tests.support.processes.child_process import IGNORING_SIGINT, child_process
 
 pytestmark = pytest.mark.integration
 RUNNING = {HERE: {"state": "running", "replicas_ready": 1, "replicas_desired": 1}}
@@ -82,11 +82,14 @@ def test_a_missing_table_and_wrong_options_are_one_line(shell: Shell) -> None:
     assert shell("top --once -o yaml") == USAGE
 
 
-class Watching:
-    """A `gco-stream top` process whose piped output is read line by line."""
+TOP = ("top", "--no-pods", "--interval", "0.2")
 
-    def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-u", "-m", "gco_stream", "top", "--no-pods", "--interval", "0.2", *options]
+
+class Watching:
+    """A `gco-stream top` process, or one with other arguments, whose piped output is read line by line."""
+
+    def __init__(self, *options: str, prefix: Sequence[str] = (), arguments: Sequence[str] = TOP) -> None:
+        command = [*prefix, sys.executable, "-u", "-m", "gco_stream", *arguments, *options]
         self.process = subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
         self._lines: Queue[str] = Queue()
         self._reading = threading.Thread(target=self._read)
@@ -139,12 +142,27 @@ def test_json_output_is_one_document_per_line(shell: Shell, world: World, watchi
         assert [each["status"] for each in json.loads(one.line())["endpoints"]] == ["ok"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(TOP, 0), (("endpoint", "list", "--watch"), 130)], ids=["top", "endpoint list"]
+)
+def test_sigint_ends_a_command_that_inherited_it_as_ignored(
+    shell: Shell, world: World, watching: list[Watching], arguments: tuple[str, ...], code: int
+) -> None:
+    put(world.table, region_status=RUNNING)
+    one = Watching(prefix=IGNORING_SIGINT, arguments=arguments)
+    watching.append(one)
+    assert one.line().split()[0] == "NAME"
+    assert one.line().split()[0] == "chat"
+    one.process.send_signal(signal.SIGINT)
+    assert one.process.wait(timeout=PATIENCE) == code
+
+
 def test_on_a_terminal_the_screen_follows_the_table_until_ctrl_c(shell: Shell, world: World) -> None:
     put(world.table, region_status=RUNNING, desired_state="running")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "gco_stream", "top", "--no-pods", "--interval", "0.2"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
-    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with child_process(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = bytearray()
 

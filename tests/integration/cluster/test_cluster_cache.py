@@ -18,7 +18,7 @@ from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
-from tests.integration.conftest import PATIENCE
+from tests.integration.support.harness.program import PATIENCE
 from tests.support import fake_api_server as fake_api
 
 pytestmark = pytest.mark.integration

@@ -17,7 +17,7 @@ from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.local.kube_api import path_of
 from gco_stream.model.objects import Kind, ObjectRef
 from tests.cluster.leaderelection.replicas import Replica, TermLog, contending_replicas
-from tests.integration.conftest import PATIENCE
+from tests.integration.support.harness.program import PATIENCE
 
 if TYPE_CHECKING:
     from gco_stream.local.control_plane import ControlPlane

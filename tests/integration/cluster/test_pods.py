@@ -13,7 +13,7 @@ from gco_stream.cluster.pods import pods_of
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.model.objects import PodHealth
-from tests.integration.conftest import PATIENCE
+from tests.integration.support.harness.program import PATIENCE
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,8 @@ import pytest
 from gco_stream.local.audit import Call
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.watch_history import WatchHistory, history
 from tests.support.items import item, parity_item, parity_objects
 

@@ -1,6 +1,5 @@
 """The canary on a real API server: it gets traffic only while it is ready, and its route is removed first."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -9,25 +8,17 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import names
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.states import INGRESS, weights
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 MAIN, SECOND = "registry.example/serve:1.0", "registry.example/serve:2.0"
-INGRESS = "inference-chat"
 SHARED = {"chat": 80, "chat-canary": 20}
 
 
 def canary(image: str = SECOND, **changes: Any) -> dict[str, Any]:
     return {"image": image, "weight": 20, "replicas": 1, **changes}
-
-
-def weights(world: World) -> dict[str, int]:
-    """Returns the weights in the Ingress, or {} if it has a plain backend."""
-    ingress = world.get("Ingress", INGRESS)
-    routing = ((ingress or {}).get("metadata", {}).get("annotations") or {}).get(names.WEIGHTED_ROUTING_ANNOTATION)
-    if routing is None:
-        return {}
-    return {group["serviceName"]: group["weight"] for group in json.loads(routing)["forwardConfig"]["targetGroups"]}
 
 
 def backend(world: World) -> str:
@@ -123,7 +114,7 @@ def test_a_canary_and_the_main_do_not_wait_for_one_another(world: World, control
 def test_a_removed_canary_is_unrouted_drained_and_deleted(world: World, program: Callable[..., Program]) -> None:
     controller = program(CANARY_DRAIN_SECONDS="600").wait_working()
     shared(world, controller)
-    uid = world.get("Deployment", "chat-canary")["metadata"]["uid"]  # type: ignore[index]
+    uid = world.uid("Deployment", "chat-canary")
     world.update_spec("chat", canary=None)
     controller.until(lambda: weights(world) == {}, "its route is removed first")
     assert world.get("Deployment", "chat-canary") is not None
@@ -132,7 +123,9 @@ def test_a_removed_canary_is_unrouted_drained_and_deleted(world: World, program:
     found = world.get("Deployment", "chat-canary")
     assert found is not None
     assert found["metadata"]["uid"] == uid
-    annotations = world.get("Ingress", INGRESS)["metadata"]["annotations"]  # type: ignore[index]
+    ingress = world.get("Ingress", INGRESS)
+    assert ingress is not None
+    annotations = ingress["metadata"]["annotations"]
     assert names.DRAINING_SINCE_ANNOTATION not in annotations
     world.update_spec("chat", canary=None)
     controller.until(lambda: weights(world) == {}, "its route is removed again")

@@ -9,19 +9,11 @@ from gco_stream.local.audit import Call
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.states import promoted, running
+from tests.integration.support.harness.world import World
 from tests.integration.support.leases import release_lease
 from tests.support.items import item
-
-
-def running(world: World, controller: Program, name: str = "chat", **spec: Any) -> None:
-    """Puts an endpoint and waits for its promotion."""
-    world.put(item(name, spec={"gpu_count": 0, **spec}))
-    promoted(world, controller, name)
-
-
-def promoted(world: World, controller: Program, name: str = "chat") -> None:
-    controller.until(lambda: (world.item(name) or {}).get("desired_state") == "running", f"{name} is promoted")
 
 
 def make_ready(world: World, uids: Set[str]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import PARITY_CASES, parity_item, parity_objects
 
 _SERVER_ASSIGNED = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")

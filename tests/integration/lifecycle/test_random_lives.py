@@ -16,11 +16,12 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import names, wire
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.leases import release_lease
 from tests.integration.support.pods import unless_gone
-from tests.support.forked_process import run_forked
 from tests.support.items import item
+from tests.support.processes.forked_process import run_forked
 
 SETTINGS = {
     "RESYNC_INTERVAL_SECONDS": "3",

@@ -12,7 +12,8 @@ import pytest
 
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.watch_history import GONE, history
 from tests.support.items import item
 

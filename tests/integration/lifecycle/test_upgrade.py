@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.legacy_objects import create_as_gco, edit, replica_sets, small
 from tests.integration.support.two_renderings import GRACE_SECONDS
-from tests.support.forked_process import run_forked
+from tests.support.processes.forked_process import run_forked
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,8 @@ import pytest
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import names
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.pods import tell_pods
 from tests.integration.support.watch_history import WatchHistory, history
 from tests.integration.support.watchdog import (
@@ -117,7 +118,7 @@ def test_one_of_four_replicas_that_serves_keeps_the_ingress(world: World, progra
     put(world, "other")
     is_running(world, controller, replicas=4)
     is_running(world, controller, "other")
-    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    uid = world.uid("Ingress", INGRESS)
     tell_pods(world, "false", all_but=1)
     controller.until(lambda: world.report("chat")["replicas_ready"] == 1, "one replica is ready")
     # The withdrawal of the other endpoint shows that the threshold has passed.
@@ -232,14 +233,14 @@ def test_an_endpoint_gets_its_ingress_when_containers_are_ready_although_the_gat
     set_gate(world, "True")
     is_running(world, controller)
     # Withdrawal and restore follow the same rule.
-    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    uid = world.uid("Ingress", INGRESS)
     tell_pods(world, "false")
     is_withdrawn(world, controller)
     set_gate(world, "False")
     tell_pods(world, "true")
     controller.until(lambda: world.get("Ingress", INGRESS), "the Ingress is back")
     assert world.report("chat")["replicas_ready"] == 0
-    assert world.get("Ingress", INGRESS)["metadata"]["uid"] != uid  # type: ignore[index]
+    assert world.uid("Ingress", INGRESS) != uid
     set_gate(world, "True")
     is_running(world, controller)
 
@@ -251,9 +252,9 @@ def test_pods_that_only_the_load_balancer_finds_unhealthy_keep_their_ingress(
     controller = program(**QUICK).wait_working()
     put(world)
     controller.until(lambda: containers_ready(world) and world.get("Ingress", INGRESS), "its containers are ready")
-    uid = world.get("Ingress", INGRESS)["metadata"]["uid"]  # type: ignore[index]
+    uid = world.uid("Ingress", INGRESS)
     controller.until(lambda: reported(world) == ("error", "LoadBalancerUnhealthy"), "the error is reported")
-    assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]
+    assert world.uid("Ingress", INGRESS) == uid
     set_gate(world, "True")
     is_running(world, controller)
-    assert world.get("Ingress", INGRESS)["metadata"]["uid"] == uid  # type: ignore[index]
+    assert world.uid("Ingress", INGRESS) == uid

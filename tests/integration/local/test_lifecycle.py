@@ -23,7 +23,8 @@ from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.progress import Progress
 from gco_stream.local.toolchain.build import Binaries, binaries
 from gco_stream.local.toolchain.cache import Cache, default_cache
-from tests.integration.conftest import PATIENCE
+from tests.integration.support.harness.program import PATIENCE
+from tests.support.processes.child_process import child_process
 
 pytestmark = pytest.mark.integration
 
@@ -64,7 +65,8 @@ def parts() -> Binaries:
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_no_server_outlives_its_parent(tmp_path: Path, sent: signal.Signals) -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "plane")], stdout=subprocess.PIPE) as parent:
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "plane")]
+    with child_process(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 12
@@ -211,7 +213,7 @@ def test_a_folder_with_other_contents_is_rejected_and_kept(tmp_path: Path) -> No
 def test_ctrl_c_stops_it_with_a_message_and_exit_code_0(tmp_path: Path) -> None:
     folder = tmp_path / "local"
     command = [sys.executable, "-m", "gco_stream.cli.commands.local", "up", "--dir", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with child_process(command, stderr=subprocess.PIPE, text=True) as process:
         wait((folder / "state.json").exists, "it did not start")
         pids = Commands(folder).pids()
         process.send_signal(signal.SIGINT)

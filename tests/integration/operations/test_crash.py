@@ -10,10 +10,10 @@ import urllib3
 
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import Program, World
-from tests.integration.lifecycle.test_canary import weights
-from tests.integration.lifecycle.test_lifecycle import promoted
 from tests.integration.support.crash_proxy import CrashGate, gate
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.states import promoted, weights
+from tests.integration.support.harness.world import World
 from tests.integration.support.leases import release_lease
 from tests.support.items import item
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.conftest import Program, World
-from tests.metrics.test_alerts import promtool
-from tests.metrics.test_dashboard import PANELS
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
+from tests.metrics.support.alerts import promtool
+from tests.metrics.support.panels import PANELS
 from tests.support.items import item
 from tools.dashboard.questions import filled
 

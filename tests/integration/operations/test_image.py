@@ -8,7 +8,7 @@ import pytest
 
 from dev.image_by_hand import Builder
 from gco_stream import __version__
-from tests.integration.conftest import Program
+from tests.integration.support.harness.program import Program
 
 
 class Image:

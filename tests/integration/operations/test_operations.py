@@ -1,14 +1,17 @@
 """What operators rely on: health checks, metrics, lease handover and the demo."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import item
+from tests.support.processes.child_process import IGNORING_SIGINT
 
 LEASE = "inference-monitor-leader"
 
@@ -58,6 +61,12 @@ def test_sigterm_releases_the_lease_and_exits_cleanly(world: World, controller: 
     assert controller.stop() == 0
     assert holder(world) == ""
     assert "Traceback" not in controller.log.read_text()
+
+
+def test_sigint_stops_it_if_it_inherited_the_signal_as_ignored(program: Callable[..., Program]) -> None:
+    one = program(command=[*IGNORING_SIGINT, sys.executable, "-m", "gco_stream", "run"]).wait_working()
+    one.signal(signal.SIGINT)
+    assert one.wait() == 0
 
 
 def test_the_demo_runs_without_a_terminal_and_cleans_up(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import urllib3
 
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import REGION, item
 
 SECRET = "hunter2-planted"  # noqa: S105 - looked for on every page
@@ -51,8 +52,8 @@ def test_an_endpoints_page_follows_its_change_to_readiness_and_names_the_record(
         return page[page.index("Last change") : page.index("Desired state")]
 
     controller.until(lambda: "not yet" not in last_change(), "all steps of the change are shown")
-    for count in ("gco_stream_change_to_applied_seconds_count", "gco_stream_applied_to_ready_seconds_count"):
-        controller.until(lambda count=count: metric(controller, count) == 2, f"{count} is 2")  # type: ignore[misc]
+    counts = ("gco_stream_change_to_applied_seconds_count", "gco_stream_applied_to_ready_seconds_count")
+    controller.until(lambda: all(metric(controller, count) == 2 for count in counts), f"each of {counts} is 2")
 
 
 def records(world: World) -> list[dict[str, object]]:

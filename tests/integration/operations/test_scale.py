@@ -15,8 +15,9 @@ from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers.dynamodb import REGION, client
 from gco_stream.model import wire
 from gco_stream.table import bootstrap
-from tests.integration.conftest import Program, World
 from tests.integration.support.crash_proxy import Send, proxy
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration

@@ -9,10 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.local.pytest_plugin import Table
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.metrics.queries import groupings, selectors
-from tests.metrics.test_alerts import ALERTS
-from tests.metrics.test_dashboard import PANELS
+from tests.metrics.support.alerts import ALERTS
+from tests.metrics.support.panels import PANELS
 from tests.support.items import item
 
 SECRET = "hunter2-hunter2"  # noqa: S105

@@ -13,23 +13,15 @@ from gco_stream.local.kube_api import KubeApi, path_of
 from gco_stream.local.servers.dynamodb import client as dynamodb_client
 from gco_stream.model import wire
 from gco_stream.table import bootstrap
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
+from tests.integration.support.rights import RIGHTS, grant
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration
 Planes = Callable[..., ControlPlane]
 Start = Callable[..., Program]
 GPU_FREE = {"gpu_count": 0}
-# The permissions that the chart grants.
-RIGHTS = {
-    ("apps", "deployments"): "*",
-    ("", "services"): "*",
-    ("networking.k8s.io", "ingresses"): "*",
-    ("autoscaling", "horizontalpodautoscalers"): "*",
-    ("", "pods"): "get list",
-    ("coordination.k8s.io", "leases"): "*",
-    ("events.k8s.io", "events"): "create patch",
-}
 SLOW = 240.0
 
 
@@ -56,24 +48,6 @@ def not_ready(one: Program, *words: str) -> Callable[[], bool]:
 
 def ready(one: Program) -> Callable[[], bool]:
     return lambda: one.http("/readyz") == (200, "ok\n")
-
-
-def grant(kube: KubeApi, namespace: str, user: str, rights: dict[tuple[str, str], str]) -> None:
-    """Grants a user exactly these permissions in a namespace."""
-    rules = [
-        {"apiGroups": [group], "resources": [resource], "verbs": verbs.split()}
-        for (group, resource), verbs in rights.items()
-    ]
-    name = "gco-stream"
-    kube.create(path_of("Role", namespace), {"metadata": {"name": name}, "rules": []}, exist_ok=True)
-    kube.patch(path_of("Role", namespace, name), {"rules": rules})
-    api = "rbac.authorization.k8s.io"
-    binding = {
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
-        "subjects": [{"apiGroup": api, "kind": "User", "name": user}],
-    }
-    kube.create(path_of("RoleBinding", namespace), binding, exist_ok=True)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.legacy_objects import edit, small
 from tests.integration.support.webhook import Webhook
 

@@ -10,7 +10,7 @@ from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.names import FIELD_MANAGER
 from gco_stream.model.objects import Kind, ref_of
 from gco_stream.planning.diff.drift import differences, in_observed_order, same_quantity
-from tests.planning.diff.test_drift import CONTAINER, INFERENCE, POD, paths, wanted_deployment
+from tests.planning.support.deployments import CONTAINER, INFERENCE, POD, paths, wanted_deployment
 from tests.support.observed_objects import at, changed, fields_v1, parity, without, without_defaults
 
 pytestmark = pytest.mark.integration

@@ -2,13 +2,15 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.legacy_objects import GCO, create_as_gco, edit, post, replica_sets, small
 from tests.support.items import item, parity_objects
 
@@ -59,7 +61,7 @@ def test_gcos_objects_are_adopted_and_scaled_without_a_restart(
         world.user.scale(world.item_of(name), count + 1)
         controller.until(lambda: world.replicas(name) == count + 1, "the Deployment is scaled")
     for kind, other in (("Service", name), ("Ingress", f"inference-{name}")):
-        controller.until(lambda ref=(kind, other): is_taken_over(world, *ref), f"the {kind} is taken over")  # type: ignore[misc]
+        controller.until(partial(is_taken_over, world, kind, other), f"the {kind} is taken over")
     controller.until(
         lambda: deployment(world, name)["metadata"].get("annotations", {}).get("gco.io/template-version") == "0",
         "the Deployment is adopted",

@@ -7,7 +7,8 @@ import pytest
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.table import bootstrap
 from tests.chaos.proxies.faulty_http import Fault, FaultyProxy, Request, Rewrite
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.support.items import item
 
 pytestmark = pytest.mark.integration

@@ -21,7 +21,7 @@ import urllib3
 from gco_stream.local.certificates import Authority
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import KubeApi, path_of
-from tests.integration.conftest import Program
+from tests.integration.support.harness.program import Program
 
 _WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 _TABLE_WRITES = ("UpdateItem", "DeleteItem")

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 from tests.support.items import item, parity_item, parity_objects
 from tests.support.observed_objects import without_defaults
 

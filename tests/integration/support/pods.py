@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import path_of
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from gco_stream.local.pytest_plugin import Table
 from gco_stream.model import wire
 from gco_stream.table.bootstrap import create
 from gco_stream.table.sync_table import SyncEndpointTable
-from tests.integration.conftest import Program
+from tests.integration.support.harness.program import Program
 from tests.integration.support.leases import release_lease
 from tests.integration.support.pods import unless_gone
 from tests.integration.support.rights import as_installed

@@ -58,3 +58,33 @@ def may(kube: KubeApi, user: str, namespace: str, rules: Rules) -> bool:
     asked = {"namespace": namespace, "group": group, "resource": resource, "verb": verb}
     review = {"spec": {"user": user, "resourceAttributes": asked}}
     return bool(kube.request("POST", _REVIEWS, review)["status"]["allowed"])
+
+
+# The permissions that the chart grants.
+RIGHTS = {
+    ("apps", "deployments"): "*",
+    ("", "services"): "*",
+    ("networking.k8s.io", "ingresses"): "*",
+    ("autoscaling", "horizontalpodautoscalers"): "*",
+    ("", "pods"): "get list",
+    ("coordination.k8s.io", "leases"): "*",
+    ("events.k8s.io", "events"): "create patch",
+}
+
+
+def grant(kube: KubeApi, namespace: str, user: str, rights: dict[tuple[str, str], str]) -> None:
+    """Grants a user exactly these permissions in a namespace."""
+    rules = [
+        {"apiGroups": [group], "resources": [resource], "verbs": verbs.split()}
+        for (group, resource), verbs in rights.items()
+    ]
+    name = "gco-stream"
+    kube.create(path_of("Role", namespace), {"metadata": {"name": name}, "rules": []}, exist_ok=True)
+    kube.patch(path_of("Role", namespace, name), {"rules": rules})
+    api = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
+        "subjects": [{"apiGroup": api, "kind": "User", "name": user}],
+    }
+    kube.create(path_of("RoleBinding", namespace), binding, exist_ok=True)

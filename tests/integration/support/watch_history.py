@@ -14,7 +14,7 @@ import urllib3
 
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
-from tests.integration.conftest import World
+from tests.integration.support.harness.world import World
 from tests.support.kube_watches import watch_client
 
 GONE = "(the item is gone)"

@@ -5,7 +5,8 @@ from typing import Any
 from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.kube_api import path_of
 from gco_stream.model import names
-from tests.integration.conftest import Program, World
+from tests.integration.support.harness.program import Program
+from tests.integration.support.harness.world import World
 from tests.integration.support.leases import release_lease
 from tests.support.items import item
 

@@ -1,6 +1,4 @@
 import os
-import stat
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,15 +8,9 @@ from gco_stream.local.progress import Progress
 from gco_stream.local.toolchain import build, toolchains
 from gco_stream.local.toolchain.build import KUBERNETES_VERSION, binaries
 from gco_stream.local.toolchain.cache import Cache
+from tests.local.support.programs import following, program
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-
-
-def program(path: Path, prints: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\nprintf '%s\\n' '{prints}'\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
 
 
 @pytest.fixture
@@ -100,10 +92,6 @@ def test_an_old_java_is_ignored_and_java_home_takes_precedence_over_path(
     assert toolchains.java(cache) == machine / "java"
     program(tmp_path / "home" / "bin" / "java", 'openjdk version "17.0.1"')
     assert toolchains.java(cache) == tmp_path / "home" / "bin" / "java"
-
-
-def following(words: list[str], word: str) -> set[str]:
-    return {after for before, after in pairwise(words) if before == word}
 
 
 def test_every_pinned_file_has_a_hash_and_no_url() -> None:

@@ -10,7 +10,7 @@ from gco_stream.local.toolchain import binaries as clients
 from gco_stream.local.toolchain import toolchains
 from gco_stream.local.toolchain.binaries import HELM_VERSION, KUBECTL_VERSION, helm, kubectl
 from gco_stream.local.toolchain.cache import Cache
-from tests.local.toolchain.test_build import following, program
+from tests.local.support.programs import following, program
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from gco_stream.local.progress import Progress
 from gco_stream.local.toolchain import binaries as promtool
 from gco_stream.local.toolchain import toolchains
 from gco_stream.local.toolchain.cache import Cache
-from tests.local.toolchain.test_build import program
+from tests.local.support.programs import program
 
 
 @pytest.fixture

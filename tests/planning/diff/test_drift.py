@@ -7,32 +7,12 @@ from hypothesis import strategies as st
 from gco_stream.model import names
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences, in_observed_order
+from tests.planning.support.deployments import CONTAINER, INFERENCE, POD, paths, rich_deployment, wanted_deployment
 from tests.support import observed_objects as live
 from tests.support.items import parity_objects
 from tests.support.observed_objects import MERGE_KEYS, ONE_WHOLE, at, changed, observed, without, without_defaults
 
 pytestmark = pytest.mark.slow
-
-POD = ("spec", "template", "spec")
-CONTAINER = (*POD, "containers", 0)
-INFERENCE = "spec.template.spec.containers[inference]"
-
-
-def rich_deployment():
-    """A Deployment as returned by the API server, with an item in every known list."""
-    deployment = parity_objects("vllm-llama")["Deployment/vllm-llama"]
-    deployment["metadata"]["annotations"] = {
-        names.ENDPOINT_ANNOTATION: "vllm-llama",
-        names.REVISION_ANNOTATION: "2026-11-21T09:00:00+00:00",
-        "deployment.kubernetes.io/revision": "3",
-    }
-    container = at(deployment, CONTAINER)
-    container["env"] = [{"name": name, "value": name.lower()} for name in ("A", "B", "C", "D")]
-    container["ports"].append({"containerPort": 9090, "protocol": "TCP", "name": "metrics"})
-    container["volumeMounts"].append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
-    container["command"] = ["vllm", "serve"]
-    at(deployment, POD)["volumes"].append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}})
-    return deployment
 
 
 OBJECTS = {"rich": rich_deployment(), **dict(live.parity())}
@@ -40,16 +20,6 @@ WANTED = {name: without_defaults(standing) for name, standing in OBJECTS.items()
 
 every_object = pytest.mark.parametrize("name", OBJECTS)
 any_object = st.sampled_from(sorted(OBJECTS))
-
-
-def paths(found):
-    return [difference.path for difference in found]
-
-
-def wanted_deployment():
-    manifest = without_defaults(rich_deployment())
-    del manifest["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
-    return manifest
 
 
 def compare(manifest, standing, **options):

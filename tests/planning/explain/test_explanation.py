@@ -1,17 +1,14 @@
 """Explanations state what the plan does and why the rest is not done, and nothing else."""
 
 from dataclasses import replace
-from typing import Any
 
 from gco_stream.cli.render.explain import as_json, in_full
-from gco_stream.model.endpoint import Endpoint, InvalidItem
-from gco_stream.model.objects import Kind, ObjectRef, Observed, Ownership, PodHealth
+from gco_stream.model.objects import Kind, ObjectRef, Ownership
 from gco_stream.model.reasons import Reason
-from gco_stream.planning.explain.explanation import Explanation, explain
+from gco_stream.planning.explain.explanation import Explanation
 from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus
-from gco_stream.planning.planner import plan_endpoint
-from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import Census, FleetState
+from tests.planning.support.explanations import BOTH, DEPLOYMENT, DOWN, HPA, INGRESS, SERVICE, changed, explained
 from tests.support.items import REGION, endpoint, item, read
 from tests.support.simulated_cluster import (
     CANARY,
@@ -25,27 +22,12 @@ from tests.support.simulated_cluster import (
     with_spec,
 )
 
-DOWN = PodHealth("chat-1", containers_ready=False, ready=False, reason="CrashLoopBackOff")
-DEPLOYMENT, SERVICE, HPA = (ObjectRef(kind, NAMESPACE, "chat") for kind in (Kind.DEPLOYMENT, Kind.SERVICE, Kind.HPA))
-INGRESS = ObjectRef(Kind.INGRESS, NAMESPACE, "inference-chat")
 CANARYS = ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary")
-BOTH = ["us-east-1", "eu-west-1"]
-
-
-def explained(cluster: SimulatedCluster, asked: Endpoint | InvalidItem, fleet: FleetState | None = None) -> Explanation:
-    observed, fleet = Observed(dict(cluster.objects), cluster.pods), fleet or FleetState()
-    inputs = PlanInputs(asked.name, asked, observed, fleet, cluster.now, cluster.policy)
-    return explain(inputs, plan_endpoint(inputs))
 
 
 def of(explanation: Explanation, ref: ObjectRef) -> ObjectStatus:
     [found] = [one for one in explanation.objects if one.ref == ref]
     return found
-
-
-def changed(cluster: SimulatedCluster, ref: ObjectRef, **fields: Any) -> None:
-    """Sets fields of the object's spec as another field manager."""
-    cluster.change(ref, spec={**cluster.objects[ref].spec, **fields})
 
 
 def test_the_headline_says_that_an_endpoint_runs_as_desired() -> None:

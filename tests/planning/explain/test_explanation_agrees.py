@@ -17,7 +17,7 @@ from gco_stream.planning.explain.object_status import ObjectState
 from gco_stream.planning.lifecycle.promotion import table_change
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.policy import Census, FleetState
-from tests.planning.explain.test_explanation import BOTH, DEPLOYMENT, DOWN, INGRESS, SERVICE, explained
+from tests.planning.support.explanations import BOTH, DEPLOYMENT, DOWN, INGRESS, SERVICE, explained
 from tests.support.items import PARITY_CASES, REGION, item, parity_item, read
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SCALED, SimulatedCluster, reported, running
 

@@ -47,7 +47,8 @@ def test_a_selector_that_differs_is_an_error_and_never_a_recreation() -> None:
     cluster.change(ref, spec=spec)
     plan = cluster.plan(asked)
     assert plan.steps == ()
-    assert "a selector cannot be changed" in plan.report.error  # type: ignore[union-attr]
+    assert plan.report is not None
+    assert "a selector cannot be changed" in plan.report.error
 
 
 def test_an_object_that_is_terminating_is_waited_for() -> None:

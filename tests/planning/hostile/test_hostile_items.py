@@ -15,29 +15,19 @@ from gco_stream.cli.render.explain import as_json
 from gco_stream.model import wire
 from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.planning.types.plan import Plan
-from gco_stream.planning.types.steps import Apply, Create
-from tests.planning.explain.test_explanation import explained
 from tests.planning.hostile.hostile_grammar import checked
 from tests.planning.hostile.hostile_items import EXAMPLES, PRIVATE, PRIVILEGED, items
+from tests.planning.support.explanations import explained
+from tests.planning.support.lives import LONGEST_REPORT, lives
 from tests.support.items import item
 from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster
 
 pytestmark = pytest.mark.slow
 
-LONGEST_REPORT = 2500
-
 
 def said(plan: Plan) -> list[str]:
     """All texts of a plan for people and programs."""
     return [*plan.lines(), *map(str, plan.notes), *map(str, plan.warnings), str(plan.report)]
-
-
-def lives(asked: Endpoint, cluster: SimulatedCluster) -> list[dict[str, Any]]:
-    """Executes all plans of the endpoint, twice, with pods that become ready. Returns all manifests."""
-    for _ in range(2):
-        cluster.reconcile(asked)
-        cluster.roll_out()
-    return [step.manifest for step in cluster.steps if isinstance(step, Create | Apply)]
 
 
 @settings(max_examples=EXAMPLES)

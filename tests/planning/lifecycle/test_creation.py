@@ -68,8 +68,9 @@ def test_inputs_are_never_modified() -> None:
     plain = item(spec={"node_selector": {"a": "b"}, "capacity_type": "spot", "args": ["--x"]})
     before = repr(plain)
     asked = read(plain)
+    assert isinstance(asked, Endpoint)
     cluster = SimulatedCluster()
     dump = asked.model_dump()
-    cluster.reconcile(asked)  # type: ignore[arg-type]
+    cluster.reconcile(asked)
     assert repr(plain) == before
     assert asked.model_dump() == dump

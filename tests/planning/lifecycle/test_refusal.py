@@ -31,7 +31,7 @@ def test_an_endpoint_with_an_invalid_spec_can_be_stopped_and_deleted(state: str)
 
 def test_an_invalid_item_is_only_reported() -> None:
     cluster, _ = running()
-    plan = cluster.plan(read(item(desired_state="paused")))  # type: ignore[arg-type]
+    plan = cluster.plan(read(item(desired_state="paused")))
     assert plan.steps == ()
     assert plan.report is not None
     assert "desired_state: invalid value 'paused'" in plan.report.error

@@ -12,7 +12,9 @@ def test_creating_becomes_running_once_every_replica_is_updated_and_available() 
     assert str(plan.report) == "creating, 0 of 2 ready"
     asked = reported(asked, plan, cluster.now)
     cluster.roll_out(ready=1)
-    assert cluster.plan(asked).report.state is RegionState.CREATING  # type: ignore[union-attr]
+    plan = cluster.plan(asked)
+    assert plan.report is not None
+    assert plan.report.state is RegionState.CREATING
     cluster.roll_out()
     # Running is reported only once the Ingress exists too.
     assert str(cluster.plan(asked).report) == "creating, 2 of 2 ready"
@@ -48,7 +50,8 @@ def test_counts_alone_are_reported_at_most_every_interval() -> None:
         },
     )
     plan = cluster.plan(asked)
-    assert (plan.write_report, plan.requeue_after.after) == (False, POLICY.status_interval)  # type: ignore[union-attr]
+    assert plan.requeue_after is not None
+    assert (plan.write_report, plan.requeue_after.after) == (False, POLICY.status_interval)
     cluster.wait(POLICY.status_interval)
     assert cluster.plan(asked).write_report
 

@@ -71,7 +71,8 @@ def test_no_traffic_is_routed_to_a_terminating_deployment(still_serving: int) ->
     cluster.reconcile(again)
     cluster.pods = (PodHealth("chat-1", containers_ready=False, ready=False),)
     plan = cluster.plan(again, FleetState(census=Census(running=5, withdrawn=0)))
-    assert (words(plan.steps), state_of(plan), plan.report.error) == ([], "creating", "")  # type: ignore[union-attr]
+    assert plan.report is not None
+    assert (words(plan.steps), state_of(plan), plan.report.error) == ([], "creating", "")
     cluster.collect()
     assert words(cluster.plan(again).steps) == [f"create Deployment {NAMESPACE}/chat"]
 

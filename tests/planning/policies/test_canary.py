@@ -153,7 +153,8 @@ def test_a_taken_canary_name_does_not_block_the_main() -> None:
     cluster.reconcile(other)
     plan = cluster.plan(with_spec(asked, replicas=3, **CANARY))
     assert [step.ref.name for step in plan.steps] == ["chat"]
-    assert "belongs to the endpoint chat-canary" in plan.report.error  # type: ignore[union-attr]
+    assert plan.report is not None
+    assert "belongs to the endpoint chat-canary" in plan.report.error
 
 
 def test_an_endpoint_named_like_a_canary_is_not_taken_for_one() -> None:

@@ -186,8 +186,9 @@ def test_the_error_of_a_contested_template_names_object_and_field_without_a_time
 def test_marking_an_object_as_contested_emits_one_event() -> None:
     contest = over_template()
     events = [step.event for step in contest.taken if isinstance(step, Annotate)]
-    assert [(event.reason, event.warning) for event in events if event is not None] == [("Contested", True)]
-    assert "another field manager keeps changing" in events[0].message  # type: ignore[union-attr]
+    [event] = [event for event in events if event is not None]
+    assert (event.reason, event.warning) == ("Contested", True)
+    assert "another field manager keeps changing" in event.message
 
 
 def test_a_contested_template_is_retried_once_the_items_template_changes() -> None:
@@ -346,7 +347,9 @@ def test_removing_the_contested_annotation_triggers_a_retry() -> None:
 def test_a_contested_annotation_from_the_future_does_not_extend_the_wait() -> None:
     contest = over_annotation()
     step = next(step for step in contest.taken if isinstance(step, Apply))
-    ahead = ContestedAnnotation(contest.mark(INGRESS).digest, 1, START + timedelta(days=9))  # type: ignore[union-attr]
+    mark = contest.mark(INGRESS)
+    assert mark is not None
+    ahead = ContestedAnnotation(mark.digest, 1, START + timedelta(days=9))
     contest.write_mark(INGRESS, str(ahead))
     assert contested.retry_delay(contest.seen(INGRESS), step, START) == 60.0
 

@@ -14,7 +14,7 @@ from gco_stream.planning.types.decision import FleetLimit, MissingInput
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import Census, FleetState
 from gco_stream.planning.types.steps import Apply, Create, Delete
-from tests.support.items import endpoint, item, read
+from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, reported, running
 
 THRESHOLD = POLICY.unhealthy_threshold
@@ -195,7 +195,7 @@ def test_a_withdrawn_ingress_is_not_recreated_before_a_pod_is_ready(what: str) -
 def test_a_report_of_the_previous_release_counts_as_withdrawn() -> None:
     cluster, asked = withdrawn()
     before = {"state": "error", "error": "no replica is ready, and the Ingress is away until one is"}
-    asked = read(item(region_status={POLICY.region: {**before, "last_sync": "", "epoch": 1}}))  # type: ignore[assignment]
+    asked = endpoint(region_status={POLICY.region: {**before, "last_sync": "", "epoch": 1}})
     plan = cluster.plan(asked, ALONE)
     assert not plan.steps
     assert plan.report is not None

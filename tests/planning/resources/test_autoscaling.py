@@ -1,5 +1,6 @@
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Reason
+from gco_stream.planning.types.steps import Create
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, SCALED, SimulatedCluster, running, with_spec
 
@@ -34,7 +35,8 @@ def test_an_autoscaled_endpoint_at_zero_starts_within_its_bounds() -> None:
 
 def test_an_unknown_metric_gives_a_warning_and_cpu_is_used() -> None:
     plan = SimulatedCluster().plan(endpoint(spec={"autoscaling": {"enabled": True, "metrics": [{"type": "gpu"}]}}))
-    manifest = plan.steps[-1].manifest  # type: ignore[union-attr]
-    assert manifest["spec"]["metrics"][0]["resource"]["name"] == "cpu"
+    step = plan.steps[-1]
+    assert isinstance(step, Create)
+    assert step.manifest["spec"]["metrics"][0]["resource"]["name"] == "cpu"
     assert {warning.reason for warning in plan.warnings} == {Reason.UNKNOWN_METRIC}
     assert any("invalid value 'gpu': must be cpu or memory" in str(warning) for warning in plan.warnings)

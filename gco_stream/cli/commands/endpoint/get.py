@@ -10,6 +10,7 @@ import typer
 
 from gco_stream.cli import output
 from gco_stream.cli.errors import USAGE, CommandError
+from gco_stream.cli.interrupt import enable_ctrl_c
 from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, TableOption, item_of, open_table
 from gco_stream.cli.output import ItemsOutputOption, Rows, SecretsOption
 
@@ -103,6 +104,7 @@ def list_endpoints(
     if form is not None:
         output.show_items((wire.decode(item) for item, _ in read()), form, single=False, secrets=show_secrets)
     elif watch:
+        enable_ctrl_c()
         _watch(rows)
     else:
         output.show_rows(rows())

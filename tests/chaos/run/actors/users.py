@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -40,7 +41,7 @@ class TableActors:
         """Creates every endpoint of the roster."""
         for place in self._roster.places:
             rng = random.Random(f"{self._seed}:item:{place.name}")
-            self._do("create", place.name, lambda p=place, r=rng: self._table.create(self._roster.item(p, r)))  # type: ignore[misc]
+            self._do("create", place.name, self._creation(place, rng))
 
     def act(self, number: int) -> None:
         """Performs the user step with this number on the current item."""
@@ -57,11 +58,14 @@ class TableActors:
         """Releases a share of the held endpoints."""
         for seen in list(self._table.scan()):
             if "hold" in seen and rng.random() < share:
-                self._do("release", seen["endpoint_name"]["S"], lambda s=seen: self._table.release(s))  # type: ignore[misc]
+                self._do("release", seen["endpoint_name"]["S"], partial(self._table.release, seen))
+
+    def _creation(self, place: Place, rng: random.Random) -> Write:
+        return lambda: self._table.create(self._roster.item(place, rng))
 
     def _choice(self, rng: random.Random, number: int, place: Place, seen: wire.WireItem | None) -> tuple[str, Write]:
         if seen is None:
-            return "create anew", lambda: self._table.create(self._roster.item(place, rng))
+            return "create anew", self._creation(place, rng)
         plain = wire.decode(seen)
         state, spec = plain["desired_state"], dict(plain["spec"])
         if state == "deleted":

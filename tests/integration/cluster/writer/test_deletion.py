@@ -6,7 +6,7 @@ import pytest
 
 from gco_stream.cluster.api import errors
 from gco_stream.model.objects import Kind
-from tests.integration.cluster.writer.conftest import UNKNOWN, Cluster, reached
+from tests.integration.support.harness.field_managers import UNKNOWN, Cluster, reached
 from tests.support.items import PARITY_CASES, parity_objects
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ import pytest
 from gco_stream.cluster.api.objects import collection_path, observe
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
-from tests.integration.cluster.writer.conftest import Cluster, reached
+from tests.integration.support.harness.field_managers import Cluster, reached
 from tests.support.items import PARITY_CASES, parity_objects
 
 pytestmark = pytest.mark.integration

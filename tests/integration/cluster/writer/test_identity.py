@@ -5,7 +5,7 @@ import pytest
 
 from gco_stream.cluster.api import errors
 from gco_stream.cluster.api.objects import object_path, observe
-from tests.integration.cluster.writer.conftest import UNKNOWN, Cluster
+from tests.integration.support.harness.field_managers import UNKNOWN, Cluster
 
 pytestmark = pytest.mark.integration
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.cluster.writer.conftest import Cluster
+from tests.integration.support.harness.field_managers import Cluster
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _CONTEXT: ForkServerContext = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.support.forkserver_preload"])
+_CONTEXT.set_forkserver_preload(["tests.support.processes.forkserver_preload"])
 
 
 class ForkedProcess:

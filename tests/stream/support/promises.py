@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
-from tests.stream.schedules import World
 from tests.stream.scripted.faults import Call
 from tests.stream.scripted.iterators import read_token
 from tests.stream.scripted.shards import Shard, name_of
 from tests.stream.scripted.streams import Stream
+from tests.stream.support.schedules import World
 
 Lists = Sequence[tuple[str, float, frozenset[str]]]
 
