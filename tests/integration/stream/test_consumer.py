@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gco_stream.aws.session import streams_client
+from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.servers import dynamodb
 from gco_stream.stream.consumer import StreamConsumer, StreamLocation, StreamTimes
 from gco_stream.table.bootstrap import create
@@ -192,14 +193,20 @@ async def test_a_stream_that_is_turned_off_is_noticed(heard, table):
     assert len(heard.gaps) == 1
 
 
-async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(disposable_control_plane, monkeypatch):
-    plane = disposable_control_plane(controllers=False)
-    server = plane.servers["dynamodb"]
-    tables = dynamodb.client(plane.dynamodb_url)
+@pytest.fixture(scope="module")
+def own_plane(tmp_path_factory):
+    """A control plane whose DynamoDB the tests of this module freeze and restart."""
+    with ControlPlane(tmp_path_factory.mktemp("control-plane"), controllers=False) as plane:
+        yield plane
+
+
+async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(own_plane, monkeypatch):
+    server = own_plane.servers["dynamodb"]
+    tables = dynamodb.client(own_plane.dynamodb_url)
     create(tables, "endpoints")
     item = {"endpoint_name": {"S": "chat"}}
     times = StreamTimes(TIMES.poll_interval, call_timeout=1.0)
-    async with consumer_of(plane.dynamodb_url, monkeypatch, tables, "endpoints", times) as heard:
+    async with consumer_of(own_plane.dynamodb_url, monkeypatch, tables, "endpoints", times) as heard:
         await heard.consumer.pin()
         async with heard.running():
             server.freeze()
@@ -213,19 +220,18 @@ async def test_a_server_that_does_not_answer_for_a_time_costs_no_record(disposab
     assert heard.gaps == []
 
 
-async def test_a_recreated_table_is_found(disposable_control_plane, monkeypatch):
-    plane = disposable_control_plane(controllers=False)
-    tables = dynamodb.client(plane.dynamodb_url)
-    create(tables, "endpoints")
-    async with consumer_of(plane.dynamodb_url, monkeypatch, tables, "endpoints") as heard:
+async def test_a_recreated_table_is_found(own_plane, monkeypatch):
+    tables = dynamodb.client(own_plane.dynamodb_url)
+    create(tables, "recreated")
+    async with consumer_of(own_plane.dynamodb_url, monkeypatch, tables, "recreated") as heard:
         await heard.consumer.pin()
         old = heard.consumer.snapshot().arn
         async with heard.running():
-            await asyncio.to_thread(plane.restart, "dynamodb")
-            await asyncio.to_thread(create, tables, "endpoints")
+            await asyncio.to_thread(own_plane.restart, "dynamodb")
+            await asyncio.to_thread(create, tables, "recreated")
             await heard.until(lambda: heard.consumer.snapshot().arn not in {None, old})
             item = {"endpoint_name": {"S": "chat"}}
-            await asyncio.to_thread(tables.put_item, TableName="endpoints", Item=item)
+            await asyncio.to_thread(tables.put_item, TableName="recreated", Item=item)
             await heard.until(lambda: heard.names)
     tables.close()
     assert heard.gaps
