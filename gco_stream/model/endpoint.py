@@ -135,7 +135,8 @@ class InvalidItem(BaseModel):
 def _regions(value: Any) -> Any:
     if isinstance(value, frozenset | set | list | tuple) and not value:
         raise ValueError("empty")
-    return value
+    # Sorted, because invalid regions are reported in the order of their elements.
+    return sorted(value, key=repr) if isinstance(value, frozenset | set) else value
 
 
 def _namespace(value: str) -> str:

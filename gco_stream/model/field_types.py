@@ -70,6 +70,16 @@ def _limited_entries(value: Any) -> Any:
 LIMITED_ENTRIES = BeforeValidator(_limited_entries)
 
 
+def _ordered(value: Any) -> Any:
+    if isinstance(value, frozenset | set):
+        # Its elements would come in another order in each process, and a restart of the controller would restart pods.
+        raise ValueError("a set has no order; write a list")
+    return value
+
+
+ORDERED = BeforeValidator(_ordered)
+
+
 def accepted_by(holds: Callable[[str], object]) -> AfterValidator:
     """Returns a validator that accepts text if `holds` returns a true value for it."""
 

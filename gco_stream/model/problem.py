@@ -54,5 +54,8 @@ def _repr(value: object) -> str:
             return truncate(text if len(value) <= MAX_LENGTH else text[:-1] + "…")
         case dict() | list() | tuple() | frozenset() | set() if len(value) > MAX_LENGTH:
             return f"a {type(value).__name__} of {len(value)}"
+        case frozenset() | set():
+            # Sorted, because the order differs between processes, and a report is rewritten if its text changes.
+            return truncate(f"{{{', '.join(sorted(map(repr, value)))}}}")
         case _:
             return truncate(repr(value))

@@ -9,6 +9,7 @@ from gco_stream.model.field_types import (
     LIMITED_ENTRIES,
     MAX_ENTRIES,
     NUMBER,
+    ORDERED,
     EnvName,
     FreeText,
     HealthPath,
@@ -94,7 +95,7 @@ class Autoscaling(SpecPart):
     enabled: Annotated[bool, Field(description="true or false")] = False
     min_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 1
     max_replicas: Annotated[int, NUMBER, bounds(1, MAX_REPLICAS)] = 10
-    metrics: Annotated[tuple[Metric, ...], LIMITED_ENTRIES] = Field(
+    metrics: Annotated[tuple[Metric, ...], LIMITED_ENTRIES, ORDERED] = Field(
         (Metric(),), description=f"a list of maps with type (cpu or memory) and target (percent), {_MAX_ENTRIES_TEXT}"
     )
 
@@ -144,13 +145,13 @@ class EndpointSpec(SpecPart):
         default_factory=dict, description=f"a map of variable name to string, {_MAX_ENTRIES_TEXT}"
     )
     resources: Resources = Field(default_factory=Resources, description="a map with requests and limits")
-    command: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES] = Field(
+    command: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES, ORDERED] = Field(
         (), description=f"a list of strings, {_MAX_ENTRIES_TEXT}"
     )
-    args: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES] = Field(
+    args: Annotated[tuple[FreeText, ...], LIMITED_ENTRIES, ORDERED] = Field(
         (), description=f"a list of strings, {_MAX_ENTRIES_TEXT}"
     )
-    tolerations: Annotated[tuple[Toleration, ...], LIMITED_ENTRIES] = Field(
+    tolerations: Annotated[tuple[Toleration, ...], LIMITED_ENTRIES, ORDERED] = Field(
         (), description=f"a list of Kubernetes tolerations, {_MAX_ENTRIES_TEXT}"
     )
     node_selector: Annotated[dict[QualifiedName, LabelValue], LIMITED_ENTRIES] = Field(

@@ -39,7 +39,8 @@ def _problem(detail: Any, model: type[BaseModel], prefix: str) -> Problem:
         return Problem(path, None, allowed)
     if detail["type"] == "extra_forbidden":
         return Problem(path, detail["input"], allowed, complaint="unknown field")
-    if detail["type"] == "value_error" and isinstance(detail["input"], dict):
+    if detail["type"] == "value_error" and isinstance(detail["input"], dict | frozenset | set):
+        # The rule concerns the value as a whole.
         return Problem(path, detail["input"], allowed, complaint=message)
     return Problem(path, detail["input"], allowed)
 
