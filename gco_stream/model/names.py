@@ -30,6 +30,7 @@ UNREADY_SINCE_ANNOTATION: Final = "gco.io/unready-since"
 WEIGHTED_ROUTING_ANNOTATION: Final = "alb.ingress.kubernetes.io/actions.weighted-routing"
 
 CANARY_SUFFIX: Final = "-canary"
+CONTAINER: Final = "inference"
 INGRESS_PREFIX: Final = "inference-"
 
 # The name of a Service is a DNS-1035 label of at most 63 characters, and the value of the `app` label has the same

@@ -161,7 +161,7 @@ def _container(inputs: TemplateInputs) -> JsonObject:
     spec = inputs.spec
     probe = {"httpGet": {"path": inputs.probe_path, "port": spec.port}}
     container: JsonObject = {
-        "name": "inference",
+        "name": names.CONTAINER,
         "image": inputs.image,
         "ports": [{"containerPort": spec.port, "protocol": "TCP"}],
         "resources": _resources(spec),

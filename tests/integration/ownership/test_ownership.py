@@ -139,6 +139,28 @@ def test_a_foreign_object_of_the_same_name_is_never_changed(
     assert (there["metadata"]["uid"], there["spec"]) == (theirs["metadata"]["uid"], theirs["spec"])
 
 
+def test_a_deployment_that_another_tool_made_with_gcos_labels_is_never_changed(
+    world: World, controller: Program
+) -> None:
+    labels = {"app": "chat", "project": "gco", "gco.io/type": "inference"}
+    containers = [{"name": "vllm", "image": "registry.example/vllm:1.0", "ports": [{"containerPort": 8000}]}]
+    spec = {
+        "replicas": 0,
+        "selector": {"matchLabels": {"app": "chat"}},
+        "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+    }
+    metadata = {"name": "chat", "labels": labels}
+    made = post(world, {"kind": "Deployment", "metadata": metadata, "spec": spec}, "helm")
+    for state in ("deploying", "stopped"):
+        world.put(small() if state == "deploying" else {**small(), "desired_state": state})
+        controller.until(lambda: reason(world) == "ObjectNotOwned", f"{state}: the item is rejected")
+    world.set_desired_state("chat", "deleted")
+    controller.until(lambda: world.item("chat") is None, "the item is purged")
+    theirs = deployment(world)
+    assert (theirs["metadata"]["uid"], theirs["metadata"]["generation"]) == (made["metadata"]["uid"], 1)
+    assert {entry["manager"] for entry in theirs["metadata"]["managedFields"]} == {"helm", "kube-controller-manager"}
+
+
 def test_a_name_shared_by_a_canary_and_an_endpoint_belongs_to_the_first(world: World, controller: Program) -> None:
     world.put(small(canary=CANARY))
     runs(world, controller)

@@ -11,8 +11,8 @@ SAFETY: Final = (
         file="gco_stream/planning/types/ownership.py",
         old="""    if observed.annotations.get(names.TABLE_ANNOTATION) not in {None, table_arn}:
         return False
-    if all""",
-        new="    if all",
+    is_labelled""",
+        new="    is_labelled",
         breaks="two installations in one cluster write and delete each other's objects",
         tests=("tests/planning/types/test_ownership.py::test_an_object_of_another_installation_is_foreign",),
     ),
@@ -32,10 +32,21 @@ SAFETY: Final = (
         name="the-name-alone-makes-an-object-ours",
         invariant="I5",
         file="gco_stream/planning/types/ownership.py",
-        old="    if all(observed.labels",
-        new="    if any(observed.labels",
+        old="    is_labelled = all(observed.labels",
+        new="    is_labelled = any(observed.labels",
         breaks="a foreign object with one label in common is overwritten",
-        tests=("tests/planning/types/test_ownership.py::test_an_object_of_another_owner_is_never_touched",),
+        tests=(
+            "tests/planning/types/test_ownership.py::test_a_deployment_is_adopted_only_with_gcos_labels_field_manager_and_container",
+        ),
+    ),
+    Mutant(
+        name="whoever-has-the-labels-is-adopted",
+        invariant="I5",
+        file="gco_stream/planning/types/ownership.py",
+        old="    return is_labelled and _is_from_gco(observed)\n",
+        new="    return is_labelled\n",
+        breaks="a Deployment that another tool installed gets a second container on the same port",
+        tests=("tests/planning/types/test_ownership.py::test_an_object_with_copied_labels_is_never_touched",),
     ),
     Mutant(
         name="a-clone-is-an-orphan",

@@ -120,7 +120,7 @@ def test_an_object_of_another_owner_is_named_and_the_others_are_held() -> None:
     cluster.change(SERVICE, labels={}, annotations={}, ownership=Ownership())
     found = explained(cluster, asked)
     assert of(found, SERVICE).state is ObjectState.NOT_OWNED
-    assert "is not managed by this controller" in of(found, SERVICE).message
+    assert "was not created by this controller" in of(found, SERVICE).message
     assert of(found, DEPLOYMENT).state is ObjectState.HELD
     assert of(found, SERVICE).message in found.headline
 

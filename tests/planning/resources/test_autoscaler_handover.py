@@ -264,7 +264,7 @@ def test_an_hpa_of_another_owner_is_an_error_only_with_autoscaling() -> None:
     assert owned.steps == []
     assert plan.report is not None
     assert (
-        "HorizontalPodAutoscaler gco-inference/chat exists and is not managed by this controller" in plan.report.error
+        "HorizontalPodAutoscaler gco-inference/chat exists and was not created by this controller" in plan.report.error
     )
     owned.reconcile(DesiredScale(2, bounds=(1, 4), stopped=True))
     assert (owned.count, owned.scaler) == (0, theirs)

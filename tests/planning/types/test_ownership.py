@@ -4,6 +4,7 @@ import pytest
 
 from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
+from gco_stream.planning.types.ownership import is_owned_by
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import Apply, Delete
 from tests.support.items import endpoint
@@ -35,6 +36,14 @@ def foreign(ref: ObjectRef) -> ObservedObject:
     return ObservedObject(ref, "uid-x", "1", labels={"app": ref.name})
 
 
+def labelled(ref: ObjectRef, container: str = "inference", *, legacy: bool = False) -> ObservedObject:
+    """An object with GCO's labels and no annotations, as another tool or GCO's monitor creates it."""
+    spec = {"template": {"spec": {"containers": [{"name": container}]}}} if ref.kind is Kind.DEPLOYMENT else {}
+    app = "chat" if ref.kind is Kind.INGRESS else ref.name
+    labels = {"app": app, "project": "gco", "gco.io/type": "inference"}
+    return ObservedObject(ref, "uid-x", "1", labels=labels, spec=spec, ownership=Ownership(legacy=legacy))
+
+
 def error(plan: Plan) -> str:
     assert plan.report is not None
     return plan.report.error
@@ -58,7 +67,32 @@ def test_an_object_of_another_owner_is_never_touched(ref: ObjectRef) -> None:
     plan = cluster.plan(endpoint(spec=SCALED))
     assert plan.report is not None
     assert plan.report.state is RegionState.ERROR
-    assert f"{ref} exists and is not managed by this controller" in plan.report.error
+    assert f"{ref} exists and was not created by this controller" in plan.report.error
+
+
+@pytest.mark.parametrize("ref", FOREIGN_MAINS)
+def test_an_object_with_copied_labels_is_never_touched(ref: ObjectRef) -> None:
+    cluster = SimulatedCluster()
+    cluster.put(labelled(ref))
+    for state in ("deploying", "stopped", "deleted"):
+        plan = cluster.plan(endpoint(spec=SCALED, desired_state=state))
+        assert all(step.ref != ref for step in plan.steps)
+    assert f"{ref} exists and was not created by this controller" in error(cluster.plan(endpoint(spec=SCALED)))
+
+
+def test_a_deployment_is_adopted_only_with_gcos_labels_field_manager_and_container() -> None:
+    for one, is_adopted in (
+        (labelled(MAIN, legacy=True), True),
+        (labelled(MAIN, "vllm", legacy=True), False),
+        (labelled(MAIN), False),
+        (replace(labelled(MAIN, legacy=True), labels={"app": "chat"}), False),
+    ):
+        assert is_owned_by(one, endpoint="chat", app="chat", table_arn=POLICY.table_arn) is is_adopted
+
+
+def test_a_restored_backup_with_annotations_and_labels_is_still_ours() -> None:
+    restored = replace(labelled(MAIN), annotations={"gco.io/endpoint": "chat", "gco.io/table": POLICY.table_arn})
+    assert is_owned_by(restored, endpoint="chat", app="chat", table_arn=POLICY.table_arn)
 
 
 def test_an_ingress_is_deleted_if_it_only_routes_to_another_owners_service() -> None:
@@ -92,7 +126,7 @@ def test_an_object_of_another_owner_with_the_canarys_name_blocks_only_the_canary
     plan = cluster.reconcile(asked)
     assert plan.report is not None
     assert plan.report.state is RegionState.RUNNING
-    assert f"{ref} exists and is not managed by this controller" in plan.report.error
+    assert f"{ref} exists and was not created by this controller" in plan.report.error
     cluster.reconcile(endpoint(desired_state="deleted"))
     cluster.collect()
     assert list(cluster.objects) == [ref]
