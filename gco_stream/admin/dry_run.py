@@ -21,6 +21,7 @@ from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard, unrequested_deletions
 from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
+from gco_stream.engine.deletion.table_identity import TableIdentity, is_recreated
 from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner, Planned
 from gco_stream.engine.state.fleet_census import FleetCensus
 from gco_stream.engine.state.item_cache import ItemCache
@@ -137,7 +138,16 @@ class _DryRunPlanner:
                 await orphans.scan_ended(frozenset(self._items))
             budget = DeletionBudget(self._installation.settings.mass_delete_limit, annotations, time.time)
             approvals = Approvals(annotations, time.time)
-            guard = Guard(orphans=orphans, budget=budget, approvals=approvals, items=self._items, metrics=Metrics())
+            identity = TableIdentity(annotations, self._table_id)
+            identity.is_recreated = is_recreated(annotations.annotations, await self._table_id())
+            guard = Guard(
+                orphans=orphans,
+                budget=budget,
+                approvals=approvals,
+                items=self._items,
+                metrics=Metrics(),
+                identity=identity,
+            )
             census = FleetCensus(
                 cache=self._cache, items=self._items, policy=policy, clock=time.monotonic, now=lambda: self.now
             )
@@ -147,6 +157,9 @@ class _DryRunPlanner:
     def _planner_within(self, census: FleetCensus | None, guard: Guard | None) -> EndpointPlanner:
         view = ClusterView(self._cache, self._pods_of, census)
         return EndpointPlanner(self._items.get, view, self._installation.policy, lambda: self.now, guard)
+
+    async def _table_id(self) -> str:
+        return (await self._installation.table.describe()).table_id
 
     async def _lease_annotations(self) -> "_ReadOnlyAnnotations":
         path = LeaseRef(self._installation.policy.namespace, LEASE_NAME).path

@@ -22,6 +22,7 @@ from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanTracker
+from gco_stream.engine.deletion.table_identity import TableIdentity
 from gco_stream.engine.reconcile.controller import Controller
 from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
 from gco_stream.engine.reconcile.executor import PlanExecutor
@@ -96,6 +97,7 @@ class LeaderRunnables:
             approvals=Approvals(leadership, lambda: clock.now().timestamp()),
             items=self.items,
             metrics=metrics,
+            identity=TableIdentity(leadership, _table_id(connections.table)),
         )
         tokens = SyncTokens(self.items, cache)
         times = ScanTimes(
@@ -188,6 +190,13 @@ class LeaderRunnables:
             metrics.shards.labels(state).set(sum(shard.state == state for shard in shards))
         metrics.lag.set(max((shard.behind for shard in shards if shard.behind is not None), default=0))
         metrics.iterator_age.set(max((shard.read_age for shard in shards if shard.read_age is not None), default=0))
+
+
+def _table_id(table: EndpointTable) -> Callable[[], Awaitable[str]]:
+    async def describe() -> str:
+        return (await table.describe()).table_id
+
+    return describe
 
 
 def _locate(table: EndpointTable) -> Callable[[], Awaitable[StreamLocation]]:

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     WITHDRAWAL_LIMIT_REACHED = "WithdrawalLimitReached"
     REMOVAL_LIMIT_REACHED = "RemovalLimitReached"
     TABLE_EMPTY = "TableEmpty"
+    TABLE_RECREATED = "TableRecreated"
     LIMITS_UNKNOWN = "LimitsUnknown"
     # The API server.
     FORBIDDEN = "Forbidden"

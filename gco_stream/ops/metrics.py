@@ -19,7 +19,7 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 _SLOW = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 MODES: Final = ("stream", "poll")
-GUARD_STATES: Final = ("idle", "holding", "table_empty")
+GUARD_STATES: Final = ("idle", "holding", "table_empty", "table_recreated")
 RESULTS: Final = ("in_sync", "changed", "gone", "failed", "rejected", "broken")
 UNREPORTED: Final = "unreported"
 ELSEWHERE: Final = "elsewhere"
@@ -126,8 +126,9 @@ class Metrics:
         )
         self.guard = Gauge(
             "gco_stream_guard_state",
-            "1 for the current state of the deletion guard: idle, holding (some deletions are held back), or "
-            "table_empty (all are held back because the table has no items).",
+            "1 for the current state of the deletion guard: idle, holding (some deletions are held back), table_empty "
+            "(all are held back because the table has no items), or table_recreated (all are held back because the "
+            "table was deleted and recreated).",
             ["state"],
             registry=registry,
         )

@@ -13,12 +13,14 @@ _KEY = "endpoint_name (S)"
 class TableInfo:
     """The table as DynamoDB describes it.
 
+    `table_id`: changes if the table is deleted and recreated under the same name, unlike `arn`.
     `stream_arn` remains after the stream is disabled, so check `stream_enabled`. `view_type`: the stream's view type,
     for example NEW_AND_OLD_IMAGES; None if the stream is disabled. `status`: DynamoDB's TableStatus, for example ACTIVE
     or CREATING. `items` and `bytes`: DynamoDB's counts, which may be several hours old.
     """
 
     arn: str
+    table_id: str
     stream_arn: str | None
     stream_enabled: bool
     view_type: str | None
@@ -43,6 +45,7 @@ def table_info(response: Mapping[str, Any]) -> TableInfo:
     enabled = bool(stream.get("StreamEnabled"))
     return TableInfo(
         arn=table["TableArn"],
+        table_id=table.get("TableId") or str(table.get("CreationDateTime", "")),
         stream_arn=table.get("LatestStreamArn"),
         stream_enabled=enabled,
         view_type=stream.get("StreamViewType") if enabled else None,

@@ -112,10 +112,12 @@ class LeaderFixture:
         )
 
     async def describe(self) -> TableInfo:
-        return TableInfo("arn:table", "arn:home", stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
+        return TableInfo("arn:table", "id", "arn:home", stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
 
     async def describe_replica(self) -> TableInfo:
-        return TableInfo("arn:replica", self.streams.arn, stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE")
+        return TableInfo(
+            "arn:replica", "id", self.streams.arn, stream_enabled=True, view_type="KEYS_ONLY", status="ACTIVE"
+        )
 
     async def scan(self) -> AsyncIterator[list[WireItem]]:
         shown = list(self.items.values())

@@ -34,6 +34,7 @@ def doctor(
     from gco_stream import __version__
     from gco_stream.admin.doctor.cluster_checks import check_cluster
     from gco_stream.admin.doctor.findings import CheckStatus, ok
+    from gco_stream.admin.doctor.removal_checks import check_removals
     from gco_stream.admin.doctor.table_checks import check_table
     from gco_stream.cli.errors import CommandError
     from gco_stream.settings import load_settings
@@ -43,7 +44,7 @@ def doctor(
     findings = [ok("settings", summary)]
 
     async def run_checks() -> None:
-        for checks in (check_table(settings), check_cluster(settings)):
+        for checks in (check_table(settings), check_cluster(settings), check_removals(settings)):
             async for finding in checks:
                 findings.append(finding)
                 show(finding)

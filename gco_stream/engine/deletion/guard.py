@@ -11,14 +11,15 @@ from typing import Final
 
 import structlog
 
+from gco_stream.aws.errors import AWSError
 from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.engine.deletion.approvals import Approvals
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.orphan_tracker import OrphanEvidence, OrphanTracker
+from gco_stream.engine.deletion.table_identity import TableIdentity
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.model.reasons import Cause, Reason
+from gco_stream.model.reasons import Reason
 from gco_stream.ops.metrics import Metrics
-from gco_stream.planning.lifecycle.orphaned import NO_ITEM
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.decision import FleetLimit, Note
 from gco_stream.planning.types.plan import Plan
@@ -26,11 +27,6 @@ from gco_stream.planning.types.plan_inputs import PlanInputs
 from gco_stream.planning.types.policy import FleetState
 from gco_stream.planning.types.steps import Delete
 
-_TABLE_EMPTY: Final = Cause(
-    Reason.TABLE_EMPTY,
-    f"not removed, although {NO_ITEM}: the table is empty, which may be a mistake; "
-    "`gco-stream approve-deletes` lists the pending removals and approves them",
-)
 _IN_DOUBT: Final = Note("its objects are deleted once two consecutive scans have not found its item")
 
 _log = structlog.get_logger(__name__)
@@ -52,8 +48,10 @@ class Guard:
         approvals: Approvals,
         items: ItemCache,
         metrics: Metrics,
+        identity: TableIdentity,
     ) -> None:
         self.orphans = orphans
+        self.identity = identity
         self._budget = budget
         self._approvals = approvals
         self._items = items
@@ -63,6 +61,8 @@ class Guard:
     @property
     def state(self) -> str:
         """State of the guard, one of gco_stream.ops.metrics.GUARD_STATES."""
+        if self.identity.is_recreated:
+            return "table_recreated"
         if not self.held:
             return "idle"
         return "holding" if len(self._items) else "table_empty"
@@ -83,11 +83,9 @@ class Guard:
         if not uids or self._approvals.covers(inputs.name, uids):
             return plan, inputs
         evidence = self.orphans.evidence(inputs.name) if inputs.item is None else OrphanEvidence.PROVEN
-        if evidence is OrphanEvidence.INSUFFICIENT:
+        if evidence is OrphanEvidence.INSUFFICIENT and not self.identity.is_recreated:
             return replace(plan, steps=(), notes=(*plan.notes, _IN_DOUBT)), inputs
-        if evidence is OrphanEvidence.TABLE_EMPTY:
-            return replace(plan, steps=(), warnings=(_TABLE_EMPTY,), limited_by=FleetLimit.REMOVAL), inputs
-        limited = replace(inputs, fleet=self._limited(inputs.name, inputs.fleet))
+        limited = replace(inputs, fleet=self._limited(inputs.name, inputs.fleet, evidence))
         return plan_endpoint(limited), limited
 
     def record(self, plan: Plan, *, has_item: bool) -> None:
@@ -116,10 +114,11 @@ class Guard:
     async def reserve(self, plan: Plan) -> None:
         """Reserves deletion budget for this removal, if any is left, and records it in the Lease.
 
-        The caller must plan again afterwards. Raises ClusterError if the Lease cannot be written. In that case, nothing
-        may be deleted.
+        The caller must plan again afterwards. Raises AWSError if the table cannot be described, and ClusterError if the
+        Lease cannot be written. In that case, nothing may be deleted.
         """
-        if self._budget.reserve(plan.endpoint, len(self._items)):
+        await self.identity.check()
+        if not self.identity.is_recreated and self._budget.reserve(plan.endpoint, len(self._items)):
             await self._budget.store()
             self._metrics.removals.labels("budget").inc()
 
@@ -135,18 +134,37 @@ class Guard:
         Returns the names that have no item and must be planned.
         """
         missing = await self.orphans.scan_ended(seen)
+        await self._check_table(is_complete=bool(seen) and not missing and not self.held)
         await self._clean_up_lease()
-        if self._approvals.any:
+        if self._approvals.any or self.identity.is_recreated:
             return missing
         return frozenset(name for name in missing if self.orphans.evidence(name) is not OrphanEvidence.INSUFFICIENT)
 
-    def _limited(self, name: str, fleet: FleetState) -> FleetState:
-        endpoint_count = len(self._items)
+    def _limited(self, name: str, fleet: FleetState, evidence: OrphanEvidence) -> FleetState:
+        endpoint_count, held = len(self._items), None
+        if evidence is OrphanEvidence.TABLE_EMPTY:
+            held = Reason.TABLE_EMPTY
+        elif self.identity.is_recreated:
+            held = Reason.TABLE_RECREATED
         return replace(
             fleet,
+            removals_held=held,
             deletions_left=self._budget.left(name, endpoint_count),
             next_deletion_in=self._budget.next_in(endpoint_count),
         )
+
+    async def _check_table(self, *, is_complete: bool) -> None:
+        """Compares the table with the remembered one if it matters now. `is_complete`: nothing would be removed."""
+        identity = self.identity
+        if identity.is_checked and is_complete and not identity.is_recreated:
+            return
+        try:
+            await identity.check()
+            if identity.is_recreated and is_complete:
+                await identity.accept()
+        except (AWSError, ClusterError) as error:
+            # It is checked again before anything is removed.
+            _log.warning("check of the table's identity failed", error=str(error))
 
     async def _clean_up_lease(self) -> None:
         """Removes an expired or malformed approval from the Lease, and records the budget if it has changed."""

@@ -113,10 +113,11 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
 def _without_limits(context: ReconcileContext) -> ReconcileContext:
     """The same context without a hold and without fleet-wide limits."""
     fleet = context.fleet
+    census = fleet.census and replace(fleet.census, withdrawn=0)
     return replace(
         context,
         endpoint=context.endpoint.model_copy(update={"hold": None}),
-        fleet=replace(fleet, deletions_left=sys.maxsize, census=fleet.census and replace(fleet.census, withdrawn=0)),
+        fleet=replace(fleet, deletions_left=sys.maxsize, removals_held=None, census=census),
     )
 
 
@@ -125,8 +126,9 @@ def _limit(item: Endpoint, plan: Plan) -> Cause:
         return Cause(Reason.HELD, item.hold)
     if plan.limited_by is FleetLimit.WITHDRAWAL and plan.report is not None:
         return Cause(Reason.WITHDRAWAL_LIMIT_REACHED, plan.report.error)
-    message = "; ".join(map(str, plan.warnings)) or "a limit on the whole fleet is reached"
-    return Cause(Reason.REMOVAL_LIMIT_REACHED, message)
+    if plan.warnings:
+        return Cause(plan.warnings[0].reason, "; ".join(map(str, plan.warnings)))
+    return Cause(Reason.REMOVAL_LIMIT_REACHED, "a limit on the whole fleet is reached")
 
 
 def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tuple[ObjectStatus, ...]) -> Cause | None:

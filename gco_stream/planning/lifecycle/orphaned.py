@@ -11,8 +11,8 @@ from dataclasses import replace
 from gco_stream.model import names
 from gco_stream.model.kinds import DELETION_ORDER, RESOURCES
 from gco_stream.model.objects import Observed, ObservedObject
-from gco_stream.planning.lifecycle.stopping import BUDGET_RESET_REASON, budget_exhausted
-from gco_stream.planning.types.decision import FleetLimit, Note, RequeueAfter
+from gco_stream.planning.lifecycle.stopping import is_limited, removal_held
+from gco_stream.planning.types.decision import Note
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import FleetState, Policy
 from gco_stream.planning.types.steps import Delete, StepEvent
@@ -29,13 +29,10 @@ def plan_orphan(name: str, observed: Observed, fleet: FleetState, policy: Policy
         for obj in removable(name, observed, policy)
         if not obj.deleting
     )
-    if steps and fleet.deletions_left <= 0:
+    if steps and is_limited(fleet):
+        held = removal_held(fleet, NO_ITEM)
         return Plan(
-            name,
-            requeue_after=RequeueAfter(fleet.next_deletion_in, BUDGET_RESET_REASON),
-            notes=notes,
-            warnings=(budget_exhausted(NO_ITEM),),
-            limited_by=FleetLimit.REMOVAL,
+            name, requeue_after=held.requeue_after, notes=notes, warnings=held.warnings, limited_by=held.limited_by
         )
     return Plan(name, steps=(*(replace(step, event=_ORPHANED) for step in steps[:1]), *steps[1:]), notes=notes)
 

@@ -3,6 +3,9 @@
 These plans do not require a valid spec, so an endpoint with an invalid spec can be stopped and deleted.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from gco_stream.model import names
 from gco_stream.model.objects import Kind
 from gco_stream.model.reasons import Cause, Reason
@@ -21,9 +24,16 @@ from gco_stream.planning.types.decision import (
     FleetLimit,
     RequeueAfter,
 )
+from gco_stream.planning.types.policy import FleetState
 from gco_stream.planning.types.steps import Part, Step
 
-BUDGET_RESET_REASON = "the limit on removals allows one more endpoint"
+_WHY_HELD: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.REMOVAL_LIMIT_REACHED: "the limit on removals per hour is reached",
+        Reason.TABLE_EMPTY: "the table is empty, which may be a mistake",
+        Reason.TABLE_RECREATED: "the table was deleted and recreated, so that a missing item proves nothing",
+    }
+)
 
 
 def plan_stopped(context: ReconcileContext) -> EndpointDecision:
@@ -45,23 +55,30 @@ def plan_removal(context: ReconcileContext, why: str, *, spends_budget: bool) ->
     steps = tuple(
         step for obj in context.all_owned() for step in delete_steps(obj, why, Part.MAIN, spends_budget=spends_budget)
     )
-    if steps and spends_budget and context.fleet.deletions_left <= 0:
-        return EndpointDecision(
-            warnings=(budget_exhausted(why),),
-            degraded_reasons=(budget_exhausted(why),),
-            limited_by=FleetLimit.REMOVAL,
-            requeue_after=RequeueAfter(context.fleet.next_deletion_in, BUDGET_RESET_REASON),
-        )
+    if steps and spends_budget and is_limited(context.fleet):
+        held = removal_held(context.fleet, why)
+        return EndpointDecision.of(held, Decision(degraded_reasons=held.warnings), decided=Decided())
     return EndpointDecision(steps)
 
 
-def budget_exhausted(why: str) -> Cause:
-    """Returns the cause to report for an endpoint that is not removed because the limit on removals is reached."""
+def is_limited(fleet: FleetState) -> bool:
+    """Whether no removal that no item requests may start now."""
+    return fleet.removals_held is not None or fleet.deletions_left <= 0
+
+
+def removal_held(fleet: FleetState, why: str) -> Decision:
+    """Returns the decision not to remove an endpoint because of the limits on the fleet. `why`: why it would be."""
+    reason = fleet.removals_held or Reason.REMOVAL_LIMIT_REACHED
+    requeue = RequeueAfter(fleet.next_deletion_in, "the limit on removals allows one more endpoint")
     message = (
-        f"not removed, although {why}: the limit on removals per hour is reached; "
+        f"not removed, although {why}: {_WHY_HELD[reason]}; "
         "`gco-stream approve-deletes` lists the pending removals and approves them"
     )
-    return Cause(Reason.REMOVAL_LIMIT_REACHED, message)
+    return Decision(
+        warnings=(Cause(reason, message),),
+        limited_by=FleetLimit.REMOVAL,
+        requeue_after=requeue if fleet.removals_held is None else None,
+    )
 
 
 def _stopped_main(context: ReconcileContext) -> Decision:

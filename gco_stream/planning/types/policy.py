@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gco_stream.model.reasons import Reason
 from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings
 from gco_stream.settings import Settings
 
@@ -48,12 +49,14 @@ class FleetState:
 
     `deletions_left`: how many endpoints may now be removed although their desired_state is not deleted.
     `next_deletion_in`: seconds until another endpoint may be removed, if none may be removed now.
+    `removals_held`: why no removal may start without approval, whatever the budget; None if the budget decides.
     `names_claimed_by_others`: names of this endpoint's objects that another item claims as well. For example, the
     canary of `a` and the endpoint `a-canary` both claim the name `a-canary`.
     `census`: None if it has not been taken; a plan that depends on it requests it in `missing_inputs`.
     """
 
     deletions_left: int = 5
+    removals_held: Reason | None = None
     next_deletion_in: float = 3600.0
     names_claimed_by_others: frozenset[str] = frozenset()
     census: Census | None = None

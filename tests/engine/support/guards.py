@@ -10,6 +10,7 @@ from gco_stream.engine.deletion.approvals import (
 from gco_stream.engine.deletion.budget import DeletionBudget
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import OrphanTracker, synced_objects
+from gco_stream.engine.deletion.table_identity import TABLE_ID_ANNOTATION, TableIdentity
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.ops.metrics import Metrics
 from gco_stream.planning.types.plan import Plan
@@ -31,17 +32,23 @@ class GuardFixture:
     def __init__(self, *made: str, limit: int | None = 5, lease: Lease | None = None) -> None:
         self.cluster = Cluster(*made)
         self.lease = lease or Lease()
+        self.lease.annotations = {TABLE_ID_ANNOTATION: "first", **self.lease.annotations}
         self.desired = ItemCache(REGION)
         self.clock = Clock()
         self.orphans = OrphanTracker(self.cluster, POLICY)  # type: ignore[arg-type]  # a fake with only the methods that are called
         self.metrics = Metrics()
+        self.table_id = "first"
         self.guard = Guard(
             orphans=self.orphans,
             budget=DeletionBudget(limit, self.lease, self.clock),
             approvals=Approvals(self.lease, self.clock),
             items=self.desired,
             metrics=self.metrics,
+            identity=TableIdentity(self.lease, self.describe),
         )
+
+    async def describe(self) -> str:
+        return self.table_id
 
     def plan_orphan(self, name: str) -> Plan:
         """Plans a name without an item, and records the plan as a reconcile does."""

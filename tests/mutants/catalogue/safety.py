@@ -49,6 +49,26 @@ SAFETY: Final = (
         tests=("tests/planning/types/test_ownership.py::test_an_object_with_copied_labels_is_never_touched",),
     ),
     Mutant(
+        name="a-recreated-table-is-taken-for-the-remembered-one",
+        invariant="I5",
+        file="gco_stream/engine/deletion/table_identity.py",
+        old="    return annotations.get(TABLE_ID_ANNOTATION, table_id) != table_id\n",
+        new="    return False\n",
+        breaks="endpoints whose items are not back yet are removed from a recreated table",
+        tests=(
+            "tests/engine/deletion/test_table_identity.py::test_nothing_is_removed_from_a_recreated_table_without_approval",
+        ),
+    ),
+    Mutant(
+        name="the-table-is-compared-by-scans-only",
+        invariant="I5",
+        file="gco_stream/engine/deletion/guard.py",
+        old="        await self.identity.check()\n        if not",
+        new="        if not",
+        breaks="a table that was recreated after the last scan removes endpoints",
+        tests=("tests/engine/deletion/test_table_identity.py::test_the_table_is_compared_before_the_first_deletion",),
+    ),
+    Mutant(
         name="a-clone-is-an-orphan",
         invariant="I5",
         file="gco_stream/planning/lifecycle/orphaned.py",
