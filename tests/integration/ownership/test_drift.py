@@ -28,7 +28,7 @@ class Api:
     def placed(self, manifest):
         placed = copy.deepcopy(manifest)
         placed["metadata"]["namespace"] = self._namespace
-        return {"apiVersion": RESOURCES[Kind(placed["kind"].api_version)], **placed}
+        return {"apiVersion": RESOURCES[Kind(placed["kind"])].api_version, **placed}
 
     def apply(self, manifest):
         path = object_path(ref_of(manifest))
