@@ -6,11 +6,11 @@ from gco_stream.model.reasons import Cause, Reason
 
 
 def is_owned_by(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str) -> bool:
-    """Whether the object belongs to this endpoint of this table.
+    """Returns whether the object belongs to this endpoint of this table.
 
-    An object does not belong to it if an annotation names another endpoint or table. Otherwise, it does if it has the
-    labels of `app`. If a label was removed, the object must have the endpoint's annotation and an entry of our field
-    manager in managedFields.
+    It does not if an annotation names another endpoint or table. Otherwise, it does if it has all labels of `app`. If a
+    label is missing, the object must have the gco.io/endpoint annotation, and our field manager must have an entry in
+    managedFields.
     """
     if observed.endpoint not in {None, endpoint}:
         return False
