@@ -33,7 +33,7 @@ class ApiResource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def names_of(self, endpoint: str) -> tuple[str, ...]:
-        """Returns the names that the endpoint's objects of this kind can have, with the name of the main object first."""
+        """Returns the names that the endpoint's objects of this kind can have; the name of the main object is first."""
         main = self.name_prefix + endpoint
         return (main, names.canary_name(main)) if self.has_canary else (main,)
 
