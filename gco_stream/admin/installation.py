@@ -1,4 +1,4 @@
-"""Connections of an administrative command to the cluster and the table that its settings name."""
+"""The connections of an administrative command to the cluster and the table."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ _CONNECTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The cluster and the table of these settings, and the policy that the controller plans with."""
+    """The cluster and the table that `settings` selects, and the controller's policy for these settings."""
 
     settings: Settings
     client: KubeClient
@@ -26,7 +26,7 @@ class Installation:
 
 @asynccontextmanager
 async def connect(settings: Settings, renderings: Renderings = RENDERINGS) -> AsyncIterator[Installation]:
-    """Connects to the cluster, and to the table, which must exist. Raises TableError, ClusterError."""
+    """Connects to the cluster and to the table, which must exist. Raises TableError and ClusterError."""
     timeout = settings.dynamodb_timeout_seconds
     async with (
         KubeClient.connect(timeout=settings.k8s_api_timeout) as client,

@@ -33,7 +33,7 @@ _RETRY_CAP = 15.0
 # the table, the scan then finds it empty. A half-wiped table would look as if the removals were intended.
 _QUIET_SECONDS = 5.0
 _MIN_SPACING_SECONDS = 30.0
-# A failed scan is retried after about a minute. If no scan is attempted for this long, the loop is stuck.
+# A failed scan is retried within about a minute. Without an attempt for 3 intervals plus 10 minutes, the loop is stuck.
 _STUCK_INTERVALS = 3
 _STUCK_SECONDS = 600.0
 
@@ -55,7 +55,7 @@ class Resync:
     """Scans the table on request, and otherwise at the interval of the current mode ±10 %.
 
     `guard` evaluates each complete scan and returns the names without an item that must be planned. In stream mode, a
-    change that only a scan finds counts as missed by the stream. In poll mode, it is expected and goes to the history.
+    change that only a scan finds counts as missed by the stream. In poll mode, it is expected and recorded in the history.
     """
 
     def __init__(
