@@ -85,7 +85,7 @@ class ExecutionResult:
 
 
 class PlanExecutor:
-    """Executes a plan's steps in order. A failed step blocks later steps of its part, or all of them if it is stale.
+    """Executes a plan's steps in order. A failed step blocks later steps of its part; a stale one blocks all of them.
 
     The last rejected step of each object is remembered until another step on the object succeeds or the endpoint is
     gone. The rejected step is retried after 30 seconds and then at growing intervals, because the policy or quota that
