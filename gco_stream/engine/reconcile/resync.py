@@ -55,7 +55,7 @@ class Resync:
     """Scans the table on request, and otherwise at the interval of the current mode ±10 %.
 
     `guard` evaluates each complete scan and returns the names without an item that must be planned. In stream mode, a
-    change that only a scan finds counts as missed by the stream. In poll mode, it is normal and recorded in the history.
+    change that only a scan finds counts as missed by the stream. In poll mode, it is recorded in the history.
     """
 
     def __init__(

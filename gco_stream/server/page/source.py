@@ -140,7 +140,7 @@ class PageSource:
         return values.Fleet() if cache is None else await self._fleet_table.from_cluster(cache)
 
     async def endpoint(self, name: str) -> values.Endpoint | None:
-        """Returns an endpoint, on the leader with its plan; None if nothing is known about the name."""
+        """Returns an endpoint, with its plan on a leader; None if nothing is known about the name."""
         state = self._manager_state()
         leader, cache, policy = state.leader, state.cache, state.policy
         history = self._history.history(name) or EndpointHistory()

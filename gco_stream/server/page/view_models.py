@@ -20,8 +20,8 @@ class Row:
     """One endpoint in the list.
 
     `desired`: the desired state, "" if it is unknown. `state`: the state that this region reports. `ready` and
-    `desired_replicas`: its replica counts. `reason` and `message`: code and text of why the endpoint is not in its
-    desired state here, "" if it is. `since`: since when it is not. `regions`: name and state of every region that is a
+    `desired_replicas`: its replica counts. `reason` and `message`: why the endpoint is not in its desired state here, as
+    a code and as text; "" if it is. `since`: since when it is not. `regions`: name and state of every region that is a
     target or has reported.
     """
 
@@ -41,9 +41,8 @@ class Row:
 class Fleet:
     """All endpoints, sorted by name.
 
-    `needs_attention`: those that are not in their desired state, errors first, then by age. `states`: the
-    number of endpoints in each state. `regions`: the same for each region. `removals`: names whose removal waits for
-    approval.
+    `needs_attention`: those that are not in their desired state, errors first, then by age. `states`: the number
+    of endpoints in each state. `regions`: the same for each region. `removals`: names whose removal waits for approval.
     """
 
     rows: tuple[Row, ...] = ()
