@@ -20,9 +20,9 @@ class Row:
     """One endpoint in the list.
 
     `desired`: the desired state, "" if it is unknown. `state`: the state that this region reports. `ready` and
-    `desired_replicas`: its replica counts. `reason` and `message`: why the endpoint is not in its desired state here, as
-    a code and as text; "" if it is. `since`: since when it is not. `regions`: name and state of every region that is a
-    target or has reported.
+    `desired_replicas`: its replica counts. `reason` and `message`: why the endpoint is not in its desired state here,
+    as a code and as text; "" if it is. `since`: since when it is not. `regions`: name and state of every region that
+    is a target or has reported.
     """
 
     name: str
