@@ -1,4 +1,4 @@
-"""Entry point of `python -m gco_stream`, which is the same as the `gco-stream` command."""
+"""Entry point for `python -m gco_stream`, which is equivalent to the `gco-stream` command."""
 
 from gco_stream.cli.main import main
 

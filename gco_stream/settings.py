@@ -1,7 +1,7 @@
 """Settings of the program, read from environment variables.
 
-Variables that GCO also reads keep GCO's names; the others follow the same style. Invalid settings stop the program at
-startup with one error line per problem, which names the variable, the value and what is allowed.
+Variables that GCO also uses keep their names; the others follow the same style. Invalid settings stop the program at
+startup. It prints one line per problem, with the variable, its value and what is allowed.
 """
 
 import os
@@ -25,7 +25,7 @@ SecondsOrNone = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class SettingsError(Exception):
-    """The settings are invalid; the message has one line per problem."""
+    """Error for invalid settings. The message has one line per problem."""
 
 
 def _namespace(value: str) -> str:
@@ -42,7 +42,7 @@ Namespace = Annotated[str, AfterValidator(_namespace)]
 
 
 class Settings(BaseSettings):
-    """Settings of the program. Each field is the lower-case name of its variable; times are in seconds."""
+    """Settings of the program. A field has the name of its variable in lower case. Times are in seconds."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -138,8 +138,8 @@ class Settings(BaseSettings):
                 "LEASE_RETRY_PERIOD_SECONDS < LEASE_RENEW_DEADLINE_SECONDS < LEASE_DURATION_SECONDS"
             )
         if self.lease_renew_deadline_seconds > self.lease_duration_seconds - 1:
-            # A leader writes nothing in the last second of its lease, so a later deadline would keep a leader that
-            # cannot act.
+            # A leader writes nothing in the last second of its lease. With a later deadline, it would hold the Lease
+            # without being able to act.
             raise ValueError(
                 f"LEASE_RENEW_DEADLINE_SECONDS: invalid value {self.lease_renew_deadline_seconds:g}: "
                 f"must be at least 1 second less than LEASE_DURATION_SECONDS ({self.lease_duration_seconds})"
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Returns the settings from the process environment. Raises SettingsError that lists every problem."""
+    """Returns the settings from the environment. Raises SettingsError, whose message lists every problem."""
     degraded_reasons = []
     if bool(os.environ.get(_TABLE_ENDPOINT)) != bool(os.environ.get(_STREAMS_ENDPOINT)) and not os.environ.get(
         "AWS_ENDPOINT_URL"
@@ -195,6 +195,6 @@ def _complaint(detail: Any) -> str:
 
 
 def _requirement(message: str) -> str:
-    """What is allowed, from pydantic's message: "Input should be a valid integer, unable to …" loses its details."""
+    """Returns what is allowed, from pydantic's message: "Input should be X, unable to Y" becomes "must be X"."""
     message = message.removeprefix("Value error, ").partition(", unable to ")[0]
     return _SHOULD.sub("must ", message)

@@ -34,7 +34,7 @@ from gco_stream.planning.types.plan import Plan
 from gco_stream.settings import LEASE_NAME, Settings
 
 _REQUIRED_SCANS: Final = 2
-# Beyond this many endpoints, pods are listed only if a decision depends on them: each endpoint takes a request.
+# After this many endpoints, pods are listed only if a decision depends on them, because each list is a request.
 _MAX_POD_LISTS: Final = 200
 
 
@@ -59,7 +59,7 @@ async def make_dry_run(settings: Settings, selected: Collection[str] | None) -> 
     """Plans the selected endpoints, or all of them. Changes nothing. Raises AWSError, ClusterError."""
     async with connect(settings) as installation:
         cache = await snapshot(installation.client, settings.namespaces)
-        # Read after the cluster, so that every object in the snapshot already has its item.
+        # Items are read after the cluster. Otherwise, the objects of an item created in between would look orphaned.
         items = await (_all_items(installation) if selected is None else _items(installation, selected))
         planner = _DryRunPlanner(installation, cache, items, has_all_items=selected is None)
         wanted = tuple(items) if selected is None else tuple(selected)
@@ -85,7 +85,7 @@ async def _all_items(installation: Installation) -> ItemCache:
 
 
 async def _items(installation: Installation, selected: Collection[str]) -> ItemCache:
-    """Returns the selected items, and those that may claim names of their objects."""
+    """Returns the selected items, and the items that may claim the same object names."""
     found = ItemCache(installation.policy.region)
     for name in selected:
         for one in (name, names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)):
@@ -95,7 +95,7 @@ async def _items(installation: Installation, selected: Collection[str]) -> ItemC
 
 
 class _DryRunPlanner:
-    """Plans from a snapshot. `now`: the time that plans are made for."""
+    """Plans endpoints from one snapshot. `now`: the current time in all plans."""
 
     def __init__(
         self, installation: Installation, cache: ClusterCache, items: ItemCache, *, has_all_items: bool
@@ -106,7 +106,7 @@ class _DryRunPlanner:
         self._has_all_items = has_all_items
         self.now = datetime.now(UTC)
         self._pods_of = partial(pods_of, installation.client, timeout=installation.settings.k8s_api_timeout)
-        # Limits on the fleet are left out, because most plans do not depend on them.
+        # This planner has no fleet-wide limits, because most plans do not depend on them.
         self._planner = self._planner_within(None, None)
         self._limited: tuple[EndpointPlanner, Guard, DeletionBudget] | None = None
         self._warnings: tuple[Cause, ...] = ()
@@ -132,7 +132,7 @@ class _DryRunPlanner:
                 self._items = await _all_items(self._installation)
             policy, annotations = self._installation.policy, await self._lease_annotations()
             orphans = OrphanTracker(self._cache, policy)
-            # As if scans had already proven which names have no item.
+            # All items have just been read, so the required number of scans can be recorded at once.
             for _ in range(_REQUIRED_SCANS):
                 orphans.scan_started()
                 await orphans.scan_ended(frozenset(self._items))
@@ -177,7 +177,7 @@ class _DryRunPlanner:
 
 @dataclass(frozen=True, slots=True)
 class _ReadOnlyAnnotations:
-    """The annotations of the Lease as last read. Attempts to write them fail."""
+    """The annotations of the Lease as last read. Writing them raises NotLeading."""
 
     annotations: Mapping[str, str]
 

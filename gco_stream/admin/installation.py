@@ -1,4 +1,4 @@
-"""Connections of an administrative command to the cluster and the table that its settings name."""
+"""The connections of an administrative command to the cluster and the table."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ _CONNECTIONS = 4
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The cluster and the table of these settings, and the policy that the controller plans with."""
+    """The cluster and the table that `settings` selects, and the controller's policy for these settings."""
 
     settings: Settings
     client: KubeClient

@@ -1,8 +1,7 @@
-"""Lists the removals of endpoints that no item requests, for review and approval.
+"""List of the removals that no item requests, for review and approval.
 
-They are planned as in the controller, from one snapshot of the table and the cluster, but without the deletion budget
-and without the required evidence that an item is gone. The list therefore contains every removal that an approval can
-permit.
+The removals are planned as in the controller, from one snapshot of the table and the cluster. The deletion budget and
+the evidence that an item is gone are ignored, so the list contains every removal that an approval can permit.
 """
 
 import time
@@ -31,7 +30,7 @@ _MAX_BYTES: Final = 256 * 1024
 
 
 class NotApproved(Exception):
-    """The list cannot be approved. The message gives the reason."""
+    """Error for a list that cannot be approved. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,8 @@ async def approve(settings: Settings, digest: str) -> PendingDeletions:
         size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
         if size > _MAX_BYTES:
             raise NotApproved(f"the Lease's annotations would have {size} bytes; at most {_MAX_BYTES} are allowed")
-        # The UID keeps a Lease that was recreated in the meantime from being annotated. A resourceVersion would cause a
-        # conflict, because the holder renews the Lease every two seconds.
+        # The UID prevents the annotation of a Lease that was recreated in the meantime. A resourceVersion would cause
+        # conflicts, because the holder renews the Lease every two seconds.
         patch = {"metadata": {"uid": raw["metadata"]["uid"], "annotations": {APPROVED_ANNOTATION: text}}}
         await installation.client.request(
             "PATCH",
@@ -105,7 +104,7 @@ async def approve(settings: Settings, digest: str) -> PendingDeletions:
 async def _collect(installation: Installation) -> PendingDeletions:
     policy = installation.policy
     cache = await snapshot(installation.client, policy.namespaces)
-    # Read after the cluster, so that every object in the snapshot already has its item.
+    # Items are read after the cluster. Otherwise, the objects of an item created in between would look orphaned.
     items = {item["endpoint_name"]["S"]: item async for page in installation.table.scan() for item in page}
 
     def item_of(name: str) -> Endpoint | InvalidItem | None:

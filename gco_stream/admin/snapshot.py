@@ -12,7 +12,7 @@ _SYNC_SECONDS: Final = 60.0
 
 
 async def snapshot(client: KubeClient, namespaces: Sequence[str]) -> ClusterCache:
-    """Returns the live objects in `namespaces`. `unsynced` has the namespaces that were not listed within a minute."""
+    """Returns a cache of the live objects. Its `unsynced` has the namespaces not listed within a minute."""
     cache = ClusterCache(client, namespaces, lambda _: None)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(cache.run(), name="cache")

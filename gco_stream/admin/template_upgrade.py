@@ -42,7 +42,10 @@ _MERGE: Final = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class UpgradeRequest:
-    """Result of a request. `version`: the requested template. `exists`: whether the named endpoint has a valid item."""
+    """The result of an upgrade request.
+
+    `version`: the requested version of the pod template. `exists`: False if the named endpoint has no valid item.
+    """
 
     selection: UpgradeSelection
     version: int

@@ -1,6 +1,7 @@
-"""How the API serves each kind of object of an endpoint, and how the endpoint's objects are named.
+"""The API resource of each kind of object of an endpoint, and the names of the objects.
 
-A new kind is added to `Kind`, to the table here, to the merge schema in planning/diff, and where it is planned.
+To add a kind, extend `Kind`, `RESOURCES`, `DELETION_ORDER` and the schemas in gco_stream.planning.diff.merge_schema,
+and plan its objects in gco_stream.planning.lifecycle.
 """
 
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ from gco_stream.model.objects import Kind, ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class ApiResource:
-    """How the API serves a kind, and how an endpoint's objects of this kind are named.
+    """The API resource of a kind, and the names of an endpoint's objects of this kind.
 
-    `group`: "" for the core API. `plural`: as in REST paths. `has_canary`: the canary has an object of this kind too.
+    `group`: "" for the core API. `plural`: the name in REST paths. `has_canary`: the canary has its own object of this
+    kind.
     """
 
     group: str
@@ -27,11 +29,11 @@ class ApiResource:
 
     @property
     def api_version(self) -> str:
-        """The apiVersion of a manifest."""
+        """The value of apiVersion in a manifest."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def names_of(self, endpoint: str) -> tuple[str, ...]:
-        """Returns the names that the endpoint's objects of this kind can have: the main one's, then the canary's."""
+        """Returns the names that the endpoint's objects of this kind can have; the name of the main object is first."""
         main = self.name_prefix + endpoint
         return (main, names.canary_name(main)) if self.has_canary else (main,)
 
@@ -40,7 +42,7 @@ class ApiResource:
         return name.removeprefix(self.name_prefix)
 
     def endpoints_of(self, name: str) -> frozenset[str]:
-        """Returns the endpoints to which the object with this name can belong."""
+        """Returns the names of the endpoints to which the object with this name can belong."""
         app = self.app_of(name)
         return frozenset({app, app.removesuffix(names.CANARY_SUFFIX)} - {""} if self.has_canary else {app})
 
@@ -54,12 +56,12 @@ RESOURCES: Final[Mapping[Kind, ApiResource]] = MappingProxyType(
     }
 )
 
-# No route without pods, and no HPA without a Deployment to scale.
+# The Ingress is deleted before the pods that it routes to, and the HPA before the Deployment that it scales.
 DELETION_ORDER: Final = (Kind.INGRESS, Kind.HPA, Kind.SERVICE, Kind.DEPLOYMENT)
 
 
 def endpoints_of_object(ref: ObjectRef, annotated: str | None) -> frozenset[str]:
-    """Returns the endpoints to which an object can belong. `annotated`: its gco.io/endpoint annotation.
+    """Returns the names of the endpoints to which an object can belong. `annotated`: its gco.io/endpoint annotation.
 
     The name alone is ambiguous: `a-canary` may be the canary of `a` or the main object of an endpoint `a-canary`.
     """

@@ -37,9 +37,10 @@ async def serve(
     status: Callable[[], dict[str, Any]],
     page: Page,
 ) -> AsyncIterator[int]:
-    """Serves until the context exits and yields the port (any free one if `port` is 0).
+    """Runs the HTTP server until the context exits. Yields the port that it listens on.
 
-    Raises OSError if it cannot listen.
+    `port`: 0 for any free port. `live` and `ready`: the checks of /healthz and /readyz. `metrics`: returns the body of
+    /metrics. `status`: returns the content of /status. Raises OSError if the server cannot listen.
     """
 
     async def healthz(_: web.Request) -> web.Response:

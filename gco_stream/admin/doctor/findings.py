@@ -5,7 +5,11 @@ from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """Status of a check. WARN: limits the controller, or the check was not possible. FAIL: keeps it from working."""
+    """The status of a check.
+
+    WARN: the problem limits the controller, or the check was not possible. FAIL: the problem prevents the controller
+    from working.
+    """
 
     OK = "ok"
     WARN = "warn"
@@ -28,10 +32,10 @@ def ok(check: str, message: str) -> Finding:
 
 
 def warn(check: str, message: str, fix: str) -> Finding:
-    """Returns a finding that does not prevent the controller from working."""
+    """Returns a finding about a problem that does not prevent the controller from working."""
     return Finding(check, CheckStatus.WARN, message, fix)
 
 
 def fail(check: str, message: str, fix: str) -> Finding:
-    """Returns a finding that prevents the controller from working."""
+    """Returns a finding about a problem that prevents the controller from working."""
     return Finding(check, CheckStatus.FAIL, message, fix)

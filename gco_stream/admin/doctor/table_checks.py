@@ -15,7 +15,7 @@ from gco_stream.stream.client import StreamsClient
 from gco_stream.stream.lineage import ShardIteratorType
 from gco_stream.table.info import TableInfo, table_info
 
-# In seconds. AWS rejects signatures that are 5 minutes off. Timestamps in items are already misleading before that.
+# In seconds. AWS rejects requests at a skew of 5 minutes, but timestamps in items are misleading before that.
 _MAX_SKEW: Final = 30.0
 # Not a valid endpoint name, so this item never exists. The test writes require that it exists, so they change nothing.
 _NO_ITEM: Final = {"endpoint_name": {"S": "-doctor-"}}
@@ -48,7 +48,7 @@ async def check_table(settings: Settings) -> AsyncIterator[Finding]:
         async for finding in _permissions(client, name):
             yield finding
         if settings.streams_region != settings.home_region:
-            # Each replica of a global table has its own stream. DescribeTable returns its ARN only in that region.
+            # Each replica of a global table has its own stream. DescribeTable returns its ARN only in its region.
             try:
                 replica = await stack.enter_async_context(
                     table_client(settings.streams_region, timeout=timeout, connections=2, session=session)
@@ -96,7 +96,7 @@ def _clock(answer: Mapping[str, Any]) -> Finding:
 
 
 async def _permissions(client: Any, name: str) -> AsyncIterator[Finding]:
-    """Tries every call that the controller makes on the table. The writes have a condition that never holds."""
+    """Yields the findings about calls on items, after trying each call. Writes have a condition that never holds."""
     condition = {"ConditionExpression": "attribute_exists(endpoint_name)"}
     calls: Mapping[str, Call] = {
         "dynamodb:Scan": lambda client, table: client.scan(TableName=table, Limit=1),

@@ -1,7 +1,7 @@
 """Approvals of removals beyond the budget, written to the Lease by `gco-stream approve-deletes`.
 
-An approval identifies each endpoint together with the UIDs of the objects that were listed. It does not cover objects
-that are created later, and it expires after one hour.
+For each endpoint, an approval contains a digest of its name and of the UIDs of its objects. It therefore does not cover
+objects that are created later. It expires after one hour.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ import structlog
 from gco_stream.engine.deletion.budget import LeaseAnnotations, short_digest
 
 APPROVED_ANNOTATION: Final = "gco.io/approved-deletes"
-# An approval of 10,000 endpoints takes 140 KB of the 256 KiB that an object's annotations may take in total.
+# An approval of 10,000 endpoints takes 140 KB of the 256 KiB to which an object's annotations are limited.
 MAX_APPROVED: Final = 10_000
 VALID_SECONDS: Final = 3600
-# Tolerance in seconds for clock skew, because an approval is written on another machine.
+# Tolerated clock skew in seconds between this machine and the one that wrote the approval.
 _MAX_CLOCK_SKEW: Final = 300
 
 _log = structlog.get_logger(__name__)
@@ -34,12 +34,12 @@ def digest_of(entries: Iterable[str]) -> str:
 
 
 def approval_of(entries: Iterable[str], now: float) -> str:
-    """Returns the annotation that approves these entries for one hour. `now`: seconds since 1970."""
+    """Returns the value of the annotation that approves these entries for one hour. `now`: seconds since 1970."""
     return orjson.dumps({"until": int(now) + VALID_SECONDS, "entries": sorted(entries)}).decode()
 
 
 class Approvals:
-    """The removals that the Lease's annotation approves. `now` returns seconds since 1970."""
+    """The removals that the Lease's annotation approves. `now`: seconds since 1970."""
 
     def __init__(self, lease: LeaseAnnotations, now: Callable[[], float]) -> None:
         self._lease = lease
@@ -48,11 +48,11 @@ class Approvals:
         self._announced: str | None = None
         self._until = 0.0
         self._entries: frozenset[str] = frozenset()
-        # The UIDs and the expiry of each removal in progress, which stays approved as its objects disappear.
+        # UIDs and expiry of each removal in progress. It stays approved while its objects disappear one by one.
         self._started: dict[str, tuple[Set[str], float]] = {}
 
     def is_new(self) -> bool:
-        """Returns whether the approval has changed since the last call and is in effect."""
+        """Returns whether the approval is in effect and has changed since the last call."""
         before, self._announced = self._announced, self._lease.annotations.get(APPROVED_ANNOTATION)
         return before != self._announced and self.any
 
@@ -84,7 +84,7 @@ class Approvals:
     def covers(self, name: str, uids: Set[str]) -> bool:
         """Returns whether these objects may be removed.
 
-        They may if an approval lists exactly these objects, or if an approved removal of them is in progress.
+        They may if the approval has an entry for exactly these objects, or if their approved removal is in progress.
         """
         started, until = self._started.get(name, (frozenset(), 0.0))
         if uids and uids <= started and self._now() < until:
@@ -92,7 +92,7 @@ class Approvals:
         return bool(uids) and self.any and entry_of(name, uids) in self._entries
 
     def start(self, name: str, uids: Set[str]) -> bool:
-        """Records the start of an approved removal. Returns False if it had already started."""
+        """Records the start of an approved removal. Returns False if it has already started."""
         self._refresh()
         now = self._now()
         self._started = {other: started for other, started in self._started.items() if now < started[1]}

@@ -1,7 +1,7 @@
-"""Limits how many endpoints are removed per hour without desired_state=deleted in their items.
+"""Limit on how many endpoints are removed per hour without desired_state=deleted in their items.
 
 If REGION is wrong, target_regions is emptied or the table is wiped, many endpoints seem to leave the region at once.
-The budget limits the damage of these mistakes. Each removal is recorded in an annotation of the Lease before its first
+The limit reduces the damage of these mistakes. Each removal is recorded in an annotation of the Lease before its first
 deletion is sent, so neither a crash loop nor a new leader resets the budget.
 """
 
@@ -15,12 +15,12 @@ import orjson
 import structlog
 
 REMOVALS_ANNOTATION: Final = "gco.io/removals"
-# A record of 2,000 removals takes 50 KiB of the 256 KiB that an object's annotations may take in total.
+# A record of 2,000 removals takes 50 KiB of the 256 KiB to which an object's annotations are limited.
 MAX_REMOVALS: Final = 2000
 _HOUR: Final = 3600.0
 _MIN_REMOVALS: Final = 5
 _FRACTION: Final = 0.1
-# Recorded instead of a name's digest: the whole budget is spent.
+# Recorded in place of the digest of a name if the whole budget counts as spent.
 _ALL: Final = "*"
 _DIGEST_BYTES: Final = 8
 
@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LeaseAnnotations(Protocol):
-    """The annotations of the Lease, as read and written by its holder."""
+    """Access to the annotations of the Lease by its holder."""
 
     @property
     def annotations(self) -> Mapping[str, str]:
@@ -48,10 +48,10 @@ def short_digest(*words: str) -> str:
 
 
 class DeletionBudget:
-    """The hourly budget of removals. It counts endpoints, not objects, and a reserved removal may always finish.
+    """The budget of removals per hour. It counts endpoints, not objects, and a started removal may always finish.
 
-    `limit`: removals per hour, at most 2,000; None means a tenth of the known endpoints, but at least 5. `now` returns
-    seconds since 1970 and not a monotonic time, because the recorded times outlive this process.
+    `limit`: removals per hour, at most 2,000; None means a tenth of the known endpoints, but at least 5. `now`: seconds
+    since 1970, not monotonic seconds, because the recorded times outlive this process.
     """
 
     def __init__(self, limit: int | None, lease: LeaseAnnotations, now: Callable[[], float]) -> None:
@@ -72,7 +72,7 @@ class DeletionBudget:
         self._spent: dict[str, float] = {_ALL: now()} if recorded is None else recorded
 
     def left(self, name: str, endpoint_count: int) -> int:
-        """Returns how many removals may still start, but at least 1 if the removal of `name` has started.
+        """Returns how many removals may still start, or at least 1 if the removal of `name` has started.
 
         `endpoint_count`: the number of known endpoints.
         """
@@ -127,7 +127,7 @@ class DeletionBudget:
 
     def _current(self) -> Mapping[str, float]:
         now = self._now()
-        # A time in the future (clock skew, or our clock was set back) counts as now, and expires after an hour.
+        # A time in the future (clock skew, or this clock was set back) is replaced with now, so it expires in an hour.
         self._spent = {digest: min(at, now) for digest, at in self._spent.items() if now - at < _HOUR}
         return self._spent
 

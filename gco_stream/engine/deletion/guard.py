@@ -38,7 +38,7 @@ def unrequested_deletions(plan: Plan) -> frozenset[str]:
 
 
 class Guard:
-    """Permits or holds back removals that no item requests. `held`: the endpoints whose removal is held back."""
+    """Permits or holds back removals that no item requests. `held`: names of the endpoints held back."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class Guard:
         return self._budget.left("", len(self._items))
 
     def plan(self, inputs: PlanInputs) -> tuple[Plan, PlanInputs]:
-        """Plans an endpoint. Returns the plan, and the inputs with the limits that it was made within.
+        """Returns the plan for an endpoint, and the inputs from which it was made, including the limits.
 
-        A removal that no item requests must be approved, or have a place in the budget; an endpoint without an item
-        also needs evidence that the item is gone. Changes nothing.
+        A removal that no item requests has steps only if it is approved or if the budget allows it. In the second case,
+        an endpoint without an item also requires evidence that its item is gone. This method has no side effects.
         """
         plan = plan_endpoint(inputs)
         uids = unrequested_deletions(plan)
@@ -89,7 +89,7 @@ class Guard:
         return plan_endpoint(limited), limited
 
     def record(self, plan: Plan, *, has_item: bool) -> None:
-        """Records whether the endpoint has an item, and whether its removal is held back."""
+        """Records that the endpoint has an item, if it has one, and whether its removal is held back."""
         if has_item:
             self.orphans.item_seen(plan.endpoint)
         if plan.limited_by is FleetLimit.REMOVAL:
@@ -100,7 +100,7 @@ class Guard:
     def permits(self, plan: Plan) -> bool:
         """Returns whether the plan may be executed.
 
-        It may if it deletes nothing unrequested, or if the removal is approved or recorded in the Lease.
+        It may if the item requests all its deletions, or if the removal is approved or recorded in the Lease.
         """
         uids = unrequested_deletions(plan)
         if not uids:
@@ -123,7 +123,7 @@ class Guard:
             self._metrics.removals.labels("budget").inc()
 
     def newly_approved(self) -> frozenset[str]:
-        """Returns the names whose removal may be permitted by an approval that is new since the last call."""
+        """Returns the names to plan again because of an approval that is new since the last call."""
         if not self._approvals.is_new():
             return frozenset()
         return self.orphans.names | self.held
@@ -131,7 +131,7 @@ class Guard:
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
         """Evaluates a complete scan that found the names `seen`.
 
-        Returns the names that have no item and must be planned.
+        Returns the names of the endpoints that have no item and must be planned.
         """
         missing = await self.orphans.scan_ended(seen)
         await self._check_table(is_complete=bool(seen) and not missing and not self.held)

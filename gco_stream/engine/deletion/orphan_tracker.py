@@ -1,7 +1,7 @@
 """Evidence that an endpoint's item is gone from the table: two consecutive complete scans did not find it.
 
 A stream record of the item's removal counts as one scan. A failed or interrupted scan does not count. A scan that finds
-the table empty proves nothing and resets all evidence. Before a deletion, the item is read again.
+the table empty is no evidence, and resets all counts. Before a deletion, the item is read again.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ def synced_objects(cache: ClusterCache, name: str) -> Observed:
 
 
 class OrphanTracker:
-    """Counts how many consecutive times each name was missing from the table.
+    """Counts for each name how many consecutive times it was missing from the table.
 
-    Only names with removable objects in the cluster are kept.
+    Only names with removable objects in the cluster are counted.
     """
 
     def __init__(self, cache: ClusterCache, policy: Policy) -> None:
@@ -79,7 +79,7 @@ class OrphanTracker:
         self._removed_during_scan.clear()
 
     async def scan_ended(self, seen: Set[str]) -> frozenset[str]:
-        """Evaluates a complete scan that found the names `seen`. Returns the missing names with removable objects."""
+        """Evaluates a complete scan that found the names `seen`. Returns the other names with removable objects."""
         self._table_empty = not seen
         if not seen:
             self._missing_scans.clear()

@@ -1,1 +1,1 @@
-"""Reconciles endpoints: plans, executes the plan, reports the status, and resyncs."""
+"""Reconciliation of endpoints: planning, execution of plans, status reports and resyncs."""

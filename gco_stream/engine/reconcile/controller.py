@@ -24,7 +24,7 @@ from gco_stream.planning.types.decision import FleetLimit, RequeueAfter
 _log = structlog.get_logger(__name__)
 
 _URGENT = frozenset({Trigger.STREAM, Trigger.REPORT})
-# A key with only these triggers may be an echo of our own write, which does not make a pending report more urgent.
+# If a key has only these triggers, it may have been queued by the watch event of one of our own writes.
 _ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})
 
 
@@ -73,7 +73,7 @@ class Controller:
             finally:
                 self._queue.done(work.key)
                 self._metrics.queue.done(self._clock() - began)
-            # The reconcile of a key that is in sync never yields, so thousands in a row would block the event loop.
+            # A reconcile of an endpoint that is in sync never yields. Thousands in a row would block the event loop.
             await asyncio.sleep(0)
 
     async def _reconcile(self, work: WorkItem) -> None:

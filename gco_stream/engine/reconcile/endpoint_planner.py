@@ -1,7 +1,7 @@
-"""Collects everything that an endpoint's plan depends on (item, live objects, pods, fleet limits), and plans.
+"""Planning of an endpoint from its current inputs: item, live objects, pods and fleet-wide limits.
 
-The reconciler and everything that only shows plans use it. Pods and the census cost calls, so they are fetched only if
-a first plan cannot be made without them.
+The reconciler, the status page and the administrative commands use it. The pods require a request, and the census a
+count of the whole fleet. They are therefore fetched only if a first plan lacks them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -42,7 +42,7 @@ def unsynced_reason(item: Item, unsynced: Mapping[str, str], policy: Policy) -> 
 def namespaces_of(item: Item, policy: Policy) -> tuple[str, ...]:
     """Returns the namespaces that may contain the objects of an item.
 
-    There are none for an invalid item, because its objects are left unchanged.
+    The tuple is empty for an invalid item, because its objects are left unchanged.
     """
     if isinstance(item, InvalidItem):
         return ()
@@ -50,10 +50,10 @@ def namespaces_of(item: Item, policy: Policy) -> tuple[str, ...]:
 
 
 def names_claimed_by_others(name: str, item_of: ItemOf) -> frozenset[str]:
-    """Returns the names of an endpoint's objects that another item claims.
+    """Returns the names of an endpoint's objects that another item claims as well.
 
-    These are the name of its canary, if there is an item with that name, and its own name, if another endpoint's canary
-    has that name.
+    These are the name of its canary if there is an item with that name, and its own name if it is the name of another
+    endpoint's canary.
     """
     canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
     claimed = {canary} if item_of(canary) is not None else set()
@@ -64,7 +64,7 @@ def names_claimed_by_others(name: str, item_of: ItemOf) -> frozenset[str]:
 
 
 class CensusTaker(Protocol):
-    """Counts the fleet; see gco_stream.engine.state.fleet_census."""
+    """The source of the fleet census; see gco_stream.engine.state.fleet_census."""
 
     async def refresh(self) -> None:
         """Counts the endpoints, unless the last count is less than 15 seconds old."""
@@ -78,10 +78,10 @@ class CensusTaker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """What plans see of the cluster.
+    """The parts of the cluster that planning reads.
 
-    `pods_of` lists the pods of a namespace and an `app`; it raises ClusterError. Without a `census`, plans that depend
-    on it name it in their missing inputs.
+    `pods_of`: lists the pods with an `app` label in a namespace; raises ClusterError. `census`: None if it is not
+    available; plans that depend on it then have it in `missing_inputs`.
     """
 
     cache: ClusterCache
@@ -91,7 +91,7 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan and its inputs. `unknown`: why live objects are unknown, "" if all are known; they are left unchanged."""
+    """A plan and its inputs. `unknown`: why some live objects are unknown and left unchanged; "" if there are none."""
 
     plan: Plan
     inputs: PlanInputs
@@ -115,9 +115,10 @@ class EndpointPlanner:
         self._guard = guard
 
     async def plan(self, name: str, pods: Pods = None, *, explain_pods: bool = False) -> Planned:
-        """Plans an endpoint with all data that the plan depends on.
+        """Returns the plan of an endpoint, after fetching the inputs that a first plan lacks.
 
-        `pods`: the pods if they were already listed. `explain_pods`: also list them if some are not ready, to show why.
+        `pods`: the pods if they were already listed. `explain_pods`: also list them if replicas are not ready, to show
+        the reasons.
         """
         first = self.plan_now(name, pods)
         item, missing = first.inputs.item, set(first.plan.missing_inputs)
@@ -138,10 +139,11 @@ class EndpointPlanner:
         return self.plan_now(name, pods, with_census=census is not None)
 
     def plan_now(self, name: str, pods: Pods = None, *, with_census: bool = False) -> Planned:
-        """Plans from what is known without a call.
+        """Returns the plan of an endpoint from inputs that require no calls.
 
-        An endpoint in a namespace that cannot be read gets no steps. If it is deleted, its objects are deleted in every
-        namespace that can be read, and it is reported as deleted only once all can be read.
+        If the endpoint's namespace cannot be read, the plan has no steps. The plan of a deleted endpoint has steps only
+        for objects in namespaces that can be read. In both cases, `unknown` contains the reason. `with_census`: use the
+        last census.
         """
         inputs = self._inputs(name, pods, with_census=with_census)
         plan, inputs = (plan_endpoint(inputs), inputs) if self._guard is None else self._guard.plan(inputs)
@@ -154,7 +156,7 @@ class EndpointPlanner:
         return Planned(_in_readable_namespaces(plan, unsynced), inputs, unknown)
 
     def record(self, planned: Planned) -> None:
-        """Records what the plan takes of the limits on the fleet. Call it before the next await, and before acting."""
+        """Records the plan's use of fleet-wide limits. Call it before the next await and before executing the plan."""
         if self._guard is not None:
             self._guard.record(planned.plan, has_item=planned.inputs.item is not None)
         withdraws = any(isinstance(step, Delete) and step.withdraws for step in planned.plan.steps)
@@ -162,7 +164,7 @@ class EndpointPlanner:
             self._cluster.census.record_withdrawal(planned.plan.endpoint)
 
     def unsynced_namespaces(self, item: Item) -> list[str]:
-        """Returns those namespaces of the item that cannot currently be read."""
+        """Returns the namespaces of the item that currently cannot be read."""
         unsynced = self._cluster.cache.unsynced
         return [namespace for namespace in namespaces_of(item, self._policy) if namespace in unsynced]
 

@@ -1,7 +1,7 @@
 """Publishes Kubernetes Events about changes to existing objects and about problems that block an endpoint.
 
-A normal creation has no Event: Kubernetes' own controllers already report it, and creating thousands of endpoints must
-not write thousands of Events.
+A normal creation has no Event: Kubernetes' own controllers already report it, and the creation of thousands of
+endpoints must not cause thousands of Events.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _TARGET_KINDS = (Kind.DEPLOYMENT, Kind.INGRESS, Kind.SERVICE)
 
 
 class EventPublisher:
-    """Emits the Events of reconciles for the endpoint's Deployment or, if it has none, its Ingress or Service.
+    """Emits the Events of reconciles, about the endpoint's Deployment or, if it has none, its Ingress or Service.
 
     A plan's warning is emitted only when it is new, so the last warnings of each endpoint are kept.
     """
@@ -34,7 +34,8 @@ class EventPublisher:
     def publish(self, name: str, outcome: ReconcileResult) -> None:
         """Emits the Events of one reconcile.
 
-        If none of these objects exists, only the Events of deletions are emitted, for the deleted objects.
+        If the endpoint has no Deployment, Ingress or Service, only Events of deletions are emitted, about the deleted
+        objects.
         """
         changes = [step for step in outcome.steps if isinstance(step, _PUBLISHED_STEPS) and _is_user_visible(step)]
         events = [(step, event) for step in outcome.steps if (event := step.event) is not None]

@@ -1,4 +1,4 @@
-"""Executes the steps of a plan against the cluster and returns their results."""
+"""Execution of the steps of a plan in the cluster."""
 
 import math
 import time
@@ -39,8 +39,8 @@ _MAX_RETRY_PAUSE = 6 * 3600.0
 class StepFailure:
     """A step that failed.
 
-    `final`: the API server rejected the step itself. The same step is retried at `requeue_after`, or never if that is
-    None. `stale`: the live objects have changed since the plan was made, so a new plan is needed at once.
+    `final`: the API server rejected the step itself. The same step is retried after `requeue_after`, or never if that
+    is None. `stale`: the live objects have changed since the plan was made, so a new plan is needed at once.
     """
 
     step: Step
@@ -68,7 +68,7 @@ class StepFailure:
 
 @dataclass(frozen=True, slots=True)
 class _Rejection:
-    """The digest of a rejected step. The step is retried at `until`, `pause` seconds after the last attempt."""
+    """The rejection of a step. The step is retried at `until`, which is `pause` seconds after the last attempt."""
 
     digest: str
     error: Rejected
@@ -85,7 +85,7 @@ class ExecutionResult:
 
 
 class PlanExecutor:
-    """Executes a plan's steps in order. A failed step blocks only its own part; a stale one blocks all later steps.
+    """Executes a plan's steps in order. A failed step blocks later steps of its part; a stale one blocks all of them.
 
     The last rejected step of each object is remembered until another step on the object succeeds or the endpoint is
     gone. The rejected step is retried after 30 seconds and then at growing intervals, because the policy or quota that
@@ -168,9 +168,9 @@ class PlanExecutor:
         return step
 
     async def _mark_contested(self, step: Apply, before: ObservedObject) -> Step:
-        """Annotates a Deployment as contested instead of restarting its pods again.
+        """Annotates a Deployment as contested instead of restarting its pods again, and returns the executed step.
 
-        If the Deployment cannot be annotated, this method raises Rejected, which prevents a retry of the apply.
+        Raises Rejected if the Deployment cannot be annotated. This also prevents a retry of the apply.
         """
         annotate = contested.annotate_contested(before, step, self._now())
         try:

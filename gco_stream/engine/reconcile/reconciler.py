@@ -73,8 +73,8 @@ def unreadable_namespace(namespace: str) -> str:
 class _Run:
     """The state of one reconcile across its rounds.
 
-    `applies`: how many times each object was applied or replaced. `confirmed`: the item has been marked
-    stale, so it is read again before a removal.
+    `applies`: how many times each object was applied or replaced. `confirmed`: the item has been marked stale, so it is
+    read again before a removal.
     """
 
     name: str

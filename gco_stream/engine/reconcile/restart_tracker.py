@@ -23,10 +23,10 @@ class _Restart:
 
 
 class RestartTracker:
-    """Remembers the last restored template of each Deployment. `clock`: monotonic seconds.
+    """Tracks the last applied template of each Deployment and when it was restored. `clock`: monotonic seconds.
 
-    The state is only in memory, because after MAX_ATTEMPTS restarts the Deployment itself is annotated. There is at
-    most one entry per Deployment. `record` drops the entries whose restarts are all older than WINDOW.
+    The state is only in memory, because the Deployment itself is annotated after MAX_ATTEMPTS restarts. `record` drops
+    the entries whose restarts are all older than WINDOW.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -34,7 +34,7 @@ class RestartTracker:
         self._by_ref: dict[ObjectRef, _Restart] = {}
 
     def limit_reached(self, ref: ObjectRef, digest: str) -> bool:
-        """Returns whether this template was restored MAX_ATTEMPTS times within WINDOW, which is the limit."""
+        """Returns whether the template with this digest was restored MAX_ATTEMPTS times in the last WINDOW seconds."""
         restart = self._by_ref.get(ref)
         return restart is not None and restart.digest == digest and len(self._recent(restart)) >= MAX_ATTEMPTS
 

@@ -37,7 +37,7 @@ _MAX_RETRY_PAUSE = 64.0
 # table, the scan then finds it empty, and does not mistake a half-wiped table for an intended state.
 _QUIET_SECONDS = 5.0
 _MIN_SPACING_SECONDS = 30.0
-# A failed scan is retried after about a minute. If no scan is attempted for this long, the loop is stuck.
+# A failed scan is retried within about a minute. Without an attempt for 3 intervals plus 10 minutes, the loop is stuck.
 _STUCK_INTERVALS = 3
 _STUCK_SECONDS = 600.0
 
@@ -59,7 +59,7 @@ class Resync:
     """Scans the table on request, and otherwise at the interval of the current mode ±10 %.
 
     `guard` evaluates each complete scan and returns the names without an item that must be planned. In stream mode, a
-    change that only a scan finds counts as missed by the stream. In poll mode, it is expected and goes to the history.
+    change that only a scan finds counts as missed by the stream. In poll mode, it is recorded in the history.
     """
 
     def __init__(

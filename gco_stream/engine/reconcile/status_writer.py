@@ -19,7 +19,7 @@ class Epoch(Protocol):
 
     @property
     def epoch(self) -> int:
-        """This leader's epoch, in microseconds."""
+        """This leader's epoch, in microseconds since 1970."""
 
     async def raise_epoch(self, above: int) -> int:
         """Raises the epoch above `above`, which was found in the table, and returns the new epoch."""
@@ -28,7 +28,7 @@ class Epoch(Protocol):
 class StatusWriter:
     """Reads and writes the items of `table` on behalf of `region`. `now`: wall clock with a time zone.
 
-    `on_write` gets the kind of each successful write: status, promotion or purge.
+    `on_write` is called with the kind of each successful write: status, promotion or purge.
     """
 
     def __init__(

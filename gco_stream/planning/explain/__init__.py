@@ -1,1 +1,1 @@
-"""Explains a plan to operators: the status of each object, and each field that differs."""
+"""Explanations of plans for operators, with the status of each object and the fields that differ."""

@@ -8,7 +8,7 @@ from gco_stream.planning.types.policy import Policy
 
 
 def desired_summary(item: Endpoint | InvalidItem, policy: Policy) -> dict[str, str]:
-    """Returns the values by label, in display order. For an invalid item or spec, these include the errors."""
+    """Returns the summary as text by label, in display order, with the errors of an invalid item or spec."""
     if isinstance(item, InvalidItem):
         return {"error": item.error}
     return dict(_of_item(item, policy)) | dict(_of_spec(item, policy))

@@ -1,4 +1,4 @@
-"""The inputs from which the status of each object is derived."""
+"""The inputs of an explanation, from which the status of each object is derived."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from gco_stream.planning.types.steps import Step
 
 @dataclass(frozen=True, slots=True)
 class ExplainContext:
-    """The inputs of an explanation.
+    """The inputs of an explanation of `plan`, which was made from `context`.
 
     `unrestricted_context`: the context without a hold and without fleet-wide limits. `unlimited_plan`: its plan.
     `limit`: why steps that are only in `unlimited_plan` are not executed.
@@ -50,7 +50,7 @@ class ExplainContext:
         return [step for step in self.unlimited_plan.steps if step.ref == ref]
 
     def belongs_to_canary(self, ref: ObjectRef) -> bool:
-        """Whether the object has the canary's name."""
+        """Returns whether the object has the canary's name."""
         return ref.name == self.context.canary
 
     @property

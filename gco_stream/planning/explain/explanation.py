@@ -1,6 +1,7 @@
 """Explanation of an endpoint's state in this region, for operators.
 
-This module makes no decisions. It uses the plan, the item and the functions that made the plan.
+This module makes no decisions of its own. It derives the explanation from the item, the plan and the decisions behind
+the plan.
 """
 
 import sys
@@ -34,9 +35,9 @@ class Explanation:
     """The explanation of one endpoint in this region.
 
     `cause`: why the endpoint is not in its desired state here; None if it is, even if its report is not written yet.
-    `summary`: the state as a phrase. `desired`: the desired state as text, by label. `pending_change`: the pending
-    change to the table, which is "promotion", "purge" or "". `waits_for`: the regions whose reports it still requires,
-    with their current reports. `notes`: the notes of the plan that are not shown elsewhere.
+    `summary`: the state as a phrase. `desired`: the desired state as text, by label. `pending_change`: the change
+    to the table that requires the reports of all regions: "promotion", "purge" or "". `waits_for`: the regions whose
+    reports are not there yet, with their current state. `notes`: the notes of the plan that are not shown elsewhere.
     """
 
     endpoint: str
@@ -59,7 +60,7 @@ class Explanation:
 
     @property
     def headline(self) -> str:
-        """The summary, with a prefix if the endpoint is not in its desired state."""
+        """The summary, prefixed with "needs attention" if the endpoint is not in its desired state."""
         return self.summary if self.cause is None else f"needs attention: {self.summary}"
 
     @property
@@ -76,7 +77,10 @@ class Explanation:
 
 
 def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
-    """Explains a plan that was made from exactly these inputs, of an endpoint with an item."""
+    """Returns the explanation of a plan. `inputs`: the inputs from which the plan was made.
+
+    Raises ValueError if the endpoint has no item.
+    """
     item, observed, policy = inputs.item, inputs.observed, inputs.policy
     if item is None:
         raise ValueError(f"endpoint {inputs.name} has no item to explain its plan from")
@@ -90,7 +94,7 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
         desired, reports = desired_summary(item, policy), tuple(_reports(item, policy))
         return Explanation(item.name, policy.region, None, summary, plan, desired, reports)
     statuses = object_statuses(ExplainContext(context, plan, unrestricted, unlimited, _limit(item, plan)))
-    # The hold is shown separately, so the state shown is the one without the hold.
+    # The hold is shown separately, so the report is taken from the plan without it.
     report = unlimited.report if item.hold is not None or plan.report is None else plan.report
     cause = _cause(context, plan, report, statuses)
     change, waits_for = _pending_change(item, policy, plan)
@@ -111,7 +115,7 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
 
 
 def _without_limits(context: ReconcileContext) -> ReconcileContext:
-    """The same context without a hold and without fleet-wide limits."""
+    """Returns the same context without a hold and without fleet-wide limits."""
     fleet = context.fleet
     census = fleet.census and replace(fleet.census, withdrawn=0)
     return replace(
@@ -132,7 +136,7 @@ def _limit(item: Endpoint, plan: Plan) -> Cause:
 
 
 def _cause(context: ReconcileContext, plan: Plan, report: Report, statuses: tuple[ObjectStatus, ...]) -> Cause | None:
-    """The main reason why the endpoint is not in its desired state here; None if it is."""
+    """Returns the main reason why the endpoint is not in its desired state here; None if it is."""
     if (refused := _refusal(context, plan)) is not None:
         return refused
     if report.error:
@@ -158,13 +162,13 @@ def _out_of_sync(context: ReconcileContext, acts: ObjectStatus) -> Cause:
 
 
 def _of_pods(observed: Observed) -> list[str]:
-    """The first few reasons why pods of the main Deployment are not ready, if the pods were listed."""
+    """Returns the first few reasons why pods of the main Deployment are not ready, if the pods were listed."""
     reasons = sorted({pod.reason for pod in observed.pods or () if pod.reason})
     return [f"a pod is not ready: {reason}" for reason in reasons[:_MAX_REASONS]]
 
 
 def _refusal(context: ReconcileContext, plan: Plan) -> Cause | None:
-    """The reported error of the API server, if any. It is more specific than the pending steps."""
+    """Returns the reported error of the API server, if any. It explains more than the pending steps."""
     written = context.reported
     if not plan.steps or written is None or is_for_another_intent(written, context.endpoint.intent):
         return None
@@ -208,7 +212,7 @@ def _reports(item: Endpoint | InvalidItem, policy: Policy) -> Iterator[RegionHea
 
 
 def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tuple[str, ...]]:
-    """The pending change to the table, and the regions whose reports it still requires."""
+    """Returns the pending change to the table, and the regions whose reports it still requires."""
     change, waits_for = pending_change(item)
     if change is None:
         return "", ()
@@ -219,7 +223,7 @@ def _pending_change(item: Endpoint, policy: Policy, plan: Plan) -> tuple[str, tu
 
 
 def _notes(plan: Plan, observed: Observed, statuses: tuple[ObjectStatus, ...], cause: Cause | None) -> tuple[str, ...]:
-    """The notes that are not already shown with an object or in the summary."""
+    """Returns the notes that are not already shown with an object or in the summary."""
     shown = {(one.ref, text) for one in statuses for text in (one.message, *one.details)}
     notes = [str(note) for note in plan.notes if (note.ref, note.message) not in shown]
     shown_whys = {text for _, text in shown}

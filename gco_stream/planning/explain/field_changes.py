@@ -1,6 +1,6 @@
 """Description of a plan's changes to one object, with one line per field that differs.
 
-The reason of a step, which is used in logs and Events, lists only the first few fields.
+In contrast, the reason of a step, which is used in logs and Events, lists only the first few fields.
 """
 
 import json
@@ -33,7 +33,7 @@ class FieldChanges:
 
 
 def field_changes(steps: Sequence[Step], observed: ObservedObject | None) -> FieldChanges:
-    """Describes the changes that these steps make to one object. `observed`: None if the object does not exist."""
+    """Returns the changes that these steps make to one object. `observed`: None if the object does not exist."""
     why = ""
     details: list[str] = []
     for step in steps:
@@ -75,13 +75,13 @@ def _replicas(observed: ObservedObject | None) -> int:
 
 def _line(difference: Difference) -> str:
     if difference.path == f"{_ANNOTATIONS}[{names.WEIGHTED_ROUTING_ANNOTATION}]":
-        # Both values are long, and would be truncated before the part that differs.
+        # Both values are long and would be truncated before the part that differs, so only the weights are shown.
         return f"traffic: is {_weights(difference.observed)}, should be {_weights(difference.desired)}"
     return str(difference)
 
 
 def _weights(text: object) -> str:
-    """The weights in a forward action of the AWS Load Balancer Controller, as text for people."""
+    """Returns the weights in a forward action of the AWS Load Balancer Controller as text for users."""
     if text is None:
         return "all to the main Service"
     try:

@@ -1,7 +1,7 @@
 """The status of each object of one endpoint, and the reason for it.
 
-The status of an object that would change comes from the steps of the plan, all others from the decisions that the plan
-was made from, so an explanation always agrees with what is executed.
+If the plan has steps for an object, they determine its status. Otherwise, the decisions behind the plan determine it.
+The explanation therefore always agrees with what is executed.
 """
 
 import math
@@ -30,7 +30,7 @@ from gco_stream.planning.types.steps import Apply, Create, Delete, Step
 
 
 class ObjectState(StrEnum):
-    """The status of an object. It is one of the WOULD_... values if and only if the plan has steps for the object."""
+    """The status of an object. It is one of the WOULD_* values if and only if the plan has steps for the object."""
 
     IN_SYNC = "InSync"
     WOULD_CREATE = "WouldCreate"
@@ -44,7 +44,7 @@ class ObjectState(StrEnum):
 
     @property
     def text(self) -> str:
-        """The status as text for people."""
+        """The status as text for users."""
         return _WORDS[self]
 
     @property
@@ -73,8 +73,9 @@ class ObjectStatus:
     """The status of one object.
 
     `details`: lines of text; for a change, one line per field that differs. `without_limits`: the status without the
-    hold or limit, if it prevents steps; otherwise None. `upgrade`: one line per field that an upgrade of the pod
-    template would change; None if no newer version exists. `reason`: the code of the obstacle; None if there is none.
+    hold or limit that prevents steps for the object; None if none are prevented. `upgrade`: one line per field that an
+    upgrade of the pod template would change; None if no newer version exists. `reason`: the code of what prevents
+    steps; None if nothing does.
     """
 
     ref: ObjectRef
@@ -194,7 +195,7 @@ def _held(
 
 
 def _blocked_by_others(context: ExplainContext, observed: ObservedObject) -> ObjectStatus | None:
-    """The status of a terminating or contested object; None for any other object."""
+    """Returns the status of a terminating or contested object; None for any other object."""
     if observed.deleting:
         return _terminating(context, observed)
     if contested.contested_annotation(observed) is None or context.is_leaving:
@@ -217,7 +218,7 @@ def _for_how_long(observed: ObservedObject, now: datetime) -> str:
 
 
 def _in_sync(context: ExplainContext, observed: ObservedObject) -> ObjectStatus:
-    """The status of an object that the plan leaves unchanged."""
+    """Returns the status of an object that the plan leaves unchanged."""
     decision = _decision(context, observed.ref)
     if decision is None:
         return ObjectStatus(observed.ref, ObjectState.IN_SYNC)
@@ -240,7 +241,7 @@ def _scaled_by(context: ExplainContext, observed: ObservedObject) -> tuple[str, 
 
 
 def _upgrade(context: ExplainContext, observed: ObservedObject) -> tuple[str, ...] | None:
-    """The changes that the newest pod template would make; None if the object does not have an older one."""
+    """Returns the changes that the newest pod template would make; None if the object has no older template."""
     if observed.ref.kind is not Kind.DEPLOYMENT or observed.deleting:
         return None
     version, newest = deployments.version_of(observed), context.context.policy.renderings.current
@@ -252,7 +253,7 @@ def _upgrade(context: ExplainContext, observed: ObservedObject) -> tuple[str, ..
 
 
 def _decision(context: ExplainContext, ref: ObjectRef) -> Decision | None:
-    """The plan's decision on a Deployment of the endpoint; None for any other object."""
+    """Returns the plan's decision on a Deployment of the endpoint; None for any other object."""
     decided, namespace = context.plan.decided, context.context.namespace
     if ref == ObjectRef(Kind.DEPLOYMENT, namespace, context.context.endpoint.name):
         return decided.main
@@ -262,7 +263,7 @@ def _decision(context: ExplainContext, ref: ObjectRef) -> Decision | None:
 
 
 def _is_asked_for(context: ExplainContext, ref: ObjectRef) -> bool:
-    """Whether the desired state includes the object. With an invalid spec, it has no HPA and no canary."""
+    """Returns whether the desired state includes the object. With an invalid spec, it has no HPA and no canary."""
     spec = context.spec
     if context.belongs_to_canary(ref):
         return spec is not None and spec.canary is not None
@@ -281,7 +282,7 @@ def _why_no_route(context: ExplainContext) -> str:
 
 
 def _blocking_error(context: ExplainContext) -> Cause | None:
-    """The error of the plan that blocks all objects, if any."""
+    """Returns the error of the plan that blocks all objects; None if there is none."""
     report = context.unlimited_plan.report
     if context.is_leaving or report is None or report.state is not RegionState.ERROR or report.reason is None:
         return None
@@ -291,7 +292,7 @@ def _blocking_error(context: ExplainContext) -> Cause | None:
 
 
 def _error_for(context: ExplainContext, ref: ObjectRef, blocked: Cause | None) -> Cause | None:
-    """The error that blocks this object, if any. A stop continues despite an error of the main Deployment."""
+    """Returns the error that blocks this object, if any. A stop continues despite an error of the main Deployment."""
     if blocked is not None and context.is_stopping and context.main is not None and ref != context.main.ref:
         decision = _decision(context, context.main.ref)
         if decision is not None and blocked.reason in {error.reason for error in decision.errors}:

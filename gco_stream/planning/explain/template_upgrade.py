@@ -1,7 +1,7 @@
 """Upgrades of pod templates: which Deployments have an older version, and what the newest version would change.
 
-A new release of the controller restarts no pods. To request an upgrade, an operator sets the gco.io/upgrade annotation
-on the Deployments of a few endpoints at a time. This module selects the endpoints.
+A new release of the controller does not restart pods. An operator requests the upgrade for a few endpoints at a time,
+with the gco.io/upgrade annotation on their Deployments. This module selects the endpoints.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,8 +25,8 @@ from gco_stream.planning.types.policy import FleetState, Policy
 from gco_stream.planning.types.steps import Apply
 
 _NOT_THE_TEMPLATES = ("metadata.annotations", "spec.replicas")
-# Defaults of the API server. A client that creates an object by POST also owns the defaults. Their removal is not shown
-# as a change, because the API server sets them again.
+# Default values set by the API server. A client that creates an object by POST also owns these fields. If an upgrade
+# removes one of them, the API server sets it again, so the removal is not shown as a change.
 _DEFAULTS: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         "progressDeadlineSeconds": (600,),
@@ -76,10 +76,10 @@ class EndpointUpgrade:
 
 @dataclass(frozen=True, slots=True)
 class UpgradeSelection:
-    """The selection of endpoints for an upgrade, each group sorted by name.
+    """The endpoints of an upgrade, in groups that are sorted by name.
 
-    `selected`: those to upgrade now. `deferred`: those to upgrade later. `blocked`: those that cannot be upgraded.
-    `rolling`: the names of those whose upgrade has not rolled out yet.
+    `selected`: to be upgraded now. `deferred`: to be upgraded later, because of the limit. `blocked`: cannot be
+    upgraded. `rolling`: names of endpoints whose upgrade has not rolled out yet.
     """
 
     selected: tuple[EndpointUpgrade, ...]
@@ -93,8 +93,8 @@ def upgrade_of(
 ) -> EndpointUpgrade:
     """Returns what an upgrade of one endpoint would change in this cluster.
 
-    `observed` must contain at least the endpoint's Deployments. `owned`: their field ownership after GCO's fields are
-    taken over. It is required because the upgrade of an adopted Deployment removes fields that GCO set.
+    `observed` must contain at least the endpoint's Deployments. `owned`: their field ownership after GCO's fields have
+    been taken over. Without it, the fields of an adopted Deployment that the upgrade removes would be missing.
     """
     context = ReconcileContext(item, observed, FleetState(), now, policy)
     deployments = list(_deployments(context))
@@ -129,7 +129,7 @@ def _deployments(context: ReconcileContext) -> Iterator[ObservedObject]:
 
 
 def _template_version(observed: ObservedObject) -> int:
-    """The version of the pod template. A Deployment that GCO created has none and counts as adopted."""
+    """Returns the version of the pod template. A Deployment that GCO created has none and counts as adopted."""
     return version_of(observed) or ADOPTED_VERSION
 
 
@@ -155,9 +155,10 @@ def _is_rolling(observed: ObservedObject, policy: Policy) -> bool:
 def upgrade_changes(
     context: ReconcileContext, outdated: list[ObservedObject], owned: Mapping[ObjectRef, Ownership]
 ) -> tuple[dict[ObjectRef, tuple[str, ...]], str]:
-    """What the plan would change in each Deployment if the upgrade were requested, and why it would not.
+    """Returns the changes to each Deployment if its upgrade were requested, as lines of text.
 
-    A hold is ignored. `owned`: as in `upgrade_of`.
+    The second value is the reason why the plan would not upgrade all of them, or "". A hold is ignored. `owned`: as in
+    `upgrade_of`.
     """
     newest = str(context.policy.renderings.current)
     annotated = {
@@ -180,6 +181,6 @@ def upgrade_changes(
 
 
 def _is_default(change: Difference) -> bool:
-    """Whether the change removes a default value, which the API server sets again."""
+    """Returns whether the change removes a default value, which the API server sets again."""
     name = change.path.rpartition(".")[2]
     return change.desired is None and (name == _ALIAS or change.observed in _DEFAULTS.get(name, ()))

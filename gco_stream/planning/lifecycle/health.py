@@ -1,7 +1,7 @@
-"""Whether an endpoint is in its desired state, since when, and why not, judged from its item alone.
+"""Health of an endpoint according to its item: whether it is in its desired state and, if not, why and since when.
 
-Every view of the fleet, `endpoint wait`, rollout completion and the purge use this judgement. The explanation of an
-endpoint refines it with the region's plan.
+All views of the fleet, `endpoint wait`, rollout completion and the purge use this health. The explanation of an
+endpoint also considers the region's plan.
 """
 
 from collections.abc import Mapping
@@ -42,8 +42,8 @@ class RegionHealth:
 
     `status`: the region's last report, None if there is none or if it is invalid (`unreadable`). `outdated`: the report
     is about an older desired state. `reached`: the report has the final state for the current desired state, possibly
-    beside an error. `reason` (a code of gco_stream.model.reasons, or of a later release) and `message`:
-    why the endpoint is not in its desired state, "" if it is. `since`: an ISO 8601 time, "" if unknown.
+    with an error. `reason` and `message`: why the endpoint is not in its desired state, "" if it is. `reason` is a code
+    of gco_stream.model.reasons or of a later release. `since`: since when, as an ISO 8601 time; "" if unknown.
     """
 
     region: str
@@ -63,7 +63,7 @@ class RegionHealth:
 
     @property
     def counts(self) -> str:
-        """The reported replica counts, and whether they are for an older spec; "" without a report."""
+        """The reported replica counts as text, marked if they are for an older spec; "" without a report."""
         if self.status is None:
             return ""
         words = f"{self.status.replicas_ready} of {self.status.replicas_desired} ready"
@@ -71,7 +71,7 @@ class RegionHealth:
 
     @property
     def details(self) -> str:
-        """The report without the state."""
+        """The report as text, without the state."""
         if self.status is None:
             return _missing(unreadable=self.unreadable)
         return f"{self.counts}: {self.status.error}" if self.status.error else self.counts
@@ -82,7 +82,10 @@ class RegionHealth:
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """The status of an endpoint, with the message of its most urgent issue and since when. `regions`: by name."""
+    """The health of an endpoint. `message` and `since`: its most urgent issue, "" if there is none.
+
+    `since`: an ISO 8601 time. `regions`: sorted by name.
+    """
 
     status: HealthStatus
     message: str
@@ -91,24 +94,24 @@ class EndpointHealth:
 
 
 def final_state(endpoint: Endpoint, region: str) -> RegionState:
-    """Returns the state that the region reports once the endpoint is in its desired state there."""
+    """Returns the state that the region reports when the endpoint is in its desired state there."""
     return _FINAL_STATES[endpoint.desired_state] if region in endpoint.target_regions else RegionState.DELETED
 
 
 def is_for_another_intent(written: RegionStatus, intent: str) -> bool:
-    """Whether an entry is about a desired state other than the current one."""
+    """Returns whether a report is about a desired state other than the current one, whose digest is `intent`."""
     return written.intent is not None and written.intent.startswith(INTENT_PREFIX) and written.intent != intent
 
 
 def reported_reason(status: RegionStatus) -> tuple[str, str]:
-    """Returns reason and message of an error in a report, ("", "") if it has none."""
+    """Returns the reason and message of the error in a report; ("", "") if it has none."""
     if status.error or status.state is RegionState.ERROR:
         return status.reason or UNKNOWN_REASON, status.error or "error"
     return "", ""
 
 
 def region_health(item: Endpoint | InvalidItem, region: str) -> RegionHealth:
-    """Judges one region."""
+    """Returns the health of an endpoint in one region."""
     status, is_target = item.region_status.get(region), region in item.target_regions
     outdated = status is not None and is_for_another_intent(status, item.intent)
     unreadable = status is None and isinstance(item, Endpoint) and region in item.reported_regions
@@ -117,14 +120,17 @@ def region_health(item: Endpoint | InvalidItem, region: str) -> RegionHealth:
         return RegionHealth(
             region, is_target, status, outdated=outdated, reason=Reason.INVALID_ITEM, message=item.error, since=since
         )
-    # A former target stays deleted whatever the item's spec is.
+    # In a region that is not a target, the final state is deleted for every spec, so an outdated report counts too.
     reached = status is not None and status.state is final_state(item, region) and not (is_target and outdated)
     reason, message, since = _issue(item, region, status, unreadable=unreadable, outdated=outdated)
     return RegionHealth(region, is_target, status, unreadable, outdated, reached, reason, message, since)
 
 
 def endpoint_health(item: Endpoint | InvalidItem, region: str | None = None) -> EndpointHealth:
-    """Judges all regions of an item, or one. A hold and the item's errors are more urgent than what regions report."""
+    """Returns the health of an endpoint in all regions, or only in `region`.
+
+    An invalid item or a hold takes precedence over the reports of the regions.
+    """
     names = sorted(item.target_regions | item.region_status.keys()) if region is None else [region]
     regions = tuple(region_health(item, name) for name in names)
     if isinstance(item, InvalidItem):
@@ -147,7 +153,7 @@ def endpoint_health(item: Endpoint | InvalidItem, region: str | None = None) -> 
 def _issue(
     item: Endpoint, region: str, status: RegionStatus | None, *, unreadable: bool, outdated: bool
 ) -> tuple[str, str, str]:
-    """Returns why a region is not in the desired state (reason and message) and since when; three "" if it is."""
+    """Returns the reason, message and start time of a region's issue; three empty strings if it has none."""
     is_target, updated = region in item.target_regions, item.updated_at
     if status is None:
         return (Reason.NOT_REPORTED, _missing(unreadable=unreadable), updated) if is_target else ("", "", "")

@@ -11,16 +11,16 @@ _AGREED_STATES: Final = {"deploying": "running", "deleted": "deleted"}
 
 
 def may_complete_or_purge(image: WireItem) -> bool:
-    """Whether `table_change` may return a change. This is a cheap check of an item in wire form."""
+    """Returns whether `table_change` may return a change. This is a cheap check of an item in wire form."""
     entries = image.get("region_status", {}).get("M", {}).values()
     states = {entry.get("M", {}).get("state", {}).get("S") for entry in entries}
     awaited_state = _AGREED_STATES.get(image.get("desired_state", {}).get("S", "deploying"))
-    # Regions that are no longer targets may report deleted.
+    # Regions that are no longer targets report deleted, whatever the desired state is.
     return awaited_state in states and states <= {awaited_state, "deleted"}
 
 
 def table_change(endpoint: Endpoint, region: str) -> TableChange | None:
-    """Returns the change that the reports of all regions in the item allow; None if there is none."""
+    """Returns the change that the reports of all regions allow; None if there is none or this region has no part."""
     if region not in endpoint.target_regions and region not in endpoint.reported_regions:
         return None
     change, waits_for = pending_change(endpoint)
@@ -28,9 +28,9 @@ def table_change(endpoint: Endpoint, region: str) -> TableChange | None:
 
 
 def pending_change(endpoint: Endpoint) -> tuple[TableChange | None, tuple[RegionHealth, ...]]:
-    """Returns the change that requires reports of all regions, and the regions that it still waits for, by name.
+    """Returns the change that requires the reports of all regions, and the regions that it still waits for.
 
-    The purge also waits for every former target that ever reported.
+    The regions are sorted by name. The purge also waits for former targets that have a report.
     """
     match endpoint.desired_state:
         case DesiredState.DEPLOYING:

@@ -54,10 +54,10 @@ def failed(context: ReconcileContext, errors: tuple[Cause, ...]) -> Report:
 def is_due(
     item: Endpoint | InvalidItem, region: str, report: Report, now: datetime, *, interval: float, heartbeat: float
 ) -> tuple[bool, RequeueAfter | None]:
-    """Returns whether to write the report now and, if not, the requeue for it.
+    """Returns whether to write the report now and, if it is to be written later, the requeue for that.
 
     A changed state, error or reason is written immediately. Changed replica counts are written at most every `interval`
-    seconds. An unchanged report is written every `heartbeat` seconds; with a `heartbeat` of 0, it is never written.
+    seconds. An unchanged report is written every `heartbeat` seconds, or never if `heartbeat` is 0.
     """
     written = item.region_status.get(region)
     if written is None or _is_changed(written, report, item.intent):

@@ -57,7 +57,7 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
     )
     if main.errors:
         return EndpointDecision(errors=main.errors, decided=Decided(main=main))
-    # If only labels of the main Deployment are contested, a promoted canary is still removed.
+    # Contested labels alone do not delay the removal of a promoted canary, because the pods are up to date.
     corrections = contested.defer_corrections(main.steps, context.observed.objects, context.now)
     settled = not (corrections.steps or corrections.errors) and deployments.rolled_out(observed)
     canary = _canary(context, spec, inputs, settled=settled)
@@ -75,7 +75,7 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
 
 
 def _ingress_without_pods(context: ReconcileContext, ingress: str) -> tuple[Step, ...]:
-    """Returns the steps that delete the Ingress of an endpoint with a name conflict if the endpoint has no Deployment.
+    """Returns the steps that delete the Ingress of an endpoint with name conflicts, if it has no Deployment.
 
     Without a Deployment, the endpoint's own Service has no pods. If the Service belongs to another owner, the Ingress
     would send traffic to the pods of that owner.
@@ -110,7 +110,7 @@ def _autoscaler(context: ReconcileContext, spec: EndpointSpec) -> Decision:
 def _route(
     context: ReconcileContext, inputs: TemplateInputs, route: RouteDecision | None, canary: CanaryDecision
 ) -> Decision:
-    """The decision on the Ingress with its steps. `route` is None if the endpoint should have no replicas."""
+    """Returns the decision on the Ingress with its steps. `route`: None if the endpoint should have no replicas."""
     ingress = context.owned(Kind.INGRESS, names.ingress_name(context.endpoint.name))
     if route is None:
         return Decision(delete_steps(ingress, "replicas is 0, so there is nothing to route to", Part.ROUTE))
@@ -147,7 +147,7 @@ def _ingress(
 def _remove_foreign_clocks(manifest: JsonObject, ingress: ObservedObject | None) -> tuple[Step, ...]:
     """Returns the step that removes draining-since and unready-since annotations of other field managers.
 
-    An apply removes only our own annotations. A stale time would be mistaken for the start of the next period.
+    An apply removes only our own annotations. A remaining time would be mistaken for the start of the next period.
     """
     if ingress is None or ingress.deleting:
         return ()
@@ -166,7 +166,7 @@ def _remove_foreign_clocks(manifest: JsonObject, ingress: ObservedObject | None)
 def _canary_removed_event(
     context: ReconcileContext, ingress: ObservedObject | None, canary: CanaryDecision
 ) -> StepEvent | None:
-    """The Event for a canary that loses its traffic because it has no ready replicas; None for any other canary."""
+    """Returns the Event for a canary that loses its traffic because it has no ready replicas; None otherwise."""
     weight = canaries.routed_weight(ingress, context.canary)
     if not weight or canary.weight or not canary.waits_for_pods:
         return None

@@ -37,7 +37,7 @@ _WHY_HELD: Mapping[Reason, str] = MappingProxyType(
 
 
 def plan_stopped(context: ReconcileContext) -> EndpointDecision:
-    """Plans a stop: deletes Ingress and HPA, and scales to 0. Service and Deployment are kept for the next start."""
+    """Plans a stop: deletes the Ingress and HPA, and scales to 0. The Service and Deployment are kept."""
     name = context.endpoint.name
     steps: list[Step] = [
         *delete_steps(context.owned(Kind.INGRESS, names.ingress_name(name)), "the endpoint is stopped", Part.ROUTE),

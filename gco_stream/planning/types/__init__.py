@@ -1,1 +1,1 @@
-"""Types that planning uses: plan, policy and context, with the ownership checks."""
+"""Types of planning: inputs, policy, context, decisions, steps and plans, with the ownership checks."""

@@ -1,4 +1,4 @@
-"""The inputs of one plan, with the ownership checks that all policies share."""
+"""The context of one plan: its inputs, with the ownership checks that all policies share."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,7 +55,7 @@ class ReconcileContext:
         return found if found is not None and self.owns(found) else None
 
     def owns(self, observed: ObservedObject) -> bool:
-        """Whether the object belongs to this endpoint.
+        """Returns whether the object belongs to this endpoint.
 
         An object without the gco.io/endpoint annotation does not belong to it if another item claims the object's name.
         """
@@ -93,6 +93,6 @@ class ReconcileContext:
         return not self.has_canary_route(obj.ref.namespace)
 
     def has_canary_route(self, namespace: str) -> bool:
-        """Whether the endpoint's Ingress in this namespace has the gco.io/canary label."""
+        """Returns whether the endpoint's Ingress in this namespace has the gco.io/canary label."""
         ingress = self.observed.get(Kind.INGRESS, namespace, names.ingress_name(self.endpoint.name))
         return ingress is not None and names.CANARY_LABEL in ingress.labels

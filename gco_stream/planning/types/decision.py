@@ -1,4 +1,4 @@
-"""Decisions of the policies as values. They add up to the plan of an endpoint, and explain it."""
+"""Decisions of the planning policies. The plan of an endpoint is their sum, and the explanation uses them too."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -25,7 +25,7 @@ def soonest(*times: RequeueAfter | None) -> RequeueAfter | None:
 
 
 class MissingInput(StrEnum):
-    """An input that a plan lacks. The caller must read it and plan again."""
+    """An input that a plan lacks. The caller must fetch it and plan again."""
 
     PODS = "pods"
     CENSUS = "census"
@@ -51,11 +51,11 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one policy decides; `+` adds up decisions.
+    """The decision of one policy. The sum of decisions contains the steps, notes and causes of all of them.
 
-    `errors` set the region's state to error; `degraded_reasons` are reported with any state. `notes`: what is left
-    unchanged and why. `warnings`: what requires attention. `missing_inputs`: what has to be fetched for the rest of the
-    decision. `limited_by`: the limit on the fleet that prevents a step.
+    `notes`: what is left unchanged and why. `warnings`: what needs attention. `errors`: causes that set the region's
+    state to error. `degraded_reasons`: causes that are reported without changing the state. `missing_inputs`: inputs
+    that must be fetched before the decision is complete. `limited_by`: the fleet-wide limit that prevents steps.
     """
 
     steps: tuple[Step, ...] = ()
@@ -82,11 +82,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class CanaryDecision(Decision):
-    """Decision on the canary's own objects, and its route in the Ingress.
+    """The decision on the canary: its objects, and its route in the Ingress.
 
     `weight`: its share of the traffic in percent, 0 for no route. `waits_for_pods`: it has no route because none of its
-    replicas is ready. `draining_since`: value of the annotation on the Ingress while the canary's connections drain.
-    `deployment`: the decision on its Deployment alone, None if the spec has no canary that runs.
+    replicas is ready. `draining_since`: value of the gco.io/draining-since annotation on the Ingress; None if no
+    connections are draining. `deployment`: the decision on its Deployment alone; None if the canary should not run.
     """
 
     weight: int = 0
@@ -97,10 +97,10 @@ class CanaryDecision(Decision):
 
 @dataclass(frozen=True, slots=True)
 class RouteDecision(Decision):
-    """Whether the Ingress should exist; its steps depend on the canary too and are added later.
+    """The decision on whether the Ingress should exist. Its steps also depend on the canary and are added later.
 
-    `unready_since`: the value of its clock annotation. `withdraws`: it exists and is deleted. `event`: the Event for
-    creating or withdrawing it.
+    `unready_since`: value of the gco.io/unready-since annotation; None for no annotation. `withdraws`: the existing
+    Ingress is deleted. `event`: the Event to emit when the Ingress is created or withdrawn.
     """
 
     exists: bool = False
@@ -111,7 +111,7 @@ class RouteDecision(Decision):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The decisions that a plan was made from, None where there was nothing to decide. `main`: the main Deployment."""
+    """The decisions behind a plan, each None if it was not needed. `main`: the decision on the main Deployment."""
 
     main: Decision | None = None
     canary: CanaryDecision | None = None
@@ -120,12 +120,12 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class EndpointDecision(Decision):
-    """Everything that the objects of one endpoint need. `decided`: what it was added up from."""
+    """The decision on all objects of one endpoint. `decided`: the decisions that it combines."""
 
     decided: Decided = Decided()
 
     @classmethod
     def of(cls, *decisions: Decision, decided: Decided) -> "EndpointDecision":
-        """Returns the sum of decisions; their order is the order of the steps."""
+        """Returns the sum of the decisions. The steps are in the order of the arguments."""
         whole = sum(decisions, start=Decision())
         return cls(**{one.name: getattr(whole, one.name) for one in fields(whole)}, decided=decided)

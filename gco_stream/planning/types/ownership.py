@@ -8,7 +8,7 @@ _REQUIRED_MARKS = 2
 
 
 def is_owned_by(observed: ObservedObject, *, endpoint: str, app: str, table_arn: str) -> bool:
-    """Whether the object belongs to this endpoint of this table.
+    """Returns whether the object belongs to this endpoint of this table.
 
     An object does not belong to it if an annotation names another endpoint or table. Otherwise, two of three must hold:
     it has the labels of `app`, it has the endpoint's annotation, and our field manager has an entry in managedFields.

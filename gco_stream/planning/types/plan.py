@@ -1,4 +1,4 @@
-"""The plan for one endpoint and its parts: steps, report, requeue, notes and warnings."""
+"""The plan for one endpoint, with the report to write and the change to the table."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ MAX_ERROR = 2500
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The report of this region, which is its desired entry in region_status.
+    """The report of this region on an endpoint, to be written to the item's region_status.
 
     `ready` and `desired`: replicas of the main Deployment. `error`: may contain text from the API server, so it is made
     printable and truncated. `reason`: the code for `error`; None if there is no error.
@@ -50,7 +50,7 @@ class TableChange(StrEnum):
 
     @property
     def description(self) -> str:
-        """The change as text for people."""
+        """A description of the change for users."""
         if self is TableChange.PROMOTE:
             return "set desired_state to running: every target region runs the current spec"
         return "delete the item: the endpoint is deleted in every region"

@@ -1,4 +1,4 @@
-"""Everything that the plan of one endpoint depends on, as one value."""
+"""The inputs of planning: everything that the plan of one endpoint depends on."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -12,8 +12,8 @@ class Policy:
     """The settings of the installation that affect plans. Times are in seconds.
 
     `namespaces`: the allowed namespaces, the default one first. `table_arn`: the ARN of the home table.
-    `status_heartbeat`: the interval of unchanged reports; 0 for none. `renderings`: the renderings of the pod template
-    that this release has.
+    `status_heartbeat`: the interval of unchanged reports; 0 for none. `renderings`: the versions of the pod template
+    that can be rendered.
     """
 
     region: str
@@ -63,7 +63,7 @@ class FleetState:
 
 
 def policy_of(settings: Settings, table_arn: str, renderings: Renderings = RENDERINGS) -> Policy:
-    """Returns the policy for these settings. `renderings`: the renderings of the pod template."""
+    """Returns the policy for these settings. `table_arn` and `renderings`: as in `Policy`."""
     return Policy(
         region=settings.region,
         namespaces=settings.namespaces,

@@ -9,7 +9,7 @@ from gco_stream.model.objects import JsonObject, ObjectRef, ObservedObject
 
 
 class Part(StrEnum):
-    """The part of an endpoint that a step belongs to. A failed step blocks only its own part."""
+    """The part of an endpoint that a step belongs to. A failed step blocks only later steps of the same part."""
 
     MAIN = "main"
     ROUTE = "route"
@@ -27,7 +27,7 @@ class StepEvent:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A change to one object. `reason`: why, for logs and explanations. `event`: published once it was executed."""
+    """A change to one object. `reason`: why, for logs and explanations. `event`: the Event to emit after it."""
 
     ref: ObjectRef
     reason: str
@@ -47,7 +47,7 @@ class Create(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOnObject(Step):
-    """A change to the existing object with this UID, and to no other object with its name."""
+    """A change to the live object with this UID. If another object has its name now, the step fails."""
 
     uid: str
 
@@ -56,7 +56,7 @@ class StepOnObject(Step):
 class Apply(StepOnObject):
     """Changes the object to the manifest by server-side apply.
 
-    `from_differences`: `reason` only summarizes the fields that differ.
+    `from_differences`: whether `reason` is only a summary of the fields that differ.
     """
 
     manifest: JsonObject
@@ -68,7 +68,7 @@ class Apply(StepOnObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferReplicas(StepOnObject):
-    """Moves spec.replicas to a second field manager, so that an apply can omit the field without resetting it."""
+    """Transfers spec.replicas to a second field manager, so an apply can omit the field without resetting it."""
 
     replicas: int
 
@@ -80,7 +80,7 @@ class TransferReplicas(StepOnObject):
 class Scale(StepOnObject):
     """Sets the replicas through the scale subresource, without other changes.
 
-    `from_differences`: `reason` only states that the replicas differ.
+    `from_differences`: whether `reason` only states that the replicas differ.
     """
 
     replicas: int
@@ -92,7 +92,7 @@ class Scale(StepOnObject):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotate(StepOnObject):
-    """Sets annotations by a merge patch, and removes those whose value is None. This does not affect pods."""
+    """Sets annotations with a merge patch; the value None removes one. The step does not affect pods."""
 
     annotations: Mapping[str, str | None]
 
@@ -125,8 +125,8 @@ class UpgradeManagedFields(StepOnObject):
 class Delete(StepOnObject):
     """Deletes the object.
 
-    `spends_budget`: the deletion was not requested by desired_state=deleted. `withdraws`: it removes the route of an
-    endpoint that should run. `background`: it does not wait for dependents.
+    `spends_budget`: the deletion budget applies, because the item does not request the deletion. `withdraws`: the
+    object is the Ingress of an endpoint that should run. `background`: the object is deleted before its dependents.
     """
 
     spends_budget: bool = False

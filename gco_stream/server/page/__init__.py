@@ -1,1 +1,1 @@
-"""The status page. Read-only; it never shows the values of environment variables."""
+"""The status page, which is read-only and never shows the values of environment variables."""

@@ -1,7 +1,7 @@
 """The table of all endpoints for the status page, cached and updated incrementally.
 
-Reading ten thousand items takes about a second. The work is therefore done only on request and in short slices,
-between which the event loop runs, and a row is kept until its item changes.
+Reading ten thousand items takes about a second. The table is therefore updated only on request, and in short slices
+between which the event loop runs. A row is rebuilt only if its item or its objects have changed.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from gco_stream.server.page.view_models import ELSEWHERE, NOT_REPORTED, UNREADAB
 # Seconds of work between two yields to the event loop.
 _SLICE: Final = 0.004
 _MIN_INTERVAL: Final = 0.5
-# Maximum share of the time that is spent on updates.
+# Maximum fraction of the time that is spent on updates.
 _MAX_CPU_FRACTION: Final = 0.1
-# Seconds after which the table is updated anyway, because reports of other regions cause no notification.
+# Seconds after which the table is updated even if `version` is unchanged. Reports of other regions do not change it.
 _TTL: Final = 4.0
 _MAX_TEXT: Final = 300
 _ORDER: Final = (*map(str, (RegionState.RUNNING, RegionState.UPDATING, RegionState.CREATING, RegionState.PENDING)),)
@@ -33,7 +33,11 @@ _RowMaker = tuple[Iterable[str], Callable[[str], Hashable], Callable[[str], Row]
 
 
 class FleetTable:
-    """The cached fleet. `version` returns a number that changes with the state; `clock`, monotonic seconds."""
+    """The cached table of endpoints.
+
+    `version` returns a number that changes whenever an endpoint or this replica may have changed. `clock`: monotonic
+    seconds.
+    """
 
     def __init__(self, region: str, version: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         self._region = region
@@ -49,8 +53,10 @@ class FleetTable:
     async def from_items(
         self, items: ItemCache, out_of_sync_since: Callable[[str], float | None], removals: Iterable[str]
     ) -> Fleet:
-        """The fleet according to the items: the leader's view. `out_of_sync_since`: when it was first seen out of
-        sync.
+        """Returns the fleet according to the items, for a leader.
+
+        `out_of_sync_since`: returns the time at which an endpoint went out of sync, None if it is in sync. `removals`:
+        the names whose removal waits for approval.
         """
 
         def row(name: str) -> Row:
@@ -64,7 +70,7 @@ class FleetTable:
         return await self._refreshed(items, (items, items.item_digest, row), dated, removals)
 
     async def from_cluster(self, cache: ClusterCache) -> Fleet:
-        """The fleet according to the Deployments: the view of a standby."""
+        """Returns the fleet according to the Deployments, for a standby."""
 
         def row(name: str) -> Row:
             found = cache.observed(name).objects.values()
@@ -83,7 +89,7 @@ class FleetTable:
                 self._rows, self._source = {}, source
             elif self._built_at > requested_at or self._is_current():
                 return self._fleet
-            # Requests that arrive in the meantime get the same result.
+            # Requests that arrive during this wait share the result.
             await asyncio.sleep(max(0.0, self._due - self._clock()))
             began = self._built_at = self._clock()
             self._built_version = self._version()
@@ -150,7 +156,7 @@ def _in_order(states: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 
 
 def row_of_item(item: Endpoint | InvalidItem, region: str) -> Row:
-    """The row of an endpoint in this region."""
+    """Returns the row of an endpoint, with its state in `region`."""
     states = {name: str(status.state) for name, status in item.region_status.items()}
     health, status = region_health(item, region), item.region_status.get(region)
     is_target = region in item.target_regions
@@ -172,7 +178,7 @@ def row_of_item(item: Endpoint | InvalidItem, region: str) -> Row:
 
 
 def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
-    """The row of an endpoint according to its Deployment alone."""
+    """Returns the row of an endpoint based only on its main Deployment. `main`: None if it does not exist."""
     if main is None:
         return Row(name, "", UNREADABLE)
     desired, ready = int(main.spec.get("replicas", 1)), int(main.status.get("readyReplicas", 0))

@@ -1,4 +1,4 @@
-"""Formatting of numbers and times, and the tone (colour) of a state."""
+"""Text formatting for the status page: states, numbers and times. Times are in seconds since 1970."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -27,22 +27,22 @@ _KINDS: Final = {"HorizontalPodAutoscaler": "HPA"}
 
 
 def tone(word: str) -> str:
-    """The tone of a state: good, bad, quiet or busy. The page always shows the state's name beside its colour."""
+    """Returns the tone of a state, which determines its colour: good, bad, quiet or busy."""
     return _TONES.get(word, "busy")
 
 
 def result(word: str) -> str:
-    """The display name of a reconcile's result."""
+    """Returns the display name of a reconcile result."""
     return _RESULTS.get(word, word)
 
 
 def short_kind(kind: str) -> str:
-    """The usual short name of a kind."""
+    """Returns the display name of a kind, for example HPA for HorizontalPodAutoscaler."""
     return _KINDS.get(kind, kind)
 
 
 def span(seconds: float | None) -> str:
-    """A duration: 12 ms, 1.4 s, 35 s, 12 min, 3 h, 5 d, or - if it is unknown."""
+    """Returns a duration as text, for example 12 ms, 1.4 s, 35 s, 12 min, 3 h or 5 d; - if it is unknown."""
     if seconds is None:
         return "-"
     seconds = max(0.0, seconds)
@@ -59,7 +59,7 @@ def span(seconds: float | None) -> str:
 
 
 def ago(then: float | None, now: float) -> str:
-    """The time since a moment, for example `35 s ago`."""
+    """Returns the time since `then` as text, for example "35 s ago"; - if `then` is unknown."""
     if then is None:
         return "-"
     seconds = now - then
@@ -67,22 +67,22 @@ def ago(then: float | None, now: float) -> str:
 
 
 def iso(moment: float | None) -> str:
-    """A moment in ISO 8601, "" if it is unknown."""
+    """Returns a time in ISO 8601 format, "" if it is unknown."""
     return "" if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 def exact(moment: float | None) -> str:
-    """A moment to the millisecond in UTC, for comparison with logs."""
+    """Returns the date and time in UTC with milliseconds, for comparison with logs; - if it is unknown."""
     if moment is None:
         return "-"
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
 
 
 def clock(moment: float | None) -> str:
-    """The time of day to the millisecond, in UTC."""
+    """Returns the time of day in UTC with milliseconds; - if it is unknown."""
     return "-" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S.%f}"[:-3]
 
 
 def number(value: int) -> str:
-    """A count with thousands separators: 12,345."""
+    """Returns a count with thousands separators, for example 12,345."""
     return f"{value:,}"

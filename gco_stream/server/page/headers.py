@@ -1,6 +1,7 @@
-"""Security headers for every response of the HTTP server, and rejection of requests that could write.
+"""Security headers of the HTTP server's responses, and rejection of methods other than GET and HEAD.
 
-The page loads only its own scripts and styles, cannot be framed, sends no referrer and is not cached.
+With these headers, the page loads only its own scripts and styles, cannot be framed and sends no referrer. Only static
+files are cached.
 """
 
 from typing import Final
@@ -25,14 +26,14 @@ _HEADERS: Final = {
 
 @web.middleware
 async def read_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Rejects every method except GET and HEAD."""
+    """Rejects every method except GET and HEAD with status 405."""
     if request.method not in _READS:
         raise web.HTTPMethodNotAllowed(request.method, _READS)
     return await handler(request)
 
 
 async def with_headers(_: web.Request, response: web.StreamResponse) -> None:
-    """Sets the security headers, and a Server header that does not reveal libraries and versions."""
+    """Sets the security headers, and a Server header that reveals no libraries or versions."""
     response.headers.update(_HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "gco-stream"

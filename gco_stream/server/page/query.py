@@ -19,7 +19,11 @@ _SORTS: Final = ("name", "state", "desired", "ready")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query. `search`: part of a name. `state`: a state here, NEEDS_ATTENTION or HELD. `page`: starts at 1."""
+    """A query of the fleet page.
+
+    `search`: part of a name. `state`: a state in this region, NEEDS_ATTENTION or HELD. `region`: a region that the
+    endpoint targets or that has reported it. A filter that is "" is not applied. `page`: starts at 1.
+    """
 
     search: str = ""
     state: str = ""
@@ -30,7 +34,7 @@ class Query:
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> "Query":
-        """Parses query parameters."""
+        """Returns the query for the query parameters of a URL."""
         order = parameters.get("sort", "")
         sort = order.removeprefix("-")
         page = parameters.get("page", "")
@@ -44,7 +48,7 @@ class Query:
         )
 
     def link(self, **changes: Any) -> str:
-        """The URL of this query with some fields replaced. It links to page 1 unless `page` is among them."""
+        """Returns the URL of this query with some fields replaced. `page` is reset to 1 unless it is one of them."""
         other = replace(self, **({"page": 1} | changes))
         parameters = {
             "q": other.search,
@@ -57,7 +61,7 @@ class Query:
         return f"/?{text}" if text else "/"
 
     def sorted_by(self, sort: str) -> str:
-        """The URL of this query sorted by a column, in reverse order if it is already sorted by it."""
+        """Returns the URL of this query sorted by a column, or in reverse order if it is already sorted by it."""
         return self.link(sort=sort, descending=sort == self.sort and not self.descending)
 
     @property
@@ -71,7 +75,7 @@ _PLAIN: Final = ("name", False)
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """The rows of one page: `first` to `last`, counted from 1, of the `found` rows."""
+    """One page of the selected rows. `found`: the number of selected rows. `page`: starts at 1."""
 
     rows: tuple[Row, ...]
     found: int
@@ -80,17 +84,17 @@ class ResultPage:
 
     @property
     def first(self) -> int:
-        """The number of the first row, 0 if there are no rows."""
+        """The number of the first row on this page, counted from 1; 0 if there are no rows."""
         return (self.page - 1) * ROWS_PER_PAGE + 1 if self.found else 0
 
     @property
     def last(self) -> int:
-        """The number of the last row."""
+        """The number of the last row on this page."""
         return min(self.page * ROWS_PER_PAGE, self.found)
 
 
 def paginate(fleet: Fleet, query: Query) -> ResultPage:
-    """The rows that a query selects. A page number beyond the last page selects the last page."""
+    """Returns one page of the rows that a query selects. A page number that is too high selects the last page."""
     rows = [row for row in fleet.rows if _matches(row, query)] if query.is_filtered else list(fleet.rows)
     if (query.sort, query.descending) != _PLAIN:
         rows.sort(key=_KEYS[query.sort], reverse=query.descending)

@@ -1,4 +1,4 @@
-"""Renders the status page as HTML. It does no I/O, except to load the templates, and does not read the clock.
+"""HTML rendering of the status page. After the templates are loaded, it does no I/O and does not read the clock.
 
 Text from items, Kubernetes objects and Events is untrusted: Jinja2 escapes it, and no template marks it as safe.
 Control and bidirectional characters are shown as escape sequences.
@@ -27,12 +27,15 @@ _TYPES: Final[Mapping[str, str]] = {
 
 
 def _visible(value: Any) -> Any:
-    # Markup comes from our own macros; its contents are already escaped.
+    # A Markup value is the output of a template macro. This function has already been applied to the values in it.
     return printable(value) if type(value) is str else value
 
 
 class Renderer:
-    """Renders the pages and holds the static files. The constructor reads files: do not call it in the event loop."""
+    """Renders the pages, and holds the static files. `files`: content type and content by file name.
+
+    The constructor reads files, so do not call it on the event loop.
+    """
 
     def __init__(self) -> None:
         here = resources.files(__package__)
@@ -69,7 +72,7 @@ class Renderer:
             self._environment.get_template(name)
 
     def fleet(self, site: Site, fleet: Fleet, query: Query, now: float) -> str:
-        """The overview of the fleet."""
+        """Returns the overview of the fleet. `now`: seconds since 1970."""
         return self._render(
             "fleet.html",
             site=site,
@@ -83,7 +86,7 @@ class Renderer:
         )
 
     def endpoint(self, site: Site, endpoint: Endpoint, now: float) -> str:
-        """The page of one endpoint."""
+        """Returns the page of one endpoint."""
         change = endpoint.history.change
         return self._render(
             "endpoint.html",
@@ -95,13 +98,13 @@ class Renderer:
         )
 
     def stream(self, site: Site, now: float) -> str:
-        """The page of the leader and the stream."""
+        """Returns the page that shows the leader and the stream."""
         stream = site.stream
         lanes = None if stream is None else pictures.lanes(stream.shards, stream.poll_interval)
         return self._render("stream.html", site=site, lanes=lanes, query=Query(), now=now)
 
     def message(self, site: Site, title: str, text: str, now: float) -> str:
-        """A page with only a message."""
+        """Returns a page that shows only a message."""
         return self._render("message.html", site=site, title=title, text=text, query=Query(), now=now)
 
     def _render(self, template: str, **values: Any) -> str:

@@ -1,4 +1,4 @@
-"""The page's routes: the fleet, one endpoint, leader and stream, static files, and live updates."""
+"""Routes of the status page: fleet, endpoint, leader and stream, static files, and live updates."""
 
 import asyncio
 import time
@@ -16,14 +16,14 @@ from gco_stream.server.page.view_models import Source
 _HTML: Final = "text/html"
 # A connection that does not accept an event for this long is closed.
 _WRITE_SECONDS: Final = 10.0
-# An endpoint's page lists pods and Events at the API server. This limits the concurrent requests.
+# Maximum number of endpoint pages built at once. Each of them may list pods and Events from the API server.
 _MAX_CONCURRENT: Final = 2
-# The limit on names of Kubernetes objects. Keys in the table can be longer, but those items have no objects.
+# Maximum length of the name of a Kubernetes object. Items with longer keys can exist, but they have no objects.
 _MAX_NAME: Final = 253
 
 
 class Page:
-    """The request handlers. The templates are loaded in a thread on the first request."""
+    """The request handlers. The first request loads the templates in a thread. `now`: seconds since 1970."""
 
     def __init__(self, source: Source, broadcaster: ChangeBroadcaster, now: Callable[[], float] = time.time) -> None:
         self._source = source
@@ -33,7 +33,7 @@ class Page:
         self._lock = asyncio.Semaphore(_MAX_CONCURRENT)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds the page's routes."""
+        """Adds the page's routes to the application, and closes all live updates when it shuts down."""
         app.add_routes(
             [
                 web.get("/", self._fleet),
@@ -73,7 +73,7 @@ class Page:
         if found is None:
             raise web.HTTPNotFound
         type_, content = found
-        # The URL contains a digest of the content.
+        # The links contain a digest of the static files, so they change whenever a file changes.
         headers = {"Cache-Control": "public, max-age=31536000, immutable"}
         return web.Response(body=content, content_type=type_, charset="utf-8", headers=headers)
 

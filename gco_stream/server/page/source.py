@@ -1,6 +1,6 @@
-"""Provides the status page's values: items, plans and stream of the leader, or the cluster state known to a standby.
+"""Data of the status page: items, plans and stream on the leader; only live objects on a standby.
 
-It is read-only. A plan that is shown is computed for display, from the same values that a worker would use.
+This module changes nothing. It makes the plan of an endpoint for display, from the same inputs as a worker.
 """
 
 import time
@@ -59,7 +59,7 @@ class Leader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ManagerState:
-    """The current components of the program, None if not available. `problems`: why the replica is not ready."""
+    """The program's components, each None until it is available. `problems`: why this replica is not ready."""
 
     client: KubeClient | None
     cache: ClusterCache | None
@@ -70,7 +70,7 @@ class ManagerState:
 
 
 class PageSource:
-    """The Source of the page. `version` returns a number that changes with the state."""
+    """The page's data source, which implements view_models.Source. `version`: as in `FleetTable`."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class PageSource:
         self._pods = TTLCache[tuple[PodHealth, ...] | None]()
 
     def site(self) -> values.Site:
-        """The current state of this replica."""
+        """Returns the current state of this replica."""
         settings, state = self._settings, self._manager_state()
         leader, elector = state.leader, state.elector
         site = values.Site(
@@ -132,7 +132,7 @@ class PageSource:
         )
 
     async def fleet(self) -> values.Fleet:
-        """All endpoints that this replica knows."""
+        """Returns all endpoints that this replica knows."""
         state = self._manager_state()
         leader, cache = state.leader, state.cache
         if leader is not None and leader.is_working:
@@ -140,7 +140,7 @@ class PageSource:
         return values.Fleet() if cache is None else await self._fleet_table.from_cluster(cache)
 
     async def endpoint(self, name: str) -> values.Endpoint | None:
-        """One endpoint, with its plan if this replica is the leader. None if nothing is known about the name."""
+        """Returns an endpoint, with its plan on a leader; None if nothing is known about the name."""
         state = self._manager_state()
         leader, cache, policy = state.leader, state.cache, state.policy
         history = self._history.history(name) or EndpointHistory()
@@ -178,7 +178,7 @@ class PageSource:
             try:
                 return await pods_of(client, namespace, name, timeout=_CALL_SECONDS)
             except ClusterError:
-                # The page then lacks only the reasons of unready pods.
+                # Without the pods, the page still shows everything except why pods are not ready.
                 return None
 
         return await self._pods.get_or_fetch(name, listed)
@@ -244,7 +244,7 @@ def _report(report: RegionHealth, region: str) -> values.RegionRow:
 
 
 def _without_item(name: str, observed: Observed, history: EndpointHistory, leader: Leader | None) -> values.Endpoint:
-    """An endpoint without an item: a standby does not know items, and for a leader the item does not exist."""
+    """Returns the view of an endpoint whose item does not exist or is not known to this replica."""
     objects = tuple(
         values.ObjectRow(
             str(one.ref.kind),

@@ -1,8 +1,8 @@
-"""Change notifications for open pages.
+"""Change notifications for open pages, sent as server-sent events.
 
-A notification says that something changed, not what: the page then fetches itself again. So a page that lost its
-connection is up to date after its next fetch. Changes in quick succession are sent as one notification, and the number
-of listeners is limited.
+A notification does not contain the change. It causes the page to fetch its content again, so a page that missed
+notifications is up to date after its next fetch. Changes in quick succession share a notification. The number of
+subscribers is limited.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Subscriber:
 
 
 class ChangeBroadcaster:
-    """Notifies the listeners of changes. `version` counts the notifications."""
+    """Notifies subscribers of changes. `version`: the number of changes so far."""
 
     def __init__(self, *, max_subscribers: int = MAX_SUBSCRIBERS) -> None:
         self._max_subscribers = max_subscribers
@@ -36,11 +36,11 @@ class ChangeBroadcaster:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further listener is accepted."""
+        """Whether no more subscribers are accepted."""
         return self._closed or len(self._subscribers) >= self._max_subscribers
 
     def notify(self, name: str = "") -> None:
-        """Notifies the listeners of a change to an endpoint, or to the replica as a whole ("")."""
+        """Notifies subscribers of a change to the endpoint `name`; "" means a change to the replica as a whole."""
         self.version += 1
         for subscriber in self._subscribers:
             if not (name and subscriber.name) or name == subscriber.name:
@@ -48,7 +48,7 @@ class ChangeBroadcaster:
 
     @contextmanager
     def subscribe(self, name: str) -> Iterator[Subscriber]:
-        """Registers a listener for the duration of the block."""
+        """Registers a subscriber until the context exits. `name`: as in `Subscriber`."""
         subscriber = Subscriber(name)
         self._subscribers.add(subscriber)
         try:
@@ -57,7 +57,7 @@ class ChangeBroadcaster:
             self._subscribers.discard(subscriber)
 
     def close(self) -> None:
-        """Ends all subscriptions, because the process is shutting down."""
+        """Ends all subscriptions and accepts no more, because the process is shutting down."""
         self._closed = True
         for subscriber in self._subscribers:
             subscriber.notified.set()
@@ -65,8 +65,9 @@ class ChangeBroadcaster:
     async def changes(
         self, subscriber: Subscriber, *, min_interval: float = MIN_INTERVAL, keepalive: float = KEEPALIVE
     ) -> AsyncIterator[bool]:
-        """Yields True after a change and False after `keepalive` seconds without one, at most every `min_interval`
-        seconds.
+        """Yields True after a change, and False after `keepalive` seconds without a change.
+
+        After each value, it waits at least `min_interval` seconds.
         """
         while not self._closed:
             await wait_for_event(subscriber.notified, keepalive)

@@ -1,4 +1,4 @@
-"""Geometry of the SVG diagrams, computed from values. The templates draw them."""
+"""Geometry of the status page's SVG diagrams, which the templates draw."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Milestone:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The line between two stations. `took`: the formatted duration, "" if it is not known yet."""
+    """The line between two milestones. `took`: the formatted duration, "" if it is not known yet."""
 
     x: float
     width: float
@@ -41,7 +41,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A change as a line of stations. `description` is the text alternative."""
+    """The timeline of a change. `description`: the text alternative for screen readers."""
 
     milestones: tuple[Milestone, ...]
     intervals: tuple[Interval, ...]
@@ -49,7 +49,7 @@ class Timeline:
 
 
 def timeline(change: Change) -> Timeline:
-    """The timeline of a change: changed, read, applied, ready. Widths are logarithmic in the durations."""
+    """Returns the timeline of a change: changed, read, applied, ready. Widths grow with the logarithm of durations."""
     last = "ready" if change.ended in {"", "running"} else change.ended
     labels = ("changed", "read", "applied", last)
     times = (change.changed, change.read, change.applied, change.ready)
@@ -92,7 +92,10 @@ def _describe(change: Change, spans: Sequence[float | None], last: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A shard as a lane. The bar shows the upper bound on its lag, on a logarithmic scale of up to 5 minutes."""
+    """A row of the shard diagram. `behind`: the shard's lag as text.
+
+    The bar shows the upper bound on the lag, on a logarithmic scale up to 5 minutes.
+    """
 
     y: float
     id: str
@@ -104,7 +107,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The shards that are drawn. `left_out` is the number of those that are not."""
+    """The shard diagram. `left_out`: the number of shards that it does not show."""
 
     lanes: tuple[Lane, ...]
     height: float
@@ -112,7 +115,11 @@ class Lanes:
 
 
 def lanes(shards: Sequence[Shard], poll_interval: float) -> Lanes:
-    """The lanes of the stream's shards, active ones first. A shard is late after 10 poll intervals, at least 5 s."""
+    """Returns the shard diagram, with the shards that are being read first.
+
+    A shard is shown as late if its lag exceeds both 10 poll intervals and 5 seconds. `poll_interval`: seconds.
+    """
+
     ordered = sorted(shards, key=lambda shard: (shard.state != "reading", shard.id))
     drawn = []
     for number, shard in enumerate(ordered[:_MAX_LANES]):
@@ -136,13 +143,13 @@ def _behind(shard: Shard) -> str:
 
 
 def short_id(shard_id: str) -> str:
-    """Abbreviates a shard ID to its start and end."""
+    """Returns a shard ID, abbreviated to its start and end if it is long."""
     return shard_id if len(shard_id) <= 24 else f"{shard_id[:15]}…{shard_id[-8:]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment of a bar that is 1000 units wide."""
+    """A segment of a bar, in units of a thousandth of the bar's width."""
 
     x: float
     width: float
@@ -151,7 +158,7 @@ class Segment:
 
 
 def bar(counts: Sequence[tuple[str, int]]) -> tuple[Segment, ...]:
-    """Counts as segments of one bar. Every count above 0 gets a visible segment."""
+    """Returns the segments of a bar. Every count above 0 has a visible segment."""
     total = sum(count for _, count in counts)
     shown = [(label, count) for label, count in counts if count]
     if not total:

@@ -1,6 +1,6 @@
-"""View models of the status page. The code that fills them in decides what is visible.
+"""View models: the data that the templates of the status page can show.
 
-Times are in seconds since 1970, unless noted otherwise.
+Times are in seconds since 1970 unless noted otherwise.
 """
 
 from collections.abc import Awaitable
@@ -19,9 +19,10 @@ UNKNOWN_OBJECT: Final = "Unknown"
 class Row:
     """One endpoint in the list.
 
-    `desired`: the desired state. `state`: the state that this region reports. `reason`: the code of why the endpoint is
-    not in its desired state here, "" if it is, and `message` the explanation. `since`: since when. `regions`: every
-    region that is a target or has reported, with its state.
+    `desired`: the desired state, "" if it is unknown. `state`: the state that this region reports. `ready` and
+    `desired_replicas`: its replica counts. `reason` and `message`: why the endpoint is not in its desired state here,
+    as a code and as text; "" if it is. `since`: since when it is not. `regions`: name and state of every region that
+    is a target or has reported.
     """
 
     name: str
@@ -38,10 +39,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All endpoints, by name.
+    """All endpoints, sorted by name.
 
-    `needs_attention`: those that are not in their desired state, errors first, then by age. `states` and `regions`:
-    the number of endpoints for each. `removals`: names whose removal waits for approval.
+    `needs_attention`: those that are not in their desired state, errors first, then by age. `states`: the number
+    of endpoints in each state. `regions`: the same for each region. `removals`: names whose removal waits for approval.
     """
 
     rows: tuple[Row, ...] = ()
@@ -53,7 +54,11 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard that is read or waits for its parent. `read_age`, `behind`: in seconds, None before the first read."""
+    """A shard that is being read or waits for its parent.
+
+    `read_age`: seconds since the last read. `behind`: upper bound on the lag in seconds. Both are None before the first
+    read.
+    """
 
     id: str
     state: str
@@ -64,7 +69,11 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """How changes arrive. `mode` is stream or poll, and `reason` explains why. `errors`: failed calls by operation."""
+    """The state of the stream consumer.
+
+    `mode`: stream or poll. `reason`: why it is in this mode. `records`: the number of records delivered. `errors`: the
+    number of failed calls by operation. `poll_interval`: seconds.
+    """
 
     mode: str
     reason: str
@@ -83,7 +92,11 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """This replica. `leader`: the holder of the Lease, "" if none. `stream`: None if this replica does not read it."""
+    """The state of this replica.
+
+    `leader`: the holder of the Lease, "" if there is none. `since`: when the holder acquired the Lease. `is_working`:
+    the workers have started. `stream`: None if this replica is not the leader. `resync_interval`: seconds.
+    """
 
     version: str
     cluster: str
@@ -103,7 +116,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class RegionRow:
-    """The last report of one region. `reported`: its time, according to the item."""
+    """The last report of one region. `reported`: its time according to the item, None if there is no report."""
 
     region: str
     state: str
@@ -115,8 +128,10 @@ class RegionRow:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRow:
-    """The status of one object. `status`: a code of gco_stream.planning.explain.object_status. `label`: its display
-    name.
+    """The status of one object.
+
+    `status`: an ObjectState (see gco_stream.planning.explain.object_status) or UNKNOWN_OBJECT. `label`: the status as
+    text.
     """
 
     kind: str
@@ -143,11 +158,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint.
+    """The details of one endpoint.
 
-    `headline`: its state in one line. `reason`: the code of why it is not in its desired state, "" if it is or if that
-    is unknown. `known`: whether this replica knows the item. `desired`: the desired state, by label. `events_problem`:
-    why the Events cannot be listed, "" if they are.
+    `headline`: its state in one line. `reason`: the reason code if it is not in its desired state; "" if it is or if
+    that is unknown. `known`: whether this replica knows the item. `desired`: the desired state as pairs of label and
+    value. `events_problem`: why the Events cannot be listed, "" if they can.
     """
 
     name: str
@@ -170,13 +185,13 @@ class Endpoint:
 
 
 class Source(Protocol):
-    """Provides the page's values. `fleet` and `endpoint` yield to the event loop during long computations."""
+    """The data source of the page. `fleet` and `endpoint` yield to the event loop during long computations."""
 
     def site(self) -> Site:
-        """The current state of this replica."""
+        """Returns the current state of this replica."""
 
     def fleet(self) -> Awaitable[Fleet]:
-        """All endpoints."""
+        """Returns all endpoints."""
 
     def endpoint(self, name: str) -> Awaitable[Endpoint | None]:
-        """One endpoint, None if nothing is known about the name."""
+        """Returns one endpoint, or None if nothing is known about the name."""
