@@ -189,6 +189,6 @@ def row_of_deployment(name: str, main: ObservedObject | None) -> Row:
 
 
 def seconds_of(text: str) -> float | None:
-    """Converts an ISO 8601 time to seconds since 1970, in UTC if it has no time zone. None if it is invalid."""
+    """Returns an ISO 8601 time in seconds since 1970, or None if it is invalid. The default time zone is UTC."""
     time = parse_time(text)
     return None if time is None else time.timestamp()
