@@ -53,7 +53,7 @@ def pod(place: Place) -> Pod | None:
     folder = place.plane.folder / f"pod-{namespace}"
     folder.mkdir(exist_ok=True)
     (folder / "token").write_text(issued["status"]["token"])
-    authority = place.access(place.user).ca_file
+    authority = place.access(place.user).configuration.ssl_ca_cert
     if authority is None:
         raise RuntimeError("the kubeconfig has no certificate authority")
     shutil.copy(authority, folder / "ca.crt")

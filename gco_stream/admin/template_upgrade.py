@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import orjson
-
 from gco_stream.admin.installation import connect
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.objects import collection_path, object_path, observe, ownership_of, upgraded_managed_fields
@@ -121,6 +119,6 @@ async def _annotate(client: KubeClient, outdated: OutdatedDeployment, version: i
         "PATCH",
         object_path(outdated.ref),
         query={"fieldManager": names.CLI_FIELD_MANAGER},
-        body=orjson.dumps(patch),
+        body=patch,
         content_type=_MERGE,
     )

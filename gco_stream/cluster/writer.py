@@ -7,8 +7,6 @@ deleted or recreated), the cache is refreshed before the error is raised, so tha
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import orjson
-
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
 from gco_stream.cluster.api.objects import checked, object_path, ref_of, upgraded_managed_fields
@@ -159,7 +157,7 @@ class ObjectWriter:
                 method,
                 object_path(ref) + subresource,
                 query=query,
-                body=orjson.dumps(body),
+                body=body,
                 content_type=content_type,
                 timeout=allowed,
             )

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import orjson
 import pytest
 
 from gco_stream.cluster.api import errors
@@ -72,7 +71,7 @@ class Cluster:
         """POSTs an object with the default field manager of the Python client, as GCO's monitor does."""
         path = collection_path(Kind(manifest["kind"]), self.namespace)
         query = {"fieldManager": "OpenAPI-Generator"}
-        return await self.client.request("POST", path, query=query, body=orjson.dumps(manifest))
+        return await self.client.request("POST", path, query=query, body=manifest)
 
     async def read(self, ref: ObjectRef) -> JsonObject:
         return await self.client.request("GET", object_path(ref))
@@ -82,7 +81,7 @@ class Cluster:
             "PATCH",
             object_path(ref),
             query={"fieldManager": "kubectl-edit"},
-            body=orjson.dumps(patch),
+            body=patch,
             content_type="application/merge-patch+json",
         )
 
@@ -98,7 +97,7 @@ class Cluster:
     async def made_again(self, ref: ObjectRef, manifest: JsonObject) -> ObservedObject:
         """Deletes the object and recreates it as another field manager."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        await self.client.request("DELETE", object_path(ref), body=orjson.dumps(options))
+        await self.client.request("DELETE", object_path(ref), body=options)
         return observe(await self.as_gco(manifest))
 
 
