@@ -52,22 +52,19 @@ async def load_config(
 ) -> ClusterConfig:
     """Find this process's cluster; `kubeconfig` (a path) takes precedence. Raises Misconfigured (one line)."""
     environ = os.environ if environ is None else environ
-    path = kubeconfig or environ.get("KUBECONFIG")
-    default = Path.home() / ".kube" / "config"
-    if not path and environ.get("KUBERNETES_SERVICE_HOST") and (service_account / "token").exists():
-        loading, source = _load_service_account(environ, service_account), f"service account {service_account}"
-    elif path and not _any_exists(path):
-        raise _misconfigured(f"kubeconfig {path} does not exist")
-    elif path or default.exists():
-        path = path or str(default)
-        loading, source = _load_kubeconfig(path), f"kubeconfig {path}"
-    else:
+    in_pod = environ.get("KUBERNETES_SERVICE_HOST") and (service_account / "token").exists()
+    configured, default = kubeconfig or environ.get("KUBECONFIG"), str(Path.home() / ".kube" / "config")
+    path = configured or ("" if in_pod else default)
+    if path and not _any_exists(path):
         raise _misconfigured(
-            f"no Kubernetes cluster is configured: KUBECONFIG is not set, {default} does not exist, "
+            f"kubeconfig {path} does not exist"
+            if configured
+            else f"no Kubernetes cluster is configured: KUBECONFIG is not set, {default} does not exist, "
             "and this process is not running in a pod"
         )
+    source = f"kubeconfig {path}" if path else f"service account {service_account}"
     try:
-        found, renew_at = await loading
+        found, renew_at = await _load(path, environ, service_account)
     except TimeoutError:
         raise _misconfigured(f"{source}: exec plugin timed out after {_PLUGIN_TIMEOUT} s") from None
     # The loaders do not validate the files, so a malformed one can raise anything.
@@ -85,19 +82,15 @@ async def load_config(
     return ClusterConfig(found, tls, digest, renew_at)
 
 
-async def _load_service_account(environ: Mapping[str, str], folder: Path) -> tuple[Any, float | None]:
-    from kubernetes_asyncio import client, config  # noqa: PLC0415
+async def _load(path: str, environ: Mapping[str, str], service_account: Path) -> tuple[Any, float | None]:
+    """Configuration of the kubeconfig's current context (paths joined by ':' are merged), or of the service account."""
+    from kubernetes_asyncio import client, config  # noqa: PLC0415 - see the module docstring
 
     found = client.Configuration(host="")
-    files = {"token_filename": str(folder / "token"), "cert_filename": str(folder / "ca.crt")}
-    config.load_incluster_config(found, False, environ=environ, **files)  # type: ignore[no-untyped-call]
-    return found, time.time() + _TOKEN_FILE_SECONDS
-
-
-async def _load_kubeconfig(path: str) -> tuple[Any, float | None]:
-    from kubernetes_asyncio import client, config  # noqa: PLC0415
-
-    found = client.Configuration(host="")
+    if not path:
+        files = {"token_filename": str(service_account / "token"), "cert_filename": str(service_account / "ca.crt")}
+        config.load_incluster_config(found, False, environ=environ, **files)  # type: ignore[no-untyped-call]
+        return found, time.time() + _TOKEN_FILE_SECONDS
     async with asyncio.timeout(_PLUGIN_TIMEOUT):
         loader = await config.load_kube_config(path, client_configuration=found, persist_config=False)
     expiry = getattr(loader, "exec_plugin_expiry", None)
