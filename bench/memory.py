@@ -29,7 +29,7 @@ def measure(fleets: Fleets, *, quick: bool) -> Measurement:
         [
             "The program starts with a cluster and a table where everything is already running, as after a restart. "
             "It wrote nothing.",
-            "In a pod, it connects with its service account. With a kubeconfig, it also loads kubernetes-asyncio.",
+            "In a pod, it connects with its service account. kubernetes-asyncio carries the calls in either case.",
         ],
     )
 

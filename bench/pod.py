@@ -1,7 +1,6 @@
 """Runs the program like a pod, with the files of a service account mounted at their usual path.
 
-kubernetes-asyncio, which reads a kubeconfig, takes about 30 MiB that a pod does not need. Memory is therefore measured
-with a service account, in a mount namespace. This requires Linux with user namespaces.
+Memory is measured as in a pod, with a service account in a mount namespace. This requires Linux with user namespaces.
 """
 
 import shutil
