@@ -10,7 +10,7 @@ from bench.program import Program
 
 SIZES = (1000, 10_000)
 _QUICK_SIZES = (100,)
-_LIMIT_MIB = 150
+_LIMIT_MIB = 180
 _RESYNC_SECONDS = 15
 _RESYNCS = 2
 _PATIENCE = 300.0
