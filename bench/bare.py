@@ -92,8 +92,8 @@ def send(place: Place, endpoints: Iterable[Sequence[Request]], *, at_once: int) 
 
 
 async def _send(access: ClusterConfig, waiting: deque[Sequence[Request]], at_once: int) -> None:
-    connector = aiohttp.TCPConnector(limit=at_once, ssl=access.ssl_context())
-    async with aiohttp.ClientSession(access.host, connector=connector) as session:
+    connector = aiohttp.TCPConnector(limit=at_once, ssl=access.tls)
+    async with aiohttp.ClientSession(access.configuration.host, connector=connector) as session:
 
         async def work() -> None:
             while waiting:

@@ -1,7 +1,6 @@
 """Runs the program like a pod, with the files of a service account mounted at their usual path.
 
-kubernetes-asyncio, which reads a kubeconfig, takes about 30 MiB that a pod does not need. Memory is therefore measured
-with a service account, in a mount namespace. This requires Linux with user namespaces.
+Memory is measured as in a pod, with a service account in a mount namespace. This requires Linux with user namespaces.
 """
 
 import shutil
@@ -53,7 +52,7 @@ def pod(place: Place) -> Pod | None:
     folder = place.plane.folder / f"pod-{namespace}"
     folder.mkdir(exist_ok=True)
     (folder / "token").write_text(issued["status"]["token"])
-    authority = place.access(place.user).ca_file
+    authority = place.access(place.user).configuration.ssl_ca_cert
     if authority is None:
         raise RuntimeError("the kubeconfig has no certificate authority")
     shutil.copy(authority, folder / "ca.crt")

@@ -28,12 +28,12 @@ class DeploymentWatch:
 
     def __enter__(self) -> Self:
         access = self._place.access(_USER)
-        pool = urllib3.PoolManager(ssl_context=access.ssl_context(), retries=False)
+        pool = urllib3.PoolManager(ssl_context=access.tls, retries=False)
         path = path_of("Deployment", self._place.namespace)
         listed = self._place.plane.kube.get(f"{path}?limit=1")
         version = listed["metadata"]["resourceVersion"]
         self._response = pool.request(
-            "GET", f"{access.host}{path}?watch=true&resourceVersion={version}", preload_content=False
+            "GET", f"{access.configuration.host}{path}?watch=true&resourceVersion={version}", preload_content=False
         )
         self._thread.start()
         return self

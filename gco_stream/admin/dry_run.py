@@ -1,7 +1,8 @@
-"""Dry run: the plans of some or all endpoints, with explanations, from one snapshot of the table and the cluster.
+"""Dry run: plans some or all endpoints and explains the plans, without changing anything.
 
-The guard, the budget and the census decide as in the leader, but what they record stays in memory. They need the whole
-table and the Lease, which are read when the first plan depends on them.
+The plans are made as by the leader, from one snapshot of the table, the cluster and the Lease. The fleet-wide limits
+(census, deletion guard and deletion budget) are loaded when the first plan depends on them. They are updated only in
+memory.
 """
 
 import time
@@ -40,11 +41,12 @@ _MAX_POD_LISTS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The plans with their explanations, and what could not be planned.
+    """Result of a dry run. All mappings except `unsynced` are by endpoint name.
 
-    Each endpoint is in `explanations` or, if its live objects cannot be read, in `unknown` with the reason. `missing`:
-    the selected names without an item. `orphans`: plans for names that have live objects but no item. `unsynced`:
-    namespaces that cannot be read, with the reason. `now`: time of the snapshot.
+    `now`: time of the snapshot. `items`: the items, None if the table has no such item. `unsynced`: the reason for each
+    namespace that cannot be read. `explanations`: the explained plan of each item whose live objects are known.
+    `unknown`: for the other items, why their live objects are unknown. `orphans`: plans of endpoints that have live
+    objects but no item.
     """
 
     now: datetime

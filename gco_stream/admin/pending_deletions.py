@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import orjson
-
 from gco_stream.admin.installation import Installation, connect
 from gco_stream.admin.snapshot import snapshot
 from gco_stream.aio.clock import utc_now
@@ -95,7 +93,7 @@ async def approve(settings: Settings, digest: str) -> PendingDeletions:
             "PATCH",
             path,
             query={"fieldManager": "gco-stream-approve"},
-            body=orjson.dumps(patch),
+            body=patch,
             content_type="application/merge-patch+json",
         )
         return pending

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import orjson
-
 from gco_stream.admin.installation import connect
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.objects import (
@@ -127,6 +125,6 @@ async def _annotate(client: KubeClient, outdated: OutdatedDeployment, version: i
         "PATCH",
         object_path(outdated.ref),
         query={"fieldManager": names.CLI_FIELD_MANAGER},
-        body=orjson.dumps(patch),
+        body=patch,
         content_type=_MERGE,
     )

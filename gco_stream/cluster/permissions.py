@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.model.kinds import RESOURCES
 
@@ -54,5 +52,5 @@ async def is_granted(client: KubeClient, permission: Permission) -> bool:
     }
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     body = {**review, "spec": {"resourceAttributes": attributes}}
-    answer = await client.request("POST", _REVIEWS, body=orjson.dumps(body))
+    answer = await client.request("POST", _REVIEWS, body=body)
     return bool(answer.get("status", {}).get("allowed"))

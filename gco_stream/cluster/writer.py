@@ -8,8 +8,6 @@ raised, so that the next plan uses current data.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import orjson
-
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import Conflict, NotFound, NotLeading, Rejected, UidMismatch
 from gco_stream.cluster.api.objects import checked, object_path, upgraded_managed_fields
@@ -167,7 +165,7 @@ class ObjectWriter:
                 method,
                 object_path(ref) + subresource,
                 query=query,
-                body=orjson.dumps(body),
+                body=body,
                 content_type=content_type,
                 timeout=allowed,
             )

@@ -27,7 +27,10 @@ from gco_stream.planning.types.steps import Delete, Part, Step
 
 
 def plan_endpoint(inputs: PlanInputs) -> Plan:
-    """Plans one endpoint in this region."""
+    """Plans one endpoint in this region.
+
+    `observed` must contain only objects that may belong to the endpoint. `now` must have a time zone.
+    """
     item = inputs.item
     if item is None:
         return plan_orphan(inputs.name, inputs.observed, inputs.fleet, inputs.policy)

@@ -27,7 +27,7 @@ _MAY_BLOCK = (
     ("gco_stream/aws/session.py", {"_client"}),
     # A pod's token is a small file in memory (a projected volume) that is read once a minute. A kubeconfig is used on
     # workstations and is reread when its plugin's token expires.
-    ("gco_stream/cluster/api/config.py", {"load_config", "ssl_context"}),
+    ("gco_stream/cluster/api/config.py", {"load_config"}),
     # Called by commands whose user waits for the result, not on a shared loop.
     ("gco_stream/table/bootstrap.py", {"create", "describe", "enable_stream"}),
     # Reads source files to print the traceback of a bug to a terminal.

@@ -27,7 +27,7 @@ TAIL: Final = """\
 | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_DYNAMODB_STREAMS` | botocore, for a DynamoDB outside AWS. If only one of the last two is set, the controller does not start, because the table and the stream would not belong together |
 | `AWS_PROFILE`, `AWS_ROLE_ARN`, `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, … | botocore, for credentials. IRSA and Pod Identity set the last three |
 | `AWS_REGION`, `AWS_DEFAULT_REGION` | the command line, if none of `--region`, `DYNAMODB_REGION` and `REGION` is set |
-| `KUBECONFIG` | kubernetes-asyncio, outside a cluster. A pod uses its ServiceAccount |
+| `KUBECONFIG` | kubernetes-asyncio. Without it, a pod uses its ServiceAccount |
 """
 # The first setting of each group, in the order of the code, and the heading of the group.
 GROUPS: Final = {

@@ -6,8 +6,6 @@ from itertools import groupby
 from typing import Final
 from urllib.parse import quote
 
-import orjson
-
 from gco_stream.admin.doctor.findings import Finding, fail, ok, warn
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.errors import ClusterError, Forbidden, NotFound
@@ -62,7 +60,7 @@ async def _namespace(client: KubeClient, namespace: str) -> Finding:
     }
     check = f"namespace {namespace}"
     try:
-        await client.request("POST", path, query={"dryRun": "All"}, body=orjson.dumps(event))
+        await client.request("POST", path, query={"dryRun": "All"}, body=event)
     except NotFound:
         return fail(check, "does not exist", f"kubectl create namespace {namespace}")
     except Forbidden as error:

@@ -1,88 +1,48 @@
-"""Kubernetes API client that returns plain JSON objects, with a deadline for every call and typed errors.
+"""Kubernetes API client for plain JSON on kubernetes-asyncio's transport: a deadline on every call, typed errors.
 
-Deserializing objects into kubernetes-asyncio's models takes 18 times as long as parsing them with orjson, so that
-package is used only to load kubeconfig files.
+The library's models take 18 times as long as orjson for the same objects, so responses are read as they arrive.
 """
 
 import asyncio
-import socket
-import struct
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
-from gco_stream import __version__
-from gco_stream.cluster.api.config import RENEWAL_PAUSE, ClusterConfig, Credential, TokenSource, load_config
+from gco_stream.cluster.api.config import RENEWAL_PAUSE, ClusterConfig, TokenSource, load_config
 from gco_stream.cluster.api.errors import ServerError, Unreachable, WatchStalled, error_of, error_of_status
+from gco_stream.cluster.api.transport import NO_ANSWER, NOT_TRUSTED, open_transport
 from gco_stream.model.objects import JsonObject
 
-# Raised if the server's certificate cannot be verified or the TLS handshake fails.
-_NOT_TRUSTED: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
-# SO_LINGER value (struct linger): enabled, with a timeout of 0 seconds.
-_ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-# Raised if no response is received. asyncio raises RuntimeError if a socket was closed while it was connecting and its
-# file descriptor has been reused.
-_NO_ANSWER: Final = (aiohttp.ClientError, OSError, RuntimeError)
-# Called after each request with the server's host, the method, the path without its query, the HTTP status (0: no
-# response), and the seconds until the response headers arrived.
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client.rest import RESTClientObject
+
+# Called after each request with host, method, path without query, HTTP status (0: no response), and seconds until the
+# response headers.
 OnCall = Callable[[str, str, str, int, float], None]
-# Maximum size of a watch event, in bytes. etcd limits an object to 1.5 MiB, but its JSON can be several times larger.
+# etcd limits an object to 1.5 MiB, and its JSON can be several times larger. Anything beyond this is not a watch event.
 _MAX_EVENT: Final = 16 * 2**20
-
-
-class _Answer(aiohttp.ClientResponse):
-    """Response whose `close` aborts the connection immediately.
-
-    A graceful TLS shutdown would wait for the server, which may have stopped responding.
-    """
-
-    def close(self) -> None:
-        if self.connection is not None and self.connection.transport is not None:
-            self.connection.transport.abort()
-        super().close()
-
-
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Creates a socket that discards unsent data when it is closed.
-
-    By default, the kernel keeps retransmitting the data for minutes, and a write that was abandoned when the lease
-    expired could arrive while another replica leads. With a linger time of 0, closing the socket resets the connection
-    and drops the data.
-    """
-    family, type_, protocol, *_ = address
-    one = socket.socket(family, type_, protocol)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_ON_CLOSE)
-    return one
 
 
 class KubeClient:
     """Client for one API server; created by `connect`."""
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        config: ClusterConfig,
-        token_source: TokenSource,
-        timeout: float,
-        on_call: OnCall = lambda *_: None,
+        self, transport: "RESTClientObject", token_source: TokenSource, timeout: float, on_call: OnCall
     ) -> None:
-        self._session = session
+        self._transport = transport
         self._on_call = on_call
-        self._name = urlsplit(config.host).netloc
-        self._host = config.host
+        self._host: str = token_source.config.configuration.host
+        self._name = urlsplit(self._host).netloc
         self._token_source = token_source
         self._timeout = timeout
         # Cleared while the server is unreachable or returns 5xx.
         self._available = asyncio.Event()
         self._available.set()
-        self._options: dict[str, Any] = {"allow_redirects": False, "proxy": config.proxy_url()}
-        if config.server_name:
-            self._options["server_hostname"] = config.server_name
 
     @classmethod
     @asynccontextmanager
@@ -102,24 +62,13 @@ class KubeClient:
         renew the credentials. `on_call` is called after each request.
         """
 
-        async def find() -> ClusterConfig:
+        async def load() -> ClusterConfig:
             return await load_config(kubeconfig)
 
-        config = await find()
-        token_source = await TokenSource.of(config, find, pause=renewal_pause)
-        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60, socket_factory=_socket)
-        # aiohttp's timeouts are disabled because they do not cover every phase of a call; asyncio.timeout does.
-        async with aiohttp.ClientSession(
-            connector=connector,
-            response_class=_Answer,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            headers={"User-Agent": f"gco-stream/{__version__}", "Accept": "application/json"},
-            skip_auto_headers=["Accept-Encoding"],
-            auto_decompress=True,
-            read_bufsize=2**18,
-        ) as session:
+        token_source = TokenSource(await load(), load, renewal_pause)
+        async with open_transport(token_source, connections) as transport:
             try:
-                yield cls(session, config, token_source, timeout, on_call)
+                yield cls(transport, token_source, timeout, on_call)
             finally:
                 await token_source.close()
 
@@ -134,7 +83,7 @@ class KubeClient:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: JsonObject | list[JsonObject] | None = None,
         content_type: str = "application/json",
         timeout: float | None = None,  # noqa: ASYNC109 - callers limit it to their remaining lease time
     ) -> JsonObject:
@@ -144,14 +93,14 @@ class KubeClient:
         waits for a pooled connection and for new credentials.
         """
         limit = self._timeout if timeout is None else timeout
-        headers = {"Content-Type": content_type} if body is not None else {}
+        options = {"query_params": query, "headers": {"Content-Type": content_type}, "body": body}
         try:
-            async with asyncio.timeout(limit), await self._open(method, path, query, headers, body) as response:
+            async with asyncio.timeout(limit), await self._open(method, path, limit, **options) as response:
                 payload = await response.read()
         except TimeoutError:
-            # Callers log a repeated error only if its message changes, so the message omits the timeout, which varies.
+            # The message omits the timeout, which differs on every call: a changed message would be logged again.
             raise self._unreachable(f"{method} {path} timed out", timeout=limit) from None
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             raise self._unreachable(f"{method} {path}: {error or type(error).__name__}") from error
         if not 200 <= response.status < 300:
             raise error_of(response.status, payload, response.headers.get("Retry-After"))
@@ -173,10 +122,14 @@ class KubeClient:
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", **(query or {})}
         pending = bytearray()
+        # Without a total: a watch lasts for minutes, and only the server's silence ends it.
+        limits = aiohttp.ClientTimeout(total=None, connect=self._timeout)
         try:
             async with AsyncExitStack() as connection:
                 async with asyncio.timeout(self._timeout):
-                    response = await connection.enter_async_context(await self._open("GET", path, query, {}))
+                    response = await connection.enter_async_context(
+                        await self._open("GET", path, limits, query_params=query)
+                    )
                     connection.callback(response.close)
                     if response.status != 200:
                         raise error_of(response.status, await response.read(), response.headers.get("Retry-After"))
@@ -187,7 +140,7 @@ class KubeClient:
                         yield _event(line, path)
         except TimeoutError:
             raise self._unreachable(f"watch of {path} timed out") from None
-        except _NO_ANSWER as error:
+        except NO_ANSWER as error:
             raise self._unreachable(f"watch of {path}: {error or type(error).__name__}") from error
 
     async def wait_for_retry(self, seconds: float) -> bool:
@@ -203,25 +156,19 @@ class KubeClient:
         return False
 
     async def _open(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
+        self, method: str, path: str, limit: float | aiohttp.ClientTimeout, **options: Any
     ) -> aiohttp.ClientResponse:
-        """Sends a request and returns the response, whose body is still unread.
+        """Sends a request and retries it once if the credentials were refused; the body is left unread.
 
-        If the server refuses the credentials or its certificate is not trusted, tries once more with new credentials.
+        `limit` is for each of the two: the caller's own deadline covers both, exactly, and the renewal between them.
         """
+        options |= {"_preload_content": False, "_request_timeout": limit}
 
-        async def send(credential: Credential) -> aiohttp.ClientResponse:
-            authorization = {"Authorization": credential.authorization} if credential.authorization else {}
-            url, every = self._host + path, {**headers, **authorization}
-            options = {**self._options, "ssl": credential.tls}
+        async def send() -> aiohttp.ClientResponse:
             began, status = time.monotonic(), 0
             try:
-                answer = await self._session.request(method, url, params=query, data=body, headers=every, **options)
+                answer: aiohttp.ClientResponse
+                answer = await self._transport.request(method, self._host + path, **options)
                 status = answer.status
             finally:
                 self._on_call(self._name, method, path, status, time.monotonic() - began)
@@ -231,21 +178,21 @@ class KubeClient:
                 self._available.clear()
             return answer
 
-        credential = await self._token_source.current()
+        config = await self._token_source.current()
         try:
-            response = await send(credential)
-        except _NOT_TRUSTED:
-            if not await self._token_source.renew(credential):
+            response = await send()
+        except NOT_TRUSTED:
+            if not await self._token_source.renew(config):
                 raise
         else:
             if response.status != 401:
                 return response
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(response)
-                if not await self._token_source.renew(credential):
+                if not await self._token_source.renew(config):
                     stack.pop_all()
                     return response
-        return await send(await self._token_source.current())
+        return await send()
 
     def _unreachable(self, problem: str, **details: float) -> Unreachable:
         self._available.clear()

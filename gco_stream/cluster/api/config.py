@@ -1,8 +1,6 @@
 """API server address and credentials, from KUBECONFIG, a pod's service account, or ~/.kube/config.
 
-The service account is read without kubernetes-asyncio, because importing that package costs 64 MiB and 1.5 s for models
-that gco-stream does not use. Kubeconfig files are loaded with it, because it supports exec plugins, cloud providers and
-merged files.
+kubernetes-asyncio loads them. It takes 36 MiB and 0.15 s, so it is imported only when a configuration is loaded.
 """
 
 import asyncio
@@ -13,70 +11,37 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
 
 import structlog
-import yaml
 from yarl import URL
 
 from gco_stream.cluster.api.errors import Misconfigured
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# The token file is read again after this many seconds. The kubelet rotates it well before the token expires.
+# The kubelet rotates the token file well before the token expires.
 _TOKEN_FILE_SECONDS: Final = 60
-# An exec plugin's token is renewed this many seconds before it expires.
+# An exec plugin's token is renewed this many seconds before it expires, at most once per renewal pause.
 _EXPIRY_MARGIN: Final = 300
-# Minimum seconds between two attempts to renew credentials.
 RENEWAL_PAUSE: Final = 10
 _PLUGIN_TIMEOUT: Final = 30
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ClusterConfig:
-    """Address of an API server and the credentials for it.
+    """kubernetes-asyncio's Configuration of a cluster, and the TLS context for it.
 
-    `authorization`: value of the Authorization header. `renew_at`: when to renew the credentials, in seconds since 1970
-    (None: no known expiry).
+    `digest` covers the credentials, including the contents of their files. `renew_at`: when to load them again, in
+    seconds since 1970; None if they do not expire.
     """
 
-    host: str
-    authorization: str | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    verify: bool = True
-    server_name: str | None = None
-    proxy: str | None = None
-    renew_at: float | None = None
-
-    def __repr__(self) -> str:
-        return f"Access({self.host})"
-
-    def ssl_context(self) -> ssl.SSLContext:
-        """Returns a TLS context with the configured CA and client certificate. Raises Misconfigured."""
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.cert_file:
-                context.load_cert_chain(self.cert_file, self.key_file)
-        except (OSError, ValueError) as error:
-            raise _misconfigured(f"cannot load the certificates for {self.host}: {error}") from error
-        # VERIFY_X509_STRICT is on by default since Python 3.13. It requires extensions that cluster-generated
-        # certificates often lack and that Go clients do not check for.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
-
-    def proxy_url(self) -> str | None:
-        """Returns the proxy URL from the kubeconfig, or else from the environment (NO_PROXY is honored)."""
-        if self.proxy:
-            return self.proxy
-        url = URL(self.host)
-        return None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
+    configuration: Any
+    tls: ssl.SSLContext
+    digest: bytes
+    renew_at: float | None
 
 
 async def load_config(
@@ -90,152 +55,112 @@ async def load_config(
     `kubeconfig` (a path) takes precedence over KUBECONFIG, the service account and ~/.kube/config, in this order.
     """
     environ = os.environ if environ is None else environ
-    if kubeconfig or environ.get("KUBECONFIG"):
-        return await from_kubeconfig(kubeconfig or environ["KUBECONFIG"])
-    if environ.get("KUBERNETES_SERVICE_HOST") and (service_account / "token").exists():
-        return from_service_account(environ, service_account)
-    default = Path.home() / ".kube" / "config"
-    if default.exists():
-        return await from_kubeconfig(str(default))
-    raise _misconfigured(
-        f"no Kubernetes cluster is configured: KUBECONFIG is not set, {default} does not exist, "
-        "and this process is not running in a pod"
-    )
-
-
-def from_service_account(environ: Mapping[str, str], folder: Path) -> ClusterConfig:
-    """Returns the cluster configuration from a pod's service account in `folder`. Raises Misconfigured."""
-    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
+    in_pod = environ.get("KUBERNETES_SERVICE_HOST") and (service_account / "token").exists()
+    configured, default = kubeconfig or environ.get("KUBECONFIG"), str(Path.home() / ".kube" / "config")
+    path = configured or ("" if in_pod else default)
+    if path and not _any_exists(path):
+        raise _misconfigured(
+            f"kubeconfig {path} does not exist"
+            if configured
+            else f"no Kubernetes cluster is configured: KUBECONFIG is not set, {default} does not exist, "
+            "and this process is not running in a pod"
+        )
+    source = f"kubeconfig {path}" if path else f"service account {service_account}"
     try:
-        token = (folder / "token").read_text().strip()
-    except OSError as error:
-        raise _misconfigured(f"cannot read the service account token: {error}") from error
-    if not token:
-        raise _misconfigured(f"service account token file {folder / 'token'} is empty")
-    return ClusterConfig(
-        host=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
-        authorization=f"Bearer {token}",
-        ca_file=str(folder / "ca.crt"),
-        renew_at=time.time() + _TOKEN_FILE_SECONDS,
-    )
-
-
-async def from_kubeconfig(path: str) -> ClusterConfig:
-    """Returns the cluster configuration from a kubeconfig's current context. Raises Misconfigured.
-
-    `path`: one file, or several joined by ':', which are merged.
-    """
-    if not _any_exists(path):
-        raise _misconfigured(f"kubeconfig {path} does not exist")
-    # Imported lazily because of its cost; see the module docstring.
-    from kubernetes_asyncio.client import Configuration  # noqa: PLC0415
-    from kubernetes_asyncio.config import ConfigException, load_kube_config  # noqa: PLC0415
-
-    found = Configuration()
-    found.host = ""
-    try:
-        async with asyncio.timeout(_PLUGIN_TIMEOUT):
-            loader = await load_kube_config(path, client_configuration=found, persist_config=False)
+        found, renew_at = await _load(path, environ, service_account)
     except TimeoutError:
-        raise _misconfigured(f"kubeconfig {path}: exec plugin timed out after {_PLUGIN_TIMEOUT} s") from None
-    except yaml.YAMLError as error:
-        raise _misconfigured(f"kubeconfig {path} is not valid YAML: {_one_line(error)}") from error
-    # The loader does not validate its input, so a malformed file can raise any of these.
-    except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        raise _misconfigured(f"cannot load kubeconfig {path}: {_one_line(error)}") from error
+        raise _misconfigured(f"{source}: exec plugin timed out after {_PLUGIN_TIMEOUT} s") from None
+    # The loaders do not validate the files, so a malformed one can raise anything.
+    except Exception as error:
+        raise _misconfigured(f"cannot load {source}: {' '.join(str(error).split()) or type(error).__name__}") from error
     if not found.host:
-        raise _misconfigured(f"cannot load kubeconfig {path}: the current context's cluster has no server")
+        raise _misconfigured(f"cannot load {source}: the current context's cluster has no server")
+    found.api_key = {name: key.strip() for name, key in found.api_key.items()}
+    host = URL(found.host)
+    found.proxy = found.proxy or (None if proxy_bypass(host.host or "") else getproxies().get(host.scheme))
+    try:
+        tls, digest = await asyncio.to_thread(_read_certificates, found)
+    except (OSError, ValueError) as error:
+        raise _misconfigured(f"cannot load the certificates for {found.host}: {error}") from error
+    return ClusterConfig(found, tls, digest, renew_at)
+
+
+async def _load(path: str, environ: Mapping[str, str], service_account: Path) -> tuple[Any, float | None]:
+    """Configuration of the kubeconfig's current context (paths joined by ':' are merged), or of the service account."""
+    from kubernetes_asyncio import client, config  # noqa: PLC0415 - see the module docstring
+
+    found = client.Configuration(host="")
+    if not path:
+        files = {"token_filename": str(service_account / "token"), "cert_filename": str(service_account / "ca.crt")}
+        config.load_incluster_config(found, False, environ=environ, **files)  # type: ignore[no-untyped-call]
+        return found, time.time() + _TOKEN_FILE_SECONDS
+    async with asyncio.timeout(_PLUGIN_TIMEOUT):
+        loader = await config.load_kube_config(path, client_configuration=found, persist_config=False)
     expiry = getattr(loader, "exec_plugin_expiry", None)
-    return ClusterConfig(
-        host=found.host,
-        authorization=(found.api_key.get("BearerToken") or "").strip() or None,
-        ca_file=found.ssl_ca_cert,
-        cert_file=found.cert_file,
-        key_file=found.key_file,
-        verify=bool(found.verify_ssl),
-        server_name=found.tls_server_name,
-        proxy=found.proxy,
-        renew_at=expiry.timestamp() - _EXPIRY_MARGIN if expiry else None,
-    )
+    return found, expiry.timestamp() - _EXPIRY_MARGIN if expiry else None
 
 
-def _any_exists(path: str) -> bool:
-    return any(Path(part).expanduser().is_file() for part in path.split(os.pathsep) if part)
+def _read_certificates(found: Any) -> tuple[ssl.SSLContext, bytes]:
+    """Context that verifies the server and presents the client certificate; digest of the credentials.
+
+    The context that the library makes cannot be had without its session.
+    """
+    context = ssl.create_default_context(cafile=found.ssl_ca_cert)
+    if found.cert_file:
+        context.load_cert_chain(found.cert_file, found.key_file)
+    # On by default since Python 3.13. Certificates that clusters generate often lack the extensions that it requires,
+    # and Go clients do not check for them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not found.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    digest = hashlib.sha256(repr((found.api_key, found.verify_ssl)).encode())
+    for file in (found.ssl_ca_cert, found.cert_file, found.key_file):
+        digest.update(Path(file).read_bytes() if file else b"-")
+    return context, digest.digest()
+
+
+def _any_exists(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
 
 
 def _misconfigured(message: str) -> Misconfigured:
     return Misconfigured(0, "Misconfigured", message)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Credential:
-    """Authorization header and TLS context for requests.
-
-    `authorization` is None if the client does not authenticate with a header. `digest` is a hash of the header and of
-    the certificate files' contents, used to detect changes.
-    """
-
-    authorization: str | None
-    tls: ssl.SSLContext
-    digest: bytes
-
-    @classmethod
-    def of(cls, config: ClusterConfig) -> Self:
-        """Loads the credential from the files that `config` names; blocks on file I/O. Raises Misconfigured."""
-        digest = hashlib.sha256(repr((config.authorization, config.verify)).encode())
-        try:
-            for file in (config.ca_file, config.cert_file, config.key_file):
-                digest.update(Path(file).read_bytes() if file else b"-")
-        except OSError as error:
-            raise _misconfigured(f"cannot load the certificates for {config.host}: {error}") from error
-        return cls(config.authorization, config.ssl_context(), digest.digest())
-
-
 class TokenSource:
-    """Source of the current credential, which it renews before expiry and after the server refuses it.
+    """Current configuration, loaded again before its token expires and after the server refuses it.
 
-    The client also asks for a renewal if the server's certificate is not trusted, because tokens, certificates and CA
-    bundles may be rotated in place while this process runs.
+    It is also loaded again if the server's certificate is not trusted: tokens, certificates and CA bundles are rotated
+    in place while this process runs. The library's own refresh covers only tokens that expire, and a token file that
+    cannot be read fails every call.
     """
 
-    def __init__(
-        self, config: ClusterConfig, credential: Credential, load: Callable[[], Awaitable[ClusterConfig]], pause: float
-    ) -> None:
-        self._credential = credential
+    def __init__(self, config: ClusterConfig, load: Callable[[], Awaitable[ClusterConfig]], pause: float) -> None:
+        """`load` is called at most every `pause` seconds."""
+        self.config = config
         self._renew_at = config.renew_at
         self._load = load
         self._pause = pause
         self._search: asyncio.Task[None] | None = None
         self._tried = time.monotonic()
 
-    @classmethod
-    async def of(
-        cls, config: ClusterConfig, load: Callable[[], Awaitable[ClusterConfig]], *, pause: float = RENEWAL_PAUSE
-    ) -> Self:
-        """Creates a source for `config`, which `load` reloads at most every `pause` seconds. Raises Misconfigured."""
-        return cls(config, await asyncio.to_thread(Credential.of, config), load, pause)
-
-    async def current(self) -> Credential:
-        """Returns the credential to use now, after renewing it if that is due."""
+    async def current(self) -> ClusterConfig:
+        """Configuration to use now; renewed first if it is due."""
         if self._renew_at is not None and time.time() >= self._renew_at:
-            await self.renew(self._credential)
-        return self._credential
+            await self.renew(self.config)
+        return self.config
 
-    async def renew(self, refused: Credential) -> bool:
-        """Tries to renew the credential and returns whether it now differs from `refused`."""
-        if self._credential is refused:
+    async def renew(self, refused: ClusterConfig) -> bool:
+        """Load the configuration again; returns whether its credentials differ from the `refused` ones."""
+        if self.config is refused:
             if self._search is None and time.monotonic() >= self._tried + self._pause:
                 self._tried = time.monotonic()
                 self._search = asyncio.create_task(self._renew_now(), name="kubernetes credentials")
             if self._search is not None:
-                # Shielded because an exec plugin may take longer than this caller's deadline. The next caller waits for
-                # the same task.
+                # Shielded because a plugin may outlast this call's deadline; the next caller waits for the same task.
                 await asyncio.shield(self._search)
-        return self._credential is not refused
+        return self.config is not refused
 
     async def close(self) -> None:
         """Cancels a renewal in progress."""
@@ -245,15 +170,14 @@ class TokenSource:
 
     async def _renew_now(self) -> None:
         try:
-            config = await self._load()
-            found = await asyncio.to_thread(Credential.of, config)
+            found = await self._load()
         except Misconfigured as error:
-            # The current credential may still be valid; if it is not, the server refuses it.
+            # The current credentials may still be valid; if they are not, the server refuses them.
             _log.warning("failed to renew kubernetes credentials; keeping the current ones", error=error.message)
         else:
-            self._renew_at = config.renew_at
-            if found.digest != self._credential.digest:
-                # Replaced only if something changed, because a new TLS context cannot reuse pooled connections.
-                self._credential = found
+            self._renew_at = found.renew_at
+            if found.digest != self.config.digest:
+                # A new TLS context cannot reuse pooled connections, so the current one is kept while nothing changes.
+                self.config = found
         finally:
             self._search = None

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import orjson
 import structlog
 from tenacity import (
     AsyncRetrying,
@@ -247,7 +246,7 @@ class EventRecorder:
         await self._client.request(
             method,
             f"/apis/{_API_VERSION}/namespaces/{key.ref.namespace}/events{name}",
-            body=orjson.dumps(body),
+            body=body,
             content_type="application/merge-patch+json" if method == "PATCH" else "application/json",
             timeout=_TIMEOUT,
         )

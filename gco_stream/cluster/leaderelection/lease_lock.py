@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
-import orjson
 import structlog
 
 from gco_stream.cluster.api.client import KubeClient
@@ -91,7 +90,7 @@ class LeaseLock:
                 method,
                 path,
                 query={"fieldManager": names.FIELD_MANAGER},
-                body=orjson.dumps(raw),
+                body=raw,
                 timeout=min(self._timeout, within),
             )
             newer = self._is_newer(_checked(answer))

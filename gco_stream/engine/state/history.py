@@ -265,7 +265,10 @@ def _lines(outcome: ReconcileResult) -> tuple[str, ...]:
 
 
 def _appended(records: tuple[Reconciled, ...], new: Reconciled) -> tuple[Reconciled, ...]:
-    """Appends a record within the limits. If it differs from the last one only in time, it is only counted."""
+    """Returns the records with a new one appended, without the oldest ones that exceed the limits.
+
+    If the new record differs from the last one only in its duration, it is counted instead of appended.
+    """
     if records and replace(new, at=records[-1].at, times=records[-1].times, took=records[-1].took) == records[-1]:
         return (*records[:-1], replace(new, times=records[-1].times + 1))
     kept = (*records, new)[-MAX_RECONCILES:]

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from gco_stream.cluster.api.client import KubeClient
-from gco_stream.cluster.api.config import from_service_account
+from gco_stream.cluster.api.config import load_config
 from gco_stream.cluster.api.errors import Unauthorized, Unreachable
 from gco_stream.local.certificates import Authority, Pair
 from tests.support.fake_api_server import json_answer, status_answer
@@ -131,8 +131,13 @@ async def test_unchanged_files_keep_their_connections(tmp_path: Path) -> None:
     assert len(peers) == 1
 
 
-def test_a_pods_ca_is_read_with_its_token(tmp_path: Path) -> None:
+async def test_a_pods_ca_is_read_with_its_token(tmp_path: Path) -> None:
+    environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
     (tmp_path / "token").write_text("t")
-    access = from_service_account({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, tmp_path)
-    assert access.ca_file == str(tmp_path / "ca.crt")
-    assert access.renew_at is not None
+    digests = []
+    for _ in range(2):
+        (tmp_path / "ca.crt").write_bytes(Authority().certificate)
+        found = await load_config(environ=environ, service_account=tmp_path)
+        assert found.renew_at is not None
+        digests.append(found.digest)
+    assert digests[0] != digests[1]

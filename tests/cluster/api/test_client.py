@@ -2,6 +2,7 @@ import asyncio
 from contextlib import aclosing
 from pathlib import Path
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -14,10 +15,9 @@ async def test_a_request_carries_query_body_token_and_content_type(tmp_path: Pat
     async def answer(_: web.Request) -> web.Response:
         return json_answer({"kind": "Deployment"})
 
+    query, content_type = {"force": "true", "labelSelector": "a=b,c=d"}, "application/json-patch+json"
     async with connected(answer, tmp_path) as (client, seen):
-        got = await client.request(
-            "PATCH", "/apis/x", query={"force": "true", "labelSelector": "a=b,c=d"}, body=b"{}", content_type="a/b"
-        )
+        got = await client.request("PATCH", "/apis/x", query=query, body=[{"op": "x"}], content_type=content_type)
     request = seen.requests[0]
     assert got == {"kind": "Deployment"}
     assert (request.method, request.path, dict(request.query)) == (
@@ -25,9 +25,9 @@ async def test_a_request_carries_query_body_token_and_content_type(tmp_path: Pat
         "/apis/x",
         {"force": "true", "labelSelector": "a=b,c=d"},
     )
-    assert seen.bodies == [b"{}"]
+    assert orjson.loads(seen.bodies[0]) == [{"op": "x"}]
     assert request.headers["Authorization"] == "Bearer known"
-    assert request.headers["Content-Type"] == "a/b"
+    assert request.headers["Content-Type"] == "application/json-patch+json"
     assert request.headers["User-Agent"].startswith("gco-stream/")
 
 
@@ -64,7 +64,7 @@ async def test_waiting_for_a_connection_counts_and_nothing_is_sent_late(tmp_path
         first = asyncio.create_task(client.request("GET", "/first"))
         await arrived.wait()
         with pytest.raises(errors.Unreachable):
-            await client.request("PATCH", "/second", body=b"{}", timeout=0.05)
+            await client.request("PATCH", "/second", body={}, timeout=0.05)
         release.set()
         await first
         await client.request("GET", "/third")

@@ -23,24 +23,32 @@ def pod(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def token(found: ClusterConfig) -> str:
+    return str(found.configuration.api_key["BearerToken"])
+
+
+def address_and_token(found: ClusterConfig) -> tuple[str, str]:
+    return found.configuration.host, token(found)
+
+
 IN_A_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
 
 
 async def test_a_kubeconfig_takes_precedence_over_the_pods_service_account(pod: Path) -> None:
     path = kubeconfig(pod / "config", "https://elsewhere:1", {"token": "t"})
     found = await load_config(environ={**IN_A_POD, "KUBECONFIG": path}, service_account=pod)
-    assert (found.host, found.authorization) == ("https://elsewhere:1", "Bearer t")
+    assert address_and_token(found) == ("https://elsewhere:1", "Bearer t")
 
 
 async def test_a_pods_service_account_is_used_if_there_is_no_kubeconfig(pod: Path) -> None:
     found = await load_config(environ=IN_A_POD, service_account=pod)
-    assert (found.host, found.authorization) == ("https://10.0.0.1:6443", "Bearer first")
-    assert found.ca_file == str(pod / "ca.crt")
+    assert address_and_token(found) == ("https://10.0.0.1:6443", "Bearer first")
+    assert found.configuration.ssl_ca_cert == str(pod / "ca.crt")
 
 
 async def test_an_ipv6_address_is_bracketed(pod: Path) -> None:
     found = await load_config(environ={**IN_A_POD, "KUBERNETES_SERVICE_HOST": "fd00::1"}, service_account=pod)
-    assert found.host == "https://[fd00::1]:6443"
+    assert found.configuration.host == "https://[fd00::1]:6443"
 
 
 async def test_without_configuration_one_line_names_the_places_searched(
@@ -57,7 +65,7 @@ async def test_the_kubeconfig_in_the_home_directory_is_the_last_resort(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".kube").mkdir()
     kubeconfig(tmp_path / ".kube" / "config", "http://home:1", {})
-    assert (await load_config(environ={}, service_account=tmp_path)).host == "http://home:1"
+    assert (await load_config(environ={}, service_account=tmp_path)).configuration.host == "http://home:1"
 
 
 @pytest.mark.parametrize(
@@ -108,10 +116,10 @@ async def test_a_missing_kubeconfig_is_reported_in_one_line(tmp_path: Path) -> N
         await load_config(str(tmp_path / "absent"))
 
 
-async def test_unreadable_certificates_are_reported_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "ca.crt").write_text("not a certificate")
-    with pytest.raises(Misconfigured, match="cannot load the certificates for https://x"):
-        ClusterConfig("https://x", ca_file=str(tmp_path / "ca.crt")).ssl_context()
+async def test_unreadable_certificates_are_reported_in_one_line(pod: Path) -> None:
+    (pod / "ca.crt").write_text("not a certificate")
+    with pytest.raises(Misconfigured, match=r"cannot load the certificates for https://10\.0\.0\.1:6443"):
+        await load_config(environ=IN_A_POD, service_account=pod)
 
 
 def plugin(folder: Path, *, expires: datetime | None) -> dict[str, object]:
@@ -135,31 +143,31 @@ async def test_a_plugins_token_is_renewed_when_it_is_about_to_expire(tmp_path: P
     soon = datetime.now(UTC) + timedelta(seconds=60)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=soon)})
     access = await load_config(path)
-    credentials = await TokenSource.of(access, lambda: load_config(path), pause=0)
-    assert access.authorization == "Bearer token-1"
-    assert (await credentials.current()).authorization == "Bearer token-2"
+    credentials = TokenSource(access, lambda: load_config(path), 0)
+    assert token(access) == "Bearer token-1"
+    assert token(await credentials.current()) == "Bearer token-2"
 
 
 async def test_a_plugins_token_is_kept_while_it_is_valid(tmp_path: Path) -> None:
     late = datetime.now(UTC) + timedelta(hours=1)
     path = kubeconfig(tmp_path / "config", "http://x:1", {"exec": plugin(tmp_path, expires=late)})
-    credentials = await TokenSource.of(await load_config(path), lambda: load_config(path), pause=0)
-    assert (await credentials.current()).authorization == "Bearer token-1"
+    credentials = TokenSource(await load_config(path), lambda: load_config(path), 0)
+    assert token(await credentials.current()) == "Bearer token-1"
 
 
 async def test_a_pods_token_is_reread_every_minute(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials = await TokenSource.of(
+    credentials = TokenSource(
         await load_config(environ=IN_A_POD, service_account=pod),
         lambda: load_config(environ=IN_A_POD, service_account=pod),
-        pause=0,
+        0,
     )
     (pod / "token").write_text("second")
-    assert (await credentials.current()).authorization == "Bearer first"
+    assert token(await credentials.current()) == "Bearer first"
     monkeypatch.setattr("time.time", lambda: datetime.now(UTC).timestamp() + 61)
-    assert (await credentials.current()).authorization == "Bearer second"
+    assert token(await credentials.current()) == "Bearer second"
     (pod / "token").unlink()
     monkeypatch.setattr("time.time", lambda: datetime.now(UTC).timestamp() + 122)
-    assert (await credentials.current()).authorization == "Bearer second"
+    assert token(await credentials.current()) == "Bearer second"
 
 
 async def test_a_refused_token_is_renewed_and_the_request_is_retried_once(tmp_path: Path) -> None:

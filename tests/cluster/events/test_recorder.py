@@ -3,7 +3,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from gco_stream.cluster.api import errors
 from gco_stream.cluster.events.recorder import MAX_NOTE, EventRecorder, truncate_note
 from gco_stream.cluster.leaderelection import record as lease
-from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -34,7 +33,7 @@ class EventServer:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: JsonObject | None = None,
         content_type: str = "application/json",
         timeout: float | None = None,  # noqa: ASYNC109 - same signature as the client
     ) -> dict[str, Any]:
@@ -43,7 +42,7 @@ class EventServer:
         await asyncio.sleep(0.001)
         if self.failures:
             raise self.failures.pop(0)
-        sent = orjson.loads(body or b"")
+        sent = body or {}
         prefix = "/apis/events.k8s.io/v1/namespaces/gco-inference/events"
         if method == "POST":
             assert path == prefix

@@ -7,8 +7,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gco_stream.cluster.api import errors
 
 Raw = dict[str, Any]
@@ -82,14 +80,14 @@ class LeaseServer:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Raw | None = None,
         content_type: str = "application/json",
         timeout: float | None = None,  # noqa: ASYNC109 - same signature as the client
     ) -> Raw:
         del query, content_type
         assert timeout is not None
         self.calls.append(method)
-        metadata = orjson.loads(body)["metadata"] if body else {}
+        metadata = deepcopy(body["metadata"]) if body else {}
         sent = SentRequest(method, asyncio.get_running_loop().time(), timeout, metadata)
         self.sent.append(sent)
         if self.down:
@@ -99,7 +97,7 @@ class LeaseServer:
         if self.refusal:
             self.refused.append(sent)
             raise self.refusal
-        answer = deepcopy(self._get() if method == "GET" else self._write(method, orjson.loads(body or b"")))
+        answer = deepcopy(self._get() if method == "GET" else self._write(method, deepcopy(body or {})))
         if self.lose_answers and method != "GET":
             await asyncio.sleep(timeout)
             raise errors.Unreachable(0, "Unreachable", f"{path}: no answer in {timeout:g} s")

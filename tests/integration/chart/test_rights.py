@@ -7,8 +7,6 @@ Both match the chart's Role.
 import asyncio
 from functools import partial
 
-import orjson
-
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.events.recorder import EventRecorder
 from gco_stream.cluster.permissions import Permission, required_permissions
@@ -140,7 +138,7 @@ async def test_the_programs_of_the_other_tests_have_the_same_rights_and_no_other
 
 async def rules(client: KubeClient, namespace: str) -> set[Permission]:
     """Returns what the server allows this client in a namespace, except what every authenticated user may do."""
-    answer = await client.request("POST", RULES, body=orjson.dumps({"spec": {"namespace": namespace}}))
+    answer = await client.request("POST", RULES, body={"spec": {"namespace": namespace}})
     return {
         Permission(namespace, group, resource.partition("/")[0], verb, resource.partition("/")[2], name)
         for rule in answer["status"]["resourceRules"]

@@ -6,7 +6,6 @@ from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
 
-import orjson
 import pytest
 
 from gco_stream.cluster.api import errors
@@ -44,9 +43,8 @@ class CacheFixture:
 
     async def edit(self, patch: JsonObject) -> None:
         """Edits the object as a kubectl user does."""
-        body = orjson.dumps(patch)
         await self.client.request(
-            "PATCH", object_path(self.ref), body=body, content_type="application/merge-patch+json"
+            "PATCH", object_path(self.ref), body=patch, content_type="application/merge-patch+json"
         )
 
 
@@ -86,7 +84,7 @@ def ingress(namespace: str, endpoint: str = "llm", **annotations: str) -> JsonOb
 
 async def create(client: KubeClient, manifest: JsonObject) -> JsonObject:
     path = collection_path(Kind(manifest["kind"]), manifest["metadata"]["namespace"])
-    return await client.request("POST", path, body=orjson.dumps(manifest))
+    return await client.request("POST", path, body=manifest)
 
 
 def annotated(world: CacheFixture, value: str) -> Callable[[], bool]:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
 import pytest
 
 from gco_stream.cluster.api import errors
@@ -313,7 +312,7 @@ async def test_an_update_with_the_uid_of_a_deleted_lease_creates_none(
     await the_lease.delete()
     async with KubeClient.connect(kubeconfig=str(control_plane.kubeconfig)) as client:
         with pytest.raises(errors.Conflict):
-            await client.request("PUT", path_of("Lease", namespace, NAME), body=orjson.dumps(raw))
+            await client.request("PUT", path_of("Lease", namespace, NAME), body=raw)
         with pytest.raises(errors.NotFound):
             await client.request("GET", path_of("Lease", namespace, NAME))
 

@@ -36,10 +36,21 @@ BOUNDS: Final = (
         name="a-kubernetes-call-without-a-deadline",
         invariant="I11",
         file="gco_stream/cluster/api/client.py",
-        old="async with asyncio.timeout(limit), await self._open(",
-        new="async with asyncio.timeout(None), await self._open(",
+        old="limit = self._timeout if timeout is None else timeout",
+        new="limit = 300.0",
         breaks="an API server that hangs blocks one worker after another",
         tests=("tests/cluster/api/test_client.py::test_a_slow_response_times_out_at_the_deadline_of_the_call",),
+    ),
+    Mutant(
+        name="waiting-for-credentials-is-free",
+        invariant="I11",
+        file="gco_stream/cluster/api/client.py",
+        old="async with asyncio.timeout(limit), await self._open(",
+        new="async with asyncio.timeout(None), await self._open(",
+        breaks="a credential plugin that hangs blocks every worker, and a write is sent after its lease expired",
+        tests=(
+            "tests/cluster/api/test_config.py::test_credentials_that_take_longer_than_one_call_are_renewed_eventually",
+        ),
     ),
     Mutant(
         name="a-silent-watch-is-listened-to-for-ever",

@@ -1,6 +1,5 @@
 """Field ownership: GCO's objects are adopted, and replicas move from one field manager to another."""
 
-import orjson
 import pytest
 
 from gco_stream.cluster.api.objects import collection_path, observe
@@ -119,7 +118,7 @@ async def test_replicas_dropped_without_the_second_manager_become_one(cluster: C
 
 async def test_a_post_followed_by_applies_leaves_two_owners(cluster: Cluster) -> None:
     path = collection_path(Kind.DEPLOYMENT, cluster.namespace)
-    body = orjson.dumps(cluster.deployment())
+    body = cluster.deployment()
     made = observe(await cluster.client.request("POST", path, query={"fieldManager": names.FIELD_MANAGER}, body=body))
     applied = await cluster.writer.apply(cluster.deployment(env=[]), made.uid)
     assert applied.ownership.stamped

@@ -1,6 +1,5 @@
 """Every write carries the UID and version of the object that it was planned for, and reaches no other object."""
 
-import orjson
 import pytest
 
 from gco_stream.cluster.api import errors
@@ -97,5 +96,5 @@ async def test_a_hand_over_based_on_an_older_version_is_a_conflict(cluster: Clus
     ]
     with pytest.raises(errors.Conflict):
         await cluster.client.request(
-            "PATCH", object_path(made.ref), body=orjson.dumps(patch), content_type="application/json-patch+json"
+            "PATCH", object_path(made.ref), body=patch, content_type="application/json-patch+json"
         )

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
-
 from gco_stream.cluster.api import errors
 from gco_stream.cluster.api.client import KubeClient
 from gco_stream.cluster.api.objects import collection_path, object_path, observe
@@ -70,7 +68,7 @@ class Cluster:
         """POSTs an object with the default field manager of the Python client, as GCO's monitor does."""
         path = collection_path(Kind(manifest["kind"]), self.namespace)
         query = {"fieldManager": "OpenAPI-Generator"}
-        return await self.client.request("POST", path, query=query, body=orjson.dumps(manifest))
+        return await self.client.request("POST", path, query=query, body=manifest)
 
     async def read(self, ref: ObjectRef) -> JsonObject:
         return await self.client.request("GET", object_path(ref))
@@ -80,7 +78,7 @@ class Cluster:
             "PATCH",
             object_path(ref),
             query={"fieldManager": "kubectl-edit"},
-            body=orjson.dumps(patch),
+            body=patch,
             content_type="application/merge-patch+json",
         )
 
@@ -96,5 +94,5 @@ class Cluster:
     async def made_again(self, ref: ObjectRef, manifest: JsonObject) -> ObservedObject:
         """Deletes the object and recreates it as another field manager."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        await self.client.request("DELETE", object_path(ref), body=orjson.dumps(options))
+        await self.client.request("DELETE", object_path(ref), body=options)
         return observe(await self.as_gco(manifest))
