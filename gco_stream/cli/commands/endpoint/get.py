@@ -1,4 +1,4 @@
-"""`gco-stream endpoint get` and `list`: shows desired states and the reports of the regions."""
+"""`gco-stream endpoint get` and `list`: show the desired state of endpoints and the reports of the regions."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ _MAX_CELL: Final = 70
 
 
 class StateFilter(StrEnum):
-    """Values of `list --state`: a desired state, or error for endpoints with an error in any region."""
+    """Values of `list --state`: a desired state, or `error` for invalid endpoints and errors in any region."""
 
     DEPLOYING = "deploying"
     RUNNING = "running"
@@ -109,7 +109,7 @@ def list_endpoints(
 
 
 def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
-    """The rows that `get` shows, without the values of env."""
+    """Yields the fields that `get` shows, each with its value. For `env`, only the names of the variables are shown."""
     from gco_stream.model.endpoint import InvalidItem
 
     yield "name", endpoint.name
@@ -143,7 +143,7 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
 
 
 def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
-    """The reports of all regions, including targets that have not reported."""
+    """Returns one row per region, including target regions that have not reported."""
     from gco_stream.planning.lifecycle.health import endpoint_health
 
     rows = []
@@ -158,7 +158,7 @@ def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
 
 
 def endpoint_rows(endpoints: "list[Endpoint | InvalidItem]", now: datetime, region: str | None = None) -> Rows:
-    """One row for each endpoint. With a region, only the report of that region."""
+    """Returns one row per endpoint. With `region`, the rows include only the report of that region."""
     from gco_stream.model.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.health import HealthStatus, endpoint_health
 
@@ -223,7 +223,7 @@ def _watch(rows: Callable[[], Rows]) -> None:
     shown: Mapping[str, Any] = {}
     while True:
         found = rows()
-        # Without UPDATED, which changes all the time.
+        # UPDATED is not compared, because it changes all the time.
         current = {row[0]: (*row[:4], row[5]) for row in found.rows}
         changed = [row for row in found.rows if shown.get(row[0]) != current[row[0]]]
         for line in output.aligned(Rows(found.headings, changed))[0 if not shown else 1 :]:
