@@ -1,4 +1,4 @@
-"""The steps of the demo. Each step writes to the table or the cluster, and measures the time until its effects."""
+"""The steps of the demo. Each makes a change to the table or the cluster, and measures how soon its effects appear."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ SETTINGS = {
 class Measurement:
     """The time from the response to a write until one of its effects.
 
-    `step`: the title of the step. `followed`: the effect. `waits_for`: what takes time besides the controller, which is
-    "pods", "drain" or "watchdog"; "" for the controller alone.
+    `step`: the title of the step. `followed`: the effect. `waits_for`: what the effect depends on besides the
+    controller, which is "pods", "drain", "watchdog" or "".
     """
 
     step: str

@@ -90,7 +90,7 @@ def up(
 
 
 def _settings(controller: bool, given: list[str]) -> dict[str, str] | None:
-    """Returns the settings for the controller, or None without a controller. Raises LocalError if one is invalid."""
+    """Returns the settings for the controller, or None without one. Raises LocalError if a setting is invalid."""
     for one in given:
         if "=" not in one:
             raise LocalError(f"--setting: invalid value {one}: must have the form NAME=VALUE")

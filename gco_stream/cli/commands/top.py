@@ -129,8 +129,8 @@ class _Fleet:
     `region`: the region to which the snapshots are limited, or None for all regions. `pods`: whether to list pods; with
     None, they are listed if the cluster is reachable.
 
-    If the table or the cluster cannot be read, the snapshot has a note instead. The first scan of the table, and the
-    list of pods if `pods` is True, raise the error.
+    If the table or the cluster cannot be read, the snapshot has a note. However, an error of the first table scan is
+    raised, and so is an error of the cluster if `pods` is True.
     """
 
     def __init__(self, table: "SyncEndpointTable", region: str | None, pods: bool | None) -> None:

@@ -1,6 +1,6 @@
 """Parser for YAML and JSON files with endpoints. Numbers are read without rounding.
 
-An endpoint is either a whole item or in a short form, with the fields of the spec at the top level:
+An endpoint is either a whole item or a short form with the fields of the spec at the top level:
 
     name: chat
     regions: [us-east-1]
@@ -33,8 +33,8 @@ _MANAGED: Final = frozenset({"region_status", "created_at", "updated_at"})
 class Document:
     """One endpoint in a file.
 
-    `source`: the file and, if it has several endpoints, the document number; for messages. `item`: the item as plain
-    values.
+    `source`: the file and, if it has several endpoints, the number of this one. Used in messages. `item`: the item as
+    plain values.
     """
 
     source: str

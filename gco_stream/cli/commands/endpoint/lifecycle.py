@@ -1,6 +1,6 @@
 """`gco-stream endpoint …`: manages endpoints.
 
-A write fails if the endpoint's desired state or hold has changed since the item was read.
+A write to the table fails if the endpoint's desired state or hold has changed since the item was read.
 """
 
 from typing import TYPE_CHECKING, Annotated, Final

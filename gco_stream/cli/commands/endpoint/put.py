@@ -121,7 +121,7 @@ def _put(endpoints: "SyncEndpointTable", document: Document, *, dry_run: bool) -
 def _others(item: Mapping[str, Any]) -> dict[str, Any]:
     others = {name: value for name, value in item.items() if name not in {"endpoint_name", "spec"}}
     if others.get("desired_state") == "running":
-        # Only the controller sets running, after every target region has reported it.
+        # Only the controller sets `running`, after every target region has reported it.
         others["desired_state"] = "deploying"
     return others
 

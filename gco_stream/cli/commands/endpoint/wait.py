@@ -20,8 +20,8 @@ _POLL_INTERVAL: Final = 1.0
 class WaitCondition(StrEnum):
     """Values of `wait --for`.
 
-    running, stopped and deleted: every target region reports this state for the current spec. error: any region reports
-    an error. gone: the item does not exist, which also satisfies deleted.
+    `running`, `stopped`, `deleted`: every target region reports this state for the current spec. `error`: any region
+    reports an error. `gone`: the item does not exist. A missing item also satisfies `deleted`.
     """
 
     RUNNING = "running"
@@ -58,7 +58,8 @@ def wait(
 def wait_for(endpoints: "SyncEndpointTable", name: str, condition: WaitCondition, timeout: float) -> None:
     """Waits until the condition is met, and prints the outcome.
 
-    Raises CommandError after `timeout` seconds, or if the item does not exist and the condition is not about that.
+    Raises CommandError after `timeout` seconds, or if the item does not exist and the condition is neither `gone` nor
+    `deleted`.
     """
     from gco_stream.model.endpoint import read_endpoint
 
@@ -90,7 +91,7 @@ def condition_met(endpoint: "Endpoint | InvalidItem | None", condition: WaitCond
 
 
 def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
-    """Returns the reports with the state error, by region."""
+    """Returns the reports with the state `error`, by region."""
     return {
         region: entry
         for region, entry in endpoint.region_status.items()
