@@ -1,7 +1,4 @@
-"""Maps errors of all packages to one-line failures with an exit code.
-
-The failure of a command, with a one-line message and an exit code.
-"""
+"""The failure of a command, its exit codes, and the conversion of errors from other packages."""
 
 from typing import Final
 
@@ -17,7 +14,7 @@ UNREACHABLE = 5
 
 
 class CommandError(Exception):
-    """The failure of a command. The message is for the user, and `code` is the exit code."""
+    """The failure of a command. The message is shown to the user; `code` is the exit code."""
 
     def __init__(self, message: str, code: int = FAILED) -> None:
         super().__init__(message)
@@ -43,7 +40,7 @@ _EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
 
 
 def command_error_of(error: Exception) -> CommandError | None:
-    """The failure for an error, None for a bug in this program."""
+    """Returns the failure for an expected error. Returns None for any other error, which indicates a bug."""
     if isinstance(error, CommandError):
         return error
     if isinstance(error, aws.NotFound):
@@ -53,7 +50,7 @@ def command_error_of(error: Exception) -> CommandError | None:
     for kind, code in _EXIT_CODES:
         if isinstance(error, kind):
             return CommandError(str(error), code)
-    # Imported here, because their dependencies would slow down commands that only show their help.
+    # Imported only when needed, because importing pydantic for the settings would slow down `--help`.
     from gco_stream.local.errors import LocalError
     from gco_stream.settings import SettingsError
 

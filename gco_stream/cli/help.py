@@ -1,4 +1,4 @@
-"""Formatting of --help: paragraphs that fill the terminal's width, and the exit codes."""
+"""Formatting of `--help`: paragraphs that wrap at the terminal width, and a list of the exit codes."""
 
 import inspect
 from typing import Final
@@ -13,7 +13,7 @@ EXIT_CODES: Final = (
 
 
 def tidy(app: typer.Typer) -> None:
-    """Formats the help of all commands of `app` and of its groups."""
+    """Formats the help of all commands in `app` and its groups, and appends the exit codes."""
     for command in app.registered_commands:
         text = command.help or (command.callback.__doc__ if command.callback else None)
         command.help = reflowed(text or "")
@@ -24,6 +24,6 @@ def tidy(app: typer.Typer) -> None:
 
 
 def reflowed(text: str) -> str:
-    """Joins the lines of each paragraph, so that they wrap at the terminal's width. Indented text is unchanged."""
+    """Joins the lines of each paragraph, so that it wraps at the terminal width. Indented paragraphs are unchanged."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(part if part.startswith(" ") else " ".join(part.split()) for part in paragraphs)

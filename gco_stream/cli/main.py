@@ -1,4 +1,4 @@
-"""The program `gco-stream`: its commands, and the handling of their errors."""
+"""Entry point of `gco-stream`, which registers the commands and handles their errors."""
 
 import sys
 from collections.abc import Sequence
@@ -50,9 +50,9 @@ def _program(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs a command, by default that of sys.argv, and exits with its code.
+    """Runs the command given by `arguments` (by default, `sys.argv[1:]`) and exits with its exit code.
 
-    Known errors are printed to standard error without a traceback. Unknown ones are bugs and keep it.
+    Expected errors are printed to standard error without a traceback. Other errors indicate bugs and are raised.
     """
     try:
         app(arguments, prog_name="gco-stream")

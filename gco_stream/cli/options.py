@@ -1,4 +1,7 @@
-"""Options that select the table, and access to it. Commands that use only the table need no other settings."""
+"""Command-line options that select the table, and functions that open it.
+
+Commands that use only the table need no other settings.
+"""
 
 import os
 import re
@@ -39,7 +42,7 @@ class TableLocation:
 
 
 def locate(table: str, region: str | None) -> TableLocation:
-    """The location that the options select. Raises Failure if one is missing or invalid."""
+    """Returns the location that the options select. Raises CommandError if a value is missing or invalid."""
     if not region:
         raise CommandError(
             f"--region: missing required value: pass it or set one of {', '.join(REGION_VARIABLES)}", USAGE
@@ -56,14 +59,14 @@ def locate(table: str, region: str | None) -> TableLocation:
 
 
 def client_of(location: TableLocation) -> Any:
-    """A boto3 client for DynamoDB in the table's region."""
+    """Returns a boto3 DynamoDB client for the table's region."""
     from gco_stream.table.sync_table import dynamodb
 
     return dynamodb(location.region)
 
 
 def open_table(table: str, region: str | None) -> "SyncEndpointTable":
-    """The table of endpoints, for reads and writes by users. Sends no request."""
+    """Returns the table that the options select, without sending a request. Raises CommandError and TableError."""
     from gco_stream.table.sync_table import SyncEndpointTable
 
     location = locate(table, region)
@@ -79,7 +82,7 @@ def _names(location: TableLocation) -> list[str]:
 
 
 def item_of(table: "SyncEndpointTable", name: str) -> "WireItem":
-    """The endpoint's item. Raises Failure if it does not exist."""
+    """Returns the endpoint's item. Raises CommandError if it does not exist."""
     item = table.get(name)
     if item is None:
         raise CommandError(f"endpoint {name} does not exist", NOT_FOUND)
@@ -87,7 +90,10 @@ def item_of(table: "SyncEndpointTable", name: str) -> "WireItem":
 
 
 def complete_endpoint(context: typer.Context, incomplete: str) -> list[str]:
-    """Endpoint names with this prefix, for shell completion. Returns none on errors, which a shell could not show."""
+    """Returns the endpoint names that start with `incomplete`, for shell completion.
+
+    Returns an empty list if the table cannot be read, because shell completion cannot show errors.
+    """
     region = context.params.get("region") or next(filter(None, map(os.environ.get, REGION_VARIABLES)), None)
     table = context.params.get("table") or os.environ.get(TABLE_VARIABLE) or DEFAULT_TABLE
     with suppress(AWSError, CommandError):

@@ -77,24 +77,24 @@ SecretsOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table of text. On a terminal, cells with a state are coloured."""
+    """A text table. On a terminal, cells that contain a state are coloured."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal."""
+    """Returns whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def say(line: str) -> None:
-    """Prints a line of the result. Control characters are escaped, because items are untrusted."""
+    """Prints one line of output. Control characters are escaped, because items are untrusted."""
     typer.echo(terminal_safe(line))
 
 
 def say_json(value: object) -> None:
-    """Prints a result as JSON, which escapes control characters."""
+    """Prints a value as indented JSON."""
     import orjson
 
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
@@ -106,7 +106,7 @@ def warn(line: str) -> None:
 
 
 def show_rows(rows: Rows) -> None:
-    """Prints the rows: a table on a terminal, aligned columns in a pipe."""
+    """Prints the rows, as a table on a terminal and as aligned columns in a pipe."""
     if is_terminal():
         from rich.console import Console
 
@@ -147,20 +147,23 @@ def as_table(rows: Rows) -> "Table":
     for heading in rows.headings:
         table.add_column(heading, overflow="fold")
     for row in rows.rows:
-        # Text instead of markup, because names and errors can contain square brackets.
+        # A plain string would be parsed as Rich markup, but names and errors can contain square brackets.
         table.add_row(*(Text(printable(cell), style=_colour(cell)) for cell in row))
     return table
 
 
 def aligned(rows: Rows) -> list[str]:
-    """Formats the rows as aligned columns, separated by two spaces."""
+    """Formats the headings and rows as lines with aligned columns. Empty cells become "-"."""
     lines = [list(rows.headings), *([printable(" ".join(cell.split())) or "-" for cell in row] for row in rows.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(rows.headings))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def show_items(items: Iterable[Mapping[str, Any]], form: Format, *, single: bool, secrets: bool) -> None:
-    """Prints plain items as JSON (an array unless `single`), as YAML documents, or as names, one per line."""
+    """Prints items as JSON (an array unless `single`), as YAML documents, or as one name per line.
+
+    The items have plain values. `secrets`: whether to show the values of spec.env, which are redacted otherwise.
+    """
     shown = [_in_order(item if secrets else redacted(item)) for item in items]
     match form:
         case Format.NAME:
@@ -178,7 +181,7 @@ def show_items(items: Iterable[Mapping[str, Any]], form: Format, *, single: bool
 
 
 def redacted(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The item with redacted values of spec.env, because they can be secrets."""
+    """Returns a copy of the item with the values of spec.env redacted, because they can be secrets."""
     spec = item.get("spec")
     if not isinstance(spec, Mapping) or not isinstance(spec.get("env"), Mapping):
         return dict(item)

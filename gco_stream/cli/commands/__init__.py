@@ -1,1 +1,1 @@
-"""One module for each command."""
+"""The commands of gco-stream, with one module per command or command group."""

@@ -1,4 +1,4 @@
-"""`gco-stream approve-deletes`: lists removals that wait for approval, and approves them."""
+"""`gco-stream approve-deletes`: lists the removals that wait for approval, or approves them."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""`gco-stream demo`: shows on the embedded control plane how endpoint items become Kubernetes objects."""
+"""`gco-stream demo`: shows how endpoint items become Kubernetes objects, on an embedded control plane."""
 
 import os
 import subprocess
@@ -92,7 +92,7 @@ def _run_and_keep(console: Console) -> None:
 
 
 def _start_kept(settings: dict[str, str]) -> None:
-    """Starts the control plane in the background. Raises Failure if it does not start."""
+    """Starts the control plane in the background. Raises CommandError if it does not start."""
     given = [f"--setting={name}={value}" for name, value in settings.items()]
     up = [sys.executable, "-m", "gco_stream", "local", "up", "--detach", "--controller", *given]
     if subprocess.run(up, check=False).returncode:  # noqa: S603 - our own program
@@ -101,7 +101,7 @@ def _start_kept(settings: dict[str, str]) -> None:
 
 @contextmanager
 def _reserved_port() -> Iterator[int]:
-    """Reserves a port while the block runs, so that the demo can print it before the controller uses it."""
+    """Reserves a port while the block runs, so the demo can print the URL before the controller starts."""
     from gco_stream.local.ports import Ports
     from gco_stream.local.toolchain.cache import default_cache
 

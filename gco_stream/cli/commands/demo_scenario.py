@@ -1,4 +1,4 @@
-"""The steps of the demo: each writes to the table or the cluster, waits for the effects and measures them."""
+"""The steps of the demo. Each makes a change to the table or the cluster, and measures how soon its effects appear."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +29,11 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One effect of a write, in milliseconds after the response to the write."""
+    """The time from the response to a write until one of its effects.
+
+    `step`: the title of the step. `followed`: the effect. `waits_for`: what the effect depends on besides the
+    controller, which is "pods", "drain", "watchdog" or "".
+    """
 
     step: str
     followed: str
@@ -39,7 +43,7 @@ class Measurement:
 
 @dataclass(slots=True)
 class DemoScenario:
-    """Runs the demo against a table and a cluster with a running controller, and prints it on `console`."""
+    """The demo, for a table and a cluster with a running controller. Prints each step and effect to `console`."""
 
     console: Console
     table: SyncEndpointTable
@@ -51,7 +55,7 @@ class DemoScenario:
     _since: float = 0.0
 
     def run(self) -> None:
-        """Runs every step. Raises Failure if an effect does not appear within a minute."""
+        """Runs all steps. Raises CommandError if an effect does not appear within a minute."""
         self._create()
         self._scale()
         self._change_image()

@@ -1,4 +1,4 @@
-"""`gco-stream explain`: shows the state of endpoints, and what the controller would do and why. It is read-only."""
+"""`gco-stream explain`: shows the state of endpoints, what the controller would do, and why. Changes nothing."""
 
 import asyncio
 from collections.abc import Iterable
@@ -76,7 +76,7 @@ def explain(
 def show_dry_run(settings: "Settings") -> None:
     """Prints what the controller would do, which changes are held, and what an upgrade would change.
 
-    Raises Failure if the objects of an endpoint cannot be read.
+    Raises CommandError if the objects of an endpoint cannot be read.
     """
     result = _make_dry_run(settings, None)
     _show_unsynced(result)

@@ -1,4 +1,4 @@
-"""`gco-stream local`: starts and stops an embedded Kubernetes and DynamoDB on this machine."""
+"""`gco-stream local`: starts and stops an embedded Kubernetes control plane and DynamoDB on this machine."""
 
 import shlex
 import signal
@@ -90,7 +90,7 @@ def up(
 
 
 def _settings(controller: bool, given: list[str]) -> dict[str, str] | None:
-    """Settings for the controller, or None if it does not run."""
+    """Returns the settings for the controller, or None without one. Raises LocalError if a setting is invalid."""
     for one in given:
         if "=" not in one:
             raise LocalError(f"--setting: invalid value {one}: must have the form NAME=VALUE")
@@ -100,7 +100,7 @@ def _settings(controller: bool, given: list[str]) -> dict[str, str] | None:
 
 
 def _run_in_foreground(folder: Path, progress: Progress, controller: dict[str, str] | None) -> None:
-    # SIGINT too, because a process that a shell starts in the background inherits it as ignored.
+    # SIGINT also needs a handler, because a shell can start background processes with SIGINT ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -125,7 +125,7 @@ def _detach(folder: Path, progress: Progress, controller: dict[str, str] | None)
     from gco_stream.local.toolchain.build import binaries
     from gco_stream.local.toolchain.cache import Cache, default_cache
 
-    # Builds here and not in the background process, so that the progress is visible.
+    # Built here rather than in the background process, so that the user sees the progress.
     binaries(Cache(default_cache(), progress))
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gco_stream.cli.commands.local", "up", "--dir", str(folder.absolute())]
@@ -191,7 +191,7 @@ def status(folder: Folder) -> None:
 
 
 def _memory(pids: tuple[int, ...]) -> int | None:
-    """Resident memory of a server and its supervisor, in bytes. None if one of them has exited."""
+    """Returns the resident memory of these processes in bytes, or None if one of them has exited."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""`gco-stream run`: runs the controller, or a dry run of it."""
+"""`gco-stream run`: runs the controller or shows a dry run."""
 
 import asyncio
 import signal
@@ -60,7 +60,7 @@ def _serve(settings: "Settings") -> None:
         signals = (signal.SIGTERM, signal.SIGINT)
 
         def on_signal() -> None:
-            # The next signal has its default effect and ends the process.
+            # Without the handlers, a second signal has its default effect and ends the process.
             stop.set()
             for number in signals:
                 loop.remove_signal_handler(number)

@@ -124,7 +124,14 @@ def _checked(option: str, given: list[str], allowed: Sequence[str]) -> list[str]
 
 
 class _Fleet:
-    """Takes snapshots. Errors of the cluster, or of the table after its first scan, become notes of the snapshot."""
+    """The source of snapshots of the fleet.
+
+    `region`: the region to which the snapshots are limited, or None for all regions. `pods`: whether to list pods; with
+    None, they are listed if the cluster is reachable.
+
+    If the table or the cluster cannot be read, the snapshot has a note. However, an error of the first table scan is
+    raised, and so is an error of the cluster if `pods` is True.
+    """
 
     def __init__(self, table: "SyncEndpointTable", region: str | None, pods: bool | None) -> None:
         self._table = table
@@ -153,7 +160,7 @@ class _Fleet:
                 if self._pods or not _is_of_cluster(error):
                     raise
                 notes.append(f"without pods: {error}")
-                # Each attempt can take until the timeout, so do not retry on every update.
+                # An attempt can take as long as the timeout, so it is not repeated on every update.
                 self._retry_at = time.monotonic() + _RETRY_SECONDS
             else:
                 endpoints = [with_pods(one, found, namespace) for one in endpoints]

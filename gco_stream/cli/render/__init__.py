@@ -1,1 +1,1 @@
-"""Text and JSON output of the larger commands."""
+"""Text and JSON output of `explain`, `run --dry-run` and `top`."""

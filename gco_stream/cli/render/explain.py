@@ -1,4 +1,4 @@
-"""Formats explanations as text for people and as JSON for programs."""
+"""Formatting of explanations, as lines of text and as JSON-compatible values."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gco_stream.planning.types.plan import Plan, Report
 
 _LABEL_WIDTH: Final = 11
-# Longer messages are not repeated.
+# Messages longer than this are not repeated if the summary line already contains them.
 _LONG: Final = 40
 _GOOD: Final = "green"
 _BAD: Final = "bold red"
@@ -28,13 +28,13 @@ _SHORT: Final = {"HorizontalPodAutoscaler": "HPA"}
 
 
 def headline(one: "Explanation") -> str:
-    """The summary line of an endpoint."""
+    """Returns the summary line of an endpoint."""
     colour = _GOOD if one.in_desired_state and not one.is_held else _WARN if one.in_desired_state else _BAD
     return f"{typer.style(one.endpoint, bold=True)}: {_styled(one.headline, colour)}"
 
 
 def in_full(one: "Explanation", now: datetime) -> Iterator[str]:
-    """The lines of the full explanation of one endpoint."""
+    """Yields the lines of the full explanation of one endpoint."""
     yield headline(one)
     for label, value in one.desired.items():
         yield _labelled(label, f"{value} ({output.age(value, now)} ago)" if label == "updated" else value)
@@ -44,7 +44,11 @@ def in_full(one: "Explanation", now: datetime) -> Iterator[str]:
 
 
 def in_short(one: "Explanation") -> Iterator[str]:
-    """The summary line, and only objects that would change, are held or have an upgrade."""
+    """Yields the lines of the short explanation of one endpoint.
+
+    These are the summary, the objects that would change, are held or have an upgrade, the writes to the table, and the
+    warnings.
+    """
     yield headline(one)
     yield from objects(one, all_of_them=False)
     if one.plan.write_report and one.plan.report is not None:
@@ -55,7 +59,10 @@ def in_short(one: "Explanation") -> Iterator[str]:
 
 
 def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
-    """One line for each object, followed by one line for each detail."""
+    """Yields one line per object, each followed by one line per detail.
+
+    `all_of_them`: whether to include objects that would not change, are not held and have no upgrade.
+    """
     shown = [status for status in one.objects if all_of_them or _is_noteworthy(status)]
     if all_of_them:
         yield ""
@@ -77,7 +84,7 @@ def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
 
 
 def orphan_lines(name: str, plan: "Plan") -> Iterator[str]:
-    """The lines for a name with objects but without an item, and what would happen to them."""
+    """Yields the lines for a name that has live objects but no item, including the steps that would remove them."""
     yield f"{typer.style(name, bold=True)}: {_styled('the table has no such item, but its objects exist here', _BAD)}"
     if plan.steps:
         yield "  after two consecutive scans without the item:"
@@ -87,7 +94,7 @@ def orphan_lines(name: str, plan: "Plan") -> Iterator[str]:
 
 
 def orphan_as_json(plan: "Plan") -> dict[str, Any]:
-    """The plan for a name without an item."""
+    """Returns the plan for a name without an item, as JSON-compatible values."""
     return {
         "steps": [str(step) for step in plan.steps],
         "notes": list(map(str, plan.notes)),
@@ -96,7 +103,10 @@ def orphan_as_json(plan: "Plan") -> dict[str, Any]:
 
 
 def as_json(one: "Explanation") -> dict[str, Any]:
-    """The explanation and its plan as plain values. `gco-stream explain --help` documents the keys."""
+    """Returns the explanation and its plan as JSON-compatible values.
+
+    `gco-stream explain --help` documents the keys.
+    """
     plan: Plan = one.plan
     return {
         "in_sync": plan.in_sync,
@@ -213,7 +223,7 @@ def _is_noteworthy(status: "ObjectStatus") -> bool:
 
 
 def _message(status: "ObjectStatus", one: "Explanation") -> str:
-    """The message, unless it is long and already in the summary line."""
+    """Returns the message, or "see above" if it is long and already in the summary line."""
     is_shown = len(status.message) > _LONG and one.cause is not None and status.message == one.cause.message
     return "see above" if is_shown else status.message
 

@@ -1,4 +1,4 @@
-"""The rows of `top`: their order, their columns, and their form as JSON."""
+"""Rows of `top`: their order, columns and JSON output."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,8 +25,9 @@ class Order(StrEnum):
 class FleetRow:
     """The status of one endpoint.
 
-    `desired`: the desired state. `since`: an ISO 8601 time, "" if unknown. `regions`: the state that each region
-    reports. `ready` and `desired_replicas`: replicas in all regions. `pods`: those in this cluster, None if unknown.
+    `desired`: the desired state, "-" if the item is invalid. `since`, `updated`: ISO 8601 times, "" if unknown.
+    `ready`, `desired_replicas`: totals of all regions. `regions`: the reported state, by region. `namespace`: None for
+    the default namespace. `pods`: the pods in this cluster, None if unknown.
     """
 
     name: str
@@ -61,7 +62,11 @@ def row_of(item: Endpoint | InvalidItem) -> FleetRow:
 
 
 def with_pods(one: FleetRow, pods: Mapping[tuple[str, str], Sequence[PodHealth]], namespace: str) -> FleetRow:
-    """Adds the pods in this cluster, given by namespace and app, and the first reason of an unready pod."""
+    """Returns the row with its pods.
+
+    `pods`: all pods in this cluster, by namespace and `app` label. `namespace`: the default namespace. If the endpoint
+    is waiting or in error, the message also gives the reason why the first unready pod is not ready.
+    """
     own_pods = tuple(pods.get((one.namespace or namespace, one.name), ()))
     problem = next((pod.reason for pod in own_pods if pod.reason), "")
     is_relevant = problem and one.status in {HealthStatus.WAITING, HealthStatus.ERROR}
@@ -69,7 +74,10 @@ def with_pods(one: FleetRow, pods: Mapping[tuple[str, str], Sequence[PodHealth]]
 
 
 def in_order(endpoints: Iterable[FleetRow], order: Order) -> list[FleetRow]:
-    """Sorts by status (worst and oldest first), update (newest first), missing replicas (most first) or name."""
+    """Returns the rows in the given order.
+
+    STATUS: worst first, then longest in that status first. UPDATED: newest first. READY: most missing replicas first.
+    """
     statuses = list(HealthStatus)
     match order:
         case Order.STATUS:
@@ -83,7 +91,7 @@ def in_order(endpoints: Iterable[FleetRow], order: Order) -> list[FleetRow]:
 
 
 def summary(standings: Sequence[FleetRow]) -> str:
-    """The number of endpoints with each status, in one line."""
+    """Returns the number of endpoints with each status, in one line."""
     counts = {status: sum(one.status is status for one in standings) for status in HealthStatus}
     endpoints = "1 endpoint" if len(standings) == 1 else f"{len(standings)} endpoints"
     return (
@@ -93,7 +101,7 @@ def summary(standings: Sequence[FleetRow]) -> str:
 
 
 def cells(one: FleetRow, now: datetime, *, pods: bool) -> tuple[str, ...]:
-    """The row of an endpoint, with the columns of `headings`."""
+    """Returns the cells of a row, in the order of `headings`."""
     pods_ready = (
         () if not pods else ("-" if one.pods is None else f"{sum(pod.ready for pod in one.pods)}/{len(one.pods)}",)
     )
@@ -103,12 +111,12 @@ def cells(one: FleetRow, now: datetime, *, pods: bool) -> tuple[str, ...]:
 
 
 def headings(*, pods: bool) -> tuple[str, ...]:
-    """The column headings."""
+    """Returns the column headings."""
     return ("NAME", "STATUS", "DESIRED", "READY", *(("PODS",) if pods else ()), "REGIONS", "SINCE", "MESSAGE")
 
 
 def as_json(one: FleetRow) -> dict[str, Any]:
-    """One endpoint as plain values. `gco-stream top --help` documents the keys."""
+    """Returns one endpoint as JSON-compatible values. `gco-stream top --help` documents the keys."""
     pods = None if one.pods is None else [{"name": p.name, "ready": p.ready, "reason": p.reason} for p in one.pods]
     return {
         "name": one.name,

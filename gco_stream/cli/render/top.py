@@ -1,4 +1,4 @@
-"""Output of `top`: a screen on a terminal, lines in a pipe, or JSON."""
+"""Output of `top`: a live screen on a terminal, changed rows in a pipe, or JSON."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,16 +17,20 @@ from gco_stream.cli.output import Rows
 from gco_stream.cli.render.fleet_rows import FleetRow, as_json, cells, headings, summary
 from gco_stream.model.text import printable
 
-# Headings, summary, note, and the line with the number of endpoints that do not fit.
+# Screen lines that are not endpoints: summary, note, headings, and the number of endpoints that do not fit.
 _EXTRA_LINES: Final = 6
-# Narrower terminals have no room for these columns. MESSAGE names the relevant region.
+# Minimum terminal width, in characters, to show these columns. Without REGIONS, MESSAGE still names the region.
 _MIN_WIDTHS: Final = {"REGIONS": 110, "SINCE": 70}
 _GAP: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A snapshot of the fleet. `note`: what could not be read, "" if everything was read."""
+    """A snapshot of the fleet.
+
+    `endpoints`: all endpoints, for the summary. `shown`: the filtered and sorted endpoints to list. `pods`: whether to
+    show the column PODS. `note`: what could not be read, "" if everything was read.
+    """
 
     endpoints: list[FleetRow]
     shown: list[FleetRow]
@@ -49,7 +53,7 @@ def show(view: View) -> None:
 
 
 def live(look: Callable[[], View], interval: float) -> None:
-    """Updates the screen with each snapshot, until interrupted."""
+    """Shows a new snapshot on the screen every `interval` seconds, until interrupted."""
     console = Console()
     with Live(screen(look(), *console.size), console=console, screen=True, auto_refresh=False) as drawn:
         while True:
@@ -58,7 +62,7 @@ def live(look: Callable[[], View], interval: float) -> None:
 
 
 def screen(view: View, width: int, height: int) -> RenderableType:
-    """The content of a terminal of this size."""
+    """Returns the content of a terminal with `width` columns and `height` lines."""
     fitting = view.shown[: max(1, height - _EXTRA_LINES)]
     left_out = len(view.shown) - len(fitting)
     lines = [Text(f"{summary(view.endpoints)}  {view.at:%H:%M:%S}Z", style="bold")]
@@ -69,7 +73,7 @@ def screen(view: View, width: int, height: int) -> RenderableType:
 
 
 def _fitted(rows: Rows, width: int) -> Rows:
-    """Fits each row into one line. The last column gets the remaining width."""
+    """Omits columns and truncates cells so that each row fits on one line. The last column gets the remaining width."""
     columns = [number for number, heading in enumerate(rows.headings) if width >= _MIN_WIDTHS.get(heading, 0)]
     headings = [rows.headings[number] for number in columns]
     limits = [width // 4 if heading in {"NAME", "REGIONS"} else width for heading in headings]
@@ -102,7 +106,10 @@ def changes(look: Callable[[], View], interval: float) -> None:
 
 
 def documents(look: Callable[[], View], interval: float | None) -> None:
-    """Prints snapshots as JSON, one per line, until interrupted; only one if `interval` is None."""
+    """Prints a snapshot as one line of JSON every `interval` seconds, until interrupted.
+
+    If `interval` is None, prints one snapshot as indented JSON and returns.
+    """
     while True:
         value = _document(look())
         if interval is None:

@@ -1,1 +1,1 @@
-"""The subcommands of gco-stream endpoint."""
+"""The subcommands of `gco-stream endpoint`."""

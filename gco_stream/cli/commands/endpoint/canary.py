@@ -1,4 +1,4 @@
-"""`gco-stream endpoint canary|promote|rollback`: runs, promotes and removes the canary of an endpoint."""
+"""`gco-stream endpoint canary|promote|rollback`: sets, promotes or removes the canary of an endpoint."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -98,20 +98,19 @@ def rollback(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Reg
 
 
 def with_canary(spec: Spec, changes: Spec) -> dict[str, Any]:
-    """The spec with changed attributes of its canary."""
+    """Returns the spec with `changes` applied to its canary, which is added if the spec has none."""
     return {**spec, "canary": {**(spec.get("canary") or {}), **changes}}
 
 
 def without_canary(spec: Spec) -> dict[str, Any]:
-    """The spec without its canary."""
+    """Returns the spec without its canary."""
     return {field: value for field, value in spec.items() if field != "canary"}
 
 
 def promoted(spec: Spec) -> dict[str, Any]:
-    """The spec with the canary's version as the main version.
+    """Returns the spec with the canary's images as the images of the main version, and without the canary.
 
-    The main version's images for single regions are dropped, because the canary did not run them. They are replaced by
-    those of the canary, if any.
+    The previous `region_image_uris` are dropped even if the canary has none, because the canary did not run them.
     """
     ran = spec["canary"]
     new_spec = {field: value for field, value in without_canary(spec).items() if field != "region_image_uris"}
@@ -128,7 +127,7 @@ def _open(name: str, table: str, region: str | None) -> tuple["SyncEndpointTable
     item = item_of(endpoints, name)
     plain = wire.decode(item)
     desired = plain.get("desired_state", "deploying")
-    # As in all of GCO's tools, replacing the spec also starts the endpoint.
+    # Replacing the spec also starts the endpoint, as in all GCO tools. Users must start a stopped endpoint explicitly.
     if desired not in {"deploying", "running"}:
         raise CommandError(f"{name} is {desired}; run `gco-stream endpoint start {name}` first", CONFLICT)
     spec = plain.get("spec")

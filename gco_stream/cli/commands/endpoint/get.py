@@ -1,4 +1,4 @@
-"""`gco-stream endpoint get` and `list`: shows desired states and the reports of the regions."""
+"""`gco-stream endpoint get` and `list`: show the desired state of endpoints and the reports of the regions."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ _MAX_CELL: Final = 70
 
 
 class StateFilter(StrEnum):
-    """Values of `list --state`: a desired state, or error for endpoints with an error in any region."""
+    """Values of `list --state`: a desired state, or `error` for invalid endpoints and errors in any region."""
 
     DEPLOYING = "deploying"
     RUNNING = "running"
@@ -111,7 +111,7 @@ def list_endpoints(
 
 
 def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
-    """The rows that `get` shows, without the values of env."""
+    """Yields the fields that `get` shows, each with its value. For `env`, only the names of the variables are shown."""
     from gco_stream.model.endpoint import InvalidItem
 
     yield "name", endpoint.name
@@ -145,7 +145,7 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
 
 
 def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
-    """The reports of all regions, including targets that have not reported."""
+    """Returns one row per region, including target regions that have not reported."""
     from gco_stream.planning.lifecycle.health import endpoint_health
 
     rows = []
@@ -160,7 +160,7 @@ def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
 
 
 def endpoint_rows(endpoints: "list[Endpoint | InvalidItem]", now: datetime, region: str | None = None) -> Rows:
-    """One row for each endpoint. With a region, only the report of that region."""
+    """Returns one row per endpoint. With `region`, the rows include only the report of that region."""
     from gco_stream.model.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.health import HealthStatus, endpoint_health
 

@@ -1,6 +1,6 @@
-"""Reads endpoints from YAML or JSON files, as whole items or in a short form, with exact numbers.
+"""Parser for YAML and JSON files with endpoints. Numbers are read without rounding.
 
-In the short form, the fields of the spec are at the top level:
+An endpoint is either a whole item or a short form with the fields of the spec at the top level:
 
     name: chat
     regions: [us-east-1]
@@ -25,13 +25,17 @@ _SHORTHAND: Final = {"name": "endpoint_name", "regions": "target_regions"}
 _ATTRIBUTES: Final = frozenset(
     {"endpoint_name", "target_regions", "desired_state", "namespace", "ingress_path", "labels", "created_by", "hold"}
 )
-# Attributes that `endpoint get -o yaml` shows but that users do not set.
+# Attributes that are ignored: `endpoint get -o yaml` shows them, but users do not set them.
 _MANAGED: Final = frozenset({"region_status", "created_at", "updated_at"})
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One endpoint in a file. `source`: file and document number, for messages. `item`: the item as plain values."""
+    """One endpoint in a file.
+
+    `source`: the file and, if it has several endpoints, the number of this one. Used in messages. `item`: the item as
+    plain values.
+    """
 
     source: str
     item: dict[str, Any]
@@ -43,7 +47,10 @@ class Document:
 
 
 def read_documents(file: str) -> list[Document]:
-    """The documents of a file, or of standard input ("-"). Raises Failure with the file, the line and the problem."""
+    """Returns the endpoints in a file, or in standard input if `file` is "-".
+
+    Raises CommandError if the file cannot be read or parsed, or has no endpoints, duplicates or malformed endpoints.
+    """
     source = "standard input" if file == "-" else file
     text = _text(file, source)
     values = [value for value in _values(text, source) if value is not None]
@@ -149,16 +156,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads YAML with exact numbers and with dates as strings. Rejects duplicate keys."""
+    """YAML loader that reads floats as Decimal and dates as strings, and rejects duplicate keys."""
 
-    # Without the resolver for timestamps, so that an unquoted date in env stays a string.
+    # The resolver for timestamps is left out, so that an unquoted date (for example in env) stays a string.
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to configure a loader
         first: [pair for pair in resolvers if pair[0] != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Constructs a map. Raises ConstructorError for a duplicate key."""
+        """Constructs a mapping. Raises ConstructorError if a key is duplicated."""
         keys = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":

@@ -1,4 +1,7 @@
-"""`gco-stream endpoint …`: manages endpoints. Every write fails if the item has changed since it was read."""
+"""`gco-stream endpoint …`: manages endpoints.
+
+A write to the table fails if the endpoint's desired state or hold has changed since the item was read.
+"""
 
 from typing import TYPE_CHECKING, Annotated, Final
 

@@ -1,4 +1,4 @@
-"""`gco-stream endpoint put`: writes endpoints from a file to the table if all of them are valid."""
+"""`gco-stream endpoint put`: validates all endpoints in a file, then writes them to the table."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def put(
 
 
 def check(documents: list[Document]) -> None:
-    """Raises Failure with all problems of all documents. Warns of unknown fields of the spec."""
+    """Validates all documents. Raises CommandError with all problems; unknown fields of a spec only cause a warning."""
     degraded_reasons = [f"{document.source}: {line}" for document in documents for line in _problems(document.item)]
     if degraded_reasons:
         raise CommandError("\n".join(degraded_reasons), USAGE)
@@ -95,7 +95,7 @@ class _Replacement:
 
 
 def _put(endpoints: "SyncEndpointTable", document: Document, *, dry_run: bool) -> str:
-    """Writes one document and returns the outcome as text."""
+    """Writes one document, except in a dry run, and returns the outcome as text, for example "unchanged"."""
     last_read = endpoints.get(document.name)
     if last_read is None:
         if not dry_run:
@@ -121,7 +121,7 @@ def _put(endpoints: "SyncEndpointTable", document: Document, *, dry_run: bool) -
 def _others(item: Mapping[str, Any]) -> dict[str, Any]:
     others = {name: value for name, value in item.items() if name not in {"endpoint_name", "spec"}}
     if others.get("desired_state") == "running":
-        # Only the controller sets running, once every region has reported it.
+        # Only the controller sets `running`, after every target region has reported it.
         others["desired_state"] = "deploying"
     return others
 

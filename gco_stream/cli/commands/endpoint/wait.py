@@ -1,4 +1,4 @@
-"""`gco-stream endpoint wait`: waits until the item has the expected reports."""
+"""`gco-stream endpoint wait`: waits until the regions report the expected state or the item is gone."""
 
 import time
 from enum import StrEnum
@@ -18,7 +18,11 @@ _POLL_INTERVAL: Final = 1.0
 
 
 class WaitCondition(StrEnum):
-    """What to wait for: a state of all target regions for the current spec, an error in any region, or no item."""
+    """Values of `wait --for`.
+
+    `running`, `stopped`, `deleted`: every target region reports this state for the current spec. `error`: any region
+    reports an error. `gone`: the item does not exist. A missing item also satisfies `deleted`.
+    """
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -52,7 +56,11 @@ def wait(
 
 
 def wait_for(endpoints: "SyncEndpointTable", name: str, condition: WaitCondition, timeout: float) -> None:
-    """Waits for the outcome and prints it. Raises Failure after `timeout` seconds, or if the item is deleted."""
+    """Waits until the condition is met, and prints the outcome.
+
+    Raises CommandError after `timeout` seconds, or if the item does not exist and the condition is neither `gone` nor
+    `deleted`.
+    """
     from gco_stream.model.endpoint import read_endpoint
 
     deadline = time.monotonic() + timeout
@@ -71,7 +79,7 @@ def wait_for(endpoints: "SyncEndpointTable", name: str, condition: WaitCondition
 
 
 def condition_met(endpoint: "Endpoint | InvalidItem | None", condition: WaitCondition) -> str | None:
-    """The outcome as text once it is reached, else None. `endpoint` is None if the item does not exist."""
+    """Returns the outcome as text, or None if the condition is not met. `endpoint`: None if the item does not exist."""
     if endpoint is None:
         return "gone" if condition in {WaitCondition.GONE, WaitCondition.DELETED} else None
     if condition is WaitCondition.GONE:
@@ -83,7 +91,7 @@ def condition_met(endpoint: "Endpoint | InvalidItem | None", condition: WaitCond
 
 
 def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
-    """The reports of the regions that report an error."""
+    """Returns the reports with the state `error`, by region."""
     return {
         region: entry
         for region, entry in endpoint.region_status.items()
@@ -92,7 +100,7 @@ def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
 
 
 def progress_text(endpoint: "Endpoint | InvalidItem") -> str:
-    """The desired state and the reports of all regions, in one line."""
+    """Returns the desired state, or the error of an invalid item, and the reports of all regions, in one line."""
     from gco_stream.model.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.health import endpoint_health
 
@@ -106,7 +114,7 @@ def _all_report(endpoint: "Endpoint | InvalidItem", condition: WaitCondition) ->
 
     if isinstance(endpoint, InvalidItem):
         return False
-    # A report of a state that is not desired is an older one.
+    # If another state is desired, a report of this state is from before the desired state changed.
     return all(
         final_state(endpoint, region) == condition.value and region_health(endpoint, region).reached
         for region in endpoint.target_regions
