@@ -195,7 +195,7 @@ def _in_order(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def age(text: str, now: datetime) -> str:
-    """The age of an ISO 8601 time: 40s, 12m, 3h, 5d, or "-" if the time is invalid."""
+    """Returns the age of an ISO 8601 time (UTC by default), such as 40s, 12m, 3h or 5d; "-" if the time is invalid."""
     moment = parse_time(text)
     if moment is None:
         return "-"

@@ -91,7 +91,7 @@ def _cut(text: str, limit: int) -> str:
 
 
 def changes(look: Callable[[], View], interval: float) -> None:
-    """Prints the fleet and then, after each snapshot, the rows that changed, until interrupted."""
+    """Prints the fleet and then, every `interval` seconds, the rows that changed, until interrupted."""
     note = ""
 
     def rows() -> Rows:
