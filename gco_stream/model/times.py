@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 def parse_time(text: object, *, default_zone: tzinfo | None = UTC) -> datetime | None:
     """Parses an ISO 8601 time. Returns None if it is missing or invalid.
 
-    A time without a time zone is in `default_zone`, or is invalid if that is None.
+    A time without a time zone is interpreted in `default_zone`, or is invalid if that is None.
     """
     if not isinstance(text, str):
         return None

@@ -86,15 +86,16 @@ class FleetTable:
         requested_at = self._clock()
         async with self._lock:
             if source is not self._source:
-                self._rows, self._source = {}, source
+                self._rows, self._source, self._built_version = {}, source, -1
             elif self._built_at > requested_at or self._is_current():
                 return self._fleet
             # Requests that arrive during this wait share the result.
             await asyncio.sleep(max(0.0, self._due - self._clock()))
-            began = self._built_at = self._clock()
-            self._built_version = self._version()
+            began, version = self._clock(), self._version()
             self._rows = await self._updated(*maker)
             self._fleet = await _fleet_of([row for _, row in self._rows.values()], dated, tuple(sorted(removals)))
+            # Set only now: a request that is cancelled meanwhile must not leave an old fleet that counts as current.
+            self._built_at, self._built_version = began, version
             ended = self._clock()
             self._due = max(began + _MIN_INTERVAL, ended + (ended - began) / _MAX_CPU_FRACTION)
             return self._fleet

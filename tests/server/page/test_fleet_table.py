@@ -199,6 +199,22 @@ async def test_a_change_right_after_an_update_is_delayed_but_not_missed() -> Non
     assert asyncio.get_running_loop().time() - began > 0.3
 
 
+async def test_a_cancelled_update_leaves_no_old_fleet_that_counts_as_current() -> None:
+    kept = FleetTableFixture()
+    await kept.fleet()
+    for number in range(2000):
+        kept.desired.put(wire.encode(item(f"e{number}", region_status=report("running"))))
+    kept.version += 1
+    kept.now += 60
+    update = asyncio.create_task(kept.fleet())
+    # The update yields to the event loop while it reads the items.
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not update.done()
+    update.cancel()
+    assert len((await kept.fleet()).rows) == len(kept.desired)
+
+
 async def test_the_event_loop_runs_while_many_items_are_read() -> None:
     kept = FleetTableFixture()
     for number in range(6000):
