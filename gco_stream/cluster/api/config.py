@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
 
 import structlog
+import yaml
 from yarl import URL
 
 from gco_stream.cluster.api.errors import Misconfigured
@@ -70,6 +71,8 @@ async def load_config(
         found, renew_at = await _load(path, environ, service_account)
     except TimeoutError:
         raise _misconfigured(f"{source}: exec plugin timed out after {_PLUGIN_TIMEOUT} s") from None
+    except yaml.YAMLError as error:
+        raise _misconfigured(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
     # The loaders do not validate the files, so a malformed one can raise anything.
     except Exception as error:
         raise _misconfigured(f"cannot load {source}: {' '.join(str(error).split()) or type(error).__name__}") from error
