@@ -1,12 +1,17 @@
 """Value types for live Kubernetes objects. gco_stream.cluster creates them, and gco_stream.planning reads them."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+import orjson
+
 JsonObject = dict[str, Any]
+
+_HASH_LENGTH = 32
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -119,3 +124,11 @@ class Observed:
     def get(self, kind: Kind, namespace: str, name: str) -> ObservedObject | None:
         """Returns the object, or None if it does not exist."""
         return self.objects.get(ObjectRef(kind, namespace, name))
+
+
+def canonical_hash(value: Any) -> str:
+    """Returns the first 32 hex digits of the SHA-256 of a JSON value. The key order of maps does not matter.
+
+    Lists and tuples are equivalent. Raises TypeError for a value that cannot be serialized.
+    """
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_HASH_LENGTH]

@@ -1,8 +1,12 @@
-"""Validation of resource requests and limits, as in the API server (ValidateContainerResourceRequirements)."""
+"""Quantities, and the validation of resource requests and limits, as in the API server.
+
+The grammar and limits of quantities are those of apimachinery (pkg/api/resource/quantity.go), and values are rounded as
+by SetDefaults_ResourceList. Requests and limits follow ValidateContainerResourceRequirements.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from decimal import ROUND_UP, Context, Decimal
 from types import MappingProxyType
 from typing import Annotated, Final
 
@@ -10,7 +14,6 @@ from pydantic import AfterValidator, Field
 
 from gco_stream.model.field_types import TEXT, is_qualified_name
 from gco_stream.model.problem import Problem
-from gco_stream.model.quantities import value_of
 
 DEVICES: Final[Mapping[str, str]] = MappingProxyType({"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"})
 """Resource name of each accelerator's devices."""
@@ -21,6 +24,32 @@ _HUGE_PAGES: Final = re.compile(r"hugepages-(64Ki|2Mi|32Mi|512Mi|1Gi|16Gi)")
 # Names that Kubernetes reserves for its own resources, and for the requests in a ResourceQuota.
 _RESERVED: Final = re.compile(r"requests\..*|.*kubernetes\.io/.*", re.DOTALL)
 _QUOTA_PREFIX: Final = "requests."
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([eE][+-]?[0-9]{1,3}|[num]|[kMGTPE]|[KMGTPE]i)?")
+_SUFFIXES = {
+    "": Decimal(1),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), start=-3)},
+    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
+}
+_MAX_VALUE = Decimal(2**63 - 1)
+_MILLI = Decimal("0.001")
+# The default precision of 28 digits would round long quantities too early.
+_EXACT = Context(prec=2000)
+
+
+def value_of(quantity: str | int | float) -> Decimal:
+    """Returns the value that the API server stores for a quantity: rounded up to thousandths, at most 2^63 - 1.
+
+    A JSON number is a valid quantity, as in Kubernetes. Raises ValueError for an invalid quantity.
+    """
+    match = _QUANTITY.fullmatch(str(quantity))
+    if match is None:
+        raise ValueError(f"not a Kubernetes quantity: {quantity!r:.60}")
+    digits, suffix = match[1], match[2] or ""
+    scale = _SUFFIXES.get(suffix)
+    value = Decimal(digits + suffix) if scale is None else _EXACT.multiply(Decimal(digits), scale)
+    if abs(value) >= _MAX_VALUE:
+        return _MAX_VALUE.copy_sign(value)
+    return value.quantize(_MILLI, ROUND_UP, _EXACT)
 
 
 def _resource_name(name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import gco_stream
-from gco_stream.model.quantities import value_of
+from gco_stream.model.resources import value_of
 from tests.chart.helm import Helm, Object, environment
 from tests.chart.support.labels import SELECTOR
 

@@ -10,9 +10,8 @@ from gco_stream.cluster.api.errors import ClusterError, Conflict, Forbidden, Not
 from gco_stream.cluster.writer import ObjectWriter
 from gco_stream.engine.reconcile.restart_tracker import RestartTracker
 from gco_stream.model import names
-from gco_stream.model.hashing import canonical_hash
 from gco_stream.model.kinds import endpoints_of_object
-from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
+from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, canonical_hash
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.policies import contested
 from gco_stream.planning.types.decision import RequeueAfter

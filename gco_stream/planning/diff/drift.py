@@ -12,7 +12,7 @@ import orjson
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, ObservedObject
-from gco_stream.model.quantities import value_of
+from gco_stream.model.resources import value_of
 from gco_stream.planning.diff.difference import Difference, Step, path_text
 from gco_stream.planning.diff.merge_schema import KEY_DEFAULTS, MAP, SPEC_SCHEMAS, MergeSchema
 

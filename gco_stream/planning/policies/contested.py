@@ -13,8 +13,7 @@ from typing import Any
 
 from gco_stream.aio.backoff import delay_after
 from gco_stream.model import names
-from gco_stream.model.hashing import canonical_hash
-from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
+from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject, canonical_hash
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.times import parse_time
 from gco_stream.planning.diff.difference import Difference

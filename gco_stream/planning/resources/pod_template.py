@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from gco_stream.model import names
-from gco_stream.model.hashing import canonical_hash
-from gco_stream.model.objects import JsonObject
+from gco_stream.model.objects import JsonObject, canonical_hash
 from gco_stream.model.resources import DEVICES
 from gco_stream.model.spec import ROOT_PATH, EndpointSpec
 

@@ -1,6 +1,6 @@
 import pytest
 
-from gco_stream.model.hashing import canonical_hash
+from gco_stream.model.objects import canonical_hash
 
 
 def test_the_hash_depends_on_the_order_of_lists_but_not_of_maps():
