@@ -63,6 +63,21 @@ async def test_a_denied_lookup_means_poll_mode_with_retries_and_no_loss(streams,
     assert all(29 <= pause <= 61 for pause in pauses[-3:])
 
 
+async def test_a_lookup_that_raises_any_exception_is_retried(streams):
+    failures = iter([OSError("no route to host"), RuntimeError("closed")])
+    async with client_in_memory(streams, aws_session()) as client:
+
+        async def locate() -> StreamLocation:
+            for failure in failures:
+                raise failure
+            return StreamLocation(streams.stream.arn, enabled=True)
+
+        heard = ConsumerLog(streams, client, locate)
+        async with heard.running():
+            await long(heard, lambda: heard.mode == "stream", 60)
+    assert next(failures, None) is None
+
+
 async def test_a_denied_lookup_of_the_next_stream_means_gaps_before_and_after(streams, heard):
     async with heard.running():
         streams.record("old", "s1")

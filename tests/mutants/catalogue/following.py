@@ -59,11 +59,8 @@ FOLLOWING: Final = (
         file="gco_stream/stream/consumer.py",
         old="        except Exception as error:\n            # `locate` is",
         new="        except TimeoutError as error:\n            # `locate` is",
-        breaks="without the right to describe the table, nothing is read and nothing is scanned",
-        tests=(
-            "tests/stream/test_looked_up.py::test_a_denied_lookup_means_poll_mode_with_retries_and_no_loss",
-            "tests/stream/test_looked_up.py::test_a_denied_lookup_of_the_next_stream_means_gaps_before_and_after",
-        ),
+        breaks="if the table cannot be described, nothing is read and nothing is scanned",
+        tests=("tests/stream/test_looked_up.py::test_a_lookup_that_raises_any_exception_is_retried",),
     ),
     Mutant(
         name="a-stream-that-ended-tells-of-no-gap",
