@@ -9,9 +9,9 @@ import pytest
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
-from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings
+from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings, canary_inputs, main_inputs
 from gco_stream.planning.resources.root_path import served_path
-from tests.support.items import endpoint
+from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import NAMESPACE, POLICY, SimulatedCluster, with_spec
 
 OLDER = replace(POLICY, renderings=Renderings(MappingProxyType({1: RENDERINGS.by_version[1]})))
@@ -167,3 +167,39 @@ def test_an_honored_gpu_type_is_a_gpu_or_an_instance_type(gpu_type: str, nodes: 
     honoring = replace(POLICY, honor_gpu_type=True)
     cluster = running(endpoint(spec={"gpu_type": gpu_type, "node_selector": {"team": "a"}}), honoring)
     assert pod(cluster)["nodeSelector"] == {"team": "a", **nodes}
+
+
+@pytest.mark.parametrize(
+    ("spec", "main", "canary"),
+    [
+        (
+            {"image": TGI, "env": {"B": "$(A)", "A": 1}},
+            "68f56c7cb82183008c96d2fec9c5e234",
+            "3aeead3ce6b0f9fbef895ab80a580271",
+        ),
+        (
+            {"image": "registry.example/vllm:1.0", "args": ["--x", 1], "model_source": "s3://models/chat"},
+            "7295bd139c5f2f50c921813db29d76ea",
+            "990c169c7939def92f4c5f4bd8442847",
+        ),
+        (
+            {
+                "image": "registry.example/serve:1.0",
+                "gpu_type": "l4",
+                "capacity_type": "spot",
+                "command": ["serve"],
+                "port": "9000",
+                "tolerations": [{"key": "team", "operator": "Exists"}],
+            },
+            "8dd40db5912efd45ba14a2ee12d00c77",
+            "5b70bbed517b36903e0bb714744e8f6a",
+        ),
+    ],
+)
+def test_the_digest_of_an_item_is_the_same_in_every_release(spec: dict[str, Any], main: str, canary: str) -> None:
+    # Deployments in users' clusters have these digests. With another one, an upgrade restarts their pods.
+    parsed = endpoint(spec=spec).spec
+    assert parsed is not None
+    inputs = main_inputs("chat", parsed, region=REGION, ingress_path="/inference/chat", honor_gpu_type=True)
+    assert inputs.hash() == main
+    assert canary_inputs(inputs, "registry.example/serve:2.0").hash() == canary
