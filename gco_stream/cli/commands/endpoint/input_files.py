@@ -1,4 +1,6 @@
-"""Parser for YAML and JSON files with endpoints. Numbers are read without rounding.
+"""Parser for YAML and JSON files with endpoints.
+
+Numbers are read without rounding, and text fields get exactly what is in the file: 1.10 and 0755 stay as they are.
 
 An endpoint is either a whole item or a short form with the fields of the spec at the top level:
 
@@ -10,7 +12,7 @@ An endpoint is either a whole item or a short form with the fields of the spec a
 
 import json
 import sys
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any, Final
 
 import yaml
 
+from gco_stream.cli.commands.endpoint.written_values import Written, item_values, problems_of
 from gco_stream.cli.errors import USAGE, CommandError
 from gco_stream.cli.output import REDACTED
 
@@ -73,7 +76,8 @@ def read_documents(file: str) -> list[Document]:
 def _text(file: str, source: str) -> str:
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return content.decode()
+        # Editors on Windows begin a file with a byte order mark.
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise CommandError(f"{source}: {error.strerror or error}", USAGE) from None
     except UnicodeDecodeError as error:
@@ -83,7 +87,11 @@ def _text(file: str, source: str) -> str:
 def _values(text: str, source: str) -> list[Any]:
     try:
         if source.endswith(".json"):
-            loaded = [json.loads(text, parse_float=Decimal, object_pairs_hook=_unique)]
+            loaded = [
+                json.loads(
+                    text, parse_float=_number, parse_int=_number, parse_constant=float, object_pairs_hook=_unique
+                )
+            ]
         else:
             loaded = list(yaml.load_all(text, Loader=_Loader))
     except json.JSONDecodeError as error:
@@ -100,12 +108,20 @@ def _values(text: str, source: str) -> list[Any]:
 def _item(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CommandError(f"{where}: invalid value {value!r:.60}: must be a map with endpoint_name and spec", USAGE)
-    problems = list(_problems(value, ""))
+    if _is_dynamodb_json(value):
+        raise CommandError(
+            f"{where}: invalid format DynamoDB JSON: must be plain values, as `gco-stream endpoint get NAME -o json` "
+            "prints them",
+            USAGE,
+        )
+    problems: list[str] = []
     item: dict[str, Any] = {
         _SHORTHAND.get(str(key), str(key)): inner for key, inner in value.items() if key not in _MANAGED
     }
     if "spec" not in item:
         item = _expanded(item, problems)
+    item = item_values(item)
+    problems += problems_of(item)
     name = item.get("endpoint_name")
     if not isinstance(name, str) or not name:
         found = "missing required value" if name is None else f"invalid value {name!r}"
@@ -127,23 +143,14 @@ def _expanded(item: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     return {key: inner for key, inner in item.items() if key in _ATTRIBUTES} | {"spec": spec}
 
 
-def _problems(value: Any, path: str) -> Iterator[str]:
-    match value:
-        case dict():
-            for key, inner in value.items():
-                if isinstance(key, str):
-                    yield from _problems(inner, f"{path}.{key}" if path else key)
-                else:
-                    yield f"{path or 'document'}: invalid key {key!r}: must be a string; put it in quotes"
-        case list():
-            for number, inner in enumerate(value):
-                yield from _problems(inner, f"{path}[{number}]")
-        case Decimal() if not value.is_finite():
-            yield f"{path}: invalid value {value}: must be a finite number"
-        case Decimal() | int() | str() | None:
-            return
-        case _:
-            yield f"{path}: invalid value {value!r:.60}: must be a type that DynamoDB can store"
+def _is_dynamodb_json(value: dict[str, Any]) -> bool:
+    """Whether this is an item as the AWS CLI prints it, alone or as the answer of GetItem or Scan."""
+    name = value.get("endpoint_name")
+    return "Item" in value or "Items" in value or (isinstance(name, dict) and set(name) == {"S"})
+
+
+def _number(text: str) -> Written:
+    return Written(Decimal(text) if not text.lstrip("-").isdecimal() else int(text), text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -151,12 +158,26 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in values:
             raise ValueError(f"duplicate key {key!r}")
-        values[key] = value
+        # JSON has only one spelling of a boolean.
+        values[key] = _with_text(value)
     return values
 
 
+def _with_text(value: Any) -> Any:
+    match value:
+        case bool():
+            return Written(value, str(value).lower())
+        case list():
+            return [_with_text(inner) for inner in value]
+        case _:
+            return value
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML loader that reads floats as Decimal and dates as strings, and rejects duplicate keys."""
+    """YAML loader that keeps the text of numbers and booleans, reads dates as strings, and rejects duplicate keys.
+
+    A key is always the text in the file, so `NO` and `1` are valid names of variables.
+    """
 
     # The resolver for timestamps is left out, so that an unquoted date (for example in env) stays a string.
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way to configure a loader
@@ -170,19 +191,31 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
+            if isinstance(key_node, yaml.ScalarNode):
+                key_node.tag = "tag:yaml.org,2002:str"
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
             keys.add(key)
         return super().construct_mapping(node, deep)
 
+    def written_bool(self, node: yaml.ScalarNode) -> Written:
+        """Constructs a boolean, which YAML 1.1 also spells yes, no, on and off."""
+        return Written(self.construct_yaml_bool(node), str(node.value))
 
-def _decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal | str:
-    text = node.value.replace("_", "").lower()
-    try:
-        return Decimal(text.replace(".inf", "inf").replace(".nan", "nan"))
-    except ArithmeticError:
-        return str(node.value)
+    def written_int(self, node: yaml.ScalarNode) -> Written:
+        """Constructs an integer in any base."""
+        return Written(self.construct_yaml_int(node), str(node.value))
+
+    def written_float(self, node: yaml.ScalarNode) -> Written | str:
+        """Constructs a number with a fraction or exponent, without rounding."""
+        text = node.value.replace("_", "").lower()
+        try:
+            return Written(Decimal(text.replace(".inf", "inf").replace(".nan", "nan")), str(node.value))
+        except ArithmeticError:
+            return str(node.value)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
+_Loader.add_constructor("tag:yaml.org,2002:bool", _Loader.written_bool)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.written_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.written_float)

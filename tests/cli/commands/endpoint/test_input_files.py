@@ -61,13 +61,113 @@ def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> N
     assert read_documents("-")[0].name == "a"
 
 
-def test_numbers_stay_exact_and_dates_stay_strings(tmp_path: Path) -> None:
-    text = "name: a\nimage: x\nenv: {RATIO: 0.10, DAY: 2026-01-02, BIG: 1.0e+3, FLAG: 'yes'}\n"
-    env = {"RATIO": Decimal("0.10"), "DAY": "2026-01-02", "FLAG": "yes", "BIG": Decimal(1000)}
+@pytest.mark.parametrize(
+    "written",
+    [
+        "true",
+        "True",
+        "yes",
+        "9.0",
+        "1.10",
+        "0755",
+        "0o17",
+        "0x1F",
+        "12:30",
+        "1_000",
+        "1.0e+3",
+        "2026-01-02",
+        ".5",
+        "+1",
+    ],
+)
+def test_a_text_field_gets_exactly_what_is_in_the_file(tmp_path: Path, written: str) -> None:
+    text = f"""
+name: a
+image: x
+env: {{V: {written}}}
+args: [--v, {written}]
+node_selector: {{zone: {written}}}
+tolerations: [{{key: k, value: {written}}}]
+"""
     (found,) = items(tmp_path, text)
-    assert found["spec"]["env"] == env
-    assert str(found["spec"]["env"]["RATIO"]) == "0.10"
-    assert items(tmp_path, '{"name": "a", "image": "x", "port": 1.5}', "f.json")[0]["spec"]["port"] == Decimal("1.5")
+    spec = found["spec"]
+    assert (spec["env"]["V"], spec["args"][1]) == (written, written)
+    assert (spec["node_selector"]["zone"], spec["tolerations"][0]["value"]) == (written, written)
+
+
+@pytest.mark.parametrize("written", ["8000", "-1", "0", "2.5"])
+def test_a_number_stays_a_number_if_the_pod_gets_the_same_text(tmp_path: Path, written: str) -> None:
+    (found,) = items(tmp_path, f"name: a\nimage: x\nenv: {{V: {written}}}\n")
+    assert found["spec"]["env"]["V"] == Decimal(written)
+
+
+def test_numbers_and_booleans_stay_what_they_are_in_other_fields(tmp_path: Path) -> None:
+    text = "name: a\nimage: x\nport: 9000\nautoscaling: {enabled: yes, metrics: [{target: 70.5}]}\nhold: false\n"
+    (found,) = items(tmp_path, text)
+    scaling = {"enabled": True, "metrics": [{"target": Decimal("70.5")}]}
+    assert found["spec"] == {"image": "x", "port": 9000, "autoscaling": scaling}
+    assert found["hold"] is False
+
+
+def test_json_numbers_and_booleans_are_kept_as_written_too(tmp_path: Path) -> None:
+    text = """{"name": "a", "image": "x", "port": 1.5, "autoscaling": {"enabled": true},
+               "env": {"A": true, "B": 1.10, "C": 7, "D": null}, "args": [false, 1e3, [true]]}"""
+    (found,) = items(tmp_path, text, "f.json")
+    spec = found["spec"]
+    assert (spec["port"], spec["autoscaling"]) == (Decimal("1.5"), {"enabled": True})
+    assert spec["env"] == {"A": "true", "B": "1.10", "C": 7, "D": None}
+    assert spec["args"] == ["false", "1e3", [True]]
+
+
+def test_anchors_and_merged_maps_are_kept_as_written(tmp_path: Path) -> None:
+    text = "name: a\nimage: x\nenv:\n  <<: &base {A: 1.10}\n  B: *b\n".replace("*b", "&b 2.0") + "args: [*b]\n"
+    (found,) = items(tmp_path, text)
+    assert (found["spec"]["env"], found["spec"]["args"]) == ({"A": "1.10", "B": "2.0"}, ["2.0"])
+
+
+def test_keys_are_text(tmp_path: Path) -> None:
+    (found,) = items(tmp_path, "name: a\nimage: x\nenv: {NO: a, 1: b, true: c, 1.10: d}\n")
+    assert found["spec"]["env"] == {"NO": "a", "1": "b", "true": "c", "1.10": "d"}
+
+
+@pytest.mark.parametrize("name", ["f.yaml", "f.json"])
+def test_a_byte_order_mark_is_skipped(tmp_path: Path, name: str) -> None:
+    assert items(tmp_path, '\ufeff{"name": "a", "image": "x"}', name)[0]["endpoint_name"] == "a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"endpoint_name": {"S": "a"}, "spec": {"M": {}}}',
+        '{"Item": {"endpoint_name": {"S": "a"}}, "ConsumedCapacity": null}',
+        '{"Items": [], "Count": 0}',
+    ],
+)
+def test_dynamodb_json_is_reported_as_such(tmp_path: Path, text: str) -> None:
+    assert error_of(tmp_path, text, "f.json").startswith("f: invalid format DynamoDB JSON: must be plain values")
+
+
+@pytest.mark.parametrize(
+    ("number", "storable"),
+    [
+        ("9" * 38, True),
+        ("9" * 39, False),
+        ("1" + "0" * 42, True),
+        ("1e126", False),
+        ("1e-131", False),
+        ("1e-130", True),
+    ],
+)
+def test_a_number_that_dynamodb_cannot_store_is_reported(tmp_path: Path, number: str, storable: bool) -> None:
+    text = f'{{"name": "a", "image": "x", "port": {number}, "env": {{"A": {number}}}}}'
+    if storable:
+        assert items(tmp_path, text, "f.json")[0]["spec"]["port"] == Decimal(number)
+        return
+    error = error_of(tmp_path, text, "f.json")
+    assert error.startswith("f: spec.port: invalid value ")
+    assert "at most 38 digits" in error
+    # In a text field, the digits are only text.
+    assert "env" not in error
 
 
 @pytest.mark.parametrize(
@@ -82,8 +182,8 @@ def test_numbers_stay_exact_and_dates_stay_strings(tmp_path: Path) -> None:
         ("image: x\n", "f: endpoint_name: missing required value: must be a name"),
         ("name: 3\nimage: x\n", "f: endpoint_name: invalid value 3: must be a name"),
         ("name: a\nimagee: x\n", "f: imagee: unknown field"),
-        ("name: a\nimage: x\nenv: {1: x}\n", "f: env: invalid key 1: must be a string; put it in quotes"),
-        ("name: a\nimage: x\nport: .nan\n", "f: port: invalid value NaN: must be a finite number"),
+        ("name: a\nimage: x\nenv: {NO: a, 'NO': b}\n", "f, line 3: invalid YAML: duplicate key 'NO'"),
+        ("name: a\nimage: x\nport: .nan\n", "f: spec.port: invalid value NaN: must be a finite number"),
         (
             "name: a\nimage: x\n---\nname: a\nimage: y\n",
             "f, document 2: duplicate endpoint a: already in f, document 1",
@@ -104,7 +204,7 @@ def test_an_invalid_file_is_reported_with_its_location(tmp_path: Path, text: str
         ('{"name": "a", "name": "b"}', "f: duplicate key 'name'"),
         (
             '{"name": "a", "image": "x", "port": NaN}',
-            "f: port: invalid value nan: must be a type that DynamoDB can store",
+            "f: spec.port: invalid value nan: must be a type that DynamoDB can store",
         ),
     ],
 )
