@@ -12,13 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.request import getproxies, proxy_bypass
 
 import structlog
 import yaml
-from yarl import URL
 
 from gco_stream.cluster.api.errors import Misconfigured
+from gco_stream.cluster.api.proxy import proxy_for
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # The kubelet rotates the token file well before the token expires.
@@ -79,8 +78,7 @@ async def load_config(
     if not found.host:
         raise _misconfigured(f"cannot load {source}: the current context's cluster has no server")
     found.api_key = {name: key.strip() for name, key in found.api_key.items()}
-    host = URL(found.host)
-    found.proxy = found.proxy or (None if proxy_bypass(host.host or "") else getproxies().get(host.scheme))
+    found.proxy = found.proxy or proxy_for(found.host, environ)
     try:
         tls, digest = await asyncio.to_thread(_read_certificates, found)
     except (OSError, ValueError) as error:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import socket
 import ssl
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from gco_stream.cluster.api.client import KubeClient
 from gco_stream.local.certificates import Authority
 from tests.support.fake_api_server import connected, json_answer, kubeconfig, listening, stream
 
-PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+PROXY_VARIABLES = tuple(name for one in ("http_proxy", "https_proxy", "no_proxy") for name in (one, one.upper()))
 
 
 @pytest.fixture(autouse=True)
@@ -130,9 +130,23 @@ async def test_the_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch:
     assert seen.requests[0].host == "api.test"
 
 
-async def test_no_proxy_is_honored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("no_proxy", "asked"), [("192.0.2.0/24", 0), ("192.0.2.1", 0), ("192.0.2.1:81", 1)])
+async def test_no_proxy_is_honored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: str, asked: int) -> None:
+    async with listening(ok) as (proxy, seen):
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", no_proxy)
+        path = kubeconfig(tmp_path / "k", "http://192.0.2.1", {"token": "t"})
+        async with KubeClient.connect(kubeconfig=path, timeout=0.2) as client:
+            # Nothing answers at this address (RFC 5737), so only the proxy does.
+            with suppress(errors.ClusterError):
+                await client.request("GET", "/x")
+    assert len(seen.requests) == asked
+
+
+async def test_the_local_machine_is_never_asked_through_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     async with connected(ok, tmp_path) as (client, seen):
         assert await client.request("GET", "/x") == {}
     assert len(seen.requests) == 1
