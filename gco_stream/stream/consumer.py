@@ -123,6 +123,7 @@ class StreamConsumer:
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._client = StreamsClient(client, timeout=times.call_timeout, on_call=processor.on_call)
         self._backoff = Backoff(self._rng, base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)
+        self._denials = Backoff(self._rng, base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)
         self._tail: StreamTail | None = None
         self._mode: Mode | None = None
         self._reason = "not started"
@@ -156,12 +157,13 @@ class StreamConsumer:
 
         If `pin` has not succeeded, `run` pins the stream first and reports a gap.
         """
-        pause = self._backoff.after_failure()
+        pause, clock = self._backoff.after_failure(), asyncio.get_running_loop().time
         while True:
             if self._tail is None:
                 await asyncio.sleep(pause)
                 pause = await self._attach("reading of the stream resumed")
                 continue
+            began = clock()
             try:
                 await self._tail.run()
             except StreamEnded as error:
@@ -170,8 +172,11 @@ class StreamConsumer:
                 pause = await self._attach(error.message)
             except AWSError as error:
                 self._tail = None
-                # Each new pin causes a gap and so a full resync. An immediate pin could repeat that in a tight loop.
-                pause = MAX_RECHECK_SECONDS * self._rng.uniform(0.9, 1)
+                # A single refusal costs a second. But each pin reports a gap, which causes a full resync, so the pause
+                # grows if access is denied again soon after a pin.
+                if clock() - began >= MAX_RECHECK_SECONDS:
+                    self._denials.succeeded()
+                pause = self._denials.after_failure()
                 self._set_mode("poll", error.message)
                 self._processor.on_gap(error.message)
 

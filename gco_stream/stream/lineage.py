@@ -101,11 +101,14 @@ class Lineage:
         ]
         return cls(MappingProxyType(tracked)), tuple(starts)
 
-    def listed(self, listing: Iterable[Shard], *, retry_lost: bool = False) -> tuple[Self, tuple[ShardStart, ...]]:
+    def listed(
+        self, listing: Iterable[Shard], *, retry_lost: bool = False, retry_open: bool = False
+    ) -> tuple[Self, tuple[ShardStart, ...]]:
         """Applies a later, complete listing. `retry_lost`: start reading lost shards again.
 
         A lost shard may still receive records. It is therefore retried until it can be read, or until it fails again
-        after it is known to have ended. Either outcome reports a gap.
+        after it is known to have ended. Either outcome reports a gap. `retry_open`: retry only lost shards that have
+        not ended according to the listing.
         """
         listed = {shard.id: shard for shard in listing}
         tracked = {}
@@ -119,9 +122,11 @@ class Lineage:
         for id_, shard in listed.items():
             tracked.setdefault(id_, TrackedShard(shard, ShardState.WAITING))
         starts = []
-        if retry_lost:
+        if retry_lost or retry_open:
+            parents = _parents(tracked)
             for id_, entry in tracked.items():
-                if entry.state is ShardState.LOST:
+                has_ended = entry.shard.closed or id_ in parents
+                if entry.state is ShardState.LOST and (retry_lost or not has_ended):
                     tracked[id_] = replace(entry, state=ShardState.READING)
                     starts.append(ShardStart(id_, ShardIteratorType.LATEST, gap=True))
         return self._with_ready(tracked, starts)

@@ -6,6 +6,7 @@ so the table's current stream is then looked up.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
@@ -158,6 +159,7 @@ class StreamTail:
     async def _sync_shards(self, tasks: StreamTasks) -> NoReturn:
         backoff = Backoff(self._rng, base=_MIN_SYNC_DELAY, cap=_MAX_DELAY)
         clock = asyncio.get_running_loop().time
+        last_retry = -math.inf
         while True:
             soon = self._attempts < _MAX_ATTEMPTS and bool(self._lineage.childless())
             delay = delay_after(self._attempts + 1, base=_MIN_SYNC_DELAY, cap=SHARD_SYNC_SECONDS)
@@ -169,7 +171,14 @@ class StreamTail:
                 await asyncio.sleep(backoff.after_failure())
             backoff.succeeded()
             self._processor.degraded(_SHARD_LIST, None)
-            self._lineage, starts = self._lineage.listed(description.shards, retry_lost=is_periodic)
+            # A shard may have been refused only once, so it is retried at once. But a retry reports a gap, which causes
+            # a full resync, so a shard that stays lost is retried rarely.
+            retry_open = clock() - last_retry >= SHARD_SYNC_SECONDS
+            self._lineage, starts = self._lineage.listed(
+                description.shards, retry_lost=is_periodic, retry_open=retry_open
+            )
+            if any(start.gap for start in starts):
+                last_retry = clock()
             for shard_id, reader in self._readers.items():
                 reader.closed = self._lineage.shards[shard_id].shard.closed
             self._start_readers(tasks, self._add_readers(starts))

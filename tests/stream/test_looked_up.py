@@ -162,13 +162,27 @@ async def test_lookups_are_frequent_again_after_a_stream_is_disabled_again(strea
         assert len(heard.located) >= 3
 
 
-async def test_a_stream_that_can_be_pinned_but_not_read_is_retried_every_minute(streams, heard):
+async def test_a_stream_that_can_be_pinned_but_not_read_is_retried_with_growing_pauses(streams, heard):
     clock = asyncio.get_running_loop().time
     pinned = []
     async with heard.running():
-        for _ in range(4):
+        for _ in range(10):
             await long(heard, lambda: heard.mode == "stream", 61)
             pinned.append(clock())
             streams.fail("GetRecords", Refuse("AccessDeniedException"))
             await long(heard, lambda: heard.mode == "poll", 5)
-    assert all(54 <= later - earlier <= 61 for earlier, later in pairwise(pinned))
+    pauses = [later - earlier for earlier, later in pairwise(pinned)]
+    assert pauses[0] < 2
+    assert all(30 <= pause <= 61 for pause in pauses[6:])
+
+
+async def test_a_stream_that_was_readable_for_a_minute_is_retried_soon(streams, heard):
+    clock = asyncio.get_running_loop().time
+    async with heard.running():
+        for _ in range(8):
+            streams.fail("GetRecords", Refuse("AccessDeniedException"))
+            await long(heard, lambda: heard.mode == "poll", 5)
+            denied = clock()
+            await long(heard, lambda: heard.mode == "stream", 61)
+            assert clock() - denied < 2
+            await asyncio.sleep(61)
