@@ -26,6 +26,7 @@ from gco_stream.model.problem import Problem, summarize
 from gco_stream.model.reasons import reason_of_report
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.model.text import truncate
+from gco_stream.model.times import MAX_EPOCH
 from gco_stream.model.validation import problems_of
 
 
@@ -52,6 +53,15 @@ class RegionState(StrEnum):
     ERROR = "error"
 
 
+def _epoch(value: Any) -> int | None:
+    """The epoch, or None if it cannot be one, so that it does not invalidate the report beside it."""
+    try:
+        found = int(value)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return found if 0 <= found < MAX_EPOCH else None
+
+
 class RegionStatus(BaseModel):
     """One region's entry in region_status.
 
@@ -68,7 +78,7 @@ class RegionStatus(BaseModel):
     last_sync: str = ""
     error: str = ""
     reason: str = ""
-    epoch: int | None = None
+    epoch: Annotated[int | None, BeforeValidator(_epoch)] = None
     intent: str | None = None
 
     @model_validator(mode="after")

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     NAMESPACE_UNREADABLE = "NamespaceUnreadable"
     # This controller.
     TABLE_ERROR = "TableError"
+    ITEM_TOO_LARGE = "ItemTooLarge"
     NOT_CONVERGING = "NotConverging"
     INTERNAL_ERROR = "InternalError"
     # No error, but the endpoint is not yet in its desired state.

@@ -2,6 +2,10 @@
 
 import math
 from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+MAX_EPOCH: Final = 253_402_300_799_999_999
+"""Largest epoch of a leader in microseconds since 1970, 9999-12-31T23:59:59.999999Z: Kubernetes' largest MicroTime."""
 
 
 def parse_time(text: object, *, default_zone: tzinfo | None = UTC) -> datetime | None:

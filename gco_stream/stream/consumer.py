@@ -122,8 +122,7 @@ class StreamConsumer:
         self._wall_clock = wall_clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._client = StreamsClient(client, timeout=times.call_timeout, on_call=processor.on_call)
-        self._backoff = Backoff(self._rng, base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)
-        self._denials = Backoff(self._rng, base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)
+        self._backoff, self._denials = _backoff(self._rng), _backoff(self._rng)
         self._tail: StreamTail | None = None
         self._mode: Mode | None = None
         self._reason = "not started"
@@ -259,3 +258,7 @@ class StreamConsumer:
         if (mode, reason) != (self._mode, self._reason):
             self._mode, self._reason = mode, reason
             self._processor.on_mode(mode, reason)
+
+
+def _backoff(rng: random.Random) -> Backoff:
+    return Backoff(rng, base=_MIN_DELAY, cap=MAX_RECHECK_SECONDS)

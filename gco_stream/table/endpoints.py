@@ -24,6 +24,7 @@ from gco_stream.aws.errors import (
     Unreachable,
 )
 from gco_stream.model import wire
+from gco_stream.model.times import MAX_EPOCH
 from gco_stream.model.wire import WireItem
 from gco_stream.table.expressions import unchanged_since
 from gco_stream.table.info import TableInfo, table_info
@@ -38,7 +39,8 @@ _SET_REGION: Final = "SET region_status.#r = :s"
 _EPOCH_NOT_NEWER: Final = (
     "attribute_exists(endpoint_name) AND "
     "(NOT attribute_type(region_status.#r.epoch, :N) OR region_status.#r.epoch < :e"
-    " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t))"
+    " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t)"
+    " OR region_status.#r.epoch >= :max)"
 )
 _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"
@@ -104,7 +106,8 @@ class EndpointTable:
         """Stores a region's status with the leader's epoch (microseconds) and returns the whole resulting item.
 
         A call that has timed out may reach DynamoDB after the next call. Therefore, a write is rejected if a status of
-        the same epoch with a later `last_sync` (ISO 8601, UTC) is stored. Raises ItemNotFound if the item does not
+        the same epoch with a later `last_sync` (ISO 8601, UTC) is stored. A stored epoch that no leader can have counts
+        as absent: one that is not a number, or not below MAX_EPOCH. Raises ItemNotFound if the item does not
         exist, Fenced if a newer status is stored, and Contended if region_status changed its type on every attempt.
         """
         entry = wire.encode_value({**status, "epoch": epoch})
@@ -170,6 +173,7 @@ class EndpointTable:
                     ":e": {"N": str(epoch)},
                     ":t": entry["M"].get("last_sync", {"S": "~"}),
                     ":N": {"S": "N"},
+                    ":max": {"N": str(MAX_EPOCH)},
                 },
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",

@@ -25,6 +25,7 @@ from gco_stream.cluster.leaderelection.lease_lock import LeaseLock
 from gco_stream.cluster.leaderelection.record import LeaseRef, Timing
 from gco_stream.cluster.leaderelection.self_fence import SelfFence, no_fence
 from gco_stream.cluster.leaderelection.term import Term
+from gco_stream.model.times import MAX_EPOCH
 
 # Nothing is sent in the last second of a lease, so that requests in flight arrive before another replica can lead.
 _MARGIN: Final = 1.0
@@ -93,8 +94,8 @@ class Leadership:
 
         Raises Rejected if a MicroTime cannot represent that value, and NotLeading or another ClusterError.
         """
-        if above >= lease.MAX_EPOCH:
-            raise Rejected(0, "EpochTooHigh", f"epoch {above} is not below {lease.MAX_EPOCH}, the largest MicroTime")
+        if above >= MAX_EPOCH:
+            raise Rejected(0, "EpochTooHigh", f"epoch {above} is not below {MAX_EPOCH}, the largest MicroTime")
         await self._elector.renew(self._term, above=above)
         return self._term.epoch
 

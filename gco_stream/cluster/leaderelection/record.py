@@ -12,12 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from gco_stream.model.objects import JsonObject
-from gco_stream.model.times import parse_time
+from gco_stream.model.times import MAX_EPOCH, parse_time
 
 API_VERSION: Final = "coordination.k8s.io/v1"
 MAX_TRANSITIONS: Final = 2**31 - 1
-# Largest MicroTime, in microseconds since 1970: 9999-12-31T23:59:59.999999Z.
-MAX_EPOCH: Final = 253_402_300_799_999_999
 
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from gco_stream.aws.errors import AWSError
+from gco_stream.aws.errors import AWSError, ItemTooLarge
 from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult, Result
@@ -102,6 +102,10 @@ class Controller:
             outcome = await self._reconciler.reconcile(
                 name, objects_first=not urgent, on_applied=partial(self._history.record_applied, name)
             )
+        except ItemTooLarge as error:
+            # The objects are in sync; only the report does not fit. Only the item's author can fix that.
+            message = f"the item is too large for this region's report: {error.message}; shorten the item"
+            outcome = ReconcileResult(Result.FAILED, errors=(Cause(Reason.ITEM_TOO_LARGE, message),))
         except (AWSError, ClusterError) as error:
             # This includes NotLeading: the Lease is renewed before the retry, or this task is cancelled.
             wait = error.retry_after if isinstance(error, ClusterError) else None

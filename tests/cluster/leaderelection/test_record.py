@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from gco_stream.cluster.leaderelection import record as lease
 from gco_stream.cluster.leaderelection.record import LeaderElectionRecord, ObservedRecord, Timing
+from gco_stream.model.times import MAX_EPOCH
 
 TIMING = Timing(duration=15, renew_deadline=10, retry_period=2, legacy_interval=20)
 OURS = "pod-a_0f8fad5b-d9cb-469f-a165-70867728950e"
 OTHER = "pod-b_7c9e6679-7425-40de-944b-e07fc1f90ae7"
 NOW = 1_763_000_000_123_456
 
-epochs = st.integers(0, lease.MAX_EPOCH)
+epochs = st.integers(0, MAX_EPOCH)
 
 
 def held(holder: str = OTHER, renewed: int = NOW, uid: str = "u", duration: int | None = 15) -> LeaderElectionRecord:
@@ -103,8 +104,8 @@ def test_the_highest_observed_epoch_outlives_the_lease() -> None:
 @given(epochs, epochs)
 def test_every_epoch_is_above_the_previous_one(previous: int, now: int) -> None:
     epoch = lease.next_epoch(previous, now)
-    assert epoch > previous or epoch == lease.MAX_EPOCH
-    assert now <= epoch <= lease.MAX_EPOCH
+    assert epoch > previous or epoch == MAX_EPOCH
+    assert now <= epoch <= MAX_EPOCH
 
 
 @given(epochs)

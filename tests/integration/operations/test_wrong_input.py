@@ -1,5 +1,6 @@
 """Invalid settings, files and items: the error names the mistake, there is no traceback, and nothing else stops."""
 
+import contextlib
 import os
 import re
 import socket
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from gco_stream.cli.errors import FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from gco_stream.local.control_plane import ControlPlane
+from gco_stream.local.kube_api import path_of
 from gco_stream.model import wire
 from tests.integration.support.harness.program import Program
 from tests.integration.support.harness.world import World
@@ -312,6 +315,23 @@ def test_malformed_items_are_reported_and_affect_no_other_endpoint(world: World,
     controller.start().wait_working()
     controller.until(lambda: world.replicas("good-after") == 2, "the valid endpoint is scaled")
     assert controller.status()["endpoints"] == 2 + len(MALFORMED) + len(NOT_REPORTED)
+
+
+def test_an_item_without_room_for_a_report_is_named_in_an_event(world: World, controller: Program) -> None:
+    for size in range(409_600, 408_000, -20):
+        # The largest item that the table takes, give or take 20 bytes.
+        with contextlib.suppress(ClientError):
+            world.put(item("large", spec=GPU_FREE, notes="x" * size))
+            break
+    world.put(item("good", spec=GPU_FREE))
+    controller.until(reports(world, "good", "running"), "the other endpoint is running")
+    events = path_of("Event", world.namespace)
+    controller.until(
+        lambda: "ItemTooLarge" in {event["reason"] for event in world.kube.list(events)}, "the Event is emitted"
+    )
+    assert world.report("large") == {}
+    assert world.get("Deployment", "large") is not None
+    assert world.get("Ingress", "inference-large") is not None
 
 
 def test_an_invalid_change_leaves_a_running_endpoint_alone(world: World, controller: Program) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from gco_stream.local.control_plane import ControlPlane
 from gco_stream.local.pytest_plugin import Table
 from gco_stream.local.servers.dynamodb import CREDENTIALS
 from gco_stream.model import wire
+from gco_stream.model.times import MAX_EPOCH
 from gco_stream.table.endpoints import EndpointTable
 from tests.support.items import item
 
@@ -122,6 +124,15 @@ async def test_a_status_with_a_higher_epoch_is_kept_and_reported(endpoints: Endp
         await endpoints.write_status("chat", HERE, {"state": "creating"}, epoch=1_795_250_000_000_008)
     assert caught.value.stored_epoch == 1_795_250_000_000_009
     assert stored(table)["region_status"][HERE]["state"] == "running"
+
+
+@pytest.mark.parametrize("epoch", [MAX_EPOCH, 10**30, -5, Decimal("0.5"), "12", None, [1]])
+async def test_an_epoch_that_no_leader_can_have_is_overwritten(
+    endpoints: EndpointTable, table: Table, epoch: object
+) -> None:
+    put(table, region_status={HERE: {"state": "error", "epoch": epoch, "last_sync": "~"}})
+    image = await endpoints.write_status("chat", HERE, {"state": "running"}, epoch=9)
+    assert wire.decode(image)["region_status"][HERE] == {"state": "running", "epoch": 9}
 
 
 @pytest.mark.parametrize("epoch", [9, 10])

@@ -180,13 +180,15 @@ SAFETY: Final = (
         file="gco_stream/table/endpoints.py",
         old="""    "attribute_exists(endpoint_name) AND "
     "(NOT attribute_type(region_status.#r.epoch, :N) OR region_status.#r.epoch < :e"
-    " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t))"
+    " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t)"
+    " OR region_status.#r.epoch >= :max)"
 )
 _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "attribute_exists(endpoint_name) AND NOT attribute_type(region_status, :M)"
 """,
         new="""    "(NOT attribute_type(region_status.#r.epoch, :N) OR region_status.#r.epoch < :e"
-    " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t))"
+    " OR (region_status.#r.epoch = :e AND NOT region_status.#r.last_sync > :t)"
+    " OR region_status.#r.epoch >= :max)"
 )
 _SET_MAP: Final = "SET region_status = :m"
 _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
