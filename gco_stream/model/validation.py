@@ -95,10 +95,15 @@ def _of_field(model: type[BaseModel], loc: _Loc) -> str:
 _PATHS = "/inference"
 
 
-def spec_problems(name: str, spec: EndpointSpec) -> Iterator[Problem]:
-    """Yields the problems of a spec whose fields are valid by themselves."""
+def canary_problem(name: str, spec: EndpointSpec) -> Problem | None:
+    """Returns the problem if the name of the endpoint leaves no room for the names of the canary's objects."""
     if spec.canary is not None and not names.is_endpoint_name(name, with_canary=True):
-        yield Problem("endpoint_name", name, names.NAME_RULE)
+        return Problem("endpoint_name", name, names.NAME_RULE)
+    return None
+
+
+def spec_problems(spec: EndpointSpec) -> Iterator[Problem]:
+    """Yields the problems of a spec whose fields are valid by themselves."""
     yield from resource_problems(spec.resources.requests, spec.resources.limits, spec.device)
     root = spec.own_root_path
     if root is not None and root.startswith("/") and not is_url_path(root):

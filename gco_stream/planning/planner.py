@@ -100,7 +100,7 @@ def _decide(context: ReconcileContext) -> tuple[EndpointDecision, Report]:
         outcome = with_blockers(context, plan_stopped(context))
         report = status.stopped(context, pending=bool(outcome.steps), degraded_reasons=outcome.degraded_reasons)
     elif endpoint.spec is None:
-        errors = (Cause(Reason.INVALID_SPEC, summarize(endpoint.spec_problems)),)
+        errors = (Cause(Reason.INVALID_SPEC, summarize(endpoint.all_problems)),)
         return EndpointDecision(errors=errors), status.failed(context, errors)
     else:
         outcome = with_blockers(context, plan_running(context, endpoint.spec))

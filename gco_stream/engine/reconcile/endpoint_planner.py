@@ -58,7 +58,7 @@ def names_claimed_by_others(name: str, item_of: ItemOf) -> frozenset[str]:
     canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
     claimed = {canary} if item_of(canary) is not None else set()
     other = item_of(base) if base != name else None
-    if isinstance(other, Endpoint) and other.spec is not None and other.spec.canary is not None:
+    if isinstance(other, Endpoint) and other.spec is not None and other.has_canary:
         claimed.add(name)
     return frozenset(claimed)
 

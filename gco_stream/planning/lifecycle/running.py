@@ -90,6 +90,8 @@ def _ingress_without_pods(context: ReconcileContext, ingress: str) -> tuple[Step
 
 
 def _canary(context: ReconcileContext, spec: EndpointSpec, inputs: TemplateInputs, *, settled: bool) -> CanaryDecision:
+    if context.endpoint.canary_problems:
+        return canaries.keep_canary(context)
     if spec.canary is not None:
         return canaries.plan_canary(context, spec.canary, inputs)
     return canaries.plan_canary_removal(context, inputs, main_settled=settled)
