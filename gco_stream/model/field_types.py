@@ -147,7 +147,10 @@ def is_url_path(path: str) -> bool:
     return len(path) <= MAX_PATH_LENGTH and _URL_PATH.fullmatch(path) is not None
 
 
-def _is_ingress_path(path: str) -> bool:
+def is_ingress_path(path: str) -> bool:
+    """Whether the load balancer accepts this path in an Ingress."""
+    if len(path) > MAX_INGRESS_PATH_LENGTH:
+        return False
     # The API server rejects paths with the segments . and .., because clients resolve them.
     return _INGRESS_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
 
@@ -186,7 +189,7 @@ IngressPath = Annotated[
         f"at most {MAX_INGRESS_PATH_LENGTH} characters",
         MAX_INGRESS_PATH_LENGTH,
     ),
-    accepted_by(_is_ingress_path),
+    accepted_by(is_ingress_path),
 ]
 ModelSource = Annotated[
     str,

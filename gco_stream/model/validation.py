@@ -118,8 +118,17 @@ def path_problem(name: str, path: str) -> Problem | None:
     /inference/<name> and all paths below it are therefore reserved for the endpoint with that name. No endpoint may use
     / or /inference.
     """
-    segments = path.rstrip("/").split("/")[1:]
+    segments = _segments(path)
     allowed = f"{_PATHS}/{truncate(name)}, a path below it, or a path outside of {_PATHS}"
-    if not segments or (f"/{segments[0]}" == _PATHS and segments[1:2] != [name]):
+    if is_reserved_path(path) and segments[1:2] != [name]:
         return Problem("ingress_path", path, allowed)
     return None
+
+
+def is_reserved_path(path: str) -> bool:
+    """Whether the path is /, /inference or below it, so that at most one endpoint may use it."""
+    return _segments(path)[:1] in ([], [_PATHS.removeprefix("/")])
+
+
+def _segments(path: str) -> list[str]:
+    return path.rstrip("/").split("/")[1:]

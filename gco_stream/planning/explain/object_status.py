@@ -286,7 +286,7 @@ def _blocking_error(context: ExplainContext) -> Cause | None:
     report = context.unlimited_plan.report
     if context.is_leaving or report is None or report.state is not RegionState.ERROR or report.reason is None:
         return None
-    if report.reason in ROUTE_REASONS or report.reason is Reason.CONTESTED:
+    if report.reason is Reason.CONTESTED or (report.reason in ROUTE_REASONS and context.unlimited_plan.decided.main):
         return None
     return Cause(report.reason, report.error)
 
