@@ -67,13 +67,15 @@ def plan_after_failures(plan: Plan, inputs: PlanInputs, failures: Mapping[Part, 
     write, later = status.is_due(
         item, policy.region, report, inputs.now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
     )
-    completes = only_canary and not write and isinstance(item, Endpoint)
+    change = None
+    if only_canary and not write and isinstance(item, Endpoint):
+        change = table_change(item, policy.region)
     return replace(
         plan,
         steps=(),
         report=report,
         write_report=write,
-        table_change=table_change(item, policy.region) if completes else None,
+        table_change=change,
         requeue_after=soonest(plan.requeue_after, later),
     )
 

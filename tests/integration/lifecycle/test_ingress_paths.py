@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from gco_stream.local.kube_api import path_of
+from tests.integration.support.harness.commands import gco_stream
 from tests.integration.support.harness.program import Program
 from tests.integration.support.harness.states import promoted
 from tests.integration.support.harness.world import World
@@ -30,7 +33,7 @@ def is_blocked(world: World, name: str) -> bool:
 
 
 def test_the_second_endpoint_on_a_path_waits_and_takes_over_when_the_first_is_deleted(
-    world: World, program: Callable[..., Program]
+    world: World, program: Callable[..., Program], controller_env: dict[str, str]
 ) -> None:
     controller = program(**RARELY).wait_working()
     put(world, "first", "/v1")
@@ -41,6 +44,8 @@ def test_the_second_endpoint_on_a_path_waits_and_takes_over_when_the_first_is_de
     controller.wait_idle()
     assert "must not overlap the path of the endpoint first" in world.report("second")["error"]
     assert (path_of_ingress(world, "first"), path_of_ingress(world, "second")) == ("/v1", "")
+    explained = orjson.loads(gco_stream(controller_env, "explain", "second", "-o", "json").stdout)
+    assert explained["endpoints"]["second"]["reason"] == "IngressPathConflict"
     world.set_desired_state("first", "deleted")
     controller.until(lambda: path_of_ingress(world, "second") == "/v1/chat", "the second takes over")
     promoted(world, controller, "second")
@@ -97,5 +102,11 @@ def test_two_ingresses_that_serve_overlapping_paths_both_stay_after_an_upgrade(
     before = {name: world.get("Ingress", f"inference-{name}") for name in ("first", "second")}
     reports = {name: world.report(name) for name in before}
     controller = program(**RARELY).wait_working().wait_idle()
+
+    def warned() -> bool:
+        events = world.kube.list(path_of("Event", world.namespace))
+        return any(event.get("reason") == "IngressPathConflict" and event["type"] == "Warning" for event in events)
+
+    controller.until(warned, "an Event warns about the overlap")
     assert {name: world.get("Ingress", f"inference-{name}") for name in before} == before
     assert {name: world.report(name) for name in before} == reports

@@ -50,6 +50,10 @@ def test_what_the_api_server_accepts_is_accepted(world: World, controller: Progr
     assert [step for step in steps if "Deployment" in step] == [
         f"create Deployment {world.namespace}/chat: it does not exist"
     ]
+    world.update_spec("chat", env={"A B": "1"})
+    controller.until(
+        lambda: pod_spec(world)["containers"][0]["env"] == [{"name": "A B", "value": "1"}], "the others are removed"
+    )
 
 
 def test_a_reserved_capacity_type_is_a_node_selector(world: World, controller: Program) -> None:
