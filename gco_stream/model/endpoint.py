@@ -312,17 +312,17 @@ def _read_path(name: str, present: Mapping[str, Any]) -> tuple[str, tuple[Proble
 
 _CANARY = "canary"
 
-Problems = tuple[Problem, ...]
+_Problems = tuple[Problem, ...]
 
 
-def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, Problems, Problems]:
+def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, _Problems, _Problems]:
     """Returns the spec, its problems, and the problems of its canary. An invalid canary is not in the spec."""
     if not isinstance(plain, dict):
         allowed = "a map with at least an image"
         # The value is omitted because it may contain secrets from env.
         complaint = "" if plain is None else f"invalid value of type {type(plain).__name__}: must be {allowed}"
         return None, (Problem("spec", None, allowed, complaint),), ()
-    canary_problems: Problems = ()
+    canary_problems: _Problems = ()
     try:
         spec = _SPEC.validate_python(plain)
     except ValidationError as error:
