@@ -86,8 +86,8 @@ class Settings(BaseSettings):
     canary_drain_seconds: float = Field(
         30, ge=0, le=3600, description="delay between removing a canary's route and deleting the canary"
     )
-    inference_unhealthy_threshold_seconds: Seconds = Field(
-        300, description="time without a ready replica after which an endpoint's Ingress is withdrawn"
+    inference_unhealthy_threshold_seconds: SecondsOrNone = Field(
+        300, description="time without a ready replica after which an endpoint's Ingress is withdrawn; 0: at once"
     )
     status_interval_seconds: SecondsOrNone = Field(
         15, description="minimum interval between reports that change only replica counts"

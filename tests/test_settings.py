@@ -58,3 +58,11 @@ def test_a_renew_deadline_in_the_last_second_of_the_lease_is_rejected(monkeypatc
         SettingsError, match=r"^LEASE_RENEW_DEADLINE_SECONDS: invalid value 14\.5: must be at least 1 second less than"
     ):
         load_settings()
+
+
+def test_an_unhealthy_threshold_of_zero_is_accepted_as_in_gco(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERENCE_UNHEALTHY_THRESHOLD_SECONDS", "0")
+    assert load_settings().inference_unhealthy_threshold_seconds == 0
+    monkeypatch.setenv("INFERENCE_UNHEALTHY_THRESHOLD_SECONDS", "-1")
+    with pytest.raises(SettingsError, match="INFERENCE_UNHEALTHY_THRESHOLD_SECONDS: invalid value '-1'"):
+        load_settings()

@@ -87,13 +87,14 @@ async def _all_items(installation: Installation) -> ItemCache:
 
 
 async def _items(installation: Installation, selected: Collection[str]) -> ItemCache:
-    """Returns the selected items, and the items that may claim the same object names."""
+    """Returns the selected items, and the items that may claim the same object names or overlapping ingress paths."""
     found = ItemCache(installation.policy.region)
     for name in selected:
         for one in (name, names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)):
             if one not in found and (item := await installation.table.get(one)) is not None:
                 found.put(item)
-    return found
+    # A path under /inference is reserved for its endpoint. Any other path may overlap that of any item.
+    return found if not found.paths else await _all_items(installation)
 
 
 class _DryRunPlanner:
@@ -158,7 +159,8 @@ class _DryRunPlanner:
 
     def _planner_within(self, census: FleetCensus | None, guard: Guard | None) -> EndpointPlanner:
         view = ClusterView(self._cache, self._pods_of, census)
-        return EndpointPlanner(self._items.get, view, self._installation.policy, lambda: self.now, guard)
+        paths, policy = self._items.paths, self._installation.policy
+        return EndpointPlanner(self._items.get, paths, view, policy, lambda: self.now, guard)
 
     async def _table_id(self) -> str:
         return (await self._installation.table.describe()).table_id

@@ -18,6 +18,7 @@ from gco_stream.cluster.pods import pods_of
 from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MAX_APPROVED, approval_of, digest_of, entry_of
 from gco_stream.engine.deletion.guard import unrequested_deletions
 from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
+from gco_stream.engine.state.ingress_paths import IngressPaths
 from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import Delete
@@ -109,7 +110,8 @@ async def _collect(installation: Installation) -> PendingDeletions:
         return read_endpoint(items[name]) if name in items else None
 
     view = ClusterView(cache, partial(pods_of, installation.client, timeout=installation.settings.k8s_api_timeout))
-    planner = EndpointPlanner(item_of, view, policy, utc_now, guard=None)
+    # Removals do not depend on the ingress paths of other items.
+    planner = EndpointPlanner(item_of, IngressPaths(), view, policy, utc_now, guard=None)
     found = []
     for name in sorted(items.keys() | cache.endpoint_names()):
         plan = planner.plan_now(name).plan

@@ -126,7 +126,7 @@ class LeaderRunnables:
         )
         reconciler = Reconciler(
             self.items,
-            EndpointPlanner(self.items.get, cluster, policy, clock.now, self.guard),
+            EndpointPlanner(self.items.get, self.items.paths, cluster, policy, clock.now, self.guard),
             PlanExecutor(writer, self._on_step),
             StatusWriter(
                 self.items,
@@ -139,7 +139,9 @@ class LeaderRunnables:
             self.guard,
             failures_of=backoffs.failing.failures,
         )
-        self._controller = Controller(self.queue, reconciler, tokens, backoffs, observers, clock.monotonic)
+        self._controller = Controller(
+            self.queue, reconciler, tokens, backoffs, observers, clock.monotonic, self.items.paths.waiters_of
+        )
         cache.on_synced(lambda namespace: self._controller.on_cause_resolved(unreadable_namespace(namespace)))
         self.is_working = False
 

@@ -4,8 +4,11 @@ The name, desired_state, target_regions and namespace are validated separately f
 deleting an endpoint requires only these. An invalid spec therefore never prevents a stop or a deletion.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from itertools import compress, islice
+from operator import not_
 from typing import Annotated, Any
 
 from pydantic import (
@@ -21,7 +24,15 @@ from pydantic import (
 
 from gco_stream.model import names, wire
 from gco_stream.model import validation as rules
-from gco_stream.model.field_types import LIMITED_ENTRIES, MAX_ENTRIES, NUMBER, IngressPath, Region, bounds
+from gco_stream.model.field_types import (
+    LIMITED_ENTRIES,
+    MAX_ENTRIES,
+    NUMBER,
+    IngressPath,
+    Region,
+    bounds,
+    retry_without_empty,
+)
 from gco_stream.model.problem import Problem, summarize
 from gco_stream.model.reasons import reason_of_report
 from gco_stream.model.spec import EndpointSpec
@@ -92,9 +103,10 @@ class Endpoint(BaseModel):
     """An endpoint with a valid name, desired state, target regions and namespace.
 
     `namespace`: None for the installation's default namespace. `spec`: None if it is invalid; `spec_problems` then
-    lists the problems. `hold`: the reason for the hold; None if there is no hold. `region_status`: the valid entries by
-    region. `reported_regions`: the regions of all entries, including invalid ones. `intent` and `digest`: see
-    `intent_of` and `change_digest` in gco_stream.model.wire.
+    lists the problems. `canary_problems`: the problems of an invalid canary, which `spec` then omits. `hold`: the
+    reason for the hold; None if there is no hold. `region_status`: the valid entries by region. `reported_regions`: the
+    regions of all entries, including invalid ones. `intent` and `digest`: see `intent_of` and `change_digest` in
+    gco_stream.model.wire.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -106,6 +118,7 @@ class Endpoint(BaseModel):
     ingress_path: str
     spec: EndpointSpec | None
     spec_problems: tuple[Problem, ...] = ()
+    canary_problems: tuple[Problem, ...] = ()
     hold: str | None = None
     created_at: str = ""
     updated_at: str = ""
@@ -118,6 +131,16 @@ class Endpoint(BaseModel):
     def is_deleted(self) -> bool:
         """Whether the desired state is deleted, which applies to all regions."""
         return self.desired_state is DesiredState.DELETED
+
+    @property
+    def has_canary(self) -> bool:
+        """Whether the item has a canary, valid or not."""
+        return bool(self.canary_problems) or (self.spec is not None and self.spec.canary is not None)
+
+    @property
+    def all_problems(self) -> tuple[Problem, ...]:
+        """The problems of the spec, including those of its canary."""
+        return self.spec_problems + self.canary_problems
 
     def is_wanted_in(self, region: str) -> bool:
         """Whether the endpoint should run in this region."""
@@ -160,7 +183,22 @@ _MAX_REASON_LENGTH = 200
 _MAX_TIME_LENGTH = 64
 
 
-class _Identity(BaseModel):
+# Text of `hold` that holds nothing: what tools write for "false" or "not set".
+_NO_HOLD = frozenset({"", "false", "no", "0", "off"})
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
+_BETWEEN_REGIONS = re.compile(r"[,\s]+")
+
+
+class _Attributes(BaseModel):
+    """Base class of the attributes of an item. Empty text counts as missing where it is not a valid value."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _empty_is_missing(cls, value: Any, validate: Callable[[Any], Any]) -> Any:
+        return retry_without_empty(value, validate)
+
+
+class _Identity(_Attributes):
     endpoint_name: str
     desired_state: DesiredState = Field(DesiredState.DEPLOYING, description="deploying, running, stopped or deleted")
     target_regions: Annotated[
@@ -172,7 +210,7 @@ class _Identity(BaseModel):
     namespace: Annotated[str, AfterValidator(_namespace), Field(description=names.NAMESPACE_RULE)] | None = None
 
 
-class _Route(BaseModel):
+class _Route(_Attributes):
     ingress_path: IngressPath | None = None
 
 
@@ -208,11 +246,10 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
             intent=intent,
             digest=digest,
         )
-    spec, spec_problems = _read_spec(name, plain.get("spec"))
+    spec, spec_problems, canary_problems = _read_spec(name, plain.get("spec"))
     if path_problems:
         # A stop or a deletion does not need a path, so an invalid path invalidates only the spec.
         spec, spec_problems = None, (*path_problems, *spec_problems)
-    hold = plain.get("hold")
     return Endpoint(
         name=name,
         desired_state=identity.desired_state,
@@ -221,7 +258,8 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
         ingress_path=path,
         spec=spec,
         spec_problems=spec_problems,
-        hold=_reason(hold) if hold else None,
+        canary_problems=canary_problems,
+        hold=hold_reason(plain.get("hold")),
         created_at=_time(plain.get("created_at")),
         updated_at=_time(plain.get("updated_at")),
         region_status=statuses,
@@ -236,13 +274,20 @@ def _reported_regions(value: Any) -> frozenset[str]:
 
 
 def _readable_regions(value: Any) -> frozenset[str]:
+    """The regions of an invalid item, which report that it is invalid. Text is a common mistake for a list."""
+    if isinstance(value, str):
+        parts = filter(_REGION.fullmatch, _BETWEEN_REGIONS.split(value))
+        return frozenset(islice(parts, MAX_ENTRIES))
     if not isinstance(value, list | frozenset):
         return frozenset()
     return frozenset(region for region in value if isinstance(region, str))
 
 
-def _reason(hold: Any) -> str:
-    return truncate(hold, _MAX_REASON_LENGTH) if isinstance(hold, str) else "for a reason that is not a string"
+def hold_reason(value: Any) -> str | None:
+    """Returns the reason for a hold from the item's `hold`; None if it holds nothing."""
+    if not value or (isinstance(value, str) and value.strip().lower() in _NO_HOLD):
+        return None
+    return truncate(value, _MAX_REASON_LENGTH) if isinstance(value, str) else "for a reason that is not a string"
 
 
 def _time(value: Any) -> str:
@@ -276,15 +321,29 @@ def _read_path(name: str, present: Mapping[str, Any]) -> tuple[str, tuple[Proble
     return (path, ()) if problem is None else (default, (problem,))
 
 
-def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, tuple[Problem, ...]]:
+_CANARY = "canary"
+
+_Problems = tuple[Problem, ...]
+
+
+def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, _Problems, _Problems]:
+    """Returns the spec, its problems, and the problems of its canary. An invalid canary is not in the spec."""
     if not isinstance(plain, dict):
         allowed = "a map with at least an image"
         # The value is omitted because it may contain secrets from env.
         complaint = "" if plain is None else f"invalid value of type {type(plain).__name__}: must be {allowed}"
-        return None, (Problem("spec", None, allowed, complaint),)
+        return None, (Problem("spec", None, allowed, complaint),), ()
+    canary_problems: _Problems = ()
     try:
         spec = _SPEC.validate_python(plain)
     except ValidationError as error:
-        return None, problems_of(error, EndpointSpec, "spec.")
-    problems = tuple(rules.spec_problems(name, spec))
-    return (None, problems) if problems else (spec, ())
+        problems = problems_of(error, EndpointSpec, "spec.")
+        in_canary = [detail["loc"][:1] == (_CANARY,) for detail in error.errors()]
+        canary_problems = tuple(compress(problems, in_canary))
+        if not all(in_canary):
+            return None, tuple(compress(problems, map(not_, in_canary))), canary_problems
+        spec = _SPEC.validate_python({key: value for key, value in plain.items() if key != _CANARY})
+    if problem := rules.canary_problem(name, spec):
+        canary_problems, spec = (problem,), spec.model_copy(update={_CANARY: None})
+    problems = tuple(rules.spec_problems(spec))
+    return None if problems else spec, problems, canary_problems

@@ -4,12 +4,13 @@ A number may be given as text, and text as a number. The description of each typ
 message for an invalid value.
 """
 
+import copy
 import re
 from collections.abc import Callable, Mapping, Sized
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 MAX_ENTRIES = 1000
 """Maximum number of entries in one map or list of an item.
@@ -52,8 +53,18 @@ def text_of(value: Any) -> Any:
             return value
 
 
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 NUMBER = BeforeValidator(_whole_number)
 TEXT = BeforeValidator(text_of)
+STRIPPED = BeforeValidator(_stripped)
+LOWER = BeforeValidator(_lower)
 
 
 def bounds(low: int, high: int) -> Any:
@@ -100,11 +111,12 @@ def _text_field(description: str, max_length: int = 1024) -> Any:
     return Field(max_length=max_length, description=description)
 
 
-# The grammar of image references in github.com/distribution/reference, without IPv6 addresses as hosts.
+# The grammar of image references in github.com/distribution/reference.
 _HOST = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = rf"({_HOST}(\.{_HOST})*|\[[0-9A-Fa-f:]+\])"
 _REPOSITORY = r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
 _IMAGE = (
-    rf"({_HOST}(\.{_HOST})*(:[0-9]+)?/)?{_REPOSITORY}(/{_REPOSITORY})*"
+    rf"({_DOMAIN}(:[0-9]+)?/)?{_REPOSITORY}(/{_REPOSITORY})*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
 )
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -135,7 +147,10 @@ def is_url_path(path: str) -> bool:
     return len(path) <= MAX_PATH_LENGTH and _URL_PATH.fullmatch(path) is not None
 
 
-def _is_ingress_path(path: str) -> bool:
+def is_ingress_path(path: str) -> bool:
+    """Whether the load balancer accepts this path in an Ingress."""
+    if len(path) > MAX_INGRESS_PATH_LENGTH:
+        return False
     # The API server rejects paths with the segments . and .., because clients resolve them.
     return _INGRESS_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
 
@@ -153,6 +168,7 @@ FreeText = Annotated[
 Image = Annotated[
     str,
     TEXT,
+    STRIPPED,
     _text_field("an image reference such as registry/name:tag or registry/name@sha256:…, without spaces"),
     matching(_IMAGE),
 ]
@@ -173,7 +189,7 @@ IngressPath = Annotated[
         f"at most {MAX_INGRESS_PATH_LENGTH} characters",
         MAX_INGRESS_PATH_LENGTH,
     ),
-    accepted_by(_is_ingress_path),
+    accepted_by(is_ingress_path),
 ]
 ModelSource = Annotated[
     str,
@@ -185,8 +201,9 @@ ModelSource = Annotated[
 EnvName = Annotated[
     str,
     TEXT,
-    _text_field("a variable name of letters, digits, '_', '-' and '.' that does not start with a digit or '..'"),
-    matching(r"(?!\.\.|\.$)[-._a-zA-Z][-._a-zA-Z0-9]*"),
+    # What Kubernetes 1.34 accepts (KEP-4369). Older API servers reject some of these names.
+    _text_field("a variable name of printable ASCII characters other than '='"),
+    matching(r"[ -<>-~]+"),
 ]
 Quantity = Annotated[
     str, TEXT, _text_field("a non-negative Kubernetes quantity such as 500m, 2 or 4Gi", 40), matching(_QUANTITY)
@@ -211,3 +228,35 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: inner for name, inner in value.items() if inner is not None}
     return value
+
+
+def retry_without_empty(value: Any, validate: Callable[[Any], Any]) -> Any:
+    """Validates a map. Empty text, blanks and NULL count as missing wherever they are not a valid value.
+
+    Consoles, ORMs and Terraform write them for attributes that are not set. A value that is valid is never removed, so
+    the text of an environment variable may be empty. Elements of lists are not removed.
+    """
+    try:
+        return validate(value)
+    except ValidationError as error:
+        empty = [detail["loc"] for detail in error.errors() if _is_empty(detail["input"])]
+        if not empty or not isinstance(value, Mapping):
+            raise
+    pruned = copy.deepcopy(dict(value))
+    for loc in empty:
+        _remove(pruned, loc)
+    return validate(pruned)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and (not value or value.isspace()))
+
+
+def _remove(value: Any, loc: tuple[int | str, ...]) -> None:
+    for step in loc[:-1]:
+        if isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        value.pop(loc[-1], None)

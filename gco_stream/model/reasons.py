@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     NAMESPACE_CHANGED = "NamespaceChanged"
     UNKNOWN_METRIC = "UnknownMetric"
+    INGRESS_PATH_CONFLICT = "IngressPathConflict"
     HELD = "Held"
     # The cluster.
     OBJECT_NOT_OWNED = "ObjectNotOwned"
@@ -71,9 +72,14 @@ class Cause:
 
 
 ROUTE_REASONS: Final = frozenset(
-    {Reason.INGRESS_WITHDRAWN, Reason.LOAD_BALANCER_UNHEALTHY, Reason.WITHDRAWAL_LIMIT_REACHED}
+    {
+        Reason.INGRESS_WITHDRAWN,
+        Reason.LOAD_BALANCER_UNHEALTHY,
+        Reason.WITHDRAWAL_LIMIT_REACHED,
+        Reason.INGRESS_PATH_CONFLICT,
+    }
 )
-"""The watchdog's reasons, which affect only the Ingress."""
+"""The reasons that affect only the Ingress."""
 
 REFUSED_REASONS: Final = frozenset({Reason.FORBIDDEN, Reason.REJECTED, Reason.API_ERROR})
 """Reasons reported if the API server did not accept a step."""

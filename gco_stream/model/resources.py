@@ -73,6 +73,29 @@ ResourceName = Annotated[
 ]
 
 
+def limits_for(requests: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Returns the limits of a container without own limits: the defaults, or the requests if these are higher.
+
+    Devices and huge pages require a limit equal to the request. The devices of the known accelerators are omitted,
+    because gpu_count sets their limit.
+    """
+    own = {name: request for name, request in requests.items() if name not in _STANDARD | set(DEVICES.values())}
+    higher = {
+        name: requests[name] for name in defaults if name in requests and _is_more(requests[name], defaults[name])
+    }
+    return {**defaults, **own, **higher}
+
+
+def requests_within(limits: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Returns the requests of a container without own requests: the defaults, or the limits if these are lower."""
+    lower = {name: limits[name] for name in defaults if name in limits and _is_more(defaults[name], limits[name])}
+    return {**defaults, **lower}
+
+
+def _is_more(one: str, other: str) -> bool:
+    return value_of(one) > value_of(other)
+
+
 def resource_problems(requests: Mapping[str, str], limits: Mapping[str, str], given: str | None) -> Iterator[Problem]:
     """Yields the problems of the requests and limits in a spec.
 

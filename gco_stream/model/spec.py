@@ -1,12 +1,13 @@
 """The spec of an endpoint, with GCO's defaults for missing attributes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gco_stream.model.field_types import (
     LIMITED_ENTRIES,
+    LOWER,
     MAX_ENTRIES,
     NUMBER,
     ORDERED,
@@ -20,9 +21,10 @@ from gco_stream.model.field_types import (
     Quantity,
     Region,
     bounds,
+    retry_without_empty,
     without_nulls,
 )
-from gco_stream.model.resources import DEVICES, ResourceName
+from gco_stream.model.resources import DEVICES, ResourceName, limits_for, requests_within
 from gco_stream.model.text import truncate
 
 MAX_REPLICAS = 10_000
@@ -31,7 +33,10 @@ _MAX_ENTRIES_TEXT = f"at most {MAX_ENTRIES}"
 
 
 class SpecPart(BaseModel):
-    """Base class of the maps in the spec. NULL counts as missing. Unknown attributes are kept but ignored."""
+    """Base class of the maps in the spec. Unknown attributes are kept but ignored.
+
+    NULL counts as missing, and so does empty text where it is not a valid value.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -39,6 +44,11 @@ class SpecPart(BaseModel):
     @classmethod
     def _null_is_missing(cls, value: Any) -> Any:
         return without_nulls(value)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _empty_is_missing(cls, value: Any, validate: Callable[[Any], Any]) -> Any:
+        return retry_without_empty(value, validate)
 
 
 class Toleration(SpecPart):
@@ -70,7 +80,11 @@ class Toleration(SpecPart):
 
 
 class Resources(SpecPart):
-    """Resource requests and limits of the container. A missing map gets GCO's default; an empty map stays empty."""
+    """Resource requests and limits of the container. A missing map gets GCO's default; an empty map stays empty.
+
+    A default never contradicts what the item has: a default limit is raised to the request, and a default request is
+    lowered to the limit. A device in `requests` alone has the same limit.
+    """
 
     requests: Annotated[dict[ResourceName, Quantity], LIMITED_ENTRIES] = Field(
         default_factory=lambda: {"cpu": "1", "memory": "4Gi"},
@@ -80,6 +94,15 @@ class Resources(SpecPart):
         default_factory=lambda: {"cpu": "4", "memory": "16Gi"},
         description=f"a map of resource name to quantity, {_MAX_ENTRIES_TEXT}",
     )
+
+    @model_validator(mode="after")
+    def _defaults_follow(self) -> "Resources":
+        # The model is frozen, so a plain assignment would raise an error.
+        if "limits" not in self.model_fields_set:
+            object.__setattr__(self, "limits", limits_for(self.requests, self.limits))
+        if "requests" not in self.model_fields_set:
+            object.__setattr__(self, "requests", requests_within(self.limits, self.requests))
+        return self
 
 
 class Metric(SpecPart):
@@ -119,11 +142,7 @@ class Canary(SpecPart):
     )
 
 
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _empty_is_missing(value: Any) -> Any:
+def _empty_map_is_missing(value: Any) -> Any:
     return None if isinstance(value, Mapping) and not value else value
 
 
@@ -135,9 +154,7 @@ class EndpointSpec(SpecPart):
     replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
     gpu_count: Annotated[int, NUMBER, bounds(0, 1024)] = 1
     gpu_type: LabelValue | None = None
-    accelerator: Annotated[
-        Literal["nvidia", "neuron"], BeforeValidator(_lower), Field(description="nvidia or neuron")
-    ] = "nvidia"
+    accelerator: Annotated[Literal["nvidia", "neuron"], LOWER, Field(description="nvidia or neuron")] = "nvidia"
     model_path: FreeText | None = None
     model_source: ModelSource | None = None
     health_check_path: HealthPath = "/health"
@@ -158,7 +175,9 @@ class EndpointSpec(SpecPart):
         default_factory=dict, description=f"a map of node label to value, {_MAX_ENTRIES_TEXT}"
     )
     capacity_type: Annotated[
-        Literal["spot", "on-demand", "mixed"] | None, Field(description="spot, on-demand or mixed")
+        Literal["spot", "on-demand", "reserved", "mixed"] | None,
+        LOWER,
+        Field(description="spot, on-demand, reserved or mixed"),
     ] = None
     region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES] = Field(
         default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
@@ -166,7 +185,7 @@ class EndpointSpec(SpecPart):
     autoscaling: Autoscaling = Field(
         default_factory=Autoscaling, description="a map with enabled, min_replicas, max_replicas and metrics"
     )
-    canary: Annotated[Canary | None, BeforeValidator(_empty_is_missing)] = Field(
+    canary: Annotated[Canary | None, BeforeValidator(_empty_map_is_missing)] = Field(
         None, description="a map with image, weight and replicas"
     )
 

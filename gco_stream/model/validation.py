@@ -95,10 +95,15 @@ def _of_field(model: type[BaseModel], loc: _Loc) -> str:
 _PATHS = "/inference"
 
 
-def spec_problems(name: str, spec: EndpointSpec) -> Iterator[Problem]:
-    """Yields the problems of a spec whose fields are valid by themselves."""
+def canary_problem(name: str, spec: EndpointSpec) -> Problem | None:
+    """Returns the problem if the name of the endpoint leaves no room for the names of the canary's objects."""
     if spec.canary is not None and not names.is_endpoint_name(name, with_canary=True):
-        yield Problem("endpoint_name", name, names.NAME_RULE)
+        return Problem("endpoint_name", name, names.NAME_RULE)
+    return None
+
+
+def spec_problems(spec: EndpointSpec) -> Iterator[Problem]:
+    """Yields the problems of a spec whose fields are valid by themselves."""
     yield from resource_problems(spec.resources.requests, spec.resources.limits, spec.device)
     root = spec.own_root_path
     if root is not None and root.startswith("/") and not is_url_path(root):
@@ -113,8 +118,17 @@ def path_problem(name: str, path: str) -> Problem | None:
     /inference/<name> and all paths below it are therefore reserved for the endpoint with that name. No endpoint may use
     / or /inference.
     """
-    segments = path.rstrip("/").split("/")[1:]
+    segments = _segments(path)
     allowed = f"{_PATHS}/{truncate(name)}, a path below it, or a path outside of {_PATHS}"
-    if not segments or (f"/{segments[0]}" == _PATHS and segments[1:2] != [name]):
+    if is_reserved_path(path) and segments[1:2] != [name]:
         return Problem("ingress_path", path, allowed)
     return None
+
+
+def is_reserved_path(path: str) -> bool:
+    """Whether the path is /, /inference or below it, so that at most one endpoint may use it."""
+    return _segments(path)[:1] in ([], [_PATHS.removeprefix("/")])
+
+
+def _segments(path: str) -> list[str]:
+    return path.rstrip("/").split("/")[1:]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from gco_stream.model.endpoint import DesiredState, InvalidItem, RegionState
+from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
 from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle import region_status as status
@@ -49,7 +49,8 @@ def plan_endpoint(inputs: PlanInputs) -> Plan:
 def plan_after_failures(plan: Plan, inputs: PlanInputs, failures: Mapping[Part, Cause]) -> Plan:
     """The plan after the API server has not accepted some of its steps: it has no steps and reports the failures.
 
-    `failures`: the cause for each blocked part. If only the canary is blocked, the reported state does not change.
+    `failures`: the cause for each blocked part. If only the canary is blocked, the reported state does not change, and
+    the rollout can be completed.
     """
     item, policy = inputs.item, inputs.policy
     if plan.report is None or item is None:
@@ -66,12 +67,15 @@ def plan_after_failures(plan: Plan, inputs: PlanInputs, failures: Mapping[Part, 
     write, later = status.is_due(
         item, policy.region, report, inputs.now, interval=policy.status_interval, heartbeat=policy.status_heartbeat
     )
+    change = None
+    if only_canary and not write and isinstance(item, Endpoint):
+        change = table_change(item, policy.region)
     return replace(
         plan,
         steps=(),
         report=report,
         write_report=write,
-        table_change=None,
+        table_change=change,
         requeue_after=soonest(plan.requeue_after, later),
     )
 
@@ -100,7 +104,7 @@ def _decide(context: ReconcileContext) -> tuple[EndpointDecision, Report]:
         outcome = with_blockers(context, plan_stopped(context))
         report = status.stopped(context, pending=bool(outcome.steps), degraded_reasons=outcome.degraded_reasons)
     elif endpoint.spec is None:
-        errors = (Cause(Reason.INVALID_SPEC, summarize(endpoint.spec_problems)),)
+        errors = (Cause(Reason.INVALID_SPEC, summarize(endpoint.all_problems)),)
         return EndpointDecision(errors=errors), status.failed(context, errors)
     else:
         outcome = with_blockers(context, plan_running(context, endpoint.spec))

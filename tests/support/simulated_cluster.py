@@ -1,6 +1,7 @@
 """Simulated cluster that executes plans, with as much of server-side apply as these tests need."""
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -48,7 +49,7 @@ def fields_of(value: Any) -> dict[str, Any]:
                 f'k:{{"{which}":{port[which]},"protocol":"TCP"}}': {".": {}, **fields_of(port)} for which, port in ports
             }
         elif key and isinstance(inner, list):
-            fields[f"f:{name}"] = {f'k:{{"{key}":"{one[key]}"}}': {".": {}, **fields_of(one)} for one in inner}
+            fields[f"f:{name}"] = {f"k:{json.dumps({key: one[key]})}": {".": {}, **fields_of(one)} for one in inner}
         elif isinstance(inner, Mapping) and name not in {"nodeSelector", "selector", "matchLabels"}:
             fields[f"f:{name}"] = fields_of(inner)
         else:

@@ -147,6 +147,10 @@ class ClusterCache:
             for name, endpoint in tuple(self._stores[kind, namespace].endpoints()):
                 yield namespace, name, endpoint
 
+    def get(self, ref: ObjectRef) -> ObservedObject | None:
+        """Returns the object, or None if it is not in the cache."""
+        return self._store_of(ref).get(ref.name)
+
     def has(self, ref: ObjectRef) -> bool:
         """Returns whether the object is in the cache; a terminating object still is."""
         return self._store_of(ref).version(ref.name) is not None

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
@@ -29,7 +29,10 @@ _ECHO = frozenset({Trigger.CLUSTER, Trigger.REPORT})
 
 
 class Controller:
-    """Reconciles the keys of the queue. `clock`: the queue's clock, in seconds."""
+    """Reconciles the keys of the queue. `clock`: the queue's clock, in seconds.
+
+    `waiters_of` returns the endpoints to reconcile after this one, because they wait for its ingress path.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Controller:
         backoffs: Backoffs,
         observers: Observers,
         clock: Callable[[], float],
+        waiters_of: Callable[[str], Iterable[str]],
     ) -> None:
         self._queue = queue
         self._reconciler = reconciler
@@ -49,6 +53,7 @@ class Controller:
         self._history = observers.history
         self._events = observers.events
         self._clock = clock
+        self._waiters_of = waiters_of
         self._limited: dict[str, FleetLimit] = {}
 
     def count_limited(self, limit: FleetLimit) -> int:
@@ -118,6 +123,8 @@ class Controller:
             message = f"{type(error).__name__}: {error}"
             outcome = ReconcileResult(Result.BROKEN, errors=(Cause(Reason.INTERNAL_ERROR, message),))
         self._requeue_or_forget(work, outcome)
+        for waiter in self._waiters_of(name):
+            self._queue.add(waiter, Priority.LOW, Trigger.INGRESS_PATH)
         self._history.record_reconcile(
             name,
             work.triggers,

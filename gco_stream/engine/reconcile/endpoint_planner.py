@@ -13,11 +13,14 @@ from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.engine.deletion.guard import Guard
 from gco_stream.engine.deletion.orphan_tracker import synced_objects
+from gco_stream.engine.reconcile.path_owner import Item, ItemOf, PathOwners
+from gco_stream.engine.state.ingress_paths import IngressPaths
 from gco_stream.model import names
 from gco_stream.model.endpoint import Endpoint, InvalidItem
-from gco_stream.model.objects import PodHealth
+from gco_stream.model.objects import Kind, ObjectRef, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.planner import plan_endpoint
+from gco_stream.planning.policies import ingress_paths
 from gco_stream.planning.types.decision import MissingInput, RequeueAfter, soonest
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.plan_inputs import PlanInputs
@@ -26,9 +29,7 @@ from gco_stream.planning.types.steps import Delete
 
 _PODS_RETRY_SECONDS = 15.0
 
-Item = Endpoint | InvalidItem
 Pods = tuple[PodHealth, ...] | None
-ItemOf = Callable[[str], Item | None]
 PodsOf = Callable[[str, str], Awaitable[Pods]]
 
 
@@ -58,7 +59,7 @@ def names_claimed_by_others(name: str, item_of: ItemOf) -> frozenset[str]:
     canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
     claimed = {canary} if item_of(canary) is not None else set()
     other = item_of(base) if base != name else None
-    if isinstance(other, Endpoint) and other.spec is not None and other.spec.canary is not None:
+    if isinstance(other, Endpoint) and other.spec is not None and other.has_canary:
         claimed.add(name)
     return frozenset(claimed)
 
@@ -101,14 +102,21 @@ class Planned:
 class EndpointPlanner:
     """Plans endpoints by name from the current state of table and cluster.
 
-    `item_of` returns an item by name, None if there is none. `now`: wall clock with a time zone. Without a `guard`,
-    removals that no item requests are planned without limits and without evidence.
+    `item_of` returns an item by name, None if there is none. `paths`: the ingress paths of all items. `now`: wall clock
+    with a time zone. Without a `guard`, removals that no item requests are planned without limits and without evidence.
     """
 
     def __init__(
-        self, item_of: ItemOf, cluster: ClusterView, policy: Policy, now: Callable[[], datetime], guard: Guard | None
+        self,
+        item_of: ItemOf,
+        paths: IngressPaths,
+        cluster: ClusterView,
+        policy: Policy,
+        now: Callable[[], datetime],
+        guard: Guard | None,
     ) -> None:
         self._item_of = item_of
+        self._paths = paths
         self._cluster = cluster
         self._policy = policy
         self._now = now
@@ -156,7 +164,11 @@ class EndpointPlanner:
         return Planned(_in_readable_namespaces(plan, unsynced), inputs, unknown)
 
     def record(self, planned: Planned) -> None:
-        """Records the plan's use of fleet-wide limits. Call it before the next await and before executing the plan."""
+        """Records the plan's use of fleet-wide limits, and the endpoint whose ingress path it waits for.
+
+        Call it before the next await and before executing the plan.
+        """
+        self._paths.set_owner(planned.inputs.name, planned.inputs.fleet.ingress_path_owner)
         if self._guard is not None:
             self._guard.record(planned.plan, has_item=planned.inputs.item is not None)
         withdraws = any(isinstance(step, Delete) and step.withdraws for step in planned.plan.steps)
@@ -171,11 +183,18 @@ class EndpointPlanner:
     def _inputs(self, name: str, pods: Pods, *, with_census: bool) -> PlanInputs:
         item, cluster = self._item_of(name), self._cluster
         observed = synced_objects(cluster.cache, name) if item is None else cluster.cache.observed(name)
+        owners = PathOwners(self._policy.region, self._item_of, self._paths, self._serves_path)
         fleet = FleetState(
             names_claimed_by_others=names_claimed_by_others(name, self._item_of),
+            ingress_path_owner=owners.owner_of(name),
             census=cluster.census.excluding(name) if with_census and cluster.census is not None else None,
         )
         return PlanInputs(name, item, replace(observed, pods=pods), fleet, self._now(), self._policy)
+
+    def _serves_path(self, name: str, path: str) -> bool:
+        """Returns whether a live Ingress of the endpoint has a path that overlaps this one."""
+        refs = (ObjectRef(Kind.INGRESS, one, names.ingress_name(name)) for one in self._policy.namespaces)
+        return any(ingress_paths.serves(self._cluster.cache.get(ref), path) for ref in refs)
 
 
 def _in_readable_namespaces(plan: Plan, unsynced: Mapping[str, str]) -> Plan:

@@ -240,9 +240,15 @@ class Reconciler:
         return replace(run.failed(error, plan=planned.plan), contested=True)
 
     async def _report_errors(self, planned: Planned, causes: dict[Part, Cause]) -> None:
-        item = self._items.get(planned.inputs.name)
-        if item is None:
+        """Reports the causes, then makes the change to the table that the report allows, if any."""
+        name = planned.inputs.name
+        if (item := self._items.get(name)) is None:
             return
-        failed_plan = plan_after_failures(planned.plan, replace(planned.inputs, item=item), causes)
-        if failed_plan.write_report:
-            await self._report(item, failed_plan)
+        plan = plan_after_failures(planned.plan, replace(planned.inputs, item=item), causes)
+        if plan.write_report:
+            await self._report(item, plan)
+            if (item := self._items.get(name)) is None:
+                return
+            plan = plan_after_failures(planned.plan, replace(planned.inputs, item=item), causes)
+        if plan.table_change is not None:
+            await self._writer.change_table(name, plan.table_change)

@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from gco_stream.engine.state.ingress_paths import IngressPaths
 from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.model.wire import WireItem
 from gco_stream.ops.metrics import ELSEWHERE, UNREPORTED
@@ -50,9 +51,10 @@ class _Entry:
 
 
 class ItemCache:
-    """The cached items by name, each with an optional stale mark."""
+    """The cached items by name, each with an optional stale mark. `paths`: the index of their ingress paths."""
 
     def __init__(self, region: str) -> None:
+        self.paths = IngressPaths()
         self._region = region
         self._states: Counter[str] = Counter()
         self._entries: dict[str, _Entry] = {}
@@ -70,10 +72,12 @@ class ItemCache:
             self._states[before.state] -= 1
         self._states[state] += 1
         self._entries[name] = _Entry(zlib.compress(blob, 1), _digest(blob), _desired_part(item), state)
+        self.paths.put(item)
 
     def remove(self, name: str) -> None:
         """Removes an item that a consistent read of the home table did not find."""
         before = self._entries.pop(name, None)
+        self.paths.remove(name)
         if before is not None:
             self._states[before.state] -= 1
 

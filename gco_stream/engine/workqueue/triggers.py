@@ -22,3 +22,4 @@ class Trigger(StrEnum):
     RETRY = "retry"
     RECOVERED = "recovered"
     CONTESTED = "contested"
+    INGRESS_PATH = "ingress path"

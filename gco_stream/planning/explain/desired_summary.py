@@ -26,7 +26,7 @@ def _of_item(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
 
 
 def _of_spec(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
-    for number, problem in enumerate(item.spec_problems):
+    for number, problem in enumerate(item.all_problems):
         yield f"error {number + 1}" if number else "error", str(problem)
     spec = item.spec
     if spec is None:

@@ -173,7 +173,7 @@ def _present(
     if context.is_leaving:
         return ObjectStatus(ref, ObjectState.LEFT_ALONE, f"it may belong to the endpoint {ref.name}")
     if context.spec is None:
-        return ObjectStatus(ref, ObjectState.LEFT_ALONE, summarize(reconcile_context.endpoint.spec_problems))
+        return ObjectStatus(ref, ObjectState.LEFT_ALONE, summarize(reconcile_context.endpoint.all_problems))
     if is_leftover:
         return ObjectStatus(ref, ObjectState.LEFT_ALONE, _why_canary_stays(context))
     if context.is_stopping and context.belongs_to_canary(ref):
@@ -266,7 +266,7 @@ def _is_asked_for(context: ExplainContext, ref: ObjectRef) -> bool:
     """Returns whether the desired state includes the object. With an invalid spec, it has no HPA and no canary."""
     spec = context.spec
     if context.belongs_to_canary(ref):
-        return spec is not None and spec.canary is not None
+        return context.context.endpoint.has_canary and spec is not None
     if ref.kind is Kind.HPA:
         return spec is not None and spec.autoscaling.enabled
     return True
@@ -286,7 +286,7 @@ def _blocking_error(context: ExplainContext) -> Cause | None:
     report = context.unlimited_plan.report
     if context.is_leaving or report is None or report.state is not RegionState.ERROR or report.reason is None:
         return None
-    if report.reason in ROUTE_REASONS or report.reason is Reason.CONTESTED:
+    if report.reason is Reason.CONTESTED or (report.reason in ROUTE_REASONS and context.unlimited_plan.decided.main):
         return None
     return Cause(report.reason, report.error)
 

@@ -137,7 +137,7 @@ def endpoint_health(item: Endpoint | InvalidItem, region: str | None = None) -> 
         return EndpointHealth(HealthStatus.ERROR, item.error, "", regions)
     if item.hold:
         return EndpointHealth(HealthStatus.HELD, item.hold, item.updated_at, regions)
-    issues = [(HealthStatus.ERROR, str(problem), item.updated_at) for problem in item.spec_problems]
+    issues = [(HealthStatus.ERROR, str(problem), item.updated_at) for problem in item.all_problems]
     issues += [
         (HealthStatus.ERROR if one.is_error else HealthStatus.WAITING, f"{one.region}: {one.message}", one.since)
         for one in regions

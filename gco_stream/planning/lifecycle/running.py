@@ -7,7 +7,7 @@ from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.policies import canary as canaries
-from gco_stream.planning.policies import contested, watchdog
+from gco_stream.planning.policies import contested, ingress_paths, watchdog
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources import pod_template as template
@@ -45,6 +45,10 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
     observed = context.owned(Kind.DEPLOYMENT, name)
     if foreign := context.name_conflicts(*(needed if spec.autoscaling.enabled else needed[:3])):
         return EndpointDecision(_ingress_without_pods(context, ingress), errors=foreign)
+    path_conflict, live = ingress_paths.conflict(context), context.owned(Kind.INGRESS, ingress)
+    if path_conflict and live and not live.deleting and not ingress_paths.has_path(live, context.endpoint.ingress_path):
+        # The pods and the Ingress keep the previous path, which still serves.
+        return EndpointDecision(errors=(path_conflict,), requeue_after=ingress_paths.RECHECK)
     inputs, replicas = inputs_of(context, spec), replicas_of(spec)
     main = deployments.decide(
         inputs,
@@ -64,7 +68,7 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
     scaler = _autoscaler(context, spec)
     service = manifests.service(context.namespace, name, spec.port, context.annotations)
     service_steps = steps_for(service, context.owned(Kind.SERVICE, name), Part.MAIN)
-    route = None if replicas.start == 0 else watchdog.decide(context, observed, context.owned(Kind.INGRESS, ingress))
+    route = None if replicas.start == 0 else _route_decision(context, observed, live, path_conflict)
     return EndpointDecision.of(
         Decision(service_steps),
         _route(context, inputs.probe_path(main.version), route, canary),
@@ -72,6 +76,18 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
         canary,
         decided=Decided(main, canary, route),
     )
+
+
+def _route_decision(
+    context: ReconcileContext, deployment: ObservedObject | None, ingress: ObservedObject | None, conflict: Cause | None
+) -> RouteDecision:
+    if conflict is None:
+        return watchdog.decide(context, deployment, ingress)
+    if ingress is None or ingress.deleting:
+        return RouteDecision(errors=(conflict,), requeue_after=ingress_paths.RECHECK)
+    # The Ingress already served before the conflict was known.
+    decided = watchdog.decide(context, deployment, ingress)
+    return replace(decided, warnings=(*decided.warnings, conflict))
 
 
 def _ingress_without_pods(context: ReconcileContext, ingress: str) -> tuple[Step, ...]:
@@ -90,6 +106,8 @@ def _ingress_without_pods(context: ReconcileContext, ingress: str) -> tuple[Step
 
 
 def _canary(context: ReconcileContext, spec: EndpointSpec, inputs: TemplateInputs, *, settled: bool) -> CanaryDecision:
+    if context.endpoint.canary_problems:
+        return canaries.keep_canary(context)
     if spec.canary is not None:
         return canaries.plan_canary(context, spec.canary, inputs)
     return canaries.plan_canary_removal(context, inputs, main_settled=settled)

@@ -103,7 +103,7 @@ def _stopped_main(context: ReconcileContext) -> DeploymentDecision:
 
 def _stopped_canary(context: ReconcileContext) -> CanaryDecision:
     spec = context.endpoint.spec
-    if spec is None:
+    if spec is None or context.endpoint.canary_problems:
         deployment = context.owned(Kind.DEPLOYMENT, context.canary)
         if deployment is None or deployment not in context.all_owned():
             return CanaryDecision()

@@ -66,6 +66,9 @@ def _desired_deployments(context: ReconcileContext) -> Iterator[tuple[ObjectRef,
 
 def _settled_contests(context: ReconcileContext, outcome: EndpointDecision) -> Iterator[Annotate]:
     for obj in context.observed.objects.values():
+        if context.endpoint.canary_problems and obj.ref.name == context.canary:
+            # An invalid canary is left unchanged, so the lack of steps does not mean that it is in sync.
+            continue
         if contested.is_over(obj, outcome.steps) and not obj.deleting and context.owns(obj):
             yield contested.clear_contested(obj, _part_of(context, obj.ref))
 

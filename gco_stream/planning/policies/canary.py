@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from gco_stream.model import names
 from gco_stream.model.objects import Kind, ObservedObject
+from gco_stream.model.problem import summarize
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.spec import Canary
 from gco_stream.model.times import seconds_since
 from gco_stream.planning.resources import deployment as deployments
@@ -62,6 +64,16 @@ def plan_canary(
         degraded_reasons=decision.errors,
         requeue_after=draining.requeue_after if draining else None,
         deployment=decision,
+    )
+
+
+def keep_canary(context: ReconcileContext) -> CanaryDecision:
+    """Keeps an invalid canary as it is, with its share of the traffic while it is ready."""
+    invalid = Cause(Reason.INVALID_SPEC, summarize(context.endpoint.canary_problems))
+    weight = routed_weight(context.owned(Kind.INGRESS, _ingress_of(context)), context.canary)
+    serves = _serves(context.owned(Kind.DEPLOYMENT, context.canary))
+    return CanaryDecision(
+        weight=weight if serves else 0, waits_for_pods=weight > 0 and not serves, degraded_reasons=(invalid,)
     )
 
 

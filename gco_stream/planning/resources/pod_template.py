@@ -217,7 +217,7 @@ def _node_selector(spec: EndpointSpec, gpu_type: str | None) -> dict[str, str]:
         nodes = dict(_DEVICE_NODES[spec.accelerator])
     if spec.gpu_count and gpu_type and spec.accelerator == "nvidia":
         nodes["eks.amazonaws.com/instance-gpu-name"] = gpu_type
-    if spec.capacity_type in {"spot", "on-demand"}:
+    if spec.capacity_type in {"spot", "on-demand", "reserved"}:
         nodes["karpenter.sh/capacity-type"] = spec.capacity_type
     return nodes
 

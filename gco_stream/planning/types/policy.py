@@ -52,6 +52,8 @@ class FleetState:
     `removals_held`: why no removal may start without approval, whatever the budget; None if the budget decides.
     `names_claimed_by_others`: names of this endpoint's objects that another item claims as well. For example, the
     canary of `a` and the endpoint `a-canary` both claim the name `a-canary`.
+    `ingress_path_owner`: the endpoint whose path overlaps this endpoint's path and takes precedence; None if there is
+    none.
     `census`: None if it has not been taken; a plan that depends on it requests it in `missing_inputs`.
     """
 
@@ -59,6 +61,7 @@ class FleetState:
     removals_held: Reason | None = None
     next_deletion_in: float = 3600.0
     names_claimed_by_others: frozenset[str] = frozenset()
+    ingress_path_owner: str | None = None
     census: Census | None = None
 
 

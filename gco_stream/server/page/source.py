@@ -159,7 +159,7 @@ class PageSource:
         self, name: str, cache: ClusterCache, history: EndpointHistory, leader: Leader, policy: Policy
     ) -> values.Endpoint:
         view = ClusterView(cache, self._pods_of, leader.census)
-        planner = EndpointPlanner(leader.items.get, view, policy, utc_now, leader.guard)
+        planner = EndpointPlanner(leader.items.get, leader.items.paths, view, policy, utc_now, leader.guard)
         planned = await planner.plan(name, explain_pods=True)
         if planned.inputs.item is None:
             return _without_item(name, planned.inputs.observed, history, leader)

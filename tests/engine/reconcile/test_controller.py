@@ -189,3 +189,13 @@ async def test_every_message_of_a_reconcile_has_its_id_and_its_stream_records() 
     assert [line["reconcile"] for line in lines] == [first, first, second, second]
     assert first != second
     assert lines[2]["trigger"] == "retry"
+
+
+async def test_endpoints_that_wait_for_an_ingress_path_are_reconciled_after_its_owner() -> None:
+    bench = ControllerFixture(lambda _name, _first: ReconcileResult(Result.IN_SYNC), "a", "b", "c")
+    for name in "bc":
+        bench.tokens.settle(name)
+    bench.desired.paths.set_owner("b", "a")
+    bench.queue.add("a", Priority.LOW, Trigger.RESYNC)
+    await bench.drain()
+    assert [name for name, _ in bench.calls] == ["a", "b"]

@@ -47,6 +47,7 @@ class ControllerFixture:
             Backoffs(self.backoff, contested=ItemBackoff(base=60, cap=60, rng=random.Random(0))),
             observers(self.metrics),
             clock,
+            self.desired.paths.waiters_of,
         )
 
     async def reconcile(

@@ -37,7 +37,7 @@ class ReconcilerFixture:
         view = ClusterView(self.cluster, self.pods_of, self)  # type: ignore[arg-type]  # a fake with only the methods that are called
         self.reconciler = Reconciler(
             items,
-            EndpointPlanner(items.get, view, policy, clock.now, guard),
+            EndpointPlanner(items.get, items.paths, view, policy, clock.now, guard),
             self,  # type: ignore[arg-type]  # a fake with only the methods that are called
             StatusWriter(items, self, policy.region, self, now=clock.now, on_write=self.written.append),  # type: ignore[arg-type]  # a fake with only the methods that are called
             guard,

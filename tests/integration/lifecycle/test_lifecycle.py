@@ -273,7 +273,7 @@ def test_names_that_collide_or_are_too_long_are_refused_with_a_clear_error(world
     assert "belongs to the endpoint chat" in world.report("chat-canary")["error"]
     long = "a" * 60
     world.put(item(long, spec={"canary": {"image": "registry.example/serve:2.0"}}))
-    controller.until(lambda: world.state(long) == "error", "the long name is rejected")
+    controller.until(lambda: world.report(long).get("reason") == "InvalidSpec", "the canary is rejected")
     assert "at most 63 characters (56 with a canary)" in world.report(long)["error"]
 
 

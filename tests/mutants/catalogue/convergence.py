@@ -358,6 +358,42 @@ CONVERGENCE: Final = (
         tests=("tests/engine/reconcile/test_consistent_reads.py::test_the_table_is_scanned_consistently",),
     ),
     Mutant(
+        name="quantities-are-compared-as-text",
+        invariant="I1",
+        file="gco_stream/model/resources.py",
+        old="    return value_of(one) > value_of(other)\n",
+        new="    return one > other\n",
+        breaks="a default limit stays below a request that is higher, and the API server rejects the Deployment",
+        tests=(
+            "tests/model/test_lenient_reading.py::test_a_default_request_or_limit_follows_what_the_item_has",
+            "tests/model/test_lenient_reading.py::test_requests_or_limits_alone_are_always_valid_and_kept",
+        ),
+    ),
+    Mutant(
+        name="a-second-endpoint-takes-the-path",
+        invariant="I1",
+        file="gco_stream/engine/reconcile/path_owner.py",
+        old="            if self._serves(rival, path) or (is_older and self._may_serve(rival)):\n",
+        new="            if is_older and self._may_serve(rival):\n",
+        breaks="an older item takes the requests of an endpoint that serves an overlapping path",
+        tests=(
+            "tests/engine/reconcile/test_path_owner.py"
+            "::test_an_endpoint_that_serves_keeps_its_path_against_an_older_item",
+        ),
+    ),
+    Mutant(
+        name="the-successor-on-a-path-is-forgotten",
+        invariant="I1",
+        file="gco_stream/engine/reconcile/controller.py",
+        old="        for waiter in self._waiters_of(name):\n",
+        new="        for waiter in ():\n",
+        breaks="an endpoint that waits for an ingress path does not get it when the owner is gone",
+        tests=(
+            "tests/engine/reconcile/test_controller.py"
+            "::test_endpoints_that_wait_for_an_ingress_path_are_reconciled_after_its_owner",
+        ),
+    ),
+    Mutant(
         name="our-own-status-comes-from-the-stream",
         invariant="I3",
         file="gco_stream/engine/state/item_cache.py",

@@ -53,6 +53,39 @@ QUIET: Final = (
         tests=("tests/engine/reconcile/test_executor.py::test_a_failed_step_blocks_only_its_own_part",),
     ),
     Mutant(
+        name="an-invalid-canary-holds-its-main-up",
+        invariant="I8",
+        file="gco_stream/model/endpoint.py",
+        old="        if not all(in_canary):\n",
+        new="        if any(in_canary):\n",
+        breaks="a mistake in the canary keeps the main Deployment from following the item",
+        tests=(
+            "tests/planning/policies/test_canary.py"
+            "::test_an_invalid_canary_is_left_unchanged_and_does_not_hold_up_the_main",
+        ),
+    ),
+    Mutant(
+        name="an-invalid-canary-is-a-removed-one",
+        invariant="I7",
+        file="gco_stream/planning/lifecycle/running.py",
+        old="    if context.endpoint.canary_problems:\n        return canaries.keep_canary(context)\n",
+        new="",
+        breaks="a mistake in the canary deletes its objects",
+        tests=(
+            "tests/planning/policies/test_canary.py"
+            "::test_an_invalid_canary_is_left_unchanged_and_does_not_hold_up_the_main",
+        ),
+    ),
+    Mutant(
+        name="a-blocked-path-blocks-others",
+        invariant="I8",
+        file="gco_stream/engine/reconcile/path_owner.py",
+        old=" and self._needs_ingress(item) and self.owner_of(rival) is None",
+        new=" and self._needs_ingress(item)",
+        breaks="an item with the path /v1 that gets no Ingress keeps all new paths below /v1 from getting one",
+        tests=("tests/engine/reconcile/test_path_owner.py::test_a_blocked_endpoint_blocks_no_other",),
+    ),
+    Mutant(
         name="one-namespace-holds-all-up",
         invariant="I8",
         file="gco_stream/engine/reconcile/endpoint_planner.py",

@@ -351,9 +351,9 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
         name="a-spec-that-cannot-be-read-is-a-deletion",
         invariant="I7",
         file="gco_stream/planning/planner.py",
-        old=("summarize(endpoint.spec_problems)),)\n        return EndpointDecision(errors=errors), status"),
+        old=("summarize(endpoint.all_problems)),)\n        return EndpointDecision(errors=errors), status"),
         new=(
-            "summarize(endpoint.spec_problems)),)\n"
+            "summarize(endpoint.all_problems)),)\n"
             '        return plan_removal(context, "no spec", spends_budget=False), status'
         ),
         breaks="a typo in an item removes a running endpoint",

@@ -158,6 +158,7 @@ SPECS: list[dict[str, Any]] = [
     {"image": "registry.example/serve:2.0"},
     {"canary": {"image": "x:9", "weight": 0}},
     {"env": {"TOKEN": "s3cret"}, "replicas": 3},
+    {"canary": {"image": "?"}},
     {"port": "?"},
 ]
 STATES = ["running"] * 4 + ["deploying", "stopped", "deleted"]
@@ -172,16 +173,20 @@ TURNS = st.tuples(
             "target_regions": st.sampled_from(REGIONS),
             "hold": st.sampled_from(HOLDS),
             "namespace": st.sampled_from(NAMESPACES),
+            "ingress_path": st.sampled_from(["/inference/chat", "/v1"]),
         }
     ),
     st.lists(st.sampled_from(sorted(ACTIONS)), max_size=4),
     st.booleans(),
 )
 FLEETS = st.builds(
-    lambda left, census, claimed: FleetState(deletions_left=left, census=census, names_claimed_by_others=claimed),
+    lambda left, census, claimed, owner: FleetState(
+        deletions_left=left, census=census, names_claimed_by_others=claimed, ingress_path_owner=owner
+    ),
     st.sampled_from([5, 0]),
     st.sampled_from([None, Census(4, 0), Census(4, 2)]),
     st.sampled_from([frozenset(), frozenset({"chat-canary"})]),
+    st.sampled_from([None, None, "other"]),
 )
 
 

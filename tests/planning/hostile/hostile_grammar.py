@@ -19,7 +19,7 @@ _DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _KEY = re.compile(rf"({_DOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
 _URL_PATH = re.compile(r"/([A-Za-z0-9._~!$&'()+,;=:@/?-]|%[0-9A-Fa-f]{2}){0,1023}")
 _QUANTITY = re.compile(r"\+?[0-9.]+([eE][-+]?[0-9]{1,3}|[munkMGTPE]|[KMGTPE]i)?")
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,1023}")
+_IMAGE = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9])[A-Za-z0-9._:/@+-]{0,1023}")
 _TIME = re.compile(r"[ -~]{0,64}")
 
 
@@ -155,7 +155,7 @@ _CONTAINER = Fields(
         "readinessProbe": _probe(initialDelaySeconds=30, periodSeconds=10),
     },
     {
-        "env": Items(exactly(name=re.compile(r"(?!\.\.)[-._a-zA-Z][-._a-zA-Z0-9]*"), value=_text), 1),
+        "env": Items(exactly(name=re.compile(r"[ -<>-~]+"), value=_text), 1),
         "command": Items(_text, 1),
         "args": Items(_text, 1, 1002),
         "volumeMounts": _MOUNTS,

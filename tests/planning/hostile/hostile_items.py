@@ -141,6 +141,7 @@ def _part(optional: Mapping[str, st.SearchStrategy[Any]], **required: Any) -> st
 
 IMAGES = _text(
     *("registry.example/serve:1.0", "x", "vllm/vllm-openai:v0.9.1", "a@sha256:" + "a" * 64, "h:5000/a/b_c:T-1"),
+    *("[2001:db8::1]:5000/x:y", " x\n"),
     wrong=("a b", "", "A::b", "-x", ANSI, "x" * 70_000, "a/../b"),
 )
 PATHS = ("/health", "/", "/a/b", "/a?ready=1", "/%41", "/$x'(y)", "/" + "p" * 511)
@@ -170,14 +171,15 @@ _quantity = _number(
 )
 _label_value = _text("fast", "", "a.b-c_d", "v" * 63, wrong=("-a", "v" * 64, "a b", ANSI))
 _env = _map(
-    mostly(("A", "b.c-d", "_", "LD_PRELOAD"), (".", "..x", "1A", "A B", f"A={PRIVATE}", ANSI)),
+    mostly(("A", "b.c-d", "_", "LD_PRELOAD", "1A", "A B", "..x", "a:/\"'$(A)"), (f"A={PRIVATE}", ANSI, "")),
     mostly(
         [{"S": text} for text in (PRIVATE, "", "$(A)", f"{PRIVATE}\n{ANSI}")],
         [{"S": "\x00" + PRIVATE}, {"S": f"{PRIVATE}\ud800"}, {"L": [{"S": PRIVATE}]}, {"M": {PRIVATE: {"NULL": True}}}],
     ),
 )
 _toleration = st.one_of(
-    _part({"effect": _text("NoSchedule", "PreferNoSchedule")}, operator=_text("Exists")),
+    _part({"effect": _text("NoSchedule", "PreferNoSchedule", "")}, operator=_text("Exists")),
+    _part({}, key=_text(""), operator=_text("Exists")),
     _part({"value": _label_value}, key=LABELS.map(lambda name: {"S": name})),
     _part(
         {"value": _label_value, "tolerationSeconds": _number("0", "30", wrong=("-1", "1e99"))},
@@ -187,7 +189,8 @@ _toleration = st.one_of(
     ),
 )
 _same_resources = _map(RESOURCES, _quantity).map(lambda both: {"M": {"requests": both, "limits": both}})
-_resources = _same_resources | _part({"requests": _map(RESOURCES, _quantity), "limits": _map(RESOURCES, _quantity)})
+_either_resources = {"requests": _map(RESOURCES, _quantity), "limits": _map(RESOURCES, _quantity)}
+_resources = _same_resources | _part(_either_resources)
 _autoscaling = _part(
     {
         "min_replicas": _number("1", "2", wrong=("0", "99999")),
@@ -216,7 +219,7 @@ SPEC: dict[str, st.SearchStrategy[Any]] = {
     "replicas": _number("0", "1", "3", "3.0", wrong=("10001", "-1", "1.5")),
     "gpu_count": _number("0", "1", "8", wrong=("1025",)),
     "gpu_type": _text("l4", wrong=("a b",)),
-    "accelerator": _text("nvidia", "NEURON", wrong=("tpu",)),
+    "accelerator": _text("nvidia", "NEURON", " Nvidia", "", wrong=("tpu",)),
     "model_path": texts.map(lambda text: {"S": text}),
     "model_source": _text(
         *("s3://bucket/key", "s3://b/k k'\"", "s3://--endpoint-url=x/y", "s3://b/../../x", "file:///etc", "--quiet"),
@@ -229,7 +232,7 @@ SPEC: dict[str, st.SearchStrategy[Any]] = {
     "args": _arguments,
     "tolerations": _list(_toleration),
     "node_selector": _map(LABELS, _label_value),
-    "capacity_type": _text("spot", "on-demand", "mixed", wrong=("cheap",)),
+    "capacity_type": _text("spot", "on-demand", "mixed", "reserved", " Spot", "", wrong=("cheap",)),
     "region_image_uris": _map(mostly(("us-east-1", "eu-west-1"), ("a b",)), IMAGES),
     "autoscaling": _autoscaling,
     "canary": _canary,

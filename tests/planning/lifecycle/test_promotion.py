@@ -1,10 +1,18 @@
+from dataclasses import replace
+
 import pytest
 
 from gco_stream.model import wire
+from gco_stream.model.objects import Observed
+from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle.promotion import may_complete_or_purge
+from gco_stream.planning.planner import plan_after_failures
 from gco_stream.planning.types.plan import TableChange
+from gco_stream.planning.types.plan_inputs import PlanInputs
+from gco_stream.planning.types.policy import FleetState
+from gco_stream.planning.types.steps import Part
 from tests.support.items import REGION, endpoint, item
-from tests.support.simulated_cluster import SimulatedCluster, reported, running
+from tests.support.simulated_cluster import CANARY, SimulatedCluster, reported, running, with_spec
 
 
 def test_the_last_region_to_run_promotes_and_only_then() -> None:
@@ -66,3 +74,19 @@ def test_a_report_that_may_allow_a_table_change_is_recognized(asked: str, states
 def test_an_item_whose_status_is_not_a_map_allows_no_table_change() -> None:
     assert not may_complete_or_purge(wire.encode(item(region_status="gone")))
     assert not may_complete_or_purge(wire.encode(item(region_status={"us-east-1": "running"})))
+
+
+def test_a_rejected_canary_does_not_hold_up_the_promotion() -> None:
+    cluster, asked = running()
+    asked = with_spec(asked, **CANARY)
+    plan = cluster.plan(asked)
+    assert {step.part for step in plan.steps} == {Part.CANARY}
+    inputs = PlanInputs("chat", asked, Observed(cluster.objects), FleetState(), cluster.now, cluster.policy)
+    rejected = {Part.CANARY: Cause(Reason.REJECTED, "no")}
+    failed = plan_after_failures(plan, inputs, rejected)
+    assert (failed.write_report, failed.table_change) == (True, None)
+    written = reported(asked, failed, cluster.now)
+    after = plan_after_failures(plan, replace(inputs, item=written), rejected)
+    assert (after.write_report, after.table_change) == (False, TableChange.PROMOTE)
+    main = plan_after_failures(plan, replace(inputs, item=written), {Part.MAIN: Cause(Reason.REJECTED, "no")})
+    assert main.table_change is None

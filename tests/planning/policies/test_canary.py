@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.reasons import Reason
 from tests.support.items import endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, running, with_spec
 
@@ -63,6 +64,67 @@ def test_a_canary_of_an_endpoint_that_should_not_run_has_no_traffic(change: dict
     cluster, _ = with_canary()
     cluster.reconcile(endpoint(spec=CANARY, **change))
     assert cluster.find(Kind.INGRESS, "inference-chat") is None
+
+
+BROKEN = [{"image": "a b", "weight": 50}, {"image": "a:2", "weight": 101}, {"weight": 5}, 5, "a:2"]
+
+
+@pytest.mark.parametrize("canary", BROKEN)
+def test_an_invalid_canary_is_left_unchanged_and_does_not_hold_up_the_main(canary: object) -> None:
+    cluster, asked = with_canary()
+    kept = [cluster.get(kind, "chat-canary") for kind in (Kind.DEPLOYMENT, Kind.SERVICE)]
+    broken = endpoint(spec={"replicas": 3, "canary": canary}).model_copy(update={"region_status": asked.region_status})
+    cluster.reconcile(broken)
+    cluster.roll_out("chat")
+    plan = cluster.reconcile(broken)
+    assert cluster.get(Kind.DEPLOYMENT, "chat").spec["replicas"] == 3
+    assert [cluster.get(kind, "chat-canary") for kind in (Kind.DEPLOYMENT, Kind.SERVICE)] == kept
+    assert weights(cluster) == {"chat": 80, "chat-canary": 20}
+    assert plan.report is not None
+    assert (plan.report.state, plan.report.reason) == (RegionState.RUNNING, Reason.INVALID_SPEC)
+    assert plan.report.error.startswith("spec.canary")
+
+
+def test_an_endpoint_with_an_invalid_canary_is_created_without_it() -> None:
+    cluster, asked = running({"canary": {"image": "a b"}})
+    plan = cluster.reconcile(asked)
+    assert plan.report is not None
+    assert (plan.report.state, plan.report.reason) == (RegionState.RUNNING, Reason.INVALID_SPEC)
+    assert cluster.find(Kind.DEPLOYMENT, "chat-canary") is None
+    assert weights(cluster) == {}
+
+
+def test_an_invalid_canary_without_ready_replicas_loses_its_traffic() -> None:
+    cluster, _ = with_canary()
+    cluster.roll_out("chat-canary", ready=0)
+    plan = cluster.reconcile(endpoint(spec={"canary": {"image": "a b"}}))
+    assert weights(cluster) == {}
+    assert plan.decided.canary is not None
+    assert not plan.decided.canary.waits_for_pods
+    assert [step.event.reason for step in cluster.steps if step.event] == ["CanaryUnready"]
+    assert cluster.find(Kind.DEPLOYMENT, "chat-canary") is not None
+
+
+def test_an_invalid_canary_is_scaled_to_zero_by_a_stop_and_goes_with_the_endpoint() -> None:
+    cluster, _ = with_canary()
+    cluster.reconcile(endpoint(spec={"canary": {"image": "a b"}}, desired_state="stopped"))
+    assert cluster.get(Kind.DEPLOYMENT, "chat-canary").spec["replicas"] == 0
+    cluster.reconcile(endpoint(spec={"canary": {"image": "a b"}}, desired_state="deleted"))
+    cluster.collect()
+    assert not cluster.objects
+
+
+def test_a_contested_canary_that_became_invalid_keeps_its_annotation() -> None:
+    cluster, _ = with_canary()
+    contested = cluster.change(
+        ObjectRef(Kind.DEPLOYMENT, NAMESPACE, "chat-canary"),
+        annotations={
+            **cluster.get(Kind.DEPLOYMENT, "chat-canary").annotations,
+            "gco.io/contested": "template abc 1 2026-11-21T09:00:00+00:00",
+        },
+    )
+    cluster.reconcile(endpoint(spec={"canary": {"image": "a b"}}))
+    assert cluster.get(Kind.DEPLOYMENT, "chat-canary") == contested
 
 
 def test_a_canary_of_weight_zero_is_not_in_the_ingress() -> None:

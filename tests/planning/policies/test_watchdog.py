@@ -95,6 +95,17 @@ def test_only_the_ingress_is_deleted_and_the_region_reports_the_error() -> None:
     assert not plan.write_report
 
 
+def test_a_threshold_of_zero_withdraws_an_ingress_without_a_ready_replica_at_once() -> None:
+    cluster, asked = ill()
+    cluster.policy = replace(POLICY, unhealthy_threshold=0)
+    cluster.pods = (replace(DOWN, containers_ready=True),)
+    cluster.reconcile(asked, ALONE)
+    assert cluster.find(Kind.INGRESS, INGRESS) is not None
+    cluster.pods = (DOWN,)
+    cluster.reconcile(asked, ALONE)
+    assert cluster.find(Kind.INGRESS, INGRESS) is None
+
+
 def test_the_clock_survives_restarts_and_replaced_pods() -> None:
     cluster, asked = ill()
     asked = seen(cluster, asked)

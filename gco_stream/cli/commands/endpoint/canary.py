@@ -75,7 +75,8 @@ def promote(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Regi
       gco-stream endpoint promote chat && gco-stream endpoint wait chat --for running
     """
     endpoints, item, spec = _open(name, table, region)
-    if not spec.get("canary"):
+    canary = spec.get("canary")
+    if not isinstance(canary, dict) or not canary.get("image"):
         raise CommandError(f"{name} has no canary to promote", CONFLICT)
     new_spec = promoted(spec)
     _write(endpoints, item, spec, new_spec, f"{name} promoted to {new_spec['image']} (was {spec.get('image')})", "")
@@ -99,7 +100,8 @@ def rollback(name: NameArgument, table: TableOption = DEFAULT_TABLE, region: Reg
 
 def with_canary(spec: Spec, changes: Spec) -> dict[str, Any]:
     """Returns the spec with `changes` applied to its canary, which is added if the spec has none."""
-    return {**spec, "canary": {**(spec.get("canary") or {}), **changes}}
+    before = spec.get("canary")
+    return {**spec, "canary": {**(before if isinstance(before, dict) else {}), **changes}}
 
 
 def without_canary(spec: Spec) -> dict[str, Any]:
@@ -151,7 +153,7 @@ def _write(
         say(unchanged)
         return
     endpoint = read_endpoint({**item, **wire.encode({"spec": new_spec})})
-    problems = endpoint.problems if isinstance(endpoint, InvalidItem) else endpoint.spec_problems
+    problems = endpoint.problems if isinstance(endpoint, InvalidItem) else endpoint.all_problems
     if problems:
         raise CommandError("\n".join(map(str, problems)), USAGE)
     endpoints.replace_spec(item, new_spec)

@@ -124,7 +124,7 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
     yield "regions", ", ".join(sorted(endpoint.target_regions))
     yield "namespace", endpoint.namespace or "(default)"
     yield "path", endpoint.ingress_path
-    for problem in endpoint.spec_problems:
+    for problem in endpoint.all_problems:
         yield "error", str(problem)
     if (spec := endpoint.spec) is not None:
         yield "image", spec.image
@@ -210,7 +210,7 @@ def _matches(endpoint: "Endpoint | InvalidItem", state: StateFilter) -> bool:
     if isinstance(endpoint, InvalidItem):
         return state is StateFilter.ERROR
     if state is StateFilter.ERROR:
-        return bool(endpoint.spec_problems) or any(one.is_error for one in endpoint_health(endpoint).regions)
+        return bool(endpoint.all_problems) or any(one.is_error for one in endpoint_health(endpoint).regions)
     return endpoint.desired_state.value == state.value
 
 

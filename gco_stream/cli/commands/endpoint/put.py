@@ -73,7 +73,7 @@ def _problems(item: Mapping[str, Any]) -> Iterator[str]:
         yield from map(str, endpoint.problems)
         endpoint = read_endpoint(wire.encode({**item, **_VALID_IDENTITY, "endpoint_name": "valid"}))
     if not isinstance(endpoint, InvalidItem):
-        yield from map(str, endpoint.spec_problems)
+        yield from map(str, endpoint.all_problems)
 
 
 def _unknown(item: Mapping[str, Any]) -> Iterator[str]:
