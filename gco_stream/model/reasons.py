@@ -27,6 +27,8 @@ class Reason(StrEnum):
     SELECTOR_IMMUTABLE = "SelectorImmutable"
     CONTESTED = "Contested"
     DEPLOYMENT_PAUSED = "DeploymentPaused"
+    PODS_REJECTED = "PodsRejected"
+    ROLLOUT_STALLED = "RolloutStalled"
     DELETION_BLOCKED = "DeletionBlocked"
     INGRESS_WITHDRAWN = "IngressWithdrawn"
     LOAD_BALANCER_UNHEALTHY = "LoadBalancerUnhealthy"

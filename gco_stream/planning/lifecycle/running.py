@@ -71,7 +71,7 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
     route = None if replicas.start == 0 else _route_decision(context, observed, live, path_conflict)
     return EndpointDecision.of(
         Decision(service_steps),
-        _route(context, inputs, route, canary),
+        _route(context, inputs.probe_path(main.version), route, canary),
         *((main, scaler) if spec.autoscaling.enabled else (scaler, main)),
         canary,
         decided=Decided(main, canary, route),
@@ -126,14 +126,14 @@ def _autoscaler(context: ReconcileContext, spec: EndpointSpec) -> Decision:
 
 
 def _route(
-    context: ReconcileContext, inputs: TemplateInputs, route: RouteDecision | None, canary: CanaryDecision
+    context: ReconcileContext, health_path: str, route: RouteDecision | None, canary: CanaryDecision
 ) -> Decision:
     """Returns the decision on the Ingress with its steps. `route`: None if the endpoint should have no replicas."""
     ingress = context.owned(Kind.INGRESS, names.ingress_name(context.endpoint.name))
     if route is None:
         return Decision(delete_steps(ingress, "replicas is 0, so there is nothing to route to", Part.ROUTE))
     if route.exists:
-        manifest = _ingress(context, inputs, canary, route.unready_since)
+        manifest = _ingress(context, health_path, canary, route.unready_since)
         event = route.event or _canary_removed_event(context, ingress, canary)
         steps = tuple(_with_event(step, event) for step in steps_for(manifest, ingress, Part.ROUTE))
         return replace(route, steps=steps + _remove_foreign_clocks(manifest, ingress))
@@ -146,7 +146,7 @@ def _route(
 
 
 def _ingress(
-    context: ReconcileContext, inputs: TemplateInputs, canary: CanaryDecision, unready_since: str | None
+    context: ReconcileContext, health_path: str, canary: CanaryDecision, unready_since: str | None
 ) -> JsonObject:
     clocks = {
         names.DRAINING_SINCE_ANNOTATION: canary.draining_since,
@@ -156,7 +156,7 @@ def _ingress(
         context.namespace,
         context.endpoint.name,
         path=context.endpoint.ingress_path,
-        health_path=inputs.probe_path,
+        health_path=health_path,
         canary_weight=canary.weight,
         annotations=context.annotations | {key: value for key, value in clocks.items() if value is not None},
     )

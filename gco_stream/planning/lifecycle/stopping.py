@@ -20,6 +20,7 @@ from gco_stream.planning.types.decision import (
     CanaryDecision,
     Decided,
     Decision,
+    DeploymentDecision,
     EndpointDecision,
     FleetLimit,
     RequeueAfter,
@@ -81,13 +82,14 @@ def removal_held(fleet: FleetState, why: str) -> Decision:
     )
 
 
-def _stopped_main(context: ReconcileContext) -> Decision:
+def _stopped_main(context: ReconcileContext) -> DeploymentDecision:
     observed = context.owned(Kind.DEPLOYMENT, context.endpoint.name)
     if observed is None:
-        return Decision()
+        return DeploymentDecision()
     spec = context.endpoint.spec
     if spec is None:
-        return deployments.scale_only(observed, 0, Part.MAIN, "the endpoint is stopped")
+        stop = deployments.scale_only(observed, 0, Part.MAIN, "the endpoint is stopped")
+        return DeploymentDecision(stop.steps)
     return deployments.decide(
         inputs_of(context, spec),
         observed,

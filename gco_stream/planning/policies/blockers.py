@@ -1,4 +1,4 @@
-"""Blockers from outside this controller: contested objects, stuck deletions and paused Deployments.
+"""Blockers from outside this controller: contested objects, stuck deletions, and rollouts that are paused or stalled.
 
 They are handled in one place, after all steps are known, so the other policies can ignore them.
 """
@@ -10,6 +10,7 @@ from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.policies import contested
 from gco_stream.planning.policies import stuck_finalizers as terminating
+from gco_stream.planning.policies.rollout_conditions import blocked_rollout
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.decision import EndpointDecision, soonest
@@ -32,7 +33,7 @@ def with_blockers(context: ReconcileContext, outcome: EndpointDecision) -> Endpo
             *outcome.degraded_reasons,
             *corrections.degraded_reasons,
             *slow.degraded_reasons,
-            *_paused(context, desired),
+            *_stopped_rollouts(context, desired),
         ),
         requeue_after=soonest(outcome.requeue_after, corrections.requeue_after, slow.requeue_after),
     )
@@ -78,9 +79,13 @@ def _part_of(context: ReconcileContext, ref: ObjectRef) -> Part:
     return Part.CANARY if ref.name == context.canary else Part.MAIN
 
 
-def _paused(context: ReconcileContext, candidates: tuple[tuple[ObjectRef, Part], ...]) -> Iterator[Cause]:
+def _stopped_rollouts(context: ReconcileContext, candidates: tuple[tuple[ObjectRef, Part], ...]) -> Iterator[Cause]:
     for ref, _ in candidates:
         observed = context.owned(ref.kind, ref.name)
-        if observed is not None and observed.spec.get("paused") and not deployments.rolled_out(observed):
+        if observed is None:
+            continue
+        if observed.spec.get("paused") and not deployments.rolled_out(observed):
             message = f"{ref} is paused (spec.paused); nothing is rolled out until it is resumed"
             yield Cause(Reason.DEPLOYMENT_PAUSED, message)
+        else:
+            yield from blocked_rollout(observed)

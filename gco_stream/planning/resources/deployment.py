@@ -12,8 +12,15 @@ from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.diff.drift import differences, in_observed_order
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import describe
-from gco_stream.planning.resources.pod_template import ADOPTED_VERSION, RENDERINGS, Renderings, TemplateInputs
-from gco_stream.planning.types.decision import Decision, Note
+from gco_stream.planning.resources.env_order import references_first
+from gco_stream.planning.resources.pod_template import (
+    ADOPTED_VERSION,
+    REFERENCES_FIRST_SINCE,
+    RENDERINGS,
+    Renderings,
+    TemplateInputs,
+)
+from gco_stream.planning.types.decision import Decision, DeploymentDecision, Note
 from gco_stream.planning.types.steps import (
     Annotate,
     Apply,
@@ -111,21 +118,23 @@ def decide(
     annotations: Mapping[str, str],
     part: Part,
     renderings: Renderings = RENDERINGS,
-) -> Decision:
+) -> DeploymentDecision:
     """Decides how to create or change a Deployment. `observed`: the live Deployment; None if it does not exist."""
     desired = _Desired(inputs, replicas, namespace, annotations, part, renderings)
     if observed is None:
         manifest = desired.manifest(renderings.current, replicas.start)
-        return Decision((Create(ref_of(manifest), "it does not exist", part, manifest=manifest),))
+        create = Create(ref_of(manifest), "it does not exist", part, manifest=manifest)
+        return DeploymentDecision((create,), version=renderings.current)
     if observed.deleting:
-        return Decision(notes=(Note("it is terminating and is recreated once it is gone", observed.ref),))
+        note = Note("it is terminating and is recreated once it is gone", observed.ref)
+        return DeploymentDecision(notes=(note,), version=renderings.current)
     selector = observed.spec.get("selector", {}).get("matchLabels")
     if selector != {names.APP_LABEL: inputs.app}:
         message = (
             f"{observed.ref} selects pods by {selector}, and a selector cannot be changed; "
             "delete the Deployment so that it is recreated"
         )
-        return Decision(errors=(Cause(Reason.SELECTOR_IMMUTABLE, message),))
+        return DeploymentDecision(errors=(Cause(Reason.SELECTOR_IMMUTABLE, message),))
     if (
         not observed.ownership.applied
         and not _has_template_hash(observed)
@@ -209,7 +218,7 @@ def image_of(observed: ObservedObject) -> str | None:
     return image
 
 
-def _leave_template(observed: ObservedObject, replicas: Replicas, part: Part, why: str) -> Decision:
+def _leave_template(observed: ObservedObject, replicas: Replicas, part: Part, why: str) -> DeploymentDecision:
     count = observed.spec.get("replicas", 1)
     desired_count = count
     if isinstance(replicas, FixedReplicas):
@@ -219,10 +228,10 @@ def _leave_template(observed: ObservedObject, replicas: Replicas, part: Part, wh
     reason = f"replicas is {count}, should be {desired_count}"
     steps = scale_only(observed, desired_count, part, reason, from_differences=True).steps
     note = f"{why}; its pod template is left unchanged until the item changes it or an upgrade is requested"
-    return Decision(steps, (Note(note, observed.ref),))
+    return DeploymentDecision(steps, (Note(note, observed.ref),), version=version_of(observed) or ADOPTED_VERSION)
 
 
-def _annotate_only(desired: _Desired, observed: ObservedObject) -> Decision:
+def _annotate_only(desired: _Desired, observed: ObservedObject) -> DeploymentDecision:
     annotations = {
         **desired.annotations,
         names.TEMPLATE_HASH_ANNOTATION: desired.inputs.hash(),
@@ -231,10 +240,10 @@ def _annotate_only(desired: _Desired, observed: ObservedObject) -> Decision:
     annotations.pop(names.REVISION_ANNOTATION, None)
     stamp = Annotate(observed.ref, "adopted without a restart", desired.part, uid=observed.uid, annotations=annotations)
     scaling = _leave_template(observed, desired.replicas, desired.part, _CREATED_BY_OTHERS)
-    return Decision((stamp, *scaling.steps), scaling.notes)
+    return DeploymentDecision((stamp, *scaling.steps), scaling.notes, version=ADOPTED_VERSION)
 
 
-def _adopt(desired: _Desired, observed: ObservedObject, version: int, why: str) -> Decision:
+def _adopt(desired: _Desired, observed: ObservedObject, version: int, why: str) -> DeploymentDecision:
     steps: list[Step] = []
     count: int | None = None
     if isinstance(desired.replicas, FixedReplicas):
@@ -242,24 +251,34 @@ def _adopt(desired: _Desired, observed: ObservedObject, version: int, why: str) 
     else:
         steps.append(_transfer_replicas(observed, desired.replicas, desired.part))
     steps.append(UpgradeManagedFields(observed.ref, why, desired.part, uid=observed.uid, observed=observed))
-    manifest = in_observed_order(desired.manifest(version, count), observed)
+    manifest = _ordered(desired.manifest(version, count), observed, version)
     steps.append(Apply(observed.ref, why, desired.part, uid=observed.uid, manifest=manifest))
-    return Decision(tuple(steps))
+    return DeploymentDecision(tuple(steps), version=version)
 
 
-def _correct(desired: _Desired, observed: ObservedObject, version: int, *, upgrade: str) -> Decision:
+def _correct(desired: _Desired, observed: ObservedObject, version: int, *, upgrade: str) -> DeploymentDecision:
     steps: list[Step] = []
     count: int | None = None
     if isinstance(desired.replicas, FixedReplicas):
         count = desired.replicas.count
     elif _we_own_replicas(observed) or observed.spec.get("replicas", 1) == 0:
         steps.append(_transfer_replicas(observed, desired.replicas, desired.part))
-    manifest = in_observed_order(desired.manifest(version, count), observed)
+    manifest = _ordered(desired.manifest(version, count), observed, version)
     if found := differences(manifest, observed):
         reason = f"{upgrade}: {describe(found)}" if upgrade else describe(found)
         ref, uid = observed.ref, observed.uid
         steps.append(Apply(ref, reason, desired.part, uid=uid, manifest=manifest, from_differences=not upgrade))
-    return Decision(tuple(steps))
+    return DeploymentDecision(tuple(steps), version=version)
+
+
+def _ordered(manifest: JsonObject, observed: ObservedObject, version: int) -> JsonObject:
+    """Returns the manifest in the order of the live object, except that its version may require another order."""
+    ordered = in_observed_order(manifest, observed)
+    if version >= REFERENCES_FIRST_SINCE:
+        for container in ordered["spec"]["template"]["spec"]["containers"]:
+            if "env" in container:
+                container["env"] = references_first(container["env"])
+    return ordered
 
 
 def _we_own_replicas(observed: ObservedObject) -> bool:

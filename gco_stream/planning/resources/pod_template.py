@@ -5,18 +5,22 @@ while its inputs do not change, a Deployment keeps the version that created it. 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, canonical_hash
 from gco_stream.model.resources import DEVICES
-from gco_stream.model.spec import ROOT_PATH, EndpointSpec
+from gco_stream.model.spec import EndpointSpec
+from gco_stream.planning.resources.env_order import references_first
+from gco_stream.planning.resources.root_path import ServedPath, served_path
 
 ADOPTED_VERSION = 0
 """Version of a template that gco-stream did not render, which stays unchanged until its inputs change."""
 
-_ROOT_PATH_SERVERS = ("vllm", "text-generation-inference", "tgi")
+REFERENCES_FIRST_SINCE = 2
+"""First version in which a referenced environment variable always comes before those that refer to it."""
+
 _DEVICE_NODES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "nvidia": MappingProxyType({"eks.amazonaws.com/instance-gpu-manufacturer": "nvidia"}),
@@ -32,29 +36,31 @@ class TemplateInputs:
     """The inputs of the pod template of one Deployment.
 
     `app`: the name of the Deployment. `model_folder`: the name of the endpoint, because main and canary read the same
-    model. `image`: the image in this region. `args`: the arguments of the container, including the root path.
-    `probe_path`: the path for health checks by the kubelet and the load balancer. `gpu_type`: None if it is not set or
-    ignored.
+    model. `image`: the image in this region. `server`: the main Deployment's image in this region, which decides on the
+    root path, because main and canary serve the same Ingress path. `gpu_type`: None if it is not set or ignored.
     """
 
     app: str
     model_folder: str
     image: str
+    server: str
     spec: EndpointSpec
-    args: tuple[str, ...]
-    probe_path: str
+    ingress_path: str
     gpu_type: str | None
 
     def hash(self) -> str:
-        """Returns a digest of the inputs. It does not depend on the version of the rendering."""
-        spec = self.spec
+        """Returns a digest of the inputs. It does not depend on the version of the rendering.
+
+        The args and the probe path are those of version 1: the digests of earlier releases contain these.
+        """
+        spec, served = self.spec, self._served(1)
         return canonical_hash(
             {
                 "app": self.app,
                 "image": self.image,
-                "args": self.args,
+                "args": served.args,
                 "command": spec.command,
-                "probe": self.probe_path,
+                "probe": served.prefix + spec.health_check_path,
                 "port": spec.port,
                 "gpu": [spec.gpu_count, spec.accelerator, self.gpu_type],
                 "model": [bool(spec.model_path), spec.model_source, self.model_folder],
@@ -65,55 +71,37 @@ class TemplateInputs:
             }
         )
 
+    def args(self, version: int) -> tuple[str, ...]:
+        """Returns the arguments of the container, including the root path."""
+        return self._served(version).args
+
+    def probe_path(self, version: int) -> str:
+        """Returns the path for health checks by the kubelet and the load balancer."""
+        return self._served(version).prefix + self.spec.health_check_path
+
+    def _served(self, version: int) -> ServedPath:
+        return served_path(self.spec, self.server, self.ingress_path, version)
+
 
 def main_inputs(
     name: str, spec: EndpointSpec, *, region: str, ingress_path: str, honor_gpu_type: bool
 ) -> TemplateInputs:
     """Returns the inputs of the main Deployment's pod template."""
     image = spec.image_in(region)
-    args, prefix = _with_root_path(spec, image, ingress_path)
     return TemplateInputs(
         app=name,
         model_folder=name,
         image=image,
+        server=image,
         spec=spec,
-        args=args,
-        probe_path=prefix + spec.health_check_path,
+        ingress_path=ingress_path,
         gpu_type=spec.gpu_type if honor_gpu_type else None,
     )
 
 
 def canary_inputs(main: TemplateInputs, image: str) -> TemplateInputs:
-    """Returns the inputs of the canary's pod template. They differ from those of the main one in name and image.
-
-    The root path and the probe path are the same, because both Deployments serve the same Ingress path.
-    """
-    return TemplateInputs(
-        app=names.canary_name(main.app),
-        model_folder=main.model_folder,
-        image=image,
-        spec=main.spec,
-        args=main.args,
-        probe_path=main.probe_path,
-        gpu_type=main.gpu_type,
-    )
-
-
-def _with_root_path(spec: EndpointSpec, image: str, ingress_path: str) -> tuple[tuple[str, ...], str]:
-    """The container's args, and the path prefix of its server ("" for none).
-
-    A server that is known to support --root-path gets the Ingress path, because the load balancer does not strip it
-    from requests. If the spec has its own --root-path or a command, the args are not changed.
-    """
-    if spec.own_root_path is not None:
-        return spec.args, _prefix(spec.own_root_path)
-    if spec.command or not any(server in image.lower() for server in _ROOT_PATH_SERVERS):
-        return spec.args, ""
-    return (*spec.args, ROOT_PATH, ingress_path), _prefix(ingress_path)
-
-
-def _prefix(path: str) -> str:
-    return path.rstrip("/") if path.startswith("/") else ""
+    """Returns the inputs of the canary's pod template. They differ from those of the main one in name and image."""
+    return replace(main, app=names.canary_name(main.app), image=image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +129,40 @@ class Renderings:
 
 
 def _version_1(inputs: TemplateInputs) -> JsonObject:
+    return _pod(inputs, 1, _variables(inputs.spec), _node_selector(inputs.spec, inputs.gpu_type))
+
+
+def _version_2(inputs: TemplateInputs) -> JsonObject:
+    """Renders version 2, which differs from version 1 in four ways.
+
+    * Service links are off. Otherwise, every Service of the namespace adds seven variables to every container: an
+      endpoint named `vllm` sets VLLM_PORT to a URL, and vLLM fails (https://github.com/vllm-project/vllm/issues/15613).
+      With thousands of Services, containers cannot start (https://github.com/kubernetes/kubernetes/issues/92615).
+    * --root-path is passed only to vLLM.
+    * References between variables work in any order.
+    * A gpu_type with a dot is an instance type, such as g5.xlarge, as in GCO's documentation.
+    """
+    spec = inputs.spec
+    nodes = _node_selector(spec, None if _is_instance_type(inputs.gpu_type) else inputs.gpu_type)
+    if spec.gpu_count and inputs.gpu_type and _is_instance_type(inputs.gpu_type):
+        nodes["node.kubernetes.io/instance-type"] = inputs.gpu_type
+    rendered = _pod(inputs, 2, references_first(_variables(spec)), nodes)
+    rendered["spec"]["enableServiceLinks"] = False
+    return rendered
+
+
+def _is_instance_type(gpu_type: str | None) -> bool:
+    return gpu_type is not None and "." in gpu_type
+
+
+def _pod(inputs: TemplateInputs, version: int, variables: list[JsonObject], nodes: dict[str, str]) -> JsonObject:
     spec = inputs.spec
     pod: JsonObject = {
         "serviceAccountName": "gco-service-account",
-        "containers": [_container(inputs)],
+        "containers": [_container(inputs, version, variables)],
         "tolerations": _tolerations(spec),
     }
-    if nodes := _node_selector(spec, inputs.gpu_type):
+    if nodes:
         pod["nodeSelector"] = nodes
     if spec.model_path or spec.model_source:
         pod["volumes"] = [{"name": _MODEL_VOLUME, "persistentVolumeClaim": {"claimName": "efs-claim"}}]
@@ -156,9 +171,14 @@ def _version_1(inputs: TemplateInputs) -> JsonObject:
     return {"metadata": {"labels": names.labels(inputs.app)}, "spec": pod}
 
 
-def _container(inputs: TemplateInputs) -> JsonObject:
+def _variables(spec: EndpointSpec) -> list[JsonObject]:
+    # Sorted because DynamoDB does not keep the order of a map. An apply keeps the order of the live object.
+    return [{"name": name, "value": spec.env[name]} for name in sorted(spec.env)]
+
+
+def _container(inputs: TemplateInputs, version: int, variables: list[JsonObject]) -> JsonObject:
     spec = inputs.spec
-    probe = {"httpGet": {"path": inputs.probe_path, "port": spec.port}}
+    probe = {"httpGet": {"path": inputs.probe_path(version), "port": spec.port}}
     container: JsonObject = {
         "name": names.CONTAINER,
         "image": inputs.image,
@@ -167,13 +187,12 @@ def _container(inputs: TemplateInputs) -> JsonObject:
         "livenessProbe": {**probe, "initialDelaySeconds": 120, "periodSeconds": 15, "failureThreshold": 5},
         "readinessProbe": {**probe, "initialDelaySeconds": 30, "periodSeconds": 10},
     }
-    if spec.env:
-        # Sorted because DynamoDB does not keep the order of a map. An apply keeps the order of the live object.
-        container["env"] = [{"name": name, "value": spec.env[name]} for name in sorted(spec.env)]
+    if variables:
+        container["env"] = variables
     if spec.command:
         container["command"] = list(spec.command)
-    if inputs.args:
-        container["args"] = list(inputs.args)
+    if args := inputs.args(version):
+        container["args"] = list(args)
     if spec.model_path or spec.model_source:
         container["volumeMounts"] = [{"name": _MODEL_VOLUME, "mountPath": _MODELS_PATH}]
     return container
@@ -217,5 +236,5 @@ def _model_sync(source: str, target: str) -> JsonObject:
     }
 
 
-RENDERINGS = Renderings(MappingProxyType({1: _version_1}))
+RENDERINGS = Renderings(MappingProxyType({1: _version_1, 2: _version_2}))
 """The renderings of this release."""

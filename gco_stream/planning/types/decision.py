@@ -81,6 +81,13 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class DeploymentDecision(Decision):
+    """The decision on one Deployment. `version`: the version of its pod template after the steps."""
+
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CanaryDecision(Decision):
     """The decision on the canary: its objects, and its route in the Ingress.
 
@@ -92,7 +99,7 @@ class CanaryDecision(Decision):
     weight: int = 0
     waits_for_pods: bool = False
     draining_since: str | None = None
-    deployment: Decision | None = None
+    deployment: DeploymentDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ class RouteDecision(Decision):
 class Decided:
     """The decisions behind a plan, each None if it was not needed. `main`: the decision on the main Deployment."""
 
-    main: Decision | None = None
+    main: DeploymentDecision | None = None
     canary: CanaryDecision | None = None
     route: RouteDecision | None = None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gco_stream.planning.resources.pod_template import RENDERINGS
 from tests.integration.support.harness.program import Program
 from tests.integration.support.harness.world import World
 from tests.integration.support.legacy_objects import create_as_gco, edit, replica_sets, small
@@ -14,7 +15,9 @@ from tests.support.processes.forked_process import run_forked
 
 pytestmark = pytest.mark.integration
 
+NEWEST, LATER_VERSION = str(RENDERINGS.current), str(RENDERINGS.current + 1)
 LATER = ("tests.integration.support.two_renderings", "run")
+EARLIER = ("tests.integration.support.two_renderings", "run-first")
 
 
 def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +73,7 @@ def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_re
 
     told = upgrade(controller_env, "--all", "--max", "1")
     assert told.endswith("1 upgraded, 0 still rolling out, 2 left\n")
-    controller.until(lambda: version(world, "llm-a") == "1", "the first endpoint is upgraded")
+    controller.until(lambda: version(world, "llm-a") == NEWEST, "the first endpoint is upgraded")
     told = upgrade(controller_env, "--all", "--max", "1")
     if "still rolling out: llm-a" in told:
         assert "0 upgraded, 1 still rolling out, 2 left" in told
@@ -83,7 +86,7 @@ def test_adopted_deployments_are_upgraded_a_few_at_a_time_and_only_their_pods_re
     controller.until(rolled, "all endpoints are upgraded, one after another")
     all_run(world, controller, *names)
     for name in names:
-        assert version(world, name) == "1"
+        assert version(world, name) == NEWEST
         assert not before[name] & world.pods(name).keys()
     assert "llm-a unchanged: no Deployment here has a pod template older" in upgrade(controller_env, "llm-a")
 
@@ -96,7 +99,7 @@ def test_one_adopted_endpoint_is_upgraded_and_the_pods_of_the_others_stay(
     all_run(world, controller, *names)
     before = {name: world.pods(name).keys() for name in names}
     upgrade(controller_env, "one")
-    controller.until(lambda: version(world, "one") == "1", "the endpoint is upgraded")
+    controller.until(lambda: version(world, "one") == NEWEST, "the endpoint is upgraded")
     controller.until(lambda: not before["one"] & world.pods("one").keys(), "its pods are replaced")
     world.user.scale(world.item_of("two"), 2)
     controller.until(lambda: world.report("two").get("replicas_ready") == 2, "the other endpoint is scaled")
@@ -108,16 +111,49 @@ def test_an_upgrade_that_changes_nothing_of_the_pods_restarts_nothing(
     world: World, program: Callable[..., Program], controller_env: dict[str, str]
 ) -> None:
     create_as_gco(world, "cpu-only", "chat")
+    edit(world, "Deployment", "chat", {"spec": {"template": {"spec": {"enableServiceLinks": False}}}})
+    world.kube.wait_for(lambda: has_rolled_out(world, "chat"), what="the edited Deployment has rolled out")
     controller = program().wait_working()
     all_run(world, controller, "chat")
-    before = world.pods("chat").keys()
+    before, live_sets = world.pods("chat").keys(), replica_sets(world, "chat")
     assert "no changes to its pods" in upgrade(controller_env, "chat", "--dry-run")
     upgrade(controller_env, "chat")
-    controller.until(lambda: version(world, "chat") == "1", "the endpoint is upgraded")
+    controller.until(lambda: version(world, "chat") == NEWEST, "the endpoint is upgraded")
     world.user.scale(world.item_of("chat"), 2)
     controller.until(lambda: world.report("chat").get("replicas_ready") == 2, "the endpoint is scaled")
     assert before <= world.pods("chat").keys()
-    assert len(replica_sets(world, "chat")) == 1
+    assert replica_sets(world, "chat") == live_sets
+
+
+def test_endpoints_with_template_version_1_stay_unchanged_until_they_are_changed_or_upgraded(
+    world: World, program: Callable[..., Program], controller_env: dict[str, str]
+) -> None:
+    names = ["changed", "stays", "upgraded"]
+    for name in names:
+        world.put(small(name))
+    earlier = program(EARLIER).wait_working()
+    all_run(world, earlier, *names)
+    assert earlier.stop() == 0
+    before = {key: obj["metadata"]["resourceVersion"] for key, obj in world.objects().items()}
+
+    today = program().wait_working()
+    today.until(
+        lambda: any(one.get("message") == "table scanned" for one in today.lines()), "the first resync has ended"
+    )
+    world.update_spec("changed", env={"A": "1"})
+    today.until(lambda: version(world, "changed") == NEWEST, "the newest template is used")
+    upgrade(controller_env, "upgraded")
+    today.until(lambda: version(world, "upgraded") == NEWEST, "the endpoint is upgraded")
+    all_run(world, today, *names)
+    links = {
+        name: world.objects()[f"Deployment/{name}"]["spec"]["template"]["spec"].get("enableServiceLinks")
+        for name in names
+    }
+    assert links == {"changed": False, "stays": None, "upgraded": False}
+    after = {key: obj["metadata"]["resourceVersion"] for key, obj in world.objects().items()}
+    assert {key for key, seen in after.items() if seen == before[key]} >= {
+        key for key in before if key.endswith("stays")
+    }
 
 
 @pytest.mark.parametrize(
@@ -157,14 +193,14 @@ def test_neither_a_newer_nor_an_older_program_changes_pod_templates_by_itself(
     later.until(lambda: world.report("b").get("replicas_ready") == 2, "the endpoint is scaled")
     assert before["b"] <= world.pods("b").keys()
     assert before["c"] == world.pods("c").keys()
-    assert {version(world, name) for name in names} == {"1"}
+    assert {version(world, name) for name in names} == {NEWEST}
     assert {grace(world, name) for name in names} == {30}
 
     all_run(world, later, *names)
     standing = {name: world.pods(name).keys() for name in names}
     told = command(controller_env, "tests.integration.support.two_renderings", "upgrade", "1")
     assert told.stdout == "a\n2 left\n", told.stderr
-    later.until(lambda: version(world, "a") == "2", "the endpoint is upgraded")
+    later.until(lambda: version(world, "a") == LATER_VERSION, "the endpoint is upgraded")
     later.until(lambda: not standing["a"] & world.pods("a").keys(), "its pods are replaced")
     all_run(world, later, "a")
     assert (grace(world, "a"), grace(world, "b")) == (GRACE_SECONDS, 30)
@@ -172,7 +208,7 @@ def test_neither_a_newer_nor_an_older_program_changes_pod_templates_by_itself(
 
     # A change of the pod template uses the newest version.
     world.update_spec("c", env={"A": "1"})
-    later.until(lambda: version(world, "c") == "2", "the newest template is used")
+    later.until(lambda: version(world, "c") == LATER_VERSION, "the newest template is used")
     all_run(world, later, *names)
     pods = {name: world.pods(name).keys() for name in names}
     assert later.stop() == 0
@@ -181,7 +217,7 @@ def test_neither_a_newer_nor_an_older_program_changes_pod_templates_by_itself(
     world.user.scale(world.item_of("a"), 2)
     again.until(lambda: world.report("a").get("replicas_ready") == 2, "the newer program's Deployment is scaled")
     assert upgraded <= world.pods("a").keys()
-    assert (version(world, "a"), grace(world, "a")) == ("2", GRACE_SECONDS)
+    assert (version(world, "a"), grace(world, "a")) == (LATER_VERSION, GRACE_SECONDS)
     assert pods["b"] == world.pods("b").keys()
     assert pods["c"] == world.pods("c").keys()
 

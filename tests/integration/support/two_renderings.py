@@ -1,6 +1,6 @@
-"""A future version of the program: `run` and `upgrade N`, with a second pod template beside today's.
+"""Other releases of the program, for tests that no release restarts pods of another by itself.
 
-Tests start it as a module to check that a newer program does not restart pods by itself.
+`run` and `upgrade N` know one more version of the pod template, `run-first` only the first.
 """
 
 import asyncio
@@ -27,15 +27,16 @@ def with_grace(inputs: TemplateInputs) -> JsonObject:
     return pods
 
 
+FIRST = Renderings(MappingProxyType({1: RENDERINGS.by_version[1]}))
 TWO = Renderings(MappingProxyType({**RENDERINGS.by_version, RENDERINGS.current + 1: with_grace}))
 
 
-async def run() -> None:
+async def run(renderings: Renderings) -> None:
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format, cluster_id=settings.cluster_name, region=settings.region)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await Manager(settings, Metrics(), renderings=TWO).run(stop)
+    await Manager(settings, Metrics(), renderings=renderings).run(stop)
 
 
 async def upgrade_some(limit: int) -> None:
@@ -49,4 +50,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "upgrade":
         asyncio.run(upgrade_some(int(sys.argv[2])))
     else:
-        asyncio.run(run())
+        asyncio.run(run(FIRST if sys.argv[1] == "run-first" else TWO))

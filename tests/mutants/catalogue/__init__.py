@@ -7,6 +7,7 @@ from tests.mutants.catalogue.following import FOLLOWING
 from tests.mutants.catalogue.leadership import LEADERSHIP
 from tests.mutants.catalogue.quiet import QUIET
 from tests.mutants.catalogue.safety import SAFETY
+from tests.mutants.catalogue.templates import TEMPLATES
 from tests.mutants.catalogue.told import TOLD
 from tests.mutants.mutant import Mutant
 
@@ -19,4 +20,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *QUIET,
     *TOLD,
     *BOUNDS,
+    *TEMPLATES,
 )

@@ -24,13 +24,14 @@ def with_grace(inputs: TemplateInputs) -> JsonObject:
     return pods
 
 
-TWO = Renderings(MappingProxyType({**RENDERINGS.by_version, 2: with_grace}))
-NEWER = replace(POLICY, renderings=TWO)
+ONE = Renderings(MappingProxyType({1: RENDERINGS.by_version[1]}))
+TWO = Renderings(MappingProxyType({**ONE.by_version, 2: with_grace}))
+OLDER, NEWER = (replace(POLICY, renderings=renderings) for renderings in (ONE, TWO))
 
 
 def made_by_version_1(asked: Endpoint | None = None) -> tuple[SimulatedCluster, Endpoint]:
     """An endpoint created by the older release and now managed by the newer one."""
-    cluster, asked = SimulatedCluster(), asked or endpoint()
+    cluster, asked = SimulatedCluster(OLDER), asked or endpoint()
     cluster.reconcile(asked)
     cluster.roll_out()
     cluster.reconcile(asked)
@@ -138,7 +139,7 @@ def test_an_older_release_upgrades_as_far_as_it_can_and_never_back() -> None:
     cluster.reconcile(asked)
     assert version(cluster) == "2"
     assert cluster.plan(asked).steps == ()
-    cluster.policy = POLICY
+    cluster.policy = OLDER
     plan = cluster.plan(asked)
     assert plan.steps == ()
     assert "the pod template has version 2, which this release does not know" in str(plan.notes[0])
@@ -147,7 +148,7 @@ def test_an_older_release_upgrades_as_far_as_it_can_and_never_back() -> None:
 def test_an_older_release_only_scales_what_a_newer_one_created() -> None:
     cluster, asked = SimulatedCluster(NEWER), endpoint()
     cluster.reconcile(asked)
-    cluster.policy = POLICY
+    cluster.policy = OLDER
     assert cluster.plan(asked).steps == ()
     cluster.reconcile(with_spec(asked, replicas=3))
     assert (main(cluster).spec["replicas"], grace(cluster), version(cluster)) == (3, 120, "2")
@@ -256,7 +257,7 @@ def test_a_deployment_with_the_newest_or_a_newer_version_is_not_behind() -> None
     cluster, asked = SimulatedCluster(NEWER), endpoint()
     cluster.reconcile(asked)
     assert upgrade(cluster, asked).outdated == ()
-    cluster.policy = POLICY
+    cluster.policy = OLDER
     assert upgrade(cluster, asked).outdated == ()
 
 

@@ -190,6 +190,7 @@ def _deployment(endpoint: str, app: str) -> Fields:
             "serviceAccountName": "gco-service-account",
             "containers": Items(_CONTAINER, 1, 1),
             "tolerations": Items(_TOLERATION, 1, 1001),
+            "enableServiceLinks": False,
         },
         {
             "nodeSelector": Entries(_KEY, _VALUE),

@@ -32,7 +32,7 @@ def test_an_adopted_deployment_is_only_scaled_until_its_template_changes() -> No
     assert (deployment.spec["replicas"], deployment.ownership.applied) == (3, False)
     cluster.reconcile(with_spec(asked, env={"A": "1"}))
     deployment = cluster.get(Kind.DEPLOYMENT, "chat")
-    assert (deployment.ownership.applied, deployment.annotations["gco.io/template-version"]) == (True, "1")
+    assert (deployment.ownership.applied, deployment.annotations["gco.io/template-version"]) == (True, "2")
 
 
 def test_an_adopted_deployment_with_a_different_image_is_rolled_out_at_once() -> None:
