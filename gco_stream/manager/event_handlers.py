@@ -84,7 +84,7 @@ class EventHandlers:
             if name in self._items or name in self._guard.held:
                 self._queue.add(name, Priority.HIGH, Trigger.CLUSTER)
             for waiter in self._items.paths.waiters_of(name):
-                self._queue.add(waiter, Priority.HIGH, Trigger.INGRESS_PATH)
+                self._queue.add(waiter, Priority.LOW, Trigger.INGRESS_PATH)
 
     def on_lease_change(self) -> None:
         """Queues the endpoints whose removal may be permitted by a new approval in the Lease."""

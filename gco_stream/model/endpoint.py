@@ -249,7 +249,7 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
         spec=spec,
         spec_problems=spec_problems,
         canary_problems=canary_problems,
-        hold=_hold(plain.get("hold")),
+        hold=hold_reason(plain.get("hold")),
         created_at=_time(plain.get("created_at")),
         updated_at=_time(plain.get("updated_at")),
         region_status=statuses,
@@ -273,7 +273,8 @@ def _readable_regions(value: Any) -> frozenset[str]:
     return frozenset(region for region in value if isinstance(region, str))
 
 
-def _hold(value: Any) -> str | None:
+def hold_reason(value: Any) -> str | None:
+    """Returns the reason for a hold from the item's `hold`; None if it holds nothing."""
     if not value or (isinstance(value, str) and value.strip().lower() in _NO_HOLD):
         return None
     return truncate(value, _MAX_REASON_LENGTH) if isinstance(value, str) else "for a reason that is not a string"
@@ -312,17 +313,17 @@ def _read_path(name: str, present: Mapping[str, Any]) -> tuple[str, tuple[Proble
 
 _CANARY = "canary"
 
-Problems = tuple[Problem, ...]
+_Problems = tuple[Problem, ...]
 
 
-def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, Problems, Problems]:
+def _read_spec(name: str, plain: Any) -> tuple[EndpointSpec | None, _Problems, _Problems]:
     """Returns the spec, its problems, and the problems of its canary. An invalid canary is not in the spec."""
     if not isinstance(plain, dict):
         allowed = "a map with at least an image"
         # The value is omitted because it may contain secrets from env.
         complaint = "" if plain is None else f"invalid value of type {type(plain).__name__}: must be {allowed}"
         return None, (Problem("spec", None, allowed, complaint),), ()
-    canary_problems: Problems = ()
+    canary_problems: _Problems = ()
     try:
         spec = _SPEC.validate_python(plain)
     except ValidationError as error:

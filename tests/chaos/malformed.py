@@ -74,9 +74,6 @@ DEFECTS: tuple[Defect, ...] = (
     _spec(node_selector=["gpu"]),
     _spec(autoscaling={"enabled": True, "min_replicas": 9, "max_replicas": 2}),
     _spec(autoscaling="on"),
-    _spec(canary={"weight": 10}),
-    _spec(canary={"image": "serve:2.0", "weight": 101}),
-    _spec(canary=True),
     _spec(health_check_path=12),
     _set(ingress_path={"path": "/"}),
 )

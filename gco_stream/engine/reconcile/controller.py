@@ -120,7 +120,7 @@ class Controller:
             outcome = ReconcileResult(Result.BROKEN, errors=(Cause(Reason.INTERNAL_ERROR, message),))
         self._requeue_or_forget(work, outcome)
         for waiter in self._waiters_of(name):
-            self._queue.add(waiter, Priority.HIGH, Trigger.INGRESS_PATH)
+            self._queue.add(waiter, Priority.LOW, Trigger.INGRESS_PATH)
         self._history.record_reconcile(
             name,
             work.triggers,

@@ -156,7 +156,9 @@ def test_a_hold_is_set_with_its_reason_and_released(shell: Shell, table: Table) 
     after = stored(table)
     assert after is not None
     assert after == {**item(), "updated_at": after["updated_at"]}
-    assert shell("endpoint hold chat --why", " ") == USAGE
+    for text in (" ", "off"):
+        assert shell("endpoint hold chat --why", text) == USAGE
+    assert "hold" not in (stored(table) or {})
 
 
 def test_a_region_that_is_no_more_is_forgotten_but_no_target_is(shell: Shell, table: Table) -> None:

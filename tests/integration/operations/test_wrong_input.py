@@ -232,7 +232,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "replicas-half": ({"spec": {"image": "x", "replicas": "1.5"}}, ("spec.replicas", "1.5")),
     "env-list": ({"spec": {"image": "x", "env": ["A=1"]}}, ("spec.env", "map")),
     "env-nested": ({"spec": {"image": "x", "env": {"A": {"B": "secret"}}}}, ("spec.env.A",)),
-    "env-name": ({"spec": {"image": "x", "env": {"A B": "1"}}}, ("spec.env", "A B")),
+    "env-name": ({"spec": {"image": "x", "env": {"A\tB": "1"}}}, ("spec.env", "A\\tB")),
     "command-text": ({"spec": {"image": "x", "command": "run it"}}, ("spec.command", "list")),
     "toleration": ({"spec": {"image": "x", "tolerations": [{"operator": "Perhaps"}]}}, ("tolerations[0]", "Exists")),
     "quantity": ({"spec": {"image": "x", "resources": {"limits": {"cpu": "lots"}}}}, ("limits.cpu", "'lots'")),
@@ -241,8 +241,7 @@ MALFORMED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"spec": {"image": "x", "autoscaling": {"enabled": True, "min_replicas": 5, "max_replicas": 2}}},
         ("autoscaling", "min_replicas (5)"),
     ),
-    "canary-no-image": ({"spec": {"image": "x", "canary": {"weight": 10}}}, ("spec.canary.image", "missing")),
-    "canary-weight": ({"spec": {"image": "x", "canary": {"image": "y", "weight": 200}}}, ("canary.weight", "200")),
+    "regions-text": ({"target_regions": "us-east-1,eu-west-1"}, ("target_regions", "'us-east-1,eu-west-1'", "a list")),
     "state": ({"desired_state": "paused"}, ("desired_state", "'paused'", "stopped")),
     "state-number": ({"desired_state": 1}, ("desired_state", "1")),
     "namespace": ({"namespace": "Not_One"}, ("namespace", "'Not_One'")),
@@ -260,13 +259,11 @@ MALFORMED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "dash-": ({}, ("endpoint_name",)),
     "n" * 64: ({}, ("endpoint_name", "at most 63")),
     "o" * 1024: ({}, ("endpoint_name", "at most 63")),
-    "c" * 60: ({"spec": {"image": "x", "canary": {"image": "y"}}}, ("56 with a canary",)),
 }
 # No region is a valid target, so none reports.
 NOT_REPORTED: dict[str, dict[str, Any]] = {
     "regions-missing": {"target_regions": None},
     "regions-empty": {"target_regions": []},
-    "regions-text": {"target_regions": "us-east-1"},
     "regions-numbers": {"target_regions": [1, 2]},
 }
 

@@ -134,8 +134,10 @@ def hold(
 
       gco-stream endpoint hold chat --why "benchmark until Friday, ask Ada"
     """
-    if not why.strip():
-        raise CommandError("--why: invalid value '': must not be empty", USAGE)
+    from gco_stream.model.endpoint import hold_reason
+
+    if hold_reason(why) is None:
+        raise CommandError(f"--why: invalid value {why!r}: must be a reason, because this text holds nothing", USAGE)
     endpoints = open_table(table, region)
     endpoints.hold(item_of(endpoints, name), why.strip())
     say(f"{name} held: {why.strip()}")
