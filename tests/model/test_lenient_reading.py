@@ -142,6 +142,7 @@ def test_a_variable_name_may_have_any_printable_ascii_character_but_the_equals_s
     ("resources", "requests", "limits"),
     [
         ({"requests": {"memory": "64Gi"}}, {"memory": "64Gi"}, {"cpu": "4", "memory": "64Gi"}),
+        ({"requests": {"memory": "128Gi"}}, {"memory": "128Gi"}, {"cpu": "4", "memory": "128Gi"}),
         ({"requests": {"cpu": "5000m"}}, {"cpu": "5000m"}, {"cpu": "5000m", "memory": "16Gi"}),
         ({"requests": {"memory": "16384Mi"}}, {"memory": "16384Mi"}, {"cpu": "4", "memory": "16Gi"}),
         ({"requests": {"a.b/c": 2}}, {"a.b/c": "2"}, {"cpu": "4", "memory": "16Gi", "a.b/c": "2"}),

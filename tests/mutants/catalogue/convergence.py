@@ -358,6 +358,18 @@ CONVERGENCE: Final = (
         tests=("tests/engine/reconcile/test_consistent_reads.py::test_the_table_is_scanned_consistently",),
     ),
     Mutant(
+        name="quantities-are-compared-as-text",
+        invariant="I1",
+        file="gco_stream/model/resources.py",
+        old="    return value_of(one) > value_of(other)\n",
+        new="    return one > other\n",
+        breaks="a default limit stays below a request that is higher, and the API server rejects the Deployment",
+        tests=(
+            "tests/model/test_lenient_reading.py::test_a_default_request_or_limit_follows_what_the_item_has",
+            "tests/model/test_lenient_reading.py::test_requests_or_limits_alone_are_always_valid_and_kept",
+        ),
+    ),
+    Mutant(
         name="a-second-endpoint-takes-the-path",
         invariant="I1",
         file="gco_stream/engine/reconcile/path_owner.py",

@@ -39,7 +39,7 @@ def _canary(**values: Any) -> Change:
 
 def _promoted(item: Item) -> None:
     canary = item["spec"].get("canary")
-    if canary:
+    if canary and canary["image"] in IMAGES:
         _spec(image=canary["image"], canary=None)(item)
 
 
@@ -62,6 +62,8 @@ def _scaled(count: int) -> Change:
 def _fixed(item: Item) -> None:
     if item["spec"].get("port") == "a port":
         item["spec"].pop("port")
+    if (item["spec"].get("canary") or {}).get("image") == "not an image":
+        _canary(image=IMAGES[1])(item)
     item.pop("hold", None)
     item["target_regions"] = item["target_regions"] or [REGION]
 
@@ -91,6 +93,7 @@ USER_CHANGES: Mapping[str, Change] = MappingProxyType(
         "canary at 0%": _canary(weight=0),
         "two canaries": _canary(replicas=2),
         "canary without replicas": _canary(replicas=0),
+        "invalid canary": _canary(image="not an image"),
         "no canary": _spec(canary=None),
         "promoted canary": _promoted,
         "invalid spec": _spec(port="a port"),

@@ -256,7 +256,7 @@ class Region:
         canary, base = names.canary_name(name), name.removesuffix(names.CANARY_SUFFIX)
         other = self.item(base) if base != name else None
         claimed = {canary} if canary in self.items else set()
-        if isinstance(other, Endpoint) and other.spec is not None and other.spec.canary is not None:
+        if isinstance(other, Endpoint) and other.spec is not None and other.has_canary:
             claimed.add(name)
         return frozenset(claimed)
 

@@ -105,6 +105,8 @@ class StepInvariants:
         runs = REGION in item.target_regions and item.desired_state in RUN
         if runs:
             assert item.spec is not None, f"I7: step for an invalid spec: {step}"
+            is_canarys = step.ref.name == names.canary_name(item.name)
+            assert not (is_canarys and item.canary_problems), f"I7: step for an invalid canary: {step}"
         if isinstance(step, Delete):
             self._deletion(item, item.spec if runs else None, step)
             stays = runs or item.desired_state is DesiredState.STOPPED or item.desired_state is DesiredState.DELETED
@@ -248,7 +250,7 @@ class StepInvariants:
             assert not runs.autoscaling.enabled, step
         else:
             assert step.ref.name == names.canary_name(item.name), f"I7: {step}"
-            assert runs.canary is None, f"I7: {step}"
+            assert not item.has_canary, f"I7: {step}"
 
     def _has_no_pods(self, item: Endpoint, namespace: str) -> bool:
         """Whether another owner has a name that the endpoint needs and no Deployment with its names exists."""
@@ -280,7 +282,7 @@ class StepInvariants:
 
     def _left_by(self, item: Endpoint, canary: Stored) -> None:
         """Checks that a promoted canary serves until the main has rolled out."""
-        if item.spec is None or item.spec.canary is not None or canary.deleting_since:
+        if item.spec is None or item.has_canary or canary.deleting_since:
             return
         main = self.api.stored.get(ObjectRef(Kind.DEPLOYMENT, canary.ref.namespace, item.name))
         image = item.spec.image_in(REGION)
