@@ -24,10 +24,11 @@ from gco_stream.model.field_types import (
     retry_without_empty,
     without_nulls,
 )
-from gco_stream.model.resources import DEVICES, ResourceName, limits_for, requests_within
+from gco_stream.model.resources import DEVICES, ResourceName, limits_for, requests_within, value_of
 from gco_stream.model.text import truncate
 
 MAX_REPLICAS = 10_000
+MAX_DEVICES_PER_POD = 1024
 ROOT_PATH = "--root-path"
 _MAX_ENTRIES_TEXT = f"at most {MAX_ENTRIES}"
 
@@ -152,7 +153,7 @@ class EndpointSpec(SpecPart):
     image: Image
     port: Annotated[int, NUMBER, bounds(1, 65535)] = 8000
     replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
-    gpu_count: Annotated[int, NUMBER, bounds(0, 1024)] = 1
+    gpu_count: Annotated[int, NUMBER, bounds(0, MAX_DEVICES_PER_POD)] = 1
     gpu_type: LabelValue | None = None
     accelerator: Annotated[Literal["nvidia", "neuron"], LOWER, Field(description="nvidia or neuron")] = "nvidia"
     model_path: FreeText | None = None
@@ -188,6 +189,19 @@ class EndpointSpec(SpecPart):
     canary: Annotated[Canary | None, BeforeValidator(_empty_map_is_missing)] = Field(
         None, description="a map with image, weight and replicas"
     )
+
+    @property
+    def device_count(self) -> int:
+        """The number of devices of each pod: gpu_count or, without one, the number in `resources`; by default 1.
+
+        The limit takes precedence over the request, as in Kubernetes. A number that is not valid is ignored.
+        """
+        device = DEVICES[self.accelerator]
+        given = self.resources.limits.get(device) or self.resources.requests.get(device)
+        if "gpu_count" in self.model_fields_set or given is None:
+            return self.gpu_count
+        count = value_of(given)
+        return int(count) if count == int(count) and count <= MAX_DEVICES_PER_POD else self.gpu_count
 
     @property
     def device(self) -> str | None:

@@ -177,6 +177,27 @@ def test_requests_or_limits_alone_are_always_valid_and_kept(resources: dict[str,
 
 
 @pytest.mark.parametrize(
+    ("spec", "count"),
+    [
+        ({}, 1),
+        ({"gpu_count": 2, "resources": {"limits": {"nvidia.com/gpu": 4}}}, 2),
+        ({"gpu_count": 0, "resources": {"limits": {"nvidia.com/gpu": 4}, "requests": {}}}, 0),
+        ({"gpu_count": "", "resources": {"limits": {"nvidia.com/gpu": 4}}}, 4),
+        ({"resources": {"limits": {"nvidia.com/gpu": "4"}}}, 4),
+        ({"resources": {"requests": {"nvidia.com/gpu": 4}}}, 4),
+        ({"resources": {"requests": {"nvidia.com/gpu": 2}, "limits": {"nvidia.com/gpu": 4}}}, 4),
+        ({"resources": {"limits": {"nvidia.com/gpu": "0"}}}, 0),
+        ({"resources": {"limits": {"nvidia.com/gpu": "500m"}}}, 1),
+        ({"resources": {"limits": {"nvidia.com/gpu": "9E"}}}, 1),
+        ({"accelerator": "neuron", "resources": {"limits": {"aws.amazon.com/neuron": 3}}}, 3),
+        ({"resources": {"requests": {}, "limits": {"aws.amazon.com/neuron": 3}}}, 1),
+    ],
+)
+def test_devices_in_the_resources_are_the_gpu_count_if_the_item_has_none(spec: dict[str, Any], count: int) -> None:
+    assert spec_of(**spec).device_count == count
+
+
+@pytest.mark.parametrize(
     ("written", "regions"),
     [
         ("us-east-1", {"us-east-1"}),

@@ -33,7 +33,7 @@ def _of_spec(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
         return
     yield "image", _image(spec, policy.region)
     yield "replicas", _autoscaling(spec.autoscaling) if spec.autoscaling.enabled else str(spec.replicas)
-    yield "devices", f"{spec.gpu_count} {spec.accelerator}" if spec.gpu_count else "none"
+    yield "devices", f"{spec.device_count} {spec.accelerator}" if spec.device_count else "none"
     if spec.canary is not None:
         yield "canary", _canary(spec, spec.canary, policy.region)
     if spec.env:

@@ -133,7 +133,7 @@ def _version_1(inputs: TemplateInputs) -> JsonObject:
 
 
 def _version_2(inputs: TemplateInputs) -> JsonObject:
-    """Renders version 2, which differs from version 1 in four ways.
+    """Renders version 2, which differs from version 1 in five ways.
 
     * Service links are off. Otherwise, every Service of the namespace adds seven variables to every container: an
       endpoint named `vllm` sets VLLM_PORT to a URL, and vLLM fails (https://github.com/vllm-project/vllm/issues/15613).
@@ -141,8 +141,10 @@ def _version_2(inputs: TemplateInputs) -> JsonObject:
     * --root-path is passed only to vLLM.
     * References between variables work in any order.
     * A gpu_type with a dot is an instance type, such as g5.xlarge, as in GCO's documentation.
+    * Without gpu_count, the number of devices in the resources is the gpu_count.
     """
-    spec = inputs.spec
+    spec = inputs.spec.model_copy(update={"gpu_count": inputs.spec.device_count})
+    inputs = replace(inputs, spec=spec)
     nodes = _node_selector(spec, None if _is_instance_type(inputs.gpu_type) else inputs.gpu_type)
     if spec.gpu_count and inputs.gpu_type and _is_instance_type(inputs.gpu_type):
         nodes["node.kubernetes.io/instance-type"] = inputs.gpu_type

@@ -132,7 +132,7 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
         scaling = spec.autoscaling
         replicas = f"{scaling.min_replicas} to {scaling.max_replicas}, autoscaled" if scaling.enabled else spec.replicas
         yield "replicas", str(replicas)
-        yield "accelerators", f"{spec.gpu_count} {spec.accelerator}" if spec.gpu_count else "none"
+        yield "accelerators", f"{spec.device_count} {spec.accelerator}" if spec.device_count else "none"
         if spec.canary is not None:
             yield (
                 "canary",
