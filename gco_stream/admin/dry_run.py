@@ -125,7 +125,7 @@ class _DryRunPlanner:
         if not guard.permits(planned.plan):
             budget.reserve(name, len(self._items))
         if removes:
-            warnings = (*planned.plan.warnings, *self._warnings)
+            warnings = (*planned.plan.all_warnings, *self._warnings)
             planned = replace(planned, plan=replace(planned.plan, warnings=warnings))
         return planned
 

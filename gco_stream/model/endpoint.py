@@ -34,11 +34,12 @@ from gco_stream.model.field_types import (
     retry_without_empty,
 )
 from gco_stream.model.problem import Problem, summarize
-from gco_stream.model.reasons import reason_of_report
+from gco_stream.model.reasons import Cause, reason_of_report
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.model.text import truncate
 from gco_stream.model.times import MAX_EPOCH
 from gco_stream.model.validation import problems_of
+from gco_stream.model.warnings import region_warnings, spec_warnings
 
 
 class DesiredState(StrEnum):
@@ -103,7 +104,8 @@ class Endpoint(BaseModel):
     """An endpoint with a valid name, desired state, target regions and namespace.
 
     `namespace`: None for the installation's default namespace. `spec`: None if it is invalid; `spec_problems` then
-    lists the problems. `canary_problems`: the problems of an invalid canary, which `spec` then omits. `hold`: the
+    lists the problems. `canary_problems`: the problems of an invalid canary, which `spec` then omits. `warnings`: those
+    that concern every region; see `warnings_in`. `hold`: the
     reason for the hold; None if there is no hold. `region_status`: the valid entries by region. `reported_regions`: the
     regions of all entries, including invalid ones. `intent` and `digest`: see `intent_of` and `change_digest` in
     gco_stream.model.wire.
@@ -119,6 +121,7 @@ class Endpoint(BaseModel):
     spec: EndpointSpec | None
     spec_problems: tuple[Problem, ...] = ()
     canary_problems: tuple[Problem, ...] = ()
+    warnings: tuple[Cause, ...] = ()
     hold: str | None = None
     created_at: str = ""
     updated_at: str = ""
@@ -141,6 +144,12 @@ class Endpoint(BaseModel):
     def all_problems(self) -> tuple[Problem, ...]:
         """The problems of the spec, including those of its canary."""
         return self.spec_problems + self.canary_problems
+
+    def warnings_in(self, region: str) -> tuple[Cause, ...]:
+        """Returns the warnings about the spec that concern this region; () if the endpoint should not exist in it."""
+        if self.spec is None or self.is_deleted or region not in self.target_regions:
+            return ()
+        return (*self.warnings, *region_warnings(self.spec, region))
 
     def is_wanted_in(self, region: str) -> bool:
         """Whether the endpoint should run in this region."""
@@ -259,6 +268,7 @@ def read_endpoint(item: Mapping[str, Any]) -> Endpoint | InvalidItem:
         spec=spec,
         spec_problems=spec_problems,
         canary_problems=canary_problems,
+        warnings=spec_warnings(plain["spec"], spec) if spec is not None else (),
         hold=hold_reason(plain.get("hold")),
         created_at=_time(plain.get("created_at")),
         updated_at=_time(plain.get("updated_at")),

@@ -7,7 +7,7 @@ message for an invalid value.
 import copy
 import re
 from collections.abc import Callable, Mapping, Sized
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -40,6 +40,18 @@ def _whole_number(value: Any) -> Any:
     return value
 
 
+def _rounded_up(value: Any) -> Any:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = Decimal(value.strip())
+    if isinstance(value, float | Decimal) and Decimal(value).is_finite():
+        return Decimal(value).to_integral_value(ROUND_CEILING)
+    return value
+
+
+def _map_or_nothing(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else {}
+
+
 def text_of(value: Any) -> Any:
     """Converts a number or boolean to text, as GCO's monitor does. Returns any other value unchanged."""
     match value:
@@ -62,6 +74,8 @@ def _lower(value: Any) -> Any:
 
 
 NUMBER = BeforeValidator(_whole_number)
+ROUNDED_UP = BeforeValidator(_rounded_up)
+MAP_OR_NOTHING = BeforeValidator(_map_or_nothing)
 TEXT = BeforeValidator(text_of)
 STRIPPED = BeforeValidator(_stripped)
 LOWER = BeforeValidator(_lower)
@@ -155,6 +169,16 @@ def is_ingress_path(path: str) -> bool:
     return _INGRESS_PATH.fullmatch(path) is not None and not {".", ".."} & set(path.split("/"))
 
 
+def is_label_value(text: str) -> bool:
+    """Whether Kubernetes accepts this value of a label, and so of a node selector."""
+    return re.fullmatch(_LABEL_VALUE, text) is not None
+
+
+def has_s3_scheme(source: str) -> bool:
+    """Whether a model source is on S3, and therefore synced. The case of the scheme does not matter."""
+    return source[:5].lower() == "s3://"
+
+
 def _is_model_source(source: str) -> bool:
     """Whether the source is a valid s3:// URL. Any other source is also accepted, because it is ignored, as in GCO."""
     if not source.startswith("s3://"):
@@ -214,10 +238,11 @@ QualifiedName = Annotated[
     _text_field("a Kubernetes label or resource name such as example.com/name", 317),
     accepted_by(is_qualified_name),
 ]
+LABEL_VALUE_RULE = "at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"
 LabelValue = Annotated[
     str,
     TEXT,
-    _text_field("at most 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit"),
+    _text_field(LABEL_VALUE_RULE),
     matching(_LABEL_VALUE),
 ]
 Region = Annotated[str, TEXT, _text_field("the name of a region such as us-east-1"), matching(r"[a-z0-9-]{1,40}")]

@@ -20,6 +20,10 @@ class Reason(StrEnum):
     NAMESPACE_NOT_ALLOWED = "NamespaceNotAllowed"
     NAMESPACE_CHANGED = "NamespaceChanged"
     UNKNOWN_METRIC = "UnknownMetric"
+    UNKNOWN_FIELD = "UnknownField"
+    VALUE_IGNORED = "ValueIgnored"
+    VALUE_ROUNDED = "ValueRounded"
+    REGION_IMAGE_STALE = "RegionImageStale"
     INGRESS_PATH_CONFLICT = "IngressPathConflict"
     HELD = "Held"
     # The cluster.

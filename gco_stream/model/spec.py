@@ -8,9 +8,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gco_stream.model.field_types import (
     LIMITED_ENTRIES,
     LOWER,
+    MAP_OR_NOTHING,
     MAX_ENTRIES,
     NUMBER,
     ORDERED,
+    ROUNDED_UP,
     EnvName,
     FreeText,
     HealthPath,
@@ -107,10 +109,13 @@ class Resources(SpecPart):
 
 
 class Metric(SpecPart):
-    """A metric of the HPA. `target`: average utilization in percent. An unknown `type` is valid, but has no effect."""
+    """A metric of the HPA. An unknown `type` is valid, but has no effect.
+
+    `target`: average utilization in percent. A fraction is rounded up.
+    """
 
     type: Annotated[str, Field(description="cpu or memory"), AfterValidator(truncate)] = "cpu"
-    target: Annotated[int, NUMBER, bounds(1, 10_000)] = 70
+    target: Annotated[int, NUMBER, ROUNDED_UP, bounds(1, 10_000)] = 70
 
 
 class Autoscaling(SpecPart):
@@ -138,7 +143,7 @@ class Canary(SpecPart):
     image: Image
     weight: Annotated[int, NUMBER, bounds(0, 100)] = 10
     replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
-    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES] = Field(
+    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES, MAP_OR_NOTHING] = Field(
         default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
     )
 
@@ -154,7 +159,7 @@ class EndpointSpec(SpecPart):
     port: Annotated[int, NUMBER, bounds(1, 65535)] = 8000
     replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
     gpu_count: Annotated[int, NUMBER, bounds(0, MAX_DEVICES_PER_POD)] = 1
-    gpu_type: LabelValue | None = None
+    gpu_type: FreeText | None = None
     accelerator: Annotated[Literal["nvidia", "neuron"], LOWER, Field(description="nvidia or neuron")] = "nvidia"
     model_path: FreeText | None = None
     model_source: ModelSource | None = None
@@ -180,7 +185,7 @@ class EndpointSpec(SpecPart):
         LOWER,
         Field(description="spot, on-demand, reserved or mixed"),
     ] = None
-    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES] = Field(
+    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES, MAP_OR_NOTHING] = Field(
         default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
     )
     autoscaling: Autoscaling = Field(

@@ -9,8 +9,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
-from gco_stream.model.problem import summarize
+from gco_stream.model.field_types import LABEL_VALUE_RULE, is_label_value
+from gco_stream.model.problem import Problem, summarize
 from gco_stream.model.reasons import Cause, Reason
+from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.lifecycle import region_status as status
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.lifecycle.promotion import table_change
@@ -41,6 +43,7 @@ def plan_endpoint(inputs: PlanInputs) -> Plan:
         note = Note(f"the item does not target {inputs.policy.region}, and none of its objects exist here")
         return Plan(item.name, notes=(note,))
     outcome, report = _decide(context)
+    report = replace(report, warnings=item.warnings_in(inputs.policy.region))
     if item.hold is not None:
         return _held(context, outcome, report)
     return _finished(context, outcome, report)
@@ -106,6 +109,8 @@ def _decide(context: ReconcileContext) -> tuple[EndpointDecision, Report]:
     elif endpoint.spec is None:
         errors = (Cause(Reason.INVALID_SPEC, summarize(endpoint.all_problems)),)
         return EndpointDecision(errors=errors), status.failed(context, errors)
+    elif errors := _unusable_gpu_type(context, endpoint.spec):
+        return EndpointDecision(errors=errors), status.failed(context, errors)
     else:
         outcome = with_blockers(context, plan_running(context, endpoint.spec))
         # The reported state is that of the main Deployment, so pending steps of the canary do not affect it.
@@ -133,6 +138,13 @@ def _outside_allowed_namespaces(context: ReconcileContext) -> tuple[Cause, ...]:
         )
         return (Cause(Reason.NAMESPACE_CHANGED, message),)
     return ()
+
+
+def _unusable_gpu_type(context: ReconcileContext, spec: EndpointSpec) -> tuple[Cause, ...]:
+    """Returns the error for a gpu_type that should become a node label, but cannot; its text is free otherwise."""
+    if not context.policy.honor_gpu_type or spec.gpu_type is None or is_label_value(spec.gpu_type):
+        return ()
+    return (Cause(Reason.INVALID_SPEC, str(Problem("spec.gpu_type", spec.gpu_type, LABEL_VALUE_RULE))),)
 
 
 def _finished(
@@ -184,7 +196,8 @@ def _is_reported_first(context: ReconcileContext, outcome: EndpointDecision) -> 
 def _held(context: ReconcileContext, outcome: EndpointDecision, report: Report) -> Plan:
     """The plan for an endpoint on hold, which reports the hold and has its steps in `withheld`."""
     state = RegionState.PENDING if outcome.steps else report.state
-    held_report = Report(state, report.ready, report.desired, f"held: {context.endpoint.hold}", Reason.HELD)
+    why = f"held: {context.endpoint.hold}"
+    held_report = replace(report, state=state, error=why, reason=Reason.HELD)
     silent = EndpointDecision(notes=outcome.notes, warnings=outcome.warnings, decided=outcome.decided)
     return replace(_finished(context, silent, held_report, withheld=outcome.steps), table_change=None)
 

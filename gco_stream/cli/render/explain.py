@@ -55,7 +55,7 @@ def in_short(one: "Explanation") -> Iterator[str]:
         yield _labelled("report", f"would be written: {_report(one.plan.report, one)}")
     if one.plan.table_change is not None:
         yield _labelled("table", f"would {one.plan.table_change.description}")
-    yield from (_warning(str(warning)) for warning in one.plan.warnings)
+    yield from (_warning(str(warning)) for warning in one.plan.all_warnings)
 
 
 def objects(one: "Explanation", *, all_of_them: bool = True) -> Iterator[str]:
@@ -90,7 +90,7 @@ def orphan_lines(name: str, plan: "Plan") -> Iterator[str]:
         yield "  after two consecutive scans without the item:"
     yield from (f"  would {step}" for step in plan.steps)
     yield from (f"  {note}" for note in plan.notes)
-    yield from (_warning(str(warning)) for warning in plan.warnings)
+    yield from (_warning(str(warning)) for warning in plan.all_warnings)
 
 
 def orphan_as_json(plan: "Plan") -> dict[str, Any]:
@@ -132,7 +132,7 @@ def as_json(one: "Explanation") -> dict[str, Any]:
 
 
 def _warnings_as_json(plan: "Plan") -> list[dict[str, str]]:
-    return [{"reason": str(warning.reason), "message": warning.message} for warning in plan.warnings]
+    return [{"reason": str(warning.reason), "message": warning.message} for warning in plan.all_warnings]
 
 
 def _region_as_json(report: "RegionHealth", one: "Explanation") -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _plan_lines(one: "Explanation") -> Iterator[str]:
         yield _labelled("next check", "on the next change or resync")
     for note in one.notes:
         yield _labelled("note", note)
-    yield from (_warning(str(warning)) for warning in plan.warnings if warning != one.cause)
+    yield from (_warning(str(warning)) for warning in plan.all_warnings if warning != one.cause)
 
 
 def _details(status: "ObjectStatus") -> Iterator[str]:

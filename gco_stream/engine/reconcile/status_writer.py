@@ -77,6 +77,8 @@ class StatusWriter:
         if report.error:
             status["error"] = report.error
             status["reason"] = str(report.reason)
+        if report.warnings:
+            status["warnings"] = [{"reason": str(one.reason), "message": one.message} for one in report.warnings]
         try:
             image = await self._table.write_status(item.name, self._region, status, self._epoch.epoch)
         except ItemNotFound:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from gco_stream.model import names
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
-from gco_stream.model.reasons import Cause, Reason
+from gco_stream.model.reasons import Cause
 from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.policies import canary as canaries
-from gco_stream.planning.policies import contested, ingress_paths, watchdog
+from gco_stream.planning.policies import contested, ingress_paths, regional_images, watchdog
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources import pod_template as template
@@ -24,7 +24,7 @@ def inputs_of(context: ReconcileContext, spec: EndpointSpec) -> TemplateInputs:
     return template.main_inputs(
         context.endpoint.name,
         spec,
-        region=context.policy.region,
+        image=regional_images.main_image(context, spec),
         ingress_path=context.endpoint.ingress_path,
         honor_gpu_type=context.policy.honor_gpu_type,
     )
@@ -55,7 +55,7 @@ def plan_running(context: ReconcileContext, spec: EndpointSpec) -> EndpointDecis
         observed,
         replicas,
         namespace=context.namespace,
-        annotations=context.annotations,
+        annotations=context.annotations | regional_images.annotations(context, spec),
         part=Part.MAIN,
         renderings=context.policy.renderings,
     )
@@ -118,11 +118,8 @@ def _autoscaler(context: ReconcileContext, spec: EndpointSpec) -> Decision:
     observed = context.owned(Kind.HPA, name)
     if not spec.autoscaling.enabled:
         return Decision(delete_steps(observed, "the item has no autoscaling", Part.MAIN))
-    manifest, warnings = manifests.autoscaler(context.namespace, name, spec.autoscaling, context.annotations)
-    return Decision(
-        steps_for(manifest, observed, Part.MAIN),
-        warnings=tuple(Cause(Reason.UNKNOWN_METRIC, text) for text in warnings),
-    )
+    manifest = manifests.autoscaler(context.namespace, name, spec.autoscaling, context.annotations)
+    return Decision(steps_for(manifest, observed, Part.MAIN))
 
 
 def _route(

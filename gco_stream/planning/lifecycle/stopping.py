@@ -11,6 +11,7 @@ from gco_stream.model.objects import Kind
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.lifecycle.running import inputs_of
 from gco_stream.planning.policies import canary as canaries
+from gco_stream.planning.policies import regional_images
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests
 from gco_stream.planning.resources.apply import delete_steps, steps_for
@@ -95,7 +96,7 @@ def _stopped_main(context: ReconcileContext) -> DeploymentDecision:
         observed,
         FixedReplicas(0),
         namespace=context.namespace,
-        annotations=context.annotations,
+        annotations=context.annotations | regional_images.annotations(context, spec),
         part=Part.MAIN,
         renderings=context.policy.renderings,
     )

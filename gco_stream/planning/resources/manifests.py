@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from itertools import islice
 
 from gco_stream.model import names
 from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import JsonObject, Kind
 from gco_stream.model.spec import Autoscaling
+from gco_stream.model.warnings import KNOWN_METRICS
 
-_KNOWN_METRICS = ("cpu", "memory")
 _DEFAULT_METRIC = ("cpu", 70)
-_MAX_LISTED_METRICS = 3
 
 WEIGHTED_ROUTING = "weighted-routing"
 """Backend of an Ingress that splits traffic with a canary; it refers to the annotation for this action."""
@@ -94,21 +92,12 @@ def weighted_routing(endpoint: str, canary_weight: int) -> str:
     return json.dumps(action)
 
 
-def autoscaler(
-    namespace: str, endpoint: str, autoscaling: Autoscaling, annotations: Mapping[str, str]
-) -> tuple[JsonObject, list[str]]:
-    """Returns the HPA, and warnings about its metrics.
+def autoscaler(namespace: str, endpoint: str, autoscaling: Autoscaling, annotations: Mapping[str, str]) -> JsonObject:
+    """Returns the HPA.
 
     Metrics other than cpu and memory are ignored. If no metric remains, the HPA scales on cpu at 70%, as in GCO.
     """
-    known = [(metric.type, metric.target) for metric in autoscaling.metrics if metric.type in _KNOWN_METRICS]
-    unknown = dict.fromkeys(metric.type for metric in autoscaling.metrics if metric.type not in _KNOWN_METRICS)
-    warnings = [
-        f"spec.autoscaling.metrics: invalid value {kind!r}: must be cpu or memory; the metric is ignored"
-        for kind in islice(unknown, _MAX_LISTED_METRICS)
-    ]
-    if not known:
-        warnings += ["spec.autoscaling.metrics: no valid metric; the HPA scales on cpu at 70%"]
+    known = [(metric.type, metric.target) for metric in autoscaling.metrics if metric.type in KNOWN_METRICS]
     manifest = _object(Kind.HPA, namespace, endpoint, endpoint, annotations)
     manifest["spec"] = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": endpoint},
@@ -122,4 +111,4 @@ def autoscaler(
             for name, target in known or [_DEFAULT_METRIC]
         ],
     }
-    return manifest, warnings
+    return manifest

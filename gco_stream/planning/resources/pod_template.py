@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from gco_stream.model import names
+from gco_stream.model.field_types import has_s3_scheme
 from gco_stream.model.objects import JsonObject, canonical_hash
 from gco_stream.model.resources import DEVICES
 from gco_stream.model.spec import EndpointSpec
@@ -84,10 +85,9 @@ class TemplateInputs:
 
 
 def main_inputs(
-    name: str, spec: EndpointSpec, *, region: str, ingress_path: str, honor_gpu_type: bool
+    name: str, spec: EndpointSpec, *, image: str, ingress_path: str, honor_gpu_type: bool
 ) -> TemplateInputs:
-    """Returns the inputs of the main Deployment's pod template."""
-    image = spec.image_in(region)
+    """Returns the inputs of the main Deployment's pod template. `image`: its image in this region."""
     return TemplateInputs(
         app=name,
         model_folder=name,
@@ -133,7 +133,7 @@ def _version_1(inputs: TemplateInputs) -> JsonObject:
 
 
 def _version_2(inputs: TemplateInputs) -> JsonObject:
-    """Renders version 2, which differs from version 1 in five ways.
+    """Renders version 2, which differs from version 1 in six ways.
 
     * Service links are off. Otherwise, every Service of the namespace adds seven variables to every container: an
       endpoint named `vllm` sets VLLM_PORT to a URL, and vLLM fails (https://github.com/vllm-project/vllm/issues/15613).
@@ -142,8 +142,13 @@ def _version_2(inputs: TemplateInputs) -> JsonObject:
     * References between variables work in any order.
     * A gpu_type with a dot is an instance type, such as g5.xlarge, as in GCO's documentation.
     * Without gpu_count, the number of devices in the resources is the gpu_count.
+    * The scheme of model_source may be in upper case.
     """
-    spec = inputs.spec.model_copy(update={"gpu_count": inputs.spec.device_count})
+    source = inputs.spec.model_source
+    if source and has_s3_scheme(source):
+        # The AWS CLI accepts the scheme only in lower case.
+        source = f"s3{source[2:]}"
+    spec = inputs.spec.model_copy(update={"gpu_count": inputs.spec.device_count, "model_source": source})
     inputs = replace(inputs, spec=spec)
     nodes = _node_selector(spec, None if _is_instance_type(inputs.gpu_type) else inputs.gpu_type)
     if spec.gpu_count and inputs.gpu_type and _is_instance_type(inputs.gpu_type):

@@ -18,7 +18,7 @@ class Report:
     """The report of this region on an endpoint, to be written to the item's region_status.
 
     `ready` and `desired`: replicas of the main Deployment. `error`: may contain text from the API server, so it is made
-    printable and truncated. `reason`: the code for `error`; None if there is no error.
+    printable and truncated. `reason`: the code for `error`; None if there is no error. `warnings`: about the item.
     """
 
     state: RegionState
@@ -26,6 +26,7 @@ class Report:
     desired: int = 0
     error: str = ""
     reason: Reason | None = None
+    warnings: tuple[Cause, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "error", truncate(self.error, MAX_ERROR))
@@ -82,6 +83,11 @@ class Plan:
     intent: str = field(default="", repr=False)
 
     @property
+    def all_warnings(self) -> tuple[Cause, ...]:
+        """The warnings of the plan and those about the item."""
+        return self.warnings + (self.report.warnings if self.report is not None else ())
+
+    @property
     def in_sync(self) -> bool:
         """Whether the plan changes neither the objects nor the table."""
         return not self.steps and not self.write_report and self.table_change is None
@@ -96,4 +102,4 @@ class Plan:
         if self.requeue_after is not None:
             lines.append(str(self.requeue_after))
         lines += [f"withheld: {step}" for step in self.withheld]
-        return lines + [f"warning: {warning}" for warning in self.warnings] + list(map(str, self.notes))
+        return lines + [f"warning: {warning}" for warning in self.all_warnings] + list(map(str, self.notes))

@@ -222,7 +222,7 @@ def _endpoint(explanation: Explanation, plan: Plan, state: str, history: Endpoin
         plan=tuple(map(str, plan.steps)),
         waits_for=tuple(f"{explanation.pending_change} waits for {one}" for one in explanation.waits_for),
         notes=(*(() if plan.requeue_after is None else (str(plan.requeue_after),)), *explanation.notes),
-        warnings=tuple(map(str, plan.warnings)),
+        warnings=tuple(map(str, plan.all_warnings)),
         history=history,
     )
 

@@ -54,4 +54,28 @@ TEMPLATES: Final = (
             "tests/planning/policies/test_rollout_conditions.py::test_the_report_does_not_change_with_each_attempt",
         ),
     ),
+    Mutant(
+        name="a-stale-regional-image-is-replaced-without-a-promotion",
+        invariant="I9",
+        file="gco_stream/planning/policies/regional_images.py",
+        old="return regional if is_promoted else None",
+        new="return regional",
+        breaks="an upgrade of the controller rolls out another image where region_image_uris is older than the image",
+        tests=(
+            "tests/planning/policies/test_regional_images.py"
+            "::test_an_updated_image_does_not_replace_a_regional_one_without_a_promotion",
+        ),
+    ),
+    Mutant(
+        name="a-promotion-is-forgotten",
+        invariant="I1",
+        file="gco_stream/planning/policies/regional_images.py",
+        old="main.annotations.get(names.SUPERSEDED_IMAGE_ANNOTATION) == regional",
+        new="False",
+        breaks="the main goes back to the old regional image once the canary is removed",
+        tests=(
+            "tests/planning/policies/test_regional_images.py"
+            "::test_a_promoted_image_is_rolled_out_although_the_regional_one_is_stale",
+        ),
+    ),
 )

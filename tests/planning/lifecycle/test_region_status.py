@@ -1,8 +1,11 @@
 from dataclasses import replace
 
+import pytest
+
 from gco_stream.model.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
-from tests.support.items import endpoint
+from gco_stream.model.reasons import Reason
+from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import CANARY, NAMESPACE, POLICY, SimulatedCluster, reported, running, with_spec
 
 
@@ -79,3 +82,40 @@ def test_a_pending_canary_does_not_change_the_reported_state() -> None:
     plan = cluster.plan(with_spec(asked, **CANARY))
     assert {step.ref.name for step in plan.steps} == {"chat-canary"}
     assert str(plan.report) == "running, 1 of 1 ready"
+
+
+def test_a_report_has_the_warnings_of_its_item() -> None:
+    _, asked = running({"replica": 2})
+    report = SimulatedCluster().plan(asked).report
+    assert report is not None
+    assert [one.reason for one in report.warnings] == [Reason.UNKNOWN_FIELD]
+    assert (report.error, report.reason) == ("", None)
+
+
+def test_warnings_alone_are_no_reason_to_report() -> None:
+    # The report of an earlier release has no warnings.
+    cluster, asked = running({"replica": 2, "region_image_uris": {REGION: "registry.example/serve:0.9"}})
+    plan = cluster.plan(asked)
+    assert plan.report is not None
+    assert len(plan.report.warnings) == 2
+    assert not plan.write_report
+
+
+def test_a_held_endpoint_reports_its_warnings_too() -> None:
+    report = SimulatedCluster().plan(endpoint(spec={"replica": 2}, hold="because")).report
+    assert report is not None
+    assert (report.reason, len(report.warnings)) == (Reason.HELD, 1)
+
+
+@pytest.mark.parametrize("gpu_type", ["a b", "-", "x" * 64])
+def test_the_text_of_a_gpu_type_matters_only_if_it_is_honored(gpu_type: str) -> None:
+    asked = endpoint(spec={"gpu_type": gpu_type})
+    ignoring = SimulatedCluster().plan(asked)
+    assert ignoring.steps
+    assert ignoring.report is not None
+    assert ignoring.report.error == ""
+    honoring = SimulatedCluster(replace(POLICY, honor_gpu_type=True)).plan(asked)
+    assert honoring.steps == ()
+    assert honoring.report is not None
+    assert honoring.report.reason is Reason.INVALID_SPEC
+    assert honoring.report.error.startswith("spec.gpu_type: invalid value ")

@@ -26,7 +26,9 @@ def desired_template(item: Endpoint, app: str) -> JsonObject | None:
     spec = item.spec
     if spec is None:
         return None
-    inputs = template.main_inputs(item.name, spec, region=REGION, ingress_path=item.ingress_path, honor_gpu_type=False)
+    inputs = template.main_inputs(
+        item.name, spec, image=spec.image_in(REGION), ingress_path=item.ingress_path, honor_gpu_type=False
+    )
     if app != item.name:
         if (image := spec.canary_image_in(REGION)) is None:
             return None

@@ -38,5 +38,5 @@ def test_an_unknown_metric_gives_a_warning_and_cpu_is_used() -> None:
     step = plan.steps[-1]
     assert isinstance(step, Create)
     assert step.manifest["spec"]["metrics"][0]["resource"]["name"] == "cpu"
-    assert {warning.reason for warning in plan.warnings} == {Reason.UNKNOWN_METRIC}
-    assert any("invalid value 'gpu': must be cpu or memory" in str(warning) for warning in plan.warnings)
+    assert {warning.reason for warning in plan.all_warnings} == {Reason.UNKNOWN_METRIC}
+    assert any("invalid value 'gpu': must be cpu or memory" in str(warning) for warning in plan.all_warnings)

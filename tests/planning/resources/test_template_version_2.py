@@ -11,7 +11,7 @@ from gco_stream.model.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings, canary_inputs, main_inputs
 from gco_stream.planning.resources.root_path import served_path
-from tests.support.items import REGION, endpoint
+from tests.support.items import endpoint
 from tests.support.simulated_cluster import NAMESPACE, POLICY, SimulatedCluster, with_spec
 
 OLDER = replace(POLICY, renderings=Renderings(MappingProxyType({1: RENDERINGS.by_version[1]})))
@@ -200,6 +200,6 @@ def test_the_digest_of_an_item_is_the_same_in_every_release(spec: dict[str, Any]
     # Deployments in users' clusters have these digests. With another one, an upgrade restarts their pods.
     parsed = endpoint(spec=spec).spec
     assert parsed is not None
-    inputs = main_inputs("chat", parsed, region=REGION, ingress_path="/inference/chat", honor_gpu_type=True)
+    inputs = main_inputs("chat", parsed, image=parsed.image, ingress_path="/inference/chat", honor_gpu_type=True)
     assert inputs.hash() == main
     assert canary_inputs(inputs, "registry.example/serve:2.0").hash() == canary

@@ -55,13 +55,13 @@ def put(
 
 
 def check(documents: list[Document]) -> None:
-    """Validates all documents. Raises CommandError with all problems; unknown fields of a spec only cause a warning."""
+    """Validates all documents and prints their warnings. Raises CommandError with all problems."""
     degraded_reasons = [f"{document.source}: {line}" for document in documents for line in _problems(document.item)]
     if degraded_reasons:
         raise CommandError("\n".join(degraded_reasons), USAGE)
     for document in documents:
-        for path in _unknown(document.item):
-            warn(f"{document.source}: {path}: unknown field: stored but ignored")
+        for message in _warnings(document.item):
+            warn(f"{document.source}: {message}")
 
 
 def _problems(item: Mapping[str, Any]) -> Iterator[str]:
@@ -76,16 +76,15 @@ def _problems(item: Mapping[str, Any]) -> Iterator[str]:
         yield from map(str, endpoint.all_problems)
 
 
-def _unknown(item: Mapping[str, Any]) -> Iterator[str]:
-    from gco_stream.model.spec import EndpointSpec, SpecPart
+def _warnings(item: Mapping[str, Any]) -> list[str]:
+    from gco_stream.model import wire
+    from gco_stream.model.endpoint import Endpoint, read_endpoint
 
-    def of(part: SpecPart, path: str) -> Iterator[str]:
-        yield from (f"{path}{field}" for field in part.model_extra or {})
-        for name in type(part).model_fields:
-            if isinstance(inner := getattr(part, name), SpecPart):
-                yield from of(inner, f"{path}{name}.")
-
-    yield from of(EndpointSpec.model_validate(item["spec"]), "spec.")
+    endpoint = read_endpoint(wire.encode(item))
+    if not isinstance(endpoint, Endpoint):
+        return []
+    regions = sorted(endpoint.target_regions)
+    return list(dict.fromkeys(str(one) for region in regions for one in endpoint.warnings_in(region)))
 
 
 @dataclass(frozen=True, slots=True)
