@@ -48,8 +48,11 @@ def _rounded_up(value: Any) -> Any:
     return value
 
 
-def _map_or_nothing(value: Any) -> Any:
-    return value if isinstance(value, Mapping) else {}
+def _texts_of_map(value: Any) -> Any:
+    # As in GCO: whatever is not text counts as missing.
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: inner for name, inner in value.items() if isinstance(inner, str)}
 
 
 def text_of(value: Any) -> Any:
@@ -75,7 +78,7 @@ def _lower(value: Any) -> Any:
 
 NUMBER = BeforeValidator(_whole_number)
 ROUNDED_UP = BeforeValidator(_rounded_up)
-MAP_OR_NOTHING = BeforeValidator(_map_or_nothing)
+TEXTS_OF_MAP = BeforeValidator(_texts_of_map)
 TEXT = BeforeValidator(text_of)
 STRIPPED = BeforeValidator(_stripped)
 LOWER = BeforeValidator(_lower)

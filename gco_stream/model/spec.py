@@ -8,11 +8,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gco_stream.model.field_types import (
     LIMITED_ENTRIES,
     LOWER,
-    MAP_OR_NOTHING,
     MAX_ENTRIES,
     NUMBER,
     ORDERED,
     ROUNDED_UP,
+    TEXTS_OF_MAP,
     EnvName,
     FreeText,
     HealthPath,
@@ -143,7 +143,7 @@ class Canary(SpecPart):
     image: Image
     weight: Annotated[int, NUMBER, bounds(0, 100)] = 10
     replicas: Annotated[int, NUMBER, bounds(0, MAX_REPLICAS)] = 1
-    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES, MAP_OR_NOTHING] = Field(
+    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES, TEXTS_OF_MAP] = Field(
         default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
     )
 
@@ -185,7 +185,7 @@ class EndpointSpec(SpecPart):
         LOWER,
         Field(description="spot, on-demand, reserved or mixed"),
     ] = None
-    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES, MAP_OR_NOTHING] = Field(
+    region_image_uris: Annotated[dict[Region, Image], LIMITED_ENTRIES, TEXTS_OF_MAP] = Field(
         default_factory=dict, description=f"a map of region to image reference, {_MAX_ENTRIES_TEXT}"
     )
     autoscaling: Autoscaling = Field(

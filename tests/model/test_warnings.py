@@ -108,7 +108,9 @@ def test_only_regions_where_the_endpoint_should_exist_have_warnings() -> None:
     assert warned(spec={"replica": 2}, desired_state="deleted") == []
 
 
-@pytest.mark.parametrize("images", [None, "", {}, "x", [1], {REGION: None}, {REGION: ""}, {REGION: " "}])
+@pytest.mark.parametrize(
+    "images", [None, "", {}, "x", [1], {REGION: None}, {REGION: ""}, {REGION: " "}, {REGION: 5}, {REGION: ["x"]}]
+)
 def test_unusable_regional_images_fall_back_to_the_image(images: Any) -> None:
     spec = {"image": IMAGE, "region_image_uris": images, "canary": {"image": IMAGE, "region_image_uris": images}}
     found = read_endpoint(encode(item(spec=spec)))

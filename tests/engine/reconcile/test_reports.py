@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gco_stream.aws.errors import Unreachable
+from gco_stream.cluster.api.errors import Unreachable as ServerUnreachable
 from gco_stream.engine.reconcile.executor import ExecutionResult as Steps
+from gco_stream.engine.reconcile.executor import StepFailure
 from gco_stream.engine.reconcile.reconciler import Result
 from gco_stream.model import names, wire
 from gco_stream.model.objects import Kind, ObjectRef
@@ -44,6 +46,13 @@ class ReportingFixture(ReconcilerFixture):
     def report(self, name: str = "chat") -> dict[str, Any]:
         status: dict[str, Any] = wire.decode(self.items[name])["region_status"][REGION]
         return status
+
+
+class FailingFixture(ReportingFixture):
+    """A bench whose API server does not respond to any step."""
+
+    async def execute(self, plan: Plan) -> Steps:
+        return Steps(failures=[StepFailure(plan.steps[0], ServerUnreachable(0, "", "no response"))])
 
 
 def unready(state: str, *, has_clock: bool = True) -> ReportingFixture:
@@ -92,6 +101,17 @@ async def test_a_report_without_an_error_has_neither_message_nor_reason() -> Non
     await bench.run("chat")
     assert bench.happened == ["report running, no reason"]
     assert not {"error", "reason"} & bench.report().keys()
+
+
+async def test_a_temporary_failure_is_reported_after_the_third_attempt() -> None:
+    bench = FailingFixture()
+    bench.put("chat")
+    for failures, expected in enumerate(([], [], ["report error, APIError"])):
+        bench.failures = failures
+        (outcome,) = await bench.run("chat")
+        assert outcome.result is Result.FAILED
+        assert bench.happened == expected
+    assert "no response" in bench.report()["error"]
 
 
 async def test_a_withdrawal_before_the_first_run_is_reported_before_the_ingress_is_deleted() -> None:

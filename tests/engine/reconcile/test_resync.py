@@ -23,6 +23,7 @@ from tests.support.observers import observers
 
 pytestmark = pytest.mark.looptime
 INTERVAL = 300.0
+POLL_INTERVAL = 15.0
 
 
 class ResyncFixture:
@@ -37,7 +38,7 @@ class ResyncFixture:
             SyncTokens(self.desired, Versions()),  # type: ignore[arg-type]  # a fake with only the methods that are called
             self.queue,
             guard,
-            ScanTimes(INTERVAL, INTERVAL, clock, random.Random(0)),
+            ScanTimes(INTERVAL, POLL_INTERVAL, clock, random.Random(0)),
             observers(history=self.history),  # type: ignore[arg-type]  # a fake with only the methods that are called
         )
 
@@ -137,6 +138,18 @@ async def test_without_requests_scans_keep_to_the_interval() -> None:
     gaps = [after - before for before, after in zip(bench.table.begun, bench.table.begun[1:], strict=False)]
     assert len(gaps) == 3
     assert all(INTERVAL * 0.9 <= gap <= INTERVAL * 1.1 for gap in gaps)
+
+
+async def test_the_interval_of_scans_depends_on_the_mode() -> None:
+    bench = ResyncFixture(Table(("another",)), GuardBench().guard)
+    async with bench.running():
+        bench.resync.set_mode("poll")
+        await asyncio.sleep(1)
+        bench.table.begun.clear()
+        await asyncio.sleep(POLL_INTERVAL * 3.5)
+    gaps = [after - before for before, after in zip(bench.table.begun, bench.table.begun[1:], strict=False)]
+    assert len(gaps) == 2
+    assert all(POLL_INTERVAL * 0.9 <= gap <= POLL_INTERVAL * 1.1 for gap in gaps)
 
 
 async def test_an_interrupted_scan_is_no_evidence_and_is_retried_soon() -> None:

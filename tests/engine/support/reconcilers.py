@@ -30,6 +30,7 @@ class ReconcilerFixture:
         self.lease = self.parts.lease
         self.items: dict[str, wire.WireItem] = {}
         self.away = False
+        self.failures = 0
         self.happened: list[str] = []
         self.written: list[str] = []
         items, guard = self.parts.desired, self.parts.guard
@@ -41,7 +42,7 @@ class ReconcilerFixture:
             self,  # type: ignore[arg-type]  # a fake with only the methods that are called
             StatusWriter(items, self, policy.region, self, now=clock.now, on_write=self.written.append),  # type: ignore[arg-type]  # a fake with only the methods that are called
             guard,
-            failures_of=lambda _: 0,
+            failures_of=lambda _: self.failures,
         )
 
     epoch = 1
