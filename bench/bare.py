@@ -16,7 +16,7 @@ from bench.place import Place
 from gco_stream.cluster.api.config import ClusterConfig
 from gco_stream.cluster.api.objects import object_path
 from gco_stream.model import names
-from gco_stream.model.endpoint import read_endpoint
+from gco_stream.model.item.endpoint import read_endpoint
 from gco_stream.model.objects import JsonObject, Kind, Observed, ObservedObject, Ownership, ref_of
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.planner import plan_endpoint

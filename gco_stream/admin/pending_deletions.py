@@ -19,7 +19,7 @@ from gco_stream.engine.deletion.approvals import APPROVED_ANNOTATION, MAX_APPROV
 from gco_stream.engine.deletion.guard import unrequested_deletions
 from gco_stream.engine.reconcile.endpoint_planner import ClusterView, EndpointPlanner
 from gco_stream.engine.state.ingress_paths import IngressPaths
-from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, read_endpoint
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import Delete
 from gco_stream.settings import LEASE_NAME, Settings

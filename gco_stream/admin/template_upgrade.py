@@ -21,7 +21,7 @@ from gco_stream.cluster.api.objects import (
 )
 from gco_stream.cluster.paging import LARGE_PAGE_SIZE, list_pages
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, read_endpoint
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
 from gco_stream.planning.explain.template_upgrade import (
     EndpointUpgrade,

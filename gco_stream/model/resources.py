@@ -12,8 +12,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from gco_stream.model.field_types import TEXT, is_qualified_name
-from gco_stream.model.problem import Problem
+from gco_stream.model.item.field_types import TEXT, is_qualified_name
+from gco_stream.model.item.problem import Problem
 
 DEVICES: Final[Mapping[str, str]] = MappingProxyType({"nvidia": "nvidia.com/gpu", "neuron": "aws.amazon.com/neuron"})
 """Resource name of each accelerator's devices."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.ops.api_metrics import ApiCallMetrics
 from gco_stream.ops.process import ProcessMetrics
 from gco_stream.ops.queue_metrics import QueueMetrics

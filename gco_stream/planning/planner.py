@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
-from gco_stream.model.field_types import LABEL_VALUE_RULE, is_label_value
-from gco_stream.model.problem import Problem, summarize
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
+from gco_stream.model.item.field_types import LABEL_VALUE_RULE, is_label_value
+from gco_stream.model.item.problem import Problem, summarize
+from gco_stream.model.item.spec import EndpointSpec
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.lifecycle import region_status as status
 from gco_stream.planning.lifecycle.orphaned import plan_orphan
 from gco_stream.planning.lifecycle.promotion import table_change

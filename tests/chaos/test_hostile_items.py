@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from gco_stream.local.errors import KubeError
 from gco_stream.local.kube_api import APPLY_PATCH, KubeApi, path_of
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, read_endpoint
 from tests.integration.support.harness.program import Program
 from tests.integration.support.harness.world import World
 from tests.planning.hostile.hostile_grammar import checked

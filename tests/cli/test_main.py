@@ -96,7 +96,7 @@ def test_showing_help_loads_neither_boto3_nor_the_models() -> None:
         "import sys; from gco_stream.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = 'boto3', 'botocore', 'aiohttp', 'kubernetes_asyncio', 'gco_stream.model.endpoint'\n"
+        "heavy = 'boto3', 'botocore', 'aiohttp', 'kubernetes_asyncio', 'gco_stream.model.item.endpoint'\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

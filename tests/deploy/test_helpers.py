@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dev import records, seed
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, read_endpoint
 from tools.localstack.jars import agent_jar, pointing_jar
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.model.spec import Autoscaling, Canary, EndpointSpec, Resources
+from gco_stream.model.item.spec import Autoscaling, Canary, EndpointSpec, Resources
 from tests.support.items import item
 
 PAGE = (Path(__file__).parents[2] / "docs" / "item.md").read_text()

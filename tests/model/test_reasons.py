@@ -2,7 +2,7 @@
 
 import pytest
 
-from gco_stream.model.endpoint import RegionState, RegionStatus
+from gco_stream.model.item.endpoint import RegionState, RegionStatus
 from gco_stream.model.reasons import REFUSED_REASONS, ROUTE_REASONS, Cause, Reason, reason_of_report
 from tests.support.items import REGION, endpoint
 

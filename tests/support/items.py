@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, read_endpoint
 
 PARITY = Path(__file__).parent.parent / "fixtures" / "parity"
 REGION = "us-east-1"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionStatus
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionStatus
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership, PodHealth
 from gco_stream.planning.planner import plan_endpoint
 from gco_stream.planning.types.plan import Plan

@@ -169,7 +169,7 @@ class _Fleet:
 
     def _read(self) -> "Iterator[FleetRow]":
         from gco_stream.cli.render.fleet_rows import row_of
-        from gco_stream.model.endpoint import read_endpoint
+        from gco_stream.model.item.endpoint import read_endpoint
 
         for item in self._table.scan():
             endpoint = read_endpoint(item)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from gco_stream.cli.output import age
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import PodHealth
 from gco_stream.planning.lifecycle.health import HealthStatus, endpoint_health
 

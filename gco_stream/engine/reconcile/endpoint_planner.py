@@ -16,7 +16,7 @@ from gco_stream.engine.deletion.orphan_tracker import synced_objects
 from gco_stream.engine.reconcile.path_owner import Item, ItemOf, PathOwners
 from gco_stream.engine.state.ingress_paths import IngressPaths
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.planner import plan_endpoint

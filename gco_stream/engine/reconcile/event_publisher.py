@@ -9,7 +9,7 @@ from typing import Literal
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause
 from gco_stream.planning.types.steps import Apply, Delete, Replace, Scale, Step, TransferReplicas

@@ -7,7 +7,7 @@ Ingress and whose path no other endpoint owns. Every process decides alike from 
 from collections.abc import Callable
 
 from gco_stream.engine.state.ingress_paths import IngressPaths
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from gco_stream.planning.lifecycle.running import replicas_of
 
 Item = Endpoint | InvalidItem

@@ -15,7 +15,7 @@ from gco_stream.engine.reconcile.endpoint_planner import EndpointPlanner, Planne
 from gco_stream.engine.reconcile.executor import PlanExecutor, StepFailure
 from gco_stream.engine.reconcile.status_writer import StatusWriter
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.planner import plan_after_failures

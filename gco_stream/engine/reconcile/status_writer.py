@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gco_stream.aws.errors import Fenced, ItemNotFound
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from gco_stream.planning.types.plan import Report, TableChange
 from gco_stream.table.endpoints import EndpointTable
 

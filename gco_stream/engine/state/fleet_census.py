@@ -11,7 +11,7 @@ from datetime import datetime
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.planning.policies.watchdog import is_withdrawn
 from gco_stream.planning.types.context import ReconcileContext

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
 from gco_stream.engine.state.endpoint_history import Change, EndpointHistory, Reconciled
 from gco_stream.engine.workqueue.triggers import Trigger
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.text import truncate
 from gco_stream.model.times import parse_time
 from gco_stream.model.wire import WireItem

@@ -7,9 +7,9 @@ have such a path, so the index is small.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gco_stream.model.field_types import is_ingress_path
+from gco_stream.model.item.field_types import is_ingress_path
+from gco_stream.model.item.validation import is_reserved_path
 from gco_stream.model.times import parse_time
-from gco_stream.model.validation import is_reserved_path
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.policies.ingress_paths import normalized
 

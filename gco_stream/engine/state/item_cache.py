@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from gco_stream.engine.state.ingress_paths import IngressPaths
-from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.model.wire import WireItem
 from gco_stream.ops.metrics import ELSEWHERE, UNREPORTED
 

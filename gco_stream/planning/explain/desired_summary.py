@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from gco_stream.model.endpoint import Endpoint, InvalidItem
-from gco_stream.model.spec import Autoscaling, Canary, EndpointSpec
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.spec import Autoscaling, Canary, EndpointSpec
 from gco_stream.planning.types.policy import Policy
 
 

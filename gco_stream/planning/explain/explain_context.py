@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from gco_stream.model.endpoint import DesiredState
+from gco_stream.model.item.endpoint import DesiredState
+from gco_stream.model.item.spec import EndpointSpec
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import Step

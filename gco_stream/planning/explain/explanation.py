@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionState
 from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import REFUSED_REASONS, Cause, Reason

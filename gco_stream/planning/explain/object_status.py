@@ -13,10 +13,10 @@ from types import MappingProxyType
 from typing import Final
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
+from gco_stream.model.item.problem import summarize
 from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject
-from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import ROUTE_REASONS, Cause, Reason
 from gco_stream.model.times import seconds_since
 from gco_stream.planning.explain.explain_context import ExplainContext

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, Ownership
 from gco_stream.planning.diff.difference import Difference
 from gco_stream.planning.diff.drift import differences

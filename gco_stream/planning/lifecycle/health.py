@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, RegionStatus
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, RegionStatus
 from gco_stream.model.reasons import Reason
 from gco_stream.model.wire import INTENT_PREFIX
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gco_stream.model.endpoint import DesiredState, Endpoint
+from gco_stream.model.item.endpoint import DesiredState, Endpoint
 from gco_stream.model.wire import WireItem
 from gco_stream.planning.lifecycle.health import RegionHealth, region_health
 from gco_stream.planning.types.plan import TableChange

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, RegionStatus
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.reasons import Cause
 from gco_stream.model.times import seconds_since

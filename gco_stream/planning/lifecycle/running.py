@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from gco_stream.model import names
+from gco_stream.model.item.spec import EndpointSpec
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, ObservedObject
 from gco_stream.model.reasons import Cause
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.policies import canary as canaries
 from gco_stream.planning.policies import contested, ingress_paths, regional_images, watchdog
 from gco_stream.planning.resources import deployment as deployments

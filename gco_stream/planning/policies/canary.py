@@ -9,10 +9,10 @@ import json
 from dataclasses import dataclass
 
 from gco_stream.model import names
+from gco_stream.model.item.problem import summarize
+from gco_stream.model.item.spec import Canary
 from gco_stream.model.objects import Kind, ObservedObject
-from gco_stream.model.problem import summarize
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.model.spec import Canary
 from gco_stream.model.times import seconds_since
 from gco_stream.planning.resources import deployment as deployments
 from gco_stream.planning.resources import manifests

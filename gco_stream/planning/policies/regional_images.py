@@ -7,8 +7,8 @@ so the promoted image stays until region_image_uris changes. In every other case
 
 from gco_stream.model import names
 from gco_stream.model.image_reference import ImageReference
+from gco_stream.model.item.spec import EndpointSpec
 from gco_stream.model.objects import Kind
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.resources.deployment import image_of
 from gco_stream.planning.types.context import ReconcileContext
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.times import parse_time

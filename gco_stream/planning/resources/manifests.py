@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 
 from gco_stream.model import names
+from gco_stream.model.item.spec import Autoscaling
+from gco_stream.model.item.warnings import KNOWN_METRICS
 from gco_stream.model.kinds import RESOURCES
 from gco_stream.model.objects import JsonObject, Kind
-from gco_stream.model.spec import Autoscaling
-from gco_stream.model.warnings import KNOWN_METRICS
 
 _DEFAULT_METRIC = ("cpu", 70)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from gco_stream.model import names
-from gco_stream.model.field_types import has_s3_scheme
+from gco_stream.model.item.field_types import has_s3_scheme
+from gco_stream.model.item.spec import EndpointSpec
 from gco_stream.model.objects import JsonObject, canonical_hash
 from gco_stream.model.resources import DEVICES
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.resources.env_order import references_first
 from gco_stream.planning.resources.root_path import ServedPath, served_path
 

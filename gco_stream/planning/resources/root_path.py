@@ -7,7 +7,7 @@ All endpoints share one load balancer, which does not strip the Ingress path fro
 import re
 from dataclasses import dataclass
 
-from gco_stream.model.spec import ROOT_PATH, EndpointSpec
+from gco_stream.model.item.spec import ROOT_PATH, EndpointSpec
 
 # GCO passes --root-path to every image whose reference contains one of these words.
 _SERVERS_OF_VERSION_1 = ("vllm", "text-generation-inference", "tgi")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, RegionStatus
+from gco_stream.model.item.endpoint import Endpoint, RegionStatus
 from gco_stream.model.kinds import DELETION_ORDER, RESOURCES
 from gco_stream.model.objects import Kind, Observed, ObservedObject
 from gco_stream.model.reasons import Cause

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.model.text import truncate
 from gco_stream.planning.types.decision import Decided, FleetLimit, MissingInput, Note, RequeueAfter

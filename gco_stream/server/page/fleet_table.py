@@ -13,7 +13,7 @@ from typing import Final
 
 from gco_stream.cluster.cache.cluster_cache import ClusterCache
 from gco_stream.engine.state.item_cache import ItemCache
-from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionState
 from gco_stream.model.objects import Kind, ObservedObject
 from gco_stream.model.text import truncate
 from gco_stream.model.times import parse_time

@@ -20,7 +20,7 @@ from gco_stream.cli.render.fleet_rows import (
     with_pods,
 )
 from gco_stream.model import wire
-from gco_stream.model.endpoint import read_endpoint
+from gco_stream.model.item.endpoint import read_endpoint
 from gco_stream.model.objects import PodHealth
 from gco_stream.planning.lifecycle.health import HealthStatus
 from tests.support.items import REGION, item

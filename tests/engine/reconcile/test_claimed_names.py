@@ -1,7 +1,7 @@
 """Object names that two items claim: an endpoint `a` with a canary, and an endpoint `a-canary`."""
 
 from gco_stream.engine.reconcile.endpoint_planner import names_claimed_by_others
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from tests.support.items import endpoint, item, read
 from tests.support.simulated_cluster import CANARY
 

@@ -4,7 +4,7 @@ import pytest
 
 from gco_stream.engine.reconcile.event_publisher import EventPublisher
 from gco_stream.engine.reconcile.reconciler import ReconcileResult, Result
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.types.plan import Plan, Report

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gco_stream.engine.reconcile.path_owner import PathOwners
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from gco_stream.planning.policies.ingress_paths import overlap
 from tests.support.items import REGION, item
 

@@ -10,7 +10,7 @@ from gco_stream.cluster.api.errors import ClusterError, Forbidden, Rejected
 from gco_stream.engine.reconcile.executor import PlanExecutor
 from gco_stream.engine.reconcile.restart_tracker import WINDOW, RestartTracker
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, ref_of
 from gco_stream.model.reasons import Reason
 from gco_stream.planning.planner import plan_endpoint

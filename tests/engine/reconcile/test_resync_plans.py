@@ -13,7 +13,7 @@ from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.engine.state.sync_tokens import SyncTokens
 from gco_stream.engine.workqueue.queue import WorkQueue
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.ops.metrics import Metrics
 from tests.engine.support.guards import GuardFixture as GuardBench
 from tests.engine.support.scans import ScanHistory, Table

@@ -9,7 +9,7 @@ from gco_stream.engine.state.endpoint_history import Change
 from gco_stream.engine.state.history import MAX_RECONCILES, ReconcileHistory
 from gco_stream.engine.workqueue.triggers import Trigger
 from gco_stream.model import wire
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Cause, Reason
 from gco_stream.planning.types.plan import Plan, Report

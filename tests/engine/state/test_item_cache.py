@@ -2,7 +2,7 @@ from typing import Any
 
 from gco_stream.engine.state.item_cache import ChangeKind, ItemCache
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from tests.support.items import REGION, item
 
 

@@ -365,8 +365,8 @@ CONVERGENCE: Final = (
         new="    return one > other\n",
         breaks="a default limit stays below a request that is higher, and the API server rejects the Deployment",
         tests=(
-            "tests/model/test_lenient_reading.py::test_a_default_request_or_limit_follows_what_the_item_has",
-            "tests/model/test_lenient_reading.py::test_requests_or_limits_alone_are_always_valid_and_kept",
+            "tests/model/item/test_lenient_reading.py::test_a_default_request_or_limit_follows_what_the_item_has",
+            "tests/model/item/test_lenient_reading.py::test_requests_or_limits_alone_are_always_valid_and_kept",
         ),
     ),
     Mutant(

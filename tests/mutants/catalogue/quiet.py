@@ -55,7 +55,7 @@ QUIET: Final = (
     Mutant(
         name="an-invalid-canary-holds-its-main-up",
         invariant="I8",
-        file="gco_stream/model/endpoint.py",
+        file="gco_stream/model/item/endpoint.py",
         old="        if not all(in_canary):\n",
         new="        if any(in_canary):\n",
         breaks="a mistake in the canary keeps the main Deployment from following the item",

@@ -373,11 +373,11 @@ _NO_MAP: Final = "NOT attribute_type(region_status, :M)"
     Mutant(
         name="blanked-regions-are-a-wish",
         invariant="I7",
-        file="gco_stream/model/endpoint.py",
+        file="gco_stream/model/item/endpoint.py",
         old='        raise ValueError("empty")\n',
         new="        return value\n",
         breaks="an item whose target_regions were blanked leaves every region",
-        tests=("tests/model/test_endpoint.py::test_an_invalid_identity_makes_the_item_unreadable",),
+        tests=("tests/model/item/test_endpoint.py::test_an_invalid_identity_makes_the_item_unreadable",),
     ),
     Mutant(
         name="an-answer-without-a-list-is-an-empty-cluster",

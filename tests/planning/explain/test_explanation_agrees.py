@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gco_stream.cli.render.explain import as_json, in_full, in_short
 from gco_stream.model import names
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, InvalidItem
 from gco_stream.model.objects import Kind, ObjectRef, Observed, Ownership, PodHealth
 from gco_stream.planning.explain.explanation import Explanation
 from gco_stream.planning.explain.object_status import ObjectState

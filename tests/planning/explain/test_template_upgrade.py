@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pytest
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef, Observed, ObservedObject, Ownership
 from gco_stream.planning.explain.template_upgrade import EndpointUpgrade, select, upgrade_of
 from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings, TemplateInputs

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, read_endpoint
-from gco_stream.model.spec import Autoscaling, Canary, EndpointSpec, Resources, Toleration
+from gco_stream.model.item.endpoint import Endpoint, read_endpoint
+from gco_stream.model.item.spec import Autoscaling, Canary, EndpointSpec, Resources, Toleration
 from tests.planning.support.explanations import explained
 from tests.planning.support.lives import lives
 from tests.support.items import item

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from gco_stream.cli.render.explain import as_json
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.planning.types.plan import Plan
 from tests.planning.hostile.hostile_grammar import checked
 from tests.planning.hostile.hostile_items import EXAMPLES, PRIVATE, PRIVILEGED, items

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.model.objects import Kind
 from gco_stream.planning.types.steps import Create
 from tests.support.items import PARITY_CASES, endpoint, item, parity_item, parity_objects, read

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.objects import Kind
 from gco_stream.model.reasons import Reason
 from tests.support.items import endpoint, item, read

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.model.endpoint import Endpoint, RegionState, RegionStatus
+from gco_stream.model.item.endpoint import Endpoint, RegionState, RegionStatus
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.policy import Census, FleetState

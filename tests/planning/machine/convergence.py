@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.planning.types.ownership import is_owned_by
 from tests.planning.machine.actions import USER_CHANGES

@@ -14,7 +14,7 @@ from typing import Any
 
 from gco_stream.cluster.api.objects import is_applied_by_us, is_selected
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionState
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionState
 from gco_stream.model.kinds import endpoints_of_object
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject, PodHealth
 from gco_stream.model.reasons import Cause, Reason

@@ -5,9 +5,9 @@ from collections.abc import Set
 from typing import Any
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, InvalidItem, RegionState
+from gco_stream.model.item.spec import EndpointSpec
 from gco_stream.model.objects import JsonObject, Kind, ObjectRef
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.planning.resources import pod_template as template
 from gco_stream.planning.resources.manifests import deployment
 from gco_stream.planning.types.plan import Plan, TableChange

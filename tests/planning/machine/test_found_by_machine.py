@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.item.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObservedObject, Ownership, PodHealth
 from gco_stream.planning.types.policy import Census, FleetState
 from gco_stream.planning.types.steps import Annotate, Create, Delete

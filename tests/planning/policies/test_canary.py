@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.item.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Reason
 from tests.support.items import endpoint

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.item.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, Observed, ObservedObject
 from gco_stream.planning.explain.explanation import explain
 from gco_stream.planning.explain.object_status import ObjectState

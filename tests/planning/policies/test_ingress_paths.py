@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.item.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind
 from gco_stream.model.reasons import Reason
 from gco_stream.planning.policies.ingress_paths import overlap

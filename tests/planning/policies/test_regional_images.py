@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.item.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.model.reasons import Reason
 from tests.support.items import endpoint

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.model.endpoint import RegionState
+from gco_stream.model.item.endpoint import RegionState
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.planning.types.steps import Create, Delete, Part
 from tests.support.items import endpoint

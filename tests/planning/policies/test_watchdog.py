@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import DesiredState, Endpoint, RegionState
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, PodHealth
 from gco_stream.model.reasons import Reason
 from gco_stream.planning.types.decision import FleetLimit, MissingInput

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.item.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
 from gco_stream.planning.types.plan import Plan
 from gco_stream.planning.types.steps import Apply, Create, Delete, Scale, Step, TransferReplicas, UpgradeManagedFields

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gco_stream.model import names
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.model.objects import Kind, ObjectRef
 from gco_stream.planning.resources.pod_template import RENDERINGS, Renderings, canary_inputs, main_inputs
 from gco_stream.planning.resources.root_path import served_path

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gco_stream.model.endpoint import Endpoint, InvalidItem
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem
 from gco_stream.model.objects import Kind, ObjectRef, Observed, PodHealth
 from gco_stream.planning.explain.explanation import Explanation, explain
 from gco_stream.planning.planner import plan_endpoint

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gco_stream.model.endpoint import Endpoint
+from gco_stream.model.item.endpoint import Endpoint
 from gco_stream.planning.types.steps import Apply, Create
 from tests.support.simulated_cluster import SimulatedCluster
 

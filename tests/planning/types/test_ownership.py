@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from gco_stream.model.endpoint import Endpoint, RegionState
+from gco_stream.model.item.endpoint import Endpoint, RegionState
 from gco_stream.model.objects import Kind, ObjectRef, ObservedObject, Ownership
 from gco_stream.planning.types.ownership import is_owned_by
 from gco_stream.planning.types.plan import Plan

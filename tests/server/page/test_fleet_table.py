@@ -7,7 +7,7 @@ import pytest
 
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import wire
-from gco_stream.model.endpoint import read_endpoint
+from gco_stream.model.item.endpoint import read_endpoint
 from gco_stream.model.reasons import Reason
 from gco_stream.server.page.fleet_table import FleetTable, row_of_item
 from gco_stream.server.page.view_models import Fleet, Row

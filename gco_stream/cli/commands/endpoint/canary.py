@@ -147,7 +147,7 @@ def _write(
     unchanged: str,
 ) -> None:
     from gco_stream.model import wire
-    from gco_stream.model.endpoint import InvalidItem, read_endpoint
+    from gco_stream.model.item.endpoint import InvalidItem, read_endpoint
 
     if new_spec == before:
         say(unchanged)

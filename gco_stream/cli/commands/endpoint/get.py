@@ -15,7 +15,7 @@ from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, Ta
 from gco_stream.cli.output import ItemsOutputOption, Rows, SecretsOption
 
 if TYPE_CHECKING:
-    from gco_stream.model.endpoint import Endpoint, InvalidItem
+    from gco_stream.model.item.endpoint import Endpoint, InvalidItem
     from gco_stream.model.wire import WireItem
 
 _POLL_INTERVAL: Final = 2.0
@@ -48,7 +48,7 @@ def get(
       gco-stream endpoint get chat -o json | jq .region_status
     """
     from gco_stream.model import wire
-    from gco_stream.model.endpoint import read_endpoint
+    from gco_stream.model.item.endpoint import read_endpoint
 
     item = item_of(open_table(table, region), name)
     if form is not None:
@@ -112,7 +112,7 @@ def list_endpoints(
 
 def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
     """Yields the fields that `get` shows, each with its value. For `env`, only the names of the variables are shown."""
-    from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.model.item.endpoint import InvalidItem
 
     yield "name", endpoint.name
     if isinstance(endpoint, InvalidItem):
@@ -161,7 +161,7 @@ def region_rows(endpoint: "Endpoint | InvalidItem", now: datetime) -> Rows:
 
 def endpoint_rows(endpoints: "list[Endpoint | InvalidItem]", now: datetime, region: str | None = None) -> Rows:
     """Returns one row per endpoint. With `region`, the rows include only the report of that region."""
-    from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.model.item.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.health import HealthStatus, endpoint_health
 
     rows = []
@@ -193,7 +193,7 @@ def _truncated(text: str) -> str:
 def _filtered(
     items: "Iterator[WireItem]", state: StateFilter | None, region: str | None
 ) -> "Iterator[tuple[WireItem, Endpoint | InvalidItem]]":
-    from gco_stream.model.endpoint import read_endpoint
+    from gco_stream.model.item.endpoint import read_endpoint
 
     for item in items:
         endpoint = read_endpoint(item)
@@ -204,7 +204,7 @@ def _filtered(
 
 
 def _matches(endpoint: "Endpoint | InvalidItem", state: StateFilter) -> bool:
-    from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.model.item.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.health import endpoint_health
 
     if isinstance(endpoint, InvalidItem):

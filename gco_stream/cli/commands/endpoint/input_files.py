@@ -136,7 +136,7 @@ def _item(value: Any, where: str) -> dict[str, Any]:
 
 
 def _expanded(item: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    from gco_stream.model.spec import EndpointSpec
+    from gco_stream.model.item.spec import EndpointSpec
 
     spec = {key: inner for key, inner in item.items() if key not in _ATTRIBUTES}
     problems += [f"{key}: unknown field" for key in spec if key not in EndpointSpec.model_fields]

@@ -134,7 +134,7 @@ def hold(
 
       gco-stream endpoint hold chat --why "benchmark until Friday, ask Ada"
     """
-    from gco_stream.model.endpoint import hold_reason
+    from gco_stream.model.item.endpoint import hold_reason
 
     if hold_reason(why) is None:
         raise CommandError(f"--why: invalid value {why!r}: must be a reason, because this text holds nothing", USAGE)
@@ -173,7 +173,7 @@ def forget_region(
 
       gco-stream endpoint forget-region chat ap-south-2
     """
-    from gco_stream.model.endpoint import read_endpoint
+    from gco_stream.model.item.endpoint import read_endpoint
 
     endpoints = open_table(table, region)
     item = item_of(endpoints, name)

@@ -66,7 +66,7 @@ def check(documents: list[Document]) -> None:
 
 def _problems(item: Mapping[str, Any]) -> Iterator[str]:
     from gco_stream.model import wire
-    from gco_stream.model.endpoint import InvalidItem, read_endpoint
+    from gco_stream.model.item.endpoint import InvalidItem, read_endpoint
 
     endpoint = read_endpoint(wire.encode(item))
     if isinstance(endpoint, InvalidItem):
@@ -78,7 +78,7 @@ def _problems(item: Mapping[str, Any]) -> Iterator[str]:
 
 def _warnings(item: Mapping[str, Any]) -> list[str]:
     from gco_stream.model import wire
-    from gco_stream.model.endpoint import Endpoint, read_endpoint
+    from gco_stream.model.item.endpoint import Endpoint, read_endpoint
 
     endpoint = read_endpoint(wire.encode(item))
     if not isinstance(endpoint, Endpoint):

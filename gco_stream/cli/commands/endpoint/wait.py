@@ -11,7 +11,7 @@ from gco_stream.cli.options import DEFAULT_TABLE, NameArgument, RegionOption, Ta
 from gco_stream.cli.output import say
 
 if TYPE_CHECKING:
-    from gco_stream.model.endpoint import Endpoint, InvalidItem, RegionStatus
+    from gco_stream.model.item.endpoint import Endpoint, InvalidItem, RegionStatus
     from gco_stream.table.sync_table import SyncEndpointTable
 
 _POLL_INTERVAL: Final = 1.0
@@ -61,7 +61,7 @@ def wait_for(endpoints: "SyncEndpointTable", name: str, condition: WaitCondition
     Raises CommandError after `timeout` seconds, or if the item does not exist and the condition is neither `gone` nor
     `deleted`.
     """
-    from gco_stream.model.endpoint import read_endpoint
+    from gco_stream.model.item.endpoint import read_endpoint
 
     deadline = time.monotonic() + timeout
     while True:
@@ -101,7 +101,7 @@ def errors_of(endpoint: "Endpoint | InvalidItem") -> dict[str, "RegionStatus"]:
 
 def progress_text(endpoint: "Endpoint | InvalidItem") -> str:
     """Returns the desired state, or the error of an invalid item, and the reports of all regions, in one line."""
-    from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.model.item.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.health import endpoint_health
 
     parts = [endpoint.error] if isinstance(endpoint, InvalidItem) else [f"desired: {endpoint.desired_state}"]
@@ -109,7 +109,7 @@ def progress_text(endpoint: "Endpoint | InvalidItem") -> str:
 
 
 def _all_report(endpoint: "Endpoint | InvalidItem", condition: WaitCondition) -> bool:
-    from gco_stream.model.endpoint import InvalidItem
+    from gco_stream.model.item.endpoint import InvalidItem
     from gco_stream.planning.lifecycle.health import final_state, region_health
 
     if isinstance(endpoint, InvalidItem):

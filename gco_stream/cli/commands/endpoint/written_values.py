@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from gco_stream.model.field_types import text_of
-from gco_stream.model.spec import EndpointSpec
+from gco_stream.model.item.field_types import text_of
+from gco_stream.model.item.spec import EndpointSpec
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _MAX_DIGITS: Final = 38

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gco_stream.model.field_types import (
+from gco_stream.model.item.field_types import (
     LIMITED_ENTRIES,
     LOWER,
     MAX_ENTRIES,

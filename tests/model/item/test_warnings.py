@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from gco_stream.model.endpoint import Endpoint, read_endpoint
+from gco_stream.model.item.endpoint import Endpoint, read_endpoint
 from gco_stream.model.wire import encode
 from tests.support.items import REGION, item
 

@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from gco_stream.model import names, wire
-from gco_stream.model import validation as rules
-from gco_stream.model.field_types import (
+from gco_stream.model.item import validation as rules
+from gco_stream.model.item.field_types import (
     LIMITED_ENTRIES,
     MAX_ENTRIES,
     NUMBER,
@@ -33,13 +33,13 @@ from gco_stream.model.field_types import (
     bounds,
     retry_without_empty,
 )
-from gco_stream.model.problem import Problem, summarize
+from gco_stream.model.item.problem import Problem, summarize
+from gco_stream.model.item.spec import EndpointSpec
+from gco_stream.model.item.validation import problems_of
+from gco_stream.model.item.warnings import region_warnings, spec_warnings
 from gco_stream.model.reasons import Cause, reason_of_report
-from gco_stream.model.spec import EndpointSpec
 from gco_stream.model.text import truncate
 from gco_stream.model.times import MAX_EPOCH
-from gco_stream.model.validation import problems_of
-from gco_stream.model.warnings import region_warnings, spec_warnings
 
 
 class DesiredState(StrEnum):

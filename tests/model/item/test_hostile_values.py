@@ -7,9 +7,9 @@ import pytest
 
 from gco_stream.engine.state.item_cache import ItemCache
 from gco_stream.model import wire
-from gco_stream.model.endpoint import Endpoint, InvalidItem, read_endpoint
-from gco_stream.model.field_types import MAX_ENTRIES
-from gco_stream.model.problem import Problem, summarize
+from gco_stream.model.item.endpoint import Endpoint, InvalidItem, read_endpoint
+from gco_stream.model.item.field_types import MAX_ENTRIES
+from gco_stream.model.item.problem import Problem, summarize
 from tests.support.items import endpoint, item, read
 
 ANSI = "\x1b[31mred"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, read_endpoint
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, InvalidItem, RegionState, read_endpoint
 from gco_stream.model.wire import encode
 from tests.support.items import PARITY_CASES, endpoint, item, parity_item, read
 

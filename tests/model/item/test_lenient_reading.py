@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gco_stream.model.endpoint import DesiredState, Endpoint, InvalidItem
-from gco_stream.model.problem import summarize
+from gco_stream.model.item.endpoint import DesiredState, Endpoint, InvalidItem
+from gco_stream.model.item.problem import summarize
+from gco_stream.model.item.spec import EndpointSpec
 from gco_stream.model.resources import value_of
-from gco_stream.model.spec import EndpointSpec
 from tests.support.items import endpoint, item, read
 
 EMPTY = ["", " ", "\t\n"]

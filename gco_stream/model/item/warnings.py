@@ -8,10 +8,10 @@ from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any, Final
 
-from gco_stream.model.field_types import has_s3_scheme
 from gco_stream.model.image_reference import ImageReference
+from gco_stream.model.item.field_types import has_s3_scheme
+from gco_stream.model.item.spec import EndpointSpec, Metric, Resources, SpecPart
 from gco_stream.model.reasons import Cause, Reason
-from gco_stream.model.spec import EndpointSpec, Metric, Resources, SpecPart
 from gco_stream.model.text import printable, truncate
 
 KNOWN_METRICS: Final = ("cpu", "memory")

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from gco_stream.model import names
-from gco_stream.model.field_types import is_url_path
-from gco_stream.model.problem import Problem
+from gco_stream.model.item.field_types import is_url_path
+from gco_stream.model.item.problem import Problem
+from gco_stream.model.item.spec import ROOT_PATH, EndpointSpec
 from gco_stream.model.resources import resource_problems
-from gco_stream.model.spec import ROOT_PATH, EndpointSpec
 from gco_stream.model.text import truncate
 
 _Loc = Sequence[int | str]

@@ -1,0 +1,1 @@
+"""The item of the table: how its attributes are read, validated and warned about."""
