@@ -20,6 +20,7 @@ from tests.chaos.run.actors.roster import Roster
 from tests.chaos.run.records.cluster_log import ClusterLog
 from tests.chaos.run.records.evidence import KINDS, Plain
 from tests.chaos.run.records.journal import ActionLog
+from tests.chaos.run.records.metronome import Metronome
 from tests.chaos.run.records.table_log import TableLog
 from tests.chaos.run.sites import Site
 
@@ -54,6 +55,7 @@ class Environment:
     roster: Roster
     sites: list[Site]
     cluster_log: ClusterLog
+    metronome: Metronome
     table_log: TableLog
     journal: ActionLog
     environment: Mapping[str, str]
@@ -100,6 +102,7 @@ def prepared_environment(
         stack.callback(streams.close)
         table_log = stack.enter_context(TableLog(streams, made.stream_arn or ""))
         cluster_log = stack.enter_context(ClusterLog(plane.kubeconfig, frozenset(NAMESPACES)))
+        metronome = stack.enter_context(Metronome(plane.kubeconfig))
         environment = {
             "PATH": os.environ["PATH"],
             **plane.environment(namespace=NAMESPACES[0], table=TABLE),
@@ -129,6 +132,7 @@ def prepared_environment(
             Roster(endpoints, NAMESPACES, environment["REGION"]),
             built,
             cluster_log,
+            metronome,
             table_log,
             history,
             environment,

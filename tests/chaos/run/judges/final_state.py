@@ -238,6 +238,15 @@ def _weights(service: Mapping[str, Any], annotations: Mapping[str, str]) -> dict
     return {group["serviceName"]: group["weight"] for group in groups if group["weight"]}
 
 
+def lacks_pods(objects: Mapping[Ref, Object]) -> bool:
+    """Whether a Deployment lacks pods that the controller manager should create."""
+    return any(
+        obj.get("status", {}).get("replicas", 0) < obj["spec"]["replicas"]
+        for (kind, _, _), obj in objects.items()
+        if kind == "Deployment"
+    )
+
+
 def leftovers(objects: Mapping[Ref, Object], known: Sequence[str], foreign: frozenset[Ref]) -> list[str]:
     """Describes objects with the labels of an endpoint that never existed."""
     return [

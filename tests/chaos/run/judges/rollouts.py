@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from tests.chaos.run.judges.staleness import MOMENT, UNREAD, stale_since
+from tests.chaos.run.judges.staleness import MOMENT, UNREAD, applied_by, stale_since
 from tests.chaos.run.records.evidence import Event, Evidence, Histories, Plain, owner_of, runs, spec_of
 
 _POLICIES = frozenset({"replicas", "autoscaling", "canary", "image"})
@@ -17,7 +17,7 @@ def repeated_rollouts(evidence: Evidence) -> list[str]:
     for uid, events in _by_uid(evidence).items():
         endpoint, canary = owner_of("Deployment", events[0].name)
         since = stale_since(evidence.spans, "", events[0].at)
-        hands = [at for at in edits.get(events[0].ref, ()) if at >= events[0].at - MOMENT]
+        hands = [at for at, until in edits.get(events[0].ref, ()) if until >= events[0].at - MOMENT]
         for count, event in enumerate(_turns(events)):
             asked = _consecutive(
                 _inputs(item, canary=canary) for item in histories.between(endpoint, since, event.at + UNREAD)
@@ -43,7 +43,7 @@ def unrequested_images(evidence: Evidence) -> list[str]:
         endpoint, canary = owner_of("Deployment", events[0].name)
         for event in _turns(events):
             # A manual edit, and its repair.
-            if any(abs(event.at - at) < MOMENT for at in edits.get(event.ref, ())):
+            if any(at - MOMENT < event.at < until + MOMENT for at, until in edits.get(event.ref, ())):
                 continue
             since = stale_since(evidence.spans, "", event.at)
             versions = histories.between(endpoint, since, event.at + UNREAD)
@@ -75,11 +75,12 @@ def _turns(events: list[Event]) -> list[Event]:
     return found
 
 
-def _edits(evidence: Evidence) -> dict[tuple[str, str, str], list[float]]:
-    found: dict[tuple[str, str, str], list[float]] = {}
+def _edits(evidence: Evidence) -> dict[tuple[str, str, str], list[tuple[float, float]]]:
+    """Returns the manual edits of each Deployment's template: each from its start until its latest effect."""
+    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for deed in evidence.actions:
         if deed.what == "edit template" and deed.about is not None:
-            found.setdefault(deed.about, []).append(deed.at)
+            found.setdefault(deed.about, []).append((deed.at, applied_by(evidence.spans, deed)))
     return found
 
 

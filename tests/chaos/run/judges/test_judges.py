@@ -235,6 +235,16 @@ class TestRollouts:
         assert rollouts.unrequested_images(recorded((0.0, with_canary), events=(main, canary))) == []
         assert rollouts.unrequested_images(recorded((0.0, with_canary), events=(main, template(TWO, 50.0))))
 
+    def test_a_manual_edit_that_a_frozen_server_executed_late_is_not_the_programs(self) -> None:
+        made, edited = template(ONE, 1.0, "ADDED"), template("by-hand", 60.5)
+        frozen = (FaultSpan(45.0, 60.0, "API server frozen"),)
+        for failed, allowed in (("timed out", True), ("", False)):
+            edit = Action(50.0, 50.2, "hands", "edit template", "chat", about=DEPLOYMENT, failed=failed)
+            found = rollouts.unrequested_images(
+                recorded((0.0, item_version()), events=(made, edited), actions=(edit,), spans=frozen)
+            )
+            assert (found == []) is allowed
+
 
 class TestStanding:
     """Tests of cluster_state."""

@@ -8,6 +8,7 @@ import orjson
 from gco_stream.local.audit import AuditLog
 from tests.chaos.run.environment import Environment
 from tests.chaos.run.records.evidence import Call, Evidence
+from tests.chaos.run.records.metronome import dated
 
 _KINDS = {
     "deployments": "Deployment",
@@ -23,7 +24,7 @@ def evidence(
     ground: Environment, began: float, quiet: float, ended: float, foreign: Iterable[tuple[str, str, str]]
 ) -> Evidence:
     """Returns everything recorded so far."""
-    events = ground.cluster_log.events()
+    events = dated(ground.cluster_log.events(), ground.metronome.beats())
     return Evidence(
         region=ground.roster.region,
         began=began,
