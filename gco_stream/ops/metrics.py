@@ -150,7 +150,7 @@ class Metrics:
         )
         self.removals = Counter(
             "gco_stream_removals_total",
-            "Endpoints whose deletion began because they left the region or have no item, by what allowed it.",
+            "Removals of endpoints that left the region or have no item, by what allowed them: budget or approval.",
             ["allowed_by"],
             registry=registry,
         )
