@@ -29,6 +29,9 @@ from gco_stream.planning.types.steps import Delete
 
 _IN_DOUBT: Final = Note("its objects are deleted once two consecutive scans have not found its item")
 
+# Consecutive scans that must find nothing to remove before a recreated table counts as the remembered one.
+_SCANS_TO_ACCEPT: Final = 2
+
 _log = structlog.get_logger(__name__)
 
 
@@ -57,6 +60,7 @@ class Guard:
         self._items = items
         self._metrics = metrics
         self.held: set[str] = set()
+        self._complete_scans = 0
 
     @property
     def state(self) -> str:
@@ -133,8 +137,12 @@ class Guard:
 
         Returns the names of the endpoints that have no item and must be planned.
         """
+        # Asked before the evaluation: until all objects are known, no name counts as missing.
+        sees_all = self.orphans.sees_all_objects
         missing = await self.orphans.scan_ended(seen)
-        await self._check_table(is_complete=bool(seen) and not missing and not self.held)
+        is_complete = sees_all and bool(seen) and not missing and not self.held
+        self._complete_scans = self._complete_scans + 1 if is_complete else 0
+        await self._check_table(is_complete=is_complete)
         await self._clean_up_lease()
         if self._approvals.any or self.identity.is_recreated:
             return missing
@@ -160,7 +168,8 @@ class Guard:
             return
         try:
             await identity.check()
-            if identity.is_recreated and is_complete:
+            # Between two scans, every endpoint is planned, so those that left the region are held by the second one.
+            if identity.is_recreated and self._complete_scans >= _SCANS_TO_ACCEPT:
                 await identity.accept()
         except (AWSError, ClusterError) as error:
             # It is checked again before anything is removed.

@@ -51,6 +51,11 @@ class OrphanTracker:
         """Names with removable objects that were missing from the table."""
         return frozenset(self._missing_scans)
 
+    @property
+    def sees_all_objects(self) -> bool:
+        """Whether all objects in the allowed namespaces are known. Otherwise, names may be missing unnoticed."""
+        return not self._cache.unsynced
+
     def evidence(self, name: str) -> OrphanEvidence:
         """Returns the evidence that the endpoint's item is gone."""
         if self._table_empty:

@@ -1,7 +1,7 @@
 """Detects that the table was deleted and recreated: an item that is missing from the new table proves nothing.
 
-The new table has the same name and ARN, so the leader remembers the table's ID in an annotation of the Lease. Once a
-complete scan of the new table finds nothing to remove, the new ID is remembered.
+The new table has the same name and ARN, so the leader remembers the table's ID in an annotation of the Lease. Once two
+complete scans of the new table in a row find nothing to remove, the new ID is remembered.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -7,11 +7,14 @@ from gco_stream.model.item.spec import Autoscaling, Canary, EndpointSpec
 from gco_stream.planning.types.policy import Policy
 
 
-def desired_summary(item: Endpoint | InvalidItem, policy: Policy) -> dict[str, str]:
-    """Returns the summary as text by label, in display order, with the errors of an invalid item or spec."""
+def desired_summary(item: Endpoint | InvalidItem, policy: Policy, image: str = "") -> dict[str, str]:
+    """Returns the summary as text by label, in display order, with the errors of an invalid item or spec.
+
+    `image`: the main Deployment's image in this region; "" to take it from the item alone.
+    """
     if isinstance(item, InvalidItem):
         return {"error": item.error}
-    return dict(_of_item(item, policy)) | dict(_of_spec(item, policy))
+    return dict(_of_item(item, policy)) | dict(_of_spec(item, policy, image))
 
 
 def _of_item(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
@@ -25,13 +28,13 @@ def _of_item(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
         yield "updated", item.updated_at
 
 
-def _of_spec(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
+def _of_spec(item: Endpoint, policy: Policy, image: str) -> Iterator[tuple[str, str]]:
     for number, problem in enumerate(item.all_problems):
         yield f"error {number + 1}" if number else "error", str(problem)
     spec = item.spec
     if spec is None:
         return
-    yield "image", _image(spec, policy.region)
+    yield "image", _image(spec, image or spec.image_in(policy.region))
     yield "replicas", _autoscaling(spec.autoscaling) if spec.autoscaling.enabled else str(spec.replicas)
     yield "devices", f"{spec.device_count} {spec.accelerator}" if spec.device_count else "none"
     if spec.canary is not None:
@@ -40,8 +43,7 @@ def _of_spec(item: Endpoint, policy: Policy) -> Iterator[tuple[str, str]]:
         yield "env", ", ".join(sorted(spec.env))
 
 
-def _image(spec: EndpointSpec, region: str) -> str:
-    image = spec.image_in(region)
+def _image(spec: EndpointSpec, image: str) -> str:
     return image if image == spec.image else f"{image} (for this region; {spec.image} elsewhere)"
 
 

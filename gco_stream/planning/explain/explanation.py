@@ -19,6 +19,7 @@ from gco_stream.planning.explain.object_status import ObjectState, ObjectStatus,
 from gco_stream.planning.lifecycle.health import RegionHealth, final_state, is_for_another_intent, region_health
 from gco_stream.planning.lifecycle.promotion import pending_change
 from gco_stream.planning.planner import plan_endpoint
+from gco_stream.planning.policies.regional_images import main_image
 from gco_stream.planning.types.context import ReconcileContext
 from gco_stream.planning.types.decision import FleetLimit
 from gco_stream.planning.types.ownership import is_owned_by
@@ -98,13 +99,14 @@ def explain(inputs: PlanInputs, plan: Plan) -> Explanation:
     report = unlimited.report if item.hold is not None or plan.report is None else plan.report
     cause = _cause(context, plan, report, statuses)
     change, waits_for = _pending_change(item, policy, plan)
+    image = main_image(context, item.spec) if item.spec is not None else ""
     return Explanation(
         item.name,
         policy.region,
         cause=cause,
         summary=_summary(item, policy, report, cause),
         plan=plan,
-        desired=desired_summary(item, policy),
+        desired=desired_summary(item, policy, image),
         reports=tuple(_reports(item, policy)),
         objects=statuses,
         hold=item.hold,

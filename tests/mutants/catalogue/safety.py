@@ -49,6 +49,30 @@ SAFETY: Final = (
         tests=("tests/planning/types/test_ownership.py::test_an_object_with_copied_labels_is_never_touched",),
     ),
     Mutant(
+        name="a-recreated-table-is-accepted-before-the-objects-are-known",
+        invariant="I7",
+        file="gco_stream/engine/deletion/guard.py",
+        old="is_complete = sees_all and bool(seen)",
+        new="is_complete = bool(seen)",
+        breaks="a new leader that still lists the cluster accepts a recreated table, and endpoints are removed",
+        tests=(
+            "tests/engine/deletion/test_table_identity.py"
+            "::test_a_recreated_table_is_not_accepted_before_all_objects_are_known",
+        ),
+    ),
+    Mutant(
+        name="a-recreated-table-is-accepted-before-everything-is-planned",
+        invariant="I7",
+        file="gco_stream/engine/deletion/guard.py",
+        old="_SCANS_TO_ACCEPT: Final = 2",
+        new="_SCANS_TO_ACCEPT: Final = 1",
+        breaks="endpoints that a recreated table sends to another region are removed",
+        tests=(
+            "tests/engine/deletion/test_table_identity.py"
+            "::test_an_endpoint_that_is_held_between_two_scans_prevents_the_acceptance",
+        ),
+    ),
+    Mutant(
         name="a-recreated-table-is-taken-for-the-remembered-one",
         invariant="I5",
         file="gco_stream/engine/deletion/table_identity.py",

@@ -6,7 +6,11 @@ import pytest
 
 from gco_stream.model import names
 from gco_stream.model.item.endpoint import Endpoint, RegionState
-from gco_stream.model.objects import Kind, ObjectRef
+from gco_stream.model.objects import Kind, ObjectRef, Observed
+from gco_stream.planning.explain.explanation import explain
+from gco_stream.planning.planner import plan_endpoint
+from gco_stream.planning.types.plan_inputs import PlanInputs
+from gco_stream.planning.types.policy import FleetState
 from tests.support.items import REGION, endpoint
 from tests.support.simulated_cluster import NAMESPACE, SimulatedCluster
 
@@ -54,6 +58,12 @@ def test_a_promoted_image_is_rolled_out_although_the_regional_one_is_stale(weigh
     assert report is not None
     assert (report.state, report.error) == (RegionState.RUNNING, "")
     assert [str(one.reason) for one in report.warnings] == ["RegionImageStale"]
+
+
+def test_the_explanation_names_the_image_that_runs() -> None:
+    cluster, asked = promoted()
+    inputs = PlanInputs("chat", asked, Observed(cluster.objects), FleetState(), cluster.now, cluster.policy)
+    assert explain(inputs, plan_endpoint(inputs)).desired["image"] == NEW
 
 
 def test_later_changes_keep_the_promoted_image() -> None:

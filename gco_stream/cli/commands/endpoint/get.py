@@ -126,6 +126,9 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
     yield "path", endpoint.ingress_path
     for problem in endpoint.all_problems:
         yield "error", str(problem)
+    regions = sorted(endpoint.target_regions)
+    for warning in dict.fromkeys(str(one) for region in regions for one in endpoint.warnings_in(region)):
+        yield "warning", warning
     if (spec := endpoint.spec) is not None:
         yield "image", spec.image
         yield from ((f"image in {region}", image) for region, image in sorted(spec.region_image_uris.items()))
