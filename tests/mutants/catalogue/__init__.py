@@ -6,6 +6,7 @@ from tests.mutants.catalogue.convergence import CONVERGENCE
 from tests.mutants.catalogue.following import FOLLOWING
 from tests.mutants.catalogue.leadership import LEADERSHIP
 from tests.mutants.catalogue.quiet import QUIET
+from tests.mutants.catalogue.recreated_table import RECREATED_TABLE
 from tests.mutants.catalogue.safety import SAFETY
 from tests.mutants.catalogue.templates import TEMPLATES
 from tests.mutants.catalogue.told import TOLD
@@ -16,6 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *FOLLOWING,
     *LEADERSHIP,
     *SAFETY,
+    *RECREATED_TABLE,
     *APPROVALS,
     *QUIET,
     *TOLD,
