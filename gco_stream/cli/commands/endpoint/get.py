@@ -137,10 +137,8 @@ def facts(endpoint: "Endpoint | InvalidItem") -> Iterator[tuple[str, str]]:
         yield "replicas", str(replicas)
         yield "accelerators", f"{spec.device_count} {spec.accelerator}" if spec.device_count else "none"
         if spec.canary is not None:
-            yield (
-                "canary",
-                f"{spec.canary.image}, {spec.canary.replicas} replicas, {spec.canary.weight}% of the traffic",
-            )
+            count = "1 replica" if spec.canary.replicas == 1 else f"{spec.canary.replicas} replicas"
+            yield "canary", f"{spec.canary.image}, {count}, {spec.canary.weight}% of the traffic"
         if spec.env:
             yield "env", ", ".join(sorted(spec.env))
     yield "created", endpoint.created_at or "-"
