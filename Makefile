@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The documentation tools have their own environment and pins.
 DOCS := $(VENV)/docs
-# Each control plane needs about 800 MB. Tests mostly wait, so two cores can run three.
-PLANES ?= 3
+# Each control plane needs about 1 GB. Tests often wait, so two cores can run four.
+PLANES ?= 4
 CHAOS_SECONDS ?= 300
 # Folders with tests that need servers or a browser.
 SERVERS := tests/chaos tests/browser tests/integration tests/local
@@ -49,7 +49,7 @@ unit: $(READY) ## Run the tests that need no server (seconds)
 slow: $(READY) ## Run slow tests without servers: sockets, processes, waits, many examples
 	$(BIN)/pytest -q -n 4 -m slow $(SERVERLESS)
 
-integration: $(READY) ## Run the tests on real servers (PLANES=3 control planes at once)
+integration: $(READY) ## Run the tests on real servers (PLANES=4 control planes at once)
 	$(BIN)/pytest -q -n $(PLANES) --dist loadfile --no-loadscope-reorder $(SERVERS)
 
 test: lint unit slow docs integration ## Run everything that CI runs
