@@ -10,6 +10,7 @@ from botocore.parsers import ResponseParserError
 from gco_stream.aws.errors import (
     AccessDenied,
     AWSError,
+    Contended,
     ItemTooLarge,
     IteratorExpired,
     NotFound,
@@ -45,6 +46,8 @@ _DENIED: Final = frozenset(
         "OptInRequired",
     }
 )
+# Another write to the same item was in progress: a transaction, or in another region of a strongly consistent table.
+_CONTENDED: Final = frozenset({"ReplicatedWriteConflictException", "TransactionConflictException"})
 _NO_ANSWER = (aws.HTTPClientError, aws.ConnectionError, aws.ChecksumError, ResponseParserError, OSError)
 _NO_CREDENTIALS = (
     aws.NoCredentialsError,
@@ -127,6 +130,8 @@ def _answered(error: aws.ClientError, table: str, service: str) -> AWSError:
         return Trimmed(details, code)
     if code in _THROTTLED or status == 429:
         return Throttled(f"{service} throttled the request: {details}", code)
+    if code in _CONTENDED:
+        return Contended(f"{service} reports a conflicting write: {details}", code)
     if code in _DENIED or status in {401, 403}:
         return AccessDenied(f"{service} denied access: {details}", code)
     if status >= 500 or status < 400:

@@ -18,6 +18,7 @@ from gco_stream.aws import session as clients
 from gco_stream.aws.errors import (
     AccessDenied,
     AWSError,
+    Contended,
     NotFound,
     Rejected,
     Throttled,
@@ -168,6 +169,8 @@ async def test_a_truncated_response_leaves_the_outcome_of_a_write_unknown(
         (error("UnrecognizedClientException"), AccessDenied),
         (error("ExpiredTokenException"), AccessDenied),
         (error("ProvisionedThroughputExceededException"), Throttled),
+        (error("ReplicatedWriteConflictException"), Contended),
+        (error("TransactionConflictException"), Contended),
         (error("ThrottlingException"), Throttled),
         (error("RequestLimitExceeded"), Throttled),
         (error("ValidationException"), Rejected),

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from gco_stream.aws.errors import AWSError, ItemTooLarge
+from gco_stream.aws.errors import AWSError, Contended, ItemTooLarge
 from gco_stream.cluster.api.errors import ClusterError
 from gco_stream.engine.reconcile.observers import Observers
 from gco_stream.engine.reconcile.reconciler import Reconciler, ReconcileResult, Result
@@ -116,7 +116,9 @@ class Controller:
             wait = error.retry_after if isinstance(error, ClusterError) else None
             reason = Reason.TABLE_ERROR if isinstance(error, AWSError) else Reason.API_ERROR
             errors = (Cause(reason, str(error)),)
-            outcome = ReconcileResult(Result.FAILED, errors=errors, retry_after=wait, failure_key=type(error).__name__)
+            # Other writers of an item affect no other endpoint.
+            key = "" if isinstance(error, Contended) else type(error).__name__
+            outcome = ReconcileResult(Result.FAILED, errors=errors, retry_after=wait, failure_key=key)
         except Exception as error:  # noqa: BLE001 - it is logged
             # A bug that one endpoint triggers must not stop the others (invariant I8 in docs/reliability.md).
             _log.exception("unexpected error in reconcile")
