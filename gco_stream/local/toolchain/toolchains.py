@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,28 +37,46 @@ def this_machine() -> str:
     return f"{sys.platform}-{platform.machine()}"
 
 
-def run(command: list[str | Path], what: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
-    """Runs `command` and waits for it to finish.
+def run(
+    command: list[str | Path],
+    what: str,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Runs `command` and waits for it to finish. `on_line` is called with each line of its output.
 
     Raises:
         BuildError: the command could not be started, or failed. The message has `what` and the end of the output.
     """
+    last: deque[str] = deque(maxlen=_LOG_LINES)
     try:
-        done = subprocess.run(  # noqa: S603 - our own tools
-            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        with subprocess.Popen(  # noqa: S603 - our own tools
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in process.stdout or ():
+                last.append(line.rstrip())
+                on_line(line.rstrip())
     except OSError as error:
         raise BuildError(f"{what} failed: {command[0]}: {error.strerror}") from error
-    if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LOG_LINES:])
-        raise BuildError(f"{what} failed (exit status {done.returncode}):\n{tail}")
+    if process.returncode:
+        tail = "\n".join(filter(None, last))
+        raise BuildError(f"{what} failed (exit status {process.returncode}):\n{tail}")
 
 
-def answer(command: list[str | Path], env: Mapping[str, str] | None = None) -> str:
-    """Returns the standard output and standard error of `command`, or "" if it cannot run or takes longer than 30 s."""
+def answer(command: list[str | Path], env: Mapping[str, str] | None = None, seconds: float = 30) -> str:
+    """Returns the standard output and standard error of `command`, or "" if it cannot run or takes longer than that."""
     try:
         done = subprocess.run(  # noqa: S603 - our own tools
-            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
+            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=seconds
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

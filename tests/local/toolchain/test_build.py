@@ -112,3 +112,23 @@ def test_the_pinned_modules_match_the_versions_in_the_code() -> None:
     assert KUBERNETES_VERSION in following(modules, "k8s.io/kubernetes")
     assert f"v{build.ETCD_VERSION}" in following(modules, "go.etcd.io/etcd/server/v3")
     assert build.KWOK_VERSION in following((folder / "kwok" / "go.mod").read_text().split(), "sigs.k8s.io/kwok")
+
+
+def test_a_build_counts_its_packages_and_reports_its_output_if_it_fails(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = program(machine / "go", "go version go1.99.0 linux/amd64")
+    go.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        "version) echo go version go1.99.0 linux/amd64 ;;\n"
+        "*list*) echo go: downloading x; echo a; echo b; echo c ;;\n"
+        "*build*) echo a; echo b >&2; echo the reason >&2; exit 3 ;;\n"
+        "esac\n"
+    )
+    counts: list[tuple[int, int]] = []
+    progress = Progress(quiet=True)
+    monkeypatch.setattr(progress, "count", lambda _unit, done, total: counts.append((done, total)))
+    with pytest.raises(BuildError, match=r"(?s)exit status 3.*the reason"):
+        binaries(Cache(tmp_path / "cache", progress))
+    assert counts == [(1, 3), (2, 3), (3, 3)]

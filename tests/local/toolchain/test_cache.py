@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gco_stream.local.progress import Progress, format_duration
+from gco_stream.local.progress import Counted, Progress, format_duration
 from gco_stream.local.toolchain.cache import Cache, digest
 
 PATIENCE = 100.0
@@ -122,6 +122,28 @@ def test_durations_are_formatted_for_people(seconds: float, words: str) -> None:
 class Terminal(StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_a_counted_step_shows_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("gco_stream.local.progress.time.monotonic", lambda: now[0])
+    counted = Counted(began=100.0, unit="packages", done=10, total=40)
+    assert str(counted) == "10 of 40 packages"
+    now[0] = 160.0
+    assert str(counted) == "10 of 40 packages, about 3 min 0 s left"
+    counted.done = 40
+    assert str(counted) == "40 of 40 packages"
+
+
+def test_a_count_is_shown_on_a_terminal_and_ends_with_its_step() -> None:
+    output = Terminal()
+    progress = Progress(output)
+    with progress.step("building"):
+        progress.count("packages", 3, 9)
+    with progress.step("linking"):
+        pass
+    assert re.search(r"building: 3 of 9 packages", output.getvalue())
+    assert not re.search(r"linking: \d of", output.getvalue())
 
 
 def test_steps_can_be_nested_on_a_terminal() -> None:
