@@ -114,8 +114,9 @@ async def test_ten_thousand_endpoints_are_paginated(tab: Tab, values: Values) ->
         assert await tab.evaluate("document.querySelectorAll('*').length") < 1500
         assert "Page 1 of 200" in await tab.evaluate("document.querySelector('.pager').textContent")
         await tab.evaluate("document.querySelector('.pager [rel=next]').click()")
-        await tab.until(f"{LISTED}[0] === 'e00050'", "the next page is shown")
+        await tab.until(f"{LISTED}[0] === 'e00050' && {LIVE}", "the next page is shown and its script runs")
         await tab.press("/")
+        assert await tab.evaluate("document.activeElement.id") == "search"
         await tab.type("e09999")
         await tab.until(f"{LISTED}.join() === 'e09999'", "the endpoint is found")
 
