@@ -214,11 +214,13 @@ class _Run:
         except json.JSONDecodeError:
             return [f"explain: {done.stderr.decode()[-300:]}"]
         places = self._ground.roster.by_name
-        # A snapshot does not include objects that block a name but lack our labels.
+        # A snapshot does not include objects without our labels: those that block a name, and those of an invalid item
+        # that lost them, which are left unchanged.
+        hidden = ending.without_labels(self._ground.objects())
         plans = [
             f"{name}: a fresh plan has {one['steps']}, {one['report']}"
             for name, one in found["endpoints"].items()
-            if not one["in_sync"] and not places[name].squatted
+            if not one["in_sync"] and not places[name].squatted and name not in hidden
         ]
         return plans + [f"{name}: exists without an item" for name in found["unclaimed"] if name in places]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gco_stream.model import names
-from tests.chaos.run.records.evidence import KINDS, Plain, spec_of
+from tests.chaos.run.records.evidence import KINDS, Plain, owner_of, spec_of
 
 Object = Mapping[str, Any]
 Ref = tuple[str, str, str]
@@ -244,6 +244,15 @@ def lacks_pods(objects: Mapping[Ref, Object]) -> bool:
         obj.get("status", {}).get("replicas", 0) < obj["spec"]["replicas"]
         for (kind, _, _), obj in objects.items()
         if kind == "Deployment"
+    )
+
+
+def without_labels(objects: Mapping[Ref, Object]) -> frozenset[str]:
+    """Returns the endpoints with an object that lacks the labels by which the controller's lists select."""
+    return frozenset(
+        owner_of(kind, name)[0]
+        for (kind, _, name), obj in objects.items()
+        if obj["metadata"].get("labels", {}).get(names.PROJECT_LABEL) != "gco"
     )
 
 

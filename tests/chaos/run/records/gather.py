@@ -1,13 +1,14 @@
 """Collects the records for the judges after a run."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import orjson
 
 from gco_stream.local.audit import AuditLog
 from tests.chaos.run.environment import Environment
-from tests.chaos.run.records.evidence import Call, Evidence
+from tests.chaos.run.records.evidence import Action, Call, Change, Evidence
 from tests.chaos.run.records.metronome import dated
 
 _KINDS = {
@@ -25,18 +26,37 @@ def evidence(
 ) -> Evidence:
     """Returns everything recorded so far."""
     events = dated(ground.cluster_log.events(), ground.metronome.beats())
+    actions = ground.journal.actions()
     return Evidence(
         region=ground.roster.region,
         began=began,
         quiet=quiet,
         ended=ended,
-        changes=ground.table_log.catch_up(),
+        changes=dated_changes(ground.table_log.catch_up(), actions),
         events=tuple(event for event in events if event.kind != "Lease"),
         calls=tuple(calls(ground.audit_logs(), {site.user: site.replica.name for site in ground.sites})),
-        actions=ground.journal.actions(),
+        actions=actions,
         spans=ground.journal.spans(),
         foreign=frozenset(foreign),
     )
+
+
+def dated_changes(changes: Iterable[Change], actions: Iterable[Action]) -> tuple[Change, ...]:
+    """Returns the changes, each not later than the end of the user's write that made it.
+
+    The stream may be read seconds late. Whatever an item's history has before a write was not later than that write.
+    """
+    written = {action.mark: action.until for action in actions if action.mark}
+    latest: dict[str, float] = {}
+    found = []
+    for change in reversed(tuple(changes)):
+        at, mark = min(change.at, latest.get(change.name, change.at)), change.new.get("updated_at", "")
+        if mark != change.old.get("updated_at", ""):
+            # Reports that follow the write keep its mark.
+            at = min(at, written.get(mark, at))
+        latest[change.name] = at
+        found.append(replace(change, at=at))
+    return tuple(reversed(found))
 
 
 def calls(logs: Iterable[AuditLog], replicas: dict[str, str]) -> list[Call]:
